@@ -1,0 +1,69 @@
+// Package metrics names every Prometheus metric of the media server, in one place,
+// with its unit. It holds no logic: the packages of the media path are given a
+// *Metrics and count on it.
+package metrics
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Metrics are the collectors of one media server.
+type Metrics struct {
+	StreamsLive        prometheus.Gauge
+	IngestBytes        *prometheus.CounterVec // app, stream, kind
+	IngestBitrateBPS   *prometheus.GaugeVec   // app, stream
+	Publications       *prometheus.CounterVec // protocol
+	PublishRefusals    *prometheus.CounterVec // protocol, reason
+	GuardRefusals      *prometheus.CounterVec // reason
+	PairActiveLeg      *prometheus.GaugeVec   // pair, leg
+	Switches           *prometheus.CounterVec // pair, reason
+	SwitchSeconds      *prometheus.HistogramVec
+	Viewers            *prometheus.GaugeVec   // protocol
+	ViewerRefusals     *prometheus.CounterVec // reason
+	ViewersDropped     *prometheus.CounterVec // reason
+	FramesDropped      *prometheus.CounterVec // where
+	PacketsDropped     *prometheus.CounterVec // reason
+	PacketsResent      prometheus.Counter
+	FFmpegChildren     prometheus.Gauge
+	FFmpegRestarts     *prometheus.CounterVec // reason
+	HTTPRequestRefusal *prometheus.CounterVec // reason
+}
+
+// New makes the metrics and registers them with reg.
+func New(reg prometheus.Registerer) *Metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "streampair", Name: name, Help: help}, labels)
+		reg.MustRegister(c)
+		return c
+	}
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "streampair", Name: name, Help: help}, labels)
+		reg.MustRegister(g)
+		return g
+	}
+	m := &Metrics{
+		StreamsLive:      gauge("streams_live", "Streams that a publisher is feeding now.").WithLabelValues(),
+		IngestBytes:      counter("ingest_bytes_total", "Media bytes received from publishers.", "app", "stream", "kind"),
+		IngestBitrateBPS: gauge("ingest_bitrate_bits_per_second", "Media bit rate received, averaged over the last seconds.", "app", "stream"),
+		Publications:     counter("publications_total", "Publications accepted.", "protocol"),
+		PublishRefusals:  counter("publish_refusals_total", "Publishers refused.", "protocol", "reason"),
+		GuardRefusals:    counter("guard_refusals_total", "Connections or messages the RTMP guard refused.", "reason"),
+		PairActiveLeg:    gauge("pair_active_leg", "1 for the leg whose media is going out, else 0.", "pair", "leg"),
+		Switches:         counter("switches_total", "Switches of the active leg.", "pair", "reason"),
+		Viewers:          gauge("viewers", "Viewers connected now.", "protocol"),
+		ViewerRefusals:   counter("viewer_refusals_total", "Viewers refused.", "reason"),
+		ViewersDropped:   counter("viewers_dropped_total", "Viewers disconnected by the server.", "reason"),
+		FramesDropped:    counter("frames_dropped_total", "Access units dropped.", "where"),
+		PacketsDropped:   counter("packets_dropped_total", "RTP packets not sent to a viewer.", "reason"),
+		PacketsResent:    counter("packets_resent_total", "RTP packets sent again on a viewer's NACK.").WithLabelValues(),
+		FFmpegChildren:   gauge("ffmpeg_children", "ffmpeg processes running.").WithLabelValues(),
+		FFmpegRestarts:   counter("ffmpeg_restarts_total", "ffmpeg processes replaced.", "reason"),
+		HTTPRequestRefusal: counter("http_requests_refused_total",
+			"HTTP requests refused before they did anything.", "reason"),
+	}
+	m.SwitchSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Namespace: "streampair", Name: "switch_duration_seconds",
+		Help:    "Time from the loss of the active leg's last picture to the first picture of the other leg sent.",
+		Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 1.5, 2.5, 5, 10},
+	}, []string{"urgency"})
+	reg.MustRegister(m.SwitchSeconds)
+	return m
+}

@@ -1,0 +1,287 @@
+package stream
+
+import (
+	"time"
+)
+
+// EndReason says why a publication ended, in logs.
+type EndReason string
+
+// Why a publication ended.
+const (
+	EndClosed      EndReason = "ConnectionClosed"
+	EndUnpublished EndReason = "Unpublished"
+	EndTimeout     EndReason = "Timeout"
+	EndError       EndReason = "ProtocolError"
+	EndTakenOver   EndReason = "TakenOver"
+	EndShutdown    EndReason = "Shutdown"
+)
+
+// audioOnlyAfter is how long a newcomer without video is given to send some before
+// its audio alone takes the stream over.
+const audioOnlyAfter = time.Second
+
+// PublishRequest says who wants to publish what.
+type PublishRequest struct {
+	Key Key
+	// Authenticated publishers replace a live incumbent; others only a silent one.
+	Authenticated bool
+	// Protocol is "rtmp", "whip" …
+	Protocol string
+	// Remote is the publisher's address, for logs and status.
+	Remote string
+	// RequestIDR asks the publisher for an IDR; nil when it cannot be asked. It must
+	// not block.
+	RequestIDR func()
+	// Close is called at most once, on its own goroutine, when the registry ends the
+	// publication.
+	Close func(error)
+}
+
+// A Publication is one publisher's connection to a stream. Its Write and Set methods
+// are for one goroutine at a time, take ownership of the slices they are given, and
+// never block.
+type Publication struct {
+	stream *Stream
+	req    PublishRequest
+	id     uint64
+	since  time.Duration
+	done   chan struct{}
+
+	parameters parameterSets // used by the writing goroutine only
+
+	// Guarded by stream.mu:
+	ended        bool
+	clock        clock
+	video, audio track
+	cache        gopCache
+	rate         rate
+	malformed    uint64
+}
+
+func (s *Stream) newPublication(req PublishRequest, now time.Duration) *Publication {
+	s.seq++ // also numbers publications: ids grow, and are unique within the stream
+	return &Publication{
+		stream: s, req: req, id: s.seq, since: now, done: make(chan struct{}),
+		cache: gopCache{maxBytes: s.registry.cfg.MaxCacheBytes, maxDuration: s.registry.cfg.MaxCacheDuration},
+	}
+}
+
+// Stream is the stream being published.
+func (p *Publication) Stream() *Stream { return p.stream }
+
+// ID tells the publications of a stream apart.
+func (p *Publication) ID() uint64 { return p.id }
+
+// Done is closed when the publication has ended, whoever ended it.
+func (p *Publication) Done() <-chan struct{} { return p.done }
+
+// End ends the publication: its stream is lost at once. It may be called again.
+func (p *Publication) End(reason EndReason) {
+	p.stream.mu.Lock()
+	defer p.stream.mu.Unlock()
+	p.stream.end(p, reason, nil)
+}
+
+// silent says whether the publication has sent nothing for loss, or for three of its
+// own frame intervals if that is longer. stream.mu is held.
+func (p *Publication) silent(now, loss time.Duration) bool {
+	t := &p.video
+	if !t.announced {
+		t = &p.audio
+	}
+	return now-max(t.lastArrival, p.since) > max(loss, 3*t.median)
+}
+
+// SetVideoParameters sets parameter sets that came out of band. WriteVideo finds those
+// in band by itself. An error means that the SPS could not be parsed; the parameters in
+// force stay.
+func (p *Publication) SetVideoParameters(sps, pps []byte) error {
+	if err := p.parameters.set([][]byte{sps, pps}); err != nil {
+		return p.reject(err)
+	}
+	f := p.parameters.format()
+	if f == nil {
+		return p.reject(errNoParameterSets)
+	}
+	s := p.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.video.announce(f, s.now())
+	s.notify()
+	return nil
+}
+
+// WriteVideo adds one access unit: its NAL units without start codes, with decoding
+// and presentation time on the publisher's clock. Parameter sets among them take effect
+// with the next IDR. An error means that the access unit was malformed and is dropped;
+// the publication goes on.
+func (p *Publication) WriteVideo(dts, pts time.Duration, nalus [][]byte) error {
+	if err := p.parameters.set(nalus); err != nil {
+		return p.reject(err)
+	}
+	u := &AccessUnit{Kind: Video, Publication: p}
+	u.NALUs, u.IDR = picture(nalus)
+	if len(u.NALUs) == 0 {
+		if p.parameters.changed {
+			return nil // parameter sets ahead of their picture
+		}
+		return p.reject(errNoPicture)
+	}
+	p.parameters.observe(pts, u.IDR)
+	if u.IDR || p.parameters.newlyReordered {
+		p.parameters.apply()
+	}
+	if u.Format = p.parameters.inForce; u.Format == nil {
+		return p.reject(errNoParameterSets)
+	}
+	if u.IDR {
+		u.NALUs = append(p.parameters.furtherPPS(), u.NALUs...)
+	}
+	return p.write(u, dts, pts)
+}
+
+// SetAudioFormat sets the format of the audio frames to come: AAC or Opus.
+func (p *Publication) SetAudioFormat(f Format) error {
+	if f.Codec != AAC && f.Codec != Opus || f.SampleRate < 8000 || f.SampleRate > 96000 || f.Channels < 1 || f.Channels > 8 {
+		return p.reject(errUnsupportedFormat)
+	}
+	s := p.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.audio.announce(&f, s.now())
+	s.notify()
+	return nil
+}
+
+// WriteAudio adds one AAC frame or Opus packet, with its time on the publisher's clock.
+func (p *Publication) WriteAudio(pts time.Duration, frame []byte) error {
+	s := p.stream
+	s.mu.Lock()
+	f := p.audio.format
+	s.mu.Unlock()
+	if f == nil || len(frame) == 0 {
+		return p.reject(errUnsupportedFormat)
+	}
+	return p.write(&AccessUnit{Kind: Audio, Format: f, Frame: frame, Publication: p}, pts, pts)
+}
+
+// Forward adds an access unit that is already on the media clock, as it is but for Seq
+// and Publication. It is for derived streams, and does not mix with WriteVideo.
+func (p *Publication) Forward(u *AccessUnit) error {
+	own := *u
+	own.Publication = p
+	s := p.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return p.add(&own, own.DTS)
+}
+
+func (p *Publication) write(u *AccessUnit, dts, pts time.Duration) error {
+	s := p.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u.Arrival = s.now()
+	offset := p.clock.media(dts, u.Arrival)
+	u.DTS, u.PTS = dts+offset, pts+offset
+	return p.add(u, dts)
+}
+
+// add caches u and hands it to the subscribers. stream.mu is held.
+func (p *Publication) add(u *AccessUnit, dts time.Duration) error {
+	s := p.stream
+	if p.ended {
+		return ErrPublicationEnded
+	}
+	t := &p.video
+	if u.Kind == Audio {
+		t = &p.audio
+	}
+	size := u.Size()
+	if t.format != u.Format || !t.announced {
+		t.announce(u.Format, u.Arrival)
+		s.notify()
+	}
+	t.arrived(dts, u.Arrival, size)
+	p.count(u, size)
+
+	if u.Kind == Video && !u.IDR && p.cache.lastIDR == 0 {
+		return nil // nothing can be decoded before the first IDR
+	}
+	s.seq++
+	u.Seq = s.seq
+	hadEntryPoint, overflowed := len(p.cache.video) > 0, p.cache.overflowed
+	p.cache.add(u)
+	if p.cache.overflowed != overflowed {
+		if p.cache.overflowed {
+			s.warn("NoEntryPoint", "No IDR within the cache bound: viewers cannot join or switch to this stream; set the encoder's keyframe interval to 2 seconds.")
+		} else {
+			s.unwarn("NoEntryPoint")
+		}
+	}
+	if hadEntryPoint != (len(p.cache.video) > 0) {
+		s.notify()
+	}
+	if p == s.pending && p.canTakeOver(u) {
+		s.end(s.current, EndTakenOver, ErrTakenOver) // begins p
+	}
+	if p == s.current {
+		s.publish(u)
+	}
+	return nil
+}
+
+// canTakeOver says whether u is where a newcomer may replace a live incumbent.
+func (p *Publication) canTakeOver(u *AccessUnit) bool {
+	if u.Kind == Video {
+		return u.IDR
+	}
+	return !p.video.announced && u.Arrival-p.since > audioOnlyAfter
+}
+
+func (p *Publication) count(u *AccessUnit, size int) {
+	s := p.stream
+	if s.derived {
+		return
+	}
+	s.metrics.IngestBytes.WithLabelValues(s.key.App, s.key.ID, u.Kind.String()).Add(float64(size))
+	if p.rate.add(size, u.Arrival) && p == s.current {
+		s.metrics.IngestBitrateBPS.WithLabelValues(s.key.App, s.key.ID).Set(float64(p.rate.bps))
+	}
+}
+
+func (p *Publication) reject(err error) error {
+	s := p.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.ended {
+		return ErrPublicationEnded
+	}
+	p.malformed++
+	s.metrics.FramesDropped.WithLabelValues("malformed").Inc()
+	return err
+}
+
+// rate is a bit rate over windows of rateWindow.
+type rate struct {
+	start time.Duration
+	bytes int
+	bps   int64
+}
+
+const rateWindow = 2 * time.Second
+
+// add counts size bytes and says whether bps was brought up to date.
+func (r *rate) add(size int, now time.Duration) bool {
+	if r.start == 0 {
+		r.start = now
+	}
+	r.bytes += size
+	d := now - r.start
+	if d < rateWindow {
+		return false
+	}
+	r.bps = int64(float64(r.bytes) * 8 / d.Seconds())
+	r.start, r.bytes = now, 0
+	return true
+}

@@ -1,0 +1,174 @@
+package stream
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/streampair/streampair/mediaserver/metrics"
+)
+
+// Errors of Registry.Publish. Each is one sentence for the publisher.
+var (
+	ErrStreamInUse       = errors.New("another publisher is live on this stream id; stop it first, or publish with a token to take over")
+	ErrTooManyTakeovers  = errors.New("two encoders keep taking this stream id from each other; give each its own stream id")
+	ErrTooManyStreams    = errors.New("the server has as many streams as it accepts; try again later")
+	ErrInvalidStreamID   = errors.New("app and stream id must be 1 to 128 letters, digits, '.', '_' or '-', and begin with a letter or digit")
+	ErrPublicationEnded  = errors.New("the publication has ended")
+	ErrTakenOver         = errors.New("a newer publisher took over this stream id")
+	ErrShuttingDown      = errors.New("the server is shutting down")
+	errNoParameterSets   = errors.New("picture before its SPS and PPS")
+	errNoPicture         = errors.New("no slice in access unit")
+	errMalformedSPS      = errors.New("malformed SPS")
+	errUnsupportedFormat = errors.New("unsupported audio format")
+)
+
+// A Key names a stream: the app is the first path segment of every URL.
+type Key struct{ App, ID string }
+
+// String returns "app/id".
+func (k Key) String() string { return k.App + "/" + k.ID }
+
+var segment = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
+
+// Valid says whether app and id are usable as URL path segments.
+func (k Key) Valid() bool { return segment.MatchString(k.App) && segment.MatchString(k.ID) }
+
+// Config configures a Registry.
+type Config struct {
+	// InputLoss is how long a publisher may be silent before a newcomer replaces it
+	// at once; default 1 s. (What makes viewers switch is the pair's own setting.)
+	InputLoss time.Duration
+	// MaxCacheBytes and MaxCacheDuration bound the GOP cache of each stream;
+	// defaults 16 MiB and 12 s.
+	MaxCacheBytes    int
+	MaxCacheDuration time.Duration
+	// MaxStreams bounds the streams known at a time; default 256.
+	MaxStreams int
+	Logger     *slog.Logger
+	Metrics    *metrics.Metrics
+}
+
+// A Registry holds the streams of one server.
+type Registry struct {
+	cfg   Config
+	epoch time.Time
+
+	mu      sync.Mutex // guards streams, nextID and closed
+	streams map[Key]*Stream
+	nextID  uint64
+	closed  bool
+}
+
+// NewRegistry returns an empty Registry whose media clock starts now.
+func NewRegistry(cfg Config) *Registry {
+	if cfg.InputLoss == 0 {
+		cfg.InputLoss = time.Second
+	}
+	if cfg.MaxCacheBytes == 0 {
+		cfg.MaxCacheBytes = 16 << 20
+	}
+	if cfg.MaxCacheDuration == 0 {
+		cfg.MaxCacheDuration = 12 * time.Second
+	}
+	if cfg.MaxStreams == 0 {
+		cfg.MaxStreams = 256
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	// A second before now, so that the zero time is never the time of anything.
+	return &Registry{cfg: cfg, epoch: time.Now().Add(-time.Second), streams: make(map[Key]*Stream)}
+}
+
+// Epoch is the zero of the media clock.
+func (r *Registry) Epoch() time.Time { return r.epoch }
+
+// Now is the time on the media clock.
+func (r *Registry) Now() time.Duration { return time.Since(r.epoch) }
+
+// Stream returns the stream of that name, making it on demand.
+func (r *Registry) Stream(k Key) *Stream {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stream(k)
+}
+
+func (r *Registry) stream(k Key) *Stream {
+	s := r.streams[k]
+	if s == nil {
+		if len(r.streams) >= r.cfg.MaxStreams {
+			r.forgetIdle()
+		}
+		s = r.newStream(k)
+		r.streams[k] = s
+	}
+	s.touch()
+	return s
+}
+
+// forgetIdle removes the streams that nobody feeds, reads or asked for lately.
+func (r *Registry) forgetIdle() {
+	for k, s := range r.streams {
+		if s.idle(time.Minute) {
+			delete(r.streams, k)
+		}
+	}
+}
+
+// Streams returns the streams that somebody publishes or subscribes to, by name.
+func (r *Registry) Streams() []*Stream {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []*Stream
+	for _, s := range r.streams {
+		if !s.idle(0) {
+			out = append(out, s)
+		}
+	}
+	slices.SortFunc(out, func(a, b *Stream) int { return strings.Compare(a.key.String(), b.key.String()) })
+	return out
+}
+
+// Publish begins a publication of req.Key. Errors: ErrInvalidStreamID,
+// ErrStreamInUse, ErrTooManyTakeovers, ErrTooManyStreams, ErrShuttingDown.
+func (r *Registry) Publish(req PublishRequest) (*Publication, error) {
+	if !req.Key.Valid() {
+		return nil, fmt.Errorf("publish %q: %w", req.Key, ErrInvalidStreamID)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil, ErrShuttingDown
+	}
+	s := r.streams[req.Key]
+	if s == nil {
+		if len(r.streams) >= r.cfg.MaxStreams {
+			r.forgetIdle()
+		}
+		if len(r.streams) >= r.cfg.MaxStreams {
+			return nil, ErrTooManyStreams
+		}
+		s = r.stream(req.Key)
+	}
+	return s.Publish(req)
+}
+
+// Close ends every publication and refuses new ones.
+func (r *Registry) Close() {
+	r.mu.Lock()
+	r.closed = true
+	streams := make([]*Stream, 0, len(r.streams))
+	for _, s := range r.streams {
+		streams = append(streams, s)
+	}
+	r.mu.Unlock()
+	for _, s := range streams {
+		s.endAll(EndShutdown, ErrShuttingDown)
+	}
+}

@@ -1,0 +1,284 @@
+package stream
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/streampair/streampair/mediaserver/metrics"
+)
+
+const (
+	// maxTakeovers within takeoverWindow: more, and two encoders share a key.
+	maxTakeovers   = 3
+	takeoverWindow = time.Minute
+)
+
+// A Stream is one programme feed: its current publication, the access units since
+// the last IDR, and who subscribes.
+type Stream struct {
+	key      Key
+	registry *Registry
+	metrics  *metrics.Metrics
+	log      *slog.Logger
+	derived  bool // fed by a view of another stream; not counted as ingest
+
+	mu            sync.Mutex // guards all below, and the state of its publications
+	current       *Publication
+	pending       *Publication // a newcomer whose first IDR is awaited
+	takeovers     []time.Duration
+	subscriptions map[*Subscription]struct{}
+	seq           uint64
+	warnings      []Warning
+	lastUse       time.Duration
+}
+
+// A Warning tells users about a stream that works less well than it could.
+type Warning struct {
+	// Code is stable, PascalCase: BFrames, NoEntryPoint, UnsupportedAudio, SharedStreamID …
+	Code string `json:"code"`
+	// Message is one sentence that says what to do.
+	Message string `json:"message"`
+}
+
+// Snapshot is the state of a Stream at one moment.
+type Snapshot struct {
+	// Publication is nil when nobody publishes.
+	Publication  *PublicationSnapshot
+	Video, Audio TrackSnapshot
+	// EntryPoint says that the cache holds an IDR with its parameter sets.
+	EntryPoint bool
+	// GOPFrames and GOPBytes are what the cache holds since that IDR, which arrived at
+	// LastIDR; IDRInterval is the time between the last two, 0 while unknown.
+	GOPFrames, GOPBytes  int
+	LastIDR, IDRInterval time.Duration
+	Warnings             []Warning
+}
+
+// PublicationSnapshot describes who publishes.
+type PublicationSnapshot struct {
+	ID               uint64
+	Protocol, Remote string
+	// Since is when it began, on the media clock.
+	Since time.Duration
+	// BitrateBPS is the bit rate over the last seconds.
+	BitrateBPS int64
+}
+
+func (r *Registry) newStream(k Key) *Stream {
+	return &Stream{
+		key: k, registry: r, metrics: r.cfg.Metrics,
+		log:           r.cfg.Logger.With("stream", k.String()),
+		subscriptions: make(map[*Subscription]struct{}),
+	}
+}
+
+// NewDerived returns a stream outside the registry that shares its parent's name and
+// clock: what transcode makes of it.
+func NewDerived(parent *Stream) *Stream {
+	s := parent.registry.newStream(parent.key)
+	s.derived = true
+	s.log = slog.New(slog.DiscardHandler) // the parent tells the story
+	return s
+}
+
+// Key is the stream's name.
+func (s *Stream) Key() Key { return s.key }
+
+// Now is the time on the media clock.
+func (s *Stream) Now() time.Duration { return s.now() }
+
+func (s *Stream) now() time.Duration { return s.registry.Now() }
+
+func (s *Stream) touch() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lastUse = s.now()
+}
+
+func (s *Stream) idle(d time.Duration) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.current == nil && s.pending == nil && len(s.subscriptions) == 0 && s.now()-s.lastUse >= d
+}
+
+// Snapshot returns the state of the stream.
+func (s *Stream) Snapshot() Snapshot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	snap := Snapshot{Warnings: slices.Clone(s.warnings)}
+	p := s.current
+	if p == nil {
+		return snap
+	}
+	snap.Publication = &PublicationSnapshot{p.id, p.req.Protocol, p.req.Remote, p.since, p.rate.bps}
+	snap.Video, snap.Audio = p.video.snapshot(), p.audio.snapshot()
+	snap.EntryPoint = len(p.cache.video) > 0
+	snap.GOPFrames, snap.GOPBytes = len(p.cache.video), p.cache.videoBytes
+	snap.LastIDR, snap.IDRInterval = p.cache.lastIDR, p.cache.idrInterval
+	return snap
+}
+
+// Cached returns the access units since the last IDR and the last 2 s of audio, in
+// the order of their Seq; none when nobody publishes.
+func (s *Stream) Cached() []*AccessUnit {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current == nil {
+		return nil
+	}
+	return s.current.cache.units()
+}
+
+// RequestIDR asks the publisher for an IDR, if it can be asked.
+func (s *Stream) RequestIDR() {
+	s.mu.Lock()
+	p := s.current
+	s.mu.Unlock()
+	if p != nil && p.req.RequestIDR != nil {
+		p.req.RequestIDR()
+	}
+}
+
+// Warn shows a warning with the stream until the publication ends. The same code
+// twice is one warning.
+func (s *Stream) Warn(code, message string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.warn(code, message)
+}
+
+func (s *Stream) warn(code, message string) {
+	for _, w := range s.warnings {
+		if w.Code == code {
+			return
+		}
+	}
+	s.warnings = append(s.warnings, Warning{code, message})
+	s.log.Warn(message, "code", code)
+	s.notify()
+}
+
+// Unwarn takes a warning back.
+func (s *Stream) Unwarn(code string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unwarn(code)
+}
+
+func (s *Stream) unwarn(code string) {
+	n := len(s.warnings)
+	s.warnings = slices.DeleteFunc(s.warnings, func(w Warning) bool { return w.Code == code })
+	if len(s.warnings) != n {
+		s.notify()
+	}
+}
+
+func (s *Stream) notify() {
+	for sub := range s.subscriptions {
+		sub.notify()
+	}
+}
+
+// Publish begins a publication. The newest authenticated publisher wins: while the
+// incumbent is live the newcomer waits for its own first IDR, so that the takeover is
+// a splice. Errors: ErrStreamInUse, ErrTooManyTakeovers.
+func (s *Stream) Publish(req PublishRequest) (*Publication, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	p := s.newPublication(req, now)
+	if s.current == nil {
+		s.begin(p)
+		return p, nil
+	}
+	silent := s.current.silent(now, s.registry.cfg.InputLoss)
+	if !req.Authenticated && !silent {
+		return nil, fmt.Errorf("publish %s: %w", s.key, ErrStreamInUse)
+	}
+	s.takeovers = slices.DeleteFunc(s.takeovers, func(t time.Duration) bool { return now-t > takeoverWindow })
+	if len(s.takeovers) >= maxTakeovers && !silent {
+		s.warn("SharedStreamID", fmt.Sprintf("More than %d takeovers of %s in %v: two encoders seem to share this stream id; give each its own.", maxTakeovers, s.key, takeoverWindow))
+		return nil, fmt.Errorf("publish %s: %w", s.key, ErrTooManyTakeovers)
+	}
+	s.takeovers = append(s.takeovers, now)
+	if silent {
+		s.end(s.current, EndTakenOver, ErrTakenOver)
+		s.begin(p)
+		return p, nil
+	}
+	if s.pending != nil {
+		s.end(s.pending, EndTakenOver, ErrTakenOver)
+	}
+	s.pending = p
+	return p, nil
+}
+
+// begin puts p on air. s.mu is held.
+func (s *Stream) begin(p *Publication) {
+	s.current = p
+	if s.pending == p {
+		s.pending = nil
+	}
+	s.warnings = slices.DeleteFunc(s.warnings, func(w Warning) bool { return w.Code != "SharedStreamID" })
+	if !s.derived {
+		s.metrics.StreamsLive.Inc()
+		s.metrics.Publications.WithLabelValues(p.req.Protocol).Inc()
+	}
+	s.log.Info("publication began", "protocol", p.req.Protocol, "remote", p.req.Remote, "publication", p.id)
+	s.notify()
+}
+
+// end takes p off air. s.mu is held.
+func (s *Stream) end(p *Publication, reason EndReason, err error) {
+	if p.ended {
+		return
+	}
+	p.ended = true
+	close(p.done)
+	if err != nil && p.req.Close != nil {
+		go p.req.Close(err)
+	}
+	switch p {
+	case s.pending:
+		s.pending = nil
+		return
+	case s.current:
+	default:
+		return // refused before it began
+	}
+	s.current = nil
+	s.lastUse = s.now()
+	if !s.derived {
+		s.metrics.StreamsLive.Dec()
+		s.metrics.IngestBitrateBPS.DeleteLabelValues(s.key.App, s.key.ID)
+	}
+	s.log.Info("publication ended", "reason", string(reason), "publication", p.id,
+		"duration", (s.now() - p.since).Round(time.Millisecond), "frames", p.video.frames, "malformed", p.malformed)
+	if s.pending != nil {
+		s.begin(s.pending)
+		return
+	}
+	s.warnings = nil
+	s.notify()
+}
+
+func (s *Stream) endAll(reason EndReason, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pending != nil {
+		s.end(s.pending, reason, err)
+	}
+	if s.current != nil {
+		s.end(s.current, reason, err)
+	}
+}
+
+// publish hands u to the subscribers. s.mu is held.
+func (s *Stream) publish(u *AccessUnit) {
+	for sub := range s.subscriptions {
+		sub.deliver(u)
+	}
+}

@@ -1,0 +1,67 @@
+package stream
+
+import (
+	"slices"
+	"time"
+)
+
+// intervalWindow is how many frame intervals the median is taken over: short enough
+// to follow a change of frame rate within a second of video, long enough to ignore
+// a few odd frames.
+const intervalWindow = 15
+
+// track keeps what liveness needs to know of one track. It is guarded by Stream.mu.
+type track struct {
+	announced   bool
+	format      *Format
+	lastArrival time.Duration
+	lastDTS     time.Duration // on the publisher's clock
+	intervals   []time.Duration
+	median      time.Duration
+	frames      uint64
+	bytes       uint64
+}
+
+// TrackSnapshot is the state of one track of a publication.
+type TrackSnapshot struct {
+	// Announced says that the publication has such a track.
+	Announced bool
+	// Format is nil before the first parameters.
+	Format *Format
+	// LastArrival is when the last access unit came, on the media clock.
+	LastArrival time.Duration
+	// Interval is the median time between access units; 0 while unknown.
+	Interval time.Duration
+	// Frames and Bytes count what the publication sent.
+	Frames, Bytes uint64
+}
+
+func (t *track) snapshot() TrackSnapshot {
+	return TrackSnapshot{t.announced, t.format, t.lastArrival, t.median, t.frames, t.bytes}
+}
+
+func (t *track) announce(f *Format, now time.Duration) {
+	if !t.announced {
+		t.lastArrival = now
+	}
+	t.announced, t.format = true, f
+	if t.median == 0 && f != nil && f.FrameRate > 0 {
+		t.median = time.Duration(float64(time.Second) / f.FrameRate)
+	}
+}
+
+func (t *track) arrived(dts, now time.Duration, size int) {
+	// A jump of the publisher's clock says nothing about its frame rate.
+	if d := dts - t.lastDTS; t.frames > 0 && d > 0 && d < 30*time.Second {
+		if len(t.intervals) == intervalWindow {
+			t.intervals = slices.Delete(t.intervals, 0, 1)
+		}
+		t.intervals = append(t.intervals, d)
+		sorted := slices.Clone(t.intervals)
+		slices.Sort(sorted)
+		t.median = sorted[len(sorted)/2]
+	}
+	t.lastDTS, t.lastArrival = dts, now
+	t.frames++
+	t.bytes += uint64(size)
+}

@@ -1,0 +1,158 @@
+package mediatest
+
+import (
+	"context"
+	"os/exec"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+)
+
+// browserStopLimit bounds how long a test waits for Chromium to close by itself
+// before it is killed.
+const browserStopLimit = 10 * time.Second
+
+// chromiumOptions are the flags under which Debian's Chromium decodes and encodes
+// H.264 over WebRTC without a screen, a sandbox, a GPU, a camera or a person.
+//
+// It is a list of our own rather than chromedp's default one, because the media
+// tests need a browser that behaves as a viewer's does: the default list, for one,
+// turns off the throttling of background tabs.
+func chromiumOptions(path string) []chromedp.ExecAllocatorOption {
+	return []chromedp.ExecAllocatorOption{
+		chromedp.ExecPath(path),
+		chromedp.Flag("headless", "new"),
+		chromedp.Flag("no-sandbox", true),
+		chromedp.Flag("disable-gpu", true),
+		chromedp.Flag("disable-quic", true),
+		chromedp.Flag("no-first-run", true),
+		chromedp.Flag("no-default-browser-check", true),
+		chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-default-apps", true),
+		chromedp.Flag("disable-extensions", true),
+		chromedp.Flag("disable-sync", true),
+		chromedp.Flag("disable-breakpad", true),
+		chromedp.Flag("disable-dev-shm-usage", true),
+		chromedp.Flag("password-store", "basic"),
+		chromedp.Flag("force-color-profile", "srgb"),
+		chromedp.Flag("autoplay-policy", "no-user-gesture-required"),
+		chromedp.Flag("use-fake-device-for-media-stream", true),
+		chromedp.Flag("use-fake-ui-for-media-stream", true),
+		chromedp.WindowSize(1280, 800),
+	}
+}
+
+// Browser starts a headless Chromium of the test's own, with an empty profile and a
+// fake camera and microphone, and returns the chromedp context of its first tab.
+// Options come after the defaults, so they can replace one of them, for example
+// chromedp.Flag("autoplay-policy", "document-user-activation-required").
+//
+// The browser and its profile are gone when the test ends. An exception that a page
+// of the first tab does not catch fails the test; see Tab for more tabs.
+func Browser(t testing.TB, options ...chromedp.ExecAllocatorOption) context.Context {
+	t.Helper()
+	path, err := chromiumPath()
+	if err != nil {
+		t.Fatal("this test needs Chromium: install it (Debian: apt-get install chromium)")
+	}
+	allocator, release := chromedp.NewExecAllocator(context.Background(), append(chromiumOptions(path), options...)...)
+	// Release waits for the process, so no Chromium outlives the test that started it.
+	t.Cleanup(release)
+	return openTab(t, allocator)
+}
+
+// Tab opens one more tab in the browser of ctx. It is closed when the test ends.
+func Tab(t testing.TB, ctx context.Context) context.Context {
+	t.Helper()
+	return openTab(t, ctx)
+}
+
+func openTab(t testing.TB, parent context.Context) context.Context {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(parent)
+	if err := chromedp.Do(ctx); err != nil { // starts the browser or the tab
+		cancel()
+		t.Fatalf("start Chromium: %v", err)
+	}
+
+	// t must not be used once the test has ended, so the reader is joined first.
+	var reader sync.WaitGroup
+	messages := chromedp.Console(ctx)
+	reader.Go(func() {
+		for m, err := range messages {
+			if err != nil {
+				return
+			}
+			if m.IsException() {
+				t.Errorf("the page did not catch an exception: %s", m)
+				continue
+			}
+			t.Logf("console: %s", m)
+		}
+	})
+	t.Cleanup(func() {
+		limited, stop := context.WithTimeout(ctx, browserStopLimit)
+		_ = chromedp.Cancel(limited) // an error means that it has gone already, or is killed by cancel
+		stop()
+		cancel()
+		reader.Wait()
+	})
+	return ctx
+}
+
+// Eval returns the value of a JavaScript expression in the page, after awaiting it
+// if it is a promise.
+func Eval[T any](t testing.TB, ctx context.Context, expression string) T {
+	t.Helper()
+	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	if err != nil {
+		t.Fatalf("evaluate %s: %v", expression, err)
+	}
+	return v
+}
+
+// Await waits until a JavaScript expression is true in the page. It fails the test
+// after limit, showing what the expression diagnosis says by then ("" for nothing).
+func Await(t testing.TB, ctx context.Context, limit time.Duration, expression, diagnosis string) {
+	t.Helper()
+	deadline := time.Now().Add(limit)
+	for {
+		ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool]("!!("+expression+")"))
+		if err == nil && ok {
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("waiting for %s: the browser has gone: %v", expression, ctx.Err())
+		}
+		if time.Now().After(deadline) {
+			seen := ""
+			if diagnosis != "" {
+				seen, _ = chromedp.Run(ctx, chromedp.Evaluate[string]("JSON.stringify("+diagnosis+")"))
+			}
+			t.Fatalf("not true within %s: %s (%v) %s", limit, expression, err, seen)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// Open navigates the tab to url and waits for its load event.
+func Open(t testing.TB, ctx context.Context, url string) {
+	t.Helper()
+	if err := chromedp.Do(ctx, chromedp.Navigate(url)); err != nil {
+		t.Fatalf("open %s: %v", url, err)
+	}
+}
+
+func chromiumPath() (string, error) {
+	var err error
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		var path string
+		if path, err = exec.LookPath(name); err == nil {
+			return path, nil
+		}
+	}
+	return "", err
+}

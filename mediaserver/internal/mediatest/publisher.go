@@ -1,0 +1,122 @@
+package mediatest
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A Publisher is one running ffmpeg that publishes. It ends with its test.
+type Publisher struct {
+	tb     testing.TB
+	cmd    *exec.Cmd
+	args   []string
+	log    tail
+	exited chan struct{}
+	err    error // set before exited is closed
+}
+
+// Publish starts ffmpeg sending file to url in real time, without encoding it
+// again. Extra arguments go in front of the input ("-stream_loop", "-1").
+func Publish(tb testing.TB, file, url string, inputArgs ...string) *Publisher {
+	tb.Helper()
+	args := append([]string{"-re"}, inputArgs...)
+	return Start(tb, append(args, "-i", file, "-c", "copy", "-f", "flv", "-flvflags", "no_duration_filesize", url)...)
+}
+
+// Start starts ffmpeg with any arguments, as Publish does.
+func Start(tb testing.TB, args ...string) *Publisher {
+	tb.Helper()
+	ffmpeg := RequireFFmpeg(tb)
+	args = append([]string{"-hide_banner", "-loglevel", "info", "-nostats", "-nostdin"}, args...)
+	p := &Publisher{tb: tb, cmd: exec.Command(ffmpeg, args...), args: args, exited: make(chan struct{})}
+	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
+	if err := p.cmd.Start(); err != nil {
+		tb.Fatalf("start ffmpeg: %v", err)
+	}
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.exited)
+	}()
+	tb.Cleanup(p.cleanup)
+	return p
+}
+
+func (p *Publisher) cleanup() {
+	p.Kill()
+	if p.tb.Failed() {
+		p.tb.Logf("ffmpeg %s:\n%s", strings.Join(p.args, " "), p.log.String())
+	}
+}
+
+// Kill ends ffmpeg as a power cut would (SIGKILL) and waits until it is gone.
+func (p *Publisher) Kill() {
+	p.signal(os.Kill)
+	<-p.exited
+}
+
+// Stop ends ffmpeg as a user would (SIGINT): it says goodbye to the server. It
+// waits, and kills a process that takes longer than ten seconds.
+func (p *Publisher) Stop() {
+	p.signal(os.Interrupt)
+	p.signal(syscall.SIGCONT)
+	select {
+	case <-p.exited:
+	case <-time.After(10 * time.Second):
+		p.Kill()
+	}
+}
+
+// Pause freezes ffmpeg (SIGSTOP): the connection stays open and silent.
+func (p *Publisher) Pause() { p.signal(syscall.SIGSTOP) }
+
+// Resume lets a paused ffmpeg go on (SIGCONT), sending late what it had to send.
+func (p *Publisher) Resume() { p.signal(syscall.SIGCONT) }
+
+// Exited is closed when the process has ended, for whatever reason.
+func (p *Publisher) Exited() <-chan struct{} { return p.exited }
+
+// Err is how the process ended; call it once Exited is closed.
+func (p *Publisher) Err() error { return p.err }
+
+// Output is what ffmpeg has printed, at most the last 64 KB.
+func (p *Publisher) Output() string { return p.log.String() }
+
+// Pid is the process's number.
+func (p *Publisher) Pid() int { return p.cmd.Process.Pid }
+
+func (p *Publisher) signal(s os.Signal) {
+	if err := p.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		p.tb.Errorf("send %v to ffmpeg: %v", s, err)
+	}
+}
+
+// tail keeps the last bytes written to it.
+type tail struct {
+	mu  sync.Mutex
+	buf []byte
+}
+
+const tailBytes = 64 << 10
+
+func (t *tail) Write(b []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.buf = append(t.buf, b...)
+	if n := len(t.buf) - tailBytes; n > 0 {
+		t.buf = append(t.buf[:0], t.buf[n:]...)
+	}
+	return len(b), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(bytes.TrimSpace(t.buf))
+}

@@ -1,0 +1,134 @@
+package flv
+
+import "fmt"
+
+// AudioCodec is the codec of an audio tag.
+type AudioCodec int
+
+// Codecs of audio tags.
+const (
+	AAC AudioCodec = iota + 1
+	Opus
+)
+
+// An AudioPacket is the parsed body of an audio tag.
+type AudioPacket struct {
+	Kind  PacketKind
+	Codec AudioCodec
+	// Data is an AudioSpecificConfig or an OpusHead (SequenceHeader), or one raw AAC
+	// frame or Opus packet (CodedFrames).
+	Data []byte
+}
+
+// Audio tag header, annex E.4.2.1: sound format in the upper four bits of the first
+// byte. Format 9, once unused, is the extended header of Enhanced RTMP v2: the packet
+// type in the lower four bits, a fourcc after it.
+const (
+	soundFormatEx       = 9
+	soundFormatAAC      = 10
+	aacSequenceHeader   = 0
+	aacRaw              = 1
+	exAudioMultichannel = 4
+	exAudioMultitrack   = 5
+	// aacFlags: AAC, "44 kHz", 16 bit, stereo, whatever the truth: annex E.4.2.1
+	// fixes them for AAC, the AudioSpecificConfig counts.
+	aacFlags = soundFormatAAC<<4 | 3<<2 | 1<<1 | 1
+)
+
+var soundFormats = map[byte]string{
+	0: "PCM", 1: "ADPCM", 2: "MP3", 3: "PCM", 4: "Nellymoser", 5: "Nellymoser", 6: "Nellymoser",
+	7: "G.711 A-law", 8: "G.711 mu-law", 11: "Speex", 13: "Opus", 14: "MP3", 15: "device specific",
+}
+
+// ParseAudio parses the body of an audio tag, which is also an RTMP audio message. It
+// returns an UnsupportedCodecError for any codec but AAC and Opus.
+func ParseAudio(body []byte) (AudioPacket, error) {
+	if len(body) == 0 {
+		return AudioPacket{}, errShortAudio
+	}
+	switch format := body[0] >> 4; format {
+	case soundFormatEx:
+		return parseEnhancedAudio(body)
+	case soundFormatAAC:
+	default:
+		name, ok := soundFormats[format]
+		if !ok {
+			name = fmt.Sprintf("number %d", format)
+		}
+		return AudioPacket{}, &UnsupportedCodecError{Codec: name, Audio: true}
+	}
+	if len(body) < 2 {
+		return AudioPacket{}, errShortAudio
+	}
+	p := AudioPacket{Codec: AAC, Data: body[2:]}
+	switch body[1] {
+	case aacSequenceHeader:
+		p.Kind = SequenceHeader
+	case aacRaw:
+		p.Kind = CodedFrames
+	default:
+		return AudioPacket{}, fmt.Errorf("flv: AAC packet type %d", body[1])
+	}
+	return p.orIgnorable(), nil
+}
+
+func parseEnhancedAudio(body []byte) (AudioPacket, error) {
+	packetType, body, err := skipModifiers(body[0]&0x0f, body[1:], errShortAudio)
+	if err != nil {
+		return AudioPacket{}, err
+	}
+	if packetType == exAudioMultitrack {
+		return AudioPacket{}, &UnsupportedCodecError{Codec: "multitrack", Audio: true}
+	}
+	if len(body) < 4 {
+		return AudioPacket{}, errShortAudio
+	}
+	p := AudioPacket{Data: body[4:]}
+	switch fourCC := string(body[:4]); fourCC {
+	case fourCCAAC:
+		p.Codec = AAC
+	case fourCCOpus:
+		p.Codec = Opus
+	default:
+		return AudioPacket{}, &UnsupportedCodecError{Codec: codecName(fourCC), Audio: true}
+	}
+	switch packetType {
+	case exSequenceStart:
+		p.Kind = SequenceHeader
+	case exCodedFrames:
+		p.Kind = CodedFrames
+	case exSequenceEnd, exAudioMultichannel:
+		return AudioPacket{}, nil
+	default:
+		return AudioPacket{}, fmt.Errorf("flv: audio packet type %d", packetType)
+	}
+	return p.orIgnorable(), nil
+}
+
+// orIgnorable makes a body without payload ignorable: ffmpeg and others end their
+// audio with one.
+func (p AudioPacket) orIgnorable() AudioPacket {
+	if len(p.Data) == 0 {
+		return AudioPacket{}
+	}
+	return p
+}
+
+// AppendAudioConfig appends the body of an audio tag with decoder configuration: an
+// AudioSpecificConfig for AAC, an OpusHead (RFC 7845 section 5.1) for Opus.
+func AppendAudioConfig(b []byte, codec AudioCodec, config []byte) []byte {
+	if codec == Opus {
+		b = append(b, soundFormatEx<<4|exSequenceStart)
+		return append(append(b, fourCCOpus...), config...)
+	}
+	return append(append(b, aacFlags, aacSequenceHeader), config...)
+}
+
+// AppendAudio appends the body of an audio tag with one frame.
+func AppendAudio(b []byte, codec AudioCodec, frame []byte) []byte {
+	if codec == Opus {
+		b = append(b, soundFormatEx<<4|exCodedFrames)
+		return append(append(b, fourCCOpus...), frame...)
+	}
+	return append(append(b, aacFlags, aacRaw), frame...)
+}

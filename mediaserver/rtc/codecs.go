@@ -1,0 +1,150 @@
+package rtc
+
+import (
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/pion/sdp/v3"
+	"github.com/pion/webrtc/v4"
+)
+
+// HighestH264 returns the H.264 format of the offer to answer with: the highest
+// profile offered with packetization-mode 1 whose pictures every browser plays
+// (8 bit, 4:2:0), and among equal profiles the highest level. Safari shows black
+// for a High profile stream behind an answer that said Baseline. Its RTCP feedback
+// is NACK and PLI. ok is false when the offer has none.
+func HighestH264(offerSDP string) (codec webrtc.RTPCodecParameters, ok bool) {
+	best := -1
+	for _, c := range offeredCodecs(offerSDP, "video") {
+		if !strings.EqualFold(c.MimeType, webrtc.MimeTypeH264) {
+			continue
+		}
+		if rank := h264Rank(c.SDPFmtpLine); rank > best {
+			best, codec = rank, c
+		}
+	}
+	if best < 0 {
+		return webrtc.RTPCodecParameters{}, false
+	}
+	codec.MimeType = webrtc.MimeTypeH264
+	codec.RTCPFeedback = []webrtc.RTCPFeedback{{Type: webrtc.TypeRTCPFBNACK}, {Type: webrtc.TypeRTCPFBNACK, Parameter: "pli"}}
+	return codec, true
+}
+
+// OfferedOpus returns the Opus format of the offer; ok is false when there is none.
+func OfferedOpus(offerSDP string) (codec webrtc.RTPCodecParameters, ok bool) {
+	for _, c := range offeredCodecs(offerSDP, "audio") {
+		if strings.EqualFold(c.MimeType, webrtc.MimeTypeOpus) {
+			c.MimeType = webrtc.MimeTypeOpus
+			return c, true
+		}
+	}
+	return webrtc.RTPCodecParameters{}, false
+}
+
+// NewMediaEngine returns a MediaEngine that negotiates exactly the given formats,
+// with the payload types of the offer they were taken from.
+func NewMediaEngine(codecs ...webrtc.RTPCodecParameters) (*webrtc.MediaEngine, error) {
+	me := &webrtc.MediaEngine{}
+	for _, c := range codecs {
+		kind := webrtc.RTPCodecTypeVideo
+		if strings.HasPrefix(c.MimeType, "audio/") {
+			kind = webrtc.RTPCodecTypeAudio
+		}
+		if err := me.RegisterCodec(c, kind); err != nil {
+			return nil, fmt.Errorf("register %s: %w", c.MimeType, err)
+		}
+	}
+	return me, nil
+}
+
+// h264Rank orders formats by what a picture may contain; negative means unusable.
+func h264Rank(fmtp string) int {
+	parameters := map[string]string{}
+	for p := range strings.SplitSeq(fmtp, ";") {
+		key, value, _ := strings.Cut(strings.TrimSpace(p), "=")
+		parameters[strings.ToLower(key)] = value
+	}
+	if parameters["packetization-mode"] != "1" {
+		return -1
+	}
+	id, err := hex.DecodeString(parameters["profile-level-id"])
+	if err != nil || len(id) != 3 {
+		return -1
+	}
+	var profile int
+	switch profileIDC, constraints := id[0], id[1]; {
+	case profileIDC == 100 && constraints&0x0c == 0: // High
+		profile = 4
+	case profileIDC == 100: // Constrained High: no interlace, no B slices
+		profile = 3
+	case profileIDC == 77: // Main
+		profile = 2
+	case profileIDC == 66 && constraints&0x40 != 0: // Constrained Baseline
+		profile = 1
+	case profileIDC == 66: // Baseline: with slice groups, which hardly anything decodes
+		profile = 0
+	default: // Extended; 10 bit, 4:2:2 and 4:4:4, which browsers do not play
+		return -1
+	}
+	return profile<<8 | int(id[2])
+}
+
+// offeredCodecs lists the formats of the offer's sections of a kind, in its order.
+func offeredCodecs(offerSDP, kind string) []webrtc.RTPCodecParameters {
+	var description sdp.SessionDescription
+	if err := description.UnmarshalString(offerSDP); err != nil {
+		return nil
+	}
+	var codecs []webrtc.RTPCodecParameters
+	for _, media := range description.MediaDescriptions {
+		if !strings.EqualFold(media.MediaName.Media, kind) {
+			continue
+		}
+		for _, format := range media.MediaName.Formats {
+			if c, ok := offeredCodec(media, kind, format); ok {
+				codecs = append(codecs, c)
+			}
+		}
+	}
+	return codecs
+}
+
+// offeredCodec reads one format's rtpmap and fmtp (RFC 8866 sections 6.6, 6.15).
+func offeredCodec(media *sdp.MediaDescription, kind, format string) (webrtc.RTPCodecParameters, bool) {
+	payloadType, err := strconv.ParseUint(format, 10, 7)
+	if err != nil {
+		return webrtc.RTPCodecParameters{}, false
+	}
+	c := webrtc.RTPCodecParameters{PayloadType: webrtc.PayloadType(payloadType)}
+	for _, a := range media.Attributes {
+		f, value, _ := strings.Cut(a.Value, " ")
+		if f != format {
+			continue
+		}
+		switch a.Key {
+		case "rtpmap":
+			parts := strings.Split(strings.TrimSpace(value), "/")
+			c.MimeType = kind + "/" + parts[0]
+			if len(parts) > 1 {
+				rate, err := strconv.ParseUint(parts[1], 10, 32)
+				if err != nil {
+					return webrtc.RTPCodecParameters{}, false
+				}
+				c.ClockRate = uint32(rate)
+			}
+			if len(parts) > 2 {
+				channels, err := strconv.ParseUint(parts[2], 10, 16)
+				if err != nil {
+					return webrtc.RTPCodecParameters{}, false
+				}
+				c.Channels = uint16(channels)
+			}
+		case "fmtp":
+			c.SDPFmtpLine = strings.TrimSpace(value)
+		}
+	}
+	return c, c.MimeType != ""
+}

@@ -1,0 +1,193 @@
+package rtc
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// listen opens the TCP port and one UDP socket of the same number per local address.
+//
+// One UDP socket for all addresses would be simpler, but the kernel then chooses the
+// source address of what is sent: on a host with several addresses an answer leaves
+// from another one than was asked, and ICE refuses it.
+func (e *Engine) listen() error {
+	host, port, err := net.SplitHostPort(e.cfg.Address)
+	if err != nil {
+		return fmt.Errorf("webrtc address %q: want host:port: %w", e.cfg.Address, err)
+	}
+	attempts := 1
+	if port == "0" {
+		attempts = portAttempts
+	}
+	for range attempts {
+		if err = e.listenOnce(host, port); err == nil {
+			return nil
+		}
+		e.closeSockets()
+		e.udp, e.tcp = nil, nil
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			break
+		}
+	}
+	return fmt.Errorf("listen for WebRTC on %s: %w", e.cfg.Address, err)
+}
+
+func (e *Engine) listenOnce(host, port string) error {
+	ln, err := net.Listen("tcp", net.JoinHostPort(host, port))
+	if err != nil {
+		return err
+	}
+	e.tcp = newLimitListener(ln, e.cfg.MaxTCPConnections)
+	bound := ln.Addr().(*net.TCPAddr).AddrPort()
+	addrs := []netip.Addr{bound.Addr().Unmap()}
+	if bound.Addr().IsUnspecified() {
+		// A v4 wildcard means v4 only, [::] and "" mean both.
+		if addrs, err = localAddresses(bound.Addr().Unmap().Is4()); err != nil {
+			return err
+		}
+	}
+	for _, addr := range addrs {
+		conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, bound.Port())))
+		if errors.Is(err, syscall.EADDRNOTAVAIL) && len(addrs) > 1 {
+			// An IPv6 address whose duplicate detection has not ended yet, as in a
+			// pod that has just started.
+			e.log.Debug("address not usable for WebRTC", "address", addr, "error", err)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		_ = conn.SetReadBuffer(udpBuffer)
+		_ = conn.SetWriteBuffer(udpBuffer)
+		e.udp = append(e.udp, conn)
+	}
+	if len(e.udp) == 0 {
+		return errors.New("no network interface is up")
+	}
+	return nil
+}
+
+// localAddresses lists the addresses of the interfaces that are up, loopback
+// included so that a browser on the same machine works without a network.
+// Link-local IPv6 addresses are left out: they mean nothing without a zone.
+func localAddresses(v4Only bool) ([]netip.Addr, error) {
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		return nil, fmt.Errorf("list network interfaces: %w", err)
+	}
+	var addrs []netip.Addr
+	seen := map[netip.Addr]bool{}
+	for _, i := range interfaces {
+		if i.Flags&net.FlagUp == 0 {
+			continue
+		}
+		prefixes, err := i.Addrs()
+		if err != nil {
+			continue // The interface has just gone.
+		}
+		for _, p := range prefixes {
+			prefix, err := netip.ParsePrefix(p.String())
+			if err != nil {
+				continue
+			}
+			addr := prefix.Addr().Unmap()
+			if addr.IsLinkLocalUnicast() && addr.Is6() || v4Only && !addr.Is4() || seen[addr] {
+				continue
+			}
+			seen[addr] = true
+			addrs = append(addrs, addr)
+		}
+	}
+	return addrs, nil
+}
+
+// A limitListener accepts at most a number of connections at a time, survives
+// passing errors of Accept (pion's mux stops for good at the first one), and closes
+// its connections with itself.
+type limitListener struct {
+	net.Listener
+	limit  int
+	closed chan struct{}
+
+	mu    sync.Mutex // guards the next line
+	conns map[*limitedConn]struct{}
+}
+
+func newLimitListener(ln net.Listener, limit int) *limitListener {
+	return &limitListener{Listener: ln, limit: limit, closed: make(chan struct{}), conns: map[*limitedConn]struct{}{}}
+}
+
+// Accept returns the next connection; an error means that the listener was closed.
+func (l *limitListener) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return nil, err
+			}
+			// Out of file descriptors, most likely: waiting helps, spinning does not.
+			select {
+			case <-time.After(100 * time.Millisecond):
+				continue
+			case <-l.closed:
+				return nil, net.ErrClosed
+			}
+		}
+		if limited, ok := l.add(conn); ok {
+			return limited, nil
+		}
+		_ = conn.Close()
+	}
+}
+
+func (l *limitListener) add(conn net.Conn) (net.Conn, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case <-l.closed:
+		return nil, false
+	default:
+	}
+	if len(l.conns) >= l.limit {
+		return nil, false
+	}
+	limited := &limitedConn{Conn: conn, listener: l}
+	l.conns[limited] = struct{}{}
+	return limited, true
+}
+
+// Close closes the listener and every connection accepted from it.
+func (l *limitListener) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case <-l.closed:
+		return nil
+	default:
+	}
+	close(l.closed)
+	err := l.Listener.Close()
+	for conn := range l.conns {
+		_ = conn.Conn.Close()
+	}
+	clear(l.conns)
+	return err
+}
+
+type limitedConn struct {
+	net.Conn
+	listener *limitListener
+}
+
+// Close closes the connection and makes room for another.
+func (c *limitedConn) Close() error {
+	c.listener.mu.Lock()
+	delete(c.listener.conns, c)
+	c.listener.mu.Unlock()
+	return c.Conn.Close()
+}

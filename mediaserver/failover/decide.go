@@ -1,0 +1,248 @@
+package failover
+
+import "time"
+
+const (
+	// startupWindow is how long after the pair's first picture a primary that comes
+	// late still gets the place that the backup took in its absence.
+	startupWindow = 10 * time.Second
+	// dampingWindow: a failover within this time of the last doubles the recovery
+	// time, up to maxRecovery.
+	dampingWindow = 10 * time.Minute
+	maxRecovery   = 10 * time.Minute
+)
+
+// A Mode says which leg a pair goes back to.
+type Mode string
+
+// The modes.
+const (
+	// Sticky stays with the leg that is on.
+	Sticky Mode = "Sticky"
+	// PreferPrimary goes back to the primary once it has recovered.
+	PreferPrimary Mode = "PreferPrimary"
+)
+
+// A Policy is how a pair's owner wants it to behave.
+type Policy struct {
+	Mode Mode
+	// Select pins a leg; the zero value leaves the choice to Mode.
+	Select Role
+	// InputLoss is how long a track may be silent before it counts as lost; a slow
+	// stream is given three of its own frame intervals.
+	InputLoss time.Duration
+	// Recovery is how long a preferred leg must be at full rank before it is gone back to.
+	Recovery time.Duration
+}
+
+// preferred is the leg the policy leans to; none for Sticky.
+func (p Policy) preferred() Role {
+	if p.Select == "" && p.Mode == PreferPrimary {
+		return Primary
+	}
+	return p.Select
+}
+
+// A Reason says why the active leg changed or did not. It is published in status,
+// events, metrics and to players, so its values are API.
+type Reason string
+
+// The reasons.
+const (
+	ReasonNoLiveStream        Reason = "NoLiveStream"
+	ReasonStarted             Reason = "Started"
+	ReasonPrimaryStarted      Reason = "PrimaryStarted"
+	ReasonPrimaryInputLost    Reason = "PrimaryInputLost"
+	ReasonBackupInputLost     Reason = "BackupInputLost"
+	ReasonPrimaryDisconnected Reason = "PrimaryDisconnected"
+	ReasonBackupDisconnected  Reason = "BackupDisconnected"
+	ReasonPrimaryDegraded     Reason = "PrimaryDegraded"
+	ReasonBackupDegraded      Reason = "BackupDegraded"
+	ReasonPrimaryRecovered    Reason = "PrimaryRecovered"
+	ReasonSelected            Reason = "Selected"
+)
+
+// Urgency says how a switch is made.
+type Urgency string
+
+// The urgencies.
+const (
+	// Planned: the old leg stays on until the new leg's next IDR.
+	Planned Urgency = "planned"
+	// Urgent: the picture is gone; take the new leg's last IDR out of its cache.
+	Urgent Urgency = "urgent"
+)
+
+// State is what a decision depends on beside the legs. It changes only by Observe,
+// Select and Switched.
+type State struct {
+	// Active is the leg on air; none before the first picture. It stays while both
+	// legs are lost.
+	Active Role
+	// Reason and Since, on the media clock, tell of the last switch.
+	Reason Reason
+	Since  time.Duration
+	// FirstPicture is when the pair first had one.
+	FirstPicture time.Duration
+	// Switches counts changes from one leg to the other.
+	Switches int
+
+	// primaryFull and backupFull are since when each leg is at full rank; 0: it is not.
+	primaryFull, backupFull time.Duration
+	// lastFailover, and how many followed each other within dampingWindow.
+	lastFailover time.Duration
+	inSuccession int
+	// obeyed is the pin that was last carried out.
+	obeyed Role
+}
+
+func (s State) fullSince(r Role) time.Duration {
+	if r == Backup {
+		return s.backupFull
+	}
+	return s.primaryFull
+}
+
+// Observe notes since when each leg has been at full rank.
+func (s State) Observe(p Policy, legs Legs, now time.Duration) State {
+	since := func(l Leg, was time.Duration) time.Duration {
+		switch {
+		case l.Rank(p, now) != RankFull:
+			return 0
+		case was == 0:
+			return now
+		}
+		return was
+	}
+	s.primaryFull = since(legs.Primary, s.primaryFull)
+	s.backupFull = since(legs.Backup, s.backupFull)
+	if p.Select == "" || p.Select == s.Active {
+		s.obeyed = p.Select
+	}
+	return s
+}
+
+// Switched is the state after d was carried out at now.
+func (s State) Switched(d Decision, now time.Duration) State {
+	if s.FirstPicture == 0 {
+		s.FirstPicture = now
+	}
+	if s.Active != "" && d.Active != s.Active {
+		s.Switches++
+	}
+	if d.Urgency == Urgent && s.Active != "" {
+		if s.lastFailover != 0 && now-s.lastFailover < dampingWindow {
+			s.inSuccession++
+		} else {
+			s.inSuccession = 0
+		}
+		s.lastFailover = now
+	}
+	s.Active, s.Reason, s.Since = d.Active, d.Reason, now
+	return s
+}
+
+// recovery is how long the preferred leg must be at full rank, damped: each failover
+// within 10 minutes of the last doubles it.
+func (s State) recovery(p Policy, now time.Duration) time.Duration {
+	r := p.Recovery
+	if s.lastFailover == 0 || now-s.lastFailover >= dampingWindow {
+		return r
+	}
+	for range s.inSuccession {
+		if r *= 2; r >= maxRecovery {
+			return max(maxRecovery, p.Recovery)
+		}
+	}
+	return r
+}
+
+// A Decision is what should be on air.
+type Decision struct {
+	// Active is the leg that should be on air; none before anything is live.
+	Active Role
+	Reason Reason
+	// Urgency is empty when nothing changes.
+	Urgency Urgency
+	// Recheck is the earliest time at which the decision could change by waiting
+	// alone; 0 when it cannot.
+	Recheck time.Duration
+}
+
+// Decide returns the leg that should be on air at now.
+//
+// It is pure: the same policy, legs and state give the same answer, so the one branch
+// that may take the picture from viewers is tested without a clock. It never chooses a
+// leg of lower rank than the other's.
+func Decide(p Policy, legs Legs, s State, now time.Duration) Decision {
+	d := Decision{Active: s.Active, Reason: s.Reason}
+	d.Recheck = earliest(legs.Primary.nextLoss(p, now), legs.Backup.nextLoss(p, now))
+	if s.Active == "" {
+		return begin(p, legs, d, now)
+	}
+	active, other := legs.Leg(s.Active), legs.Leg(s.Active.Other())
+	if !other.canEnter(p, now) {
+		return d
+	}
+	activeRank, otherRank := active.Rank(p, now), other.Rank(p, now)
+	switch to := s.Active.Other(); {
+	case activeRank < otherRank:
+		return d.to(to, lossReason(s.Active, active, activeRank), Urgent)
+	case activeRank > otherRank:
+		return d
+	case to == Primary && s.Switches == 0 && p.Select != Backup && s.primaryFull != 0 && s.primaryFull-s.FirstPicture <= startupWindow:
+		return d.to(to, ReasonPrimaryStarted, Planned)
+	case p.preferred() != to || s.fullSince(to) == 0:
+		return d
+	case p.Select == to && s.obeyed != to:
+		return d.to(to, ReasonSelected, Planned)
+	}
+	if ready := s.fullSince(s.Active.Other()) + s.recovery(p, now); now < ready {
+		d.Recheck = earliest(d.Recheck, ready)
+		return d
+	}
+	if p.Select != "" {
+		return d.to(p.Select, ReasonSelected, Planned)
+	}
+	return d.to(Primary, ReasonPrimaryRecovered, Planned)
+}
+
+// begin chooses the first leg: the one of higher rank, the pinned one or else the
+// primary if they are equal.
+func begin(p Policy, legs Legs, d Decision, now time.Duration) Decision {
+	d.Reason = ReasonNoLiveStream
+	rank := func(l Leg) Rank {
+		if !l.canEnter(p, now) {
+			return RankNone
+		}
+		return l.Rank(p, now)
+	}
+	primary, backup := rank(legs.Primary), rank(legs.Backup)
+	switch {
+	case primary == RankNone && backup == RankNone:
+		return d
+	case backup > primary, backup == primary && p.Select == Backup:
+		return d.to(Backup, ReasonStarted, Urgent)
+	}
+	return d.to(Primary, ReasonStarted, Urgent)
+}
+
+func (d Decision) to(r Role, why Reason, u Urgency) Decision {
+	d.Active, d.Reason, d.Urgency = r, why, u
+	return d
+}
+
+// lossReason says what happened to the leg that is being left.
+func lossReason(r Role, l Leg, rank Rank) Reason {
+	reasons := [...]Reason{ReasonPrimaryDisconnected, ReasonPrimaryInputLost, ReasonPrimaryDegraded}
+	if r == Backup {
+		reasons = [...]Reason{ReasonBackupDisconnected, ReasonBackupInputLost, ReasonBackupDegraded}
+	}
+	switch {
+	case !l.Publishing:
+		return reasons[0]
+	case rank == RankNone:
+		return reasons[1]
+	}
+	return reasons[2]
+}

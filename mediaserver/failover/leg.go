@@ -1,0 +1,143 @@
+package failover
+
+import (
+	"time"
+
+	"github.com/streampair/streampair/mediaserver/stream"
+)
+
+// A Role names a leg. The zero value means neither.
+type Role string
+
+// The two legs of a pair.
+const (
+	Primary Role = "Primary"
+	Backup  Role = "Backup"
+)
+
+// Other is the other leg; None's other is None.
+func (r Role) Other() Role {
+	switch r {
+	case Primary:
+		return Backup
+	case Backup:
+		return Primary
+	}
+	return ""
+}
+
+// audioGrace is how much longer than video audio may be silent before it counts as
+// lost: a gap of sound is no reason to take a good picture away.
+const audioGrace = 2 * time.Second
+
+// A Rank says how much of what a leg announced is arriving. Higher is better.
+type Rank int
+
+// The ranks, lowest first.
+const (
+	RankNone      Rank = iota
+	RankAudioOnly      // its video is lost
+	RankVideoOnly      // its audio is lost
+	RankFull           // everything it announced arrives
+)
+
+// String returns the name of the rank as status and events show it.
+func (r Rank) String() string {
+	return [...]string{"None", "AudioOnly", "VideoOnly", "Full"}[r]
+}
+
+// A Track is what liveness needs to know of one track.
+type Track struct {
+	// Announced says that the publication has such a track; one that it never
+	// announced is not missing.
+	Announced bool
+	// LastArrival is on the media clock.
+	LastArrival time.Duration
+	// Interval is the median time between access units, 0 while unknown.
+	Interval time.Duration
+}
+
+// A Leg is what is known of one leg at a moment.
+type Leg struct {
+	// Publishing is false once the publisher has disconnected or unpublished.
+	Publishing   bool
+	Video, Audio Track
+	// EntryPoint says that an IDR with its parameter sets is at hand.
+	EntryPoint bool
+}
+
+// Legs are both legs of a pair.
+type Legs struct{ Primary, Backup Leg }
+
+// Leg returns the leg of that role.
+func (l Legs) Leg(r Role) Leg {
+	if r == Backup {
+		return l.Backup
+	}
+	return l.Primary
+}
+
+// LegOf describes a stream as a leg.
+func LegOf(s stream.Snapshot) Leg {
+	track := func(t stream.TrackSnapshot) Track {
+		return Track{t.Announced, t.LastArrival, t.Interval}
+	}
+	return Leg{s.Publication != nil, track(s.Video), track(s.Audio), s.EntryPoint}
+}
+
+// lostAt is when the track counts as lost if nothing more arrives.
+func (t Track) lostAt(p Policy, grace time.Duration) time.Duration {
+	return t.LastArrival + max(p.InputLoss, 3*t.Interval) + grace
+}
+
+func (l Leg) videoLive(p Policy, now time.Duration) bool {
+	return l.Publishing && l.Video.Announced && now < l.Video.lostAt(p, 0)
+}
+
+func (l Leg) audioLive(p Policy, now time.Duration) bool {
+	return l.Publishing && l.Audio.Announced && now < l.Audio.lostAt(p, audioGrace)
+}
+
+// Rank says how much of what the leg announced is arriving at now.
+func (l Leg) Rank(p Policy, now time.Duration) Rank {
+	video, audio := l.videoLive(p, now), l.audioLive(p, now)
+	switch {
+	case !video && !audio:
+		return RankNone
+	case l.Video.Announced && !video:
+		return RankAudioOnly
+	case l.Audio.Announced && !audio:
+		return RankVideoOnly
+	}
+	return RankFull
+}
+
+// canEnter says whether viewers can be put on the leg: its video has an IDR to begin
+// with, or it has no video and audio can begin anywhere.
+func (l Leg) canEnter(p Policy, now time.Duration) bool {
+	if l.videoLive(p, now) {
+		return l.EntryPoint
+	}
+	return l.audioLive(p, now)
+}
+
+// nextLoss is the earliest time at which silence alone lowers the leg's rank; 0 when
+// none can.
+func (l Leg) nextLoss(p Policy, now time.Duration) time.Duration {
+	var next time.Duration
+	if l.videoLive(p, now) {
+		next = l.Video.lostAt(p, 0)
+	}
+	if l.audioLive(p, now) {
+		next = earliest(next, l.Audio.lostAt(p, audioGrace))
+	}
+	return next
+}
+
+// earliest returns the smaller of two times of which 0 means never.
+func earliest(a, b time.Duration) time.Duration {
+	if a == 0 || (b != 0 && b < a) {
+		return b
+	}
+	return a
+}

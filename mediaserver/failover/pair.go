@@ -1,0 +1,446 @@
+package failover
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/stream"
+)
+
+const (
+	// subscriptionDepth holds the access units of a leg while the pair's goroutine is
+	// busy with a splice: some 3 s of a 60 fps stream with audio.
+	subscriptionDepth = 512
+	// audioTick is how often silence is filled in where no audio came.
+	audioTick = 40 * time.Millisecond
+	// audioMargin is how late audio may come, beyond what its leg showed, before
+	// silence takes its place.
+	audioMargin = 150 * time.Millisecond
+	// ownStall is a pause of the pair's goroutine after which silence of a leg says
+	// nothing about the leg: the server itself was held up, and what the legs sent
+	// meanwhile is still to be read. Judging is put off by stallGrace.
+	ownStall   = 250 * time.Millisecond
+	stallGrace = 100 * time.Millisecond
+	// lateIDR is how long beyond its time an IDR that a switch waits for is waited for.
+	lateIDR = 200 * time.Millisecond
+)
+
+// A Source is a leg's stream in a form that viewers can play.
+type Source interface {
+	// Stream is where its access units and state come from.
+	Stream() *stream.Stream
+	// Demand says whether anybody needs the pictures, or only the state.
+	Demand(bool)
+}
+
+// Output takes the spliced media. Its methods do not block.
+type Output interface {
+	// WriteVideo sends a picture whose time on the media clock is at; burst ones may
+	// be paced.
+	WriteVideo(at time.Duration, u *stream.AccessUnit, burst bool)
+	// ViewerCount is how many viewers there are; ViewersChanged is signalled when
+	// that changes.
+	ViewerCount() int
+	ViewersChanged() <-chan struct{}
+}
+
+// Audio makes one continuous track of the legs' audio.
+type Audio interface {
+	Switch(prime []*stream.AccessUnit)
+	Write(u *stream.AccessUnit)
+	Fill(until time.Duration)
+	SetPassthrough(bool)
+	Stop()
+}
+
+// PairConfig configures a Pair.
+type PairConfig struct {
+	// Name is the pair's, for logs and metrics; PrimaryID and BackupID are the stream ids.
+	Name                string
+	PrimaryID, BackupID string
+	Policy              Policy
+	// Primary and Backup are the legs. Without Backup the pair is a single stream
+	// that never switches.
+	Primary, Backup Source
+	Output          Output
+	Audio           Audio
+	// EgressBPS is the rate at which bursts can be sent, in bits per second; default
+	// DefaultEgressBPS.
+	EgressBPS int64
+	Logger    *slog.Logger
+	Metrics   *metrics.Metrics
+}
+
+// A Pair plays one of two legs into one output. Run does the work.
+type Pair struct {
+	cfg  PairConfig
+	legs []*leg // primary, then backup if there is one
+	log  *slog.Logger
+	wake chan struct{} // cap 1: the policy changed
+
+	// Owned by Run's goroutine:
+	state    State
+	ranks    [2]Rank
+	target   Role // of a planned switch that waits for an IDR; none otherwise
+	planned  Decision
+	giveUp   time.Duration // when an urgent switch stops waiting for an IDR and bursts
+	timeline timeline
+	lastSent time.Duration // when the last picture went out
+	audioPub *stream.Publication
+	audioFmt *stream.Format
+	audioLag time.Duration // how late the active leg's audio comes
+	listened bool
+	lastLoop time.Duration
+	graceEnd time.Duration
+
+	mu      sync.Mutex // guards policy, status and changed
+	policy  Policy
+	status  Status
+	changed chan struct{} // closed and replaced when status changes
+}
+
+// leg is one leg as the pair's goroutine sees it.
+type leg struct {
+	role   Role
+	id     string
+	source Source
+	sub    *stream.Subscription
+	// sent is the Seq of the newest access unit that was taken from the leg.
+	sent uint64
+}
+
+// NewPair returns a Pair; call Run.
+func NewPair(cfg PairConfig) *Pair {
+	if cfg.EgressBPS == 0 {
+		cfg.EgressBPS = DefaultEgressBPS
+	}
+	p := &Pair{
+		cfg: cfg, policy: cfg.Policy,
+		log:     cfg.Logger.With("pair", cfg.Name),
+		wake:    make(chan struct{}, 1),
+		changed: make(chan struct{}),
+	}
+	p.legs = []*leg{{role: Primary, id: cfg.PrimaryID, source: cfg.Primary}}
+	if cfg.Backup != nil {
+		p.legs = append(p.legs, &leg{role: Backup, id: cfg.BackupID, source: cfg.Backup})
+	}
+	p.status = p.describe(Legs{}, make([]stream.Snapshot, len(p.legs)))
+	return p
+}
+
+// SetPolicy changes how the pair behaves, at once.
+func (p *Pair) SetPolicy(policy Policy) {
+	p.mu.Lock()
+	p.policy = policy
+	p.mu.Unlock()
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Policy is the policy in force.
+func (p *Pair) Policy() Policy {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.policy
+}
+
+// RequestIDR asks the publisher of the leg on air for an IDR, if it can be asked.
+func (p *Pair) RequestIDR() {
+	active := p.Status().Active
+	for _, l := range p.legs {
+		if l.role == active {
+			l.source.Stream().RequestIDR()
+		}
+	}
+}
+
+func (p *Pair) leg(r Role) *leg {
+	for _, l := range p.legs {
+		if l.role == r {
+			return l
+		}
+	}
+	return nil
+}
+
+func (p *Pair) now() time.Duration { return p.legs[0].source.Stream().Now() }
+
+// Run plays the pair until ctx ends.
+func (p *Pair) Run(ctx context.Context) error {
+	for _, l := range p.legs {
+		l.sub = l.source.Stream().Subscribe(subscriptionDepth)
+		defer l.sub.Close()
+	}
+	defer p.forgetMetrics()
+	defer p.setDemand(false)
+	primary, backup := p.legs[0].sub, &stream.Subscription{}
+	if len(p.legs) > 1 {
+		backup = p.legs[1].sub
+	}
+	recheck := time.NewTimer(0)
+	defer recheck.Stop()
+	fill := time.NewTicker(audioTick)
+	defer fill.Stop()
+	p.lastLoop = p.now()
+	for {
+		evaluate := true
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case u := <-primary.C:
+			evaluate = p.take(p.legs[0], u)
+		case u := <-backup.C:
+			evaluate = p.take(p.legs[1], u)
+		case <-primary.Changed:
+		case <-backup.Changed:
+		case <-p.wake:
+		case <-p.cfg.Output.ViewersChanged():
+		case <-recheck.C:
+		case <-fill.C:
+			p.fillAudio()
+			evaluate = false
+		}
+		now := p.now()
+		if now-p.lastLoop > ownStall {
+			p.log.Warn("the server was held up; a leg's silence meanwhile is not counted", "for", now-p.lastLoop)
+			p.graceEnd = now + stallGrace
+			evaluate = true
+		}
+		p.lastLoop = now
+		if evaluate {
+			if d := p.evaluate(now); d > 0 {
+				recheck.Reset(d)
+			}
+		}
+	}
+}
+
+// take handles one access unit of l. It says whether the decision should be looked at.
+func (p *Pair) take(l *leg, u *stream.AccessUnit) bool {
+	if u.Seq <= l.sent {
+		return false // came out of the cache already
+	}
+	if l.role == p.target && (u.IDR || u.Kind == stream.Audio && !p.sendsVideo(l)) {
+		p.carryOut(p.planned, l, u)
+	}
+	if l.role == p.state.Active {
+		l.sent = u.Seq
+		p.emit(l, u)
+	}
+	// While both legs are whole, only silence changes anything, and for that there is
+	// the timer.
+	for i := range p.legs {
+		if p.ranks[i] != RankFull {
+			return true
+		}
+	}
+	return u.IDR
+}
+
+// sendsVideo says whether pictures are to be expected of l.
+func (p *Pair) sendsVideo(l *leg) bool {
+	return LegOf(l.source.Stream().Snapshot()).videoLive(p.Policy(), p.now())
+}
+
+// emit sends one access unit of the active leg.
+func (p *Pair) emit(l *leg, u *stream.AccessUnit) {
+	if u.Kind == stream.Video {
+		p.cfg.Output.WriteVideo(p.timeline.live(u.PTS), u, false)
+		p.lastSent = p.now()
+		return
+	}
+	if !p.listened {
+		return
+	}
+	p.audioLag = max(u.Arrival-u.PTS, p.audioLag-time.Millisecond)
+	if u.Publication != p.audioPub || u.Format != p.audioFmt {
+		p.switchAudio(l, u.Seq, u)
+	}
+	p.cfg.Audio.Write(u)
+}
+
+// switchAudio begins with l's audio: what its cache holds ahead of Seq before. If next
+// is an audio unit, it is what follows.
+func (p *Pair) switchAudio(l *leg, before uint64, next *stream.AccessUnit) {
+	var prime []*stream.AccessUnit
+	for _, u := range l.source.Stream().Cached() {
+		if u.Kind == stream.Audio && u.Seq < before {
+			prime = append(prime, u)
+		}
+	}
+	p.audioPub, p.audioFmt, p.audioLag = nil, nil, 0
+	if next != nil && next.Kind == stream.Audio {
+		p.audioPub, p.audioFmt = next.Publication, next.Format
+	} else if n := len(prime); n > 0 {
+		p.audioPub, p.audioFmt = prime[n-1].Publication, prime[n-1].Format
+	}
+	// What the cache holds of another format cannot warm up this one's decoder.
+	prime = slices.DeleteFunc(prime, func(u *stream.AccessUnit) bool {
+		return u.Publication != p.audioPub || u.Format != p.audioFmt
+	})
+	for _, u := range prime {
+		p.audioLag = max(p.audioLag, u.Arrival-u.PTS)
+	}
+	p.cfg.Audio.Switch(prime)
+}
+
+// fillAudio puts silence where audio is missing, so that the track never dies.
+func (p *Pair) fillAudio() {
+	if !p.listened || p.state.Active == "" {
+		return
+	}
+	p.cfg.Audio.Fill(p.now() - p.audioLag - audioMargin)
+}
+
+// evaluate looks at the legs, carries out what Decide says, publishes the status, and
+// returns after which time to look again, 0 for not by itself.
+func (p *Pair) evaluate(now time.Duration) time.Duration {
+	snaps := make([]stream.Snapshot, len(p.legs))
+	var legs Legs
+	for i, l := range p.legs {
+		snaps[i] = l.source.Stream().Snapshot()
+	}
+	legs.Primary = LegOf(snaps[0])
+	if len(snaps) > 1 {
+		legs.Backup = LegOf(snaps[1])
+	}
+	p.attendViewers(snaps)
+	policy := p.Policy()
+	if now < p.graceEnd {
+		// What the legs sent while the server was held up is being read now.
+		return p.graceEnd - now
+	}
+	for i, l := range p.legs {
+		p.ranks[i] = legs.Leg(l.role).Rank(policy, now)
+	}
+	p.state = p.state.Observe(policy, legs, now)
+	d := Decide(policy, legs, p.state, now)
+	p.follow(d, legs, snaps, now)
+	p.publish(p.describe(legs, snaps))
+	next := earliest(d.Recheck, p.giveUp)
+	if next == 0 {
+		return 0
+	}
+	return max(next-p.now(), time.Millisecond)
+}
+
+// follow carries d out, now or at the next IDR.
+func (p *Pair) follow(d Decision, legs Legs, snaps []stream.Snapshot, now time.Duration) {
+	if d.Urgency == "" {
+		p.target, p.giveUp = "", 0
+		return
+	}
+	l := p.leg(d.Active)
+	if d.Urgency == Planned {
+		if p.target != d.Active {
+			p.log.Info("switch planned at the next IDR", "to", d.Active, "reason", d.Reason)
+			l.source.Stream().RequestIDR()
+		}
+		p.target, p.planned, p.giveUp = d.Active, d, 0
+		return
+	}
+	snap := snaps[slices.Index(p.legs, l)]
+	if legs.Leg(d.Active).videoLive(p.Policy(), now) {
+		if waiting := p.target == d.Active && p.giveUp != 0; waiting && now < p.giveUp {
+			p.planned = d
+			return
+		} else if !waiting && !burstIsSooner(p.burstTime(snap), snap.LastIDR, snap.IDRInterval, now) {
+			p.target, p.planned, p.giveUp = d.Active, d, snap.LastIDR+snap.IDRInterval+lateIDR
+			l.source.Stream().RequestIDR()
+			return
+		}
+	}
+	p.carryOut(d, l, nil)
+}
+
+func (p *Pair) burstTime(s stream.Snapshot) time.Duration {
+	return burstTime(s.GOPFrames, s.GOPBytes, p.cfg.Output.ViewerCount(), p.cfg.EgressBPS)
+}
+
+// carryOut puts l on air: from next on, or if next is nil from what its cache holds.
+func (p *Pair) carryOut(d Decision, l *leg, next *stream.AccessUnit) {
+	from, now := p.state.Active, p.now()
+	p.target, p.giveUp = "", 0
+	p.state = p.state.Switched(d, now)
+
+	burst := 0
+	if next == nil {
+		burst = p.burst(l)
+	} else {
+		l.sent = next.Seq - 1
+	}
+	if p.listened {
+		p.switchAudio(l, l.sent+1, next)
+	} else {
+		p.audioPub = nil
+	}
+	p.recordSwitch(d, from, l, burst, now)
+}
+
+// burst sends the pictures since l's last IDR and returns how many there were.
+func (p *Pair) burst(l *leg) int {
+	var pictures []*stream.AccessUnit
+	for _, u := range l.source.Stream().Cached() {
+		l.sent = u.Seq
+		if u.Kind == stream.Video {
+			pictures = append(pictures, u)
+		}
+	}
+	if len(pictures) == 0 || !p.sendsVideo(l) {
+		return 0
+	}
+	for i, at := range p.timeline.burst(len(pictures), pictures[len(pictures)-1].PTS) {
+		p.cfg.Output.WriteVideo(at, pictures[i], true)
+	}
+	return len(pictures)
+}
+
+func (p *Pair) recordSwitch(d Decision, from Role, l *leg, burst int, now time.Duration) {
+	took := now - p.lastSent
+	if p.lastSent == 0 {
+		took = 0
+	}
+	p.lastSent = now
+	p.log.Info("leg on air", "leg", d.Active, "from", from, "stream", l.id, "reason", d.Reason,
+		"urgency", d.Urgency, "cachedPictures", burst, "sinceLastPicture", took.Round(time.Millisecond))
+	if from == d.Active || from == "" {
+		return
+	}
+	p.cfg.Metrics.Switches.WithLabelValues(p.cfg.Name, string(d.Reason)).Inc()
+	p.cfg.Metrics.SwitchSeconds.WithLabelValues(string(d.Urgency)).Observe(took.Seconds())
+}
+
+// attendViewers starts and stops what is done only while somebody watches.
+func (p *Pair) attendViewers(snaps []stream.Snapshot) {
+	watched := p.cfg.Output.ViewerCount() > 0
+	if watched != p.listened {
+		p.listened = watched
+		p.setDemand(watched)
+		if watched && p.state.Active != "" {
+			l := p.leg(p.state.Active)
+			p.switchAudio(l, l.sent+1, nil)
+		} else if !watched {
+			p.cfg.Audio.Stop()
+		}
+	}
+	// Opus goes through as it is where no leg has anything else.
+	passthrough := true
+	for _, s := range snaps {
+		if f := s.Audio.Format; f != nil && f.Codec != stream.Opus {
+			passthrough = false
+		}
+	}
+	p.cfg.Audio.SetPassthrough(passthrough)
+}
+
+func (p *Pair) setDemand(on bool) {
+	for _, l := range p.legs {
+		l.source.Demand(on)
+	}
+}

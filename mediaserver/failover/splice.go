@@ -1,0 +1,60 @@
+package failover
+
+import "time"
+
+// tick is the smallest step of the 90 kHz RTP clock of video, rounded up: two pictures
+// closer than this would get the same timestamp.
+const tick = 11112 * time.Nanosecond
+
+// A timeline gives the pictures of one output their times on the media clock. They
+// only move forward, whatever the legs' own times do.
+type timeline struct{ last time.Duration }
+
+// live returns the time of a picture that is sent as it arrives: its own, unless that
+// lies at or before the last picture's.
+func (t *timeline) live(pts time.Duration) time.Duration {
+	t.last = max(pts, t.last+tick)
+	return t.last
+}
+
+// burst returns the times of n cached pictures, the newest of which would be shown at
+// newest: spread over the time that really passed since the last picture, so that the
+// decoder catches up and lands on the live edge. They are never less than a tick apart.
+func (t *timeline) burst(n int, newest time.Duration) []time.Duration {
+	if t.last == 0 {
+		// Nothing was sent before: the viewer has no past to spread the pictures over.
+		t.last = newest - time.Duration(n)*time.Millisecond
+	}
+	step := max((newest-t.last)/time.Duration(n), tick)
+	times := make([]time.Duration, n)
+	for i := range times {
+		t.last += step
+		times[i] = t.last
+	}
+	return times
+}
+
+// Costs of a burst, for comparing it with waiting for the next IDR.
+const (
+	// decodeTime is what a phone's decoder takes for a picture.
+	decodeTime = 2 * time.Millisecond
+	// DefaultEgressBPS is the rate at which a pod is assumed to be able to send.
+	DefaultEgressBPS = 1_000_000_000
+)
+
+// burstTime estimates how long it takes until the pictures of a burst are on screen.
+func burstTime(pictures, bytes, viewers int, egressBPS int64) time.Duration {
+	bits := float64(bytes) * float64(max(viewers, 1)) * 8
+	return time.Duration(pictures)*decodeTime + time.Duration(bits/float64(egressBPS)*float64(time.Second))
+}
+
+// burstIsSooner says whether sending the cached pictures brings a current picture
+// sooner than waiting for the next IDR, which is expected idrInterval after lastIDR.
+func burstIsSooner(burst time.Duration, lastIDR, idrInterval, now time.Duration) bool {
+	if idrInterval <= 0 {
+		return true // nothing tells when the next will come
+	}
+	wait := lastIDR + idrInterval - now
+	// An IDR that is overdue is not to be waited for.
+	return wait < 0 || burst <= wait
+}

@@ -1,0 +1,112 @@
+package failover
+
+import (
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/streampair/streampair/mediaserver/stream"
+)
+
+// A Status is what a pair tells the world. It is a value; slices in it are not changed.
+type Status struct {
+	// Active is the leg on air, none before the first picture; it stays while both
+	// legs are lost, and OnAir is then false.
+	Active         Role
+	ActiveStreamID string
+	OnAir          bool
+	Reason         Reason
+	// Since is when the active leg was put on air, on the media clock.
+	Since    time.Duration
+	Switches int
+	// SwitchingTo is the leg of a planned switch that waits for an IDR.
+	SwitchingTo Role
+	Legs        []LegStatus
+}
+
+// LegStatus is the state of one leg.
+type LegStatus struct {
+	Role     Role
+	StreamID string
+	// Live says that its media arrives; Rank how much of it.
+	Live bool
+	Rank Rank
+	// EntryPoint says that viewers can be put on it.
+	EntryPoint bool
+	Warnings   []stream.Warning
+}
+
+func (a Status) equal(b Status) bool {
+	if len(a.Legs) != len(b.Legs) {
+		return false
+	}
+	for i := range a.Legs {
+		x, y := a.Legs[i], b.Legs[i]
+		if x.Live != y.Live || x.Rank != y.Rank || x.EntryPoint != y.EntryPoint || !slices.Equal(x.Warnings, y.Warnings) {
+			return false
+		}
+	}
+	return a.Active == b.Active && a.OnAir == b.OnAir && a.Reason == b.Reason && a.Since == b.Since &&
+		a.Switches == b.Switches && a.SwitchingTo == b.SwitchingTo
+}
+
+// Status returns the pair's status.
+func (p *Pair) Status() Status {
+	s, _ := p.Watch()
+	return s
+}
+
+// Watch returns the pair's status and a channel that is closed when it changes.
+func (p *Pair) Watch() (Status, <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.status, p.changed
+}
+
+func (p *Pair) describe(legs Legs, snaps []stream.Snapshot) Status {
+	s := Status{
+		Active: p.state.Active, Reason: p.state.Reason, Since: p.state.Since,
+		Switches: p.state.Switches, SwitchingTo: p.target,
+	}
+	for i, l := range p.legs {
+		s.Legs = append(s.Legs, LegStatus{
+			Role: l.role, StreamID: l.id, Rank: p.ranks[i], Live: p.ranks[i] > RankNone,
+			EntryPoint: legs.Leg(l.role).EntryPoint, Warnings: snaps[i].Warnings,
+		})
+		if l.role == s.Active {
+			s.ActiveStreamID, s.OnAir = l.id, p.ranks[i] > RankNone
+		}
+	}
+	if s.Reason == "" {
+		s.Reason = ReasonNoLiveStream
+	}
+	return s
+}
+
+func (p *Pair) publish(s Status) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s.equal(p.status) {
+		return
+	}
+	if s.OnAir != p.status.OnAir {
+		p.log.Info("pair", "onAir", s.OnAir, "leg", s.Active)
+	}
+	p.status = s
+	close(p.changed)
+	p.changed = make(chan struct{})
+	for _, l := range s.Legs {
+		active := 0.0
+		if l.Role == s.Active && s.OnAir {
+			active = 1
+		}
+		p.cfg.Metrics.PairActiveLeg.WithLabelValues(p.cfg.Name, string(l.Role)).Set(active)
+	}
+}
+
+func (p *Pair) forgetMetrics() {
+	label := prometheus.Labels{"pair": p.cfg.Name}
+	p.cfg.Metrics.PairActiveLeg.DeletePartialMatch(label)
+	p.cfg.Metrics.Switches.DeletePartialMatch(label)
+}

@@ -1,0 +1,236 @@
+package transcode
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/thesyncim/gopus"
+
+	"github.com/streampair/streampair/mediaserver/stream"
+	"github.com/streampair/streampair/mediaserver/transcode/internal/pcm"
+)
+
+const (
+	// maxPacket is what an Opus packet of one frame can be at most, in bytes (RFC 6716
+	// section 3.4); at 96 kbit/s they are about 240.
+	maxPacket = 1276
+	// complexity 5 costs three fifths of complexity 10 and sounds the same at this rate.
+	complexity = 5
+	// quietFrames of silence are encoded before the encoder is left alone: it has
+	// settled then, and would say silencePacket each time.
+	quietFrames = 10
+	// encoderLookahead is by how many samples the decoded signal lags behind what is
+	// encoded: 2.5 ms of overlap and 4 ms of delay compensation. Packets are stamped
+	// that much earlier, or sound would come late against the picture.
+	encoderLookahead = pcm.Rate/400 + pcm.Rate/250
+)
+
+// silencePacket is 20 ms of stereo silence: a TOC byte for one CELT frame, full band
+// (RFC 6716 section 3.1), and a frame with the silence flag set (section 4.3).
+var silencePacket = []byte{0xfc, 0xff, 0xfe}
+
+// output is the far end of an Audio: samples in, packets out. Indexes count samples of
+// the media clock.
+type output struct {
+	emit func(at, duration time.Duration, packet []byte)
+	log  *slog.Logger
+
+	next    int64 // where the next sample belongs
+	emitted int64 // where the last packet ends, once decoded
+	// foreign says that the last packets were a source's own; next is emitted then.
+	foreign bool
+
+	encoder *gopus.Encoder
+	seam    *pcm.Seam
+	owner   *source   // who played last; nil for silence
+	pending []float32 // interleaved samples before next, less than a packet
+	quiet   int       // packets of silence in a row
+	failed  bool      // to encode: said once
+
+	fresh  pcm.Stereo
+	packet []byte
+}
+
+func newOutput(cfg AudioConfig) output {
+	return output{
+		emit: cfg.Emit, log: cfg.Logger,
+		encoder: newEncoder(cfg.BitrateBPS), seam: pcm.NewSeam(),
+		packet: make([]byte, maxPacket),
+	}
+}
+
+func newEncoder(bitrateBPS int) *gopus.Encoder {
+	e, err := gopus.NewEncoder(gopus.EncoderConfig{SampleRate: pcm.Rate, Channels: 2, Application: gopus.ApplicationAudio})
+	if err == nil {
+		err = e.SetBitrate(bitrateBPS)
+	}
+	if err == nil {
+		err = e.SetComplexity(complexity)
+	}
+	if err != nil { // all but the bit rate are constants
+		panic(fmt.Sprintf("Opus encoder for %d bit/s: %v", bitrateBPS, err))
+	}
+	return e
+}
+
+// begin moves the position to at, or as near as what was emitted allows.
+func (o *output) begin(at int64) {
+	if o.foreign {
+		o.next = max(at, o.emitted)
+		o.emitted = o.next
+		return
+	}
+	o.next = max(at, o.emitted+encoderLookahead)
+}
+
+// rest ends the signal: what is pending leaves, faded out, and the encoder starts anew.
+func (o *output) rest() {
+	if len(o.pending) > 0 || !o.seam.Idle() {
+		n := int64(frameSamples - len(o.pending)/2)
+		if n < encoderLookahead+pcm.FadeSamples {
+			n += frameSamples
+		}
+		o.silence(n)
+	}
+	o.encoder.Reset()
+	o.owner, o.quiet = nil, 0
+}
+
+// own makes the output encode again after a source's own packets.
+func (o *output) own() {
+	if o.foreign {
+		o.foreign = false
+		o.next = o.emitted + encoderLookahead
+	}
+}
+
+// play appends the samples that s plays at start, where there is no gap before start.
+// What lies before the position is left out.
+func (o *output) play(start int64, samples pcm.Stereo, s *source) {
+	o.own()
+	late := o.next - start
+	if late >= int64(samples.Len()) {
+		return
+	}
+	if late > 0 {
+		samples = samples.From(int(late))
+	}
+	if late != 0 || o.owner != s {
+		o.owner = s
+		o.seam.Cut()
+	}
+	o.append(samples)
+}
+
+// silence appends n samples of silence.
+func (o *output) silence(n int64) {
+	if o.foreign { // in whole packets
+		for ; n >= frameSamples; n -= frameSamples {
+			o.send(o.next, frameSamples, bytes.Clone(silencePacket))
+			o.next = o.emitted
+		}
+		return
+	}
+	if o.owner != nil {
+		o.owner = nil
+		o.seam.Cut()
+	}
+	o.fresh = o.fresh.Sized(frameSamples)
+	for n > 0 {
+		part := o.fresh.To(int(min(n, frameSamples)))
+		clear(part.L)
+		clear(part.R)
+		o.append(part)
+		n -= int64(part.Len())
+	}
+}
+
+// append adds samples at the position and emits what is complete. It may change them.
+func (o *output) append(samples pcm.Stereo) {
+	o.seam.Join(samples)
+	for i := range samples.L {
+		o.pending = append(o.pending, samples.L[i], samples.R[i])
+	}
+	o.next += int64(samples.Len())
+	done := 0
+	for ; len(o.pending)-done >= 2*frameSamples; done += 2 * frameSamples {
+		first := o.next - int64(len(o.pending)-done)/2
+		o.encode(first-encoderLookahead, o.pending[done:done+2*frameSamples])
+	}
+	o.pending = append(o.pending[:0], o.pending[done:]...)
+}
+
+// encode emits one packet of samples.
+func (o *output) encode(at int64, samples []float32) {
+	if silent(samples) {
+		o.quiet++
+	} else {
+		o.quiet = 0
+	}
+	if o.quiet > quietFrames {
+		o.send(at, frameSamples, bytes.Clone(silencePacket))
+		return
+	}
+	n, err := o.encodeSafely(samples)
+	if err != nil {
+		if !o.failed {
+			o.failed = true
+			o.log.Error("Opus encoder failed; playing silence for the frame", "err", err)
+		}
+		o.encoder.Reset()
+		o.send(at, frameSamples, bytes.Clone(silencePacket))
+		return
+	}
+	o.send(at, frameSamples, bytes.Clone(o.packet[:n]))
+}
+
+func (o *output) encodeSafely(samples []float32) (n int, err error) {
+	// The samples come out of strangers' streams: see pcm.Decoder.Decode.
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v", r)
+		}
+	}()
+	return o.encoder.Encode(samples, o.packet)
+}
+
+func silent(samples []float32) bool {
+	for _, v := range samples {
+		if v != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// forward emits a source's own packet that belongs at the given place.
+func (o *output) forward(at int64, packet []byte) {
+	n := int64(pcm.FrameSamples(stream.Opus, packet))
+	if n == 0 {
+		return // malformed: a gap
+	}
+	if !o.foreign {
+		o.rest()
+		o.foreign = true
+		o.next = max(o.emitted, o.next-encoderLookahead)
+	}
+	switch gap := at - o.next; {
+	case gap > longestSilenceSamples:
+		o.next = at
+	case gap > toleranceOpus:
+		o.silence(gap)
+		o.next = at // whatever is left of a packet's length is for the receiver to conceal
+	case gap < -toleranceOpus:
+		return
+	}
+	o.send(o.next, n, bytes.Clone(packet))
+	o.next = o.emitted
+}
+
+func (o *output) send(at, samples int64, packet []byte) {
+	o.emitted = at + samples
+	from := sampleTime(at)
+	o.emit(from, sampleTime(o.emitted)-from, packet)
+}

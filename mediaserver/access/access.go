@@ -1,0 +1,222 @@
+// Package access decides who may publish and who may watch. It is not about
+// connections: the ingest and playback packages find the token in their own protocol
+// and ask here.
+//
+// The rules come from the StreamPairs of the manifest. One token opens both legs of a
+// pair, since a token for one stream alone could not authorise a failover. A stream
+// that several pairs share opens with the token of any of them, and is open without
+// one only if all of them leave it open. As soon as one pair asks for a token, for
+// publishing or for watching, streams that no pair names are closed.
+//
+// A viewer's JSON Web Token (playback.auth JWT) is signed with HS256 and the pair's
+// jwtKey. It must have exp, and a sub that is the pair's name or one of its two stream
+// ids; either way it opens the whole pair. nbf is honoured, other claims are not looked
+// at. It is checked when a session opens; a session that plays is not cut when its
+// token runs out.
+//
+// Start at [Policy].
+package access
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/streampair/streampair/api/v1alpha1"
+)
+
+// Errors of Publish and Play, for errors.Is.
+var (
+	ErrUnauthorized  = errors.New("the token is missing or wrong")
+	ErrUnknownStream = errors.New("no StreamPair names this stream")
+)
+
+const (
+	// A longer token is refused unread: nobody needs one, and parsing costs.
+	maxTokenLength = 4096
+	// The clocks of those who sign and of this server may differ by this much.
+	clockLeeway = 5 * time.Second
+)
+
+// Pair is what the rules need to know of a StreamPair.
+type Pair struct {
+	Name      string // the StreamPair's name
+	App       string // first path segment of its streams
+	PrimaryID string // stream id of the primary leg
+	BackupID  string // stream id of the backup leg
+	Paused    bool   // nobody may publish or watch
+
+	Publish      v1alpha1.PublishAuth  // None or Token
+	PublishToken string                // for Publish Token; empty: nobody gets in
+	Playback     v1alpha1.PlaybackAuth // None, Token or JWT
+	PlayToken    string                // for Playback Token; empty: nobody gets in
+	JWTKey       string                // HMAC key for Playback JWT; empty: nobody gets in
+}
+
+// Policy answers for the pairs it was last given. It is safe for concurrent use.
+type Policy struct {
+	rules atomic.Pointer[rules]
+}
+
+// New returns a Policy for pairs. Without any, everybody may publish and watch.
+func New(pairs []Pair) *Policy {
+	p := &Policy{}
+	p.Replace(pairs)
+	return p
+}
+
+// Replace makes the Policy answer for other pairs from now on.
+func (p *Policy) Replace(pairs []Pair) { p.rules.Store(newRules(pairs)) }
+
+// Publish reports whether somebody who shows token may publish the stream.
+// Authenticated is false when no token was needed. Errors: ErrUnauthorized,
+// ErrUnknownStream.
+func (p *Policy) Publish(app, streamID, token string) (authenticated bool, err error) {
+	return p.rules.Load().publish(app, streamID, token)
+}
+
+// Play reports whether somebody who shows token may watch the stream and, where
+// backupStreamID is not empty, that one too. Errors: ErrUnauthorized,
+// ErrUnknownStream.
+func (p *Policy) Play(app, streamID, backupStreamID, token string) error {
+	r := p.rules.Load()
+	if err := r.play(app, streamID, token); err != nil {
+		return err
+	}
+	if backupStreamID == "" {
+		return nil
+	}
+	return r.play(app, backupStreamID, token)
+}
+
+type streamKey struct{ app, id string }
+
+// rules are never changed after newRules, so that they need no lock.
+type rules struct {
+	open    bool // no pair asks for a token
+	streams map[streamKey][]Pair
+}
+
+func newRules(pairs []Pair) *rules {
+	r := &rules{open: true, streams: make(map[streamKey][]Pair)}
+	for _, pair := range pairs {
+		if pair.Publish != v1alpha1.PublishNone || pair.Playback != v1alpha1.PlaybackNone {
+			r.open = false
+		}
+		for _, id := range []string{pair.PrimaryID, pair.BackupID} {
+			key := streamKey{pair.App, id}
+			r.streams[key] = append(r.streams[key], pair)
+		}
+	}
+	return r
+}
+
+func (r *rules) publish(app, streamID, token string) (authenticated bool, err error) {
+	pairs, declared := r.streams[streamKey{app, streamID}]
+	if !declared {
+		return false, r.undeclared()
+	}
+	open, running := true, false
+	for _, pair := range pairs {
+		running = running || !pair.Paused
+		if pair.Publish == v1alpha1.PublishNone {
+			continue
+		}
+		open = false
+		if !pair.Paused && sameToken(token, pair.PublishToken) {
+			return true, nil
+		}
+	}
+	switch {
+	case !running:
+		return false, ErrUnknownStream
+	case !open:
+		return false, ErrUnauthorized
+	}
+	return false, nil
+}
+
+func (r *rules) play(app, streamID, token string) error {
+	pairs, declared := r.streams[streamKey{app, streamID}]
+	if !declared {
+		return r.undeclared()
+	}
+	open, running := true, false
+	refusal := ErrUnauthorized
+	for _, pair := range pairs {
+		running = running || !pair.Paused
+		if pair.Playback == v1alpha1.PlaybackNone {
+			continue
+		}
+		open = false
+		if pair.Paused {
+			continue
+		}
+		err := pair.checkViewer(token)
+		if err == nil {
+			return nil
+		}
+		refusal = err
+	}
+	switch {
+	case !running:
+		return ErrUnknownStream
+	case !open:
+		return refusal
+	}
+	return nil
+}
+
+func (r *rules) undeclared() error {
+	if r.open {
+		return nil
+	}
+	return ErrUnknownStream
+}
+
+func (p *Pair) checkViewer(token string) error {
+	if p.Playback == v1alpha1.PlaybackJWT {
+		return p.checkJWT(token)
+	}
+	if sameToken(token, p.PlayToken) {
+		return nil
+	}
+	return ErrUnauthorized
+}
+
+func (p *Pair) checkJWT(token string) error {
+	if p.JWTKey == "" || token == "" || len(token) > maxTokenLength {
+		return ErrUnauthorized
+	}
+	var claims jwt.RegisteredClaims
+	// The list of methods is what keeps "none" and a public key used as HMAC key out.
+	_, err := jwt.ParseWithClaims(token, &claims,
+		func(*jwt.Token) (any, error) { return []byte(p.JWTKey), nil },
+		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
+		jwt.WithExpirationRequired(),
+		jwt.WithLeeway(clockLeeway))
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnauthorized, err)
+	}
+	switch claims.Subject {
+	case "":
+		return fmt.Errorf("%w: it has no sub", ErrUnauthorized)
+	case p.Name, p.PrimaryID, p.BackupID:
+		return nil
+	}
+	return fmt.Errorf("%w: its sub is for something else", ErrUnauthorized)
+}
+
+// sameToken takes the same time wherever the two differ, and whatever their lengths.
+func sameToken(got, want string) bool {
+	if want == "" || len(got) > maxTokenLength {
+		return false
+	}
+	g, w := sha256.Sum256([]byte(got)), sha256.Sum256([]byte(want))
+	return subtle.ConstantTimeCompare(g[:], w[:]) == 1
+}

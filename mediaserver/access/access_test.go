@@ -1,0 +1,182 @@
+package access
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/streampair/streampair/api/v1alpha1"
+)
+
+const testKey = "0123456789abcdef0123456789abcdef"
+
+// pair returns an open pair of the app live, changed by change.
+func pair(name, primary, backup string, change func(*Pair)) Pair {
+	p := Pair{
+		Name: name, App: "live", PrimaryID: primary, BackupID: backup,
+		Publish: v1alpha1.PublishNone, Playback: v1alpha1.PlaybackNone,
+	}
+	if change != nil {
+		change(&p)
+	}
+	return p
+}
+
+func publishToken(token string) func(*Pair) {
+	return func(p *Pair) { p.Publish, p.PublishToken = v1alpha1.PublishToken, token }
+}
+
+func playToken(token string) func(*Pair) {
+	return func(p *Pair) { p.Playback, p.PlayToken = v1alpha1.PlaybackToken, token }
+}
+
+func TestPublish(t *testing.T) {
+	demo := pair("demo", "primary", "backup", publishToken("secret"))
+	tests := []struct {
+		name          string
+		pairs         []Pair
+		app, id       string
+		token         string
+		authenticated bool
+		err           error
+	}{
+		{name: "no manifest: everybody, unauthenticated", app: "live", id: "anything"},
+		{name: "no manifest: a token proves nothing", app: "live", id: "anything", token: "x"},
+		{name: "auth None: everybody, unauthenticated", pairs: []Pair{pair("demo", "primary", "backup", nil)}, app: "live", id: "primary"},
+		{name: "all pairs open: undeclared streams too", pairs: []Pair{pair("demo", "primary", "backup", nil)}, app: "live", id: "other"},
+		{name: "right token, primary", pairs: []Pair{demo}, app: "live", id: "primary", token: "secret", authenticated: true},
+		{name: "right token, backup", pairs: []Pair{demo}, app: "live", id: "backup", token: "secret", authenticated: true},
+		{name: "no token", pairs: []Pair{demo}, app: "live", id: "primary", err: ErrUnauthorized},
+		{name: "wrong token", pairs: []Pair{demo}, app: "live", id: "primary", token: "Secret", err: ErrUnauthorized},
+		{name: "a prefix of the token", pairs: []Pair{demo}, app: "live", id: "primary", token: "secre", err: ErrUnauthorized},
+		{name: "a huge token", pairs: []Pair{demo}, app: "live", id: "primary", token: strings.Repeat("s", maxTokenLength+1), err: ErrUnauthorized},
+		{name: "undeclared stream beside a pair with a token", pairs: []Pair{demo}, app: "live", id: "other", token: "secret", err: ErrUnknownStream},
+		{name: "another app", pairs: []Pair{demo}, app: "dead", id: "primary", token: "secret", err: ErrUnknownStream},
+		{name: "undeclared stream when only playback asks for a token", pairs: []Pair{pair("demo", "primary", "backup", playToken("watch"))}, app: "live", id: "other", err: ErrUnknownStream},
+		{name: "an empty token in the rules lets nobody in", pairs: []Pair{pair("demo", "primary", "backup", publishToken(""))}, app: "live", id: "primary", err: ErrUnauthorized},
+		{name: "a shared stream opens with the other pair's token", pairs: []Pair{demo, pair("late", "primary", "third", publishToken("late"))}, app: "live", id: "primary", token: "late", authenticated: true},
+		{name: "a shared stream is closed if one of its pairs closes it", pairs: []Pair{pair("late", "primary", "third", nil), demo}, app: "live", id: "primary", err: ErrUnauthorized},
+		{name: "a pair's token does not open another pair", pairs: []Pair{demo, pair("late", "a", "b", publishToken("late"))}, app: "live", id: "a", token: "secret", err: ErrUnauthorized},
+		{name: "a paused pair takes nobody", pairs: []Pair{pair("demo", "primary", "backup", func(p *Pair) { publishToken("secret")(p); p.Paused = true })}, app: "live", id: "primary", token: "secret", err: ErrUnknownStream},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			authenticated, err := New(tt.pairs).Publish(tt.app, tt.id, tt.token)
+			if authenticated != tt.authenticated || !errors.Is(err, tt.err) {
+				t.Errorf("Publish(%q, %q, %q) = %v, %v; want %v, %v",
+					tt.app, tt.id, tt.token, authenticated, err, tt.authenticated, tt.err)
+			}
+		})
+	}
+}
+
+func TestPlay(t *testing.T) {
+	demo := pair("demo", "primary", "backup", playToken("watch"))
+	open := pair("open", "a", "b", nil)
+	tests := []struct {
+		name       string
+		pairs      []Pair
+		id, backup string
+		token      string
+		err        error
+	}{
+		{name: "no manifest: everybody", id: "anything", backup: "other"},
+		{name: "auth None: everybody", pairs: []Pair{open}, id: "a", backup: "b"},
+		{name: "right token, pair", pairs: []Pair{demo}, id: "primary", backup: "backup", token: "watch"},
+		{name: "right token, legs turned round", pairs: []Pair{demo}, id: "backup", backup: "primary", token: "watch"},
+		{name: "right token, one stream", pairs: []Pair{demo}, id: "backup", token: "watch"},
+		{name: "no token", pairs: []Pair{demo}, id: "primary", backup: "backup", err: ErrUnauthorized},
+		{name: "the publish token is not the play token", pairs: []Pair{pair("demo", "primary", "backup", func(p *Pair) { playToken("watch")(p); publishToken("secret")(p) })}, id: "primary", token: "secret", err: ErrUnauthorized},
+		{name: "an open stream with a closed backup", pairs: []Pair{open, demo}, id: "a", backup: "backup", err: ErrUnauthorized},
+		{name: "a closed stream with an open backup", pairs: []Pair{open, demo}, id: "primary", backup: "b", err: ErrUnauthorized},
+		{name: "an open stream with an undeclared backup", pairs: []Pair{open, demo}, id: "a", backup: "zzz", err: ErrUnknownStream},
+		{name: "undeclared streams while publishing needs a token", pairs: []Pair{pair("demo", "primary", "backup", publishToken("secret"))}, id: "zzz", err: ErrUnknownStream},
+		{name: "a paused pair plays to nobody", pairs: []Pair{pair("demo", "primary", "backup", func(p *Pair) { p.Paused = true })}, id: "primary", err: ErrUnknownStream},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if err := New(tt.pairs).Play("live", tt.id, tt.backup, tt.token); !errors.Is(err, tt.err) {
+				t.Errorf("Play(%q, %q, %q) = %v; want %v", tt.id, tt.backup, tt.token, err, tt.err)
+			}
+		})
+	}
+}
+
+func TestPlayJWT(t *testing.T) {
+	policy := New([]Pair{pair("demo", "primary", "backup", func(p *Pair) {
+		p.Playback, p.JWTKey = v1alpha1.PlaybackJWT, testKey
+	})})
+	soon := jwt.NewNumericDate(time.Now().Add(time.Hour))
+	sign := func(method jwt.SigningMethod, key any, claims jwt.Claims) string {
+		token, err := jwt.NewWithClaims(method, claims).SignedString(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
+	hs256 := func(claims jwt.RegisteredClaims) string {
+		return sign(jwt.SigningMethodHS256, []byte(testKey), claims)
+	}
+	tests := []struct {
+		name  string
+		token string
+		err   error
+	}{
+		{"sub is the pair", hs256(jwt.RegisteredClaims{Subject: "demo", ExpiresAt: soon}), nil},
+		{"sub is the primary's stream id", hs256(jwt.RegisteredClaims{Subject: "primary", ExpiresAt: soon}), nil},
+		{"sub is the backup's stream id", hs256(jwt.RegisteredClaims{Subject: "backup", ExpiresAt: soon}), nil},
+		{"sub is another stream", hs256(jwt.RegisteredClaims{Subject: "other", ExpiresAt: soon}), ErrUnauthorized},
+		{"no sub", hs256(jwt.RegisteredClaims{ExpiresAt: soon}), ErrUnauthorized},
+		{"no exp", hs256(jwt.RegisteredClaims{Subject: "demo"}), ErrUnauthorized},
+		{"expired", hs256(jwt.RegisteredClaims{Subject: "demo", ExpiresAt: jwt.NewNumericDate(time.Now().Add(-time.Minute))}), ErrUnauthorized},
+		{"not yet valid", hs256(jwt.RegisteredClaims{Subject: "demo", ExpiresAt: soon, NotBefore: soon}), ErrUnauthorized},
+		{"another key", sign(jwt.SigningMethodHS256, []byte(strings.Repeat("x", 32)), jwt.RegisteredClaims{Subject: "demo", ExpiresAt: soon}), ErrUnauthorized},
+		{"another method", sign(jwt.SigningMethodHS512, []byte(testKey), jwt.RegisteredClaims{Subject: "demo", ExpiresAt: soon}), ErrUnauthorized},
+		{"unsigned", sign(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, jwt.RegisteredClaims{Subject: "demo", ExpiresAt: soon}), ErrUnauthorized},
+		{"the key itself", testKey, ErrUnauthorized},
+		{"none", "", ErrUnauthorized},
+		{"huge", strings.Repeat("a", maxTokenLength+1), ErrUnauthorized},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if err := policy.Play("live", "primary", "backup", tt.token); !errors.Is(err, tt.err) {
+				t.Errorf("Play = %v; want %v", err, tt.err)
+			}
+		})
+	}
+}
+
+func TestAReplacedTokenHoldsForTheNextPublisher(t *testing.T) {
+	policy := New([]Pair{pair("demo", "primary", "backup", publishToken("old"))})
+	policy.Replace([]Pair{pair("demo", "primary", "backup", publishToken("new"))})
+	if _, err := policy.Publish("live", "primary", "old"); !errors.Is(err, ErrUnauthorized) {
+		t.Errorf("with the old token: %v; want %v", err, ErrUnauthorized)
+	}
+	if authenticated, err := policy.Publish("live", "primary", "new"); err != nil || !authenticated {
+		t.Errorf("with the new token: %v, %v; want true, nil", authenticated, err)
+	}
+}
+
+func TestReplaceWhileAsked(t *testing.T) {
+	policy := New(nil)
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			for n := range 200 {
+				if i == 0 {
+					policy.Replace([]Pair{pair("demo", "primary", "backup", publishToken(fmt.Sprint(n)))})
+					continue
+				}
+				// Only the race detector judges this; every answer is right at its time.
+				_, _ = policy.Publish("live", "primary", "0")
+				_ = policy.Play("live", "primary", "backup", "")
+			}
+		})
+	}
+	wg.Wait()
+}

@@ -1,0 +1,145 @@
+package rtc
+
+import "sync"
+
+// A packet is one RTP packet of an Output before it is addressed to a viewer: it
+// has no sequence number, payload type or SSRC yet, and viewers who join get
+// another timestamp (see segment).
+type packet struct {
+	payload []byte
+	// timestamp counts RTP clock ticks since the media clock's epoch, unwrapped,
+	// without the random base.
+	timestamp int64
+	// frame counts the access units of the track, so that the place of a packet's
+	// picture among the others is known without looking at them.
+	frame uint64
+	// marker is the RTP marker bit, entry the first packet of an access unit at
+	// which decoding can start, burst one of a splice that need not go out at once.
+	marker, entry, burst bool
+}
+
+// A history is the one bounded store of a track's recent packets. It is the queue
+// from which every viewer sends, at its own cursor, the source of a joining
+// viewer's first picture, and the answer to every viewer's NACK. A packet's index
+// never changes while it is there.
+//
+// Everything since the last entry point is kept within the bounds; what is older
+// than that is kept for as long as a NACK may ask for it.
+type history struct {
+	maxPackets, maxBytes int
+	// nackTicks is how long packets before the last entry point are kept.
+	nackTicks int64
+
+	mu          sync.RWMutex // guards all below; held for copying only
+	ring        []packet     // length is a power of two; index i is at i modulo length
+	first, next uint64       // the packets held are [first, next)
+	bytes       int
+	entry       uint64 // of the last entry point; valid if it is at or after first
+	entries     bool   // whether there has been one
+}
+
+// A position is a place in a history, for those who start there.
+type position struct {
+	index     uint64
+	frame     uint64
+	timestamp int64
+}
+
+func newHistory(maxPackets, maxBytes int, nackTicks int64) *history {
+	return &history{maxPackets: maxPackets, maxBytes: maxBytes, nackTicks: nackTicks, ring: make([]packet, 64)}
+}
+
+// add appends the packets of one access unit: readers see all of them or none.
+func (h *history) add(packets []packet) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, p := range packets {
+		if h.next-h.first == uint64(len(h.ring)) {
+			h.grow()
+		}
+		*h.at(h.next) = p
+		h.bytes += len(p.payload)
+		if p.entry {
+			h.entry, h.entries = h.next, true
+		}
+		h.next++
+	}
+	h.trim()
+}
+
+func (h *history) at(i uint64) *packet { return &h.ring[i&uint64(len(h.ring)-1)] }
+
+func (h *history) grow() {
+	old := *h
+	h.ring = make([]packet, 2*len(old.ring))
+	for i := h.first; i < h.next; i++ {
+		*h.at(i) = *old.at(i)
+	}
+}
+
+// trim forgets packets beyond the bounds, and those that neither a joining viewer
+// nor a NACK can want.
+func (h *history) trim() {
+	if h.first == h.next {
+		return
+	}
+	wanted := h.next
+	if h.entries && h.entry >= h.first {
+		wanted = h.entry
+	}
+	newest := h.at(h.next - 1).timestamp
+	for h.first < h.next-1 {
+		p := h.at(h.first)
+		over := h.next-h.first > uint64(h.maxPackets) || h.bytes > h.maxBytes
+		stale := h.first < wanted && newest-p.timestamp > h.nackTicks
+		if !over && !stale {
+			return
+		}
+		h.bytes -= len(p.payload)
+		*p = packet{} // lets go of the payload
+		h.first++
+	}
+}
+
+// read copies packets from index on to dst. ok is false if that index has already
+// been forgotten, and n is 0 if it has not come yet.
+func (h *history) read(index uint64, dst []packet) (n int, ok bool) {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if index < h.first {
+		return 0, false
+	}
+	for n < len(dst) && index+uint64(n) < h.next {
+		dst[n] = *h.at(index + uint64(n))
+		n++
+	}
+	return n, true
+}
+
+// lastEntry is where the picture can start, if it can.
+func (h *history) lastEntry() (position, bool) {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if !h.entries || h.entry < h.first {
+		return position{}, false
+	}
+	return h.position(h.entry), true
+}
+
+// head is the newest packet's position, and index the one after it. Without any
+// packet only index is meaningful.
+func (h *history) head() position {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if h.first == h.next {
+		return position{index: h.next}
+	}
+	p := h.position(h.next - 1)
+	p.index = h.next
+	return p
+}
+
+func (h *history) position(i uint64) position {
+	p := h.at(i)
+	return position{index: i, frame: p.frame, timestamp: p.timestamp}
+}

@@ -1,0 +1,369 @@
+package rtc
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/stream"
+)
+
+// RTP clock rates, RFC 6184 section 8.2.1 and RFC 7587 section 4.1.
+const (
+	videoClockRate = 90_000
+	audioClockRate = 48_000
+)
+
+const (
+	defaultPacketSize = 1200
+	rtpHeaderSize     = 12
+
+	maxVideoPackets = 16384 // half of what the 16-bit sequence number can tell apart
+	maxVideoBytes   = 16 << 20
+	maxAudioPackets = 512
+	maxAudioBytes   = 1 << 20
+	// nackWindow is how long a packet stays available to NACKs after the picture
+	// could start later than it.
+	nackWindow = 2 * time.Second
+
+	// idleInterval is the longest a fanout sleeps: what is due by the clock, such as
+	// a sender report, is at most this late.
+	idleInterval = 100 * time.Millisecond
+)
+
+// ErrOutputClosed is returned for viewers who come when the output has stopped.
+var ErrOutputClosed = errors.New("this stream is being shut down; try again")
+
+// OutputConfig configures an Output.
+type OutputConfig struct {
+	// Name of the pair or stream, for logs.
+	Name string
+	// Now is the media clock, Registry.Now. Required.
+	Now func() time.Duration
+	// RequestIDR asks the active source for an IDR, because a viewer needs one. It
+	// limits the rate itself, must not block, and says whether the source can be
+	// asked at all. Default: it can't.
+	RequestIDR func() bool
+	// Egress is shared by all outputs of a server. Default: an own one of
+	// DefaultEgressBPS.
+	Egress *Egress
+	// ViewerBPS is the rate at which one viewer is sent what has piled up: the
+	// pictures since the last IDR when it joins or after a splice, and very large
+	// pictures, in bits per second. Default: DefaultViewerBPS.
+	ViewerBPS int64
+	// PacketSize is the largest RTP packet in bytes, header included, encryption
+	// and lower layers not. Default: 1200.
+	PacketSize int
+	// HistoryPackets and HistoryBytes bound the video history. Defaults: 16384
+	// (which is also the most) and 16 MiB.
+	HistoryPackets, HistoryBytes int
+	// Senders is the number of goroutines among which viewers are divided.
+	// Default: 1, because they meet at the one UDP socket's lock anyway.
+	Senders int
+	// ConnectTimeout is how long a viewer may take from AddViewer to connected;
+	// default 15 s. StallTimeout is how long nothing may get through to a connected
+	// viewer; default 10 s.
+	ConnectTimeout, StallTimeout time.Duration
+	// Logger; default slog.Default(). Metrics; required.
+	Logger  *slog.Logger
+	Metrics *metrics.Metrics
+
+	// start replaces the random numbers a viewer's tracks begin at, for tests of
+	// their wrapping.
+	start *startNumbers
+}
+
+// startNumbers are where sequence numbers and timestamps begin. They are random
+// (RFC 3550 section 5.1), and a sequence number is at most 2^15 so that no packet
+// lost before the first makes the receiver miscount SRTP's roll-over.
+type startNumbers struct {
+	videoSequence, audioSequence   uint16
+	videoTimestamp, audioTimestamp uint32
+}
+
+// An Output is the packetised RTP of one pair, or of one stream, and its viewers.
+//
+// Access units are packetised once, when they are written, into a history per
+// track. The fanouts, goroutines of Run, then bring each viewer from its own place
+// in the history to its end: at once for live media, paced for bursts. Per viewer
+// only the RTP header is written and the packet encrypted. A viewer who can't take
+// its packets loses them; nobody waits for it.
+type Output struct {
+	cfg     OutputConfig
+	log     *slog.Logger
+	start   startNumbers
+	ntpZero time.Time // wall-clock time of the media clock's zero
+	fanouts []*fanout
+	changed chan struct{}
+
+	video, audio *history
+
+	writeMu              sync.Mutex // guards what Write* need; one goroutine writes anyway
+	videoFrame           uint64
+	videoLast, audioLast int64 // last RTP time given, -1 before the first
+	audioNext            time.Duration
+	payloads             [][]byte // scratch
+	packets              []packet // scratch
+
+	mu      sync.Mutex // guards viewers, closed and the fanouts' lists
+	viewers map[*Viewer]struct{}
+	closed  bool
+	leaving sync.WaitGroup // viewers not finished yet
+}
+
+// NewOutput returns an Output without media or viewers. Run must be called for
+// viewers to be served.
+func NewOutput(cfg OutputConfig) *Output {
+	if cfg.RequestIDR == nil {
+		cfg.RequestIDR = func() bool { return false }
+	}
+	if cfg.Egress == nil {
+		cfg.Egress = NewEgress(0)
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	setDefault(&cfg.ViewerBPS, DefaultViewerBPS)
+	setDefault(&cfg.PacketSize, defaultPacketSize)
+	setDefault(&cfg.HistoryPackets, maxVideoPackets)
+	cfg.HistoryPackets = min(cfg.HistoryPackets, maxVideoPackets)
+	setDefault(&cfg.HistoryBytes, maxVideoBytes)
+	setDefault(&cfg.Senders, 1)
+	setDefault(&cfg.ConnectTimeout, 15*time.Second)
+	setDefault(&cfg.StallTimeout, 10*time.Second)
+	o := &Output{
+		cfg:       cfg,
+		log:       cfg.Logger.With("output", cfg.Name),
+		ntpZero:   time.Now().Add(-cfg.Now()),
+		changed:   make(chan struct{}, 1),
+		video:     newHistory(cfg.HistoryPackets, cfg.HistoryBytes, ticks(nackWindow, videoClockRate)),
+		audio:     newHistory(maxAudioPackets, maxAudioBytes, ticks(nackWindow, audioClockRate)),
+		videoLast: -1, audioLast: -1,
+		viewers: map[*Viewer]struct{}{},
+	}
+	if cfg.start != nil {
+		o.start = *cfg.start
+	} else {
+		o.start = startNumbers{videoTimestamp: rand.Uint32(), audioTimestamp: rand.Uint32()}
+	}
+	for range cfg.Senders {
+		o.fanouts = append(o.fanouts, newFanout(o))
+	}
+	return o
+}
+
+func setDefault[T comparable](value *T, fallback T) {
+	if *value == *new(T) {
+		*value = fallback
+	}
+}
+
+// Run serves viewers until ctx is done, then disconnects them. It returns ctx's
+// error.
+func (o *Output) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, s := range o.fanouts {
+		group.Go(func() error { return s.run(ctx) })
+	}
+	err := group.Wait()
+	o.mu.Lock()
+	o.closed = true
+	viewers := o.viewerList()
+	o.mu.Unlock()
+	for _, v := range viewers {
+		v.Close()
+	}
+	o.leaving.Wait()
+	return err
+}
+
+// WriteVideo packetises a picture and lets the fanouts take it. at, on the media
+// clock, becomes its RTP timestamp; it must increase from call to call (if it does
+// not, the picture follows the one before by one tick). burst says that the picture
+// is one of many written at once, as in a splice, so that it may be paced.
+//
+// WriteVideo never waits for a viewer.
+func (o *Output) WriteVideo(at time.Duration, u *stream.AccessUnit, burst bool) {
+	o.writeMu.Lock()
+	defer o.writeMu.Unlock()
+	o.payloads = appendH264Payloads(o.payloads[:0], u, o.cfg.PacketSize-rtpHeaderSize)
+	if len(o.payloads) == 0 {
+		return
+	}
+	timestamp := max(ticks(at, videoClockRate), o.videoLast+1)
+	o.videoLast = timestamp
+	o.videoFrame++
+	o.packets = o.packets[:0]
+	for i, payload := range o.payloads {
+		o.packets = append(o.packets, packet{
+			payload:   payload,
+			timestamp: timestamp,
+			frame:     o.videoFrame,
+			marker:    i == len(o.payloads)-1,
+			entry:     i == 0 && u.IDR,
+			burst:     burst,
+		})
+	}
+	o.publish(o.video)
+}
+
+// WriteOpus lets the fanouts take one Opus packet of that duration. at is as in
+// WriteVideo, on the same clock, so that sound and picture stay together.
+func (o *Output) WriteOpus(at, duration time.Duration, opus []byte) {
+	o.writeMu.Lock()
+	defer o.writeMu.Unlock()
+	timestamp := max(ticks(at, audioClockRate), o.audioLast+1)
+	// RFC 7587 section 4.2: the marker begins sound after a pause.
+	marker := o.audioLast < 0 || at > o.audioNext+duration/2
+	o.audioLast, o.audioNext = timestamp, at+duration
+	o.packets = append(o.packets[:0], packet{payload: opus, timestamp: timestamp, marker: marker, entry: true})
+	o.publish(o.audio)
+}
+
+func (o *Output) publish(h *history) {
+	h.add(o.packets)
+	clear(o.packets)
+	clear(o.payloads)
+	for _, s := range o.fanouts {
+		s.signal()
+	}
+}
+
+// ViewerCount is the number of viewers, those still connecting included.
+func (o *Output) ViewerCount() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.viewers)
+}
+
+// ViewersChanged receives after ViewerCount has changed; several changes may be one.
+func (o *Output) ViewersChanged() <-chan struct{} { return o.changed }
+
+// Viewers describes every viewer.
+func (o *Output) Viewers() []ViewerStats {
+	o.mu.Lock()
+	viewers := o.viewerList()
+	o.mu.Unlock()
+	stats := make([]ViewerStats, 0, len(viewers))
+	for _, v := range viewers {
+		stats = append(stats, v.Stats())
+	}
+	slices.SortFunc(stats, func(a, b ViewerStats) int { return a.Since.Compare(b.Since) })
+	return stats
+}
+
+// BurstDuration estimates how long it takes to send so many bytes to every viewer
+// besides the live media: what a splice from a cache costs.
+func (o *Output) BurstDuration(bytes int) time.Duration {
+	n := o.ViewerCount()
+	if n == 0 {
+		return 0
+	}
+	seconds := func(bytes float64, bps int64) time.Duration {
+		return time.Duration(bytes * 8 / float64(bps) * float64(time.Second))
+	}
+	perViewer := seconds(max(0, float64(bytes-viewerBurst)), o.cfg.ViewerBPS)
+	return max(perViewer, seconds(float64(bytes)*float64(n), o.cfg.Egress.bps)-egressBurst)
+}
+
+// viewerList needs o.mu.
+func (o *Output) viewerList() []*Viewer {
+	list := make([]*Viewer, 0, len(o.viewers))
+	for v := range o.viewers {
+		list = append(list, v)
+	}
+	return list
+}
+
+// attach makes v known and gives it to the fanout with the fewest viewers.
+func (o *Output) attach(v *Viewer) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return ErrOutputClosed
+	}
+	v.fanout = slices.MinFunc(o.fanouts, func(a, b *fanout) int { return len(a.list()) - len(b.list()) })
+	v.fanout.set(append(slices.Clone(v.fanout.list()), v))
+	o.viewers[v] = struct{}{}
+	o.leaving.Add(1)
+	o.notifyChanged()
+	return nil
+}
+
+// detach undoes attach, and lets Run end.
+func (o *Output) detach(v *Viewer) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	v.fanout.set(slices.DeleteFunc(slices.Clone(v.fanout.list()), func(w *Viewer) bool { return v == w }))
+	delete(o.viewers, v)
+	o.leaving.Done()
+	o.notifyChanged()
+}
+
+func (o *Output) notifyChanged() {
+	select {
+	case o.changed <- struct{}{}:
+	default:
+	}
+}
+
+// ticks converts a time on the media clock to RTP clock ticks.
+func ticks(d time.Duration, rate int64) int64 {
+	return int64(d/time.Second)*rate + int64(d%time.Second)*rate/int64(time.Second)
+}
+
+// A fanout is a goroutine that serves some of an Output's viewers.
+type fanout struct {
+	output  *Output
+	wake    chan struct{}
+	viewers atomic.Pointer[[]*Viewer] // replaced, never changed, under Output.mu
+	scratch []packet
+}
+
+func newFanout(o *Output) *fanout {
+	s := &fanout{output: o, wake: make(chan struct{}, 1), scratch: make([]packet, 32)}
+	s.set(nil)
+	return s
+}
+
+func (s *fanout) list() []*Viewer       { return *s.viewers.Load() }
+func (s *fanout) set(viewers []*Viewer) { s.viewers.Store(&viewers) }
+
+// signal makes the fanout look at its viewers.
+func (s *fanout) signal() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (s *fanout) run(ctx context.Context) error {
+	timer := time.NewTimer(idleInterval)
+	defer timer.Stop()
+	for turn := 0; ; turn++ {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.wake:
+		case <-timer.C:
+		}
+		wait := idleInterval
+		list := s.list()
+		// Another viewer is first each time, so that what is left of the egress
+		// rate does not always go to the same ones.
+		for i := range list {
+			v := list[(i+turn)%len(list)]
+			wait = min(wait, v.serve(s.output.cfg.Now(), s.scratch))
+		}
+		clear(s.scratch) // lets go of the payloads
+		timer.Reset(wait)
+	}
+}

@@ -1,0 +1,320 @@
+package rtc
+
+import (
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+)
+
+// Why a viewer left, as its OnClosed and metrics say.
+const (
+	ClosedByUs      = "closed"          // Close was called: DELETE, shutdown
+	ClosedByViewer  = "left"            // its DTLS said goodbye
+	ClosedVanished  = "vanished"        // nothing was heard of it any more
+	ClosedNeverCame = "connect_timeout" // ICE or DTLS did not finish in time
+	ClosedStalled   = "stalled"         // nothing got through to it any more
+)
+
+// replayHoldoff is the least time between two replays for one viewer; it doubles
+// with each up to maxReplayHoldoff: sending more does not cure a path that loses
+// because too much is sent. replayGrace without a PLI forgives.
+const (
+	replayHoldoff    = 2 * time.Second
+	maxReplayHoldoff = 30 * time.Second
+	replayGrace      = time.Minute
+	// askInterval is how often an IDR is asked for while a viewer has no picture.
+	askInterval    = time.Second
+	reportInterval = time.Second
+)
+
+// ViewerConfig describes a viewer.
+type ViewerConfig struct {
+	// ID is the session's, for logs and stats.
+	ID string
+	// Protocol is the label in metrics, "whep". Required.
+	Protocol string
+	// Video and Audio say which tracks the viewer can take.
+	Video, Audio bool
+	// OnClosed is called once when the viewer is gone, from a goroutine of its own,
+	// after its PeerConnection has been closed. Default: nothing.
+	OnClosed func(reason string)
+}
+
+// A Viewer is one session that is sent an Output. It owns its PeerConnection.
+type Viewer struct {
+	output *Output
+	cfg    ViewerConfig
+	log    *slog.Logger
+	pc     *webrtc.PeerConnection
+	fanout *fanout
+	since  time.Time
+
+	connectTimer *time.Timer
+	closeOnce    sync.Once
+	done         chan struct{}
+	readers      sync.WaitGroup
+
+	mu           sync.Mutex // guards all below, the tracks included; held while sending
+	video, audio *viewerTrack
+	connected    bool
+	closed       bool
+	pace         bucket // what may go to this viewer at once
+	nacks        bucket // what may be sent to it again
+	failing      time.Duration // when the first write since the last success failed; -1: none
+	nextReport   time.Duration
+	nextAsk      time.Duration
+	joined       time.Duration // from connected to the first picture's last packet sent
+	connectedAt  time.Duration
+	roundTrip    time.Duration
+	plis         uint64
+}
+
+// AddViewer adds the output's tracks to pc, before the offer is accepted or made,
+// and serves the viewer once it is connected. From then on the Viewer owns pc, also
+// its connection state handler: it closes pc when the viewer leaves, vanishes,
+// does not connect in time or can't be reached any more. On an error pc is still
+// the caller's.
+func (o *Output) AddViewer(pc *webrtc.PeerConnection, cfg ViewerConfig) (*Viewer, error) {
+	v := &Viewer{
+		output: o,
+		cfg:    cfg,
+		log:    o.log.With("viewer", cfg.ID),
+		pc:     pc,
+		since:  time.Now(),
+		done:   make(chan struct{}),
+	}
+	var senders []*webrtc.RTPSender
+	var tracks []*viewerTrack
+	if cfg.Video {
+		v.video = o.newTrack(v, webrtc.RTPCodecTypeVideo)
+		tracks = append(tracks, v.video)
+	}
+	if cfg.Audio {
+		v.audio = o.newTrack(v, webrtc.RTPCodecTypeAudio)
+		tracks = append(tracks, v.audio)
+	}
+	for _, t := range tracks {
+		s, err := pc.AddTrack(t)
+		if err != nil {
+			return nil, fmt.Errorf("add %s track: %w", t.kind, err)
+		}
+		senders = append(senders, s)
+	}
+	if err := o.attach(v); err != nil {
+		return nil, err
+	}
+	for i, t := range tracks {
+		v.readers.Go(func() { v.readFeedback(t, senders[i]) })
+	}
+	v.connectTimer = time.AfterFunc(o.cfg.ConnectTimeout, func() {
+		if !v.Connected() {
+			v.end(ClosedNeverCame)
+		}
+	})
+	pc.OnConnectionStateChange(v.connectionState)
+	return v, nil
+}
+
+func (o *Output) newTrack(v *Viewer, kind webrtc.RTPCodecType) *viewerTrack {
+	t := &viewerTrack{viewer: v, kind: kind, waiting: true, joining: true, lastTimestamp: -1}
+	var sequence uint16
+	if kind == webrtc.RTPCodecTypeVideo {
+		t.history, t.base, t.entries = o.video, o.start.videoTimestamp, true
+		sequence = o.start.videoSequence
+	} else {
+		t.history, t.base = o.audio, o.start.audioTimestamp
+		sequence = o.start.audioSequence
+	}
+	if o.cfg.start == nil {
+		sequence = uint16(rand.N(1 << 15))
+	}
+	t.sequence = uint64(sequence)
+	t.first = t.sequence
+	return t
+}
+
+// connectionState is called by pion, in no certain order.
+func (v *Viewer) connectionState(state webrtc.PeerConnectionState) {
+	switch state {
+	case webrtc.PeerConnectionStateConnected:
+		v.connect()
+	case webrtc.PeerConnectionStateFailed:
+		v.end(ClosedVanished)
+	case webrtc.PeerConnectionStateClosed:
+		v.end(ClosedByViewer)
+	}
+}
+
+// connect lets its fanout serve v.
+func (v *Viewer) connect() {
+	now := v.output.cfg.Now()
+	v.mu.Lock()
+	first := !v.connected && !v.closed
+	if first {
+		v.connected = true
+		v.connectedAt, v.nextReport, v.failing = now, now, -1
+		v.pace = newBucket(v.output.cfg.ViewerBPS, viewerBurst, now)
+		v.nacks = newBucket(nackBPS, nackBurst, now)
+		v.output.cfg.Metrics.Viewers.WithLabelValues(v.cfg.Protocol).Inc()
+	}
+	v.mu.Unlock()
+	if first {
+		v.connectTimer.Stop()
+		v.log.Info("viewer connected")
+		v.fanout.signal()
+	}
+}
+
+// Connected says whether ICE and DTLS have finished.
+func (v *Viewer) Connected() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.connected
+}
+
+// Done is closed when the viewer is gone.
+func (v *Viewer) Done() <-chan struct{} { return v.done }
+
+// Close disconnects the viewer and waits until it is gone.
+func (v *Viewer) Close() {
+	v.end(ClosedByUs)
+	<-v.done
+}
+
+// end disconnects the viewer. It does not wait, because pion's handlers and the
+// fanout call it.
+func (v *Viewer) end(reason string) {
+	v.closeOnce.Do(func() { go v.finish(reason) })
+}
+
+func (v *Viewer) finish(reason string) {
+	v.mu.Lock()
+	v.closed = true
+	connected := v.connected
+	v.mu.Unlock()
+	v.connectTimer.Stop()
+	if err := v.pc.GracefulClose(); err != nil {
+		v.log.Debug("close peer connection", "error", err)
+	}
+	v.readers.Wait()
+	if connected {
+		v.output.cfg.Metrics.Viewers.WithLabelValues(v.cfg.Protocol).Dec()
+	}
+	if reason != ClosedByUs && reason != ClosedByViewer {
+		v.output.cfg.Metrics.ViewersDropped.WithLabelValues(reason).Inc()
+	}
+	stats := v.Stats()
+	v.log.Info("viewer gone", "reason", reason, "duration", time.Since(v.since).Round(time.Millisecond),
+		"packets", stats.Video.Packets+stats.Audio.Packets, "dropped", stats.Video.Dropped+stats.Audio.Dropped)
+	v.output.detach(v)
+	if v.cfg.OnClosed != nil {
+		v.cfg.OnClosed(reason)
+	}
+	close(v.done)
+}
+
+// serve sends what v has not got yet, as far as pacing allows, and what is due by
+// the clock. It returns when it wants to be called again at the latest.
+func (v *Viewer) serve(now time.Duration, scratch []packet) time.Duration {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.connected || v.closed {
+		return idleInterval
+	}
+	v.pace.fill(now)
+	again := idleInterval
+	if v.audio != nil && v.audio.writer != nil {
+		v.serveTrack(v.audio, now, scratch)
+	}
+	if v.video != nil && v.video.writer != nil {
+		if v.serveTrack(v.video, now, scratch) {
+			again = pacingInterval
+		}
+		if v.video.waiting && now >= v.nextAsk {
+			v.nextAsk = now + askInterval
+			v.output.cfg.RequestIDR()
+		}
+	}
+	if now >= v.nextReport {
+		v.nextReport = now + reportInterval
+		v.report(now)
+	}
+	return min(again, max(0, v.nextReport-now))
+}
+
+// serveTrack brings t to the end of its history. It reports true when pacing kept
+// it from that.
+func (v *Viewer) serveTrack(t *viewerTrack, now time.Duration, scratch []packet) (paced bool) {
+	live, count := 0, t.packets
+	defer func() {
+		v.account(t, count, live, now)
+	}()
+	for t.locate() {
+		n, held := t.history.read(t.cursor, scratch)
+		if !held { // overrun: it was paced for so long that its place is gone
+			t.dropped++
+			t.waiting, t.resume = true, t.cursor
+			v.drop("overrun")
+			continue
+		}
+		for i := range scratch[:n] {
+			p := &scratch[i]
+			if t.entries && v.pace.level <= 0 {
+				return true
+			}
+			size := len(p.payload) + rtpHeaderSize
+			if p.burst || t.cursor < t.burstEnd {
+				if !v.output.cfg.Egress.take(size, now) {
+					return true
+				}
+			} else {
+				live += size
+			}
+			v.pace.level -= float64(size)
+			v.result(t.send(p), now)
+			if t.waiting {
+				break
+			}
+		}
+	}
+	return false
+}
+
+// account settles what serveTrack did.
+func (v *Viewer) account(t *viewerTrack, count uint64, live int, now time.Duration) {
+	if live > 0 {
+		v.output.cfg.Egress.live(live, now)
+	}
+	if count == 0 && t.packets > 0 {
+		v.nextReport = now // the receiver can't put sound and picture in step before
+		if t == v.video {
+			v.joined = now - v.connectedAt
+		}
+	}
+}
+
+// result settles what became of one packet.
+func (v *Viewer) result(r sendResult, now time.Duration) {
+	switch {
+	case r == sent:
+		v.failing = -1
+		return
+	case v.failing < 0:
+		v.failing = now
+	case now-v.failing > v.output.cfg.StallTimeout:
+		v.end(ClosedStalled)
+	}
+	if r == bufferFull {
+		v.drop("buffer_full")
+	} else {
+		v.drop("write_error")
+	}
+}
+
+func (v *Viewer) drop(reason string) {
+	v.output.cfg.Metrics.PacketsDropped.WithLabelValues(reason).Inc()
+}

@@ -1,0 +1,287 @@
+package rtc
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+)
+
+// mediaStreamID is the msid that ties a viewer's two tracks together, so that
+// browsers play them in step, and their RTCP CNAME (RFC 8834 section 4.9).
+const mediaStreamID = "streampair"
+
+// squeezeStep is how far apart, in RTP ticks, the pictures are put that a joining
+// viewer gets at once: 1 ms, fast enough that they are over in a moment and slow
+// enough for a receiver that shows each.
+const squeezeStep = videoClockRate / 1000
+
+// squeezeSpan is the most time that those pictures span, in ticks.
+const squeezeSpan = videoClockRate / 2
+
+// maxSegments bounds how far back a viewer's NACKs are understood: a segment begins
+// when the viewer joins, and after each gap.
+const maxSegments = 32
+
+// errNotNegotiated says that a viewer's answer has no format for a track.
+var errNotNegotiated = errors.New("the viewer did not accept the track's format")
+
+// A segment is a run of packets that went to a viewer in the history's order
+// without a gap. It says which packet of the history a sequence number of the
+// viewer's was, and with which timestamp it was sent, so that a NACK is answered
+// with the very same packet: another one under the same number would also break
+// AES-GCM, whose nonce the number is.
+type segment struct {
+	sequence uint64 // the viewer's extended sequence number of the first packet
+	index    uint64 // of that packet in the history
+	// Pictures before frame lead were sent with timestamps squeezed together: they
+	// are step ticks apart and end at leadTimestamp, that of frame lead.
+	lead          uint64
+	leadTimestamp int64
+	step          int64
+}
+
+func (s *segment) timestamp(p *packet) int64 {
+	if p.frame < s.lead {
+		return s.leadTimestamp - int64(s.lead-p.frame)*s.step
+	}
+	return p.timestamp
+}
+
+// squeeze makes pictures from frame first on end at the live edge, one step apart,
+// and all later than after.
+func (s *segment) squeeze(first uint64, edge position, after int64) bool {
+	n := int64(edge.frame - first)
+	if n <= 0 {
+		return true
+	}
+	step := min(squeezeStep, squeezeSpan/n, (edge.timestamp-after-1)/n)
+	if step < 1 {
+		return false
+	}
+	s.lead, s.leadTimestamp, s.step = edge.frame, edge.timestamp, step
+	return true
+}
+
+// A viewerTrack is one track of one viewer: its place in the history, its own
+// sequence numbers, and the addressing that negotiation gave it. It implements
+// webrtc.TrackLocal. All state is guarded by Viewer.mu.
+//
+// Sequence numbers are the viewer's own: what is skipped for it (until an IDR) takes
+// none, so its receiver does not ask for packets that it is not meant to get, and
+// what is sent to it twice (the pictures since the last IDR, after a PLI) is new to
+// its SRTP replay check.
+type viewerTrack struct {
+	viewer  *Viewer
+	kind    webrtc.RTPCodecType
+	history *history
+	base    uint32 // random offset of timestamps
+	entries bool   // video: after a gap, go on at an IDR only
+
+	writer      webrtc.TrackLocalWriter // nil until bound
+	ssrc        uint32
+	payloadType uint8
+	header      rtp.Header // reused for every packet
+
+	cursor   uint64 // index of the next packet to send
+	sequence uint64 // extended sequence number of the next packet
+	first    uint64 // of the first packet
+	segments []segment
+	// waiting says that the track goes on at the first entry point at or after
+	// resume; joining that earlier ones are welcome too, squeezed.
+	waiting, joining bool
+	resume           uint64
+	replay           bool   // send again from the last entry point
+	burstEnd         uint64 // packets before this index are counted as a burst
+	lastTimestamp    int64  // of the last packet sent
+
+	packets, octets           uint64 // for sender reports, RFC 3550 section 6.4.1
+	dropped, resent, nacked   uint64
+	skipped                   uint64
+	fractionLost              uint8
+	jitter                    uint32
+	nextReplay, replayHoldoff time.Duration
+}
+
+// ID implements webrtc.TrackLocal.
+func (t *viewerTrack) ID() string { return t.kind.String() }
+
+// RID implements webrtc.TrackLocal.
+func (t *viewerTrack) RID() string { return "" }
+
+// StreamID implements webrtc.TrackLocal.
+func (t *viewerTrack) StreamID() string { return mediaStreamID }
+
+// Kind implements webrtc.TrackLocal.
+func (t *viewerTrack) Kind() webrtc.RTPCodecType { return t.kind }
+
+// Bind implements webrtc.TrackLocal: it is told what was negotiated.
+func (t *viewerTrack) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
+	want := webrtc.MimeTypeH264
+	if t.kind == webrtc.RTPCodecTypeAudio {
+		want = webrtc.MimeTypeOpus
+	}
+	for _, codec := range ctx.CodecParameters() {
+		if !strings.EqualFold(codec.MimeType, want) {
+			continue
+		}
+		t.viewer.mu.Lock()
+		defer t.viewer.mu.Unlock()
+		t.writer = ctx.WriteStream()
+		t.ssrc, t.payloadType = uint32(ctx.SSRC()), uint8(codec.PayloadType)
+		return codec, nil
+	}
+	return webrtc.RTPCodecParameters{}, errNotNegotiated
+}
+
+// Unbind implements webrtc.TrackLocal.
+func (t *viewerTrack) Unbind(webrtc.TrackLocalContext) error {
+	t.viewer.mu.Lock()
+	defer t.viewer.mu.Unlock()
+	t.writer = nil
+	return nil
+}
+
+// A sendResult is what became of a packet.
+type sendResult int
+
+const (
+	sent sendResult = iota
+	// bufferFull: pion wrote nothing and reports no error; the peer's ICE-TCP
+	// connection does not take more, or no address of it is known yet.
+	bufferFull
+	writeFailed
+)
+
+// write sends p under the given sequence number. Nothing is allocated here.
+func (t *viewerTrack) write(p *packet, sequence uint64, timestamp int64) sendResult {
+	t.header = rtp.Header{
+		Version:        2,
+		Marker:         p.marker,
+		PayloadType:    t.payloadType,
+		SequenceNumber: uint16(sequence),
+		Timestamp:      t.base + uint32(timestamp),
+		SSRC:           t.ssrc,
+	}
+	n, err := t.writer.WriteRTP(&t.header, p.payload)
+	switch {
+	case err != nil:
+		return writeFailed
+	case n == 0:
+		return bufferFull
+	}
+	return sent
+}
+
+// send sends the packet at the cursor and moves on. A packet that could not be sent
+// has used its sequence number up: whether it was encrypted under it is unknown.
+func (t *viewerTrack) send(p *packet) sendResult {
+	s := &t.segments[len(t.segments)-1]
+	timestamp := s.timestamp(p)
+	result := t.write(p, t.sequence, timestamp)
+	t.sequence++
+	t.cursor++
+	t.lastTimestamp = timestamp
+	if result != sent {
+		t.dropped++
+		if t.entries { // what follows can't be decoded without it
+			t.waiting, t.resume = true, t.cursor
+		}
+		return result
+	}
+	t.packets++
+	t.octets += uint64(len(p.payload))
+	return sent
+}
+
+// begin starts a segment at a position.
+func (t *viewerTrack) begin(at position, s segment) {
+	if at.index > t.cursor && !t.joining {
+		t.skipped += at.index - t.cursor
+	}
+	s.sequence, s.index = t.sequence, at.index
+	if len(t.segments) == maxSegments {
+		t.segments = append(t.segments[:0], t.segments[1:]...)
+	}
+	t.segments = append(t.segments, s)
+	t.cursor = at.index
+	t.waiting, t.joining, t.replay = false, false, false
+}
+
+// locate moves the track to where it may go on sending, if it has to be moved. It
+// reports false when there is nothing to send yet.
+func (t *viewerTrack) locate() bool {
+	head := t.history.head()
+	switch {
+	case t.waiting && !t.entries: // audio: what comes from now on
+		t.begin(position{index: head.index}, segment{})
+	case t.waiting:
+		entry, ok := t.history.lastEntry()
+		if !ok || (!t.joining && entry.index < t.resume) {
+			t.skip(head.index)
+			return false
+		}
+		var s segment
+		if t.joining {
+			after := head.timestamp - squeezeSpan - 1
+			if !s.squeeze(entry.frame, head, after) {
+				t.skip(head.index)
+				return false
+			}
+			t.burstEnd = head.index
+		}
+		t.begin(entry, s)
+	case t.replay && t.cursor < head.index:
+		t.again(head)
+	}
+	return t.cursor < head.index
+}
+
+// skip passes over packets that are of no use to the viewer.
+func (t *viewerTrack) skip(to uint64) {
+	if !t.joining && to > t.cursor {
+		t.skipped += to - t.cursor
+	}
+	t.cursor = to
+}
+
+// again goes back to the last entry point, between the picture sent last and the
+// newest one, for a viewer whose decoder has lost its references while the source
+// can't be asked for an IDR.
+func (t *viewerTrack) again(head position) {
+	entry, ok := t.history.lastEntry()
+	if !ok || entry.index >= t.cursor { // nothing to go back to, or an IDR comes anyway
+		t.replay = false
+		return
+	}
+	var s segment
+	if !s.squeeze(entry.frame, head, t.lastTimestamp) {
+		return // more pictures than ticks: try when time has passed
+	}
+	t.begin(entry, s)
+	t.burstEnd = head.index
+}
+
+// find returns the packet that was sent under a sequence number, and its extended
+// number and timestamp.
+func (t *viewerTrack) find(number uint16) (p packet, sequence uint64, timestamp int64, ok bool) {
+	back := uint16(t.sequence) - number // 0 would be the one not sent yet
+	if back == 0 || uint64(back) > t.sequence-t.first {
+		return p, 0, 0, false
+	}
+	sequence = t.sequence - uint64(back)
+	for i := len(t.segments) - 1; i >= 0; i-- {
+		s := &t.segments[i]
+		if sequence < s.sequence {
+			continue
+		}
+		var one [1]packet
+		if n, held := t.history.read(s.index+sequence-s.sequence, one[:]); n == 0 || !held {
+			return p, 0, 0, false
+		}
+		return one[0], sequence, s.timestamp(&one[0]), true
+	}
+	return p, 0, 0, false
+}

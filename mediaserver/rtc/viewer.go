@@ -62,8 +62,8 @@ type Viewer struct {
 	video, audio *viewerTrack
 	connected    bool
 	closed       bool
-	pace         bucket // what may go to this viewer at once
-	nacks        bucket // what may be sent to it again
+	pace         bucket        // what may go to this viewer at once
+	nacks        bucket        // what may be sent to it again
 	failing      time.Duration // when the first write since the last success failed; -1: none
 	nextReport   time.Duration
 	nextAsk      time.Duration

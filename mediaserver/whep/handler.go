@@ -1,0 +1,226 @@
+// Package whep lets browsers and players watch over WebRTC by the WebRTC-HTTP Egress
+// Protocol (draft-ietf-wish-whep): one POST with an offer opens a session, its
+// answer carries everything needed to connect, and DELETE ends it.
+//
+// It is HTTP only. What is sent, and how, is the rtc package's Output and Viewer;
+// which Output belongs to a URL, and who may watch it, the caller decides (Config).
+// Start with NewHandler.
+package whep
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/pion/webrtc/v4"
+
+	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/rtc"
+)
+
+// ErrUnknownStream may be wrapped by Authorize and Open for a stream that does not
+// exist here and will not: the viewer gets 404 instead of 401 or 503. (A stream that
+// nobody publishes at the moment is no error.)
+var ErrUnknownStream = errors.New("unknown stream")
+
+const (
+	mediaTypeSDP         = "application/sdp"
+	mediaTypeSDPFragment = "application/trickle-ice-sdpfrag"
+
+	// maxOffer and maxFragment bound request bodies. A browser's offer for two
+	// tracks is 6 KB.
+	maxOffer    = 64 << 10
+	maxFragment = 8 << 10
+
+	// retryAfter, in seconds, is when a viewer who found no room may try again.
+	retryAfter = 5
+)
+
+// Config configures a Handler.
+type Config struct {
+	// Engine makes the PeerConnections. Required.
+	Engine *rtc.Engine
+	// Open returns the output for a stream, or for a pair if backupID is not empty,
+	// and a function to call when the viewer is gone. An error is the viewer's 503,
+	// or 404 if it is ErrUnknownStream. Required.
+	Open func(app, streamID, backupID string) (output *rtc.Output, release func(), err error)
+	// Authorize says whether the token opens the stream. An error is the viewer's
+	// 401, or 404 if it is ErrUnknownStream. Default: everybody may watch.
+	Authorize func(app, streamID, backupID, token string) error
+	// MaxViewers bounds the sessions at a time; 0 means no limit.
+	MaxViewers int
+	// ICEServers are recommended to viewers in Link headers. Default: none.
+	ICEServers []webrtc.ICEServer
+	// BootID is the part of session ids that tells this process from the one
+	// before. Default: random.
+	BootID string
+	// Role is the letter that begins session ids: "s" standalone, "p" or "b" for a
+	// leg's pod. Default: "s".
+	Role string
+	// Logger; default slog.Default(). Metrics; required.
+	Logger  *slog.Logger
+	Metrics *metrics.Metrics
+}
+
+// A Handler serves WHEP.
+type Handler struct {
+	cfg Config
+	log *slog.Logger
+
+	mu       sync.Mutex // guards sessions, viewers and closed
+	sessions map[string]*session
+	viewers  int // sessions, and those being negotiated
+	closed   bool
+	wait     sync.WaitGroup // for all viewers to have left
+}
+
+// NewHandler returns a Handler without sessions.
+func NewHandler(cfg Config) *Handler {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if cfg.Authorize == nil {
+		cfg.Authorize = func(string, string, string, string) error { return nil }
+	}
+	if cfg.Role == "" {
+		cfg.Role = "s"
+	}
+	if cfg.BootID == "" {
+		cfg.BootID = randomHex(4)
+	}
+	return &Handler{cfg: cfg, log: cfg.Logger.With("component", "whep"), sessions: map[string]*session{}}
+}
+
+// Register adds the handler's routes to mux.
+func (h *Handler) Register(mux *http.ServeMux) {
+	const endpoint, resource = "/{app}/whep/{streamId}", "/{app}/whep/{streamId}/{session}"
+	mux.HandleFunc("POST "+endpoint, h.post)
+	mux.HandleFunc("OPTIONS "+endpoint, h.options)
+	mux.HandleFunc("DELETE "+resource, h.delete)
+	mux.HandleFunc("OPTIONS "+resource, h.options)
+}
+
+// ViewerCount is the number of sessions, those being negotiated included.
+func (h *Handler) ViewerCount() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.viewers
+}
+
+// Shutdown refuses new sessions and ends the others. It returns when they are gone
+// or ctx is done.
+func (h *Handler) Shutdown(ctx context.Context) error {
+	h.mu.Lock()
+	h.closed = true
+	for _, s := range h.sessions {
+		go s.viewer.Close()
+	}
+	h.mu.Unlock()
+	gone := make(chan struct{})
+	go func() {
+		h.wait.Wait()
+		close(gone)
+	}()
+	select {
+	case <-gone:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// A refusal is an answer other than success: its status, a sentence for the person
+// who reads the player's log, and a word for metrics.
+type refusal struct {
+	status  int
+	message string
+	reason  string
+}
+
+func (h *Handler) refuse(w http.ResponseWriter, r *refusal) {
+	switch r.status {
+	case http.StatusServiceUnavailable:
+		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
+	case http.StatusUnauthorized:
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	h.cfg.Metrics.ViewerRefusals.WithLabelValues(r.reason).Inc()
+	http.Error(w, r.message, r.status)
+}
+
+func (h *Handler) options(w http.ResponseWriter, r *http.Request) {
+	allowOrigins(w)
+	header := w.Header()
+	header.Set("Access-Control-Allow-Methods", "OPTIONS, POST, PATCH, DELETE")
+	header.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, If-Match")
+	header.Set("Access-Control-Max-Age", "86400")
+	if r.PathValue("session") == "" {
+		header.Set("Accept-Post", mediaTypeSDP)
+		h.linkICEServers(w)
+	} else {
+		header.Set("Accept-Patch", mediaTypeSDPFragment)
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// allowOrigins lets players embedded in other sites' pages use the API and read the
+// headers they need. No cookie is ever looked at, so any origin may.
+func allowOrigins(w http.ResponseWriter) {
+	w.Header().Set("Access-Control-Allow-Origin", "*")
+	w.Header().Set("Access-Control-Expose-Headers", "Location, ETag, Link, Retry-After, Accept-Patch")
+}
+
+// linkICEServers recommends STUN and TURN servers, RFC 9725 section 4.6.
+func (h *Handler) linkICEServers(w http.ResponseWriter) {
+	for _, server := range h.cfg.ICEServers {
+		for _, url := range server.URLs {
+			link := "<" + url + `>; rel="ice-server"`
+			if password, ok := server.Credential.(string); ok && server.Username != "" {
+				link += "; username=" + strconv.Quote(server.Username) +
+					"; credential=" + strconv.Quote(password) + `; credential-type="password"`
+			}
+			w.Header().Add("Link", link)
+		}
+	}
+}
+
+// token is the bearer token of a request (RFC 6750 section 2.1), or that of its URL,
+// which is what a link to the player carries.
+func token(r *http.Request) string {
+	scheme, value, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if strings.EqualFold(scheme, "Bearer") {
+		return strings.TrimSpace(value)
+	}
+	return r.URL.Query().Get("token")
+}
+
+// readBody reads a request's body of the given type.
+func readBody(w http.ResponseWriter, r *http.Request, mediaType string, limit int64) (string, *refusal) {
+	got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || got != mediaType {
+		return "", &refusal{http.StatusUnsupportedMediaType, "Content-Type must be " + mediaType, "content_type"}
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return "", &refusal{http.StatusRequestEntityTooLarge, "the body is larger than " + strconv.FormatInt(limit, 10) + " bytes", "body_too_large"}
+	case err != nil:
+		return "", &refusal{http.StatusBadRequest, "the body could not be read", "body"}
+	}
+	return string(body), nil
+}
+
+func randomHex(bytes int) string {
+	b := make([]byte, bytes)
+	rand.Read(b) // never fails
+	return hex.EncodeToString(b)
+}

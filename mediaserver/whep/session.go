@@ -1,0 +1,192 @@
+package whep
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"sync/atomic"
+
+	"github.com/pion/webrtc/v4"
+
+	"github.com/streampair/streampair/mediaserver/rtc"
+)
+
+// maxCandidates bounds what a viewer may trickle. It is of little use to an ICE-lite
+// server anyway, which answers whoever reaches it.
+const maxCandidates = 64
+
+// A session is one viewer's.
+type session struct {
+	id         string
+	path       string // its URL's path, so that it is not found under another stream's
+	etag       string // of its ICE session, RFC 9725 section 4.3.1
+	pc         *webrtc.PeerConnection
+	viewer     *rtc.Viewer
+	candidates atomic.Int32
+	gone       bool // guarded by Handler.mu
+}
+
+var errShuttingDown = &refusal{http.StatusServiceUnavailable, "the server is shutting down; reconnect", "shutting_down"}
+
+// post opens a session.
+func (h *Handler) post(w http.ResponseWriter, r *http.Request) {
+	allowOrigins(w)
+	s, answer, refused := h.open(w, r)
+	if refused != nil {
+		h.refuse(w, refused)
+		return
+	}
+	header := w.Header()
+	header.Set("Content-Type", mediaTypeSDP)
+	header.Set("Location", s.path)
+	header.Set("ETag", s.etag)
+	header.Set("Accept-Patch", mediaTypeSDPFragment)
+	header.Set("Cache-Control", "no-store")
+	h.linkICEServers(w)
+	w.WriteHeader(http.StatusCreated)
+	if _, err := w.Write([]byte(answer)); err != nil {
+		// The viewer can't connect without it; its session times out.
+		h.log.Debug("write answer", "viewer", s.id, "error", err)
+	}
+}
+
+// open does what post says, up to the answer.
+func (h *Handler) open(w http.ResponseWriter, r *http.Request) (*session, string, *refusal) {
+	offer, refused := readBody(w, r, mediaTypeSDP, maxOffer)
+	if refused != nil {
+		return nil, "", refused
+	}
+	app, streamID, backupID := r.PathValue("app"), r.PathValue("streamId"), r.URL.Query().Get("backupStreamId")
+	switch err := h.cfg.Authorize(app, streamID, backupID, token(r)); {
+	case errors.Is(err, ErrUnknownStream):
+		return nil, "", &refusal{http.StatusNotFound, err.Error(), "unknown_stream"}
+	case err != nil:
+		return nil, "", &refusal{http.StatusUnauthorized, err.Error(), "unauthorized"}
+	}
+	formats, refused := selectFormats(offer)
+	if refused != nil {
+		return nil, "", refused
+	}
+	if refused := h.reserve(); refused != nil {
+		return nil, "", refused
+	}
+	s := &session{id: h.cfg.Role + h.cfg.BootID + randomHex(12), etag: `"` + randomHex(8) + `"`}
+	s.path = strings.TrimSuffix(r.URL.EscapedPath(), "/") + "/" + s.id
+	answer, refused := h.negotiate(s, app, streamID, backupID, offer, formats)
+	return s, answer, refused
+}
+
+// reserve takes a viewer's place, if there is one. Whoever has it gives it back by
+// leave.
+func (h *Handler) reserve() *refusal {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return errShuttingDown
+	}
+	if h.cfg.MaxViewers > 0 && h.viewers >= h.cfg.MaxViewers {
+		return &refusal{http.StatusServiceUnavailable, "as many viewers are watching as this server accepts; try again later", "max_viewers"}
+	}
+	h.viewers++
+	h.wait.Add(1)
+	return nil
+}
+
+// enter makes a session known, unless it has ended already or must end now.
+func (h *Handler) enter(s *session) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if s.gone || h.closed {
+		return false
+	}
+	h.sessions[s.id] = s
+	return true
+}
+
+// leave forgets a session and gives its place back.
+func (h *Handler) leave(s *session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s.gone = true
+	delete(h.sessions, s.id)
+	h.viewers--
+	h.wait.Done()
+}
+
+// negotiate makes the viewer and its answer. It leaves on failure; on success the
+// end of the viewer does.
+func (h *Handler) negotiate(s *session, app, streamID, backupID, offer string, formats selection) (string, *refusal) {
+	output, release, err := h.cfg.Open(app, streamID, backupID)
+	if err != nil {
+		h.leave(s)
+		if errors.Is(err, ErrUnknownStream) {
+			return "", &refusal{http.StatusNotFound, err.Error(), "unknown_stream"}
+		}
+		return "", &refusal{http.StatusServiceUnavailable, err.Error(), "open"}
+	}
+	fail := func(r *refusal) (string, *refusal) {
+		release()
+		h.leave(s)
+		return "", r
+	}
+	s.pc, err = h.peerConnection(formats)
+	if err != nil {
+		h.log.Error("make peer connection", "viewer", s.id, "error", err)
+		return fail(&refusal{http.StatusInternalServerError, "the server could not make a WebRTC connection", "internal"})
+	}
+	s.viewer, err = output.AddViewer(s.pc, rtc.ViewerConfig{
+		ID: s.id, Protocol: "whep", Video: formats.video, Audio: formats.audio,
+		OnClosed: func(string) {
+			release()
+			h.leave(s)
+		},
+	})
+	if err != nil {
+		_ = s.pc.Close()
+		return fail(&refusal{http.StatusServiceUnavailable, err.Error(), "open"})
+	}
+	answer, err := h.cfg.Engine.Answer(s.pc, offer)
+	if err != nil {
+		s.viewer.Close()
+		return "", &refusal{http.StatusBadRequest, "the offer can't be answered: " + err.Error(), "bad_offer"}
+	}
+	if !h.enter(s) {
+		s.viewer.Close()
+		return "", errShuttingDown
+	}
+	return answer, nil
+}
+
+func (h *Handler) peerConnection(formats selection) (*webrtc.PeerConnection, error) {
+	me, err := rtc.NewMediaEngine(formats.codecs...)
+	if err != nil {
+		return nil, err
+	}
+	// No interceptors: the Output answers NACKs and reports itself.
+	return h.cfg.Engine.NewPeerConnection(me, nil)
+}
+
+// find returns the session a request names; an unknown one may be of an earlier
+// process, and the player opens a new one.
+func (h *Handler) find(r *http.Request) (*session, *refusal) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := h.sessions[r.PathValue("session")]
+	if s == nil || s.path != r.URL.EscapedPath() {
+		return nil, &refusal{http.StatusNotFound, "no such session; open a new one", "unknown_session"}
+	}
+	return s, nil
+}
+
+// delete ends a session. Its id, 96 random bits that only its opener was told, is
+// the authorisation.
+func (h *Handler) delete(w http.ResponseWriter, r *http.Request) {
+	allowOrigins(w)
+	s, refused := h.find(r)
+	if refused != nil {
+		h.refuse(w, refused)
+		return
+	}
+	s.viewer.Close()
+	w.WriteHeader(http.StatusOK)
+}

@@ -1,0 +1,214 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	kjson "sigs.k8s.io/json"
+	"sigs.k8s.io/yaml"
+
+	"github.com/streampair/streampair/api/v1alpha1"
+)
+
+// documents are the decoded documents of all sources, not yet judged.
+type documents struct {
+	pairs   []document[v1alpha1.StreamPair]
+	secrets []document[corev1.Secret]
+}
+
+// document is one YAML document. Where stands before each of its mistakes.
+type document[T any] struct {
+	object *T
+	where  string
+}
+
+// decode reads the documents of sources strictly. A document with mistakes is not in
+// the result: what it means is not known.
+func decode(sources []Source) (documents, Mistakes) {
+	var all documents
+	var mistakes Mistakes
+	for _, source := range sources {
+		if len(source.Content) > MaxManifestBytes {
+			mistakes.add("%s: longer than %d bytes", source.Name, MaxManifestBytes)
+			continue
+		}
+		before := len(all.pairs) + len(all.secrets) + len(mistakes)
+		for i, text := range splitYAML(source.Content) {
+			all.decodeDocument(text, fmt.Sprintf("%s, document %d", source.Name, i+1), source.Name, &mistakes)
+		}
+		if len(all.pairs)+len(all.secrets)+len(mistakes) == before {
+			mistakes.add("%s: has no StreamPair", source.Name)
+		}
+	}
+	return all, mistakes
+}
+
+func (d *documents) decodeDocument(text []byte, where, source string, mistakes *Mistakes) {
+	asJSON, err := yaml.YAMLToJSONStrict(text)
+	if err != nil {
+		// The text of such an error has lines of its own, one for each duplicate key.
+		mistakes.add("%s: %s", source, strings.Join(strings.Fields(err.Error()), " "))
+		return
+	}
+	var tree any
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(asJSON, &tree); err != nil {
+		mistakes.add("%s: %v", where, err)
+		return
+	}
+	if tree == nil {
+		return // an empty document, or one of comments alone
+	}
+	object, ok := tree.(map[string]any)
+	if !ok {
+		mistakes.add("%s: must be a mapping with apiVersion, kind, metadata and spec", where)
+		return
+	}
+	kind, _ := object["kind"].(string)
+	version, _ := object["apiVersion"].(string)
+	metadata, _ := object["metadata"].(map[string]any)
+	if name, _ := metadata["name"].(string); name != "" && kind != "" {
+		where = fmt.Sprintf("%s, %s %q", source, kind, name)
+	}
+	wanted := map[string]string{v1alpha1.Kind: v1alpha1.GroupVersion.String(), "Secret": "v1"}
+	switch {
+	case kind == "":
+		mistakes.add("%s: %v", where, field.Required(field.NewPath("kind"), "StreamPair or Secret"))
+	case wanted[kind] == "":
+		mistakes.add("%s: %v", where, field.NotSupported(field.NewPath("kind"), kind, []string{v1alpha1.Kind, "Secret"}))
+	case version != wanted[kind]:
+		mistakes.add("%s: %v", where, field.NotSupported(field.NewPath("apiVersion"), version, []string{wanted[kind]}))
+	case kind == "Secret":
+		d.secrets = appendDecoded(d.secrets, asJSON, object, where, mistakes)
+	default:
+		d.pairs = appendDecoded(d.pairs, asJSON, object, where, mistakes)
+	}
+}
+
+func appendDecoded[T any](to []document[T], asJSON []byte, tree map[string]any, where string, mistakes *Mistakes) []document[T] {
+	object := new(T)
+	strict, err := kjson.UnmarshalStrict(asJSON, object)
+	if err == nil && len(strict) == 0 {
+		return append(to, document[T]{object: object, where: where})
+	}
+	wrong := Mistakes{}
+	for _, err := range strict {
+		wrong.add("%s: %s", where, unknownField(err))
+	}
+	if err != nil {
+		// The decoder stops at the first value of a wrong type, and does not always say
+		// where that is. So each part of the document is decoded by itself.
+		for _, m := range misfits[T](tree) {
+			if _, secret := any(object).(*corev1.Secret); secret {
+				m.BadValue = "(hidden)" // a token may have been written as a number
+			}
+			wrong.add("%s: %v", where, m)
+		}
+		if len(wrong) == 0 {
+			wrong.add("%s: %v", where, err)
+		}
+	}
+	*mistakes = append(*mistakes, wrong...)
+	return to
+}
+
+// unknownField turns `unknown field "spec.foo"` round, so that the path comes first as
+// in all other mistakes.
+func unknownField(err error) string {
+	if path, ok := strings.CutPrefix(err.Error(), `unknown field "`); ok {
+		return strings.TrimSuffix(path, `"`) + ": Unknown field"
+	}
+	return err.Error()
+}
+
+// misfits returns a mistake for each smallest part of tree that does not decode into a
+// T when it stands alone.
+func misfits[T any](tree map[string]any) field.ErrorList {
+	var errs field.ErrorList
+	var visit func(value any, path *field.Path, alone func(any) any)
+	visit = func(value any, path *field.Path, alone func(any) any) {
+		err := decodes[T](alone(value))
+		if err == nil {
+			return
+		}
+		before := len(errs)
+		switch value := value.(type) {
+		case map[string]any:
+			for _, key := range slices.Sorted(maps.Keys(value)) {
+				visit(value[key], path.Child(key), func(v any) any { return alone(map[string]any{key: v}) })
+			}
+		case []any:
+			for i, item := range value {
+				visit(item, path.Index(i), func(v any) any { return alone([]any{v}) })
+			}
+		}
+		if len(errs) == before {
+			errs = append(errs, field.Invalid(path, value, misfit(err)))
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(tree)) {
+		visit(tree[key], field.NewPath(key), func(v any) any { return map[string]any{key: v} })
+	}
+	return errs
+}
+
+func decodes[T any](tree any) error {
+	asJSON, err := json.Marshal(tree)
+	if err != nil {
+		return err
+	}
+	return kjson.UnmarshalCaseSensitivePreserveInts(asJSON, new(T))
+}
+
+// misfit says what a value should have been.
+func misfit(err error) string {
+	var wrongType *json.UnmarshalTypeError
+	if !errors.As(err, &wrongType) {
+		return err.Error()
+	}
+	kind := wrongType.Type
+	for kind.Kind() == reflect.Pointer {
+		kind = kind.Elem()
+	}
+	switch kind.Kind() {
+	case reflect.String:
+		return "must be text; write it in quotes"
+	case reflect.Bool:
+		return "must be true or false"
+	case reflect.Int32, reflect.Int64:
+		return "must be a whole number"
+	case reflect.Slice:
+		if kind.Elem().Kind() == reflect.Uint8 {
+			return "must be base64; stringData takes plain text"
+		}
+		return "must be a list"
+	case reflect.Struct, reflect.Map:
+		return "must be a mapping of fields"
+	}
+	return wrongType.Error()
+}
+
+// splitYAML returns the documents between lines that begin with "---". Each is led by
+// as many empty lines as stood before it, so that the line numbers of mistakes are
+// those of the file.
+func splitYAML(content []byte) [][]byte {
+	var docs [][]byte
+	var doc []byte
+	for i, line := range bytes.SplitAfter(content, []byte("\n")) {
+		if rest, ok := bytes.CutPrefix(line, []byte("---")); ok && len(bytes.TrimLeft(rest, " \t\r\n")) < len(rest) || string(line) == "---" {
+			docs = append(docs, doc)
+			doc = append(bytes.Repeat([]byte("\n"), i), rest...)
+			continue
+		}
+		doc = append(doc, line...)
+	}
+	docs = append(docs, doc)
+	return slices.DeleteFunc(docs, func(doc []byte) bool { return len(bytes.TrimSpace(doc)) == 0 })
+}

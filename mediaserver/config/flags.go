@@ -1,0 +1,256 @@
+package config
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/streampair/streampair/api/v1alpha1"
+)
+
+const (
+	logText = "text"
+	logJSON = "json"
+)
+
+// flags are the command line as written; config judges them.
+type flags struct {
+	set *flag.FlagSet
+	// fromEnvironment has the flags whose value came from their variable, so that a
+	// mistake names what the person wrote.
+	fromEnvironment map[string]bool
+
+	pairs         list
+	advertise     list
+	addresses     []addressFlag
+	tlsCert       string
+	tlsKey        string
+	maxViewers    string
+	maxTranscodes string
+	logFormat     string
+	logLevel      string
+}
+
+// An addressFlag is a flag whose value goes into one address of a Config.
+type addressFlag struct {
+	name  string
+	value *string
+	field func(*Config) *string
+}
+
+// list collects the values of a flag that may be repeated.
+type list []string
+
+// String returns the values with commas.
+func (l *list) String() string { return strings.Join(*l, ",") }
+
+// Set adds a value.
+func (l *list) Set(value string) error {
+	*l = append(*l, value)
+	return nil
+}
+
+// Every value is read as text: the flag package would stop at the first wrong number,
+// and all mistakes are to be told at once.
+func newFlags() *flags {
+	f := &flags{
+		set:             flag.NewFlagSet("streampair-mediaserver", flag.ContinueOnError),
+		fromEnvironment: map[string]bool{},
+	}
+	f.set.SetOutput(io.Discard)
+	f.set.Usage = func() {}
+
+	f.set.Var(&f.pairs, "pair", "read StreamPairs from `FILE`; may be repeated. Without it, pairs are made from play URLs")
+	f.address("rtmp-address", ":1935", "RTMP ingest on `ADDRESS`", func(c *Config) *string { return &c.RTMPAddress })
+	f.address("rtmps-address", "", "RTMPS ingest on `ADDRESS`, such as :1936", func(c *Config) *string { return &c.RTMPSAddress })
+	f.address("http-address", ":5080", "player, WHIP, WHEP and events on `ADDRESS`", func(c *Config) *string { return &c.HTTPAddress })
+	f.address("https-address", ":5443", "the same over TLS on `ADDRESS`", func(c *Config) *string { return &c.HTTPSAddress })
+	f.set.StringVar(&f.tlsCert, "tls-cert", "", "certificate `FILE` (PEM) for HTTPS and RTMPS, read again when it changes. Without it, a self-signed one is made")
+	f.set.StringVar(&f.tlsKey, "tls-key", "", "key `FILE` (PEM) of --tls-cert")
+	f.address("webrtc-address", ":8189", "WebRTC media on `ADDRESS`, UDP and TCP", func(c *Config) *string { return &c.WebRTCAddress })
+	f.set.Var(&f.advertise, "advertise-address", "tell browsers `IP[:udpPort[:tcpPort]]` as media address; may be repeated. Needed behind NAT")
+	f.address("probe-address", ":9090", "/livez, /readyz and /metrics on `ADDRESS`", func(c *Config) *string { return &c.ProbeAddress })
+	f.address("control-address", "127.0.0.1:9091", "status and commands on `ADDRESS`, loopback only", func(c *Config) *string { return &c.ControlAddress })
+	f.set.StringVar(&f.maxViewers, "max-viewers", "1000", "at most `N` viewers at a time; 0: no limit")
+	f.set.StringVar(&f.maxTranscodes, "max-transcodes", "4", "at most `N` ffmpeg children at a time; 0: none")
+	f.set.StringVar(&f.logFormat, "log-format", logText, "`FORMAT` of the log: text or json")
+	f.set.StringVar(&f.logLevel, "log-level", "info", "log from this `LEVEL` on: debug, info, warn or error")
+	return f
+}
+
+func (f *flags) address(name, value, usage string, field func(*Config) *string) {
+	a := addressFlag{name: name, value: f.set.String(name, value, usage), field: field}
+	f.addresses = append(f.addresses, a)
+}
+
+func (f *flags) parse(args, env []string) error {
+	if err := f.set.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return err
+		}
+		return Mistakes{err.Error() + " (--help lists the flags)"}
+	}
+	if f.set.NArg() > 0 {
+		return Mistakes{fmt.Sprintf("unexpected argument %q: a manifest is given with --pair", f.set.Arg(0))}
+	}
+	return f.parseEnvironment(env)
+}
+
+// parseEnvironment sets the flags that the command line left out.
+func (f *flags) parseEnvironment(env []string) error {
+	given := map[string]bool{}
+	f.set.Visit(func(one *flag.Flag) { given[one.Name] = true })
+	variables := map[string]string{}
+	for _, entry := range env {
+		name, value, _ := strings.Cut(entry, "=")
+		variables[name] = value
+	}
+	var errs []error
+	f.set.VisitAll(func(one *flag.Flag) {
+		value := variables[variable(one.Name)]
+		if value == "" || given[one.Name] {
+			return
+		}
+		f.fromEnvironment[one.Name] = true
+		values := []string{value}
+		if _, repeatable := one.Value.(*list); repeatable {
+			values = strings.Split(value, ",")
+		}
+		for _, value := range values {
+			errs = append(errs, one.Value.Set(strings.TrimSpace(value)))
+		}
+	})
+	return errors.Join(errs...)
+}
+
+// variable returns the name of the environment variable of a flag.
+func variable(flagName string) string {
+	return strings.ToUpper(strings.ReplaceAll(flagName, "-", "_"))
+}
+
+// where names a flag as it was given.
+func (f *flags) where(name string) string {
+	if f.fromEnvironment[name] {
+		return "$" + variable(name)
+	}
+	return "--" + name
+}
+
+// config returns what the flags say, without the manifest, and all that is wrong.
+func (f *flags) config() (Config, Mistakes) {
+	var c Config
+	var mistakes Mistakes
+	for _, a := range f.addresses {
+		if err := checkAddress(*a.value); err != nil {
+			mistakes.add("%s: %v", f.where(a.name), err)
+		}
+		*a.field(&c) = *a.value
+	}
+	if c.ControlAddress != "" && !isLoopback(c.ControlAddress) {
+		mistakes.add("%s: %q must be a loopback address, such as 127.0.0.1:9091: the port asks for no password",
+			f.where("control-address"), c.ControlAddress)
+	}
+	c.TLSCert, c.TLSKey = f.tlsCert, f.tlsKey
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		mistakes.add("--tls-cert, --tls-key: give both or neither")
+	}
+	for name, file := range map[string]string{"tls-cert": c.TLSCert, "tls-key": c.TLSKey} {
+		if file == "" {
+			continue
+		}
+		if _, err := os.Stat(file); err != nil {
+			mistakes.add("%s: %v", f.where(name), err)
+		}
+	}
+	for _, text := range f.advertise {
+		address, err := v1alpha1.ParseMediaAddress(text)
+		if err != nil {
+			mistakes.add("%s: %q: %v", f.where("advertise-address"), text, err)
+			continue
+		}
+		if !slices.Contains(c.AdvertiseAddresses, address) {
+			c.AdvertiseAddresses = append(c.AdvertiseAddresses, address)
+		}
+	}
+	c.MaxViewers = f.count("max-viewers", f.maxViewers, &mistakes)
+	c.MaxTranscodes = f.count("max-transcodes", f.maxTranscodes, &mistakes)
+	c.LogFormat = f.logFormat
+	if c.LogFormat != logText && c.LogFormat != logJSON {
+		mistakes.add("%s: %q must be text or json", f.where("log-format"), f.logFormat)
+	}
+	level, ok := map[string]slog.Level{
+		"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
+	}[f.logLevel]
+	if !ok {
+		mistakes.add("%s: %q must be debug, info, warn or error", f.where("log-level"), f.logLevel)
+	}
+	c.LogLevel = level
+	slices.Sort(mistakes)
+	return c, mistakes
+}
+
+func (f *flags) count(name, text string, mistakes *Mistakes) int {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 {
+		mistakes.add("%s: %q must be a whole number, 0 or more", f.where(name), text)
+		return 0
+	}
+	return n
+}
+
+func checkAddress(address string) error {
+	if address == "" {
+		return nil
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("%q must be host:port or :port", address)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("%q: the port must be a number from 0 to 65535", address)
+	}
+	if strings.ContainsAny(host, "/ ") {
+		return fmt.Errorf("%q: %q is no host", address, host)
+	}
+	return nil
+}
+
+// isLoopback asks no resolver: a name other than localhost may point anywhere later.
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return true // said by checkAddress
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
+
+// Usage returns the help text: every flag with its variable and default.
+func Usage() string {
+	var text strings.Builder
+	text.WriteString("Usage: streampair-mediaserver [flags]\n\n" +
+		"One media server that holds both legs of a StreamPair. An address is host:port; port 0\n" +
+		"picks a free one, an empty address closes the surface. A flag wins over its variable.\n\n")
+	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	newFlags().set.VisitAll(func(one *flag.Flag) {
+		value, usage := flag.UnquoteUsage(one)
+		if one.DefValue != "" {
+			usage += " (default " + one.DefValue + ")"
+		}
+		fmt.Fprintf(table, "  --%s %s\t$%s\t%s\n", one.Name, value, variable(one.Name), usage)
+	})
+	_ = table.Flush() // to a strings.Builder, which does not fail
+	return text.String()
+}

@@ -1,0 +1,166 @@
+package server
+
+import (
+	"time"
+
+	api "github.com/streampair/streampair/api/control"
+	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/mediaserver/config"
+	"github.com/streampair/streampair/mediaserver/control"
+	"github.com/streampair/streampair/mediaserver/failover"
+	"github.com/streampair/streampair/mediaserver/stream"
+)
+
+var _ control.Backend = (*Server)(nil)
+
+// defaultPolicy is that of pairs made from a play URL: the manifest's defaults.
+func defaultPolicy() failover.Policy {
+	var p v1alpha1.StreamPair
+	p.Default()
+	return policyOf(p.Spec.Failover)
+}
+
+func policyOf(f v1alpha1.Failover) failover.Policy {
+	p := failover.Policy{
+		Mode:      failover.Mode(f.Mode),
+		InputLoss: time.Duration(f.InputLossMilliseconds) * time.Millisecond,
+	}
+	if f.RecoverySeconds != nil {
+		p.Recovery = time.Duration(*f.RecoverySeconds) * time.Second
+	}
+	if f.Select != v1alpha1.SelectAuto {
+		p.Select = failover.Role(f.Select)
+	}
+	return p
+}
+
+// configure puts a manifest in force.
+func (s *Server) configure(m config.Manifest) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.manifest = m
+	var declared []declaration
+	for _, p := range m.Pairs {
+		if !p.Spec.Paused {
+			key := pairKey{p.Spec.App, p.Spec.Primary.StreamID, p.Spec.Backup.StreamID}
+			declared = append(declared, declaration{key, p.Name, policyOf(p.Spec.Failover)})
+		}
+	}
+	s.access.Replace(m.Access())
+	s.pairs.declare(declared)
+}
+
+// Manifest is the manifest in force.
+func (s *Server) Manifest() config.Manifest {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.manifest
+}
+
+// Configure implements control.Backend.
+func (s *Server) Configure(manifest []byte) error {
+	m, err := config.ParseManifest(s.Manifest(), config.Source{Name: "manifest", Content: manifest})
+	if err != nil {
+		return err
+	}
+	s.configure(m)
+	s.log.Info("configuration changed", "pairs", len(m.Pairs))
+	return nil
+}
+
+// Select implements control.Backend.
+func (s *Server) Select(pair, selection string) error {
+	r := s.pairs.declaredPair(pair)
+	if r == nil {
+		return control.ErrUnknownPair
+	}
+	if err := r.selectLeg(selection); err != nil {
+		return err
+	}
+	s.log.Info("leg selected", "pair", pair, "select", selection)
+	return nil
+}
+
+// Changed implements control.Backend.
+func (s *Server) Changed() <-chan struct{} { return s.changes.next() }
+
+// Status implements control.Backend.
+func (s *Server) Status() api.Status {
+	st := api.Status{
+		Version: s.cfg.Version, BootID: s.bootID, StartTime: s.started.UTC(),
+		Addresses: s.Addresses(), Streams: []api.Stream{}, Pairs: []api.Pair{},
+	}
+	for _, one := range s.registry.Streams() {
+		st.Streams = append(st.Streams, s.streamStatus(one))
+	}
+	for _, r := range s.pairs.all() {
+		p := s.pairStatus(r)
+		st.Viewers += p.Viewers
+		st.Pairs = append(st.Pairs, p)
+	}
+	return st
+}
+
+func (s *Server) wallClock(t time.Duration) *time.Time {
+	w := s.registry.Epoch().Add(t).UTC()
+	return &w
+}
+
+func (s *Server) streamStatus(one *stream.Stream) api.Stream {
+	snap := one.Snapshot()
+	st := api.Stream{
+		App: one.Key().App, StreamID: one.Key().ID, EntryPoint: snap.EntryPoint,
+		Warnings: warnings(snap.Warnings),
+		Video:    track(snap.Video, s.registry.Now()), Audio: track(snap.Audio, s.registry.Now()),
+	}
+	if p := snap.Publication; p != nil {
+		st.Publishing, st.Protocol, st.Remote, st.BitrateBPS = true, p.Protocol, p.Remote, p.BitrateBPS
+		st.StartTime = s.wallClock(p.Since)
+	}
+	return st
+}
+
+func track(t stream.TrackSnapshot, now time.Duration) *api.Track {
+	if !t.Announced || t.Format == nil {
+		return nil
+	}
+	out := &api.Track{
+		Codec: t.Format.Codec.String(), Width: t.Format.Width, Height: t.Format.Height,
+		SampleRateHz: t.Format.SampleRate, Channels: t.Format.Channels,
+		SilentMilliseconds: (now - t.LastArrival).Milliseconds(),
+	}
+	if t.Format.Codec == stream.H264 && t.Interval > 0 {
+		out.FrameRate = float64(time.Second) / float64(t.Interval)
+	}
+	return out
+}
+
+func warnings(in []stream.Warning) []api.Warning {
+	var out []api.Warning
+	for _, w := range in {
+		out = append(out, api.Warning{Code: w.Code, Message: w.Message})
+	}
+	return out
+}
+
+func (s *Server) pairStatus(r *runningPair) api.Pair {
+	st := r.pair.Status()
+	p := api.Pair{
+		Name: r.name, Declared: r.declared, App: r.key.App, PrimaryID: r.key.Primary, BackupID: r.key.Backup,
+		Active: string(st.Active), ActiveStreamID: st.ActiveStreamID, OnAir: st.OnAir,
+		Reason: string(st.Reason), Switches: st.Switches, Viewers: r.output.ViewerCount(), Select: "Auto",
+	}
+	if pin := r.pair.Policy().Select; pin != "" {
+		p.Select = string(pin)
+	}
+	if st.Active != "" {
+		p.Since = s.wallClock(st.Since)
+	}
+	for _, l := range st.Legs {
+		p.Legs = append(p.Legs, api.Leg{
+			Role: string(l.Role), StreamID: l.StreamID, Live: l.Live, Rank: l.Rank.String(),
+			EntryPoint: l.EntryPoint, Warnings: warnings(l.Warnings),
+		})
+	}
+	return p
+}

@@ -1,0 +1,272 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/streampair/streampair/mediaserver/failover"
+	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/rtc"
+	"github.com/streampair/streampair/mediaserver/stream"
+	"github.com/streampair/streampair/mediaserver/transcode"
+)
+
+const (
+	// maxOnDemand bounds the pairs made from viewers' URLs.
+	maxOnDemand = 64
+	// onDemandLinger is how long such a pair stays when nobody uses it.
+	onDemandLinger = 30 * time.Second
+)
+
+var (
+	errTooManyPairs = errors.New("the server plays as many streams as it accepts; try again in a few seconds")
+	errSameStream   = errors.New("name and backupStreamId must be two different streams")
+)
+
+// pairKey is what a play URL names. Without Backup it is a single stream.
+type pairKey struct{ App, Primary, Backup string }
+
+func (k pairKey) String() string {
+	if k.Backup == "" {
+		return k.App + "/" + k.Primary
+	}
+	return k.App + "/" + k.Primary + "+" + k.Backup
+}
+
+// declaration is a pair that a manifest declares.
+type declaration struct {
+	pairKey
+	Name   string
+	Policy failover.Policy
+}
+
+// pairs holds the pairs that run: those declared, and those made on demand.
+type pairs struct {
+	registry *stream.Registry
+	views    *transcode.Views
+	egress   *rtc.Egress
+	policy   failover.Policy // of pairs made on demand
+	onChange func()
+	log      *slog.Logger
+	metrics  *metrics.Metrics
+
+	mu      sync.Mutex // guards all below
+	ctx     context.Context
+	running sync.WaitGroup
+	open    map[pairKey]*runningPair
+}
+
+// runningPair is one pair with its output.
+type runningPair struct {
+	key    pairKey
+	pair   *failover.Pair
+	output *rtc.Output
+	legs   []*view
+	stop   context.CancelFunc
+
+	// Guarded by pairs.mu:
+	name      string
+	declared  bool
+	users     int
+	idleSince time.Time
+}
+
+// view is a leg as a pair sees it: shared with other pairs, demanded at most once by each.
+type view struct {
+	*transcode.View
+	demanded bool // used by the pair's goroutine only
+}
+
+// Demand implements failover.Source.
+func (v *view) Demand(on bool) {
+	switch {
+	case on && !v.demanded:
+		v.Acquire()
+	case !on && v.demanded:
+		v.Release()
+	}
+	v.demanded = on
+}
+
+// run closes pairs that nobody uses until ctx ends, and then all. It must be running
+// before acquire.
+func (p *pairs) run(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			p.mu.Lock()
+			for _, r := range p.open {
+				p.close(r)
+			}
+			p.mu.Unlock()
+			p.running.Wait()
+			return ctx.Err()
+		case now := <-tick.C:
+			p.mu.Lock()
+			for _, r := range p.open {
+				if !r.declared && r.users == 0 && now.Sub(r.idleSince) > onDemandLinger {
+					p.close(r)
+				}
+			}
+			p.mu.Unlock()
+		}
+	}
+}
+
+// acquire returns the pair behind a play URL, making it on demand.
+func (p *pairs) acquire(app, primary, backup string) (*runningPair, func(), error) {
+	key := pairKey{app, primary, backup}
+	if !(stream.Key{App: app, ID: primary}).Valid() || backup != "" && !(stream.Key{App: app, ID: backup}).Valid() {
+		return nil, nil, stream.ErrInvalidStreamID
+	}
+	if primary == backup {
+		return nil, nil, errSameStream
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r := p.open[key]
+	if r == nil {
+		if p.onDemand() >= maxOnDemand {
+			return nil, nil, errTooManyPairs
+		}
+		if r = p.start(declaration{key, key.String(), p.policy}, false); r == nil {
+			return nil, nil, stream.ErrShuttingDown
+		}
+	}
+	r.users++
+	release := sync.OnceFunc(func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		r.users--
+		r.idleSince = time.Now()
+	})
+	return r, release, nil
+}
+
+func (p *pairs) onDemand() int {
+	n := 0
+	for _, r := range p.open {
+		if !r.declared {
+			n++
+		}
+	}
+	return n
+}
+
+// declare replaces the declared pairs. A pair whose streams stay keeps playing.
+func (p *pairs) declare(declared []declaration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	wanted := make(map[pairKey]bool)
+	for _, d := range declared {
+		wanted[d.pairKey] = true
+		r := p.open[d.pairKey]
+		if r != nil && r.name != d.Name {
+			p.close(r)
+			r = nil
+		}
+		if r == nil {
+			p.start(d, true)
+			continue
+		}
+		r.declared = true
+		r.pair.SetPolicy(d.Policy)
+	}
+	for key, r := range p.open {
+		if r.declared && !wanted[key] {
+			r.declared, r.idleSince = false, time.Now()
+			r.pair.SetPolicy(p.policy)
+		}
+	}
+}
+
+// start runs a new pair. p.mu is held. It returns nil when the server is shutting down.
+func (p *pairs) start(d declaration, declared bool) *runningPair {
+	if p.ctx.Err() != nil {
+		return nil
+	}
+	r := &runningPair{key: d.pairKey, name: d.Name, declared: declared, idleSince: time.Now()}
+	ctx, cancel := context.WithCancel(p.ctx)
+	r.stop = cancel
+	leg := func(id string) failover.Source {
+		v := &view{View: p.views.Open(p.registry.Stream(stream.Key{App: d.App, ID: id}))}
+		r.legs = append(r.legs, v)
+		return v
+	}
+	log := p.log.With("pair", d.Name)
+	r.output = rtc.NewOutput(rtc.OutputConfig{
+		Name: d.Name, Now: p.registry.Now, Egress: p.egress, Logger: log, Metrics: p.metrics,
+		RequestIDR: func() bool { return r.pair.RequestIDR() },
+	})
+	cfg := failover.PairConfig{
+		Name: d.Name, PrimaryID: d.Primary, BackupID: d.Backup, Policy: d.Policy,
+		Primary: leg(d.Primary), Output: r.output, OnChange: p.onChange, Logger: p.log, Metrics: p.metrics,
+		Audio: transcode.NewAudio(transcode.AudioConfig{Emit: r.output.WriteOpus, Logger: log}),
+	}
+	if d.Backup != "" {
+		cfg.Backup = leg(d.Backup)
+	}
+	r.pair = failover.NewPair(cfg)
+	p.open[d.pairKey] = r
+	p.running.Go(func() { _ = r.output.Run(ctx) })
+	p.running.Go(func() {
+		_ = r.pair.Run(ctx)
+		for _, v := range r.legs {
+			v.Close()
+		}
+	})
+	return r
+}
+
+// close ends r. p.mu is held.
+func (p *pairs) close(r *runningPair) {
+	delete(p.open, r.key)
+	r.stop()
+}
+
+// all returns the pairs that run, by name.
+func (p *pairs) all() []*runningPair {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var out []*runningPair
+	for _, r := range p.open {
+		out = append(out, r)
+	}
+	slices.SortFunc(out, func(a, b *runningPair) int { return cmp.Compare(a.name, b.name) })
+	return out
+}
+
+// declaredPair returns the declared pair of that name, or nil.
+func (p *pairs) declaredPair(name string) *runningPair {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, r := range p.open {
+		if r.declared && r.name == name {
+			return r
+		}
+	}
+	return nil
+}
+
+// selectLeg pins a leg of a pair: Auto, Primary or Backup.
+func (r *runningPair) selectLeg(selection string) error {
+	policy := r.pair.Policy()
+	switch selection {
+	case "Auto":
+		policy.Select = ""
+	case string(failover.Primary), string(failover.Backup):
+		policy.Select = failover.Role(selection)
+	default:
+		return fmt.Errorf("select must be Auto, Primary or Backup, not %q", selection)
+	}
+	r.pair.SetPolicy(policy)
+	return nil
+}

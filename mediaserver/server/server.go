@@ -1,0 +1,281 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	api "github.com/streampair/streampair/api/control"
+	"github.com/streampair/streampair/mediaserver/access"
+	"github.com/streampair/streampair/mediaserver/config"
+	"github.com/streampair/streampair/mediaserver/control"
+	"github.com/streampair/streampair/mediaserver/failover"
+	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/player"
+	"github.com/streampair/streampair/mediaserver/rtc"
+	"github.com/streampair/streampair/mediaserver/rtmp"
+	"github.com/streampair/streampair/mediaserver/stream"
+	"github.com/streampair/streampair/mediaserver/transcode"
+	"github.com/streampair/streampair/mediaserver/whep"
+	"github.com/streampair/streampair/mediaserver/whip"
+)
+
+// Config configures a Server.
+type Config struct {
+	config.Config
+	// Version is shown in status.
+	Version string
+	// FFmpegPath is the ffmpeg that re-encodes streams with B-frames; empty: none.
+	FFmpegPath string
+	Logger     *slog.Logger
+}
+
+// A Server is one media server.
+type Server struct {
+	cfg      Config
+	log      *slog.Logger
+	bootID   string
+	started  time.Time
+	changes  changes
+	metrics  *prometheus.Registry
+	registry *stream.Registry
+	access   *access.Policy
+	engine   *rtc.Engine
+	pairs    *pairs
+	rtmp     *rtmp.Server
+	whip     *whip.Handler
+	whep     *whep.Handler
+
+	// Listeners; nil: that port is off.
+	http, https, probe, control net.Listener
+
+	mu       sync.Mutex // guards manifest
+	manifest config.Manifest
+}
+
+// New opens the ports. Run must be called, or Close.
+func New(cfg Config) (*Server, error) {
+	id := make([]byte, 4)
+	if _, err := rand.Read(id); err != nil {
+		return nil, fmt.Errorf("make boot id: %w", err)
+	}
+	s := &Server{cfg: cfg, log: cfg.Logger, bootID: hex.EncodeToString(id), started: time.Now(), metrics: prometheus.NewRegistry()}
+	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m := metrics.New(s.metrics)
+	s.registry = stream.NewRegistry(stream.Config{OnChange: s.changes.notify, Logger: s.log, Metrics: m})
+	s.access = access.New(nil)
+	s.pairs = &pairs{
+		registry: s.registry,
+		views: transcode.NewViews(transcode.ViewsConfig{
+			MaxTranscodes: cfg.MaxTranscodes, FFmpegPath: cfg.FFmpegPath, Logger: s.log, Metrics: m,
+		}),
+		egress: rtc.NewEgress(0), policy: defaultPolicy(), onChange: s.changes.notify, log: s.log, metrics: m,
+		open: make(map[pairKey]*runningPair),
+	}
+	if err := s.open(m); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// open opens the ports and makes what serves them.
+func (s *Server) open(m *metrics.Metrics) error {
+	tlsConfig, err := s.tls()
+	if err != nil {
+		return err
+	}
+	var advertised []rtc.AdvertisedAddress
+	for _, a := range s.cfg.AdvertiseAddresses {
+		advertised = append(advertised, rtc.AdvertisedAddress{IP: a.IP, UDPPort: a.UDPPort, TCPPort: a.TCPPort})
+	}
+	s.engine, err = rtc.NewEngine(rtc.EngineConfig{
+		Address: s.cfg.WebRTCAddress, AdvertiseAddresses: advertised, Logger: s.log, Metrics: m,
+	})
+	if err != nil {
+		return err
+	}
+	s.rtmp, err = rtmp.NewServer(rtmp.Config{
+		Address: s.cfg.RTMPAddress, TLSAddress: s.cfg.RTMPSAddress, TLS: tlsConfig,
+		Registry: s.registry, Authorize: s.mayPublish, Logger: s.log, Metrics: m,
+	})
+	if err != nil {
+		return err
+	}
+	s.whip = whip.NewHandler(whip.Config{
+		Engine: s.engine, Registry: s.registry, Authorize: s.mayPublish, Logger: s.log, Metrics: m,
+	})
+	s.whep = whep.NewHandler(whep.Config{
+		Engine: s.engine, Open: s.openOutput, Authorize: s.access.Play, BootID: s.bootID,
+		MaxViewers: s.cfg.MaxViewers, Logger: s.log, Metrics: m,
+	})
+	for _, l := range []struct {
+		name    string
+		address string
+		to      *net.Listener
+	}{
+		{"HTTP", s.cfg.HTTPAddress, &s.http},
+		{"HTTPS", s.cfg.HTTPSAddress, &s.https},
+		{"probe", s.cfg.ProbeAddress, &s.probe},
+		{"control", s.cfg.ControlAddress, &s.control},
+	} {
+		if l.address == "" {
+			continue
+		}
+		if *l.to, err = net.Listen("tcp", l.address); err != nil {
+			return fmt.Errorf("open the %s port: %w", l.name, err)
+		}
+	}
+	if s.https != nil {
+		https := tlsConfig.Clone()
+		https.NextProtos = []string{"h2", "http/1.1"}
+		s.https = tls.NewListener(s.https, https)
+	}
+	s.log.Info("listening", "addresses", s.Addresses())
+	return nil
+}
+
+// tls returns the configuration for HTTPS and RTMPS; nil when neither is wanted.
+func (s *Server) tls() (*tls.Config, error) {
+	if s.cfg.HTTPSAddress == "" && s.cfg.RTMPSAddress == "" {
+		return nil, nil
+	}
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if s.cfg.TLSCert != "" {
+		certs, err := newCertificates(s.cfg.TLSCert, s.cfg.TLSKey, s.log)
+		if err != nil {
+			return nil, err
+		}
+		c.GetCertificate = certs.get
+		return c, nil
+	}
+	cert, err := selfSigned()
+	if err != nil {
+		return nil, err
+	}
+	s.log.Warn("no certificate given: HTTPS uses a self-signed one, which browsers warn of; set --tls-cert and --tls-key")
+	c.Certificates = []tls.Certificate{*cert}
+	return c, nil
+}
+
+func (s *Server) mayPublish(key stream.Key, token string) (bool, error) {
+	return s.access.Publish(key.App, key.ID, token)
+}
+
+func (s *Server) openOutput(app, streamID, backupID string) (*rtc.Output, func(), error) {
+	r, release, err := s.pairs.acquire(app, streamID, backupID)
+	if err != nil {
+		return nil, nil, err
+	}
+	return r.output, release, nil
+}
+
+func (s *Server) openPair(app, streamID, backupID string) (*failover.Pair, func(), error) {
+	r, release, err := s.pairs.acquire(app, streamID, backupID)
+	if err != nil {
+		return nil, nil, err
+	}
+	return r.pair, release, nil
+}
+
+// Addresses are the bound addresses.
+func (s *Server) Addresses() api.Addresses {
+	address := func(l net.Listener) string {
+		if l == nil {
+			return ""
+		}
+		return l.Addr().String()
+	}
+	a := api.Addresses{HTTP: address(s.http), HTTPS: address(s.https), WebRTC: s.engine.Addr().String(),
+		Probe: address(s.probe), Control: address(s.control)}
+	if addr := s.rtmp.Addr(); addr != nil {
+		a.RTMP = addr.String()
+	}
+	if addr := s.rtmp.TLSAddr(); addr != nil {
+		a.RTMPS = addr.String()
+	}
+	return a
+}
+
+// Run serves until ctx ends, and returns why it stopped.
+func (s *Server) Run(ctx context.Context) error {
+	defer s.Close()
+	// Pairs outlive the ports that lead to them by a moment: publishers and viewers are
+	// told that the server ends, and then there is nothing left to play.
+	pairsCtx, stopPairs := context.WithCancel(context.WithoutCancel(ctx))
+	s.pairs.ctx = pairsCtx
+	pairsDone := make(chan struct{})
+	go func() {
+		defer close(pairsDone)
+		_ = s.pairs.run(pairsCtx)
+	}()
+	defer func() {
+		stopPairs()
+		<-pairsDone
+	}()
+	s.configure(s.cfg.Manifest)
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.rtmp.Run(ctx) })
+	media := s.mediaHandler()
+	for _, l := range []net.Listener{s.http, s.https} {
+		if l != nil {
+			g.Go(func() error { return serve(ctx, newHTTPServer(media, s.log), l) })
+		}
+	}
+	if s.probe != nil {
+		h := control.NewProbe(s.metrics, func() error { return nil })
+		g.Go(func() error { return serve(ctx, newHTTPServer(h, s.log), s.probe) })
+	}
+	if s.control != nil {
+		h := loopbackOnly(control.NewCommands(s))
+		g.Go(func() error { return serve(ctx, newHTTPServer(h, s.log), s.control) })
+	}
+	g.Go(func() error {
+		<-ctx.Done()
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		defer cancel()
+		s.registry.Close()
+		return errors.Join(s.whip.Shutdown(closing), s.whep.Shutdown(closing))
+	})
+	return g.Wait()
+}
+
+// Close closes what New opened. Run calls it.
+func (s *Server) Close() {
+	for _, l := range []net.Listener{s.http, s.https, s.probe, s.control} {
+		if l != nil {
+			_ = l.Close()
+		}
+	}
+	if s.rtmp != nil {
+		s.rtmp.Close()
+	}
+	if s.engine != nil {
+		s.engine.Close()
+	}
+}
+
+// mediaHandler serves what publishers and viewers use.
+func (s *Server) mediaHandler() http.Handler {
+	mux := http.NewServeMux()
+	player.Register(mux)
+	s.whip.Register(mux)
+	s.whep.Register(mux)
+	control.NewEvents(control.EventsConfig{
+		Open: s.openPair, Authorize: s.access.Play, Epoch: s.registry.Epoch(), Metrics: s.pairs.metrics,
+	}).Register(mux)
+	return mux
+}

@@ -71,8 +71,11 @@ type PairConfig struct {
 	// EgressBPS is the rate at which bursts can be sent, in bits per second; default
 	// DefaultEgressBPS.
 	EgressBPS int64
-	Logger    *slog.Logger
-	Metrics   *metrics.Metrics
+	// OnChange is called when Status changed. It must not block, nor call back.
+	// Default: none.
+	OnChange func()
+	Logger   *slog.Logger
+	Metrics  *metrics.Metrics
 }
 
 // A Pair plays one of two legs into one output. Run does the work.
@@ -150,14 +153,11 @@ func (p *Pair) Policy() Policy {
 	return p.policy
 }
 
-// RequestIDR asks the publisher of the leg on air for an IDR, if it can be asked.
-func (p *Pair) RequestIDR() {
-	active := p.Status().Active
-	for _, l := range p.legs {
-		if l.role == active {
-			l.source.Stream().RequestIDR()
-		}
-	}
+// RequestIDR asks the publisher of the leg on air for an IDR and says whether it can be
+// asked.
+func (p *Pair) RequestIDR() bool {
+	l := p.leg(p.Status().Active)
+	return l != nil && l.source.Stream().RequestIDR()
 }
 
 func (p *Pair) leg(r Role) *leg {

@@ -96,6 +96,9 @@ func (p *Pair) publish(s Status) {
 	p.status = s
 	close(p.changed)
 	p.changed = make(chan struct{})
+	if p.cfg.OnChange != nil {
+		p.cfg.OnChange()
+	}
 	for _, l := range s.Legs {
 		active := 0.0
 		if l.Role == s.Active && s.OnAir {

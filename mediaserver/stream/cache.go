@@ -6,6 +6,9 @@ import "time"
 // audio track even where a leg's audio is interleaved late, whatever the GOP length.
 const audioTail = 2 * time.Second
 
+// audioShare of the cache's bytes is what that audio may take.
+const audioShare = 4
+
 // gopCache holds the access units since the last IDR and the last audioTail of
 // audio. Beyond its bounds the video is forgotten, and with it the entry point.
 // It is guarded by Stream.mu.
@@ -14,40 +17,66 @@ type gopCache struct {
 	maxDuration time.Duration
 
 	video, audio []*AccessUnit
-	videoBytes   int
+	videoBytes   int // payload
+	// videoHeld and audioHeld are what the cached units occupy, about.
+	videoHeld, audioHeld int
 	// overflowed says that the publisher sent no IDR within the bounds.
 	overflowed bool
-	lastIDR    time.Duration // arrival
+	// firstPicture and lastIDR are arrivals, 0 before there was one.
+	firstPicture, lastIDR time.Duration
 	// idrInterval is the time between the last two IDRs, 0 while unknown.
 	idrInterval time.Duration
 }
 
+// footprint is what u occupies in memory, about: its payload is not all, and a flood
+// of tiny units must be bounded too.
+func footprint(u *AccessUnit) int {
+	const unit, nalu = 256, 24
+	return u.Size() + unit + nalu*len(u.NALUs)
+}
+
 func (c *gopCache) add(u *AccessUnit) {
 	if u.Kind == Audio {
-		drop := 0
-		for drop < len(c.audio) && u.Arrival-c.audio[drop].Arrival > audioTail {
-			c.audio[drop] = nil
-			drop++
-		}
-		c.audio = append(c.audio[drop:], u)
+		c.addAudio(u)
 		return
+	}
+	if c.firstPicture == 0 {
+		c.firstPicture = u.Arrival
 	}
 	if u.IDR {
 		if c.lastIDR != 0 {
 			c.idrInterval = u.Arrival - c.lastIDR
 		}
 		c.lastIDR = u.Arrival
-		clear(c.video)
-		c.video, c.videoBytes, c.overflowed = c.video[:0], 0, false
+		c.forgetVideo(false)
 	} else if len(c.video) == 0 {
+		// One that never sends an IDR overflows too, so that its publisher is told.
+		c.overflowed = c.overflowed || u.Arrival-max(c.firstPicture, c.lastIDR) > c.maxDuration
 		return
 	}
 	c.video = append(c.video, u)
 	c.videoBytes += u.Size()
-	if c.videoBytes > c.maxBytes || u.Arrival-c.video[0].Arrival > c.maxDuration {
-		clear(c.video)
-		c.video, c.videoBytes, c.overflowed = c.video[:0], 0, true
+	c.videoHeld += footprint(u)
+	if c.videoHeld > c.maxBytes || u.Arrival-c.video[0].Arrival > c.maxDuration {
+		c.forgetVideo(true)
 	}
+}
+
+func (c *gopCache) forgetVideo(overflowed bool) {
+	clear(c.video)
+	c.video, c.videoBytes, c.videoHeld, c.overflowed = c.video[:0], 0, 0, overflowed
+}
+
+func (c *gopCache) addAudio(u *AccessUnit) {
+	c.audio = append(c.audio, u)
+	c.audioHeld += footprint(u)
+	drop := 0
+	for u.Arrival-c.audio[drop].Arrival > audioTail || (c.audioHeld > c.maxBytes/audioShare && drop < len(c.audio)-1) {
+		c.audioHeld -= footprint(c.audio[drop])
+		c.audio[drop] = nil
+		drop++
+	}
+	c.audio = c.audio[drop:]
 }
 
 // units returns the cached access units in the order of their Seq.

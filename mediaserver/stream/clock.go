@@ -6,12 +6,23 @@ import "time"
 // before the publication is anchored anew.
 const MaxDeparture = time.Second
 
+const (
+	// driftWindow is how long the smallest lag is looked for.
+	driftWindow = 4 * time.Second
+	// maxDrift is how fast an encoder's clock is taken to run slow: 1 part in 5000, some
+	// four times what a bad crystal does.
+	maxDrift = 5000
+)
+
 // clock maps one publication's timestamps to the media clock: media = timestamp + offset.
 //
 // The first access unit is anchored at its arrival. One that arrives early pulls the
 // offset down, for both tracks, so mapped times never run ahead of the clock and the
 // offset settles at the path's smallest delay. One that lies more than MaxDeparture
 // from its arrival (a jump, a looped file, a backlog after a pause) anchors anew.
+//
+// An encoder whose clock runs slow is followed by raising the offset as slowly;
+// otherwise it would be anchored anew, and its picture jump by a second, every few hours.
 //
 // The two tracks of a publication do not jump at the same access unit, so the offset
 // from before the jump stays valid for the track that has yet to follow.
@@ -22,6 +33,9 @@ type clock struct {
 	prior    time.Duration
 	// anchors counts how often the clock was anchored anew.
 	anchors int
+
+	// smallestLag is that of the access units since windowStart.
+	windowStart, smallestLag time.Duration
 }
 
 // media returns the offset to add to timestamps of an access unit that was decoded
@@ -29,22 +43,39 @@ type clock struct {
 func (c *clock) media(ts, arrival time.Duration) time.Duration {
 	if !c.started {
 		c.started = true
-		c.offset = arrival - ts
+		c.set(arrival-ts, arrival)
 		return c.offset
 	}
 	lag := arrival - ts - c.offset
 	switch {
 	case lag >= 0 && lag <= MaxDeparture:
+		c.settle(lag, arrival)
 		return c.offset
 	case lag < 0 && lag >= -MaxDeparture:
-		c.offset += lag
+		c.set(c.offset+lag, arrival)
 		return c.offset
 	}
-	if priorLag := arrival - ts - c.prior; c.hasPrior && priorLag >= 0 && priorLag <= MaxDeparture {
+	// The track that has yet to jump must not anchor anew when it comes a little early:
+	// the tracks would take the offset from each other until both have jumped.
+	if lag := arrival - ts - c.prior; c.hasPrior && lag >= -MaxDeparture && lag <= MaxDeparture {
+		c.prior += min(lag, 0)
 		return c.prior
 	}
 	c.hasPrior, c.prior = true, c.offset
-	c.offset = arrival - ts
+	c.set(arrival-ts, arrival)
 	c.anchors++
 	return c.offset
+}
+
+func (c *clock) set(offset, arrival time.Duration) {
+	c.offset, c.windowStart, c.smallestLag = offset, arrival, MaxDeparture
+}
+
+// settle raises the offset if even the promptest access unit of a window was late. The
+// lag at hand is one of them, so its mapped time stays at or before its arrival.
+func (c *clock) settle(lag, arrival time.Duration) {
+	c.smallestLag = min(c.smallestLag, lag)
+	if d := arrival - c.windowStart; d >= driftWindow {
+		c.set(c.offset+min(c.smallestLag, d/maxDrift), arrival)
+	}
 }

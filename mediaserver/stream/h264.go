@@ -14,7 +14,15 @@ const maxParameterSet = 4 << 10
 
 // maxPPS bounds how many picture parameter sets a stream may use at a time (Rec.
 // H.264 allows 256; encoders use one, few of them two or three).
-const maxPPS = 16
+const (
+	maxPPS   = 16
+	maxPPSID = 255
+)
+
+// maxReordering is how far ahead of its successors a picture is decoded at most, where
+// only presentation times are known: 16 frames (max_num_reorder_frames, annex E.2.1) of
+// 16 a second.
+const maxReordering = time.Second
 
 // parameterSets follows the parameter sets of a publication and makes Formats of them.
 // A change takes effect with the next IDR, Rec. H.264 section 7.4.1.2.1.
@@ -22,14 +30,15 @@ type parameterSets struct {
 	sps     []byte
 	parsed  h264.SPS
 	pps     [][]byte // the first is part of the Format
+	stale   bool     // the PPS belong to an SPS before: the next PPS replaces them all
 	changed bool     // since apply
 
 	inForce *Format
 
-	lastPTS time.Duration
+	lastDTS, lastPTS time.Duration
 	// reordered says that a picture was seen whose presentation comes before that of
 	// one decoded earlier; it holds for the rest of the publication.
-	reordered, newlyReordered bool
+	reordered bool
 }
 
 // set takes the SPS and PPS out of nalus.
@@ -53,7 +62,9 @@ func (ps *parameterSets) set(nalus [][]byte) error {
 			if parsed.Width() <= 0 || parsed.Height() <= 0 || parsed.Width() > 16384 || parsed.Height() > 16384 {
 				return errMalformedSPS
 			}
-			ps.sps, ps.parsed, ps.changed = nalu, parsed, true
+			// Cloned here and below, or the whole access unit would be kept with it.
+			ps.sps, ps.parsed, ps.changed = bytes.Clone(nalu), parsed, true
+			ps.stale = len(ps.pps) > 0
 		case h264.NALUTypePPS:
 			ps.setPPS(nalu)
 		}
@@ -66,31 +77,44 @@ func (ps *parameterSets) setPPS(nalu []byte) {
 		return
 	}
 	id := ppsID(nalu)
+	if id < 0 || id > maxPPSID {
+		return
+	}
+	if ps.stale {
+		ps.pps, ps.stale = nil, false
+	}
 	i := slices.IndexFunc(ps.pps, func(known []byte) bool { return ppsID(known) == id })
 	switch {
 	case i < 0 && len(ps.pps) < maxPPS:
-		ps.pps = append(slices.Clip(ps.pps), nalu)
+		ps.pps = append(slices.Clip(ps.pps), bytes.Clone(nalu))
 	case i < 0 || bytes.Equal(ps.pps[i], nalu):
 		return
 	default:
 		ps.pps = slices.Clone(ps.pps)
-		ps.pps[i] = nalu
+		ps.pps[i] = bytes.Clone(nalu)
 	}
 	ps.changed = true
 }
 
-// observe notes the presentation times of pictures in decoding order.
-func (ps *parameterSets) observe(pts time.Duration, idr bool) {
-	ps.newlyReordered = false
-	if idr {
+// observe notes the times of pictures in decoding order.
+func (ps *parameterSets) observe(dts, pts time.Duration, idr bool) {
+	back, decodedLater := ps.lastPTS-pts, dts > ps.lastDTS
+	ps.lastDTS = dts
+	// A publisher whose clock jumps back has no B-frames for it.
+	if idr || back <= 0 || (back >= maxReordering && !decodedLater) {
 		ps.lastPTS = pts
 		return
 	}
-	// A publisher whose clock jumps back has no B-frames for it.
-	if !ps.reordered && pts < ps.lastPTS && ps.lastPTS-pts < time.Second {
-		ps.reordered, ps.newlyReordered, ps.changed = true, true, true
+	if ps.reordered {
+		return
 	}
-	ps.lastPTS = max(ps.lastPTS, pts)
+	ps.reordered = true
+	// Known at once, not only from the next IDR on. Other changes do have to wait.
+	if ps.inForce != nil && !ps.inForce.Reordered {
+		f := *ps.inForce
+		f.Reordered = true
+		ps.inForce = &f
+	}
 }
 
 // apply puts the newest parameter sets in force.
@@ -147,27 +171,35 @@ func ppsID(nalu []byte) int {
 }
 
 // picture returns the NAL units that viewers need: slices and SEI. Parameter sets
-// travel in the Format; delimiters, filler data and extensions are left out.
-func picture(nalus [][]byte) (kept [][]byte, idr bool) {
-	slices := 0
+// travel in the Format; delimiters, filler data and extensions are left out. Without a
+// slice it returns none, and whether the NAL units are of kinds that may come alone.
+func picture(nalus [][]byte) (kept [][]byte, idr, harmless bool) {
+	n := 0
 	for _, nalu := range nalus {
 		if len(nalu) < 2 {
+			// Filler and ends of sequence have no payload.
+			harmless = harmless || len(nalu) == 1 && nalu[0]&0x1f >= byte(h264.NALUTypeSEI)
 			continue
 		}
 		switch h264.NALUType(nalu[0] & 0x1f) {
 		case h264.NALUTypeIDR:
 			idr = true
-			slices++
+			n++
 		case h264.NALUTypeNonIDR, h264.NALUTypeDataPartitionA, h264.NALUTypeDataPartitionB, h264.NALUTypeDataPartitionC:
-			slices++
+			n++
 		case h264.NALUTypeSEI:
+			harmless = true
+		case h264.NALUTypeSPS, h264.NALUTypePPS, h264.NALUTypeAccessUnitDelimiter, h264.NALUTypeEndOfSequence,
+			h264.NALUTypeEndOfStream, h264.NALUTypeFillerData, h264.NALUTypeSPSExtension:
+			harmless = true
+			continue
 		default:
 			continue
 		}
 		kept = append(kept, nalu)
 	}
-	if slices == 0 {
-		return nil, false
+	if n == 0 {
+		return nil, false, harmless
 	}
-	return kept, idr
+	return kept, idr, true
 }

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"bytes"
 	"time"
 )
 
@@ -48,7 +49,9 @@ type Publication struct {
 	since  time.Duration
 	done   chan struct{}
 
-	parameters parameterSets // used by the writing goroutine only
+	// Used by the writing goroutine only:
+	parameters parameterSets
+	brokenGOP  bool // a picture was dropped that others up to the next IDR may need
 
 	// Guarded by stream.mu:
 	ended        bool
@@ -86,11 +89,8 @@ func (p *Publication) End(reason EndReason) {
 // silent says whether the publication has sent nothing for loss, or for three of its
 // own frame intervals if that is longer. stream.mu is held.
 func (p *Publication) silent(now, loss time.Duration) bool {
-	t := &p.video
-	if !t.announced {
-		t = &p.audio
-	}
-	return now-max(t.lastArrival, p.since) > max(loss, 3*t.median)
+	last := max(p.video.lastArrival, p.audio.lastArrival, p.since)
+	return now-last > max(loss, 3*max(p.video.median, p.audio.median))
 }
 
 // SetVideoParameters sets parameter sets that came out of band. WriteVideo finds those
@@ -100,14 +100,28 @@ func (p *Publication) SetVideoParameters(sps, pps []byte) error {
 	if err := p.parameters.set([][]byte{sps, pps}); err != nil {
 		return p.reject(err)
 	}
-	f := p.parameters.format()
+	if p.parameters.inForce == nil {
+		p.parameters.apply() // later ones wait for their IDR
+	}
+	f := p.parameters.inForce
 	if f == nil {
 		return p.reject(errNoParameterSets)
 	}
+	return p.announce(&p.video, f)
+}
+
+// announce says that the publication has track t, in format f.
+func (p *Publication) announce(t *track, f *Format) error {
 	s := p.stream
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p.video.announce(f, s.now())
+	if p.ended {
+		return ErrPublicationEnded
+	}
+	if t.announced && t.format == f {
+		return nil
+	}
+	t.announce(f, s.now())
 	s.notify()
 	return nil
 }
@@ -117,26 +131,27 @@ func (p *Publication) SetVideoParameters(sps, pps []byte) error {
 // with the next IDR. An error means that the access unit was malformed and is dropped;
 // the publication goes on.
 func (p *Publication) WriteVideo(dts, pts time.Duration, nalus [][]byte) error {
+	u := &AccessUnit{Kind: Video, Publication: p}
+	var harmless bool
+	u.NALUs, u.IDR, harmless = picture(nalus)
 	if err := p.parameters.set(nalus); err != nil {
+		p.brokenGOP = p.brokenGOP || len(u.NALUs) > 0
 		return p.reject(err)
 	}
-	u := &AccessUnit{Kind: Video, Publication: p}
-	u.NALUs, u.IDR = picture(nalus)
 	if len(u.NALUs) == 0 {
-		if p.parameters.changed {
-			return nil // parameter sets ahead of their picture
+		if harmless {
+			return nil // parameter sets ahead of their picture, say
 		}
 		return p.reject(errNoPicture)
 	}
-	p.parameters.observe(pts, u.IDR)
-	if u.IDR || p.parameters.newlyReordered {
+	p.parameters.observe(dts, pts, u.IDR)
+	if u.IDR {
 		p.parameters.apply()
+		u.NALUs = append(p.parameters.furtherPPS(), u.NALUs...)
+		p.brokenGOP = false
 	}
 	if u.Format = p.parameters.inForce; u.Format == nil {
 		return p.reject(errNoParameterSets)
-	}
-	if u.IDR {
-		u.NALUs = append(p.parameters.furtherPPS(), u.NALUs...)
 	}
 	return p.write(u, dts, pts)
 }
@@ -148,10 +163,13 @@ func (p *Publication) SetAudioFormat(f Format) error {
 	}
 	s := p.stream
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	p.audio.announce(&f, s.now())
-	s.notify()
-	return nil
+	known := p.audio.format
+	s.mu.Unlock()
+	if known != nil && known.Codec == f.Codec && known.SampleRate == f.SampleRate && known.Channels == f.Channels &&
+		bytes.Equal(known.Config, f.Config) {
+		return nil // some encoders repeat it; decoders must not begin anew for that
+	}
+	return p.announce(&p.audio, &f)
 }
 
 // WriteAudio adds one AAC frame or Opus packet, with its time on the publisher's clock.
@@ -174,7 +192,7 @@ func (p *Publication) Forward(u *AccessUnit) error {
 	s := p.stream
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return p.add(&own, own.DTS)
+	return p.add(&own, own.DTS, true)
 }
 
 func (p *Publication) write(u *AccessUnit, dts, pts time.Duration) error {
@@ -184,11 +202,12 @@ func (p *Publication) write(u *AccessUnit, dts, pts time.Duration) error {
 	u.Arrival = s.now()
 	offset := p.clock.media(dts, u.Arrival)
 	u.DTS, u.PTS = dts+offset, pts+offset
-	return p.add(u, dts)
+	return p.add(u, dts, u.Kind == Audio || !p.brokenGOP)
 }
 
-// add caches u and hands it to the subscribers. stream.mu is held.
-func (p *Publication) add(u *AccessUnit, dts time.Duration) error {
+// add caches u and hands it to the subscribers, if it can be decoded; otherwise it only
+// shows that the publisher is alive. stream.mu is held.
+func (p *Publication) add(u *AccessUnit, dts time.Duration, decodable bool) error {
 	s := p.stream
 	if p.ended {
 		return ErrPublicationEnded
@@ -205,38 +224,48 @@ func (p *Publication) add(u *AccessUnit, dts time.Duration) error {
 	t.arrived(dts, u.Arrival, size)
 	p.count(u, size)
 
-	if u.Kind == Video && !u.IDR && p.cache.lastIDR == 0 {
-		return nil // nothing can be decoded before the first IDR
+	if !decodable {
+		return nil
 	}
 	s.seq++
 	u.Seq = s.seq
-	hadEntryPoint, overflowed := len(p.cache.video) > 0, p.cache.overflowed
+	hadEntryPoint := len(p.cache.video) > 0
 	p.cache.add(u)
-	if p.cache.overflowed != overflowed {
-		if p.cache.overflowed {
-			s.warn("NoEntryPoint", "No IDR within the cache bound: viewers cannot join or switch to this stream; set the encoder's keyframe interval to 2 seconds.")
-		} else {
-			s.unwarn("NoEntryPoint")
-		}
-	}
-	if hadEntryPoint != (len(p.cache.video) > 0) {
-		s.notify()
-	}
-	if p == s.pending && p.canTakeOver(u) {
-		s.end(s.current, EndTakenOver, ErrTakenOver) // begins p
+	if u.Kind == Video && p.cache.lastIDR == 0 {
+		decodable = false // nothing can be decoded before the first IDR
 	}
 	if p == s.current {
+		s.warnOfOverflow()
+		if hadEntryPoint != (len(p.cache.video) > 0) {
+			s.notify()
+		}
+		if decodable {
+			s.publish(u)
+		}
+	} else if decodable && p.canTakeOver(u) {
+		s.end(s.current, EndTakenOver, ErrTakenOver) // begins p
+		// Audio that belongs with u or after it may have come ahead of it.
+		for _, early := range p.cache.audio {
+			if early != u && early.PTS >= u.PTS {
+				s.publish(early)
+			}
+		}
 		s.publish(u)
 	}
 	return nil
 }
 
-// canTakeOver says whether u is where a newcomer may replace a live incumbent.
+// canTakeOver says whether u is where a newcomer may replace the incumbent. stream.mu
+// is held.
 func (p *Publication) canTakeOver(u *AccessUnit) bool {
-	if u.Kind == Video {
-		return u.IDR
+	s := p.stream
+	if p != s.pending {
+		return false
 	}
-	return !p.video.announced && u.Arrival-p.since > audioOnlyAfter
+	if u.IDR || s.current.silent(u.Arrival, s.registry.cfg.InputLoss) {
+		return true
+	}
+	return u.Kind == Audio && !p.video.announced && u.Arrival-p.since > audioOnlyAfter
 }
 
 func (p *Publication) count(u *AccessUnit, size int) {
@@ -270,6 +299,14 @@ type rate struct {
 }
 
 const rateWindow = 2 * time.Second
+
+// at returns the rate at now: none once two windows have passed without a byte.
+func (r *rate) at(now time.Duration) int64 {
+	if now-r.start > 2*rateWindow {
+		return 0
+	}
+	return r.bps
+}
 
 // add counts size bytes and says whether bps was brought up to date.
 func (r *rate) add(size int, now time.Duration) bool {

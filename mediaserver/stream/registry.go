@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/streampair/streampair/mediaserver/metrics"
 )
 
@@ -50,8 +52,13 @@ type Config struct {
 	MaxCacheDuration time.Duration
 	// MaxStreams bounds the streams known at a time; default 256.
 	MaxStreams int
-	Logger     *slog.Logger
-	Metrics    *metrics.Metrics
+	// OnChange is called when any stream's Snapshot changed in more than figures. It
+	// must not block, nor call back. Default: none.
+	OnChange func()
+	// Logger says who publishes; default none.
+	Logger *slog.Logger
+	// Metrics counts; default one that nobody sees.
+	Metrics *metrics.Metrics
 }
 
 // A Registry holds the streams of one server.
@@ -59,9 +66,8 @@ type Registry struct {
 	cfg   Config
 	epoch time.Time
 
-	mu      sync.Mutex // guards streams, nextID and closed
+	mu      sync.Mutex // guards streams and closed; taken before any Stream's
 	streams map[Key]*Stream
-	nextID  uint64
 	closed  bool
 }
 
@@ -82,6 +88,9 @@ func NewRegistry(cfg Config) *Registry {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = metrics.New(prometheus.NewRegistry())
+	}
 	// A second before now, so that the zero time is never the time of anything.
 	return &Registry{cfg: cfg, epoch: time.Now().Add(-time.Second), streams: make(map[Key]*Stream)}
 }
@@ -92,7 +101,8 @@ func (r *Registry) Epoch() time.Time { return r.epoch }
 // Now is the time on the media clock.
 func (r *Registry) Now() time.Duration { return time.Since(r.epoch) }
 
-// Stream returns the stream of that name, making it on demand.
+// Stream returns the stream of that name, making it on demand. Beyond MaxStreams it
+// goes in place of one that nobody uses; only if all are in use there is one more.
 func (r *Registry) Stream(k Key) *Stream {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -112,13 +122,35 @@ func (r *Registry) stream(k Key) *Stream {
 	return s
 }
 
-// forgetIdle removes the streams that nobody feeds, reads or asked for lately.
+// forgetGrace is how long a stream that nobody feeds or reads is kept for whoever
+// asked for it and is about to.
+const forgetGrace = time.Minute
+
+// forgetIdle removes the streams that nobody feeds, reads or asked for lately; if there
+// are none, the one that nobody asked for the longest. mu is held.
 func (r *Registry) forgetIdle() {
-	for k, s := range r.streams {
-		if s.idle(time.Minute) {
-			delete(r.streams, k)
+	var oldest *Stream
+	var oldestUse time.Duration
+	forgot := false
+	for _, s := range r.streams {
+		idle, lastUse := s.idle()
+		switch {
+		case !idle:
+		case r.Now()-lastUse >= forgetGrace:
+			r.forget(s)
+			forgot = true
+		case oldest == nil || lastUse < oldestUse:
+			oldest, oldestUse = s, lastUse
 		}
 	}
+	if !forgot && oldest != nil {
+		r.forget(oldest)
+	}
+}
+
+func (r *Registry) forget(s *Stream) {
+	delete(r.streams, s.key)
+	r.cfg.Metrics.IngestBytes.DeletePartialMatch(prometheus.Labels{"app": s.key.App, "stream": s.key.ID})
 }
 
 // Streams returns the streams that somebody publishes or subscribes to, by name.
@@ -127,7 +159,7 @@ func (r *Registry) Streams() []*Stream {
 	defer r.mu.Unlock()
 	var out []*Stream
 	for _, s := range r.streams {
-		if !s.idle(0) {
+		if idle, _ := s.idle(); !idle {
 			out = append(out, s)
 		}
 	}

@@ -98,10 +98,12 @@ func (s *Stream) touch() {
 	s.lastUse = s.now()
 }
 
-func (s *Stream) idle(d time.Duration) bool {
+// idle says whether nobody feeds or reads the stream, and when somebody last did or
+// asked for it.
+func (s *Stream) idle() (idle bool, lastUse time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.current == nil && s.pending == nil && len(s.subscriptions) == 0 && s.now()-s.lastUse >= d
+	return s.current == nil && len(s.subscriptions) == 0, s.lastUse
 }
 
 // Snapshot returns the state of the stream.
@@ -113,7 +115,7 @@ func (s *Stream) Snapshot() Snapshot {
 	if p == nil {
 		return snap
 	}
-	snap.Publication = &PublicationSnapshot{p.id, p.req.Protocol, p.req.Remote, p.since, p.rate.bps}
+	snap.Publication = &PublicationSnapshot{p.id, p.req.Protocol, p.req.Remote, p.since, p.rate.at(s.now())}
 	snap.Video, snap.Audio = p.video.snapshot(), p.audio.snapshot()
 	snap.EntryPoint = len(p.cache.video) > 0
 	snap.GOPFrames, snap.GOPBytes = len(p.cache.video), p.cache.videoBytes
@@ -132,14 +134,20 @@ func (s *Stream) Cached() []*AccessUnit {
 	return s.current.cache.units()
 }
 
-// RequestIDR asks the publisher for an IDR, if it can be asked.
-func (s *Stream) RequestIDR() {
+// RequestIDR asks the publisher for an IDR, and a newcomer whose first is awaited. It
+// says whether anybody can be asked.
+func (s *Stream) RequestIDR() bool {
 	s.mu.Lock()
-	p := s.current
+	publishers := []*Publication{s.current, s.pending}
 	s.mu.Unlock()
-	if p != nil && p.req.RequestIDR != nil {
-		p.req.RequestIDR()
+	asked := false
+	for _, p := range publishers {
+		if p != nil && p.req.RequestIDR != nil {
+			p.req.RequestIDR()
+			asked = true
+		}
 	}
+	return asked
 }
 
 // Warn shows a warning with the stream until the publication ends. The same code
@@ -176,9 +184,22 @@ func (s *Stream) unwarn(code string) {
 	}
 }
 
+// warnOfOverflow keeps the warning of a missing entry point. s.mu is held.
+func (s *Stream) warnOfOverflow() {
+	const code = "NoEntryPoint"
+	if s.current.cache.overflowed {
+		s.warn(code, "No IDR within the cache bound: viewers cannot join or switch to this stream; set the encoder's keyframe interval to 2 seconds.")
+	} else {
+		s.unwarn(code)
+	}
+}
+
 func (s *Stream) notify() {
 	for sub := range s.subscriptions {
 		sub.notify()
+	}
+	if f := s.registry.cfg.OnChange; f != nil {
+		f()
 	}
 }
 
@@ -188,27 +209,29 @@ func (s *Stream) notify() {
 func (s *Stream) Publish(req PublishRequest) (*Publication, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.now()
+	now, loss := s.now(), s.registry.cfg.InputLoss
+	if s.pending != nil && s.current.silent(now, loss) {
+		s.end(s.current, EndTakenOver, ErrTakenOver) // its successor is the incumbent now
+	}
 	p := s.newPublication(req, now)
 	if s.current == nil {
 		s.begin(p)
 		return p, nil
 	}
-	silent := s.current.silent(now, s.registry.cfg.InputLoss)
-	if !req.Authenticated && !silent {
-		return nil, fmt.Errorf("publish %s: %w", s.key, ErrStreamInUse)
-	}
-	s.takeovers = slices.DeleteFunc(s.takeovers, func(t time.Duration) bool { return now-t > takeoverWindow })
-	if len(s.takeovers) >= maxTakeovers && !silent {
-		s.warn("SharedStreamID", fmt.Sprintf("More than %d takeovers of %s in %v: two encoders seem to share this stream id; give each its own.", maxTakeovers, s.key, takeoverWindow))
-		return nil, fmt.Errorf("publish %s: %w", s.key, ErrTooManyTakeovers)
-	}
-	s.takeovers = append(s.takeovers, now)
-	if silent {
+	if s.current.silent(now, loss) {
 		s.end(s.current, EndTakenOver, ErrTakenOver)
 		s.begin(p)
 		return p, nil
 	}
+	if !req.Authenticated {
+		return nil, fmt.Errorf("publish %s: %w", s.key, ErrStreamInUse)
+	}
+	s.takeovers = slices.DeleteFunc(s.takeovers, func(t time.Duration) bool { return now-t > takeoverWindow })
+	if len(s.takeovers) >= maxTakeovers {
+		s.warn("SharedStreamID", fmt.Sprintf("More than %d takeovers of %s in %v: two encoders seem to share this stream id; give each its own.", maxTakeovers, s.key, takeoverWindow))
+		return nil, fmt.Errorf("publish %s: %w", s.key, ErrTooManyTakeovers)
+	}
+	s.takeovers = append(s.takeovers, now)
 	if s.pending != nil {
 		s.end(s.pending, EndTakenOver, ErrTakenOver)
 	}
@@ -221,6 +244,11 @@ func (s *Stream) begin(p *Publication) {
 	s.current = p
 	if s.pending == p {
 		s.pending = nil
+	}
+	// What a newcomer sent while it waited comes after what its predecessor sent.
+	for _, u := range p.cache.units() {
+		s.seq++
+		u.Seq = s.seq
 	}
 	s.warnings = slices.DeleteFunc(s.warnings, func(w Warning) bool { return w.Code != "SharedStreamID" })
 	if !s.derived {
@@ -256,7 +284,8 @@ func (s *Stream) end(p *Publication, reason EndReason, err error) {
 		s.metrics.IngestBitrateBPS.DeleteLabelValues(s.key.App, s.key.ID)
 	}
 	s.log.Info("publication ended", "reason", string(reason), "publication", p.id,
-		"duration", (s.now() - p.since).Round(time.Millisecond), "frames", p.video.frames, "malformed", p.malformed)
+		"duration", (s.now() - p.since).Round(time.Millisecond), "frames", p.video.frames, "malformed", p.malformed,
+		"clockJumps", p.clock.anchors)
 	if s.pending != nil {
 		s.begin(s.pending)
 		return

@@ -1,0 +1,298 @@
+package rtmp
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"io"
+)
+
+// messageType is the type of an RTMP message.
+type messageType byte
+
+// Message types, sections 5.4 and 7.1.
+const (
+	typeSetChunkSize     messageType = 1
+	typeAbort            messageType = 2
+	typeAcknowledgement  messageType = 3
+	typeUserControl      messageType = 4
+	typeAckWindow        messageType = 5
+	typeSetPeerBandwidth messageType = 6
+	typeAudio            messageType = 8
+	typeVideo            messageType = 9
+	typeDataAMF3         messageType = 15
+	typeCommandAMF3      messageType = 17
+	typeData             messageType = 18
+	typeCommand          messageType = 20
+	typeAggregate        messageType = 22
+)
+
+// A message is one complete RTMP message.
+type message struct {
+	typ       messageType
+	streamID  uint32
+	timestamp uint32
+	// payload is valid until the next message is read.
+	payload []byte
+}
+
+const (
+	defaultChunkSize = 128      // section 5.4.1
+	maxChunkSize     = 0xffffff // a message is never longer
+	extended         = 0xffffff // timestamp field: the real one follows, section 5.3.1.3
+	keptCapacity     = 256 << 10
+)
+
+// A chunkReader puts the messages of a chunk stream together (section 5.3), within
+// limits that it checks before it allocates.
+type chunkReader struct {
+	r          *bufio.Reader
+	limits     Limits
+	chunkSize  int
+	streams    map[uint32]*chunkStream
+	unfinished int // bytes buffered for messages under way
+	delivered  *chunkStream
+	scratch    [11]byte
+}
+
+// chunkStream is the state of one chunk stream: headers of later chunks leave out what
+// has not changed.
+type chunkStream struct {
+	timestamp uint32
+	field     uint32 // what the timestamp field said, or its extension: the next delta
+	extended  bool
+	length    int
+	typ       messageType
+	streamID  uint32
+	buf       []byte // the message under way
+}
+
+func newChunkReader(r *bufio.Reader, l Limits) *chunkReader {
+	return &chunkReader{r: r, limits: l, chunkSize: defaultChunkSize, streams: make(map[uint32]*chunkStream)}
+}
+
+// next returns the next message. Set Chunk Size and Abort are carried out here and not
+// returned. An error is a *refusal or comes from the connection.
+func (r *chunkReader) next() (message, error) {
+	r.release()
+	for {
+		c, err := r.chunk()
+		if err != nil {
+			return message{}, err
+		}
+		if len(c.buf) < c.length {
+			continue
+		}
+		m := message{typ: c.typ, streamID: c.streamID, timestamp: c.timestamp, payload: c.buf}
+		r.delivered = c
+		r.unfinished -= len(c.buf)
+		switch m.typ {
+		case typeSetChunkSize:
+			err = r.setChunkSize(m.payload)
+		case typeAbort:
+			r.abort(m.payload)
+		default:
+			return m, nil
+		}
+		if err != nil {
+			return message{}, err
+		}
+		r.release()
+	}
+}
+
+// release makes the buffer of the message returned last ready for the next one, and
+// gives a large one back: a client could have one on each chunk stream.
+func (r *chunkReader) release() {
+	c := r.delivered
+	if c == nil {
+		return
+	}
+	r.delivered = nil
+	if c.buf = c.buf[:0]; cap(c.buf) > keptCapacity {
+		c.buf = nil
+	}
+}
+
+// chunk reads one chunk and returns its chunk stream.
+func (r *chunkReader) chunk() (*chunkStream, error) {
+	format, id, err := r.basicHeader()
+	if err != nil {
+		return nil, err
+	}
+	c := r.streams[id]
+	if c == nil {
+		// Some clients begin with a type 1 header: its message stream is then 0.
+		if format > 1 {
+			return nil, refuse(ReasonChunkHeader, "the first chunk of a chunk stream has a header of type %d", format)
+		}
+		if len(r.streams) >= r.limits.MaxChunkStreams {
+			return nil, refuse(ReasonChunkStreams, "more than %d chunk streams", r.limits.MaxChunkStreams)
+		}
+		c = &chunkStream{}
+		r.streams[id] = c
+	}
+	if format == 3 {
+		err = r.continuation(c)
+	} else {
+		err = r.messageHeader(c, format)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c, r.chunkData(c)
+}
+
+// basicHeader reads a chunk basic header, section 5.3.1.1.
+func (r *chunkReader) basicHeader() (format byte, id uint32, err error) {
+	first, err := r.r.ReadByte()
+	if err != nil {
+		return 0, 0, err
+	}
+	format, id = first>>6, uint32(first&0x3f)
+	if id > 1 {
+		return format, id, nil
+	}
+	b := r.scratch[:1+id] // 0: one more byte, 1: two
+	if _, err := io.ReadFull(r.r, b); err != nil {
+		return 0, 0, err
+	}
+	if id == 1 {
+		return format, uint32(b[1])<<8 + uint32(b[0]) + 64, nil
+	}
+	return format, uint32(b[0]) + 64, nil
+}
+
+var messageHeaderSize = [3]int{11, 7, 3}
+
+// messageHeader reads a message header of type 0 to 2 (section 5.3.1.2): a new message
+// begins. One under way on this chunk stream is dropped.
+func (r *chunkReader) messageHeader(c *chunkStream, format byte) error {
+	h := r.scratch[:messageHeaderSize[format]]
+	if _, err := io.ReadFull(r.r, h); err != nil {
+		return err
+	}
+	r.unfinished -= len(c.buf)
+	c.buf = c.buf[:0]
+	c.field = uint32(h[0])<<16 | uint32(h[1])<<8 | uint32(h[2])
+	if format < 2 {
+		c.length = int(h[3])<<16 | int(h[4])<<8 | int(h[5])
+		c.typ = messageType(h[6])
+	}
+	if format == 0 {
+		c.streamID = binary.LittleEndian.Uint32(h[7:])
+	}
+	if c.extended = c.field == extended; c.extended {
+		e := r.scratch[:4]
+		if _, err := io.ReadFull(r.r, e); err != nil {
+			return err
+		}
+		c.field = binary.BigEndian.Uint32(e)
+	}
+	if format == 0 {
+		c.timestamp = c.field
+	} else {
+		c.timestamp += c.field
+	}
+	if limit := r.messageLimit(c.typ); c.length > limit {
+		return refuse(ReasonMessageSize, "a message of %d bytes, and at most %d of type %d are accepted", c.length, limit, c.typ)
+	}
+	return nil
+}
+
+func (r *chunkReader) messageLimit(t messageType) int {
+	switch t {
+	case typeVideo, typeAggregate:
+		return r.limits.MaxVideoMessage
+	case typeAudio:
+		return r.limits.MaxAudioMessage
+	}
+	return r.limits.MaxCommandMessage
+}
+
+// continuation takes up the message under way, or begins a new one with the same
+// header (type 3, section 5.3.1.2.4).
+func (r *chunkReader) continuation(c *chunkStream) error {
+	if c.extended {
+		// Section 5.3.1.3 repeats the extended timestamp here. Old librtmp does not:
+		// skip it only where it is there.
+		e, err := r.r.Peek(4)
+		if err != nil {
+			return err
+		}
+		if v := binary.BigEndian.Uint32(e); v == c.field || v == c.timestamp {
+			if _, err := r.r.Discard(4); err != nil {
+				return err
+			}
+		}
+	}
+	if len(c.buf) == 0 {
+		c.timestamp += c.field
+	}
+	return nil
+}
+
+// chunkData reads the data of a chunk.
+func (r *chunkReader) chunkData(c *chunkStream) error {
+	n := min(c.length-len(c.buf), r.chunkSize)
+	if r.unfinished+n > r.limits.MaxUnfinished {
+		return refuse(ReasonUnfinished, "more than %d bytes of unfinished messages", r.limits.MaxUnfinished)
+	}
+	have := len(c.buf)
+	if have+n > cap(c.buf) {
+		// Grow by what has arrived, not by what was announced.
+		grown := make([]byte, have, min(c.length, max(2*cap(c.buf), have+n)))
+		copy(grown, c.buf)
+		c.buf = grown
+	}
+	c.buf = c.buf[:have+n]
+	r.unfinished += n
+	_, err := io.ReadFull(r.r, c.buf[have:])
+	return err
+}
+
+// setChunkSize carries out Set Chunk Size, section 5.4.1.
+func (r *chunkReader) setChunkSize(p []byte) error {
+	if len(p) < 4 {
+		return refuse(ReasonChunkSize, "a Set Chunk Size message of %d bytes", len(p))
+	}
+	size := binary.BigEndian.Uint32(p)
+	if size == 0 || size > 0x7fffffff {
+		return refuse(ReasonChunkSize, "a chunk size of %d bytes", size)
+	}
+	r.chunkSize = int(min(size, maxChunkSize))
+	return nil
+}
+
+// abort carries out Abort Message, section 5.4.2.
+func (r *chunkReader) abort(p []byte) {
+	if len(p) < 4 {
+		return
+	}
+	if c := r.streams[binary.BigEndian.Uint32(p)]; c != nil && c != r.delivered {
+		r.unfinished -= len(c.buf)
+		c.buf = c.buf[:0]
+	}
+}
+
+var errAggregate = errors.New("malformed aggregate message")
+
+// splitAggregate takes the first message out of the payload of an aggregate message
+// (section 7.1.6): FLV tags, each with its size behind it. Their timestamps count
+// from the first one's, which stands for the aggregate's own.
+func splitAggregate(p []byte) (m message, rest []byte, err error) {
+	const header, trailer = 11, 4
+	if len(p) < header {
+		return message{}, nil, errAggregate
+	}
+	size := int(p[1])<<16 | int(p[2])<<8 | int(p[3])
+	if header+size > len(p) {
+		return message{}, nil, errAggregate
+	}
+	m = message{
+		typ:       messageType(p[0]),
+		timestamp: uint32(p[7])<<24 | uint32(p[4])<<16 | uint32(p[5])<<8 | uint32(p[6]),
+		payload:   p[header : header+size],
+	}
+	return m, p[min(len(p), header+size+trailer):], nil
+}

@@ -1,0 +1,215 @@
+package rtmp
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"strings"
+
+	gortmp "github.com/yutopp/go-rtmp"
+	rtmpmessage "github.com/yutopp/go-rtmp/message"
+
+	"github.com/streampair/streampair/mediaserver/stream"
+)
+
+// A connection is one client: the net.Conn that go-rtmp reads and closes, and the
+// Handler that it calls. Both happen on one goroutine of go-rtmp's, except that its
+// writes come from another.
+type connection struct {
+	gortmp.DefaultHandler
+	*guard
+	server *Server
+	remote string
+
+	app, tcURL string
+	feed       *feed // nil unless it publishes
+}
+
+func (s *Server) newConnection(conn net.Conn) *connection {
+	return &connection{
+		guard:  newGuard(newWire(conn, s.cfg.Limits), s.cfg.Metrics.GuardRefusals),
+		server: s,
+		remote: conn.RemoteAddr().String(),
+	}
+}
+
+// refuse ends the connection after the call that go-rtmp is in.
+func (c *connection) refuse(r *refusal) error { return c.fail(r) }
+
+// recovered turns a panic into the end of this connection. go-rtmp would do so too, but
+// tell nobody.
+func (c *connection) recovered(err *error) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	c.server.log.Error("panic in an RTMP connection", "remote", c.remote, "panic", p, "stack", string(debug.Stack()))
+	*err = c.refuse(refuse(ReasonPanic, "the server failed to handle this stream"))
+}
+
+// Read is the guard's, kept from taking the process along.
+func (c *connection) Read(b []byte) (n int, err error) {
+	defer c.recovered(&err)
+	return c.guard.Read(b)
+}
+
+// Close is called by go-rtmp as the last thing.
+func (c *connection) Close() error {
+	defer c.server.closed(c)
+	return c.guard.Close()
+}
+
+// OnConnect remembers the app: whether there is one shows when it publishes.
+func (c *connection) OnConnect(_ uint32, cmd *rtmpmessage.NetConnectionConnect) error {
+	c.app, c.tcURL = cmd.Command.App, cmd.Command.TCURL
+	return nil
+}
+
+// OnFCPublish gives old encoders the answer they wait for.
+func (c *connection) OnFCPublish(_ uint32, cmd *rtmpmessage.NetStreamFCPublish) error {
+	name, _, _ := strings.Cut(cmd.StreamName, "?")
+	_, err := c.Write(appendOwnCommand(nil, 0, "onFCPublish", []property{
+		{"code", string(statusPublishStart)}, {"description", name},
+	}))
+	return err
+}
+
+// OnPublish lets the client publish, or tells it why not.
+func (c *connection) OnPublish(ctx *gortmp.StreamContext, _ uint32, cmd *rtmpmessage.NetStreamPublish) (err error) {
+	defer c.recovered(&err)
+	if c.feed != nil {
+		return c.refuse(refusePublisher(ReasonStreamInUse, statusBadName, "this connection publishes another stream already"))
+	}
+	key, token, ok := parseName(c.app, c.tcURL, cmd.PublishingName)
+	if !ok {
+		return c.refuse(refusePublisher(ReasonInvalidName, statusBadName,
+			"the URL must be rtmp://host/app/id: "+stream.ErrInvalidStreamID.Error()))
+	}
+	authenticated, err := c.server.cfg.Authorize(key, token)
+	if err != nil {
+		return c.refuse(refusePublisher(ReasonUnauthorized, statusUnauthorized, fmt.Sprintf("publishing %s is refused: %v", key, err)))
+	}
+	publication, err := c.server.cfg.Registry.Publish(stream.PublishRequest{
+		Key: key, Authenticated: authenticated, Protocol: "rtmp", Remote: c.remote,
+		Close: func(err error) { c.stop(ended(err)) },
+	})
+	if err != nil {
+		return c.refuse(refusePublish(err))
+	}
+	c.feed = &feed{publication: publication}
+	c.beginPublishing(ctx.StreamID)
+	c.server.admission.publishing(c)
+	return nil
+}
+
+// OnPlay refuses: viewers do not come by RTMP.
+func (c *connection) OnPlay(*gortmp.StreamContext, uint32, *rtmpmessage.NetStreamPlay) error {
+	return c.refuse(refusePublisher(ReasonPlay, statusPlayFailed, "this server takes streams by RTMP but does not play them; open its play.html page"))
+}
+
+// OnVideo hands a video message to the publication.
+func (c *connection) OnVideo(timestamp uint32, payload io.Reader) (err error) {
+	defer c.recovered(&err)
+	body, err := c.body(payload)
+	if err != nil || c.feed == nil {
+		return err
+	}
+	if r := c.feed.video(timestamp, body); r != nil {
+		return c.refuse(r)
+	}
+	return nil
+}
+
+// OnAudio hands an audio message to the publication.
+func (c *connection) OnAudio(timestamp uint32, payload io.Reader) (err error) {
+	defer c.recovered(&err)
+	body, err := c.body(payload)
+	if err != nil || c.feed == nil {
+		return err
+	}
+	if r := c.feed.audio(timestamp, body); r != nil {
+		return c.refuse(r)
+	}
+	return nil
+}
+
+// body copies a payload: go-rtmp's reader is a view of a buffer that it uses again.
+func (c *connection) body(payload io.Reader) ([]byte, error) {
+	b := make([]byte, c.mediaSize)
+	if _, err := io.ReadFull(payload, b); err != nil {
+		return nil, fmt.Errorf("read payload: %w", err)
+	}
+	return b, nil
+}
+
+// OnFCUnpublish, OnDeleteStream and closeStream are three ways to say goodbye.
+func (c *connection) OnFCUnpublish(uint32, *rtmpmessage.NetStreamFCUnpublish) error {
+	return c.unpublished()
+}
+
+// OnDeleteStream ends the publication if it is on that message stream.
+func (c *connection) OnDeleteStream(_ uint32, cmd *rtmpmessage.NetStreamDeleteStream) error {
+	if cmd.StreamID != c.publishStream {
+		return nil
+	}
+	return c.unpublished()
+}
+
+// OnUnknownCommandMessage is where go-rtmp reports closeStream.
+func (c *connection) OnUnknownCommandMessage(_ uint32, cmd *rtmpmessage.CommandMessage) error {
+	if cmd.CommandName != "closeStream" {
+		return nil
+	}
+	return c.unpublished()
+}
+
+func (c *connection) unpublished() error {
+	if c.feed == nil {
+		return nil
+	}
+	c.feed.publication.End(stream.EndUnpublished)
+	c.feed = nil
+	id := c.publishStream
+	c.endPublishing()
+	c.server.admission.waiting(c)
+	_, err := c.Write(appendStatus(nil, id, statusUnpublished, "The stream is unpublished."))
+	return err
+}
+
+// OnClose ends the publication at once: go-rtmp and the socket may take their time.
+func (c *connection) OnClose() {
+	defer c.recovered(new(error))
+	c.server.admission.leaving(c)
+	reason := stream.EndClosed
+	var r *refusal
+	if errors.As(c.failed, &r) {
+		reason = r.end
+		c.report(r)
+	}
+	if c.feed != nil {
+		c.feed.publication.End(reason)
+		c.feed = nil
+	}
+}
+
+// report counts and logs why the connection ends.
+func (c *connection) report(r *refusal) {
+	switch r.by {
+	case byGuard:
+		c.server.cfg.Metrics.GuardRefusals.WithLabelValues(string(r.reason)).Inc()
+	case byServer:
+		c.server.cfg.Metrics.PublishRefusals.WithLabelValues("rtmp", string(r.reason)).Inc()
+	case byRegistry: // the registry has told the story
+		return
+	}
+	attrs := []any{"remote", c.remote, "reason", string(r.reason), "why", r.description}
+	if c.feed != nil {
+		attrs = append(attrs, "stream", c.feed.publication.Stream().Key().String())
+	} else if app, _, _ := strings.Cut(c.app, "?"); app != "" { // never log a token
+		attrs = append(attrs, "app", app)
+	}
+	c.server.refusals.log(slog.LevelWarn, "RTMP client refused", attrs...)
+}

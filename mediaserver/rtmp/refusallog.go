@@ -1,0 +1,36 @@
+package rtmp
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// refusalLogInterval keeps strangers from filling the log: one line in that time, with
+// the count of those left out.
+const refusalLogInterval = 100 * time.Millisecond
+
+// A refusalLog logs refusals, not more of them than a person can read.
+type refusalLog struct {
+	logger *slog.Logger
+
+	mu      sync.Mutex // guards all below
+	last    time.Time
+	leftOut int
+}
+
+func (l *refusalLog) log(level slog.Level, message string, attrs ...any) {
+	l.mu.Lock()
+	if time.Since(l.last) < refusalLogInterval {
+		l.leftOut++
+		l.mu.Unlock()
+		return
+	}
+	if l.leftOut > 0 {
+		attrs = append(attrs, "leftOut", l.leftOut)
+	}
+	l.last, l.leftOut = time.Now(), 0
+	l.mu.Unlock()
+	l.logger.Log(context.Background(), level, message, attrs...)
+}

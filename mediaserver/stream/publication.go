@@ -195,6 +195,20 @@ func (p *Publication) Forward(u *AccessUnit) error {
 	return p.add(&own, own.DTS, true)
 }
 
+// Heard notes that an access unit came which a derived stream leaves out: its track is
+// alive, although it hands little on.
+func (p *Publication) Heard(u *AccessUnit) {
+	p.stream.mu.Lock()
+	defer p.stream.mu.Unlock()
+	t := &p.video
+	if u.Kind == Audio {
+		t = &p.audio
+	}
+	if !p.ended && t.announced {
+		t.arrived(u.DTS, u.Arrival, 0)
+	}
+}
+
 func (p *Publication) write(u *AccessUnit, dts, pts time.Duration) error {
 	s := p.stream
 	s.mu.Lock()

@@ -1,0 +1,73 @@
+// Bundles src into dist: `node build.mjs`. With --tests it bundles the unit tests into
+// .test instead, where `node --test` runs them.
+import { mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const here = fileURLToPath(new URL(".", import.meta.url));
+const source = join(here, "src");
+
+/** Browsers that can play: all of these have WebRTC, H.264 and requestVideoFrameCallback or a fallback. */
+const target = ["es2021", "chrome92", "edge92", "firefox100", "safari15"];
+
+async function bundlePages() {
+  const dist = join(here, "dist");
+  // .gitkeep stays, so that the folder can be embedded before the first build.
+  for (const name of await readdir(dist)) {
+    if (name !== ".gitkeep") {
+      await rm(join(dist, name), { recursive: true });
+    }
+  }
+  const result = await build({
+    entryPoints: ["play.ts", "publish.ts", "play.css", "publish.css"].map((name) => join(source, name)),
+    outdir: join(dist, "assets"),
+    outbase: source,
+    entryNames: "[name]-[hash]",
+    bundle: true,
+    format: "esm",
+    minify: true,
+    target,
+    metafile: true,
+    legalComments: "none",
+    logLevel: "warning",
+  });
+
+  const assets = new Map(); // "play.ts" -> "assets/play-ABC.js"
+  for (const [file, output] of Object.entries(result.metafile.outputs)) {
+    if (output.entryPoint) {
+      assets.set(basename(output.entryPoint), `assets/${basename(file)}`);
+    }
+  }
+  for (const page of ["play.html", "publish.html"]) {
+    const html = await readFile(join(source, page), "utf8");
+    const filled = html.replace(/\{\{([\w.]+)\}\}/g, (_, name) => {
+      const asset = assets.get(name);
+      if (!asset) {
+        throw new Error(`${page} names ${name}, which was not built`);
+      }
+      return asset;
+    });
+    await writeFile(join(dist, page), filled);
+  }
+}
+
+async function bundleTests() {
+  const out = join(here, ".test");
+  await rm(out, { recursive: true, force: true });
+  await mkdir(out);
+  const names = (await readdir(source)).filter((name) => name.endsWith(".test.ts"));
+  await build({
+    entryPoints: names.map((name) => join(source, name)),
+    outdir: out,
+    outExtension: { ".js": ".mjs" },
+    bundle: true,
+    format: "esm",
+    platform: "node",
+    target: "node20",
+    sourcemap: "inline",
+    logLevel: "warning",
+  });
+}
+
+await (process.argv.includes("--tests") ? bundleTests() : bundlePages());

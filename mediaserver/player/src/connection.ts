@@ -1,0 +1,224 @@
+import type { ConnectionFacts } from "./decide.ts";
+import { type Failure, SessionError, internalFailure, noConnection } from "./failure.ts";
+import { withStereoOpus } from "./sdp.ts";
+import { Session, type SessionTarget } from "./session.ts";
+import { type Flow, observe, startFlow } from "./stall.ts";
+import { type Reading, readStats } from "./statistics.ts";
+
+/** A programme whose sound has come for this long without a picture has no picture. */
+const soundOnlyMs = 1_500;
+/** Rates over less than this jump about. */
+const rateMs = 1_000;
+
+/**
+ * A Connection is one WHEP session and the video element that it fills. It knows when
+ * it has something to show and how much has arrived; it decides nothing.
+ */
+export class Connection {
+  readonly pc: RTCPeerConnection;
+  reading: Reading | undefined;
+
+  private readonly history: Reading[] = [];
+  private readonly session: Session;
+  private phase: ConnectionFacts["phase"] = "opening";
+  private readonly openedAt = performance.now();
+  private connectedAt: number | undefined;
+  private disconnectedAt: number | undefined;
+  private failure: Failure | undefined;
+  private flow: Flow;
+  private firstFrame = false;
+  private soundSince: number | undefined;
+  private frameCallback: number | undefined;
+  private tracks: MediaStreamTrack[] = [];
+  private closed = false;
+  private sampling = false;
+
+  /** number counts the page's connections from 1. changed is called after facts changed. */
+  constructor(
+    readonly number: number,
+    readonly video: HTMLVideoElement,
+    target: SessionTarget,
+    private readonly changed: () => void,
+  ) {
+    this.flow = startFlow(this.openedAt);
+    this.pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+    this.session = new Session(this.pc, target);
+    this.pc.addEventListener("connectionstatechange", () => this.connectionChanged());
+    this.pc.addEventListener("track", (event) => this.addTrack(event.track));
+  }
+
+  /** previous is a reading at least a second before the last one, to compute rates from. */
+  get previous(): Reading | undefined {
+    return this.history[0] === this.reading ? undefined : this.history[0];
+  }
+
+  get resource(): string | undefined {
+    return this.session.resource;
+  }
+
+  get facts(): ConnectionFacts {
+    const { phase, openedAt, connectedAt, disconnectedAt, failure, flow, firstFrame } = this;
+    return { phase, openedAt, connectedAt, disconnectedAt, failure, flow, firstFrame };
+  }
+
+  /** hasPicture is false for a programme that has only been heard. */
+  get hasPicture(): boolean {
+    return this.firstFrame && (this.reading?.video?.framesDecoded ?? 0) > 0;
+  }
+
+  async open(): Promise<void> {
+    this.pc.addTransceiver("video", { direction: "recvonly" });
+    this.pc.addTransceiver("audio", { direction: "recvonly" });
+    try {
+      await this.session.open(withStereoOpus);
+    } catch (error) {
+      this.fail(error instanceof SessionError ? error.failure : internalFailure(error));
+    }
+  }
+
+  /** close ends the session. The element keeps its last frame until it is given another stream. */
+  close(): void {
+    this.closed = true;
+    this.forgetFrameCallback();
+    this.session.close();
+  }
+
+  /** release empties the element as well. */
+  release(): void {
+    this.close();
+    this.video.srcObject = null;
+  }
+
+  /** restFlow forgets a quiet time in which the page was not looking. */
+  restFlow(rested: (flow: Flow) => Flow): void {
+    this.flow = rested(this.flow);
+  }
+
+  /** sample reads the statistics; overlapping calls do nothing. */
+  async sample(): Promise<void> {
+    if (this.sampling || this.closed) {
+      return;
+    }
+    this.sampling = true;
+    try {
+      const report = await this.pc.getStats();
+      if (!this.closed) {
+        this.take(readStats(report.values(), performance.now()));
+      }
+    } catch {
+      // A connection closed meanwhile has no statistics.
+    } finally {
+      this.sampling = false;
+    }
+  }
+
+  private take(reading: Reading): void {
+    this.reading = reading;
+    this.history.push(reading);
+    while (this.history.length > 2 && reading.at - (this.history[1]?.at ?? 0) >= rateMs) {
+      this.history.shift();
+    }
+    this.flow = observe(this.flow, { at: reading.at, media: reading.mediaBytes, transport: reading.transportBytes });
+    this.chooseTracks(reading);
+    if (!this.firstFrame && this.seenWithoutFrameCallback(reading)) {
+      this.sawFirstFrame();
+    }
+  }
+
+  /** On a hidden page no frame is composed, and without a picture there is none. */
+  private seenWithoutFrameCallback(reading: Reading): boolean {
+    const decoded = (reading.video?.framesDecoded ?? 0) > 0;
+    const noCallback = document.hidden || !("requestVideoFrameCallback" in this.video);
+    return (decoded && noCallback) || this.soundOnly(reading);
+  }
+
+  private soundOnly(reading: Reading): boolean {
+    if ((reading.audio?.bytes ?? 0) === 0 || (reading.video?.bytes ?? 0) > 0) {
+      this.soundSince = undefined;
+      return false;
+    }
+    this.soundSince ??= reading.at;
+    return reading.at - this.soundSince >= soundOnlyMs;
+  }
+
+  /**
+   * chooseTracks leaves a video track without pictures out of the element's stream:
+   * an element waits for the first picture of every video track before it plays sound.
+   */
+  private chooseTracks(reading: Reading): void {
+    const video = this.tracks.find((track) => track.kind === "video");
+    const stream = this.video.srcObject;
+    if (video === undefined || !(stream instanceof MediaStream)) {
+      return;
+    }
+    const has = stream.getVideoTracks().length > 0;
+    if (has && this.soundOnly(reading)) {
+      stream.removeTrack(video);
+    } else if (!has && (reading.video?.bytes ?? 0) > 0) {
+      stream.addTrack(video);
+    }
+  }
+
+  private addTrack(track: MediaStreamTrack): void {
+    this.tracks.push(track);
+    if (this.tracks.length < 2 || this.closed) {
+      return; // both come with the answer; the element is given them together
+    }
+    // A new stream object: the element must not show the previous connection's.
+    this.video.srcObject = new MediaStream(this.tracks);
+    this.watchForFrame();
+    void this.video.play().catch(() => {
+      // Interrupted by a newer stream, or not allowed before a tap: the player asks again when it shows the element.
+    });
+  }
+
+  private watchForFrame(): void {
+    if ("requestVideoFrameCallback" in this.video) {
+      this.frameCallback = this.video.requestVideoFrameCallback(() => this.sawFirstFrame());
+    }
+  }
+
+  private forgetFrameCallback(): void {
+    if (this.frameCallback !== undefined) {
+      this.video.cancelVideoFrameCallback(this.frameCallback);
+      this.frameCallback = undefined;
+    }
+  }
+
+  private sawFirstFrame(): void {
+    if (!this.firstFrame && !this.closed) {
+      this.firstFrame = true;
+      this.changed();
+    }
+  }
+
+  private connectionChanged(): void {
+    if (this.closed) {
+      return;
+    }
+    const now = performance.now();
+    switch (this.pc.connectionState) {
+      case "connected":
+        this.phase = "connected";
+        this.connectedAt ??= now;
+        this.disconnectedAt = undefined;
+        break;
+      case "disconnected":
+        this.disconnectedAt ??= now;
+        break;
+      case "failed":
+      case "closed":
+        this.fail(noConnection);
+        return;
+    }
+    this.changed();
+  }
+
+  private fail(failure: Failure): void {
+    if (!this.closed) {
+      this.phase = "failed";
+      this.failure = failure;
+      this.changed();
+    }
+  }
+}

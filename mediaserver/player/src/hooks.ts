@@ -1,0 +1,61 @@
+import type { PlayParameters } from "./parameters.ts";
+import type { Player } from "./player.ts";
+
+/**
+ * publishHooks sets window.streampair, for scripts of the page's own origin: embedders
+ * that want more than the events, and our browser tests. README.md documents it.
+ */
+export function publishHooks(parameters: PlayParameters, notices: readonly string[], player: Player): void {
+  const hooks = {
+    /** What the player is doing. */
+    state: () => {
+      const { view, pair, muted, mutedByBrowser, paused, picture } = player.snapshot;
+      const { opened, attempts, pending, eventsConnected } = player.counters;
+      return {
+        name: parameters.name,
+        backupStreamId: parameters.backupStreamId,
+        phase: view.phase,
+        message: view.message,
+        picture,
+        muted,
+        mutedByBrowser,
+        paused,
+        active: pair?.active ?? "",
+        activeStreamId: pair?.activeStreamId ?? "",
+        onAir: pair?.onAir ?? false,
+        reason: pair?.reason ?? "",
+        since: pair?.since ?? "",
+        switches: pair?.switches ?? 0,
+        warnings: pair?.warnings ?? [],
+        eventsConnected,
+        /** Sessions opened since the page was loaded. */
+        connectionsOpened: opened,
+        attempts,
+        connecting: pending,
+        notices,
+      };
+    },
+    /** What arrives on the connection shown, now. */
+    stats: async () => {
+      const c = player.connection;
+      await c?.sample();
+      const { video, audio } = c?.reading ?? {};
+      return {
+        connection: c?.number ?? 0,
+        session: c?.resource ?? "",
+        connectionState: c?.pc.connectionState ?? "closed",
+        ...player.figures,
+        video: video ?? null,
+        audio: audio ?? null,
+      };
+    },
+    /** The RTCPeerConnection whose picture is shown. */
+    connection: () => player.connection?.pc,
+    /** The element whose picture is shown. */
+    video: () => player.connection?.video,
+    play: () => player.tapped(),
+    toggleMute: () => player.toggleMute(),
+    togglePause: () => player.togglePause(),
+  };
+  Object.defineProperty(window, "streampair", { value: Object.freeze(hooks) });
+}

@@ -1,0 +1,94 @@
+/** The pair's state as the server's event stream tells it. Pure. */
+
+export interface Leg {
+  readonly role: string;
+  readonly streamId: string;
+  readonly live: boolean;
+  readonly rank: string;
+}
+
+export interface Warning {
+  readonly role: string;
+  readonly code: string;
+  readonly message: string;
+}
+
+export interface PairState {
+  readonly streamId: string;
+  readonly backupStreamId: string;
+  /** "Primary" or "Backup"; "" if nothing has been played yet. */
+  readonly active: string;
+  readonly activeStreamId: string;
+  /** Whether media goes out now. */
+  readonly onAir: boolean;
+  readonly reason: string;
+  readonly since: string;
+  readonly switches: number;
+  readonly legs: readonly Leg[];
+  readonly warnings: readonly Warning[];
+}
+
+/**
+ * parsePairState reads the data of a `state` event. Fields that are missing or of
+ * another type become their zero value, so that a newer or older server never breaks
+ * the page; undefined means that it was no state at all.
+ */
+export function parsePairState(data: string): PairState | undefined {
+  const o = record(json(data));
+  if (o === undefined || typeof o["onAir"] !== "boolean") {
+    return undefined;
+  }
+  return {
+    streamId: string(o["streamId"]),
+    backupStreamId: string(o["backupStreamId"]),
+    active: string(o["active"]),
+    activeStreamId: string(o["activeStreamId"]),
+    onAir: o["onAir"],
+    reason: string(o["reason"]),
+    since: string(o["since"]),
+    switches: number(o["switches"]),
+    legs: records(o["legs"]).map((leg) => ({
+      role: string(leg["role"]),
+      streamId: string(leg["streamId"]),
+      live: leg["live"] === true,
+      rank: string(leg["rank"]),
+    })),
+    warnings: records(o["warnings"]).map((warning) => ({
+      role: string(warning["role"]),
+      code: string(warning["code"]),
+      message: string(warning["message"]),
+    })),
+  };
+}
+
+/** parseServerTime returns the time of a heartbeat in milliseconds since 1970, or undefined. */
+export function parseServerTime(data: string): number | undefined {
+  const now = Date.parse(string(record(json(data))?.["now"]));
+  return Number.isNaN(now) ? undefined : now;
+}
+
+type Fields = Record<string, unknown>;
+
+function json(data: string): unknown {
+  try {
+    return JSON.parse(data);
+  } catch {
+    return undefined;
+  }
+}
+
+function record(v: unknown): Fields | undefined {
+  return typeof v === "object" && v !== null && !Array.isArray(v) ? (v as Fields) : undefined;
+}
+
+function records(v: unknown): Fields[] {
+  return Array.isArray(v) ? v.map(record).filter((o): o is Fields => o !== undefined) : [];
+}
+
+function string(v: unknown): string {
+  return typeof v === "string" ? v : "";
+}
+
+function number(v: unknown): number {
+  return typeof v === "number" && Number.isFinite(v) ? v : 0;
+}

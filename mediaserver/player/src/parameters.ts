@@ -1,0 +1,123 @@
+/** What the address of play.html asks for. Pure: no window, no document. */
+
+export interface PlayParameters {
+  /** The stream to play; the primary of a pair. */
+  readonly name: string;
+  /** The other stream of a pair; "" plays `name` alone and never switches. */
+  readonly backupStreamId: string;
+  /** Sent as a bearer token to WHEP and in the query of the event stream; "" for none. */
+  readonly token: string;
+  /** Start without being asked; default true. */
+  readonly autoplay: boolean;
+  /** Start without sound; default false. */
+  readonly mute: boolean;
+  /** Show which leg is on air; default false. */
+  readonly badge: boolean;
+  /** Open the statistics panel; default false. */
+  readonly statistics: boolean;
+}
+
+export interface Parsed {
+  readonly parameters: PlayParameters;
+  /** Things that were ignored, in words for the person who wrote the address. */
+  readonly notices: readonly string[];
+  /** Why nothing can be played, in words; undefined if it can. */
+  readonly problem?: string;
+}
+
+/** The same rule as the server's for apps and stream ids. */
+const streamId = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+
+/** Ways to play that this player has, in the names that addresses use. */
+const known = ["webrtc"];
+
+/** parsePlayParameters reads the query of play.html, "?name=primary&…". */
+export function parsePlayParameters(search: string): Parsed {
+  const query = new URLSearchParams(search);
+  const notices: string[] = [];
+
+  const name = text(query, "name") || text(query, "id");
+  const backupStreamId = text(query, "backupStreamId");
+  const parameters: PlayParameters = {
+    name,
+    backupStreamId,
+    token: text(query, "token"),
+    autoplay: flag(query, "autoplay", true, notices),
+    mute: flag(query, "mute", false, notices),
+    badge: flag(query, "badge", false, notices),
+    statistics: flag(query, "statistics", false, notices),
+  };
+  notices.push(...playOrderNotices(text(query, "playOrder")));
+
+  const problem = problemOf(name, backupStreamId);
+  return problem === undefined ? { parameters, notices } : { parameters, notices, problem };
+}
+
+function problemOf(name: string, backupStreamId: string): string | undefined {
+  if (name === "") {
+    return "The address names no stream. Add ?name= and the stream's name, for example play.html?name=primary.";
+  }
+  if (!streamId.test(name)) {
+    return `“${shorten(name)}” cannot be a stream's name. ${nameRule}`;
+  }
+  if (backupStreamId !== "" && !streamId.test(backupStreamId)) {
+    return `“${shorten(backupStreamId)}” cannot be the backup stream's name. ${nameRule}`;
+  }
+  if (backupStreamId === name) {
+    return `name and backupStreamId are both “${name}”. A backup must be another stream; leave backupStreamId out to play one stream.`;
+  }
+  return undefined;
+}
+
+export const nameRule = "A name has 1 to 128 letters, digits, dots, underscores or hyphens, and begins with a letter or digit.";
+
+export function validStreamId(id: string): boolean {
+  return streamId.test(id);
+}
+
+/** playOrderNotices says which entries of playOrder are skipped. WebRTC is played whatever it says. */
+function playOrderNotices(playOrder: string): string[] {
+  const asked = playOrder
+    .split(",")
+    .map((entry) => entry.trim().toLowerCase())
+    .filter((entry) => entry !== "");
+  const skipped = asked.filter((entry) => !known.includes(entry));
+  if (skipped.length === 0) {
+    return [];
+  }
+  const names = skipped.map((entry) => `“${shorten(entry)}”`).join(", ");
+  return asked.some((entry) => known.includes(entry))
+    ? [`This player cannot play ${names} yet and skips it.`]
+    : [`This player cannot play ${names} yet and uses WebRTC.`];
+}
+
+function text(query: URLSearchParams, key: string): string {
+  return (query.get(key) ?? "").trim();
+}
+
+function flag(query: URLSearchParams, key: string, otherwise: boolean, notices: string[]): boolean {
+  const value = query.get(key);
+  if (value === null) {
+    return otherwise;
+  }
+  switch (value.trim().toLowerCase()) {
+    case "": // "?mute" alone means yes
+    case "1":
+    case "true":
+    case "yes":
+    case "on":
+      return true;
+    case "0":
+    case "false":
+    case "no":
+    case "off":
+      return false;
+  }
+  notices.push(`${key}=${shorten(value)} is neither true nor false and is ignored.`);
+  return otherwise;
+}
+
+/** shorten keeps a hostile or mistaken parameter from filling the page. */
+export function shorten(value: string): string {
+  return value.length <= 40 ? value : value.slice(0, 39) + "…";
+}

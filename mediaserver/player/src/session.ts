@@ -1,0 +1,174 @@
+import { type Failure, type Purpose, SessionError, httpFailure, internalFailure, unreachable } from "./failure.ts";
+import { type IceCredentials, iceCredentials, sdpFragment } from "./sdp.ts";
+
+/** An HTTP request that has not been answered for this long has failed. */
+const requestLimitMs = 10_000;
+/** Candidates that appear together are sent together. */
+const trickleMs = 30;
+
+export interface SessionTarget {
+  readonly purpose: Purpose;
+  /** Stream name, for messages. */
+  readonly stream: string;
+  /** Address that takes the offer. */
+  readonly url: string;
+  readonly token: string;
+}
+
+/**
+ * A Session is one WHEP or WHIP session: an offer by POST, candidates by PATCH, an end
+ * by DELETE (RFC 9725; WHEP is the same exchange with the media turned round). It does
+ * not retry: whoever opened it opens another.
+ */
+export class Session {
+  /** The session's resource on the server; undefined until the offer was answered. */
+  resource: string | undefined;
+
+  private etag: string | undefined;
+  private credentials: IceCredentials | undefined;
+  private candidates: string[] = [];
+  private gathered = false;
+  private trickleTimer: number | undefined;
+  private trickling = true;
+  private closed = false;
+  private readonly abort = new AbortController();
+
+  constructor(
+    readonly pc: RTCPeerConnection,
+    private readonly target: SessionTarget,
+  ) {}
+
+  /** open negotiates. It throws a SessionError; the caller then closes the session. */
+  async open(prepareOffer: (sdp: string) => string = (sdp) => sdp): Promise<void> {
+    try {
+      await this.negotiate(prepareOffer);
+    } catch (error) {
+      throw error instanceof SessionError ? error : new SessionError(internalFailure(error));
+    }
+  }
+
+  private async negotiate(prepareOffer: (sdp: string) => string): Promise<void> {
+    const pc = this.pc;
+    pc.addEventListener("icecandidate", (event) => this.gather(event.candidate));
+    const offer = await pc.createOffer();
+    const sdp = prepareOffer(offer.sdp ?? "");
+    await pc.setLocalDescription({ type: "offer", sdp });
+    this.credentials = iceCredentials(sdp);
+
+    const response = await this.request("POST", this.target.url, {
+      headers: { "Content-Type": "application/sdp", Accept: "application/sdp" },
+      body: sdp,
+    });
+    if (response.status !== 201) {
+      throw new SessionError(await this.refusal(response));
+    }
+    const location = response.headers.get("Location");
+    if (location !== null) {
+      this.resource = new URL(location, response.url).href;
+    }
+    this.etag = response.headers.get("ETag") ?? undefined;
+    const answer = await response.text();
+    if (this.closed) {
+      // Closed while the answer was on its way: the server must not keep it.
+      this.deleteResource();
+      return;
+    }
+    await pc.setRemoteDescription({ type: "answer", sdp: answer });
+    this.trickleSoon();
+  }
+
+  /** close ends the session here and on the server; it survives the page going away. */
+  close(): void {
+    if (this.closed) {
+      return;
+    }
+    this.closed = true;
+    window.clearTimeout(this.trickleTimer);
+    if (this.resource === undefined) {
+      // The POST may have reached the server: let it finish, negotiate() then deletes.
+      window.setTimeout(() => this.abort.abort(), requestLimitMs);
+    } else {
+      this.deleteResource();
+    }
+    this.pc.close();
+  }
+
+  private deleteResource(): void {
+    if (this.resource !== undefined) {
+      void fetch(this.resource, { method: "DELETE", keepalive: true, headers: this.authorization() }).catch(() => {
+        // The server has gone, and the session with it.
+      });
+    }
+  }
+
+  private gather(candidate: RTCIceCandidate | null): void {
+    if (candidate === null || candidate.candidate === "") {
+      this.gathered = true;
+    } else {
+      this.candidates.push(candidate.candidate);
+    }
+    this.trickleSoon();
+  }
+
+  private trickleSoon(): void {
+    if (this.resource !== undefined && this.trickling && this.trickleTimer === undefined && !this.closed) {
+      this.trickleTimer = window.setTimeout(() => void this.trickle(), trickleMs);
+    }
+  }
+
+  private async trickle(): Promise<void> {
+    const { credentials, candidates, gathered, resource } = this;
+    if (resource === undefined || credentials === undefined || (candidates.length === 0 && !gathered)) {
+      this.trickleTimer = undefined;
+      return;
+    }
+    this.candidates = [];
+    try {
+      const response = await this.request("PATCH", resource, {
+        headers: {
+          "Content-Type": "application/trickle-ice-sdpfrag",
+          ...(this.etag === undefined ? {} : { "If-Match": this.etag }),
+        },
+        body: sdpFragment(credentials, candidates, gathered),
+      });
+      // A server that does not take candidates learns them from the checks themselves.
+      this.trickling = response.ok && !gathered;
+    } catch {
+      this.trickling = false;
+    }
+    this.trickleTimer = undefined;
+    if (this.candidates.length > 0 || this.gathered !== gathered) {
+      this.trickleSoon();
+    }
+  }
+
+  private async request(method: string, url: string, init: { headers: Record<string, string>; body: string }): Promise<Response> {
+    const limit = window.setTimeout(() => this.abort.abort(), requestLimitMs);
+    try {
+      return await fetch(url, {
+        method,
+        body: init.body,
+        headers: { ...init.headers, ...this.authorization() },
+        signal: this.abort.signal,
+        cache: "no-store",
+      });
+    } catch {
+      // fetch tells scripts nothing more than that it failed.
+      throw new SessionError(unreachable);
+    } finally {
+      window.clearTimeout(limit);
+    }
+  }
+
+  private async refusal(response: Response): Promise<Failure> {
+    const { purpose, stream } = this.target;
+    const body = await response.text().catch(() => "");
+    const textual = (response.headers.get("Content-Type") ?? "").startsWith("text/plain");
+    const reason = textual ? (body.split("\n", 1)[0] ?? "").trim().slice(0, 200) : "";
+    return httpFailure(purpose, stream, response.status, response.headers.get("Retry-After"), reason, Date.now());
+  }
+
+  private authorization(): Record<string, string> {
+    return this.target.token === "" ? {} : { Authorization: `Bearer ${this.target.token}` };
+  }
+}

@@ -1,0 +1,52 @@
+/** What the player says about streams, in plain words. Pure. */
+import type { PlayParameters } from "./parameters.ts";
+import type { PairState } from "./pairstate.ts";
+
+export interface Words {
+  readonly message: string;
+  readonly detail: string;
+}
+
+/** waitingWords says what a viewer whose connection is fine is waiting for. */
+export function waitingWords(p: PlayParameters, state: PairState | undefined, seenPicture: boolean): Words {
+  const pair = p.backupStreamId !== "";
+  // `active` remembers what was played last, also for a viewer who has just come.
+  const played = seenPicture || (state !== undefined && state.active !== "");
+  if (!played) {
+    return pair
+      ? { message: `Waiting for the stream “${p.name}” or “${p.backupStreamId}” to start…`, detail: "" }
+      : { message: `Waiting for the stream “${p.name}” to start…`, detail: "" };
+  }
+  const detail = "Playback resumes by itself.";
+  return pair
+    ? { message: "Both streams are away.", detail }
+    : { message: `The stream “${p.name}” is away.`, detail };
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  PrimaryInputLost: "the primary was lost",
+  BackupInputLost: "the backup was lost",
+  PrimaryRecovered: "the primary is back",
+  Selected: "selected by the operator",
+};
+
+/** reasonWords turns a switch reason, which is a PascalCase word of the API, into words. */
+export function reasonWords(reason: string): string {
+  return reasons[reason] ?? reason.replace(/([a-z0-9])([A-Z])/g, "$1 $2").toLowerCase();
+}
+
+/** legWords is the badge's text. */
+export function legWords(state: PairState | undefined): string {
+  if (state === undefined) {
+    return "Unknown";
+  }
+  if (state.active === "") {
+    return "Nothing yet";
+  }
+  return state.backupStreamId === "" ? state.activeStreamId : `${state.active} · ${state.activeStreamId}`;
+}
+
+/** bitrateWords: "2.45 Mbit/s", "640 kbit/s". */
+export function bitrateWords(bps: number): string {
+  return bps >= 1e6 ? `${(bps / 1e6).toFixed(2)} Mbit/s` : `${Math.round(bps / 1e3)} kbit/s`;
+}

@@ -1,0 +1,410 @@
+package transcode
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
+
+	"github.com/streampair/streampair/mediaserver/flv"
+	"github.com/streampair/streampair/mediaserver/stream"
+)
+
+const (
+	// childQueue is how many pictures may wait for the child: 2 s at 60 fps. A child
+	// further behind than that loses pictures up to the next IDR.
+	childQueue = 128
+	// keyframeSeconds is the child's GOP.
+	keyframeSeconds = 2
+	// maxChildAge is half of what FLV's 32-bit milliseconds can count.
+	maxChildAge = 24 * 24 * time.Hour
+	// maxUnanswered bounds what is remembered of pictures put in that never came out.
+	maxUnanswered = 4096
+)
+
+// A child is one ffmpeg process that re-encodes a stream's video without B-frames.
+// Audio does not go through it: a muxer holds pictures back when audio is late, and
+// then a fault of one track would look like one of both.
+//
+// Its methods are for the goroutine of its view; its own goroutines only move bytes.
+type child struct {
+	// format and publication are those of the pictures put in.
+	format      *stream.Format
+	publication *stream.Publication
+	started     time.Time
+	pid         int
+
+	// pictures come out here; it is closed when the process is at its end.
+	pictures chan picture
+	// done is closed when the process is reaped and its goroutines have ended; err
+	// says why then.
+	done chan struct{}
+	err  error
+
+	input    chan feedPicture
+	quit     chan struct{}
+	stopOnce sync.Once
+
+	// The media-clock times of pictures, by the milliseconds they were put in with:
+	// what comes out gets its own time back to the nanosecond.
+	times map[int64]time.Duration
+	order []int64
+	base  time.Duration // media-clock time that is put in as 0
+	last  time.Duration // DTS of the last picture put in, less base
+
+	awaitIDR bool // pictures were dropped
+	// For telling that it hangs:
+	putIn      int       // pictures put in since one came out
+	waitsSince time.Time // when the first of them was put in
+	delivered  bool
+}
+
+// feedPicture is a picture as it is put in, with times less the child's base.
+type feedPicture struct {
+	dts, pts time.Duration
+	idr      bool
+	nalus    [][]byte
+}
+
+// picture is a picture as it comes out.
+type picture struct {
+	milliseconds int64 // as it was put in
+	idr          bool
+	nalus        [][]byte
+	format       *stream.Format
+}
+
+// startChild starts the ffmpeg at path with the pictures since an IDR. What it makes of
+// those older than the last is thrown away inside it before it is encoded, so that the
+// newest comes out soon, whatever the length of the GOP.
+func startChild(path string, since []*stream.AccessUnit) (*child, error) {
+	first, newest := since[0], since[len(since)-1]
+	c := &child{
+		format: first.Format, publication: first.Publication, started: time.Now(),
+		pictures: make(chan picture, 16), done: make(chan struct{}),
+		input: make(chan feedPicture, childQueue), quit: make(chan struct{}),
+		times: make(map[int64]time.Duration),
+		base:  first.DTS, last: -1,
+	}
+	backlog := make([]feedPicture, 0, len(since))
+	for _, u := range since {
+		backlog = append(backlog, c.place(u))
+	}
+	cmd := exec.Command(path, childArgs(childBitrate(since), backlog[len(backlog)-1].dts, newest != first)...)
+	cmd.Env = childEnv()
+	cmd.SysProcAttr = childProcAttr()
+	cmd.WaitDelay = time.Second // for standard error, if somebody else holds it
+	started := make(chan error)
+	go c.run(cmd, backlog, started)
+	if err := <-started; err != nil {
+		<-c.done
+		return nil, err
+	}
+	c.pid, c.waitsSince = cmd.Process.Pid, time.Now()
+	return c, nil
+}
+
+// childArgs are ffmpeg's arguments. Measured: without -probesize and its like it looks
+// at 5 s of input first, and with -fflags nobuffer it loses what it looked at. Slice
+// threads, because frame threads would hold back a picture each.
+func childArgs(bitrateBPS int64, from time.Duration, trim bool) []string {
+	args := strings.Fields("-hide_banner -nostdin -loglevel error" +
+		" -copyts -thread_type slice -probesize 20000 -analyzeduration 0 -fpsprobesize 0 -f flv -i pipe:0 -an")
+	if trim {
+		args = append(args, "-vf", fmt.Sprintf("trim=start=%.3f", from.Seconds()))
+	}
+	rate := strconv.FormatInt(bitrateBPS, 10)
+	args = append(args,
+		"-c:v", "libx264", "-preset", "veryfast", "-tune", "zerolatency", "-bf", "0", "-pix_fmt", "yuv420p",
+		"-threads", strconv.Itoa(min(runtime.NumCPU(), 4)),
+		"-crf", "20", "-maxrate", rate, "-bufsize", rate,
+		"-g", "600", "-sc_threshold", "0",
+		"-force_key_frames", fmt.Sprintf("expr:if(isnan(prev_forced_t),1,gte(t,prev_forced_t+%d))", keyframeSeconds),
+		"-enc_time_base", "1:1000")
+	return append(args, strings.Fields("-f flv -flvflags no_duration_filesize -flush_packets 1 pipe:1")...)
+}
+
+// childBitrate bounds the output's bit rate: half as much again as the source's, since
+// an encoder without B-frames and look-ahead needs more for the same picture.
+func childBitrate(since []*stream.AccessUnit) int64 {
+	const floor, ceiling = 500_000, 20_000_000
+	bytes := 0
+	for _, u := range since {
+		bytes += u.Size()
+	}
+	span := since[len(since)-1].DTS - since[0].DTS
+	if span < time.Second/2 {
+		// An IDR and little else says nothing of the rate: go by the picture's size.
+		f := since[0].Format
+		fps := f.FrameRate
+		if fps <= 0 {
+			fps = 30
+		}
+		return min(max(int64(float64(f.Width*f.Height)*fps*0.15), floor), ceiling)
+	}
+	return min(max(int64(float64(bytes)*8/span.Seconds()*1.5), floor), ceiling)
+}
+
+// childEnv is what ffmpeg needs of the environment. The server's own holds flags and
+// secrets that are none of a decoder's business.
+func childEnv() []string {
+	env := []string{"LC_ALL=C"}
+	for _, name := range []string{"PATH", "LD_LIBRARY_PATH", "TMPDIR"} {
+		if v, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+v)
+		}
+	}
+	return env
+}
+
+// write puts a picture in, or drops it if the child is too far behind. It says whether
+// it did.
+func (c *child) write(u *stream.AccessUnit) bool {
+	if c.awaitIDR && !u.IDR {
+		return false
+	}
+	p := c.place(u)
+	select {
+	case c.input <- p:
+	default:
+		c.awaitIDR = true
+		return false
+	}
+	c.awaitIDR = false
+	if c.putIn == 0 {
+		c.waitsSince = time.Now()
+	}
+	c.putIn++
+	return true
+}
+
+// place gives a picture the times with which it is put in. They never go back, for the
+// encoder would drop the picture, whatever the publisher's clock does.
+func (c *child) place(u *stream.AccessUnit) feedPicture {
+	dts := u.DTS - c.base
+	if dts <= c.last {
+		c.base -= c.last + time.Millisecond - dts
+		dts = u.DTS - c.base
+	}
+	c.last = dts
+	pts := max(u.PTS-c.base, 0)
+	key := pts.Round(time.Millisecond).Milliseconds()
+	c.times[key] = u.PTS
+	if c.order = append(c.order, key); len(c.order) > maxUnanswered {
+		delete(c.times, c.order[0])
+		c.order = c.order[1:]
+	}
+	return feedPicture{dts, pts, u.IDR, u.NALUs}
+}
+
+// took notes that a picture came out and returns its media-clock time; false for one
+// that was never put in.
+func (c *child) took(p picture) (time.Duration, bool) {
+	c.delivered = true
+	c.putIn, c.waitsSince = 0, time.Now()
+	t, ok := c.times[p.milliseconds]
+	delete(c.times, p.milliseconds)
+	return t, ok
+}
+
+// hangs says whether the child has stopped answering: it gets pictures and gives none.
+func (c *child) hangs(interval time.Duration) bool {
+	limit := max(time.Second, 3*interval)
+	if !c.delivered {
+		limit = 5*time.Second + 3*interval // it has the whole GOP to decode first
+	}
+	return c.putIn >= 2 && time.Since(c.waitsSince) > limit
+}
+
+// stop kills the process. done tells when it has gone.
+func (c *child) stop() { c.stopOnce.Do(func() { close(c.quit) }) }
+
+// run is the life of the process. It keeps its thread: the process is killed by the
+// kernel when the thread that started it ends (see childProcAttr).
+func (c *child) run(cmd *exec.Cmd, backlog []feedPicture, started chan<- error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	defer close(c.done)
+	defer close(c.pictures)
+
+	stderr := &lastLines{}
+	cmd.Stderr = stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		started <- err
+		return
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		started <- err
+		return
+	}
+	if err := cmd.Start(); err != nil {
+		started <- fmt.Errorf("start ffmpeg: %w", err)
+		return
+	}
+	started <- nil
+
+	ended := make(chan struct{})
+	var group sync.WaitGroup
+	group.Go(func() { // a killed process ends its pipes, and so the other two
+		select {
+		case <-c.quit:
+		case <-ended:
+		}
+		_ = cmd.Process.Kill() // an error means that it has gone already
+	})
+	group.Go(func() { c.feed(stdin, backlog, ended) })
+	readErr := c.read(stdout)
+	close(ended)
+	waitErr := cmd.Wait()
+	group.Wait()
+	c.err = endOf(readErr, waitErr, stderr.String())
+}
+
+// endOf makes one error of how the process ended.
+func endOf(read, wait error, stderr string) error {
+	err := wait
+	if read != nil && !errors.Is(read, io.EOF) && !errors.Is(read, io.ErrUnexpectedEOF) {
+		err = read
+	}
+	if err == nil {
+		err = errors.New("it ended by itself")
+	}
+	if stderr != "" {
+		return fmt.Errorf("ffmpeg: %w: %s", err, stderr)
+	}
+	return fmt.Errorf("ffmpeg: %w", err)
+}
+
+// feed writes pictures to the process until it has gone.
+func (c *child) feed(stdin io.WriteCloser, backlog []feedPicture, ended <-chan struct{}) {
+	defer func() { _ = stdin.Close() }() // it is a pipe
+	w, err := flv.NewWriter(stdin, true, false)
+	if err != nil {
+		return // the process has gone: the reader says so
+	}
+	if w.WriteVideoConfig(0, c.format.SPS, c.format.PPS) != nil {
+		return
+	}
+	for _, p := range backlog {
+		if w.WriteVideo(p.dts, p.pts, p.idr, p.nalus) != nil {
+			return
+		}
+	}
+	for {
+		select {
+		case p := <-c.input:
+			if w.WriteVideo(p.dts, p.pts, p.idr, p.nalus) != nil {
+				return
+			}
+		case <-c.quit:
+			return
+		case <-ended:
+			return
+		}
+	}
+}
+
+// read hands on what the process gives, until its end or until stop.
+func (c *child) read(stdout io.Reader) error {
+	r := flv.NewReader(stdout, 0)
+	var format *stream.Format
+	lengthSize := 4
+	for {
+		tag, err := r.Next()
+		if err != nil {
+			return err
+		}
+		if tag.Type != flv.VideoTag {
+			continue
+		}
+		v, err := flv.ParseVideo(tag.Body)
+		if err != nil {
+			return err
+		}
+		switch v.Kind {
+		case flv.SequenceHeader:
+			config, err := flv.ParseAVCConfig(v.Data)
+			if err != nil {
+				return err
+			}
+			if format, err = childFormat(config); err != nil {
+				return err
+			}
+			lengthSize = config.LengthSize
+		case flv.CodedFrames:
+			nalus, err := flv.SplitAVCC(v.Data, lengthSize)
+			if err != nil {
+				return err
+			}
+			p := picture{format: format, milliseconds: int64(tag.Timestamp) + v.CompositionTime.Milliseconds()}
+			if p.nalus, p.idr = slicesAndSEI(nalus); len(p.nalus) == 0 || format == nil {
+				continue
+			}
+			select {
+			case c.pictures <- p:
+			case <-c.quit:
+				return io.EOF
+			}
+		}
+	}
+}
+
+func childFormat(c flv.AVCConfig) (*stream.Format, error) {
+	var sps h264.SPS
+	if err := sps.Unmarshal(c.SPS[0]); err != nil {
+		return nil, fmt.Errorf("SPS of ffmpeg: %w", err)
+	}
+	return &stream.Format{
+		Codec: stream.H264, SPS: c.SPS[0], PPS: c.PPS[0],
+		Width: sps.Width(), Height: sps.Height(),
+	}, nil
+}
+
+func slicesAndSEI(nalus [][]byte) (kept [][]byte, idr bool) {
+	for _, nalu := range nalus {
+		switch h264.NALUType(nalu[0] & 0x1f) {
+		case h264.NALUTypeIDR:
+			idr = true
+		case h264.NALUTypeNonIDR, h264.NALUTypeSEI:
+		default:
+			continue
+		}
+		kept = append(kept, nalu)
+	}
+	return kept, idr
+}
+
+// lastLines keeps the end of what ffmpeg says, for the log.
+type lastLines struct {
+	mu  sync.Mutex // guards buf
+	buf []byte
+}
+
+const maxStderr = 1 << 10
+
+func (l *lastLines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.buf = append(l.buf, p...)
+	if n := len(l.buf) - maxStderr; n > 0 {
+		l.buf = append(l.buf[:0], l.buf[n:]...)
+	}
+	return len(p), nil
+}
+
+func (l *lastLines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.ReplaceAll(string(bytes.TrimSpace(l.buf)), "\n", " / ")
+}

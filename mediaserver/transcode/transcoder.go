@@ -1,0 +1,247 @@
+package transcode
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/streampair/streampair/mediaserver/stream"
+)
+
+const (
+	// An ffmpeg that ended is replaced after firstBackoff, twice that the next time, at
+	// most maxBackoff; one that worked for stableAfter starts over.
+	firstBackoff = 250 * time.Millisecond
+	maxBackoff   = 5 * time.Second
+	stableAfter  = 30 * time.Second
+	// hopeless is how many failures without a single picture it takes to go on without
+	// ffmpeg, trying it now and then.
+	hopeless = 3
+)
+
+// transcoder is the part of a view that looks after its ffmpeg children. There is one
+// while somebody needs the pictures; when the stream's parameters change a successor is
+// started beside it, and takes its place with its first picture.
+type transcoder struct {
+	slots   chan struct{}
+	holding bool // a slot
+
+	current, successor *child
+	// fromChild says that the derived stream's pictures are current's.
+	fromChild bool
+
+	neededUntil time.Time // while nobody demands pictures
+	failures    int       // in a row
+	pictures    int       // of current
+	retryAt     time.Time
+}
+
+// picturesOf is nil, which is never ready, for no child.
+func picturesOf(c *child) <-chan picture {
+	if c == nil {
+		return nil
+	}
+	return c.pictures
+}
+
+// transcode puts the raw stream's newest picture into the children, and starts them.
+func (v *view) transcode(u *stream.AccessUnit) {
+	if v.cfg.FFmpegPath == "" || v.cfg.MaxTranscodes <= 0 {
+		v.warn("BFrames", bframesFiltered)
+		return
+	}
+	v.warn("BFrames", bframesReencoded)
+	if v.current == nil {
+		v.start()
+		return
+	}
+	if fed := v.fed(); u.IDR && !fed.fits(u) {
+		v.replace(u)
+		return
+	}
+	if !v.fed().write(u) {
+		v.cfg.Metrics.FramesDropped.WithLabelValues("transcode").Inc()
+	}
+}
+
+// fed is the child that pictures are put into.
+func (v *view) fed() *child {
+	if v.successor != nil {
+		return v.successor
+	}
+	return v.current
+}
+
+// fits says whether the child can go on with u, an IDR.
+func (c *child) fits(u *stream.AccessUnit) bool {
+	return u.Publication == c.publication && bytes.Equal(u.Format.SPS, c.format.SPS) && bytes.Equal(u.Format.PPS, c.format.PPS) &&
+		time.Since(c.started) < maxChildAge
+}
+
+// needed says whether pictures are demanded, or were until lately.
+func (v *view) needed() bool {
+	if v.demand.Load() > 0 {
+		v.neededUntil = time.Now().Add(v.cfg.Linger)
+		return true
+	}
+	return time.Now().Before(v.neededUntil)
+}
+
+// start starts a child with what was taken of the raw stream since the last IDR, if one
+// is needed and allowed.
+func (v *view) start() {
+	if !v.needed() || time.Now().Before(v.retryAt) {
+		return
+	}
+	var since []*stream.AccessUnit
+	for _, u := range v.raw.Cached() {
+		if u.Kind == stream.Video && u.Publication == v.rawPub && u.Seq <= v.lastSeq {
+			since = append(since, u)
+		}
+	}
+	if len(since) == 0 || !since[0].IDR || !since[0].Format.Reordered {
+		return // the cache is ahead of us or was too small: with the next IDR
+	}
+	if !v.holding {
+		select {
+		case v.slots <- struct{}{}:
+			v.holding = true
+			v.unwarn("TranscodesFull")
+		default:
+			v.warn("TranscodesFull", transcodesFull)
+			return
+		}
+	}
+	v.current, v.pictures = v.launch(since), 0
+	if v.current == nil {
+		v.failed("start")
+	}
+}
+
+// replace starts a successor of the child at u, an IDR with other parameters.
+func (v *view) replace(u *stream.AccessUnit) {
+	v.cfg.Metrics.FFmpegRestarts.WithLabelValues("parameters").Inc()
+	if v.successor != nil {
+		v.discard(v.successor)
+	}
+	if v.successor = v.launch([]*stream.AccessUnit{u}); v.successor == nil {
+		v.lose("start")
+	}
+}
+
+func (v *view) launch(since []*stream.AccessUnit) *child {
+	c, err := startChild(v.cfg.FFmpegPath, since)
+	if err != nil {
+		v.log.Error("ffmpeg cannot be started", "err", err)
+		return nil
+	}
+	v.cfg.Metrics.FFmpegChildren.Inc()
+	v.log.Info("ffmpeg started to re-encode video with B-frames", "pid", c.pid, "backlog", len(since))
+	return c
+}
+
+// discard ends a child and waits for it, which takes as long as the kernel needs.
+func (v *view) discard(c *child) {
+	c.stop()
+	<-c.done
+	v.cfg.Metrics.FFmpegChildren.Dec()
+}
+
+// stopChildren ends what runs, and leaves the pictures to the filter.
+func (v *view) stopChildren() {
+	for _, c := range []*child{v.current, v.successor} {
+		if c != nil {
+			v.discard(c)
+		}
+	}
+	v.current, v.successor = nil, nil
+	if v.fromChild {
+		v.fromChild = false
+		v.filter.Break() // viewers' decoders hold the child's pictures
+	}
+	if v.holding {
+		v.holding = false
+		<-v.slots
+	}
+}
+
+// give hands on a picture of child c; without ok the child is at its end.
+func (v *view) give(c *child, p picture, ok bool) {
+	if !ok {
+		<-c.done
+		v.log.Warn("ffmpeg ended", "err", c.err)
+		v.lose("exited")
+		return
+	}
+	at, known := c.took(p)
+	if c == v.successor {
+		if !p.idr {
+			return
+		}
+		v.discard(v.current)
+		v.current, v.successor, v.pictures = c, nil, 0
+	}
+	if !known || (v.pictures == 0 && !p.idr) {
+		return
+	}
+	v.pictures++
+	if time.Since(c.started) > stableAfter {
+		v.failures = 0
+	}
+	if v.pub == nil {
+		v.replay(false) // its recent audio
+	}
+	if !v.fromChild {
+		v.fromChild = true
+		v.unwarn("TranscodeFailed")
+	}
+	v.forward(&stream.AccessUnit{
+		Kind: stream.Video, PTS: at, DTS: at, Arrival: v.raw.Now(),
+		Format: p.format, IDR: p.idr, NALUs: p.nalus,
+	})
+}
+
+// lose handles the end of a child: if its pictures are on air, the leg is lost at once.
+func (v *view) lose(reason string) {
+	onAir := v.fromChild
+	v.stopChildren()
+	if onAir {
+		v.end(stream.EndError)
+	}
+	v.failed(reason)
+}
+
+// failed puts off the next attempt.
+func (v *view) failed(reason string) {
+	v.cfg.Metrics.FFmpegRestarts.WithLabelValues(reason).Inc()
+	v.retryAt = time.Now().Add(min(firstBackoff<<min(v.failures, 8), maxBackoff))
+	v.failures++
+	if v.failures >= hopeless {
+		v.warn("TranscodeFailed", transcodeFails)
+	}
+}
+
+// attend looks whether the child hangs or is needed no more, and whether one is to be
+// started.
+func (v *view) attend() {
+	if v.rawPub == nil {
+		return
+	}
+	video := v.raw.Snapshot().Video
+	if video.Format == nil || !video.Format.Reordered {
+		return
+	}
+	switch {
+	case v.current != nil && !v.needed():
+		v.log.Info("ffmpeg stopped: nobody watches")
+		v.stopChildren()
+	case v.current != nil && v.fed().hangs(video.Interval):
+		v.log.Warn("ffmpeg hangs", "pid", v.fed().pid)
+		v.lose("hung")
+	case v.current == nil && v.cfg.FFmpegPath != "" && v.cfg.MaxTranscodes > 0:
+		v.start()
+	}
+	// A leg that waits for ffmpeg is lost; it must not be when none is to come.
+	if v.pub == nil && v.current == nil && (!v.needed() || v.failures >= hopeless) {
+		v.replay(true)
+	}
+}

@@ -1,0 +1,279 @@
+package transcode
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/streampair/streampair/mediaserver/stream"
+	"github.com/streampair/streampair/mediaserver/transcode/internal/exact"
+	"github.com/streampair/streampair/mediaserver/transcode/internal/pcm"
+)
+
+const (
+	// viewDepth holds the access units of a stream while the view's goroutine starts an
+	// ffmpeg: some 3 s of a 60 fps stream with audio.
+	viewDepth = 512
+	// viewTick is how often a view looks whether its ffmpeg hangs or is needed no more.
+	viewTick = 250 * time.Millisecond
+)
+
+// How to get rid of B-frames, for those who can: the publishers.
+const (
+	bframesHowTo     = "Turn B-frames off in the encoder: in OBS set \"Max B-frames\" to 0 or x264's tune to zerolatency; with ffmpeg add -bf 0."
+	bframesReencoded = "The video has B-frames, which WebRTC cannot play: it is re-encoded on the server. " + bframesHowTo
+	bframesFiltered  = "The video has B-frames, which WebRTC cannot play, and the server has no ffmpeg to re-encode it: most pictures are left out. " + bframesHowTo
+	transcodesFull   = "The server re-encodes as many streams as it may (--max-transcodes): most pictures of this one are left out. " + bframesHowTo
+	transcodeFails   = "ffmpeg fails to re-encode the video: most pictures are left out. " + bframesHowTo
+	audioUnsupported = "The audio cannot be decoded: viewers hear silence. Set the encoder to AAC-LC, stereo."
+)
+
+// view makes one derived stream of one raw stream. All but what is marked belongs to
+// run's goroutine.
+type view struct {
+	cfg          ViewsConfig
+	raw, derived *stream.Stream
+	log          *slog.Logger
+
+	refs   int // guarded by Views.mu
+	cancel context.CancelFunc
+	ended  chan struct{} // closed when run has returned
+	demand atomic.Int32  // how many need the pictures
+	wake   chan struct{} // cap 1: demand changed
+
+	sub     *stream.Subscription
+	rawPub  *stream.Publication // whose access units come
+	lastSeq uint64              // of the last one, within rawPub
+	warned  map[string]bool     // of rawPub
+	audio   *stream.Format      // looked at
+
+	// pub is what the derived stream is fed with; nil when the leg is lost although
+	// the publisher is there. It may still wait for its first IDR behind old.
+	pub, old *stream.Publication
+
+	filter             exact.Filter
+	filtered, filterOf *stream.Format // what the filter sends, of which format
+
+	transcoder
+}
+
+func newView(cfg ViewsConfig, slots chan struct{}, raw *stream.Stream) *view {
+	return &view{
+		cfg: cfg, raw: raw, derived: stream.NewDerived(raw),
+		log:        cfg.Logger.With("stream", raw.Key().String()),
+		ended:      make(chan struct{}),
+		wake:       make(chan struct{}, 1),
+		transcoder: transcoder{slots: slots},
+	}
+}
+
+// run follows the raw stream until ctx ends.
+func (v *view) run(ctx context.Context) {
+	v.sub = v.raw.Subscribe(viewDepth)
+	defer v.sub.Close()
+	defer v.end(stream.EndShutdown)
+	defer v.stopChildren()
+	tick := time.NewTicker(viewTick)
+	defer tick.Stop()
+	for _, u := range v.raw.Cached() {
+		v.take(u)
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case u := <-v.sub.C:
+			v.take(u)
+		case <-v.sub.Changed:
+			v.look()
+		case <-v.wake:
+			v.attend()
+		case <-tick.C:
+			v.attend()
+		case p, ok := <-picturesOf(v.current):
+			v.give(v.current, p, ok)
+		case p, ok := <-picturesOf(v.successor):
+			v.give(v.successor, p, ok)
+		}
+	}
+}
+
+// look finds out whether the publisher has gone.
+func (v *view) look() {
+	for { // what it sent before still counts
+		select {
+		case u := <-v.sub.C:
+			v.take(u)
+			continue
+		default:
+		}
+		break
+	}
+	snap := v.raw.Snapshot()
+	if v.rawPub == nil || snap.Publication != nil && snap.Publication.ID == v.rawPub.ID() {
+		return
+	}
+	v.stopChildren()
+	v.end(stream.EndClosed)
+	v.rawPub = nil
+	v.filter.Break()
+}
+
+// take handles one access unit of the raw stream.
+func (v *view) take(u *stream.AccessUnit) {
+	if u.Publication != v.rawPub {
+		v.rawPub, v.lastSeq, v.warned, v.audio = u.Publication, 0, make(map[string]bool), nil
+		v.failures = 0
+		v.begin()
+	}
+	if u.Seq <= v.lastSeq {
+		return // came out of the cache already
+	}
+	v.lastSeq = u.Seq
+	switch {
+	case u.Kind == stream.Audio:
+		v.checkAudio(u.Format)
+		v.forward(u)
+	case u.Format.Reordered:
+		v.takeReordered(u)
+	default:
+		if u.IDR && v.current != nil { // the encoder was told at last
+			v.stopChildren()
+		}
+		v.filter.Show(exact.Picture{PTS: u.PTS, NALUs: u.NALUs})
+		v.forward(u)
+	}
+}
+
+// takeReordered handles a picture of a stream with B-frames.
+func (v *view) takeReordered(u *stream.AccessUnit) {
+	show := v.filter.Show(exact.Picture{PTS: u.PTS, NALUs: u.NALUs})
+	v.transcode(u)
+	if v.fromChild || v.pub == nil {
+		return
+	}
+	if !show || !v.forwardFiltered(u) {
+		v.pub.Heard(u)
+	}
+}
+
+// forwardFiltered forwards a picture that is exact as it is; false if it cannot be.
+func (v *view) forwardFiltered(u *stream.AccessUnit) bool {
+	if v.filterOf != u.Format {
+		v.filterOf, v.filtered = u.Format, nil
+		sps, err := exact.WithoutReordering(u.Format.SPS)
+		if err != nil {
+			v.log.Warn("the stream's SPS cannot be rewritten; none of its pictures can be shown", "err", err)
+			return false
+		}
+		f := *u.Format
+		f.SPS, f.Reordered = sps, false
+		v.filtered = &f
+	}
+	if v.filtered == nil {
+		return false
+	}
+	own := *u
+	own.Format = v.filtered
+	v.forward(&own)
+	return true
+}
+
+func (v *view) forward(u *stream.AccessUnit) {
+	if v.pub == nil {
+		return
+	}
+	// An error means that the derived stream's publication was ended behind our back,
+	// which nobody does.
+	_ = v.pub.Forward(u)
+}
+
+// begin starts a publication of the derived stream for the one of the raw stream. If
+// there is one already it stays on air until the new one's first IDR.
+func (v *view) begin() {
+	snap := v.raw.Snapshot()
+	req := stream.PublishRequest{Key: v.raw.Key(), Authenticated: true}
+	if v.raw.RequestIDR() { // the only way to learn whether the publisher can be asked
+		req.RequestIDR = func() { v.raw.RequestIDR() }
+	}
+	if snap.Publication != nil {
+		req.Protocol, req.Remote = snap.Publication.Protocol, snap.Publication.Remote
+	}
+	if v.old != nil {
+		v.old.End(stream.EndTakenOver)
+	}
+	v.old = v.pub
+	pub, err := v.derived.Publish(req)
+	if err != nil { // too many takeovers: then it is not a splice
+		v.end(stream.EndTakenOver)
+		if pub, err = v.derived.Publish(req); err != nil {
+			v.log.Error("the stream cannot be made playable", "err", err)
+			return
+		}
+	}
+	v.pub = pub
+	// What the publisher announced is expected from the start: a leg whose video has
+	// yet to come is not an audio-only leg. Errors would have been the publisher's.
+	if f := snap.Video.Format; f != nil {
+		_ = pub.SetVideoParameters(f.SPS, f.PPS)
+	}
+	if f := snap.Audio.Format; f != nil {
+		_ = pub.SetAudioFormat(*f)
+	}
+}
+
+// end makes the derived stream lost at once.
+func (v *view) end(reason stream.EndReason) {
+	for _, p := range []*stream.Publication{v.pub, v.old} {
+		if p != nil {
+			p.End(reason)
+		}
+	}
+	v.pub, v.old = nil, nil
+}
+
+// replay begins anew with what the raw stream has cached, as much of it as was taken.
+func (v *view) replay(video bool) {
+	v.begin()
+	v.filter.Break()
+	for _, u := range v.raw.Cached() {
+		if u.Publication != v.rawPub || u.Seq > v.lastSeq {
+			continue
+		}
+		switch {
+		case u.Kind == stream.Audio:
+			v.forward(u)
+		case !video:
+		case v.filter.Show(exact.Picture{PTS: u.PTS, NALUs: u.NALUs}) && v.forwardFiltered(u):
+		case v.pub != nil:
+			v.pub.Heard(u)
+		}
+	}
+}
+
+// checkAudio says so, once per format, if the audio cannot be decoded.
+func (v *view) checkAudio(f *stream.Format) {
+	if v.audio == f {
+		return
+	}
+	v.audio = f
+	if _, err := pcm.NewDecoder(f); err != nil {
+		v.warn("UnsupportedAudio", audioUnsupported)
+	}
+}
+
+// warn warns of the publication, once per code.
+func (v *view) warn(code, message string) {
+	if !v.warned[code] {
+		v.warned[code] = true
+		v.raw.Warn(code, message)
+	}
+}
+
+func (v *view) unwarn(code string) {
+	if v.warned[code] {
+		v.warned[code] = false
+		v.raw.Unwarn(code)
+	}
+}

@@ -1,0 +1,128 @@
+package transcode
+
+import (
+	"context"
+	"log/slog"
+	"os/exec"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/stream"
+)
+
+// FindFFmpeg returns the path of the ffmpeg on the PATH, "" if there is none.
+func FindFFmpeg() string {
+	path, err := exec.LookPath("ffmpeg")
+	if err != nil {
+		return ""
+	}
+	return path
+}
+
+// ViewsConfig configures Views.
+type ViewsConfig struct {
+	// FFmpegPath is the ffmpeg that re-encodes video with B-frames; "" for none. See
+	// FindFFmpeg.
+	FFmpegPath string
+	// MaxTranscodes is how many streams may be re-encoded at a time; 0 for none.
+	MaxTranscodes int
+	// Linger is for how long a stream is re-encoded after the last viewer left;
+	// default 10 s.
+	Linger time.Duration
+	// Logger; default none.
+	Logger  *slog.Logger
+	Metrics *metrics.Metrics
+}
+
+// Views are the views of all streams that are played, one per stream.
+type Views struct {
+	cfg   ViewsConfig
+	slots chan struct{} // one for each stream that is re-encoded
+
+	mu    sync.Mutex // guards views and the refs of each
+	views map[*stream.Stream]*view
+}
+
+// NewViews returns Views without any view.
+func NewViews(cfg ViewsConfig) *Views {
+	if cfg.Linger == 0 {
+		cfg.Linger = 10 * time.Second
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Views{cfg: cfg, slots: make(chan struct{}, max(cfg.MaxTranscodes, 0)), views: make(map[*stream.Stream]*view)}
+}
+
+// Open returns a View of raw, which is what a publisher sends. Views of one stream
+// share the work. Close must be called.
+func (vs *Views) Open(raw *stream.Stream) *View {
+	vs.mu.Lock()
+	defer vs.mu.Unlock()
+	v := vs.views[raw]
+	if v == nil {
+		ctx, cancel := context.WithCancel(context.Background())
+		v = newView(vs.cfg, vs.slots, raw)
+		v.cancel = cancel
+		vs.views[raw] = v
+		go func() {
+			defer close(v.ended)
+			v.run(ctx)
+		}()
+	}
+	v.refs++
+	return &View{views: vs, shared: v}
+}
+
+// A View is a stream in a form that WebRTC can play: without B-frames.
+//
+// While nobody demands its pictures a view of a stream with B-frames has only those of
+// them that need no re-encoding, but its state is always that of the publisher: it is
+// live when the publisher is, and lost at once when the publisher is or when ffmpeg
+// fails.
+type View struct {
+	views    *Views
+	shared   *view
+	demands  atomic.Bool
+	closedBy sync.Once
+}
+
+// Stream is the derived stream. It is the same for all views of one stream.
+func (v *View) Stream() *stream.Stream { return v.shared.derived }
+
+// Demand says whether anybody needs the pictures.
+func (v *View) Demand(on bool) {
+	if v.demands.Swap(on) == on {
+		return
+	}
+	if on {
+		v.shared.demand.Add(1)
+	} else {
+		v.shared.demand.Add(-1)
+	}
+	select {
+	case v.shared.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Close ends the view; with the last one of a stream its work ends, and Close waits for
+// that.
+func (v *View) Close() {
+	v.closedBy.Do(func() {
+		v.Demand(false)
+		v.views.mu.Lock()
+		v.shared.refs--
+		last := v.shared.refs == 0
+		if last {
+			delete(v.views.views, v.shared.raw)
+		}
+		v.views.mu.Unlock()
+		if last {
+			v.shared.cancel()
+			<-v.shared.ended
+		}
+	})
+}

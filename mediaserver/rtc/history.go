@@ -70,10 +70,10 @@ func (h *history) add(packets []packet) {
 func (h *history) at(i uint64) *packet { return &h.ring[i&uint64(len(h.ring)-1)] }
 
 func (h *history) grow() {
-	old := *h
-	h.ring = make([]packet, 2*len(old.ring))
+	old := h.ring
+	h.ring = make([]packet, 2*len(old))
 	for i := h.first; i < h.next; i++ {
-		*h.at(i) = *old.at(i)
+		*h.at(i) = old[i&uint64(len(old)-1)]
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -44,12 +45,18 @@ type ViewerConfig struct {
 	OnClosed func(reason string)
 }
 
+// A peer is what a Viewer needs of its PeerConnection once that is negotiated.
+type peer interface {
+	WriteRTCP(packets []rtcp.Packet) error
+	GracefulClose() error
+}
+
 // A Viewer is one session that is sent an Output. It owns its PeerConnection.
 type Viewer struct {
 	output *Output
 	cfg    ViewerConfig
 	log    *slog.Logger
-	pc     *webrtc.PeerConnection
+	pc     peer
 	fanout *fanout
 	since  time.Time
 
@@ -120,7 +127,7 @@ func (o *Output) AddViewer(pc *webrtc.PeerConnection, cfg ViewerConfig) (*Viewer
 }
 
 func (o *Output) newTrack(v *Viewer, kind webrtc.RTPCodecType) *viewerTrack {
-	t := &viewerTrack{viewer: v, kind: kind, waiting: true, joining: true, lastTimestamp: -1}
+	t := &viewerTrack{viewer: v, kind: kind, waiting: true, joining: true, replayHoldoff: replayHoldoff}
 	var sequence uint16
 	if kind == webrtc.RTPCodecTypeVideo {
 		t.history, t.base, t.entries = o.video, o.start.videoTimestamp, true
@@ -263,15 +270,13 @@ func (v *Viewer) serveTrack(t *viewerTrack, now time.Duration, scratch []packet)
 		}
 		for i := range scratch[:n] {
 			p := &scratch[i]
-			if t.entries && v.pace.level <= 0 {
+			size := len(p.payload) + rtpHeaderSize
+			burst := p.burst || t.cursor < t.burstEnd
+			if t.entries && v.pace.level <= 0 || burst && !v.output.cfg.Egress.take(size, now) {
+				t.catchUp()
 				return true
 			}
-			size := len(p.payload) + rtpHeaderSize
-			if p.burst || t.cursor < t.burstEnd {
-				if !v.output.cfg.Egress.take(size, now) {
-					return true
-				}
-			} else {
+			if !burst {
 				live += size
 			}
 			v.pace.level -= float64(size)

@@ -50,14 +50,15 @@ func (s *segment) timestamp(p *packet) int64 {
 	return p.timestamp
 }
 
-// squeeze makes pictures from frame first on end at the live edge, one step apart,
-// and all later than after.
-func (s *segment) squeeze(first uint64, edge position, after int64) bool {
-	n := int64(edge.frame - first)
+// squeeze makes the pictures from first on end at the live edge, one step apart,
+// not further than they were, and all later than after. It reports false when there
+// are more pictures than ticks between.
+func (s *segment) squeeze(first, edge position, after int64) bool {
+	n := int64(edge.frame - first.frame)
 	if n <= 0 {
 		return true
 	}
-	step := min(squeezeStep, squeezeSpan/n, (edge.timestamp-after-1)/n)
+	step := min(squeezeStep, squeezeSpan/n, (edge.timestamp-first.timestamp)/n, (edge.timestamp-after-1)/n)
 	if step < 1 {
 		return false
 	}
@@ -225,8 +226,8 @@ func (t *viewerTrack) locate() bool {
 		}
 		var s segment
 		if t.joining {
-			after := head.timestamp - squeezeSpan - 1
-			if !s.squeeze(entry.frame, head, after) {
+			after := head.timestamp - squeezeSpan - 1 // that is, anywhere
+			if !s.squeeze(entry, head, after) {
 				t.skip(head.index)
 				return false
 			}
@@ -257,11 +258,19 @@ func (t *viewerTrack) again(head position) {
 		return
 	}
 	var s segment
-	if !s.squeeze(entry.frame, head, t.lastTimestamp) {
+	if !s.squeeze(entry, head, t.lastTimestamp) {
 		return // more pictures than ticks: try when time has passed
 	}
 	t.begin(entry, s)
 	t.burstEnd = head.index
+}
+
+// catchUp leaves out what is made worthless by a later entry point that has come
+// while the viewer was paced: after two splices in a row, for example.
+func (t *viewerTrack) catchUp() {
+	if entry, ok := t.history.lastEntry(); ok && t.entries && entry.index > t.cursor {
+		t.begin(entry, segment{})
+	}
 }
 
 // find returns the packet that was sent under a sequence number, and its extended

@@ -1,0 +1,161 @@
+package rtc
+
+import (
+	"testing"
+	"time"
+)
+
+func TestBurstIsPacedPerViewer(t *testing.T) {
+	b := newBench(t, func(cfg *OutputConfig) { cfg.ViewerBPS = 8_000_000 }) // 1 MB/s
+	b.write(60, true, 5000)                                                 // 300 kB
+	v, w := b.viewer()
+	b.serve(v)
+	packets, bytes := w.take(videoSSRC), 0
+	for _, p := range packets {
+		bytes += p.MarshalSize()
+	}
+	if bytes > viewerBurst+1200 {
+		t.Errorf("%d bytes at once, limit %d", bytes, viewerBurst)
+	}
+	took := b.settle(v)
+	if want := 240 * time.Millisecond; took < want*9/10 || took > want*11/10 {
+		t.Errorf("the rest took %s, want about %s", took, want)
+	}
+	follows(t, append(packets, w.take(videoSSRC)...))
+}
+
+func TestSoundIsNotHeldBackByABurst(t *testing.T) {
+	b := newBench(t, func(cfg *OutputConfig) { cfg.ViewerBPS = 8_000_000 })
+	b.write(60, true, 5000)
+	v, w := b.viewer()
+	b.serve(v)
+	b.o.WriteOpus(b.now, 20*time.Millisecond, []byte{1})
+	b.serve(v)
+	if got := w.take(audioSSRC); len(got) != 1 {
+		t.Errorf("%d audio packets while the video is paced, want 1", len(got))
+	}
+}
+
+func TestBurstsShareTheEgressAndLiveMediaDoNotWait(t *testing.T) {
+	egress := NewEgress(80_000_000) // 10 MB/s
+	b := newBench(t, func(cfg *OutputConfig) { cfg.Egress = egress })
+	b.write(1, true, 1000)
+	watching, wire := b.viewer()
+	b.serve(watching)
+	wire.take(videoSSRC)
+
+	// A splice of 1 MB for one who watches and one who joins.
+	joining, joiningWire := b.viewer()
+	for i := range 200 {
+		b.at += time.Millisecond
+		b.o.WriteVideo(b.at, testPicture(i == 0, 5000), true)
+	}
+	from := b.now
+	waits := [2]time.Duration{-1, -1}
+	viewers := []*Viewer{watching, joining}
+	for turn := range 10_000 {
+		for k := range viewers {
+			i := (k + turn) % 2 // as fanout does
+			if b.serve(viewers[i]) > pacingInterval && waits[i] < 0 {
+				waits[i] = b.now - from
+			}
+		}
+		if waits[0] >= 0 && waits[1] >= 0 {
+			break
+		}
+		b.now += pacingInterval
+	}
+	for i, wait := range waits {
+		if wait < 170*time.Millisecond || wait > 230*time.Millisecond {
+			t.Errorf("viewer %d was done after %s, want about 200 ms: 2 MB at 10 MB/s", i, wait)
+		}
+	}
+	follows(t, wire.take(videoSSRC))
+	follows(t, joiningWire.take(videoSSRC))
+
+	// With no egress left, live pictures go out all the same.
+	for egress.take(100_000, b.now) {
+	}
+	b.at = b.now
+	b.o.WriteVideo(b.at, testPicture(false, 5000), false)
+	b.serve(watching)
+	if got := wire.take(videoSSRC); len(got) != 5 {
+		t.Errorf("%d packets of the live picture, want 5", len(got))
+	}
+}
+
+func TestLiveMediaLeaveBurstsAShare(t *testing.T) {
+	e := NewEgress(8_000_000) // 1 MB/s
+	granted := 0
+	for ms := range 1000 {
+		now := time.Duration(ms) * time.Millisecond
+		e.live(1000, now) // all of it
+		for e.take(100, now) {
+			granted += 100
+		}
+	}
+	if granted < 100_000 || granted > 150_000 {
+		t.Errorf("bursts got %d bytes in a second of 1 MB full of live media, want an eighth", granted)
+	}
+}
+
+func TestNewerIDROvertakesABacklog(t *testing.T) {
+	b := newBench(t, func(cfg *OutputConfig) { cfg.ViewerBPS = 8_000_000 })
+	b.write(1, true, 100)
+	v, w := b.viewer()
+	b.serve(v)
+	for i := range 60 { // one splice
+		b.at += time.Millisecond
+		b.o.WriteVideo(b.at, testPicture(i == 0, 5000), true)
+	}
+	b.serve(v)
+	for i := range 5 { // and the next
+		b.at += time.Millisecond
+		b.o.WriteVideo(b.at, testPicture(i == 0, 5000), true)
+	}
+	if took := b.settle(v); took > 60*time.Millisecond {
+		t.Errorf("current after %s: the first splice's pictures were sent before the second's", took)
+	}
+	packets := w.take(videoSSRC)
+	if got, want := packets[len(packets)-1].Timestamp, uint32(ticks(b.at, videoClockRate)); got != want {
+		t.Errorf("ends at %d, want %d", got, want)
+	}
+	for i := 1; i < len(packets); i++ {
+		if packets[i].SequenceNumber != packets[i-1].SequenceNumber+1 || int32(packets[i].Timestamp-packets[i-1].Timestamp) < 0 {
+			t.Errorf("packet %d does not follow", i)
+		}
+	}
+}
+
+func TestViewerOverrunByTheHistoryResumesAtAnIDR(t *testing.T) {
+	b := newBench(t, func(cfg *OutputConfig) {
+		cfg.ViewerBPS, cfg.HistoryPackets = 800_000, 100
+	})
+	b.write(1, true, 100)
+	v, w := b.viewer()
+	b.serve(v)
+	b.write(80, false, 5000) // a GOP the history can't hold, faster than the viewer's rate
+	b.serve(v)
+	w.take(videoSSRC)
+	b.write(1, true, 100)
+	b.now += time.Second
+	b.settle(v)
+	packets := w.take(videoSSRC)
+	if len(packets) != 2 || !startsPicture(packets[0]) {
+		t.Errorf("%d packets, want parameter sets and the IDR", len(packets))
+	}
+}
+
+func TestBurstDuration(t *testing.T) {
+	b := newBench(t, nil)
+	if got := b.o.BurstDuration(1 << 20); got != 0 {
+		t.Errorf("%s without viewers, want 0", got)
+	}
+	for range 100 {
+		b.viewer()
+	}
+	got := b.o.BurstDuration(1_250_000)
+	if want := 990 * time.Millisecond; got != want { // 125 MB at 1 Gbit/s, less what may leave at once
+		t.Errorf("%s for 1.25 MB to 100 viewers, want %s", got, want)
+	}
+}

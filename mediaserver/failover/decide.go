@@ -7,9 +7,13 @@ const (
 	// late still gets the place that the backup took in its absence.
 	startupWindow = 10 * time.Second
 	// dampingWindow: a failover within this time of the last doubles the recovery
-	// time, up to maxRecovery.
+	// time, from minDoubled up to maxRecovery.
 	dampingWindow = 10 * time.Minute
+	minDoubled    = time.Second
 	maxRecovery   = 10 * time.Minute
+	// returnInterval is the least time between two returns to a preferred leg, so that
+	// a short recovery time and a leg that keeps failing do not make a flicker.
+	returnInterval = time.Minute
 )
 
 // A Mode says which leg a pair goes back to.
@@ -73,8 +77,8 @@ const (
 	Urgent Urgency = "urgent"
 )
 
-// State is what a decision depends on beside the legs. It changes only by Observe,
-// Select and Switched.
+// State is what a decision depends on beside the legs. It changes only by Observe and
+// Switched.
 type State struct {
 	// Active is the leg on air; none before the first picture. It stays while both
 	// legs are lost.
@@ -92,8 +96,13 @@ type State struct {
 	// lastFailover, and how many followed each other within dampingWindow.
 	lastFailover time.Duration
 	inSuccession int
+	// lastPlanned is when the last planned switch was made.
+	lastPlanned time.Duration
 	// obeyed is the pin that was last carried out.
 	obeyed Role
+	// overruled says that somebody wanted the backup on: that it came before the
+	// primary is then no reason to leave it.
+	overruled bool
 }
 
 func (s State) fullSince(r Role) time.Duration {
@@ -103,7 +112,7 @@ func (s State) fullSince(r Role) time.Duration {
 	return s.primaryFull
 }
 
-// Observe notes since when each leg has been at full rank.
+// Observe notes since when each leg has been at full rank, and whether the pin is obeyed.
 func (s State) Observe(p Policy, legs Legs, now time.Duration) State {
 	since := func(l Leg, was time.Duration) time.Duration {
 		switch {
@@ -119,6 +128,7 @@ func (s State) Observe(p Policy, legs Legs, now time.Duration) State {
 	if p.Select == "" || p.Select == s.Active {
 		s.obeyed = p.Select
 	}
+	s.overruled = s.overruled || p.Select == Backup
 	return s
 }
 
@@ -138,17 +148,30 @@ func (s State) Switched(d Decision, now time.Duration) State {
 		}
 		s.lastFailover = now
 	}
+	if d.Urgency == Planned {
+		s.lastPlanned = now
+	}
 	s.Active, s.Reason, s.Since = d.Active, d.Reason, now
 	return s
 }
 
+// returnAt is when a leg that the policy prefers may be gone back to if it stays at full
+// rank.
+func (s State) returnAt(p Policy, r Role) time.Duration {
+	at := s.fullSince(r) + s.recovery(p)
+	if s.lastPlanned != 0 {
+		at = max(at, s.lastPlanned+returnInterval)
+	}
+	return at
+}
+
 // recovery is how long the preferred leg must be at full rank, damped: each failover
 // within 10 minutes of the last doubles it.
-func (s State) recovery(p Policy, now time.Duration) time.Duration {
-	r := p.Recovery
-	if s.lastFailover == 0 || now-s.lastFailover >= dampingWindow {
-		return r
+func (s State) recovery(p Policy) time.Duration {
+	if s.inSuccession == 0 {
+		return p.Recovery
 	}
+	r := max(p.Recovery, minDoubled)
 	for range s.inSuccession {
 		if r *= 2; r >= maxRecovery {
 			return max(maxRecovery, p.Recovery)
@@ -176,35 +199,45 @@ type Decision struct {
 // leg of lower rank than the other's.
 func Decide(p Policy, legs Legs, s State, now time.Duration) Decision {
 	d := Decision{Active: s.Active, Reason: s.Reason}
-	d.Recheck = earliest(legs.Primary.nextLoss(p, now), legs.Backup.nextLoss(p, now))
+	d.Recheck = earliest(legs.Primary.nextChange(p, now), legs.Backup.nextChange(p, now))
 	if s.Active == "" {
 		return begin(p, legs, d, now)
 	}
-	active, other := legs.Leg(s.Active), legs.Leg(s.Active.Other())
+	to := s.Active.Other()
+	active, other := legs.Leg(s.Active), legs.Leg(to)
 	if !other.canEnter(p, now) {
 		return d
 	}
 	activeRank, otherRank := active.Rank(p, now), other.Rank(p, now)
-	switch to := s.Active.Other(); {
+	switch {
 	case activeRank < otherRank:
-		return d.to(to, lossReason(s.Active, active, activeRank), Urgent)
+		return d.to(to, active.lossReason(s.Active, p, now), Urgent)
 	case activeRank > otherRank:
 		return d
-	case to == Primary && s.Switches == 0 && p.Select != Backup && s.primaryFull != 0 && s.primaryFull-s.FirstPicture <= startupWindow:
-		return d.to(to, ReasonPrimaryStarted, Planned)
-	case p.preferred() != to || s.fullSince(to) == 0:
+	case s.primaryIsLate():
+		return d.to(Primary, ReasonPrimaryStarted, Planned)
+	case p.preferred() != to:
 		return d
 	case p.Select == to && s.obeyed != to:
 		return d.to(to, ReasonSelected, Planned)
+	case s.fullSince(to) == 0:
+		return d
 	}
-	if ready := s.fullSince(s.Active.Other()) + s.recovery(p, now); now < ready {
-		d.Recheck = earliest(d.Recheck, ready)
+	if at := s.returnAt(p, to); now < at {
+		d.Recheck = earliest(d.Recheck, at)
 		return d
 	}
 	if p.Select != "" {
-		return d.to(p.Select, ReasonSelected, Planned)
+		return d.to(to, ReasonSelected, Planned)
 	}
 	return d.to(Primary, ReasonPrimaryRecovered, Planned)
+}
+
+// primaryIsLate says whether the backup took the place only because the primary was not
+// there yet.
+func (s State) primaryIsLate() bool {
+	return s.Active == Backup && s.Switches == 0 && !s.overruled &&
+		s.primaryFull > s.FirstPicture && s.primaryFull <= s.FirstPicture+startupWindow
 }
 
 // begin chooses the first leg: the one of higher rank, the pinned one or else the
@@ -232,17 +265,18 @@ func (d Decision) to(r Role, why Reason, u Urgency) Decision {
 	return d
 }
 
-// lossReason says what happened to the leg that is being left.
-func lossReason(r Role, l Leg, rank Rank) Reason {
-	reasons := [...]Reason{ReasonPrimaryDisconnected, ReasonPrimaryInputLost, ReasonPrimaryDegraded}
+// lossReason says what happened to the leg of role r that is being left.
+func (l Leg) lossReason(r Role, p Policy, now time.Duration) Reason {
+	disconnected, lost, degraded := ReasonPrimaryDisconnected, ReasonPrimaryInputLost, ReasonPrimaryDegraded
 	if r == Backup {
-		reasons = [...]Reason{ReasonBackupDisconnected, ReasonBackupInputLost, ReasonBackupDegraded}
+		disconnected, lost, degraded = ReasonBackupDisconnected, ReasonBackupInputLost, ReasonBackupDegraded
 	}
 	switch {
 	case !l.Publishing:
-		return reasons[0]
-	case rank == RankNone:
-		return reasons[1]
+		return disconnected
+	// Audio that fell silent with the picture is still counted as live for audioGrace.
+	case !l.videoLive(p, now) && !(l.Audio.Announced && now < l.Audio.lostAt(p, 0)):
+		return lost
 	}
-	return reasons[2]
+	return degraded
 }

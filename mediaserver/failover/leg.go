@@ -30,6 +30,16 @@ func (r Role) Other() Role {
 // lost: a gap of sound is no reason to take a good picture away.
 const audioGrace = 2 * time.Second
 
+const (
+	// assumedInterval stands for a track's frame interval until two access units have
+	// told it: one picture a second is ordinary input, and the second one must not
+	// come too late.
+	assumedInterval = time.Second
+	// pictureGrace is how long a publication's audio alone is no reason to put viewers
+	// on it: encoders do not begin both tracks at once, and its picture is about to come.
+	pictureGrace = time.Second
+)
+
 // A Rank says how much of what a leg announced is arriving. Higher is better.
 type Rank int
 
@@ -60,8 +70,13 @@ type Track struct {
 // A Leg is what is known of one leg at a moment.
 type Leg struct {
 	// Publishing is false once the publisher has disconnected or unpublished.
-	Publishing   bool
+	Publishing bool
+	// Since is when the publication began, on the media clock.
+	Since        time.Duration
 	Video, Audio Track
+	// Decodable says that the publication has sent an IDR: pictures before it arrive
+	// but cannot be shown.
+	Decodable bool
 	// EntryPoint says that an IDR with its parameter sets is at hand.
 	EntryPoint bool
 }
@@ -82,16 +97,27 @@ func LegOf(s stream.Snapshot) Leg {
 	track := func(t stream.TrackSnapshot) Track {
 		return Track{t.Announced, t.LastArrival, t.Interval}
 	}
-	return Leg{s.Publication != nil, track(s.Video), track(s.Audio), s.EntryPoint}
+	l := Leg{
+		Video: track(s.Video), Audio: track(s.Audio),
+		Decodable: s.LastIDR != 0, EntryPoint: s.EntryPoint,
+	}
+	if s.Publication != nil {
+		l.Publishing, l.Since = true, s.Publication.Since
+	}
+	return l
 }
 
 // lostAt is when the track counts as lost if nothing more arrives.
 func (t Track) lostAt(p Policy, grace time.Duration) time.Duration {
-	return t.LastArrival + max(p.InputLoss, 3*t.Interval) + grace
+	interval := t.Interval
+	if interval == 0 {
+		interval = assumedInterval
+	}
+	return t.LastArrival + max(p.InputLoss, 3*interval) + grace
 }
 
 func (l Leg) videoLive(p Policy, now time.Duration) bool {
-	return l.Publishing && l.Video.Announced && now < l.Video.lostAt(p, 0)
+	return l.Publishing && l.Video.Announced && l.Decodable && now < l.Video.lostAt(p, 0)
 }
 
 func (l Leg) audioLive(p Policy, now time.Duration) bool {
@@ -118,18 +144,21 @@ func (l Leg) canEnter(p Policy, now time.Duration) bool {
 	if l.videoLive(p, now) {
 		return l.EntryPoint
 	}
-	return l.audioLive(p, now)
+	return l.audioLive(p, now) && now >= l.Since+pictureGrace
 }
 
-// nextLoss is the earliest time at which silence alone lowers the leg's rank; 0 when
-// none can.
-func (l Leg) nextLoss(p Policy, now time.Duration) time.Duration {
+// nextChange is the earliest time at which waiting alone changes the leg's rank or
+// whether it can be entered; 0 when it does not.
+func (l Leg) nextChange(p Policy, now time.Duration) time.Duration {
 	var next time.Duration
 	if l.videoLive(p, now) {
 		next = l.Video.lostAt(p, 0)
 	}
 	if l.audioLive(p, now) {
 		next = earliest(next, l.Audio.lostAt(p, audioGrace))
+		if now < l.Since+pictureGrace {
+			next = earliest(next, l.Since+pictureGrace)
+		}
 	}
 	return next
 }

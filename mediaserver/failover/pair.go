@@ -22,7 +22,7 @@ const (
 	audioMargin = 150 * time.Millisecond
 	// ownStall is a pause of the pair's goroutine after which silence of a leg says
 	// nothing about the leg: the server itself was held up, and what the legs sent
-	// meanwhile is still to be read. Judging is put off by stallGrace.
+	// meanwhile is still to be read, for which there is stallGrace.
 	ownStall   = 250 * time.Millisecond
 	stallGrace = 100 * time.Millisecond
 	// lateIDR is how long beyond its time an IDR that a switch waits for is waited for.
@@ -74,8 +74,10 @@ type PairConfig struct {
 	// OnChange is called when Status changed. It must not block, nor call back.
 	// Default: none.
 	OnChange func()
-	Logger   *slog.Logger
-	Metrics  *metrics.Metrics
+	// Logger; default none.
+	Logger *slog.Logger
+	// Metrics; required.
+	Metrics *metrics.Metrics
 }
 
 // A Pair plays one of two legs into one output. Run does the work.
@@ -88,8 +90,7 @@ type Pair struct {
 	// Owned by Run's goroutine:
 	state    State
 	ranks    [2]Rank
-	target   Role // of a planned switch that waits for an IDR; none otherwise
-	planned  Decision
+	target   Role          // of a switch that waits for an IDR; none otherwise
 	giveUp   time.Duration // when an urgent switch stops waiting for an IDR and bursts
 	timeline timeline
 	lastSent time.Duration // when the last picture went out
@@ -98,7 +99,9 @@ type Pair struct {
 	audioLag time.Duration // how late the active leg's audio comes
 	listened bool
 	lastLoop time.Duration
-	graceEnd time.Duration
+	// heldSince is when the goroutine was last held up; until graceEnd the legs'
+	// silence is judged as it was then.
+	heldSince, graceEnd time.Duration
 
 	mu      sync.Mutex // guards policy, status and changed
 	policy  Policy
@@ -120,6 +123,9 @@ type leg struct {
 func NewPair(cfg PairConfig) *Pair {
 	if cfg.EgressBPS == 0 {
 		cfg.EgressBPS = DefaultEgressBPS
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	p := &Pair{
 		cfg: cfg, policy: cfg.Policy,
@@ -177,6 +183,7 @@ func (p *Pair) Run(ctx context.Context) error {
 		l.sub = l.source.Stream().Subscribe(subscriptionDepth)
 		defer l.sub.Close()
 	}
+	p.showActive(p.Status())
 	defer p.forgetMetrics()
 	defer p.setDemand(false)
 	primary, backup := p.legs[0].sub, &stream.Subscription{}
@@ -209,7 +216,7 @@ func (p *Pair) Run(ctx context.Context) error {
 		now := p.now()
 		if now-p.lastLoop > ownStall {
 			p.log.Warn("the server was held up; a leg's silence meanwhile is not counted", "for", now-p.lastLoop)
-			p.graceEnd = now + stallGrace
+			p.heldSince, p.graceEnd = p.lastLoop, now+stallGrace
 			evaluate = true
 		}
 		p.lastLoop = now
@@ -221,113 +228,48 @@ func (p *Pair) Run(ctx context.Context) error {
 	}
 }
 
-// take handles one access unit of l. It says whether the decision should be looked at.
-func (p *Pair) take(l *leg, u *stream.AccessUnit) bool {
-	if u.Seq <= l.sent {
-		return false // came out of the cache already
-	}
-	if l.role == p.target && (u.IDR || u.Kind == stream.Audio && !p.sendsVideo(l)) {
-		p.carryOut(p.planned, l, u)
-	}
-	if l.role == p.state.Active {
-		l.sent = u.Seq
-		p.emit(l, u)
-	}
-	// While both legs are whole, only silence changes anything, and for that there is
-	// the timer.
-	for i := range p.legs {
-		if p.ranks[i] != RankFull {
-			return true
-		}
-	}
-	return u.IDR
-}
-
-// sendsVideo says whether pictures are to be expected of l.
-func (p *Pair) sendsVideo(l *leg) bool {
-	return LegOf(l.source.Stream().Snapshot()).videoLive(p.Policy(), p.now())
-}
-
-// emit sends one access unit of the active leg.
-func (p *Pair) emit(l *leg, u *stream.AccessUnit) {
-	if u.Kind == stream.Video {
-		p.cfg.Output.WriteVideo(p.timeline.live(u.PTS), u, false)
-		p.lastSent = p.now()
-		return
-	}
-	if !p.listened {
-		return
-	}
-	p.audioLag = max(u.Arrival-u.PTS, p.audioLag-time.Millisecond)
-	if u.Publication != p.audioPub || u.Format != p.audioFmt {
-		p.switchAudio(l, u.Seq, u)
-	}
-	p.cfg.Audio.Write(u)
-}
-
-// switchAudio begins with l's audio: what its cache holds ahead of Seq before. If next
-// is an audio unit, it is what follows.
-func (p *Pair) switchAudio(l *leg, before uint64, next *stream.AccessUnit) {
-	var prime []*stream.AccessUnit
-	for _, u := range l.source.Stream().Cached() {
-		if u.Kind == stream.Audio && u.Seq < before {
-			prime = append(prime, u)
-		}
-	}
-	p.audioPub, p.audioFmt, p.audioLag = nil, nil, 0
-	if next != nil && next.Kind == stream.Audio {
-		p.audioPub, p.audioFmt = next.Publication, next.Format
-	} else if n := len(prime); n > 0 {
-		p.audioPub, p.audioFmt = prime[n-1].Publication, prime[n-1].Format
-	}
-	// What the cache holds of another format cannot warm up this one's decoder.
-	prime = slices.DeleteFunc(prime, func(u *stream.AccessUnit) bool {
-		return u.Publication != p.audioPub || u.Format != p.audioFmt
-	})
-	for _, u := range prime {
-		p.audioLag = max(p.audioLag, u.Arrival-u.PTS)
-	}
-	p.cfg.Audio.Switch(prime)
-}
-
-// fillAudio puts silence where audio is missing, so that the track never dies.
-func (p *Pair) fillAudio() {
-	if !p.listened || p.state.Active == "" {
-		return
-	}
-	p.cfg.Audio.Fill(p.now() - p.audioLag - audioMargin)
-}
-
 // evaluate looks at the legs, carries out what Decide says, publishes the status, and
 // returns after which time to look again, 0 for not by itself.
 func (p *Pair) evaluate(now time.Duration) time.Duration {
-	snaps := make([]stream.Snapshot, len(p.legs))
-	var legs Legs
-	for i, l := range p.legs {
-		snaps[i] = l.source.Stream().Snapshot()
-	}
-	legs.Primary = LegOf(snaps[0])
-	if len(snaps) > 1 {
-		legs.Backup = LegOf(snaps[1])
-	}
+	snaps := p.snapshots()
 	p.attendViewers(snaps)
-	policy := p.Policy()
-	if now < p.graceEnd {
-		// What the legs sent while the server was held up is being read now.
-		return p.graceEnd - now
-	}
-	for i, l := range p.legs {
-		p.ranks[i] = legs.Leg(l.role).Rank(policy, now)
-	}
-	p.state = p.state.Observe(policy, legs, now)
-	d := Decide(policy, legs, p.state, now)
-	p.follow(d, legs, snaps, now)
+	d, legs, judged := p.decide(snaps, now)
+	p.follow(d, legs, snaps, judged)
 	p.publish(p.describe(legs, snaps))
 	next := earliest(d.Recheck, p.giveUp)
+	if judged != now {
+		next = p.graceEnd
+	}
 	if next == 0 {
 		return 0
 	}
 	return max(next-p.now(), time.Millisecond)
+}
+
+func (p *Pair) snapshots() []stream.Snapshot {
+	snaps := make([]stream.Snapshot, len(p.legs))
+	for i, l := range p.legs {
+		snaps[i] = l.source.Stream().Snapshot()
+	}
+	return snaps
+}
+
+// decide judges the legs, and returns the time as of which it did: now, unless the
+// server was held up.
+func (p *Pair) decide(snaps []stream.Snapshot, now time.Duration) (Decision, Legs, time.Duration) {
+	if now < p.graceEnd {
+		now = p.heldSince
+	}
+	legs := Legs{Primary: LegOf(snaps[0])}
+	if len(snaps) > 1 {
+		legs.Backup = LegOf(snaps[1])
+	}
+	policy := p.Policy()
+	for i, l := range p.legs {
+		p.ranks[i] = legs.Leg(l.role).Rank(policy, now)
+	}
+	p.state = p.state.Observe(policy, legs, now)
+	return Decide(policy, legs, p.state, now), legs, now
 }
 
 // follow carries d out, now or at the next IDR.
@@ -339,81 +281,23 @@ func (p *Pair) follow(d Decision, legs Legs, snaps []stream.Snapshot, now time.D
 	l := p.leg(d.Active)
 	if d.Urgency == Planned {
 		if p.target != d.Active {
-			p.log.Info("switch planned at the next IDR", "to", d.Active, "reason", d.Reason)
+			p.log.Info("switch planned at the next IDR", "leg", d.Active, "reason", d.Reason)
 			l.source.Stream().RequestIDR()
 		}
-		p.target, p.planned, p.giveUp = d.Active, d, 0
+		p.target, p.giveUp = d.Active, 0
 		return
 	}
 	snap := snaps[slices.Index(p.legs, l)]
 	if legs.Leg(d.Active).videoLive(p.Policy(), now) {
 		if waiting := p.target == d.Active && p.giveUp != 0; waiting && now < p.giveUp {
-			p.planned = d
 			return
 		} else if !waiting && !burstIsSooner(p.burstTime(snap), snap.LastIDR, snap.IDRInterval, now) {
-			p.target, p.planned, p.giveUp = d.Active, d, snap.LastIDR+snap.IDRInterval+lateIDR
+			p.target, p.giveUp = d.Active, snap.LastIDR+snap.IDRInterval+lateIDR
 			l.source.Stream().RequestIDR()
 			return
 		}
 	}
 	p.carryOut(d, l, nil)
-}
-
-func (p *Pair) burstTime(s stream.Snapshot) time.Duration {
-	return burstTime(s.GOPFrames, s.GOPBytes, p.cfg.Output.ViewerCount(), p.cfg.EgressBPS)
-}
-
-// carryOut puts l on air: from next on, or if next is nil from what its cache holds.
-func (p *Pair) carryOut(d Decision, l *leg, next *stream.AccessUnit) {
-	from, now := p.state.Active, p.now()
-	p.target, p.giveUp = "", 0
-	p.state = p.state.Switched(d, now)
-
-	burst := 0
-	if next == nil {
-		burst = p.burst(l)
-	} else {
-		l.sent = next.Seq - 1
-	}
-	if p.listened {
-		p.switchAudio(l, l.sent+1, next)
-	} else {
-		p.audioPub = nil
-	}
-	p.recordSwitch(d, from, l, burst, now)
-}
-
-// burst sends the pictures since l's last IDR and returns how many there were.
-func (p *Pair) burst(l *leg) int {
-	var pictures []*stream.AccessUnit
-	for _, u := range l.source.Stream().Cached() {
-		l.sent = u.Seq
-		if u.Kind == stream.Video {
-			pictures = append(pictures, u)
-		}
-	}
-	if len(pictures) == 0 || !p.sendsVideo(l) {
-		return 0
-	}
-	for i, at := range p.timeline.burst(len(pictures), pictures[len(pictures)-1].PTS) {
-		p.cfg.Output.WriteVideo(at, pictures[i], true)
-	}
-	return len(pictures)
-}
-
-func (p *Pair) recordSwitch(d Decision, from Role, l *leg, burst int, now time.Duration) {
-	took := now - p.lastSent
-	if p.lastSent == 0 {
-		took = 0
-	}
-	p.lastSent = now
-	p.log.Info("leg on air", "leg", d.Active, "from", from, "stream", l.id, "reason", d.Reason,
-		"urgency", d.Urgency, "cachedPictures", burst, "sinceLastPicture", took.Round(time.Millisecond))
-	if from == d.Active || from == "" {
-		return
-	}
-	p.cfg.Metrics.Switches.WithLabelValues(p.cfg.Name, string(d.Reason)).Inc()
-	p.cfg.Metrics.SwitchSeconds.WithLabelValues(string(d.Urgency)).Observe(took.Seconds())
 }
 
 // attendViewers starts and stops what is done only while somebody watches.

@@ -17,20 +17,27 @@ func (t *timeline) live(pts time.Duration) time.Duration {
 	return t.last
 }
 
+// forgotten is the time without a picture after which receivers are taken to have lost
+// their notion of the sender's clock: libwebrtc's TimestampExtrapolator begins anew after
+// 10 s, with whatever picture comes first.
+const forgotten = 5 * time.Second
+
 // burst returns the times of n cached pictures, the newest of which would be shown at
 // newest: spread over the time that really passed since the last picture, so that the
 // decoder catches up and lands on the live edge. They are never less than a tick apart.
 func (t *timeline) burst(n int, newest time.Duration) []time.Duration {
-	if t.last == 0 {
-		// Nothing was sent before: the viewer has no past to spread the pictures over.
-		t.last = newest - time.Duration(n)*time.Millisecond
+	from := t.last
+	if from == 0 || newest-from > forgotten {
+		// To a receiver without a past the first of them is now, and the others would
+		// be shown late by what they are spread over.
+		from = max(from, newest-time.Duration(n)*time.Millisecond)
 	}
-	step := max((newest-t.last)/time.Duration(n), tick)
+	span := max(newest-from, time.Duration(n)*tick)
 	times := make([]time.Duration, n)
 	for i := range times {
-		t.last += step
-		times[i] = t.last
+		times[i] = from + span*time.Duration(i+1)/time.Duration(n)
 	}
+	t.last = from + span
 	return times
 }
 

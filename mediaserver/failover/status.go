@@ -20,7 +20,7 @@ type Status struct {
 	// Since is when the active leg was put on air, on the media clock.
 	Since    time.Duration
 	Switches int
-	// SwitchingTo is the leg of a planned switch that waits for an IDR.
+	// SwitchingTo is the leg of a switch that waits for an IDR.
 	SwitchingTo Role
 	Legs        []LegStatus
 }
@@ -99,6 +99,11 @@ func (p *Pair) publish(s Status) {
 	if p.cfg.OnChange != nil {
 		p.cfg.OnChange()
 	}
+	p.showActive(s)
+}
+
+// showActive sets the metric of the leg on air.
+func (p *Pair) showActive(s Status) {
 	for _, l := range s.Legs {
 		active := 0.0
 		if l.Role == s.Active && s.OnAir {

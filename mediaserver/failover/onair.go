@@ -1,0 +1,150 @@
+package failover
+
+import (
+	"slices"
+	"time"
+
+	"github.com/streampair/streampair/mediaserver/stream"
+)
+
+// take handles one access unit of l. It says whether the decision should be looked at.
+func (p *Pair) take(l *leg, u *stream.AccessUnit) bool {
+	if u.Seq <= l.sent {
+		return false // came out of the cache already
+	}
+	switched := false
+	if l.role == p.target && (u.IDR || u.Kind == stream.Audio && !p.sendsVideo(l)) {
+		// Judged again, because the leg may have been lost behind this access unit.
+		if d, _, _ := p.decide(p.snapshots(), p.now()); d.Active == l.role && d.Urgency != "" {
+			p.carryOut(d, l, u)
+			switched = true
+		}
+	}
+	if l.role == p.state.Active {
+		l.sent = u.Seq
+		p.emit(l, u)
+	}
+	// While both legs are whole, only silence changes anything, and for that there is
+	// the timer.
+	for i := range p.legs {
+		if p.ranks[i] != RankFull {
+			return true
+		}
+	}
+	return u.IDR || switched
+}
+
+// sendsVideo says whether pictures are to be expected of l.
+func (p *Pair) sendsVideo(l *leg) bool {
+	return LegOf(l.source.Stream().Snapshot()).videoLive(p.Policy(), p.now())
+}
+
+// emit sends one access unit of the active leg.
+func (p *Pair) emit(l *leg, u *stream.AccessUnit) {
+	if u.Kind == stream.Video {
+		p.cfg.Output.WriteVideo(p.timeline.live(u.PTS), u, false)
+		p.lastSent = p.now()
+		return
+	}
+	if p.timeline.last == 0 {
+		p.lastSent = p.now() // without pictures, sound is what is missed
+	}
+	if !p.listened {
+		return
+	}
+	if u.Publication != p.audioPub || u.Format != p.audioFmt {
+		p.switchAudio(l, u.Seq, u)
+	}
+	p.audioLag = max(u.Arrival-u.PTS, p.audioLag-time.Millisecond)
+	p.cfg.Audio.Write(u)
+}
+
+// switchAudio begins with l's audio: what its cache holds ahead of Seq before. If next
+// is an audio unit, it is what follows.
+func (p *Pair) switchAudio(l *leg, before uint64, next *stream.AccessUnit) {
+	var prime []*stream.AccessUnit
+	for _, u := range l.source.Stream().Cached() {
+		if u.Kind == stream.Audio && u.Seq < before {
+			prime = append(prime, u)
+		}
+	}
+	p.audioPub, p.audioFmt, p.audioLag = nil, nil, 0
+	if next != nil && next.Kind == stream.Audio {
+		p.audioPub, p.audioFmt = next.Publication, next.Format
+	} else if n := len(prime); n > 0 {
+		p.audioPub, p.audioFmt = prime[n-1].Publication, prime[n-1].Format
+	}
+	// What the cache holds of another format cannot warm up this one's decoder.
+	prime = slices.DeleteFunc(prime, func(u *stream.AccessUnit) bool {
+		return u.Publication != p.audioPub || u.Format != p.audioFmt
+	})
+	for _, u := range prime {
+		p.audioLag = max(p.audioLag, u.Arrival-u.PTS)
+	}
+	p.cfg.Audio.Switch(prime)
+}
+
+// fillAudio puts silence where audio is missing, so that the track never dies.
+func (p *Pair) fillAudio() {
+	if !p.listened || p.state.Active == "" {
+		return
+	}
+	p.cfg.Audio.Fill(p.now() - p.audioLag - audioMargin)
+}
+
+func (p *Pair) burstTime(s stream.Snapshot) time.Duration {
+	return burstTime(s.GOPFrames, s.GOPBytes, p.cfg.Output.ViewerCount(), p.cfg.EgressBPS)
+}
+
+// carryOut puts l on air: from next on, or if next is nil from what its cache holds.
+func (p *Pair) carryOut(d Decision, l *leg, next *stream.AccessUnit) {
+	from, now := p.state.Active, p.now()
+	p.target, p.giveUp = "", 0
+	p.state = p.state.Switched(d, now)
+
+	burst := 0
+	if next == nil {
+		burst = p.burst(l)
+	} else {
+		l.sent = next.Seq - 1
+	}
+	if p.listened {
+		p.switchAudio(l, l.sent+1, next)
+	} else {
+		p.audioPub = nil
+	}
+	p.recordSwitch(d, from, l, burst, now)
+}
+
+// burst sends the pictures since l's last IDR and returns how many there were.
+func (p *Pair) burst(l *leg) int {
+	var pictures []*stream.AccessUnit
+	for _, u := range l.source.Stream().Cached() {
+		l.sent = u.Seq
+		if u.Kind == stream.Video {
+			pictures = append(pictures, u)
+		}
+	}
+	if len(pictures) == 0 || !p.sendsVideo(l) {
+		return 0
+	}
+	for i, at := range p.timeline.burst(len(pictures), pictures[len(pictures)-1].PTS) {
+		p.cfg.Output.WriteVideo(at, pictures[i], true)
+	}
+	return len(pictures)
+}
+
+func (p *Pair) recordSwitch(d Decision, from Role, l *leg, burst int, now time.Duration) {
+	took := now - p.lastSent
+	if p.lastSent == 0 {
+		took = 0
+	}
+	p.lastSent = now
+	p.log.Info("leg on air", "leg", d.Active, "from", from, "stream", l.id, "reason", d.Reason,
+		"urgency", d.Urgency, "cachedPictures", burst, "sinceLastPicture", took.Round(time.Millisecond))
+	if from == d.Active || from == "" {
+		return
+	}
+	p.cfg.Metrics.Switches.WithLabelValues(p.cfg.Name, string(d.Reason)).Inc()
+	p.cfg.Metrics.SwitchSeconds.WithLabelValues(string(d.Urgency)).Observe(took.Seconds())
+}

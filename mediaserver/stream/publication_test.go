@@ -259,6 +259,31 @@ func TestDerivedStreamForwardsUnitsAsTheyAre(t *testing.T) {
 	})
 }
 
+func TestUnitsLeftOutOfADerivedStreamShowThatItsTrackIsAlive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := NewRegistry(Config{})
+		derived := NewDerived(r.Stream(keyLive))
+		view, err := derived.Publish(PublishRequest{Key: keyLive})
+		must(t, err)
+		unit := func() *AccessUnit {
+			return &AccessUnit{Kind: Audio, Format: &formatAAC, Frame: []byte{1}, PTS: r.Now(), DTS: r.Now(), Arrival: r.Now()}
+		}
+		view.Heard(unit())
+		if derived.Snapshot().Audio.Announced {
+			t.Error("a track was announced that the view never handed on")
+		}
+		must(t, view.Forward(unit()))
+		time.Sleep(time.Second)
+		view.Heard(unit())
+		if got := derived.Snapshot().Audio; got.LastArrival != r.Now() || len(derived.Cached()) != 1 {
+			t.Errorf("%+v, %d cached", got, len(derived.Cached()))
+		}
+		view.End(EndClosed)
+		time.Sleep(time.Second)
+		view.Heard(unit())
+	})
+}
+
 func TestBitrate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := metrics.New(prometheus.NewRegistry())

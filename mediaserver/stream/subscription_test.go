@@ -68,14 +68,19 @@ func TestSlowSubscriberDropsToTheNextIDR(t *testing.T) {
 
 func TestChangedIsSignalled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := NewRegistry(Config{MaxCacheDuration: 2 * time.Second})
+		changes := 0
+		r := NewRegistry(Config{MaxCacheDuration: 2 * time.Second, OnChange: func() { changes++ }})
 		s := r.Stream(keyLive)
 		sub := s.Subscribe(10)
 		defer sub.Close()
 		var p *Publication
 		step := func(what string, want bool, f func()) {
 			t.Helper()
+			changes = 0
 			f()
+			if (changes > 0) != want {
+				t.Errorf("%s: OnChange was called %d times", what, changes)
+			}
 			if got := signalled(sub); got != want {
 				t.Errorf("%s: signalled %v, want %v", what, got, want)
 			}

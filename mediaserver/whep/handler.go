@@ -24,6 +24,7 @@ import (
 
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/rtc"
+	"github.com/streampair/streampair/mediaserver/sdpfrag"
 )
 
 // ErrUnknownStream may be wrapped by Authorize and Open for a stream that does not
@@ -32,13 +33,10 @@ import (
 var ErrUnknownStream = errors.New("unknown stream")
 
 const (
-	mediaTypeSDP         = "application/sdp"
-	mediaTypeSDPFragment = "application/trickle-ice-sdpfrag"
+	mediaTypeSDP = "application/sdp"
 
-	// maxOffer and maxFragment bound request bodies. A browser's offer for two
-	// tracks is 6 KB.
-	maxOffer    = 64 << 10
-	maxFragment = 8 << 10
+	// maxOffer bounds the body of a POST. A browser's offer for two tracks is 6 KB.
+	maxOffer = 64 << 10
 
 	// retryAfter, in seconds, is when a viewer who found no room may try again.
 	retryAfter = 5
@@ -104,6 +102,7 @@ func (h *Handler) Register(mux *http.ServeMux) {
 	const endpoint, resource = "/{app}/whep/{streamId}", "/{app}/whep/{streamId}/{session}"
 	mux.HandleFunc("POST "+endpoint, h.post)
 	mux.HandleFunc("OPTIONS "+endpoint, h.options)
+	mux.HandleFunc("PATCH "+resource, h.patch)
 	mux.HandleFunc("DELETE "+resource, h.delete)
 	mux.HandleFunc("OPTIONS "+resource, h.options)
 }
@@ -166,7 +165,7 @@ func (h *Handler) options(w http.ResponseWriter, r *http.Request) {
 		header.Set("Accept-Post", mediaTypeSDP)
 		h.linkICEServers(w)
 	} else {
-		header.Set("Accept-Patch", mediaTypeSDPFragment)
+		header.Set("Accept-Patch", sdpfrag.ContentType)
 	}
 	w.WriteHeader(http.StatusNoContent)
 }

@@ -19,6 +19,7 @@ const stereoOpus = "minptime=10;useinbandfec=1;stereo=1;sprop-stereo=1"
 type selection struct {
 	codecs       []webrtc.RTPCodecParameters
 	video, audio bool
+	ufrags       []string // the viewer's ICE user name fragments, of each section
 }
 
 // selectFormats reads an offer. A kind of media that the offer wants must have a
@@ -29,7 +30,13 @@ func selectFormats(offer string) (selection, *refusal) {
 	if err := description.UnmarshalString(offer); err != nil {
 		return s, &refusal{http.StatusBadRequest, fmt.Sprintf("the offer is no SDP: %v", err), "bad_offer"}
 	}
+	if ufrag, ok := description.Attribute("ice-ufrag"); ok {
+		s.ufrags = append(s.ufrags, ufrag)
+	}
 	for _, media := range description.MediaDescriptions {
+		if ufrag, ok := media.Attribute("ice-ufrag"); ok {
+			s.ufrags = append(s.ufrags, ufrag)
+		}
 		if !receives(media) {
 			continue
 		}

@@ -2,6 +2,7 @@ package whep
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -9,17 +10,15 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"github.com/streampair/streampair/mediaserver/rtc"
+	"github.com/streampair/streampair/mediaserver/sdpfrag"
 )
-
-// maxCandidates bounds what a viewer may trickle. It is of little use to an ICE-lite
-// server anyway, which answers whoever reaches it.
-const maxCandidates = 64
 
 // A session is one viewer's.
 type session struct {
 	id         string
-	path       string // its URL's path, so that it is not found under another stream's
-	etag       string // of its ICE session, RFC 9725 section 4.3.1
+	path       string   // its URL's path, so that it is not found under another stream's
+	etag       string   // of its ICE session, RFC 9725 section 4.3.1
+	ufrags     []string // the viewer's, of the same
 	pc         *webrtc.PeerConnection
 	viewer     *rtc.Viewer
 	candidates atomic.Int32
@@ -40,7 +39,7 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request) {
 	header.Set("Content-Type", mediaTypeSDP)
 	header.Set("Location", s.path)
 	header.Set("ETag", s.etag)
-	header.Set("Accept-Patch", mediaTypeSDPFragment)
+	header.Set("Accept-Patch", sdpfrag.ContentType)
 	header.Set("Cache-Control", "no-store")
 	h.linkICEServers(w)
 	w.WriteHeader(http.StatusCreated)
@@ -70,7 +69,7 @@ func (h *Handler) open(w http.ResponseWriter, r *http.Request) (*session, string
 	if refused := h.reserve(); refused != nil {
 		return nil, "", refused
 	}
-	s := &session{id: h.cfg.Role + h.cfg.BootID + randomHex(12), etag: `"` + randomHex(8) + `"`}
+	s := &session{id: h.cfg.Role + h.cfg.BootID + randomHex(12), etag: `"` + randomHex(8) + `"`, ufrags: formats.ufrags}
 	s.path = strings.TrimSuffix(r.URL.EscapedPath(), "/") + "/" + s.id
 	answer, refused := h.negotiate(s, app, streamID, backupID, offer, formats)
 	return s, answer, refused
@@ -145,7 +144,7 @@ func (h *Handler) negotiate(s *session, app, streamID, backupID, offer string, f
 		_ = s.pc.Close()
 		return fail(&refusal{http.StatusServiceUnavailable, err.Error(), "open"})
 	}
-	answer, err := h.cfg.Engine.Answer(s.pc, offer)
+	answer, err := h.answer(s.pc, offer, formats)
 	if err != nil {
 		s.viewer.Close()
 		return "", &refusal{http.StatusBadRequest, "the offer can't be answered: " + err.Error(), "bad_offer"}
@@ -155,6 +154,22 @@ func (h *Handler) negotiate(s *session, app, streamID, backupID, offer string, f
 		return "", errShuttingDown
 	}
 	return answer, nil
+}
+
+// answer accepts the offer with the parameters of the selected formats; by itself
+// pion repeats those of the offer.
+func (h *Handler) answer(pc *webrtc.PeerConnection, offer string, formats selection) (string, error) {
+	for _, transceiver := range pc.GetTransceivers() {
+		for _, codec := range formats.codecs {
+			if !strings.HasPrefix(codec.MimeType, transceiver.Kind().String()+"/") {
+				continue
+			}
+			if err := transceiver.SetCodecPreferences([]webrtc.RTPCodecParameters{codec}); err != nil {
+				return "", fmt.Errorf("set %s format: %w", transceiver.Kind(), err)
+			}
+		}
+	}
+	return h.cfg.Engine.Answer(pc, offer)
 }
 
 func (h *Handler) peerConnection(formats selection) (*webrtc.PeerConnection, error) {

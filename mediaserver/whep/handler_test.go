@@ -1,0 +1,550 @@
+package whep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/rtc"
+	"github.com/streampair/streampair/mediaserver/stream"
+)
+
+// limit is how long anything may take before a test gives up on it.
+const limit = 20 * time.Second
+
+// A server is a Handler over HTTP with one running Output.
+type server struct {
+	t        *testing.T
+	handler  *Handler
+	output   *rtc.Output
+	http     *httptest.Server
+	released atomic.Int32
+	started  time.Time
+}
+
+func (s *server) now() time.Duration { return time.Since(s.started) }
+
+func newServer(t *testing.T, change func(*Config)) *server {
+	t.Helper()
+	m := metrics.New(prometheus.NewRegistry())
+	log := slog.New(slog.DiscardHandler)
+	engine, err := rtc.NewEngine(rtc.EngineConfig{Address: "127.0.0.1:0", Logger: log, Metrics: m})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{t: t, started: time.Now()}
+	s.output = rtc.NewOutput(rtc.OutputConfig{Name: "test", Now: s.now, Logger: log, Metrics: m})
+	ctx, cancel := context.WithCancel(context.Background())
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		_ = s.output.Run(ctx)
+	}()
+	cfg := Config{
+		Engine: engine,
+		Open: func(string, string, string) (*rtc.Output, func(), error) {
+			return s.output, func() { s.released.Add(1) }, nil
+		},
+		Logger:  log,
+		Metrics: m,
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	s.handler = NewHandler(cfg)
+	mux := http.NewServeMux()
+	s.handler.Register(mux)
+	s.http = httptest.NewServer(mux)
+	t.Cleanup(func() {
+		limited, stop := context.WithTimeout(context.Background(), limit)
+		defer stop()
+		if err := s.handler.Shutdown(limited); err != nil {
+			t.Errorf("shut down: %v", err)
+		}
+		cancel()
+		<-stopped
+		s.http.Close()
+		engine.Close()
+		http.DefaultClient.CloseIdleConnections()
+		goleak.VerifyNone(t)
+	})
+	return s
+}
+
+// do makes a request and returns the response with its body read.
+func (s *server) do(method, path, body string, header ...string) (*http.Response, string) {
+	s.t.Helper()
+	url := path
+	if strings.HasPrefix(path, "/") {
+		url = s.http.URL + path
+	}
+	r, err := http.NewRequest(method, url, strings.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	b, err := io.ReadAll(response.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return response, string(b)
+}
+
+const sdpType = "application/sdp"
+
+// post opens a session.
+func (s *server) post(path, offer string, header ...string) (*http.Response, string) {
+	s.t.Helper()
+	return s.do("POST", path, offer, append([]string{"Content-Type", sdpType}, header...)...)
+}
+
+// newClient makes a browser-like client that offers to receive the given kinds.
+func newClient(t *testing.T, kinds ...webrtc.RTPCodecType) (*webrtc.PeerConnection, string) {
+	t.Helper()
+	settings := webrtc.SettingEngine{}
+	settings.SetIncludeLoopbackCandidate(true)
+	settings.SetInterfaceFilter(func(name string) bool { return name == "lo" })
+	settings.LoggerFactory = nil
+	me := &webrtc.MediaEngine{}
+	if err := me.RegisterDefaultCodecs(); err != nil {
+		t.Fatal(err)
+	}
+	pc, err := webrtc.NewAPI(webrtc.WithMediaEngine(me), webrtc.WithSettingEngine(settings)).NewPeerConnection(webrtc.Configuration{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = pc.GracefulClose() })
+	for _, kind := range kinds {
+		if _, err := pc.AddTransceiverFromKind(kind, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	offer, err := pc.CreateOffer(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gathered := webrtc.GatheringCompletePromise(pc)
+	if err := pc.SetLocalDescription(offer); err != nil {
+		t.Fatal(err)
+	}
+	<-gathered
+	return pc, pc.LocalDescription().SDP
+}
+
+const (
+	video = webrtc.RTPCodecTypeVideo
+	audio = webrtc.RTPCodecTypeAudio
+)
+
+// An arrival is a packet of one of the client's tracks.
+type arrival struct {
+	kind     webrtc.RTPCodecType
+	streamID string
+	packet   *rtp.Packet
+}
+
+// receive makes the client connect and returns what arrives.
+func receive(t *testing.T, pc *webrtc.PeerConnection, answer string) <-chan arrival {
+	t.Helper()
+	arrivals := make(chan arrival, 1000)
+	pc.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
+		for {
+			p, _, err := track.ReadRTP()
+			if err != nil {
+				return
+			}
+			select {
+			case arrivals <- arrival{track.Kind(), track.StreamID(), p}:
+			default:
+			}
+		}
+	})
+	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}); err != nil {
+		t.Fatal(err)
+	}
+	return arrivals
+}
+
+// play writes 30 pictures and 50 audio frames a second until the test ends.
+func (s *server) play() {
+	format := &stream.Format{Codec: stream.H264, SPS: []byte{0x67, 0x64, 0, 0x1f, 1, 2, 3}, PPS: []byte{0x68, 1, 2}}
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		ticker := time.NewTicker(20 * time.Millisecond)
+		defer ticker.Stop()
+		for i := 0; ; i++ {
+			now := s.now()
+			header := byte(0x41)
+			if i%50 == 0 {
+				header = 0x65
+			}
+			picture := make([]byte, 2000)
+			picture[0] = header
+			s.output.WriteVideo(now, &stream.AccessUnit{Format: format, IDR: i%50 == 0, NALUs: [][]byte{picture}}, false)
+			s.output.WriteOpus(now, 20*time.Millisecond, []byte{0xfc, 1, 2})
+			select {
+			case <-stop:
+				return
+			case <-ticker.C:
+			}
+		}
+	}()
+	s.t.Cleanup(func() {
+		close(stop)
+		<-stopped
+	})
+}
+
+// await returns the first arrival of each kind.
+func await(t *testing.T, arrivals <-chan arrival, kinds ...webrtc.RTPCodecType) map[webrtc.RTPCodecType]arrival {
+	t.Helper()
+	got := map[webrtc.RTPCodecType]arrival{}
+	timeout := time.After(limit)
+	for len(got) < len(kinds) {
+		select {
+		case a := <-arrivals:
+			if _, ok := got[a.kind]; !ok {
+				got[a.kind] = a
+			}
+		case <-timeout:
+			t.Fatalf("only %d of %d tracks have packets after %s", len(got), len(kinds), limit)
+		}
+	}
+	return got
+}
+
+// until waits for a condition.
+func until(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); !condition(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not after %s: %s", limit, what)
+		}
+	}
+}
+
+func TestSessionFromOfferToDelete(t *testing.T) {
+	s := newServer(t, func(cfg *Config) {
+		cfg.BootID = "boot1"
+		cfg.ICEServers = []webrtc.ICEServer{
+			{URLs: []string{"stun:stun.example.net"}},
+			{URLs: []string{"turn:turn.example.net?transport=udp"}, Username: "user", Credential: "secret"},
+		}
+	})
+	s.play()
+	pc, offer := newClient(t, video, audio)
+	response, answer := s.post("/live/whep/primary?backupStreamId=backup", offer)
+	if response.StatusCode != http.StatusCreated {
+		t.Fatalf("%s: %s", response.Status, answer)
+	}
+	location := response.Header.Get("Location")
+	if !strings.HasPrefix(location, "/live/whep/primary/sboot1") {
+		t.Errorf("Location %q", location)
+	}
+	for name, want := range map[string]string{
+		"Content-Type":                sdpType,
+		"Access-Control-Allow-Origin": "*",
+		"Accept-Patch":                "application/trickle-ice-sdpfrag",
+	} {
+		if got := response.Header.Get(name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	exposed := response.Header.Get("Access-Control-Expose-Headers")
+	for _, name := range []string{"Location", "ETag", "Link", "Retry-After"} {
+		if !strings.Contains(exposed, name) {
+			t.Errorf("scripts of other origins can't read %s", name)
+		}
+	}
+	wantLinks := []string{
+		`<stun:stun.example.net>; rel="ice-server"`,
+		`<turn:turn.example.net?transport=udp>; rel="ice-server"; username="user"; credential="secret"; credential-type="password"`,
+	}
+	if diff := cmp.Diff(wantLinks, response.Header.Values("Link")); diff != "" {
+		t.Error("Link:", diff)
+	}
+	for _, want := range []string{"stereo=1", "a=setup:passive", "a=ice-lite", "a=sendonly", "a=rtcp-fb:", "nack pli"} {
+		if !strings.Contains(answer, want) {
+			t.Errorf("no %q in the answer:\n%s", want, answer)
+		}
+	}
+	got := await(t, receive(t, pc, answer), video, audio)
+	if got[video].streamID != got[audio].streamID {
+		t.Error("the tracks are in different media streams: browsers would not keep them in step")
+	}
+	if s.handler.ViewerCount() != 1 || s.output.ViewerCount() != 1 {
+		t.Errorf("%d sessions and %d viewers, want 1 and 1", s.handler.ViewerCount(), s.output.ViewerCount())
+	}
+
+	if r, body := s.do("DELETE", strings.Replace(location, "primary", "other", 1), ""); r.StatusCode != http.StatusNotFound {
+		t.Errorf("DELETE under another stream's URL: %s %s", r.Status, body)
+	}
+	if r, body := s.do("DELETE", location, ""); r.StatusCode != http.StatusOK {
+		t.Errorf("DELETE: %s %s", r.Status, body)
+	}
+	if s.handler.ViewerCount() != 0 || s.output.ViewerCount() != 0 || s.released.Load() != 1 {
+		t.Errorf("after DELETE %d sessions, %d viewers, %d released", s.handler.ViewerCount(), s.output.ViewerCount(), s.released.Load())
+	}
+	if r, _ := s.do("DELETE", location, ""); r.StatusCode != http.StatusNotFound {
+		t.Errorf("second DELETE: %s, want 404", r.Status)
+	}
+}
+
+func TestOneKindIsEnough(t *testing.T) {
+	s := newServer(t, nil)
+	s.play()
+	for _, kind := range []webrtc.RTPCodecType{video, audio} {
+		t.Run(kind.String(), func(t *testing.T) {
+			pc, offer := newClient(t, kind)
+			response, answer := s.post("/live/whep/primary", offer)
+			if response.StatusCode != http.StatusCreated {
+				t.Fatalf("%s: %s", response.Status, answer)
+			}
+			await(t, receive(t, pc, answer), kind)
+		})
+	}
+}
+
+func TestSessionMayOpenBeforeAnythingIsLive(t *testing.T) {
+	s := newServer(t, nil)
+	pc, offer := newClient(t, video, audio)
+	response, answer := s.post("/live/whep/primary", offer)
+	if response.StatusCode != http.StatusCreated {
+		t.Fatalf("%s: %s", response.Status, answer)
+	}
+	arrivals := receive(t, pc, answer)
+	until(t, "the viewer is connected", func() bool { return s.output.Viewers()[0].Connected })
+	s.play()
+	await(t, arrivals, video, audio)
+}
+
+func TestViewerWhoClosesThePageIsForgotten(t *testing.T) {
+	s := newServer(t, nil)
+	s.play()
+	pc, offer := newClient(t, video)
+	_, answer := s.post("/live/whep/primary", offer)
+	await(t, receive(t, pc, answer), video)
+	if err := pc.GracefulClose(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the session is gone", func() bool { return s.handler.ViewerCount() == 0 && s.released.Load() == 1 })
+}
+
+func TestRefusals(t *testing.T) {
+	errPrivate := errors.New("the token is missing or wrong")
+	s := newServer(t, func(cfg *Config) {
+		cfg.Authorize = func(app, streamID, backupID, token string) error {
+			switch {
+			case streamID == "nowhere":
+				return fmt.Errorf("%w: nowhere", ErrUnknownStream)
+			case streamID == "private" && token != "right token":
+				return errPrivate
+			}
+			return nil
+		}
+		open := cfg.Open
+		cfg.Open = func(app, streamID, backupID string) (*rtc.Output, func(), error) {
+			if backupID == "full" {
+				return nil, nil, errors.New("too many pairs are played; try again later")
+			}
+			return open(app, streamID, backupID)
+		}
+	})
+	_, offer := newClient(t, video, audio)
+	vp8 := strings.NewReplacer("H264/90000", "VP9/90000").Replace(offer)
+	for _, test := range []struct {
+		name, path, offer string
+		header            []string
+		status            int
+		body              string
+	}{
+		{"body of another type", "/live/whep/a", offer, []string{"Content-Type", "text/plain"}, 415, "application/sdp"},
+		{"body of no type", "/live/whep/a", offer, []string{"Content-Type", ""}, 415, "application/sdp"},
+		{"type with a parameter", "/live/whep/private", offer, []string{"Content-Type", "application/sdp; charset=utf-8"}, 401, "token"},
+		{"no SDP", "/live/whep/a", "hello", nil, 400, "no SDP"},
+		{"nothing", "/live/whep/a", "", nil, 400, ""},
+		{"too long", "/live/whep/a", strings.Repeat("a=x\r\n", 20000), nil, 413, "65536"},
+		{"offer that sends", "/live/whep/a", strings.ReplaceAll(offer, "recvonly", "sendonly"), nil, 400, "recvonly"},
+		{"no format in common", "/live/whep/a", vp8, nil, 406, "H.264"},
+		{"no Opus", "/live/whep/a", strings.ReplaceAll(offer, "opus/", "speex/"), nil, 406, "Opus"},
+		{"no token", "/live/whep/private", offer, nil, 401, errPrivate.Error()},
+		{"wrong token", "/live/whep/private?token=wrong", offer, nil, 401, errPrivate.Error()},
+		{"header before URL", "/live/whep/private?token=right+token", offer, []string{"Authorization", "Bearer wrong"}, 401, errPrivate.Error()},
+		{"unknown stream", "/live/whep/nowhere", offer, nil, 404, "nowhere"},
+		{"too many pairs", "/live/whep/a?backupStreamId=full", offer, nil, 503, "too many pairs"},
+		{"offer that can't be answered", "/live/whep/a", strings.ReplaceAll(offer, "a=fingerprint:", "a=finger:"), nil, 400, "can't be answered"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			response, body := s.post(test.path, test.offer, test.header...)
+			if response.StatusCode != test.status || !strings.Contains(body, test.body) {
+				t.Errorf("%s %q, want %d and %q", response.Status, body, test.status, test.body)
+			}
+			if response.Header.Get("Access-Control-Allow-Origin") != "*" {
+				t.Error("a player on another origin can't read why")
+			}
+			if retry := response.Header.Get("Retry-After"); (retry != "") != (test.status == 503) {
+				t.Errorf("Retry-After %q", retry)
+			}
+			if n := s.handler.ViewerCount(); n != 0 {
+				t.Errorf("%d sessions left", n)
+			}
+		})
+	}
+	for _, header := range [][]string{{"Authorization", "Bearer right token"}, {"Authorization", "bearer right token"}, nil} {
+		path := "/live/whep/private"
+		if header == nil {
+			path += "?token=right%20token"
+		}
+		if response, body := s.post(path, offer, header...); response.StatusCode != http.StatusCreated {
+			t.Errorf("%v: %s %s, want 201", header, response.Status, body)
+		}
+	}
+}
+
+func TestMaxViewers(t *testing.T) {
+	s := newServer(t, func(cfg *Config) { cfg.MaxViewers = 1 })
+	_, offer := newClient(t, video)
+	first, body := s.post("/live/whep/primary", offer)
+	if first.StatusCode != http.StatusCreated {
+		t.Fatalf("%s: %s", first.Status, body)
+	}
+	_, offer = newClient(t, video)
+	second, body := s.post("/live/whep/primary", offer)
+	if second.StatusCode != http.StatusServiceUnavailable || second.Header.Get("Retry-After") == "" {
+		t.Errorf("%s, Retry-After %q: %s", second.Status, second.Header.Get("Retry-After"), body)
+	}
+	s.do("DELETE", first.Header.Get("Location"), "")
+	third, body := s.post("/live/whep/primary", offer)
+	if third.StatusCode != http.StatusCreated {
+		t.Errorf("after one has left: %s %s", third.Status, body)
+	}
+}
+
+func TestShutdownEndsSessionsAndRefusesNew(t *testing.T) {
+	s := newServer(t, nil)
+	s.play()
+	pc, offer := newClient(t, video)
+	_, answer := s.post("/live/whep/primary", offer)
+	await(t, receive(t, pc, answer), video)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	if err := s.handler.Shutdown(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.handler.ViewerCount(); n != 0 {
+		t.Errorf("%d sessions left", n)
+	}
+	_, offer = newClient(t, video)
+	if response, body := s.post("/live/whep/primary", offer); response.StatusCode != 503 || response.Header.Get("Retry-After") == "" {
+		t.Errorf("%s %s", response.Status, body)
+	}
+}
+
+func TestOptions(t *testing.T) {
+	s := newServer(t, nil)
+	for path, want := range map[string]string{
+		"/live/whep/primary":    "Accept-Post",
+		"/live/whep/primary/s1": "Accept-Patch",
+	} {
+		response, _ := s.do("OPTIONS", path, "", "Origin", "https://elsewhere.example", "Access-Control-Request-Method", "POST")
+		if response.StatusCode != http.StatusNoContent || response.Header.Get(want) == "" {
+			t.Errorf("%s: %s, %s %q", path, response.Status, want, response.Header.Get(want))
+		}
+		for _, name := range []string{"Authorization", "Content-Type", "If-Match"} {
+			if !strings.Contains(response.Header.Get("Access-Control-Allow-Headers"), name) {
+				t.Errorf("%s: %s may not be sent", path, name)
+			}
+		}
+		for _, method := range []string{"POST", "PATCH", "DELETE"} {
+			if !strings.Contains(response.Header.Get("Access-Control-Allow-Methods"), method) {
+				t.Errorf("%s: %s may not be used", path, method)
+			}
+		}
+	}
+	if response, _ := s.do("GET", "/live/whep/primary", ""); response.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("GET: %s, want 405", response.Status)
+	}
+}
+
+func TestTrickle(t *testing.T) {
+	s := newServer(t, nil)
+	s.play()
+	pc, offer := newClient(t, video)
+	var candidates, rest []string
+	var ufrag, pwd string
+	for line := range strings.Lines(offer) {
+		if value, ok := strings.CutPrefix(line, "a=ice-ufrag:"); ok {
+			ufrag = strings.TrimSpace(value)
+		}
+		if value, ok := strings.CutPrefix(line, "a=ice-pwd:"); ok {
+			pwd = strings.TrimSpace(value)
+		}
+		if strings.HasPrefix(line, "a=candidate:") || strings.HasPrefix(line, "a=end-of-candidates") {
+			candidates = append(candidates, line)
+		} else {
+			rest = append(rest, line)
+		}
+	}
+	response, answer := s.post("/live/whep/primary", strings.Join(rest, ""))
+	if response.StatusCode != http.StatusCreated {
+		t.Fatalf("%s: %s", response.Status, answer)
+	}
+	location, etag := response.Header.Get("Location"), response.Header.Get("ETag")
+	credentials := "a=ice-ufrag:" + ufrag + "\r\na=ice-pwd:" + pwd + "\r\n"
+	fragment := credentials + "m=video 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n" + strings.Join(candidates, "")
+	const fragmentType = "application/trickle-ice-sdpfrag"
+	for _, test := range []struct {
+		name, path, body, contentType, match string
+		status                               int
+	}{
+		{"candidates", location, fragment, fragmentType, etag, 204},
+		{"without If-Match", location, fragment, fragmentType, "", 204},
+		{"the end", location, credentials + "a=end-of-candidates\r\n", fragmentType, etag, 204},
+		{"another ETag", location, fragment, fragmentType, `"0"`, 412},
+		{"another type", location, fragment, sdpType, etag, 415},
+		{"no fragment", location, "hello", fragmentType, etag, 400},
+		{"ICE restart", location, "a=ice-ufrag:abcd\r\na=ice-pwd:" + strings.Repeat("x", 22) + "\r\n", fragmentType, "*", 422},
+		{"too long", location, strings.Repeat("a=x\r\n", 20000), fragmentType, etag, 413},
+		{"another session", location + "0", fragment, fragmentType, etag, 404},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			header := []string{"Content-Type", test.contentType}
+			if test.match != "" {
+				header = append(header, "If-Match", test.match)
+			}
+			if r, body := s.do("PATCH", test.path, test.body, header...); r.StatusCode != test.status {
+				t.Errorf("%s %s, want %d", r.Status, body, test.status)
+			}
+		})
+	}
+	await(t, receive(t, pc, answer), video)
+
+	many := credentials + "m=video 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n" + strings.Repeat("a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n", 60)
+	s.do("PATCH", location, many, "Content-Type", fragmentType)
+	if r, body := s.do("PATCH", location, many, "Content-Type", fragmentType); r.StatusCode != http.StatusTooManyRequests {
+		t.Errorf("endless candidates: %s %s, want 429", r.Status, body)
+	}
+}

@@ -1,0 +1,64 @@
+package whep
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+
+	"github.com/pion/webrtc/v4"
+
+	"github.com/streampair/streampair/mediaserver/sdpfrag"
+)
+
+// maxCandidates bounds what a viewer may trickle in all. It is of little use to an
+// ICE-lite server anyway, which answers whoever reaches it.
+const maxCandidates = 64
+
+// patch takes a viewer's ICE candidates as it finds them (RFC 9725 section 4.3,
+// RFC 8840). ICE restarts are not supported: a player whose network has changed
+// opens a new session, and gets its picture at once.
+func (h *Handler) patch(w http.ResponseWriter, r *http.Request) {
+	allowOrigins(w)
+	s, refused := h.find(r)
+	if refused == nil {
+		refused = s.trickle(w, r)
+	}
+	if refused != nil {
+		h.refuse(w, refused)
+		return
+	}
+	w.Header().Set("ETag", s.etag)
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (s *session) trickle(w http.ResponseWriter, r *http.Request) *refusal {
+	body, refused := readBody(w, r, sdpfrag.ContentType, sdpfrag.MaxSize)
+	if refused != nil {
+		return refused
+	}
+	fragment, err := sdpfrag.Parse([]byte(body))
+	if errors.Is(err, sdpfrag.ErrTooLarge) {
+		return &refusal{http.StatusRequestEntityTooLarge, err.Error(), "body_too_large"}
+	}
+	if err != nil {
+		return &refusal{http.StatusBadRequest, "malformed SDP fragment: " + err.Error(), "bad_fragment"}
+	}
+	if fragment.Ufrag != "" && !slices.Contains(s.ufrags, fragment.Ufrag) {
+		return &refusal{http.StatusUnprocessableEntity, "ICE restarts are not supported; open a new session", "ice_restart"}
+	}
+	// Players that do not send If-Match are let through: there is only one ICE
+	// session that they can mean.
+	if match := r.Header.Get("If-Match"); match != "" && match != "*" && match != s.etag {
+		return &refusal{http.StatusPreconditionFailed, "If-Match is not the session's ETag", "etag"}
+	}
+	if s.candidates.Add(int32(len(fragment.Candidates))) > maxCandidates {
+		return &refusal{http.StatusTooManyRequests, "too many candidates", "candidates"}
+	}
+	for _, c := range fragment.Candidates {
+		mid := c.Mid
+		// One that can't be used (an unresolvable name, say) is no error of the
+		// request's: others may work.
+		_ = s.pc.AddICECandidate(webrtc.ICECandidateInit{Candidate: c.Value, SDPMid: &mid})
+	}
+	return nil
+}

@@ -7,6 +7,14 @@ import "time"
 // overflow, nor the difference of two.
 const maxUnwrapped = 1 << 41
 
+// shortWrap is where ffmpeg's muxer wraps: it writes 31 bits, so after 24.9 days its
+// timestamps begin again at zero. A step of that size, give or take shortWrapWindow,
+// is such a wrap and not a jump.
+const (
+	shortWrap       = 1 << 31
+	shortWrapWindow = 60_000
+)
+
 // An Unwrapper turns 32-bit millisecond timestamps, which wrap after 49.7 days, into
 // times that do not. Small steps back are kept as such: B-frames, and audio written
 // after the video it goes with, make them. Its zero value is ready for use. All tracks
@@ -21,7 +29,14 @@ type Unwrapper struct {
 func (u *Unwrapper) Unwrap(milliseconds uint32) time.Duration {
 	next := int64(milliseconds)
 	if u.started {
-		next = u.last + int64(int32(milliseconds-uint32(u.last)))
+		step := int64(int32(milliseconds - uint32(u.last)))
+		switch {
+		case step <= -shortWrap+shortWrapWindow:
+			step += shortWrap
+		case step >= shortWrap-shortWrapWindow:
+			step -= shortWrap
+		}
+		next = u.last + step
 	}
 	if next > maxUnwrapped || next < -maxUnwrapped {
 		next = int64(milliseconds)

@@ -1,0 +1,148 @@
+package flv
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/streampair/streampair/mediaserver/internal/mediatest"
+)
+
+// describe is a tag in one line.
+func describe(t *testing.T, tag Tag) string {
+	t.Helper()
+	switch tag.Type {
+	case VideoTag:
+		p, err := ParseVideo(tag.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Kind == SequenceHeader {
+			return fmt.Sprintf("%d video config", tag.Timestamp)
+		}
+		nalus, err := SplitAVCC(p.Data, 4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprintf("%d video %v %x", tag.Timestamp, p.CompositionTime, bytes.Join(nalus, nil))
+	case AudioTag:
+		p, err := ParseAudio(tag.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Kind == SequenceHeader {
+			return fmt.Sprintf("%d audio config %d %x", tag.Timestamp, p.Codec, p.Data)
+		}
+		return fmt.Sprintf("%d audio %d %x", tag.Timestamp, p.Codec, p.Data)
+	}
+	return fmt.Sprintf("%d script", tag.Timestamp)
+}
+
+// FuzzVideo: no video tag body crashes, and what is accepted survives a round trip.
+func FuzzVideo(f *testing.F) {
+	f.Fuzz(func(t *testing.T, body []byte) {
+		p, err := ParseVideo(body)
+		if err != nil {
+			return
+		}
+		switch p.Kind {
+		case SequenceHeader:
+			c, err := ParseAVCConfig(p.Data)
+			if err != nil {
+				return
+			}
+			again, err := AppendVideoConfig(nil, c)
+			if err != nil {
+				return // an SPS of less than four bytes, too many sets
+			}
+			p, err := ParseVideo(again)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := ParseAVCConfig(p.Data)
+			if diff := cmp.Diff(c, got); err != nil || diff != "" {
+				t.Errorf("%v (-want +got)\n%s", err, diff)
+			}
+		case CodedFrames:
+			if p.CompositionTime < -1<<23*time.Millisecond || p.CompositionTime >= 1<<23*time.Millisecond {
+				t.Errorf("composition time %v", p.CompositionTime)
+			}
+			for size := range 6 {
+				nalus, err := SplitAVCC(p.Data, size)
+				if err != nil {
+					continue
+				}
+				if len(nalus) > maxNALUs {
+					t.Errorf("%d NAL units", len(nalus))
+				}
+				got, err := SplitAVCC(AppendAVCC(nil, nalus), 4)
+				if diff := cmp.Diff(nalus, got); err != nil || diff != "" {
+					t.Errorf("%v (-want +got)\n%s", err, diff)
+				}
+			}
+		}
+	})
+}
+
+// FuzzAudio: no audio tag body crashes, and what is accepted survives a round trip.
+func FuzzAudio(f *testing.F) {
+	f.Fuzz(func(t *testing.T, body []byte) {
+		p, err := ParseAudio(body)
+		if err != nil || p.Kind == Ignorable {
+			return
+		}
+		again := AppendAudio(nil, p.Codec, p.Data)
+		if p.Kind == SequenceHeader {
+			if c, err := ParseAudioConfig(p.Data); err == nil && c.Unsupported() == "" && (c.Channels < 1 || c.Channels > 2) {
+				t.Errorf("playable with %d channels", c.Channels)
+			}
+			again = AppendAudioConfig(nil, p.Codec, p.Data)
+		}
+		got, err := ParseAudio(again)
+		if diff := cmp.Diff(p, got); err != nil || diff != "" {
+			t.Errorf("%v (-want +got)\n%s", err, diff)
+		}
+	})
+}
+
+// FuzzReader: no file crashes or makes the reader allocate beyond its bound, and what
+// is read can be written and read again.
+func FuzzReader(f *testing.F) {
+	if whole, err := os.ReadFile(mediatest.File(f, mediatest.Spec{Duration: time.Second, Width: 32, Height: 32})); err == nil {
+		f.Add(whole[:min(len(whole), 4000)])
+	}
+	const bound = 1 << 12
+	f.Fuzz(func(t *testing.T, file []byte) {
+		r := NewReader(bytes.NewReader(file), bound)
+		var out bytes.Buffer
+		w, err := NewWriter(&out, true, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var tags []Tag
+		for {
+			tag, err := r.Next()
+			if err != nil {
+				break
+			}
+			if len(tag.Body) > bound {
+				t.Fatalf("a body of %d bytes", len(tag.Body))
+			}
+			tags = append(tags, tag)
+			if err := w.WriteTag(tag); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r = NewReader(&out, bound)
+		for _, want := range tags {
+			got, err := r.Next()
+			if diff := cmp.Diff(want, got, cmpEmpty); err != nil || diff != "" {
+				t.Fatalf("%v (-want +got)\n%s", err, diff)
+			}
+		}
+	})
+}

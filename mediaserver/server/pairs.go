@@ -67,7 +67,7 @@ type runningPair struct {
 	key    pairKey
 	pair   *failover.Pair
 	output *rtc.Output
-	legs   []*view
+	views  []*transcode.View
 	stop   context.CancelFunc
 
 	// Guarded by pairs.mu:
@@ -75,23 +75,6 @@ type runningPair struct {
 	declared  bool
 	users     int
 	idleSince time.Time
-}
-
-// view is a leg as a pair sees it: shared with other pairs, demanded at most once by each.
-type view struct {
-	*transcode.View
-	demanded bool // used by the pair's goroutine only
-}
-
-// Demand implements failover.Source.
-func (v *view) Demand(on bool) {
-	switch {
-	case on && !v.demanded:
-		v.Acquire()
-	case !on && v.demanded:
-		v.Release()
-	}
-	v.demanded = on
 }
 
 // run closes pairs that nobody uses until ctx ends, and then all. It must be running
@@ -197,8 +180,8 @@ func (p *pairs) start(d declaration, declared bool) *runningPair {
 	ctx, cancel := context.WithCancel(p.ctx)
 	r.stop = cancel
 	leg := func(id string) failover.Source {
-		v := &view{View: p.views.Open(p.registry.Stream(stream.Key{App: d.App, ID: id}))}
-		r.legs = append(r.legs, v)
+		v := p.views.Open(p.registry.Stream(stream.Key{App: d.App, ID: id}))
+		r.views = append(r.views, v)
 		return v
 	}
 	log := p.log.With("pair", d.Name)
@@ -219,7 +202,7 @@ func (p *pairs) start(d declaration, declared bool) *runningPair {
 	p.running.Go(func() { _ = r.output.Run(ctx) })
 	p.running.Go(func() {
 		_ = r.pair.Run(ctx)
-		for _, v := range r.legs {
+		for _, v := range r.views {
 			v.Close()
 		}
 	})

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -65,7 +64,7 @@ type Server struct {
 	manifest config.Manifest
 }
 
-// New opens the ports. Run must be called, or Close.
+// New opens the ports. Run must be called, and closes them.
 func New(cfg Config) (*Server, error) {
 	id := make([]byte, 4)
 	if _, err := rand.Read(id); err != nil {
@@ -85,7 +84,7 @@ func New(cfg Config) (*Server, error) {
 		open: make(map[pairKey]*runningPair),
 	}
 	if err := s.open(m); err != nil {
-		s.Close()
+		s.close()
 		return nil, err
 	}
 	return s, nil
@@ -103,13 +102,6 @@ func (s *Server) open(m *metrics.Metrics) error {
 	}
 	s.engine, err = rtc.NewEngine(rtc.EngineConfig{
 		Address: s.cfg.WebRTCAddress, AdvertiseAddresses: advertised, Logger: s.log, Metrics: m,
-	})
-	if err != nil {
-		return err
-	}
-	s.rtmp, err = rtmp.NewServer(rtmp.Config{
-		Address: s.cfg.RTMPAddress, TLSAddress: s.cfg.RTMPSAddress, TLS: tlsConfig,
-		Registry: s.registry, Authorize: s.mayPublish, Logger: s.log, Metrics: m,
 	})
 	if err != nil {
 		return err
@@ -142,6 +134,14 @@ func (s *Server) open(m *metrics.Metrics) error {
 		https := tlsConfig.Clone()
 		https.NextProtos = []string{"h2", "http/1.1"}
 		s.https = tls.NewListener(s.https, https)
+	}
+	// The last, because only its Run closes it.
+	s.rtmp, err = rtmp.NewServer(rtmp.Config{
+		Address: s.cfg.RTMPAddress, TLSAddress: s.cfg.RTMPSAddress, TLSConfig: tlsConfig,
+		Registry: s.registry, Authorize: s.mayPublish, Logger: s.log, Metrics: m,
+	})
+	if err != nil {
+		return err
 	}
 	s.log.Info("listening", "addresses", s.Addresses())
 	return nil
@@ -211,7 +211,7 @@ func (s *Server) Addresses() api.Addresses {
 
 // Run serves until ctx ends, and returns why it stopped.
 func (s *Server) Run(ctx context.Context) error {
-	defer s.Close()
+	defer s.close()
 	// Pairs outlive the ports that lead to them by a moment: publishers and viewers are
 	// told that the server ends, and then there is nothing left to play.
 	pairsCtx, stopPairs := context.WithCancel(context.WithoutCancel(ctx))
@@ -248,20 +248,18 @@ func (s *Server) Run(ctx context.Context) error {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
 		s.registry.Close()
-		return errors.Join(s.whip.Shutdown(closing), s.whep.Shutdown(closing))
+		s.whip.Close()
+		return s.whep.Shutdown(closing)
 	})
 	return g.Wait()
 }
 
-// Close closes what New opened. Run calls it.
-func (s *Server) Close() {
+// close closes what New opened.
+func (s *Server) close() {
 	for _, l := range []net.Listener{s.http, s.https, s.probe, s.control} {
 		if l != nil {
 			_ = l.Close()
 		}
-	}
-	if s.rtmp != nil {
-		s.rtmp.Close()
 	}
 	if s.engine != nil {
 		s.engine.Close()

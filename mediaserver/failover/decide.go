@@ -271,11 +271,12 @@ func (l Leg) lossReason(r Role, p Policy, now time.Duration) Reason {
 	if r == Backup {
 		disconnected, lost, degraded = ReasonBackupDisconnected, ReasonBackupInputLost, ReasonBackupDegraded
 	}
+	rank := l.Rank(p, now)
 	switch {
 	case !l.Publishing:
 		return disconnected
-	// Audio that fell silent with the picture is still counted as live for audioGrace.
-	case !l.videoLive(p, now) && !(l.Audio.Announced && now < l.Audio.lostAt(p, 0)):
+	// Audio that fell silent with the picture still counts as live for audioGrace.
+	case rank == RankNone, rank == RankAudioOnly && l.Audio.LastArrival < l.Video.LastArrival+p.InputLoss/2:
 		return lost
 	}
 	return degraded

@@ -18,9 +18,9 @@ const (
 	maxPacket = 1276
 	// complexity 5 costs three fifths of complexity 10 and sounds the same at this rate.
 	complexity = 5
-	// quietFrames of silence are encoded before the encoder is left alone: it has
-	// settled then, and would say silencePacket each time.
-	quietFrames = 10
+	// quietFrames of silence are encoded before the encoder is left alone: by then its
+	// filters have settled, and it would say silencePacket each time.
+	quietFrames = 50
 	// encoderLookahead is by how many samples the decoded signal lags behind what is
 	// encoded: 2.5 ms of overlap and 4 ms of delay compensation. Packets are stamped
 	// that much earlier, or sound would come late against the picture.

@@ -97,7 +97,11 @@ func (s *source) locate(at int64) {
 		if s.format.Codec == stream.Opus {
 			tolerance = toleranceOpus
 		}
-		if math.Abs(departure) <= tolerance && !(s.frames >= driftFrames && math.Abs(s.departure) > driftJump) {
+		if math.Abs(departure) <= tolerance {
+			if s.frames >= driftFrames && math.Abs(s.departure) > driftJump {
+				s.base += int64(s.departure)
+				s.departure, s.frames = 0, 0
+			}
 			return
 		}
 	}

@@ -1,0 +1,620 @@
+package transcode
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/thesyncim/gopus"
+
+	"github.com/streampair/streampair/mediaserver/internal/mediatest"
+	"github.com/streampair/streampair/mediaserver/stream"
+	"github.com/streampair/streampair/mediaserver/transcode/internal/testunits"
+)
+
+// listener is a receiver of the track: it checks that packets join, and decodes them.
+type listener struct {
+	t       *testing.T
+	decoder *gopus.Decoder
+	packets int
+	bytes   int
+	first   time.Duration
+	next    time.Duration
+	jumps   []time.Duration // between packets that do not join
+	left    []float32       // the signal from first on, jumps as silence
+	right   []float32
+}
+
+func newListener(t *testing.T) *listener {
+	t.Helper()
+	d, err := gopus.NewDecoder(gopus.DefaultDecoderConfig(48000, 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &listener{t: t, decoder: d}
+}
+
+func (l *listener) emit(at, duration time.Duration, packet []byte) {
+	if l.packets == 0 {
+		l.first, l.next = at, at
+	}
+	if at < l.next {
+		l.t.Fatalf("packet %d at %v begins before the last one ended at %v", l.packets, at, l.next)
+	}
+	if at > l.next {
+		l.jumps = append(l.jumps, at-l.next)
+		gap := make([]float32, sampleIndex(at)-sampleIndex(l.next))
+		l.left, l.right = append(l.left, gap...), append(l.right, gap...)
+	}
+	out := make([]float32, 2*5760)
+	n, err := l.decoder.Decode(packet, out)
+	if err != nil {
+		l.t.Fatalf("packet %d: %v", l.packets, err)
+	}
+	if got := sampleTime(int64(n)); got != duration {
+		l.t.Fatalf("packet %d lasts %v and says %v", l.packets, got, duration)
+	}
+	for i := range n {
+		l.left, l.right = append(l.left, out[2*i]), append(l.right, out[2*i+1])
+	}
+	l.next = at + duration
+	l.packets++
+	l.bytes += len(packet)
+}
+
+// between returns the left signal between two times of the media clock.
+func (l *listener) between(from, to time.Duration) []float32 {
+	l.t.Helper()
+	a, b := sampleIndex(from)-sampleIndex(l.first), sampleIndex(to)-sampleIndex(l.first)
+	if a < 0 || b > int64(len(l.left)) {
+		l.t.Fatalf("no sound for %v..%v: the track is %v..%v", from, to, l.first, l.next)
+	}
+	return l.left[a:b]
+}
+
+// level is the effective value of a signal.
+func level(x []float32) float64 {
+	sum := 0.0
+	for _, v := range x {
+		sum += float64(v) * float64(v)
+	}
+	return math.Sqrt(sum / float64(max(len(x), 1)))
+}
+
+// onset is when the signal first reaches a fifth of the level that a tone has.
+func (l *listener) onset(after time.Duration) time.Duration {
+	for i := sampleIndex(after) - sampleIndex(l.first); i < int64(len(l.left)); i++ {
+		if math.Abs(float64(l.left[i])) > 0.1 {
+			return sampleTime(sampleIndex(l.first) + i)
+		}
+	}
+	l.t.Fatalf("no sound after %v", after)
+	return 0
+}
+
+func (l *listener) joins() {
+	l.t.Helper()
+	if len(l.jumps) > 0 {
+		l.t.Errorf("packets do not join: jumps of %v", l.jumps)
+	}
+}
+
+// aac makes an AAC source of an expression in t, ffmpeg's aevalsrc syntax, its first
+// frame at the given time. Sound at t in the expression is at start+t+priming.
+func aac(t *testing.T, expression string, rate, channels int, seconds float64) []*stream.AccessUnit {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "a.flv")
+	expressions := strings.TrimSuffix(strings.Repeat(expression+"|", channels), "|")
+	out, err := exec.Command(mediatest.RequireFFmpeg(t), "-v", "error", "-nostdin", "-f", "lavfi",
+		"-i", fmt.Sprintf("aevalsrc='%s':s=%d:d=%f", expressions, rate, seconds), "-c:a", "aac", "-b:a", "128k", "-y", path).CombinedOutput()
+	if err != nil {
+		t.Fatalf("make audio: %v %s", err, out)
+	}
+	return testunits.Load(t, path)
+}
+
+// shifted returns units moved by d on the media clock, of a publication of their own.
+func shifted(units []*stream.AccessUnit, d time.Duration) []*stream.AccessUnit {
+	format := *units[0].Format
+	out := make([]*stream.AccessUnit, len(units))
+	for i, u := range units {
+		own := *u
+		own.PTS, own.DTS, own.Arrival, own.Format = u.PTS+d, u.DTS+d, u.Arrival+d, &format
+		out[i] = &own
+	}
+	return out
+}
+
+// priming is what ffmpeg's AAC encoder puts ahead of the sound, in an FLV file.
+func priming(rate int) time.Duration { return 1024 * time.Second / time.Duration(rate) }
+
+const (
+	tone = "0.5*sin(2*PI*1000*t)"
+	beep = "if(gte(t,1),0.5*sin(2*PI*1000*(t-1)),0)"
+)
+
+func TestAudioKeepsLipSync(t *testing.T) {
+	for _, rate := range []int{48000, 44100, 22050, 16000} {
+		for _, channels := range []int{1, 2} {
+			t.Run(fmt.Sprintf("%d Hz, %d channels", rate, channels), func(t *testing.T) {
+				const start = 100*time.Hour + 123456789
+				l := newListener(t)
+				a := NewAudio(AudioConfig{Emit: l.emit})
+				for _, u := range shifted(aac(t, beep, rate, channels, 2), start) {
+					a.Write(u)
+				}
+				l.joins()
+				got := l.onset(start) - start
+				want := time.Second + priming(rate)
+				t.Logf("beep %v from its place; %.0f kbit/s", got-want, float64(l.bytes)*8/(l.next-l.first).Seconds()/1000)
+				if off := (got - want).Abs(); off > 5*time.Millisecond {
+					t.Errorf("beep at %v, want %v", got, want)
+				}
+				if lv := level(l.between(start+1200*time.Millisecond, start+1900*time.Millisecond)); math.Abs(lv-0.5/math.Sqrt2) > 0.02 {
+					t.Errorf("level %.3f, want %.3f", lv, 0.5/math.Sqrt2)
+				}
+			})
+		}
+	}
+}
+
+func TestAudioTakesJitterAndRoundingForWhatTheyAre(t *testing.T) {
+	for name, jitter := range map[string]func(i int) time.Duration{
+		"rounded to 1 ms":    func(int) time.Duration { return 0 }, // the file is
+		"±10 ms":             func(int) time.Duration { return time.Duration(rand.IntN(20)-10) * time.Millisecond },
+		"in bursts of three": func(i int) time.Duration { return -time.Duration(i%3) * 20 * time.Millisecond },
+	} {
+		t.Run(name, func(t *testing.T) {
+			const start = time.Hour
+			l := newListener(t)
+			a := NewAudio(AudioConfig{Emit: l.emit})
+			for i, u := range shifted(aac(t, tone, 44100, 2, 6), start) {
+				u.PTS += jitter(i)
+				a.Write(u)
+			}
+			l.joins()
+			s := purity(l.between(start+1500*time.Millisecond, start+5500*time.Millisecond))
+			t.Logf("the tone at worst %.1f dB over all else", s)
+			if s < 20 {
+				t.Errorf("the tone at worst %.1f dB over all else, want at least 20: something clicks", s)
+			}
+		})
+	}
+}
+
+// purity is the ratio of a 1 kHz tone to all else, in dB, of the worst 20 ms. Slow
+// changes of pitch do not count.
+func purity(x []float32) float64 {
+	worst := math.Inf(1)
+	const n = 960
+	for at := 0; at+n <= len(x); at += n / 2 {
+		var re, im, all float64
+		for i, v := range x[at : at+n] {
+			phase := 2 * math.Pi * 1000 * float64(i) / 48000
+			re += float64(v) * math.Cos(phase)
+			im += float64(v) * math.Sin(phase)
+			all += float64(v) * float64(v)
+		}
+		in := 2 * (re*re + im*im) / n
+		worst = min(worst, 10*math.Log10(in/max(all-in, 1e-12)))
+	}
+	return worst
+}
+
+func TestAudioFollowsADriftingClock(t *testing.T) {
+	for _, ppm := range []float64{-300, 300} {
+		t.Run(fmt.Sprintf("%+.0f ppm", ppm), func(t *testing.T) {
+			const start = time.Hour
+			l := newListener(t)
+			a := NewAudio(AudioConfig{Emit: l.emit})
+			units := shifted(aac(t, "if(gte(t,29),0.5*sin(2*PI*1000*t),0.02*sin(2*PI*300*t))", 44100, 2, 30), start)
+			for _, u := range units {
+				u.PTS += time.Duration(float64(u.PTS-start) * ppm / 1e6).Round(time.Millisecond)
+				a.Write(u)
+			}
+			l.joins()
+			at := 29*time.Second + priming(44100)
+			want := at + time.Duration(float64(at)*ppm/1e6)
+			got := l.onset(start) - start
+			t.Logf("beep %v from its place after drifting by %v", got-want, want-at)
+			if off := (got - want).Abs(); off > 5*time.Millisecond {
+				t.Errorf("beep at %v, want %v", got, want)
+			}
+		})
+	}
+}
+
+func TestAudioMakesSilenceOfGaps(t *testing.T) {
+	const start = time.Hour
+	units := shifted(aac(t, tone, 48000, 2, 3), start)
+	l := newListener(t)
+	a := NewAudio(AudioConfig{Emit: l.emit})
+	for _, u := range units {
+		if at := u.PTS - start; at >= time.Second && at < 1500*time.Millisecond {
+			continue
+		}
+		a.Write(u)
+	}
+	l.joins()
+	if lv := level(l.between(start+1040*time.Millisecond, start+1480*time.Millisecond)); lv > 1e-3 {
+		t.Errorf("level %.4f in the gap", lv)
+	}
+	for _, at := range []time.Duration{500 * time.Millisecond, 1600 * time.Millisecond} {
+		if lv := level(l.between(start+at, start+at+300*time.Millisecond)); lv < 0.3 {
+			t.Errorf("level %.3f at %v", lv, at)
+		}
+	}
+}
+
+func TestAudioMakesSilenceOfCorruptFrames(t *testing.T) {
+	const start = time.Hour
+	units := shifted(aac(t, tone, 44100, 2, 3), start)
+	l := newListener(t)
+	a := NewAudio(AudioConfig{Emit: l.emit})
+	for i, u := range units {
+		if i%20 == 10 {
+			u.Frame = []byte{0xff, 0xff, 0xff, 0xff, 0xff}
+		}
+		a.Write(u)
+	}
+	l.joins()
+	if lv := level(l.between(start+500*time.Millisecond, start+2500*time.Millisecond)); lv < 0.3 {
+		t.Errorf("level %.3f: one frame in 20 is corrupt", lv)
+	}
+}
+
+func TestAudioSwitchesWithoutAGap(t *testing.T) {
+	const start = time.Hour
+	primary := shifted(aac(t, tone, 44100, 2, 4), start)
+	backup := shifted(aac(t, tone, 48000, 1, 4), start+7*time.Millisecond)
+	l := newListener(t)
+	a := NewAudio(AudioConfig{Emit: l.emit})
+	for k := range 10 { // every 300 ms, back and forth
+		from, to := primary, start+time.Duration(k+1)*300*time.Millisecond
+		if k%2 == 1 {
+			from = backup
+		}
+		var past, now []*stream.AccessUnit
+		for _, u := range from {
+			switch {
+			case u.PTS >= to:
+			case u.PTS >= to-200*time.Millisecond:
+				now = append(now, u)
+			default:
+				past = append(past, u)
+			}
+		}
+		a.Switch(append(past, now[:len(now)/2]...)) // some of what is to come is cached already
+		for _, u := range now {                     // and comes again, by the subscription
+			a.Write(u)
+		}
+	}
+	l.joins()
+	x := l.between(start+200*time.Millisecond, start+2900*time.Millisecond)
+	for at := 0; at+480 <= len(x); at += 480 {
+		if lv := level(x[at : at+480]); lv < 0.15 {
+			t.Errorf("level %.3f at %v: a hole", lv, sampleTime(int64(at))+200*time.Millisecond)
+		}
+	}
+	// A click would be a step that a 1 kHz tone at this level does not take.
+	step := 0.0
+	for i := 1; i < len(x); i++ {
+		step = math.Max(step, math.Abs(float64(x[i]-x[i-1])))
+	}
+	if own := 0.5 * 2 * math.Pi * 1000 / 48000; step > 2.5*own {
+		t.Errorf("largest step %.3f, that of the tone is %.3f: a click", step, own)
+	}
+}
+
+func TestAudioFillsWhereASourceHasNone(t *testing.T) {
+	const start = time.Hour
+	l := newListener(t)
+	a := NewAudio(AudioConfig{Emit: l.emit})
+	for at := start; at < start+2*time.Second; at += 37 * time.Millisecond {
+		a.Fill(at)
+	}
+	// Its audio comes at last; what lies before the position is left out.
+	for _, u := range shifted(aac(t, tone, 48000, 2, 3), start) {
+		a.Write(u)
+	}
+	l.joins()
+	if lv := level(l.between(start+100*time.Millisecond, start+1900*time.Millisecond)); lv != 0 {
+		t.Errorf("level %.4f before the sound", lv)
+	}
+	if lv := level(l.between(start+2100*time.Millisecond, start+2800*time.Millisecond)); lv < 0.3 {
+		t.Errorf("level %.4f once there is sound", lv)
+	}
+	// The track is as small as can be while it is silent.
+	quiet := newListener(t)
+	a = NewAudio(AudioConfig{Emit: quiet.emit})
+	a.Fill(start)
+	a.Fill(start + 5*time.Second)
+	if perPacket := quiet.bytes / quiet.packets; perPacket > 10 {
+		t.Errorf("%d bytes per packet of silence", perPacket)
+	}
+}
+
+func TestAudioIgnoresWhatCannotBeDecoded(t *testing.T) {
+	l := newListener(t)
+	a := NewAudio(AudioConfig{Emit: l.emit})
+	surround := &stream.Format{Codec: stream.AAC, Config: []byte{0x11, 0xb0}}
+	for i := range 50 {
+		at := time.Hour + time.Duration(i)*21*time.Millisecond
+		a.Write(&stream.AccessUnit{Kind: stream.Audio, PTS: at, Format: surround, Frame: []byte{1, 2, 3}})
+		a.Fill(at)
+	}
+	l.joins()
+	if l.packets < 40 || level(l.left) != 0 {
+		t.Errorf("%d packets at level %g, want silence all the way", l.packets, level(l.left))
+	}
+}
+
+func TestAudioRestsWhileNobodyListens(t *testing.T) {
+	const start = time.Hour
+	units := shifted(aac(t, tone, 48000, 2, 6), start)
+	l := newListener(t)
+	a := NewAudio(AudioConfig{Emit: l.emit})
+	packets := 0
+	for i, u := range units {
+		switch at := u.PTS - start; {
+		case at < time.Second:
+		case at < 4*time.Second:
+			if packets == 0 {
+				a.Stop()
+				packets = l.packets
+				if pos := a.Position(); pos != 0 {
+					t.Errorf("position %v while stopped", pos)
+				}
+			}
+			a.Fill(u.PTS - time.Second)
+		case packets > 0:
+			if l.packets != packets {
+				t.Fatalf("%d packets while nobody listened", l.packets-packets)
+			}
+			packets = -1
+			a.Switch(units[:i])
+		}
+		a.Write(u)
+	}
+	if len(l.jumps) != 1 || l.jumps[0] < 2900*time.Millisecond || l.jumps[0] > 3*time.Second {
+		t.Fatalf("jumps %v, want one of 3 s", l.jumps)
+	}
+	if lv := level(l.between(start+4050*time.Millisecond, start+5800*time.Millisecond)); lv < 0.3 {
+		t.Errorf("level %.3f after the rest", lv)
+	}
+}
+
+func TestAudioJumpsOverWhatIsTooLongForSilence(t *testing.T) {
+	l := newListener(t)
+	a := NewAudio(AudioConfig{Emit: l.emit})
+	units := aac(t, tone, 48000, 2, 1)
+	for _, u := range append(shifted(units, time.Hour), shifted(units, 3*time.Hour)...) {
+		u.Seq = 0
+		a.Write(u)
+	}
+	if len(l.jumps) != 1 || l.packets > 150 {
+		t.Errorf("%d packets, jumps %v: want one jump of two hours", l.packets, l.jumps)
+	}
+}
+
+// opus makes an Opus source of a tone in packets of the given length.
+func opus(t *testing.T, hz float64, channels int, packet time.Duration, start time.Duration, seconds float64) []*stream.AccessUnit {
+	t.Helper()
+	e, err := gopus.NewEncoder(gopus.EncoderConfig{SampleRate: 48000, Channels: channels, Application: gopus.ApplicationAudio})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := int(packet.Seconds() * 48000)
+	if err := e.SetFrameSize(n); err != nil {
+		t.Fatal(err)
+	}
+	format := &stream.Format{Codec: stream.Opus, SampleRate: 48000, Channels: channels}
+	var units []*stream.AccessUnit
+	for at := 0; at < int(seconds*48000); at += n {
+		x := make([]float32, n*channels)
+		for i := range x {
+			x[i] = float32(0.5 * math.Sin(2*math.Pi*hz*float64(at+i/channels)/48000))
+		}
+		frame, err := e.EncodeFloat32(x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pts := start + sampleTime(int64(at))
+		units = append(units, &stream.AccessUnit{Kind: stream.Audio, PTS: pts, DTS: pts, Arrival: pts, Format: format, Frame: append([]byte(nil), frame...), Seq: uint64(len(units) + 1)})
+	}
+	return units
+}
+
+func TestAudioReencodesOpusBesideAAC(t *testing.T) {
+	const start = time.Hour
+	primary := opus(t, 1000, 2, 20*time.Millisecond, start+3*time.Millisecond, 3)
+	backup := shifted(aac(t, tone, 44100, 2, 3), start)
+	l := newListener(t)
+	a := NewAudio(AudioConfig{Emit: l.emit})
+	for _, u := range primary[:60] {
+		a.Write(u)
+	}
+	var past []*stream.AccessUnit
+	for _, u := range backup {
+		if u.PTS < primary[59].PTS {
+			past = append(past, u)
+		}
+	}
+	a.Switch(past)
+	for _, u := range backup[len(past):] {
+		a.Write(u)
+	}
+	l.joins()
+	x := l.between(start+200*time.Millisecond, start+2800*time.Millisecond)
+	for at := 0; at+480 <= len(x); at += 480 {
+		if lv := level(x[at : at+480]); lv < 0.15 {
+			t.Errorf("level %.3f at %v: a hole", lv, sampleTime(int64(at))+200*time.Millisecond)
+		}
+	}
+}
+
+func TestAudioConcealsNothingButWhatOpusLost(t *testing.T) {
+	const start = time.Hour
+	l := newListener(t)
+	a := NewAudio(AudioConfig{Emit: l.emit})
+	for i, u := range opus(t, 1000, 2, 20*time.Millisecond, start, 3) {
+		if i != 70 { // at 1.4 s
+			a.Write(u)
+		}
+	}
+	l.joins()
+	if lv := level(l.between(start+1408*time.Millisecond, start+1416*time.Millisecond)); lv > 0.05 {
+		t.Errorf("level %.3f where a packet was lost", lv)
+	}
+	if lv := level(l.between(start+1440*time.Millisecond, start+2500*time.Millisecond)); lv < 0.3 {
+		t.Errorf("level %.3f after it", lv)
+	}
+}
+
+func TestAudioPassesOpusThrough(t *testing.T) {
+	const start = time.Hour
+	for _, packet := range []time.Duration{10 * time.Millisecond, 20 * time.Millisecond, 60 * time.Millisecond} {
+		t.Run(packet.String(), func(t *testing.T) {
+			units := opus(t, 1000, 1, packet, start, 3)
+			l := newListener(t)
+			var out [][]byte
+			a := NewAudio(AudioConfig{Emit: func(at, d time.Duration, p []byte) {
+				l.emit(at, d, p)
+				out = append(out, p)
+			}})
+			a.SetPassthrough(true)
+			for _, u := range units {
+				a.Write(u)
+			}
+			l.joins()
+			if len(out) != len(units) {
+				t.Fatalf("%d packets of %d", len(out), len(units))
+			}
+			for i := range out {
+				if string(out[i]) != string(units[i].Frame) {
+					t.Fatalf("packet %d was changed", i)
+				}
+			}
+			if l.first != start {
+				t.Errorf("first packet at %v, want %v", l.first, start)
+			}
+		})
+	}
+}
+
+func TestAudioPassthroughStaysOneTrack(t *testing.T) {
+	const start, packet = time.Hour, 20 * time.Millisecond
+	primary := opus(t, 1000, 2, packet, start, 6)
+	backup := opus(t, 1000, 2, packet, start+11*time.Millisecond, 6)
+	l := newListener(t)
+	a := NewAudio(AudioConfig{Emit: l.emit})
+	a.SetPassthrough(true)
+	for _, u := range primary[:50] { // to 1.0 s
+		a.Write(u)
+	}
+	a.Switch(backup[:52])
+	for _, u := range backup[52:100] { // to 2.011 s
+		a.Write(u)
+	}
+	for at := start + 2*time.Second; at < start+3*time.Second; at += 40 * time.Millisecond {
+		a.Fill(at) // the source is silent
+	}
+	for _, u := range backup[150:200] { // 3.011 to 4.011 s
+		a.Write(u)
+	}
+	a.SetPassthrough(false) // an AAC publisher appears
+	for _, u := range backup[200:250] {
+		a.Write(u)
+	}
+	a.SetPassthrough(true)
+	for _, u := range backup[250:] {
+		a.Write(u)
+	}
+	for _, d := range l.jumps {
+		if d > packet {
+			t.Errorf("a jump of %v", d)
+		}
+	}
+	if len(l.jumps) > 4 {
+		t.Errorf("jumps %v", l.jumps)
+	}
+	for _, at := range []time.Duration{500, 1500, 3500, 4500, 5500} {
+		if lv := level(l.between(start+at*time.Millisecond, start+(at+300)*time.Millisecond)); lv < 0.3 {
+			t.Errorf("level %.3f at %d ms", lv, at)
+		}
+	}
+	if lv := level(l.between(start+2100*time.Millisecond, start+2900*time.Millisecond)); lv > 1e-3 {
+		t.Errorf("level %.4f while the source is silent", lv)
+	}
+	t.Logf("jumps %v", l.jumps)
+}
+
+func TestEncoderLookaheadIsWhatPacketsAreStampedWith(t *testing.T) {
+	if got := newEncoder(96000).Lookahead(); got != encoderLookahead {
+		t.Errorf("the encoder's look-ahead is %d samples, encoderLookahead %d", got, encoderLookahead)
+	}
+}
+
+func TestEncoderSettlesOnTheSilencePacket(t *testing.T) {
+	e := newEncoder(96000)
+	loud := make([]float32, 2*frameSamples)
+	for i := range loud {
+		loud[i] = rand.Float32() - 0.5
+	}
+	packet := make([]byte, maxPacket)
+	for range 5 {
+		if _, err := e.Encode(loud, packet); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var n int
+	for range quietFrames {
+		var err error
+		if n, err = e.Encode(make([]float32, 2*frameSamples), packet); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if string(packet[:n]) != string(silencePacket) {
+		t.Errorf("settled silence is % x, silencePacket % x", packet[:n], silencePacket)
+	}
+}
+
+func TestEncoderKeepsItsParametersOverReset(t *testing.T) {
+	e := newEncoder(64000)
+	e.Reset()
+	if e.Bitrate() != 64000 || e.Complexity() != complexity {
+		t.Errorf("%d bit/s at complexity %d after Reset", e.Bitrate(), e.Complexity())
+	}
+}
+
+func TestSampleTimesRoundTrip(t *testing.T) {
+	for _, i := range []int64{0, 1, 2, 959, 960, 47999, 48000, 48001, 1 << 40} {
+		if got := sampleIndex(sampleTime(i)); got != i {
+			t.Errorf("sample %d comes back as %d", i, got)
+		}
+		if d := sampleTime(i+frameSamples) - sampleTime(i); d != 20*time.Millisecond {
+			t.Errorf("a packet after sample %d lasts %v", i, d)
+		}
+	}
+}
+
+func BenchmarkAudio(b *testing.B) {
+	units := testunits.Load(b, mediatest.File(b, mediatest.Spec{NoVideo: true, SampleRate: 44100, Duration: 10 * time.Second}))
+	span := units[len(units)-1].PTS
+	a := NewAudio(AudioConfig{Emit: func(time.Duration, time.Duration, []byte) {}})
+	n := 0
+	for b.Loop() {
+		for _, u := range shifted(units, time.Duration(n)*span) {
+			u.Seq = 0
+			a.Write(u)
+		}
+		n++
+	}
+	b.ReportMetric(100*b.Elapsed().Seconds()/(float64(n)*span.Seconds()), "%core")
+	b.ReportMetric(0, "ns/op")
+}

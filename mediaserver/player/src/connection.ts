@@ -44,7 +44,7 @@ export class Connection {
     this.pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
     this.session = new Session(this.pc, target);
     this.pc.addEventListener("connectionstatechange", () => this.connectionChanged());
-    this.pc.addEventListener("track", (event) => this.addTrack(event.track));
+    this.pc.addEventListener("track", (event) => this.addTrack(event));
   }
 
   /** previous is a reading at least a second before the last one, to compute rates from. */
@@ -144,32 +144,43 @@ export class Connection {
   /**
    * chooseTracks leaves a video track without pictures out of the element's stream:
    * an element waits for the first picture of every video track before it plays sound.
+   * Nothing on screen is lost by a new stream, because there was no picture yet.
    */
   private chooseTracks(reading: Reading): void {
-    const video = this.tracks.find((track) => track.kind === "video");
     const stream = this.video.srcObject;
-    if (video === undefined || !(stream instanceof MediaStream)) {
+    if (!(stream instanceof MediaStream)) {
       return;
     }
     const has = stream.getVideoTracks().length > 0;
     if (has && this.soundOnly(reading)) {
-      stream.removeTrack(video);
+      this.fill(this.tracks.filter((track) => track.kind === "audio"));
     } else if (!has && (reading.video?.bytes ?? 0) > 0) {
-      stream.addTrack(video);
+      this.fill(this.tracks);
     }
   }
 
-  private addTrack(track: MediaStreamTrack): void {
-    this.tracks.push(track);
-    if (this.tracks.length < 2 || this.closed) {
-      return; // both come with the answer; the element is given them together
-    }
+  private fill(tracks: MediaStreamTrack[]): void {
+    this.forgetFrameCallback();
     // A new stream object: the element must not show the previous connection's.
-    this.video.srcObject = new MediaStream(this.tracks);
+    this.video.srcObject = new MediaStream(tracks);
     this.watchForFrame();
     void this.video.play().catch(() => {
       // Interrupted by a newer stream, or not allowed before a tap: the player asks again when it shows the element.
     });
+  }
+
+  private addTrack({ track, receiver }: RTCTrackEvent): void {
+    this.tracks.push(track);
+    // A server that ends a session says so in DTLS; ICE alone would notice much later.
+    receiver.transport?.addEventListener("statechange", () => {
+      if (receiver.transport?.state === "closed") {
+        this.fail(noConnection);
+      }
+    });
+    if (this.tracks.length < 2 || this.closed) {
+      return; // both come with the answer; the element is given them together
+    }
+    this.fill(this.tracks);
   }
 
   private watchForFrame(): void {

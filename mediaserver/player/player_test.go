@@ -1,0 +1,122 @@
+package player
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var built = fstest.MapFS{
+	"dist/.gitkeep":              {},
+	"dist/play.html":             {Data: []byte("<!doctype html>play")},
+	"dist/publish.html":          {Data: []byte("<!doctype html>publish")},
+	"dist/assets/play-ABC123.js": {Data: []byte("code()")},
+	"dist/assets/play-DEF456.css": {
+		Data: []byte("body{}"),
+	},
+}
+
+var notBuiltYet = fstest.MapFS{"dist/.gitkeep": {}}
+
+func request(t *testing.T, files fstest.MapFS, method, target string, header http.Header) *http.Response {
+	t.Helper()
+	mux := http.NewServeMux()
+	register(mux, files)
+	r := httptest.NewRequest(method, target, nil)
+	for key, values := range header {
+		r.Header[key] = values
+	}
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, r)
+	return w.Result()
+}
+
+func TestPagesAndAssets(t *testing.T) {
+	type answer struct {
+		Status                 int
+		Type, Caching, Sniffed string
+	}
+	for name, c := range map[string]struct {
+		files          fstest.MapFS
+		method, target string
+		want           answer
+	}{
+		"the player": {built, "GET", "/live/play.html?name=a",
+			answer{200, "text/html; charset=utf-8", "no-cache", "nosniff"}},
+		"the player, asked for its head": {built, "HEAD", "/live/play.html",
+			answer{200, "text/html; charset=utf-8", "no-cache", "nosniff"}},
+		"the publisher": {built, "GET", "/other/publish.html",
+			answer{200, "text/html; charset=utf-8", "no-cache", "nosniff"}},
+		"a script": {built, "GET", "/live/assets/play-ABC123.js",
+			answer{200, "text/javascript; charset=utf-8", "public, max-age=31536000, immutable", "nosniff"}},
+		"a style": {built, "GET", "/live/assets/play-DEF456.css",
+			answer{200, "text/css; charset=utf-8", "public, max-age=31536000, immutable", "nosniff"}},
+		"an asset of another build": {built, "GET", "/live/assets/play-OLD.js",
+			answer{404, "text/plain; charset=utf-8", "", "nosniff"}},
+		"an asset's folder": {built, "GET", "/live/assets/..%2Fplay.html",
+			answer{404, "text/plain; charset=utf-8", "", "nosniff"}},
+		"a page that takes no POST": {built, "POST", "/live/play.html",
+			answer{405, "text/plain; charset=utf-8", "", "nosniff"}},
+		"not built": {notBuiltYet, "GET", "/live/play.html",
+			answer{503, "text/plain; charset=utf-8", "no-store", "nosniff"}},
+		"not built, an asset": {notBuiltYet, "GET", "/live/assets/play-ABC123.js",
+			answer{503, "text/plain; charset=utf-8", "", "nosniff"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := request(t, c.files, c.method, c.target, nil)
+			got := answer{r.StatusCode, r.Header.Get("Content-Type"), r.Header.Get("Cache-Control"), r.Header.Get("X-Content-Type-Options")}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAPlayerThatWasNotBuiltSaysSoInOneLine(t *testing.T) {
+	r := request(t, notBuiltYet, "GET", "/live/play.html", nil)
+	body := make([]byte, 200)
+	n, _ := r.Body.Read(body)
+	if got, want := string(body[:n]), "the player was not built: run make build\n"; got != want {
+		t.Errorf("page says %q, want %q", got, want)
+	}
+}
+
+func TestAPageIsSentOnlyOnce(t *testing.T) {
+	first := request(t, built, "GET", "/live/play.html", nil)
+	etag := first.Header.Get("ETag")
+	if etag == "" {
+		t.Fatal("the page has no ETag")
+	}
+	again := request(t, built, "GET", "/live/play.html", http.Header{"If-None-Match": {etag}})
+	if again.StatusCode != http.StatusNotModified {
+		t.Errorf("asked again with the ETag: status %d, want 304", again.StatusCode)
+	}
+}
+
+func TestThePolicyKeepsToTheServersOwnCode(t *testing.T) {
+	policy := request(t, built, "GET", "/live/play.html", nil).Header.Get("Content-Security-Policy")
+	for _, want := range []string{"default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors *", "connect-src 'self' http: https:"} {
+		if !strings.Contains(policy, want) {
+			t.Errorf("policy %q lacks %q", policy, want)
+		}
+	}
+	if strings.Contains(policy, "unsafe") {
+		t.Errorf("policy %q allows something unsafe", policy)
+	}
+}
+
+func TestTheOtherAddressLeadsToThePlayer(t *testing.T) {
+	for target, want := range map[string]string{
+		"/live/play/html": "../play.html",
+		"/live/play/html?name=primary&backupStreamId=b%26c": "../play.html?name=primary&backupStreamId=b%26c",
+	} {
+		r := request(t, built, "GET", target, nil)
+		if got := r.Header.Get("Location"); r.StatusCode != http.StatusFound || got != want {
+			t.Errorf("%s leads to %d %q, want 302 %q", target, r.StatusCode, got, want)
+		}
+	}
+}

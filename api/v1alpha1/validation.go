@@ -22,8 +22,11 @@ const (
 	MaxRecoverySeconds    = 600
 	MaxDrainSeconds       = 3600
 	MaxExternalURLLength  = 1024
+	maxOrder              = 2
 	maxICEServers         = 8
+	maxICEServerURLs      = 8
 	maxExternalAddresses  = 16
+	maxSourceRanges       = 64
 	pathSegmentCharacters = "letters, digits, '.', '_' and '-', starting with a letter or digit"
 )
 
@@ -115,22 +118,30 @@ func (p *Publish) validate(path *field.Path) field.ErrorList {
 
 func (p *Playback) validate(path *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	order := path.Child("order")
-	if len(p.Order) == 0 {
-		errs = append(errs, field.Required(order, "needs at least one of WebRTC, HLS"))
-	}
-	for i, method := range p.Order {
-		errs = append(errs, oneOf(order.Index(i), method, PlaybackWebRTC, PlaybackHLS)...)
-		if slices.Contains(p.Order[:i], method) {
-			errs = append(errs, field.Duplicate(order.Index(i), method))
-		}
-	}
+	errs = append(errs, validateOrder(path.Child("order"), p.Order)...)
 	if p.ExternalURL != "" {
 		errs = append(errs, validateExternalURL(path.Child("externalURL"), p.ExternalURL)...)
 	}
 	errs = append(errs, oneOf(path.Child("auth"), p.Auth, PlaybackNone, PlaybackToken, PlaybackJWT)...)
 	errs = append(errs, p.TokenSecretRef.validate(path.Child("tokenSecretRef"))...)
 	return append(errs, oneOf(path.Child("legacyClients"), p.LegacyClients, LegacyClientsPair, LegacyClientsStream)...)
+}
+
+func validateOrder(path *field.Path, order []PlaybackMethod) field.ErrorList {
+	switch {
+	case len(order) == 0:
+		return field.ErrorList{field.Required(path, "needs at least one of WebRTC, HLS")}
+	case len(order) > maxOrder:
+		return field.ErrorList{field.TooMany(path, len(order), maxOrder)}
+	}
+	var errs field.ErrorList
+	for i, method := range order {
+		errs = append(errs, oneOf(path.Index(i), method, PlaybackWebRTC, PlaybackHLS)...)
+		if slices.Contains(order[:i], method) {
+			errs = append(errs, field.Duplicate(path.Index(i), method))
+		}
+	}
+	return errs
 }
 
 func validateExternalURL(path *field.Path, value string) field.ErrorList {
@@ -195,10 +206,14 @@ func (l *LoadBalancerExposure) validate(path *field.Path, kind ExposureType) fie
 	if kind != ExposureLoadBalancer {
 		return field.ErrorList{field.Forbidden(path, "may be set only with type LoadBalancer")}
 	}
+	ranges := path.Child("sourceRanges")
+	if len(l.SourceRanges) > maxSourceRanges {
+		return field.ErrorList{field.TooMany(ranges, len(l.SourceRanges), maxSourceRanges)}
+	}
 	var errs field.ErrorList
 	for i, network := range l.SourceRanges {
 		if _, err := netip.ParsePrefix(network); err != nil {
-			errs = append(errs, field.Invalid(path.Child("sourceRanges").Index(i), network,
+			errs = append(errs, field.Invalid(ranges.Index(i), network,
 				"must be a network in CIDR notation, such as 203.0.113.0/24"))
 		}
 	}
@@ -213,6 +228,7 @@ func (l *LegAddresses) validate(path *field.Path, one func(*field.Path, string) 
 	for role, addresses := range map[string][]string{"primary": l.Primary, "backup": l.Backup} {
 		if len(addresses) > maxExternalAddresses {
 			errs = append(errs, field.TooMany(path.Child(role), len(addresses), maxExternalAddresses))
+			continue
 		}
 		for i, address := range addresses {
 			if err := one(path.Child(role).Index(i), address); err != nil {
@@ -254,19 +270,27 @@ func (m *MediaServer) validate(path *field.Path) field.ErrorList {
 	errs = append(errs, oneOf(path.Child("updatePolicy"), m.UpdatePolicy, UpdateWhenIdle, UpdateAuto)...)
 	servers := path.Child("iceServers")
 	if len(m.ICEServers) > maxICEServers {
-		errs = append(errs, field.TooMany(servers, len(m.ICEServers), maxICEServers))
+		return append(errs, field.TooMany(servers, len(m.ICEServers), maxICEServers))
 	}
 	for i, server := range m.ICEServers {
-		urls := servers.Index(i).Child("urls")
-		if len(server.URLs) == 0 {
-			errs = append(errs, field.Required(urls, "needs at least one URL"))
+		errs = append(errs, server.validate(servers.Index(i))...)
+	}
+	return errs
+}
+
+func (s *ICEServer) validate(path *field.Path) field.ErrorList {
+	errs := s.CredentialSecretRef.validate(path.Child("credentialSecretRef"))
+	urls := path.Child("urls")
+	switch {
+	case len(s.URLs) == 0:
+		return append(errs, field.Required(urls, "needs at least one URL"))
+	case len(s.URLs) > maxICEServerURLs:
+		return append(errs, field.TooMany(urls, len(s.URLs), maxICEServerURLs))
+	}
+	for i, u := range s.URLs {
+		if !iceServerURL.MatchString(u) {
+			errs = append(errs, field.Invalid(urls.Index(i), u, "must begin with stun:, stuns:, turn: or turns:"))
 		}
-		for j, u := range server.URLs {
-			if !iceServerURL.MatchString(u) {
-				errs = append(errs, field.Invalid(urls.Index(j), u, "must begin with stun:, stuns:, turn: or turns:"))
-			}
-		}
-		errs = append(errs, server.CredentialSecretRef.validate(servers.Index(i).Child("credentialSecretRef"))...)
 	}
 	return errs
 }

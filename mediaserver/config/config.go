@@ -51,6 +51,12 @@ type Config struct {
 	LogLevel  slog.Level // default info
 }
 
+// More than this helps nobody, and a request could ask for a million.
+const (
+	maxMistakes     = 100 // lines
+	maxMistakeBytes = 500 // of one line
+)
+
 // Mistakes are all that is wrong with a configuration, one line each, with the flag or
 // the file and field it is about.
 type Mistakes []string
@@ -58,12 +64,22 @@ type Mistakes []string
 // Error returns the mistakes as lines.
 func (m Mistakes) Error() string { return strings.Join(m, "\n") }
 
-func (m *Mistakes) add(format string, args ...any) { *m = append(*m, fmt.Sprintf(format, args...)) }
+func (m *Mistakes) add(format string, args ...any) {
+	line := fmt.Sprintf(format, args...)
+	if len(line) > maxMistakeBytes {
+		line = strings.ToValidUTF8(line[:maxMistakeBytes], "") + "…"
+	}
+	*m = append(*m, line)
+}
 
 // err returns nil when there are none: a nil Mistakes in an error is not a nil error.
+// Of very many it keeps the first.
 func (m Mistakes) err() error {
 	if len(m) == 0 {
 		return nil
+	}
+	if more := len(m) - maxMistakes; more > 0 {
+		return append(m[:maxMistakes:maxMistakes], fmt.Sprintf("and %d mistakes more", more))
 	}
 	return m
 }
@@ -125,4 +141,3 @@ func readFile(name string) ([]byte, error) {
 	}
 	return content, nil
 }
-

@@ -24,14 +24,24 @@ type documents struct {
 	secrets []document[corev1.Secret]
 }
 
-// document is one YAML document. Where stands before each of its mistakes.
+// document is one YAML document. Where stands before each of its mistakes. Mistaken are
+// the paths of fields that did not decode; object is without them.
 type document[T any] struct {
-	object *T
-	where  string
+	object   *T
+	where    string
+	mistaken []string
 }
 
-// decode reads the documents of sources strictly. A document with mistakes is not in
-// the result: what it means is not known.
+// isMistaken reports whether the field, or one that it is part of, did not decode: what
+// it lacks then is not another mistake.
+func (d document[T]) isMistaken(path string) bool {
+	return slices.ContainsFunc(d.mistaken, func(m string) bool {
+		rest, ok := strings.CutPrefix(path, m)
+		return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
+	})
+}
+
+// decode reads the documents of sources strictly.
 func decode(sources []Source) (documents, Mistakes) {
 	var all documents
 	var mistakes Mistakes
@@ -86,37 +96,46 @@ func (d *documents) decodeDocument(text []byte, where, source string, mistakes *
 	case version != wanted[kind]:
 		mistakes.add("%s: %v", where, field.NotSupported(field.NewPath("apiVersion"), version, []string{wanted[kind]}))
 	case kind == "Secret":
-		d.secrets = appendDecoded(d.secrets, asJSON, object, where, mistakes)
+		d.secrets = appendDecoded(d.secrets, object, where, mistakes)
 	default:
-		d.pairs = appendDecoded(d.pairs, asJSON, object, where, mistakes)
+		d.pairs = appendDecoded(d.pairs, object, where, mistakes)
 	}
 }
 
-func appendDecoded[T any](to []document[T], asJSON []byte, tree map[string]any, where string, mistakes *Mistakes) []document[T] {
-	object := new(T)
-	strict, err := kjson.UnmarshalStrict(asJSON, object)
-	if err == nil && len(strict) == 0 {
-		return append(to, document[T]{object: object, where: where})
-	}
-	wrong := Mistakes{}
-	for _, err := range strict {
-		wrong.add("%s: %s", where, unknownField(err))
-	}
+func appendDecoded[T any](to []document[T], tree map[string]any, where string, mistakes *Mistakes) []document[T] {
+	doc := document[T]{object: new(T), where: where}
+	_, secret := any(doc.object).(*corev1.Secret)
+	strict, err := unmarshal(tree, doc.object)
 	if err != nil {
 		// The decoder stops at the first value of a wrong type, and does not always say
-		// where that is. So each part of the document is decoded by itself.
-		for _, m := range misfits[T](tree) {
-			if _, secret := any(object).(*corev1.Secret); secret {
+		// where that is. So each part of the document is decoded by itself, and what does
+		// not fit is taken out.
+		for _, m := range takeMisfits[T](tree) {
+			if secret {
 				m.BadValue = "(hidden)" // a token may have been written as a number
 			}
-			wrong.add("%s: %v", where, m)
+			mistakes.add("%s: %v", where, m)
+			doc.mistaken = append(doc.mistaken, m.Field)
 		}
-		if len(wrong) == 0 {
-			wrong.add("%s: %v", where, err)
+		doc.object = new(T)
+		if strict, err = unmarshal(tree, doc.object); err != nil {
+			mistakes.add("%s: %v", where, err)
+			return to
 		}
 	}
-	*mistakes = append(*mistakes, wrong...)
-	return to
+	for _, err := range strict {
+		mistakes.add("%s: %s", where, unknownField(err))
+	}
+	return append(to, doc)
+}
+
+// unmarshal decodes tree into object; strict are its unknown fields.
+func unmarshal(tree map[string]any, object any) (strict []error, err error) {
+	asJSON, err := json.Marshal(tree)
+	if err != nil {
+		return nil, err
+	}
+	return kjson.UnmarshalStrict(asJSON, object)
 }
 
 // unknownField turns `unknown field "spec.foo"` round, so that the path comes first as
@@ -128,43 +147,58 @@ func unknownField(err error) string {
 	return err.Error()
 }
 
-// misfits returns a mistake for each smallest part of tree that does not decode into a
-// T when it stands alone.
-func misfits[T any](tree map[string]any) field.ErrorList {
+// takeMisfits takes each smallest part out of tree that does not decode into a T when
+// it stands alone, and returns a mistake for each. List items are only emptied, so that
+// the others keep their index.
+func takeMisfits[T any](tree map[string]any) field.ErrorList {
 	var errs field.ErrorList
-	var visit func(value any, path *field.Path, alone func(any) any)
-	visit = func(value any, path *field.Path, alone func(any) any) {
-		err := decodes[T](alone(value))
+	fits := func(tree map[string]any) bool {
+		_, err := unmarshal(tree, new(T))
+		return err == nil
+	}
+	// Visit reports whether value fits, or does now that parts were taken out. Alone puts
+	// a value at value's place in a tree that has nothing else.
+	var visit func(value any, path *field.Path, alone func(any) map[string]any) bool
+	visit = func(value any, path *field.Path, alone func(any) map[string]any) bool {
+		_, err := unmarshal(alone(value), new(T))
 		if err == nil {
-			return
+			return true
 		}
+		// A container that does not fit even when empty is wrong itself; to look into it
+		// would be to blame its parts, however deep.
 		before := len(errs)
 		switch value := value.(type) {
 		case map[string]any:
+			if !fits(alone(map[string]any{})) {
+				break
+			}
 			for _, key := range slices.Sorted(maps.Keys(value)) {
-				visit(value[key], path.Child(key), func(v any) any { return alone(map[string]any{key: v}) })
+				if !visit(value[key], path.Child(key), func(v any) map[string]any { return alone(map[string]any{key: v}) }) {
+					delete(value, key)
+				}
 			}
 		case []any:
+			if !fits(alone([]any{})) {
+				break
+			}
 			for i, item := range value {
-				visit(item, path.Index(i), func(v any) any { return alone([]any{v}) })
+				if !visit(item, path.Index(i), func(v any) map[string]any { return alone([]any{v}) }) {
+					value[i] = nil
+				}
 			}
 		}
-		if len(errs) == before {
-			errs = append(errs, field.Invalid(path, value, misfit(err)))
+		if len(errs) > before {
+			return true // what did not fit is gone
 		}
+		errs = append(errs, field.Invalid(path, value, misfit(err)))
+		return false
 	}
 	for _, key := range slices.Sorted(maps.Keys(tree)) {
-		visit(tree[key], field.NewPath(key), func(v any) any { return map[string]any{key: v} })
+		if !visit(tree[key], field.NewPath(key), func(v any) map[string]any { return map[string]any{key: v} }) {
+			delete(tree, key)
+		}
 	}
 	return errs
-}
-
-func decodes[T any](tree any) error {
-	asJSON, err := json.Marshal(tree)
-	if err != nil {
-		return err
-	}
-	return kjson.UnmarshalCaseSensitivePreserveInts(asJSON, new(T))
 }
 
 // misfit says what a value should have been.

@@ -128,7 +128,9 @@ func parseManifest(previous Manifest, sources []Source) (Manifest, Mistakes) {
 			errs = append(errs, pair.resolveKeys(secrets, before.Keys, known)...)
 		}
 		for _, err := range errs {
-			mistakes.add("%s: %v", doc.where, err)
+			if !doc.isMistaken(err.Field) {
+				mistakes.add("%s: %v", doc.where, err)
+			}
 		}
 		if other, twice := names[pair.Name]; twice && pair.Name != "" {
 			mistakes.add("%s: metadata.name: Duplicate value: %q: also in %s", doc.where, pair.Name, other)
@@ -150,13 +152,13 @@ type secretDocuments []document[corev1.Secret]
 
 // find returns the Secret that a pair of the namespace means. A document without
 // namespace is in any: kubectl would take both from the context.
-func (s secretDocuments) find(name, namespace string) *corev1.Secret {
+func (s secretDocuments) find(name, namespace string) (doc document[corev1.Secret], found bool) {
 	for _, doc := range s {
 		if doc.object.Name == name && (namespace == "" || doc.object.Namespace == "" || doc.object.Namespace == namespace) {
-			return doc.object
+			return doc, true
 		}
 	}
-	return nil
+	return doc, false
 }
 
 // resolveKeys sets the keys that the spec asks for, and returns what is wrong.
@@ -215,15 +217,17 @@ func (p *Pair) key(secrets secretDocuments, key string, path *field.Path, ref *v
 	if ref == nil || len(secrets) == 0 {
 		return "", nil
 	}
-	secret := secrets.find(ref.Name, p.Namespace)
-	if secret == nil {
+	secret, found := secrets.find(ref.Name, p.Namespace)
+	if !found {
 		return "", field.NotFound(path.Child("name"), ref.Name)
 	}
-	value, there := secret.StringData[key]
+	value, there := secret.object.StringData[key]
 	if !there {
-		value = string(secret.Data[key])
+		value = string(secret.object.Data[key])
 	}
 	switch {
+	case len(secret.mistaken) > 0:
+		return "", nil // said where it stands
 	case value == "":
 		return "", field.Required(path, fmt.Sprintf("the Secret %q has no %s", ref.Name, key))
 	case key == KeyJWTKey && len(value) < minJWTKeyLength:

@@ -1,0 +1,195 @@
+package v1alpha1
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// valid returns a pair with defaults that has no mistake, changed by change.
+func valid(change func(*StreamPair)) *StreamPair {
+	p := &StreamPair{
+		ObjectMeta: metav1.ObjectMeta{Name: "demo"},
+		Spec:       StreamPairSpec{Primary: Leg{StreamID: "primary"}, Backup: Leg{StreamID: "backup"}},
+	}
+	if change != nil {
+		change(p)
+	}
+	p.Default()
+	return p
+}
+
+func TestValidate(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*StreamPair)
+		want   []string // paths of the mistakes
+	}{
+		{name: "the smallest pair"},
+		{name: "ids that only just are path segments", change: func(p *StreamPair) {
+			p.Spec.Primary.StreamID, p.Spec.Backup.StreamID = "a", strings.Repeat("Z", 128)
+			p.Spec.App = "4K.live_2-x"
+		}},
+		{name: "ids that differ in capitals alone", change: func(p *StreamPair) {
+			p.Spec.Primary.StreamID, p.Spec.Backup.StreamID = "cam", "Cam"
+		}},
+		{name: "a name of 50 characters", change: func(p *StreamPair) { p.Name = strings.Repeat("a", 50) }},
+		{name: "zero is not the default where it means something", change: func(p *StreamPair) {
+			p.Spec.Failover.RecoverySeconds = new(int32(0))
+			p.Spec.MediaServer.DrainTimeoutSeconds = new(int32(0))
+		}},
+		{name: "the ends of the ranges", change: func(p *StreamPair) {
+			p.Spec.Failover.InputLossMilliseconds = 100
+			p.Spec.Failover.RecoverySeconds = new(int32(600))
+			p.Spec.MediaServer.NodeLossTolerationSeconds = new(int32(3600))
+		}},
+		{name: "every exposure as it should be", change: func(p *StreamPair) {
+			p.Spec.Exposure = Exposure{
+				HTTP: ServiceExposure{Type: ExposureLoadBalancer, LoadBalancer: &LoadBalancerExposure{SourceRanges: []string{"10.0.0.0/8", "2001:db8::/32"}}},
+				RTMP: ServiceExposure{Type: ExposureNodePort, ExternalAddresses: &LegAddresses{Primary: []string{"a.example.com", "[2001:db8::1]:1935"}}},
+				WebRTC: WebRTCExposure{
+					Type: ExposureHostPort, HostPorts: &HostPorts{Primary: 8189, Backup: 8190},
+					ExternalAddresses: &LegAddresses{Backup: []string{"203.0.113.7:30189:30190"}},
+				},
+			}
+		}},
+		{name: "playback and ICE servers as they should be", change: func(p *StreamPair) {
+			p.Spec.Playback.ExternalURL = "https://live.example.com:8443/tv"
+			p.Spec.Playback.Order = []PlaybackMethod{PlaybackHLS}
+			p.Spec.MediaServer.ICEServers = []ICEServer{{URLs: []string{"turns:turn.example.com:443?transport=tcp"}, CredentialSecretRef: &SecretReference{Name: "turn"}}}
+		}},
+
+		{name: "no name", change: func(p *StreamPair) { p.Name = "" }, want: []string{"metadata.name"}},
+		{name: "a name of 51 characters", change: func(p *StreamPair) { p.Name = strings.Repeat("a", 51) }, want: []string{"metadata.name"}},
+		{name: "a name that no Service could have", change: func(p *StreamPair) { p.Name = "1st" }, want: []string{"metadata.name"}},
+		{name: "a name with a dot", change: func(p *StreamPair) { p.Name = "a.b" }, want: []string{"metadata.name"}},
+		{name: "no ids", change: func(p *StreamPair) { p.Spec.Primary, p.Spec.Backup = Leg{}, Leg{} }, want: []string{"spec.primary.streamID", "spec.backup.streamID"}},
+		{name: "the same id twice", change: func(p *StreamPair) { p.Spec.Backup = p.Spec.Primary }, want: []string{"spec.backup.streamID"}},
+		{name: "ids that are no path segments", change: func(p *StreamPair) {
+			p.Spec.Primary.StreamID, p.Spec.Backup.StreamID, p.Spec.App = "..", "a/b", "a b"
+		}, want: []string{"spec.app", "spec.primary.streamID", "spec.backup.streamID"}},
+		{name: "ids with a query, a line end, an umlaut", change: func(p *StreamPair) {
+			p.Spec.Primary.StreamID, p.Spec.Backup.StreamID, p.Spec.App = "a?token=x", "a\n", "ä"
+		}, want: []string{"spec.app", "spec.primary.streamID", "spec.backup.streamID"}},
+		{name: "ids that are too long", change: func(p *StreamPair) {
+			p.Spec.Primary.StreamID, p.Spec.App = strings.Repeat("a", 129), strings.Repeat("a", 65)
+		}, want: []string{"spec.app", "spec.primary.streamID"}},
+		{name: "failover out of range", change: func(p *StreamPair) {
+			p.Spec.Failover = Failover{Mode: "sticky", Select: "Both", InputLossMilliseconds: 60001, RecoverySeconds: new(int32(-1))}
+		}, want: []string{"spec.failover.mode", "spec.failover.select", "spec.failover.inputLossMilliseconds", "spec.failover.recoverySeconds"}},
+		{name: "publish", change: func(p *StreamPair) {
+			p.Spec.Publish = Publish{Auth: "JWT", TokenSecretRef: &SecretReference{}, TokenGeneration: -1}
+		}, want: []string{"spec.publish.auth", "spec.publish.tokenSecretRef.name", "spec.publish.tokenGeneration"}},
+		{name: "playback", change: func(p *StreamPair) {
+			p.Spec.Playback = Playback{
+				Order: []PlaybackMethod{"WebRTC", "WebRTC"}, ExternalURL: "live.example.com", Auth: "Basic",
+				LegacyClients: "None", TokenSecretRef: &SecretReference{},
+			}
+		}, want: []string{"spec.playback.order[1]", "spec.playback.externalURL", "spec.playback.auth", "spec.playback.tokenSecretRef.name", "spec.playback.legacyClients"}},
+		{name: "an order of nothing", change: func(p *StreamPair) { p.Spec.Playback.Order = []PlaybackMethod{} }, want: []string{"spec.playback.order"}},
+		{name: "an external URL with a query", change: func(p *StreamPair) { p.Spec.Playback.ExternalURL = "https://a.example.com/?x" }, want: []string{"spec.playback.externalURL"}},
+		{name: "members of another exposure", change: func(p *StreamPair) {
+			p.Spec.Exposure.HTTP.LoadBalancer = &LoadBalancerExposure{}
+			p.Spec.Exposure.RTMP.Type = ExposureHostPort
+			p.Spec.Exposure.WebRTC.HostPorts = &HostPorts{Primary: 1, Backup: 2}
+		}, want: []string{"spec.exposure.http.loadBalancer", "spec.exposure.rtmp.type", "spec.exposure.webrtc.hostPorts"}},
+		{name: "host ports", change: func(p *StreamPair) {
+			p.Spec.Exposure.WebRTC = WebRTCExposure{Type: ExposureHostPort, HostPorts: &HostPorts{Primary: 8189, Backup: 8189}}
+		}, want: []string{"spec.exposure.webrtc.hostPorts.backup"}},
+		{name: "host port exposure without ports", change: func(p *StreamPair) { p.Spec.Exposure.WebRTC.Type = ExposureHostPort }, want: []string{"spec.exposure.webrtc.hostPorts"}},
+		{name: "addresses", change: func(p *StreamPair) {
+			p.Spec.Exposure.HTTP = ServiceExposure{
+				Type: ExposureLoadBalancer, LoadBalancer: &LoadBalancerExposure{SourceRanges: []string{"10.0.0.1"}},
+				ExternalAddresses: &LegAddresses{Primary: []string{"https://x"}, Backup: []string{"ok", "x:99999"}},
+			}
+			p.Spec.Exposure.WebRTC.ExternalAddresses = &LegAddresses{Primary: []string{"a.example.com"}}
+		}, want: []string{
+			"spec.exposure.http.loadBalancer.sourceRanges[0]", "spec.exposure.http.externalAddresses.backup[1]",
+			"spec.exposure.http.externalAddresses.primary[0]", "spec.exposure.webrtc.externalAddresses.primary[0]",
+		}},
+		{name: "media server", change: func(p *StreamPair) {
+			p.Spec.MediaServer = MediaServer{
+				AntiAffinity: "Hard", UpdatePolicy: "Never", DrainTimeoutSeconds: new(int32(3601)), NodeLossTolerationSeconds: new(int32(-1)),
+				ICEServers: []ICEServer{{}, {URLs: []string{"http://x"}}},
+			}
+		}, want: []string{
+			"spec.mediaServer.antiAffinity", "spec.mediaServer.drainTimeoutSeconds", "spec.mediaServer.nodeLossTolerationSeconds",
+			"spec.mediaServer.updatePolicy", "spec.mediaServer.iceServers[0].urls", "spec.mediaServer.iceServers[1].urls[0]",
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			errs := valid(tt.change).Validate()
+			var got []string
+			for _, err := range errs {
+				got = append(got, err.Field)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("mistakes (-want +got):\n%s\n%v", diff, errs.ToAggregate())
+			}
+		})
+	}
+}
+
+func TestDefaultKeepsWhatIsSetAndIsIdempotent(t *testing.T) {
+	once := valid(func(p *StreamPair) {
+		p.Spec.App = "tv"
+		p.Spec.Failover = Failover{Mode: FailoverPreferPrimary, RecoverySeconds: new(int32(0))}
+		p.Spec.Publish.Auth = PublishNone
+	})
+	if once.Spec.App != "tv" || once.Spec.Failover.Mode != FailoverPreferPrimary ||
+		*once.Spec.Failover.RecoverySeconds != 0 || once.Spec.Publish.Auth != PublishNone {
+		t.Errorf("overwritten: %+v", once.Spec)
+	}
+	twice := once.DeepCopy()
+	twice.Default()
+	if diff := cmp.Diff(once, twice); diff != "" {
+		t.Errorf("the second time changed it:\n%s", diff)
+	}
+}
+
+func TestParseMediaAddress(t *testing.T) {
+	tests := []struct {
+		text     string
+		ip       string // empty: refused
+		udp, tcp uint16
+		back     string
+	}{
+		{"203.0.113.7", "203.0.113.7", 0, 0, "203.0.113.7"},
+		{"203.0.113.7:30189", "203.0.113.7", 30189, 30189, "203.0.113.7:30189:30189"},
+		{"203.0.113.7:30189:30190", "203.0.113.7", 30189, 30190, "203.0.113.7:30189:30190"},
+		{"2001:db8::1", "2001:db8::1", 0, 0, "2001:db8::1"},
+		{"[2001:db8::1]", "2001:db8::1", 0, 0, "2001:db8::1"},
+		{"[2001:db8::1]:1:2", "2001:db8::1", 1, 2, "[2001:db8::1]:1:2"},
+		{"::ffff:203.0.113.7", "203.0.113.7", 0, 0, "203.0.113.7"},
+		{text: ""},
+		{text: "live.example.com"},
+		{text: "203.0.113.7:"},
+		{text: "203.0.113.7:0"},
+		{text: "203.0.113.7:70000"},
+		{text: "203.0.113.7:1:2:3"},
+		{text: "203.0.113.7:1:"},
+		{text: "[2001:db8::1"},
+		{text: "[2001:db8::1]8189"},
+		{text: "[203.0.113.7.1]"},
+		{text: "fe80::1%eth0"},
+		{text: "0.0.0.0"},
+		{text: "224.0.0.1"},
+	}
+	for _, tt := range tests {
+		got, err := ParseMediaAddress(tt.text)
+		if tt.ip == "" {
+			if err == nil {
+				t.Errorf("%q was accepted as %v", tt.text, got)
+			}
+			continue
+		}
+		want := MediaAddress{IP: netip.MustParseAddr(tt.ip), UDPPort: tt.udp, TCPPort: tt.tcp}
+		if err != nil || got != want || got.String() != tt.back {
+			t.Errorf("%q: %v, %v; want %v, in text %s", tt.text, got, err, want, tt.back)
+		}
+	}
+}

@@ -1,0 +1,152 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/streampair/streampair/api/control"
+	"github.com/streampair/streampair/mediaserver/config"
+	"github.com/streampair/streampair/mediaserver/transcode"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience is how long a test waits for what should take a moment: the machines are
+// small and busy.
+const patience = 30 * time.Second
+
+// testServer is a whole media server in this process, on free loopback ports.
+type testServer struct {
+	*Server
+	t *testing.T
+}
+
+// sticky and preferPrimary are manifests of the pair "sunday" of live/primary and
+// live/backup that anybody may publish.
+const (
+	sticky = `
+apiVersion: media.streampair.dev/v1alpha1
+kind: StreamPair
+metadata: {name: sunday}
+spec:
+  primary: {streamID: primary}
+  backup: {streamID: backup}
+  publish: {auth: None}
+`
+	preferPrimary = sticky + `
+  failover: {mode: PreferPrimary, recoverySeconds: 10}
+`
+)
+
+// startServer runs a server with the manifest until the test ends. Options change its
+// configuration first.
+func startServer(t *testing.T, manifest string, options ...func(*Config)) *testServer {
+	t.Helper()
+	m, err := config.ParseManifest(config.Manifest{}, config.Source{Name: "manifest", Content: []byte(manifest)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const free = "127.0.0.1:0"
+	cfg := Config{
+		Config: config.Config{
+			Manifest: m, RTMPAddress: free, HTTPAddress: free, WebRTCAddress: free, ProbeAddress: free, ControlAddress: free,
+			MaxViewers: 100, MaxTranscodes: 4,
+		},
+		FFmpegPath: transcode.FindFFmpeg(),
+		Logger:     slog.New(slog.NewTextHandler(t.Output(), nil)),
+	}
+	for _, option := range options {
+		option(&cfg)
+	}
+	s, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("the server ended: %v", err)
+		}
+		http.DefaultClient.CloseIdleConnections()
+	})
+	return &testServer{s, t}
+}
+
+// publishURL is where an encoder publishes a stream of the app live.
+func (s *testServer) publishURL(streamID string) string {
+	return "rtmp://" + s.Addresses().RTMP + "/live/" + streamID
+}
+
+// url is an HTTP address of the app live; query is name, value, name, value …
+func (s *testServer) url(path string, query ...string) string {
+	// localhost, because browsers grant cameras and much else to it only.
+	_, port, err := net.SplitHostPort(s.Addresses().HTTP)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	values := url.Values{}
+	for i := 0; i < len(query); i += 2 {
+		values.Set(query[i], query[i+1])
+	}
+	return "http://localhost:" + port + "/live/" + path + "?" + values.Encode()
+}
+
+// status asks the command port.
+func (s *testServer) status() control.Status {
+	s.t.Helper()
+	answer, err := http.Get("http://" + s.Addresses().Control + "/v1/status")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	var st control.Status
+	if err := json.NewDecoder(answer.Body).Decode(&st); err != nil {
+		s.t.Fatal(err)
+	}
+	return st
+}
+
+// pair is the status of the pair of that name.
+func (s *testServer) pair(name string) control.Pair {
+	s.t.Helper()
+	for _, p := range s.status().Pairs {
+		if p.Name == name {
+			return p
+		}
+	}
+	return control.Pair{}
+}
+
+// onAir waits until the pair sunday plays that stream with both legs as live as said.
+func (s *testServer) onAir(streamID string, primaryLive, backupLive bool) {
+	s.t.Helper()
+	eventually(s.t, "on air: "+streamID, func() bool {
+		p := s.pair("sunday")
+		return p.OnAir && p.ActiveStreamID == streamID && len(p.Legs) == 2 && p.Legs[0].Live == primaryLive && p.Legs[1].Live == backupLive
+	})
+}
+
+// eventually waits until the condition holds.
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		if condition() {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("did not happen within %v: %s", patience, what)
+		}
+	}
+}

@@ -1,0 +1,499 @@
+package rtc
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/pion/interceptor"
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/streampair/streampair/mediaserver/metrics"
+)
+
+// testLimit is how long anything may take before a test gives up on it.
+const testLimit = 20 * time.Second
+
+// A stage is a running Output with an Engine, for viewers over the network.
+type stage struct {
+	t       testing.TB
+	engine  *Engine
+	output  *Output
+	started time.Time
+}
+
+func newStage(t *testing.T, change func(*OutputConfig)) *stage {
+	t.Helper()
+	s := &stage{t: t, engine: newTestEngine(t, EngineConfig{Logger: slog.New(slog.DiscardHandler)}), started: time.Now()}
+	s.run(change)
+	return s
+}
+
+// run starts the output, and stops it when the test ends.
+func (s *stage) run(change func(*OutputConfig)) {
+	cfg := OutputConfig{
+		Name: "test", Now: s.now, Logger: slog.New(slog.DiscardHandler),
+		Metrics: metrics.New(prometheus.NewRegistry()),
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	s.output = NewOutput(cfg)
+	ctx, cancel := context.WithCancel(context.Background())
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		_ = s.output.Run(ctx)
+	}()
+	s.t.Cleanup(func() {
+		cancel()
+		select {
+		case <-stopped:
+		case <-time.After(testLimit):
+			s.t.Error("the output does not stop")
+		}
+	})
+}
+
+func (s *stage) now() time.Duration { return time.Since(s.started) }
+
+// A spectator is a pion client that keeps what it receives.
+type spectator struct {
+	pc      *webrtc.PeerConnection
+	viewer  *Viewer
+	answer  string
+	arrived chan struct{} // after something was added
+
+	mu           sync.Mutex // guards the rest
+	video, audio []rtp.Packet
+	reports      []*rtcp.SenderReport
+	names        []string
+	longestGap   time.Duration // between two video packets
+	lastVideo    time.Time
+}
+
+// join connects a spectator. The answer may be edited on its way.
+func (s *stage) join(settings webrtc.SettingEngine, edit func(string) string) *spectator {
+	s.t.Helper()
+	me := &webrtc.MediaEngine{}
+	if err := me.RegisterDefaultCodecs(); err != nil {
+		s.t.Fatal(err)
+	}
+	settings.SetIncludeLoopbackCandidate(true)
+	settings.SetInterfaceFilter(func(name string) bool { return name == "lo" })
+	// Packets sent again on purpose must arrive though nothing was lost.
+	settings.DisableSRTPReplayProtection(true)
+	settings.LoggerFactory = &pionLoggers{log: slog.New(slog.DiscardHandler)}
+	pc, err := webrtc.NewAPI(webrtc.WithMediaEngine(me), webrtc.WithSettingEngine(settings),
+		webrtc.WithInterceptorRegistry(&interceptor.Registry{})).NewPeerConnection(webrtc.Configuration{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = pc.GracefulClose() })
+	for _, kind := range []webrtc.RTPCodecType{webrtc.RTPCodecTypeVideo, webrtc.RTPCodecTypeAudio} {
+		if _, err := pc.AddTransceiverFromKind(kind, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	p := &spectator{pc: pc, arrived: make(chan struct{}, 1)}
+	pc.OnTrack(p.track)
+	offer, err := pc.CreateOffer(nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	gathered := webrtc.GatheringCompletePromise(pc)
+	if err := pc.SetLocalDescription(offer); err != nil {
+		s.t.Fatal(err)
+	}
+	<-gathered
+	sdp := pc.LocalDescription().SDP
+
+	h264, _ := HighestH264(sdp)
+	opus, _ := OfferedOpus(sdp)
+	engine, err := NewMediaEngine(h264, opus)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	server, err := s.engine.NewPeerConnection(engine, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	p.viewer, err = s.output.AddViewer(server, ViewerConfig{ID: fmt.Sprintf("%p", p), Protocol: "test", Video: true, Audio: true})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	p.answer, err = s.engine.Answer(server, sdp)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if edit != nil {
+		p.answer = edit(p.answer)
+	}
+	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: p.answer}); err != nil {
+		s.t.Fatal(err)
+	}
+	return p
+}
+
+func (p *spectator) track(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
+	go p.reportsOf(receiver)
+	for {
+		packet, _, err := track.ReadRTP()
+		if err != nil {
+			return
+		}
+		p.mu.Lock()
+		if track.Kind() == webrtc.RTPCodecTypeVideo {
+			now := time.Now()
+			if !p.lastVideo.IsZero() {
+				p.longestGap = max(p.longestGap, now.Sub(p.lastVideo))
+			}
+			p.lastVideo = now
+			p.video = append(p.video, *packet)
+		} else {
+			p.audio = append(p.audio, *packet)
+		}
+		p.mu.Unlock()
+		p.signal()
+	}
+}
+
+func (p *spectator) reportsOf(receiver *webrtc.RTPReceiver) {
+	for {
+		packets, _, err := receiver.ReadRTCP()
+		if err != nil {
+			return
+		}
+		p.mu.Lock()
+		for _, packet := range packets {
+			switch packet := packet.(type) {
+			case *rtcp.SenderReport:
+				p.reports = append(p.reports, packet)
+			case *rtcp.SourceDescription:
+				for _, chunk := range packet.Chunks {
+					p.names = append(p.names, chunk.Items[0].Text)
+				}
+			}
+		}
+		p.mu.Unlock()
+		p.signal()
+	}
+}
+
+func (p *spectator) signal() {
+	select {
+	case p.arrived <- struct{}{}:
+	default:
+	}
+}
+
+// wait waits until a condition on what has arrived holds.
+func (p *spectator) wait(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	limit := time.After(testLimit)
+	for {
+		p.mu.Lock()
+		ok := condition()
+		p.mu.Unlock()
+		if ok {
+			return
+		}
+		select {
+		case <-p.arrived:
+		case <-limit:
+			t.Fatalf("not within %s: %s", testLimit, what)
+		}
+	}
+}
+
+func TestViewerOverTheNetwork(t *testing.T) {
+	start := startNumbers{videoSequence: 0xfff0, audioSequence: 0xfffe, videoTimestamp: 0xffff_fff0, audioTimestamp: 0xffff_fff0}
+	s := newStage(t, func(cfg *OutputConfig) { cfg.start = &start })
+	// 40 pictures of which the IDR was first, before anybody watches.
+	for i := range 40 {
+		s.output.WriteVideo(s.now(), testPicture(i == 0, 2000), false)
+		time.Sleep(time.Millisecond)
+	}
+	p := s.join(webrtc.SettingEngine{}, nil)
+	p.wait(t, "the pictures since the IDR", func() bool { return len(p.video) >= 81 })
+	t.Logf("from connected to the first picture sent: %s", p.viewer.Stats().JoinDuration)
+	for range 20 {
+		now := s.now()
+		s.output.WriteVideo(now, testPicture(false, 2000), false)
+		s.output.WriteOpus(now, 20*time.Millisecond, []byte{0xfc, 1, 2})
+		time.Sleep(5 * time.Millisecond)
+	}
+	p.wait(t, "live packets", func() bool { return len(p.video) == 121 && len(p.audio) == 20 })
+	p.mu.Lock()
+	video := p.video
+	p.video = nil
+	p.mu.Unlock()
+	follows(t, video)
+
+	// NACK over RTCP, of packets sent squeezed and live, across the wrap.
+	nack := &rtcp.TransportLayerNack{MediaSSRC: video[0].SSRC, Nacks: []rtcp.NackPair{
+		{PacketID: video[3].SequenceNumber}, {PacketID: video[40].SequenceNumber, LostPackets: 1}, {PacketID: video[110].SequenceNumber},
+	}}
+	if err := p.pc.WriteRTCP([]rtcp.Packet{nack}); err != nil {
+		t.Fatal(err)
+	}
+	p.wait(t, "packets asked for again", func() bool { return len(p.video) == 4 })
+	again := []rtp.Packet{video[3], video[40], video[41], video[110]}
+	ignoreTransport := cmp.FilterPath(func(path cmp.Path) bool {
+		return path.Last().String() == ".Raw" || strings.Contains(path.String(), "PaddingSize") || path.Last().String() == ".PayloadOffset"
+	}, cmp.Ignore())
+	if diff := cmp.Diff(again, p.video, ignoreTransport); diff != "" {
+		t.Error(diff)
+	}
+
+	// Both tracks' reports map the same clock.
+	p.wait(t, "sender reports of both tracks", func() bool {
+		ssrcs := map[uint32]bool{}
+		for _, r := range p.reports {
+			ssrcs[r.SSRC] = true
+		}
+		return len(ssrcs) == 2
+	})
+	for _, r := range p.reports {
+		rate, base := int64(audioClockRate), start.audioTimestamp
+		if r.SSRC == video[0].SSRC {
+			rate, base = videoClockRate, start.videoTimestamp
+		}
+		seconds := int64(r.NTPTime>>32) - 2_208_988_800
+		sent := time.Unix(seconds, int64(r.NTPTime&0xffff_ffff*1e9>>32))
+		want := base + uint32(ticks(sent.Sub(s.output.ntpZero), rate))
+		if off := int32(r.RTPTime - want); off < -2 || off > 2 {
+			t.Errorf("a report of SSRC %d is %d ticks off the media clock", r.SSRC, off)
+		}
+	}
+	for _, name := range p.names {
+		if name != mediaStreamID {
+			t.Errorf("CNAME %q", name)
+		}
+	}
+	if err := p.pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: video[0].SSRC}}); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(testLimit)
+	for p.viewer.Stats().PLIs == 0 && time.Now().Before(deadline) {
+		time.Sleep(5 * time.Millisecond)
+	}
+	s.output.WriteVideo(s.now(), testPicture(false, 2000), false)
+	p.wait(t, "the pictures since the IDR again", func() bool { return len(p.video) >= 4+1+2*61 })
+}
+
+func TestViewerWhoNeverConnectsIsDropped(t *testing.T) {
+	s := newStage(t, func(cfg *OutputConfig) { cfg.ConnectTimeout = 50 * time.Millisecond })
+	me, err := NewMediaEngine(webrtc.RTPCodecParameters{
+		PayloadType:        96,
+		RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeH264, ClockRate: videoClockRate},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pc, err := s.engine.NewPeerConnection(me, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reasons := make(chan string, 2)
+	v, err := s.output.AddViewer(pc, ViewerConfig{ID: "v", Protocol: "test", Video: true, OnClosed: func(reason string) { reasons <- reason }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-s.output.ViewersChanged()
+	select {
+	case <-v.Done():
+	case <-time.After(testLimit):
+		t.Fatal("still there")
+	}
+	if reason := <-reasons; reason != ClosedNeverCame {
+		t.Errorf("reason %q", reason)
+	}
+	if n := s.output.ViewerCount(); n != 0 {
+		t.Errorf("%d viewers left", n)
+	}
+	v.Close()
+	if len(reasons) != 0 {
+		t.Error("closed twice")
+	}
+}
+
+func TestOutputThatStoppedTakesNoViewers(t *testing.T) {
+	s := &stage{t: t, engine: newTestEngine(t, EngineConfig{Logger: slog.New(slog.DiscardHandler)}), started: time.Now()}
+	o := NewOutput(OutputConfig{Now: s.now, Metrics: metrics.New(prometheus.NewRegistry())})
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := o.Run(ctx); err != context.Canceled {
+		t.Errorf("Run: %v", err)
+	}
+	pc, err := s.engine.NewPeerConnection(&webrtc.MediaEngine{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pc.GracefulClose()
+	if _, err := o.AddViewer(pc, ViewerConfig{Protocol: "test"}); err != ErrOutputClosed {
+		t.Errorf("AddViewer: %v", err)
+	}
+}
+
+// A throttle is a TCP proxy to the engine that can stop taking what the engine sends,
+// as a viewer does that no longer reads.
+type throttle struct {
+	listener net.Listener
+	stopped  atomic.Bool
+	wait     sync.WaitGroup
+
+	mu    sync.Mutex
+	conns []net.Conn
+}
+
+func newThrottle(t *testing.T, target string) *throttle {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &throttle{listener: l}
+	p.wait.Go(func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			// A small window, set before connecting, so that the engine notices soon.
+			dialer := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
+				return c.Control(func(fd uintptr) {
+					_ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 32<<10)
+				})
+			}}
+			server, err := dialer.Dial("tcp4", target)
+			if err != nil {
+				client.Close()
+				continue
+			}
+			p.mu.Lock()
+			p.conns = append(p.conns, client, server)
+			p.mu.Unlock()
+			p.wait.Go(func() { _, _ = io.Copy(server, client) })
+			p.wait.Go(func() {
+				buf := make([]byte, 4096)
+				for {
+					n, err := server.Read(buf)
+					if err != nil {
+						return
+					}
+					if _, err := client.Write(buf[:n]); err != nil || p.stopped.Load() {
+						return // without closing: the connection stays up, unread
+					}
+				}
+			})
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		p.mu.Lock()
+		for _, c := range p.conns {
+			c.Close()
+		}
+		p.mu.Unlock()
+		p.wait.Wait()
+	})
+	return p
+}
+
+// Must show 10 of the issue: a viewer on ICE-TCP that stops reading changes nothing
+// for others.
+func TestStalledTCPViewerChangesNothingForOthers(t *testing.T) {
+	const stall = 2 * time.Second
+	s := newStage(t, func(cfg *OutputConfig) { cfg.StallTimeout = stall })
+	proxy := newThrottle(t, s.engine.Addr().String())
+	var overTCP webrtc.SettingEngine
+	overTCP.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeTCP4})
+	stalling := s.join(overTCP, func(answer string) string {
+		var lines []string
+		for line := range strings.Lines(answer) {
+			if strings.HasPrefix(line, "a=candidate:") {
+				if strings.Contains(line, " udp ") {
+					continue
+				}
+				line = strings.ReplaceAll(line, fmt.Sprintf(" %d ", s.engine.Port()), fmt.Sprintf(" %d ", proxy.listener.Addr().(*net.TCPAddr).Port))
+			}
+			lines = append(lines, line)
+		}
+		return strings.Join(lines, "")
+	})
+	others := []*spectator{s.join(webrtc.SettingEngine{}, nil), s.join(webrtc.SettingEngine{}, nil)}
+	everybody := append([]*spectator{stalling}, others...)
+
+	// 12 Mbit/s, 50 pictures a second, an IDR each second.
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	var longestWrite time.Duration
+	go func() {
+		defer close(stopped)
+		ticker := time.NewTicker(20 * time.Millisecond)
+		defer ticker.Stop()
+		for i := 0; ; i++ {
+			now := s.now()
+			s.output.WriteVideo(now, testPicture(i%50 == 0, 30_000), false)
+			s.output.WriteOpus(now, 20*time.Millisecond, []byte{0xfc, 1, 2})
+			longestWrite = max(longestWrite, s.now()-now)
+			select {
+			case <-stop:
+				return
+			case <-ticker.C:
+			}
+		}
+	}()
+	defer func() { <-stopped }()
+	defer close(stop)
+	for _, p := range everybody {
+		p.wait(t, "video and audio", func() bool { return len(p.video) > 200 && len(p.audio) > 10 })
+	}
+	gaps := func() (longest time.Duration) {
+		for _, p := range others {
+			p.mu.Lock()
+			longest = max(longest, p.longestGap)
+			p.longestGap = 0
+			p.mu.Unlock()
+		}
+		return longest
+	}
+	time.Sleep(time.Second)
+	before := gaps()
+	proxy.stopped.Store(true)
+	select {
+	case <-stalling.viewer.Done():
+	case <-time.After(2 * testLimit):
+		t.Fatalf("the stalled viewer is still there: %+v", stalling.viewer.Stats())
+	}
+	during := gaps()
+	stats := stalling.viewer.Stats()
+	t.Logf("longest gap of the others' video: %s before, %s with one stalled; %d packets dropped and %d skipped for that one; longest write %s",
+		before, during, stats.Video.Dropped+stats.Audio.Dropped, stats.Video.Skipped, longestWrite)
+	if stats.Video.Dropped+stats.Audio.Dropped == 0 {
+		t.Error("nothing was dropped for the stalled viewer")
+	}
+	if during > time.Second {
+		t.Errorf("the others' video stood still for %s", during)
+	}
+	for i, p := range others {
+		p.mu.Lock()
+		follows(t, p.video)
+		p.mu.Unlock()
+		if dropped := p.viewer.Stats().Video.Dropped; dropped != 0 {
+			t.Errorf("viewer %d lost %d packets", i, dropped)
+		}
+	}
+}

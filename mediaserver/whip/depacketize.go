@@ -9,6 +9,7 @@ import (
 const (
 	naluTypeIDR   = 5
 	naluTypeSPS   = 7
+	naluTypePPS   = 8
 	naluTypeAUD   = 9
 	naluTypeSTAPA = 24
 	naluTypeFUA   = 28

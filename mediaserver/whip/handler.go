@@ -1,0 +1,354 @@
+// Package whip takes WebRTC publishers in by WHIP (RFC 9725): browsers, OBS, ffmpeg.
+//
+// It speaks the HTTP part, receives RTP through rtc.Engine, puts packets back in
+// order, asks for lost ones and for key frames, and writes whole access units into a
+// stream.Publication. It decides nothing about who may publish (Config.Authorize
+// does), and knows no viewers. Start with NewHandler.
+//
+// What one publisher's packets go through, each a type that can be tested without a
+// network: reorder, assembler, timeline, keyframes; receiver puts them together, and
+// session owns the goroutine.
+package whip
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/rtc"
+	"github.com/streampair/streampair/mediaserver/sdpfrag"
+	"github.com/streampair/streampair/mediaserver/stream"
+)
+
+const (
+	sdpType = "application/sdp"
+
+	// maxOffer bounds an offer, in bytes; Chromium's have 8 KB.
+	maxOffer = 64 << 10
+
+	// bodyTimeout bounds how long a client may take to send a body.
+	bodyTimeout = 10 * time.Second
+)
+
+// Config configures a Handler.
+type Config struct {
+	// Engine carries the media; required.
+	Engine *rtc.Engine
+	// Registry takes the publications; required.
+	Registry *stream.Registry
+	// Authorize says whether somebody with this token may publish; authenticated is
+	// false when no token was needed. Required. A publisher without a token is told to
+	// send one (401), one with a token that it may not (403).
+	Authorize func(key stream.Key, token string) (authenticated bool, err error)
+	// MaxSessions bounds publishers at a time; default 256.
+	MaxSessions int
+	// MaxConnecting bounds those that are not connected yet; default 32.
+	MaxConnecting int
+	// ConnectTimeout is how long a publisher has from its offer until media can
+	// flow; default 15 s.
+	ConnectTimeout time.Duration
+	// Logger; default slog.Default().
+	Logger *slog.Logger
+	// Metrics; required.
+	Metrics *metrics.Metrics
+}
+
+// A Handler serves WHIP. It must be closed, before its Engine.
+type Handler struct {
+	cfg Config
+
+	running sync.WaitGroup
+
+	mu       sync.Mutex // guards the rest
+	sessions map[string]*session
+	starting int // sessions that are being negotiated
+	closed   bool
+}
+
+// NewHandler returns a Handler; Register mounts it.
+func NewHandler(cfg Config) *Handler {
+	if cfg.MaxSessions == 0 {
+		cfg.MaxSessions = 256
+	}
+	if cfg.MaxConnecting == 0 {
+		cfg.MaxConnecting = 32
+	}
+	if cfg.ConnectTimeout == 0 {
+		cfg.ConnectTimeout = 15 * time.Second
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	return &Handler{cfg: cfg, sessions: map[string]*session{}}
+}
+
+// Register mounts the endpoint, /{app}/whip/{streamId}, and its sessions below it.
+func (h *Handler) Register(mux *http.ServeMux) {
+	mux.HandleFunc("/{app}/whip/{streamId}", h.serveEndpoint)
+	mux.HandleFunc("/{app}/whip/{streamId}/{session}", h.serveSession)
+}
+
+// Close ends all sessions and returns when nothing runs any more. New ones are
+// refused from then on.
+func (h *Handler) Close() {
+	h.mu.Lock()
+	h.closed = true
+	for _, s := range h.sessions {
+		go s.end(stream.EndShutdown, nil)
+	}
+	h.mu.Unlock()
+	h.running.Wait()
+}
+
+func (h *Handler) serveEndpoint(w http.ResponseWriter, r *http.Request) {
+	allowOrigins(w)
+	switch r.Method {
+	case http.MethodPost:
+		if refusal := h.post(w, r); refusal != nil {
+			h.refuse(w, refusal)
+		}
+	case http.MethodOptions:
+		w.Header().Set("Accept-Post", sdpType)
+		preflight(w, "POST, OPTIONS")
+	default:
+		w.Header().Set("Accept-Post", sdpType)
+		h.refuseMethod(w, "POST, OPTIONS", "To publish, POST an SDP offer here.")
+	}
+}
+
+func (h *Handler) serveSession(w http.ResponseWriter, r *http.Request) {
+	allowOrigins(w)
+	const methods = "PATCH, DELETE, OPTIONS"
+	switch r.Method {
+	case http.MethodOptions:
+		w.Header().Set("Accept-Patch", sdpfrag.ContentType)
+		preflight(w, methods)
+		return
+	case http.MethodPatch, http.MethodDelete:
+	default:
+		h.refuseMethod(w, methods, "A session takes PATCH and DELETE only.")
+		return
+	}
+	s, refusal := h.find(r)
+	if refusal == nil {
+		if r.Method == http.MethodPatch {
+			refusal = s.patch(w, r)
+		} else {
+			s.end(stream.EndUnpublished, nil)
+			w.WriteHeader(http.StatusOK)
+		}
+	}
+	if refusal != nil {
+		h.refuse(w, refusal)
+	}
+}
+
+// post begins a session, RFC 9725 section 4.2.
+func (h *Handler) post(w http.ResponseWriter, r *http.Request) *refusal {
+	key := stream.Key{App: r.PathValue("app"), ID: r.PathValue("streamId")}
+	if !key.Valid() {
+		return refusePublish(stream.ErrInvalidStreamID)
+	}
+	token, sent := bearer(r)
+	authenticated, err := h.cfg.Authorize(key, token)
+	switch {
+	case err != nil && token == "":
+		return refuse(http.StatusUnauthorized, "Unauthorized",
+			"Publishing %s needs a token: send it as \"Authorization: Bearer …\" or append ?token=… to the URL.", key)
+	case err != nil:
+		return refuse(http.StatusForbidden, "Forbidden", "Publishing %s is refused: %v.", key, err)
+	}
+	body, refusal := readBody(w, r, sdpType, maxOffer)
+	if refusal != nil {
+		return refusal
+	}
+	o, refusal := parseOffer(string(body))
+	if refusal != nil {
+		return refusal
+	}
+	if refusal := h.reserve(); refusal != nil {
+		return refusal
+	}
+	s := h.newSession(key, token, sent, o, r.RemoteAddr)
+	answer, refusal := s.begin(authenticated, r.RemoteAddr)
+	if !h.start(s, refusal) {
+		return refusal
+	}
+	s.log.Info("publisher accepted", "userAgent", r.UserAgent())
+
+	for _, link := range iceServerLinks(h.cfg.Engine.ICEServers()) {
+		w.Header().Add("Link", link)
+	}
+	w.Header().Set("Content-Type", sdpType)
+	w.Header().Set("Location", strings.TrimSuffix(r.URL.EscapedPath(), "/")+"/"+s.id)
+	w.Header().Set("ETag", s.etag)
+	w.Header().Set("Accept-Patch", sdpfrag.ContentType)
+	w.WriteHeader(http.StatusCreated)
+	_, _ = io.WriteString(w, answer)
+	return nil
+}
+
+// reserve takes a place for a session, which start uses or gives back.
+func (h *Handler) reserve() *refusal {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return refusePublish(stream.ErrShuttingDown)
+	}
+	connecting := h.starting
+	for _, s := range h.sessions {
+		if !s.connected.Load() {
+			connecting++
+		}
+	}
+	if len(h.sessions)+h.starting >= h.cfg.MaxSessions || connecting >= h.cfg.MaxConnecting {
+		r := refuse(http.StatusServiceUnavailable, "TooManySessions",
+			"The server has as many WHIP publishers as it accepts; try again later.")
+		r.retryAfter = 5
+		return r
+	}
+	h.starting++
+	h.running.Add(1)
+	return nil
+}
+
+// start lets a session run that was begun without a refusal.
+func (h *Handler) start(s *session, r *refusal) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.starting--
+	if r != nil {
+		h.running.Done()
+		return false
+	}
+	h.sessions[s.id] = s
+	if h.closed { // meanwhile
+		go s.end(stream.EndShutdown, nil)
+	}
+	go func() {
+		defer h.running.Done()
+		s.run()
+		h.mu.Lock()
+		delete(h.sessions, s.id)
+		h.mu.Unlock()
+	}()
+	return true
+}
+
+// find returns the session a request is about.
+func (h *Handler) find(r *http.Request) (*session, *refusal) {
+	h.mu.Lock()
+	s := h.sessions[r.PathValue("session")]
+	h.mu.Unlock()
+	key := stream.Key{App: r.PathValue("app"), ID: r.PathValue("streamId")}
+	if s == nil || s.key != key || s.ctx.Err() != nil {
+		return nil, refuse(http.StatusNotFound, "NoSession", "This session has ended; POST a new offer to publish again.")
+	}
+	if token, _ := bearer(r); !s.authorised(token) {
+		return nil, refuse(http.StatusUnauthorized, "Unauthorized", "This request needs the token the session was begun with.")
+	}
+	return s, nil
+}
+
+// patch takes trickled candidates, RFC 9725 section 4.3.2.
+func (s *session) patch(w http.ResponseWriter, r *http.Request) *refusal {
+	body, refusal := readBody(w, r, sdpfrag.ContentType, sdpfrag.MaxSize)
+	if refusal != nil {
+		return refusal
+	}
+	fragment, err := sdpfrag.Parse(body)
+	if err != nil {
+		return refuse(http.StatusBadRequest, "MalformedFragment", "The body is not an SDP fragment: %v.", err)
+	}
+	switch match := r.Header.Get("If-Match"); match {
+	case "":
+		return refuse(http.StatusPreconditionRequired, "NoIfMatch", "Send the session's ETag as If-Match.")
+	case "*": // an ICE restart, which trickle refuses
+	case s.etag:
+	default:
+		return refuse(http.StatusPreconditionFailed, "WrongETag", "If-Match is not this session's ETag, %s.", s.etag)
+	}
+	if refusal := s.trickle(fragment); refusal != nil {
+		return refusal
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (h *Handler) refuse(w http.ResponseWriter, r *refusal) {
+	h.cfg.Metrics.PublishRefusals.WithLabelValues("whip", r.reason).Inc()
+	h.cfg.Logger.Debug("whip request refused", "status", r.status, "reason", r.reason, "message", r.text)
+	if r.status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="streampair"`)
+	}
+	if r.status == http.StatusUnsupportedMediaType {
+		w.Header().Set("Accept-Post", sdpType)
+		w.Header().Set("Accept-Patch", sdpfrag.ContentType)
+	}
+	if r.retryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(r.retryAfter))
+	}
+	writeText(w, r.status, r.text)
+}
+
+func (h *Handler) refuseMethod(w http.ResponseWriter, allowed, text string) {
+	w.Header().Set("Allow", allowed)
+	writeText(w, http.StatusMethodNotAllowed, text)
+}
+
+func writeText(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, text+"\n")
+}
+
+// allowOrigins lets pages from anywhere publish: what authorises is the token, which
+// a browser does not add by itself.
+func allowOrigins(w http.ResponseWriter) {
+	w.Header().Set("Access-Control-Allow-Origin", "*")
+	w.Header().Set("Access-Control-Expose-Headers", "Location, ETag, Link, Accept-Post, Accept-Patch, Retry-After")
+	w.Header().Set("Cache-Control", "no-store")
+}
+
+func preflight(w http.ResponseWriter, methods string) {
+	w.Header().Set("Access-Control-Allow-Methods", methods)
+	w.Header().Set("Access-Control-Allow-Headers", "Authorization, Content-Type, If-Match")
+	w.Header().Set("Access-Control-Max-Age", "3600")
+	w.Header().Set("Allow", methods)
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// bearer returns the request's token, and whether it came in the header.
+func bearer(r *http.Request) (token string, inHeader bool) {
+	scheme, value, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if strings.EqualFold(scheme, "Bearer") && strings.TrimSpace(value) != "" {
+		return strings.TrimSpace(value), true
+	}
+	return r.URL.Query().Get("token"), false
+}
+
+// readBody reads a body of the given type.
+func readBody(w http.ResponseWriter, r *http.Request, contentType string, limit int64) ([]byte, *refusal) {
+	got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || got != contentType {
+		return nil, refuse(http.StatusUnsupportedMediaType, "ContentType", "Send the body as Content-Type: %s.", contentType)
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout)) // not all writers can
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, refuse(http.StatusRequestEntityTooLarge, "BodyTooLarge", "The body is larger than %d bytes.", limit)
+	case err != nil:
+		return nil, refuse(http.StatusBadRequest, "BodyNotRead", "The body did not arrive: %v.", err)
+	}
+	return body, nil
+}

@@ -1,0 +1,450 @@
+package whip
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
+	"github.com/pion/interceptor"
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+	"github.com/pion/rtp/codecs"
+	"github.com/pion/webrtc/v4"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"github.com/streampair/streampair/mediaserver/internal/mediatest"
+	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/rtc"
+	"github.com/streampair/streampair/mediaserver/stream"
+)
+
+// limit is how long anything may take before a test fails: five times what a starved
+// machine needs.
+const limit = 30 * time.Second
+
+// A testServer is a whole WHIP server on loopback.
+type testServer struct {
+	*httptest.Server
+	handler  *Handler
+	registry *stream.Registry
+	metrics  *metrics.Metrics
+	gatherer *prometheus.Registry
+}
+
+func newTestServer(t *testing.T, change func(*Config)) *testServer {
+	t.Helper()
+	gatherer := prometheus.NewRegistry()
+	m := metrics.New(gatherer)
+	engine, err := rtc.NewEngine(rtc.EngineConfig{Address: "127.0.0.1:0", Metrics: m, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &testServer{metrics: m, gatherer: gatherer, registry: stream.NewRegistry(stream.Config{Metrics: m})}
+	cfg := Config{
+		Engine: engine, Registry: s.registry, Metrics: m, Logger: slog.New(slog.DiscardHandler),
+		Authorize: func(stream.Key, string) (bool, error) { return false, nil },
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	s.handler = NewHandler(cfg)
+	mux := http.NewServeMux()
+	s.handler.Register(mux)
+	s.Server = httptest.NewServer(mux)
+	t.Cleanup(func() {
+		s.Server.Close()
+		s.handler.Close()
+		engine.Close()
+		http.DefaultClient.CloseIdleConnections()
+		goleak.VerifyNone(t)
+	})
+	return s
+}
+
+// refusals is the value of the metric for a reason.
+func (s *testServer) refusals(t *testing.T, reason string) float64 {
+	t.Helper()
+	families, err := s.gatherer.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != "streampair_publish_refusals_total" {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				if l.GetName() == "reason" && l.GetValue() == reason {
+					return m.GetCounter().GetValue()
+				}
+			}
+		}
+	}
+	return 0
+}
+
+// A request to the server, with the answer's body read.
+func (s *testServer) do(t *testing.T, method, path, contentType, body string, header ...string) (*http.Response, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(context.Background(), method, s.URL+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	got, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res, string(got)
+}
+
+// await polls a condition.
+func await(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); !condition(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not within %v", what, limit)
+		}
+	}
+}
+
+// An encoder is a WebRTC client that sends H.264 pictures and Opus packets.
+type encoder struct {
+	pc       *webrtc.PeerConnection
+	location string
+	etag     string
+	answer   string
+
+	video, audio           *webrtc.TrackLocalStaticRTP
+	payloader              codecs.H264Payloader
+	videoSeq, audioSeq     uint16
+	videoOrigin, audioOrig uint32
+
+	plis  atomic.Int32
+	nacks atomic.Int32
+	wg    sync.WaitGroup
+}
+
+type encoderOptions struct {
+	noVideo, noAudio bool
+	codec            string // video, default H.264
+	dataChannel      bool
+	network          *lossy
+	offer            func(string) string // changes the offer that is sent
+	noCandidates     bool                // in the offer
+	start            uint16              // first sequence numbers
+	origin           uint32              // of timestamps
+}
+
+func newEncoder(t *testing.T, o encoderOptions) *encoder {
+	t.Helper()
+	me := &webrtc.MediaEngine{}
+	if err := me.RegisterDefaultCodecs(); err != nil {
+		t.Fatal(err)
+	}
+	ir := &interceptor.Registry{}
+	if o.network != nil {
+		ir.Add(o.network) // the first is next to the network
+	}
+	if err := webrtc.RegisterDefaultInterceptors(me, ir); err != nil {
+		t.Fatal(err)
+	}
+	settings := webrtc.SettingEngine{}
+	settings.SetIncludeLoopbackCandidate(true)
+	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
+	pc, err := webrtc.NewAPI(webrtc.WithMediaEngine(me), webrtc.WithInterceptorRegistry(ir), webrtc.WithSettingEngine(settings)).
+		NewPeerConnection(webrtc.Configuration{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &encoder{pc: pc, videoSeq: o.start, audioSeq: o.start, videoOrigin: o.origin, audioOrig: o.origin}
+	t.Cleanup(e.close)
+	if !o.noVideo {
+		codec := o.codec
+		if codec == "" {
+			codec = webrtc.MimeTypeH264
+		}
+		e.video = e.track(t, webrtc.RTPCodecCapability{MimeType: codec, ClockRate: 90000}, "video")
+	}
+	if !o.noAudio {
+		e.audio = e.track(t, webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2}, "audio")
+	}
+	if o.dataChannel {
+		if _, err := pc.CreateDataChannel("x", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return e
+}
+
+func (e *encoder) track(t *testing.T, c webrtc.RTPCodecCapability, name string) *webrtc.TrackLocalStaticRTP {
+	t.Helper()
+	track, err := webrtc.NewTrackLocalStaticRTP(c, name, "stream")
+	if err != nil {
+		t.Fatal(err)
+	}
+	transceiver, err := e.pc.AddTransceiverFromTrack(track, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.wg.Go(func() {
+		for {
+			packets, _, err := transceiver.Sender().ReadRTCP()
+			if err != nil {
+				return
+			}
+			for _, p := range packets {
+				switch p.(type) {
+				case *rtcp.PictureLossIndication:
+					e.plis.Add(1)
+				case *rtcp.TransportLayerNack:
+					e.nacks.Add(1)
+				}
+			}
+		}
+	})
+	return track
+}
+
+func (e *encoder) close() {
+	_ = e.pc.GracefulClose()
+	e.wg.Wait()
+}
+
+// offer makes the local offer, with all candidates in it.
+func (e *encoder) offer(t *testing.T) string {
+	t.Helper()
+	offer, err := e.pc.CreateOffer(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gathered := webrtc.GatheringCompletePromise(e.pc)
+	if err := e.pc.SetLocalDescription(offer); err != nil {
+		t.Fatal(err)
+	}
+	<-gathered
+	return e.pc.LocalDescription().SDP
+}
+
+// publish makes an encoder and connects it.
+func (s *testServer) publish(t *testing.T, path string, o encoderOptions, header ...string) *encoder {
+	t.Helper()
+	e := newEncoder(t, o)
+	offer := e.offer(t)
+	if o.offer != nil {
+		offer = o.offer(offer)
+	}
+	res, body := s.do(t, http.MethodPost, path, sdpType, offer, header...)
+	if res.StatusCode != http.StatusCreated {
+		t.Fatalf("POST %s: %s: %s", path, res.Status, body)
+	}
+	e.accept(t, res, body)
+	await(t, "connect", func() bool { return e.pc.ConnectionState() == webrtc.PeerConnectionStateConnected })
+	return e
+}
+
+func (e *encoder) accept(t *testing.T, res *http.Response, answer string) {
+	t.Helper()
+	e.location, e.etag, e.answer = res.Header.Get("Location"), res.Header.Get("ETag"), answer
+	if err := e.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}); err != nil {
+		t.Fatalf("%v\n%s", err, answer)
+	}
+}
+
+// writeVideo sends one picture, captured at the given time.
+func (e *encoder) writeVideo(at time.Duration, nalus [][]byte) {
+	var annexB []byte
+	for _, nalu := range nalus {
+		annexB = append(append(annexB, 0, 0, 0, 1), nalu...)
+	}
+	payloads := e.payloader.Payload(1188, annexB)
+	for i, payload := range payloads {
+		_ = e.video.WriteRTP(&rtp.Packet{Header: rtp.Header{
+			Version: 2, SequenceNumber: e.videoSeq, Marker: i == len(payloads)-1,
+			Timestamp: e.videoOrigin + ticks(at, 90000),
+		}, Payload: payload})
+		e.videoSeq++
+	}
+}
+
+// writeAudio sends one Opus packet of 20 ms.
+func (e *encoder) writeAudio(at time.Duration) {
+	_ = e.audio.WriteRTP(&rtp.Packet{Header: rtp.Header{
+		Version: 2, SequenceNumber: e.audioSeq, Timestamp: e.audioOrig + ticks(at, 48000),
+	}, Payload: []byte{0xfc, byte(e.audioSeq), 1, 2, 3}})
+	e.audioSeq++
+}
+
+// play sends pictures in real time at 50 a second, with audio beside them, until all
+// are sent or stop is closed.
+func (e *encoder) play(pictures [][][]byte, stop <-chan struct{}) {
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for i, picture := range pictures {
+		at := time.Duration(i) * 20 * time.Millisecond
+		if e.audio != nil {
+			e.writeAudio(at)
+		}
+		if e.video != nil {
+			e.writeVideo(at, picture)
+		}
+		select {
+		case <-ticker.C:
+		case <-stop:
+			return
+		}
+	}
+}
+
+// lossy is the network between an encoder and the server: it loses, repeats and
+// reorders RTP packets.
+type lossy struct {
+	interceptor.NoOp
+	mu      sync.Mutex
+	random  *rand.Rand
+	lose    float64
+	reorder float64
+	held    func()
+	lost    int
+	sent    int
+}
+
+func (l *lossy) NewInterceptor(string) (interceptor.Interceptor, error) { return l, nil }
+
+func (l *lossy) BindLocalStream(_ *interceptor.StreamInfo, next interceptor.RTPWriter) interceptor.RTPWriter {
+	return interceptor.RTPWriterFunc(func(h *rtp.Header, payload []byte, a interceptor.Attributes) (int, error) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.sent++
+		switch x := l.random.Float64(); {
+		case x < l.lose:
+			l.lost++
+			return len(payload), nil
+		case x < l.lose+l.reorder && l.held == nil:
+			header, body := *h, slices.Clone(payload)
+			l.held = func() { _, _ = next.Write(&header, body, a) }
+			return len(payload), nil
+		}
+		n, err := next.Write(h, payload, a)
+		if l.held != nil {
+			l.held()
+			l.held = nil
+		}
+		return n, err
+	})
+}
+
+// pictures returns the access units of a file made by ffmpeg, as NAL units.
+func pictures(t *testing.T, spec mediatest.Spec) [][][]byte {
+	t.Helper()
+	spec.Container, spec.NoAudio = "h264", true
+	data, err := os.ReadFile(mediatest.File(t, spec))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all h264.AnnexB
+	// The package bounds what one access unit may hold; here it is the whole file.
+	for _, nalu := range splitAnnexB(data) {
+		all = append(all, nalu)
+	}
+	var out [][][]byte
+	var current [][]byte
+	slices := 0
+	for _, nalu := range all {
+		first := isSlice(nalu[0]) && nalu[1]&0x80 != 0 // first_mb_in_slice is 0
+		if slices > 0 && (first || !isSlice(nalu[0])) {
+			out, current, slices = append(out, current), nil, 0
+		}
+		if isSlice(nalu[0]) {
+			slices++
+		}
+		current = append(current, nalu)
+	}
+	return append(out, current)
+}
+
+func splitAnnexB(data []byte) (nalus [][]byte) {
+	for part := range strings.SplitSeq(string(data), "\x00\x00\x01") {
+		if part = strings.TrimRight(part, "\x00"); part != "" {
+			nalus = append(nalus, []byte(part))
+		}
+	}
+	return nalus
+}
+
+// slicesOf are the NAL units a stream hands on: no parameter sets.
+func slicesOf(picture [][]byte) (out [][]byte) {
+	for _, nalu := range picture {
+		if isSlice(nalu[0]) || nalu[0]&0x1f == 6 {
+			out = append(out, nalu)
+		}
+	}
+	return out
+}
+
+// collect gathers what a stream delivers until it is stopped.
+type collector struct {
+	mu    sync.Mutex
+	units []*stream.AccessUnit
+	stop  func()
+}
+
+func collect(t *testing.T, s *stream.Stream) *collector {
+	t.Helper()
+	sub := s.Subscribe(4096)
+	done, c := make(chan struct{}), &collector{}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case u := <-sub.C:
+				c.mu.Lock()
+				c.units = append(c.units, u)
+				c.mu.Unlock()
+			case <-done:
+				return
+			}
+		}
+	})
+	c.stop = sync.OnceFunc(func() { close(done); wg.Wait(); sub.Close() })
+	t.Cleanup(c.stop)
+	return c
+}
+
+func (c *collector) of(kind stream.Kind) (out []*stream.AccessUnit) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, u := range c.units {
+		if u.Kind == kind {
+			out = append(out, u)
+		}
+	}
+	return out
+}
+
+func (c *collector) String() string {
+	return fmt.Sprintf("%d pictures, %d audio packets", len(c.of(stream.Video)), len(c.of(stream.Audio)))
+}

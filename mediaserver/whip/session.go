@@ -1,0 +1,355 @@
+package whip
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/interceptor"
+	"github.com/pion/interceptor/pkg/report"
+	"github.com/pion/rtcp"
+	"github.com/pion/sdp/v3"
+	"github.com/pion/webrtc/v4"
+
+	"github.com/streampair/streampair/mediaserver/rtc"
+	"github.com/streampair/streampair/mediaserver/sdpfrag"
+	"github.com/streampair/streampair/mediaserver/stream"
+)
+
+const (
+	// packetQueue is how many packets of a session may wait to be put in order. It
+	// is filled only when the machine is starved; pion then holds 1 MB more.
+	packetQueue = 512
+
+	// tickInterval is how often holes and keyframes are looked at.
+	tickInterval = 20 * time.Millisecond
+
+	// maxRemoteCandidates bounds the candidates of a session, trickled ones included.
+	maxRemoteCandidates = 128
+)
+
+// A session is one publisher: its PeerConnection, its publication, and the goroutine
+// that moves media from one to the other.
+type session struct {
+	handler *Handler
+	id      string
+	etag    string
+	key     stream.Key
+	// token is the hash of the Authorization header's token; tokenSent says that
+	// there was one, so that later requests must carry it too.
+	token     [sha256.Size]byte
+	tokenSent bool
+	offer     offer
+	log       *slog.Logger
+
+	connected atomic.Bool
+	wantIDR   atomic.Bool
+	tracks    chan trackPacket
+	reports   chan trackReport
+	readers   sync.WaitGroup
+	ctx       context.Context //nolint:containedctx // the session's life, begun by a request and ended by another
+	cancel    context.CancelFunc
+
+	mu          sync.Mutex // guards the rest
+	pc          *webrtc.PeerConnection
+	publication *stream.Publication
+	ended       bool
+	candidates  int
+	kinds       map[stream.Kind]bool // tracks being read
+}
+
+type trackPacket struct {
+	kind   stream.Kind
+	ssrc   uint32
+	packet *packet
+}
+
+type trackReport struct {
+	kind      stream.Kind
+	ntp       uint64
+	timestamp uint32
+}
+
+// randomID returns 128 bits nobody can guess.
+func randomID() string {
+	b := make([]byte, 16)
+	_, _ = rand.Read(b) // never fails
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// newSession makes a session that is not begun yet.
+func (h *Handler) newSession(key stream.Key, token string, tokenSent bool, o offer, remote string) *session {
+	s := &session{
+		handler: h, id: randomID(), etag: `"` + randomID() + `"`, key: key,
+		token: sha256.Sum256([]byte(token)), tokenSent: tokenSent, offer: o,
+		tracks: make(chan trackPacket, packetQueue), reports: make(chan trackReport, 16),
+		kinds: map[stream.Kind]bool{},
+	}
+	s.log = h.cfg.Logger.With("stream", key.String(), "protocol", "whip", "remote", remote, "session", s.id[:8])
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
+}
+
+// begin publishes and negotiates; it returns the answer. When it fails nothing is
+// left.
+func (s *session) begin(authenticated bool, remote string) (answer string, r *refusal) {
+	publication, err := s.handler.cfg.Registry.Publish(stream.PublishRequest{
+		Key: s.key, Authenticated: authenticated, Protocol: "whip", Remote: remote,
+		RequestIDR: func() { s.wantIDR.Store(true) },
+		Close:      s.closedByRegistry,
+	})
+	if err != nil {
+		return "", refusePublish(err)
+	}
+	s.mu.Lock()
+	s.publication = publication
+	s.mu.Unlock()
+	answer, err = s.negotiate()
+	if err != nil {
+		publication.End(stream.EndError)
+		s.cancel()
+		s.mu.Lock()
+		pc := s.pc
+		s.ended = true
+		s.mu.Unlock()
+		if pc != nil {
+			_ = pc.GracefulClose()
+		}
+		return "", refuse(http.StatusBadRequest, "MalformedOffer", "The offer cannot be answered: %v.", err)
+	}
+	return answer, nil
+}
+
+func (s *session) negotiate() (answer string, err error) {
+	me, err := rtc.NewMediaEngine(s.offer.codecs...)
+	if err != nil {
+		return "", err
+	}
+	ir := &interceptor.Registry{}
+	// Browsers estimate what the uplink carries from transport-wide feedback.
+	if err := webrtc.ConfigureTWCCSender(me, ir); err != nil {
+		return "", fmt.Errorf("configure transport-wide feedback: %w", err)
+	}
+	reports, err := report.NewReceiverInterceptor()
+	if err != nil {
+		return "", fmt.Errorf("configure receiver reports: %w", err)
+	}
+	ir.Add(reports)
+	// For offers that do not name their SSRCs.
+	for _, kind := range []webrtc.RTPCodecType{webrtc.RTPCodecTypeVideo, webrtc.RTPCodecTypeAudio} {
+		if err := me.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: sdp.SDESMidURI}, kind); err != nil {
+			return "", fmt.Errorf("register header extension: %w", err)
+		}
+	}
+	pc, err := s.handler.cfg.Engine.NewPeerConnection(me, ir)
+	if err != nil {
+		return "", err
+	}
+	s.mu.Lock()
+	s.pc = pc
+	s.mu.Unlock()
+	pc.OnTrack(s.onTrack)
+	pc.OnConnectionStateChange(s.onState)
+	answer, err = s.handler.cfg.Engine.Answer(pc, s.offer.sdp)
+	if err != nil {
+		return "", err
+	}
+	return withStereo(answer, s.offer.opus), nil
+}
+
+func (s *session) onState(state webrtc.PeerConnectionState) {
+	switch state {
+	case webrtc.PeerConnectionStateConnected:
+		if !s.connected.Swap(true) {
+			s.log.Info("publisher connected")
+		}
+	case webrtc.PeerConnectionStateFailed:
+		s.end(stream.EndTimeout, errors.New("the publisher's network path is gone"))
+	case webrtc.PeerConnectionStateClosed:
+		s.end(stream.EndClosed, errors.New("the publisher closed the connection"))
+	}
+}
+
+// onTrack reads the first track of each kind. pion calls it on a goroutine per track.
+func (s *session) onTrack(track *webrtc.TrackRemote, rtpReceiver *webrtc.RTPReceiver) {
+	kind := stream.Video
+	if track.Kind() == webrtc.RTPCodecTypeAudio {
+		kind = stream.Audio
+	}
+	s.mu.Lock()
+	if s.ended || s.kinds[kind] {
+		s.mu.Unlock()
+		return
+	}
+	s.kinds[kind] = true
+	s.readers.Add(2)
+	s.mu.Unlock()
+	go func() {
+		defer s.readers.Done()
+		s.readReports(kind, rtpReceiver)
+	}()
+	defer s.readers.Done()
+	s.readPackets(kind, track)
+}
+
+func (s *session) readPackets(kind stream.Kind, track *webrtc.TrackRemote) {
+	for {
+		header, _, err := track.ReadRTP()
+		if err != nil {
+			return
+		}
+		p := &packet{
+			seq: header.SequenceNumber, timestamp: header.Timestamp, marker: header.Marker,
+			payload: header.Payload, arrival: s.handler.cfg.Registry.Now(),
+		}
+		select {
+		case s.tracks <- trackPacket{kind, header.SSRC, p}:
+		case <-s.ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *session) readReports(kind stream.Kind, rtpReceiver *webrtc.RTPReceiver) {
+	for {
+		packets, _, err := rtpReceiver.ReadRTCP()
+		if err != nil {
+			return
+		}
+		for _, p := range packets {
+			sr, ok := p.(*rtcp.SenderReport)
+			if !ok {
+				continue
+			}
+			select {
+			case s.reports <- trackReport{kind, sr.NTPTime, sr.RTPTime}:
+			case <-s.ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+// run moves media until the session ends, and then cleans up.
+func (s *session) run() {
+	if err := s.receive(); err != nil {
+		s.end(stream.EndError, err)
+	}
+	_ = s.pc.GracefulClose()
+	s.readers.Wait()
+}
+
+// closedByRegistry is called when somebody took the stream over, or at shutdown.
+func (s *session) closedByRegistry(cause error) {
+	reason := stream.EndTakenOver
+	if errors.Is(cause, stream.ErrShuttingDown) {
+		reason = stream.EndShutdown
+	}
+	s.end(reason, cause)
+}
+
+// receive feeds the receiver until the session has been ended. An error is why it
+// must end.
+func (s *session) receive() error {
+	r := newReceiver(s.publication, s.handler.cfg.Metrics)
+	r.sps, r.pps = s.offer.sps, s.offer.pps
+	ticker := time.NewTicker(tickInterval)
+	defer ticker.Stop()
+	connect := time.NewTimer(s.handler.cfg.ConnectTimeout)
+	defer connect.Stop()
+	for {
+		var err error
+		select {
+		case <-s.ctx.Done():
+			return nil
+		case <-connect.C:
+			if !s.connected.Load() {
+				s.end(stream.EndTimeout, fmt.Errorf(
+					"no connection within %v: check that UDP or TCP port %d of this server is reachable for the publisher",
+					s.handler.cfg.ConnectTimeout, s.handler.cfg.Engine.Port()))
+			}
+		case t := <-s.tracks:
+			err = r.packet(t.kind, t.ssrc, t.packet)
+		case sr := <-s.reports:
+			r.timeline.sent(sr.kind, sr.ntp, sr.timestamp)
+		case <-ticker.C:
+			if s.wantIDR.Swap(false) {
+				r.keyframes.want()
+			}
+			var packets []rtcp.Packet
+			if packets, err = r.tick(s.handler.cfg.Registry.Now()); len(packets) > 0 {
+				_ = s.pc.WriteRTCP(packets) // lost ones are sent again
+			}
+		}
+		if errors.Is(err, stream.ErrPublicationEnded) {
+			// closedByRegistry, which knows the reason, is on its way.
+			<-s.ctx.Done()
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+// end ends the session: the stream is lost at once, the rest happens in run. It may
+// be called again, from anywhere.
+func (s *session) end(reason stream.EndReason, cause error) {
+	s.mu.Lock()
+	already, publication := s.ended, s.publication
+	s.ended = true
+	s.mu.Unlock()
+	if already {
+		return
+	}
+	if publication != nil {
+		publication.End(reason)
+	}
+	s.cancel()
+	if cause != nil {
+		s.log.Info("publisher disconnected", "reason", reason, "cause", cause)
+	} else {
+		s.log.Info("publisher disconnected", "reason", reason)
+	}
+}
+
+// authorised says whether a request about the session comes from who began it. Its
+// URL cannot be guessed; a publisher that sent its token in a header also sends it
+// here (RFC 9725 section 4.7).
+func (s *session) authorised(token string) bool {
+	if token == "" && !s.tokenSent {
+		return true
+	}
+	sum := sha256.Sum256([]byte(token))
+	return subtle.ConstantTimeCompare(sum[:], s.token[:]) == 1
+}
+
+// trickle adds the candidates of a fragment.
+func (s *session) trickle(f sdpfrag.Fragment) *refusal {
+	if f.Ufrag != "" && f.Ufrag != s.offer.ufrag {
+		return refuse(http.StatusUnprocessableEntity, "ICERestart",
+			"ICE restarts are not supported: DELETE this session and POST a new offer.")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.candidates += len(f.Candidates); s.candidates > maxRemoteCandidates {
+		return refuse(http.StatusUnprocessableEntity, "TooManyCandidates", "At most %d candidates are taken.", maxRemoteCandidates)
+	}
+	for _, c := range f.Candidates {
+		init := webrtc.ICECandidateInit{Candidate: c.Value}
+		if c.Mid != "" {
+			init.SDPMid = &c.Mid
+		}
+		if err := s.pc.AddICECandidate(init); err != nil {
+			return refuse(http.StatusBadRequest, "MalformedFragment", "A candidate cannot be understood: %v.", err)
+		}
+	}
+	return nil
+}

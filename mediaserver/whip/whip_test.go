@@ -1,0 +1,550 @@
+package whip
+
+import (
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/pion/webrtc/v4"
+
+	"github.com/streampair/streampair/mediaserver/internal/mediatest"
+	"github.com/streampair/streampair/mediaserver/sdpfrag"
+	"github.com/streampair/streampair/mediaserver/stream"
+)
+
+var testPictures = mediatest.Spec{Duration: 4 * time.Second, FPS: "50", GOP: time.Second}
+
+var primary = stream.Key{App: "live", ID: "primary"}
+
+func TestPublishedPicturesAndSoundArriveWhole(t *testing.T) {
+	for name, o := range map[string]encoderOptions{
+		"plain": {},
+		// Both counters of RTP wrap within the first second.
+		"sequence numbers and timestamps wrap": {start: 65500, origin: 1<<32 - 30000},
+		"video only":                           {noAudio: true},
+		"audio only":                           {noVideo: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			all := pictures(t, testPictures)[:120]
+			s := newTestServer(t, nil)
+			got := collect(t, s.registry.Stream(primary))
+			e := s.publish(t, "/live/whip/primary", o)
+			e.play(all, nil)
+			if !o.noVideo {
+				await(t, "pictures", func() bool { return len(got.of(stream.Video)) >= len(all) })
+				checkPictures(t, all, got.of(stream.Video), 20*time.Millisecond)
+			}
+			if !o.noAudio {
+				await(t, "audio", func() bool { return len(got.of(stream.Audio)) >= len(all) })
+				checkTimes(t, got.of(stream.Audio), 20*time.Millisecond)
+				if f := got.of(stream.Audio)[0].Format; f.Codec != stream.Opus || f.SampleRate != 48000 || f.Channels != 2 {
+					t.Errorf("audio format %+v", f)
+				}
+			}
+			t.Log(got)
+		})
+	}
+}
+
+// checkPictures fails unless got are the pictures from the first key frame on.
+func checkPictures(t *testing.T, want [][][]byte, got []*stream.AccessUnit, interval time.Duration) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%d pictures, want %d", len(got), len(want))
+	}
+	for i, u := range got {
+		if diff := cmp.Diff(slicesOf(want[i]), u.NALUs); diff != "" {
+			t.Fatalf("picture %d differs", i)
+		}
+		if u.Format == nil || u.Format.Width != 320 || u.Format.Height != 180 {
+			t.Fatalf("picture %d: format %+v", i, u.Format)
+		}
+	}
+	checkTimes(t, got, interval)
+}
+
+func checkTimes(t *testing.T, got []*stream.AccessUnit, interval time.Duration) {
+	t.Helper()
+	for i := 1; i < len(got); i++ {
+		// The publication's clock may move by the network's jitter.
+		if d := got[i].PTS - got[i-1].PTS; d <= 0 || (d-interval).Abs() > 15*time.Millisecond && i > 10 {
+			t.Errorf("%v from access unit %d to the next, want %v", d, i-1, interval)
+		}
+	}
+}
+
+func TestLostPacketsAreSentAgain(t *testing.T) {
+	all := pictures(t, mediatest.Spec{Duration: 4 * time.Second, FPS: "50", GOP: time.Second, Width: 640, Height: 360, VideoArgs: []string{"-b:v", "3M", "-minrate", "3M", "-bufsize", "1M"}})
+	s := newTestServer(t, nil)
+	network := &lossy{random: rand.New(rand.NewPCG(1, 2)), lose: 0.05, reorder: 0.05}
+	got := collect(t, s.registry.Stream(primary))
+	e := s.publish(t, "/live/whip/primary", encoderOptions{network: network})
+	e.play(all, nil)
+	time.Sleep(videoWait)
+	video := got.of(stream.Video)
+	t.Logf("%d of %d packets lost, %d NACKs, %d PLIs; %d of %d pictures, %d of %d audio packets",
+		network.lost, network.sent, e.nacks.Load(), e.plis.Load(), len(video), len(all), len(got.of(stream.Audio)), len(all))
+	if network.lost < 20 {
+		t.Fatal("the network lost next to nothing")
+	}
+	// One in 8000 packets is lost three times; nearly all pictures must be there.
+	if len(video) < len(all)*8/10 {
+		t.Errorf("%d of %d pictures arrived", len(video), len(all))
+	}
+	checkWhole(t, all, video)
+}
+
+// checkWhole fails unless every picture is one that was sent, and follows the one it
+// refers to.
+func checkWhole(t *testing.T, sent [][][]byte, got []*stream.AccessUnit) {
+	t.Helper()
+	index := map[string]int{}
+	for i, picture := range sent {
+		index[string(picture[len(picture)-1])] = i
+	}
+	last := -1
+	for _, u := range got {
+		i, ok := index[string(u.NALUs[len(u.NALUs)-1])]
+		if !ok {
+			t.Fatal("a picture arrived that was not sent")
+		}
+		if diff := cmp.Diff(slicesOf(sent[i]), u.NALUs); diff != "" {
+			t.Fatalf("picture %d differs", i)
+		}
+		if i != last+1 && !u.IDR {
+			t.Fatalf("picture %d after %d, and not a key frame", i, last)
+		}
+		last = i
+	}
+}
+
+func TestLossWithoutRetransmissionResumesAtAKeyFrame(t *testing.T) {
+	all := pictures(t, testPictures)
+	s := newTestServer(t, nil)
+	// Retransmissions are lost like everything: half of all packets for a while.
+	network := &lossy{random: rand.New(rand.NewPCG(3, 4))}
+	got := collect(t, s.registry.Stream(primary))
+	e := s.publish(t, "/live/whip/primary", encoderOptions{network: network})
+	e.play(all[:60], nil)
+	network.mu.Lock()
+	network.lose = 0.7
+	network.mu.Unlock()
+	before := e.plis.Load()
+	e.playFrom(60, all[60:90])
+	network.mu.Lock()
+	network.lose = 0
+	network.mu.Unlock()
+	e.playFrom(90, all[90:])
+	await(t, "the last picture", func() bool {
+		v := got.of(stream.Video)
+		return len(v) > 0 && string(v[len(v)-1].NALUs[0]) == string(slicesOf(all[len(all)-1])[0])
+	})
+	checkWhole(t, all, got.of(stream.Video))
+	if e.plis.Load() == before {
+		t.Error("no key frame was asked for")
+	}
+	t.Logf("%v of %d; %d NACKs, %d PLIs", got, len(all), e.nacks.Load(), e.plis.Load())
+}
+
+// playFrom is play for pictures from index on.
+func (e *encoder) playFrom(index int, pictures [][][]byte) {
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for i, picture := range pictures {
+		at := time.Duration(index+i) * 20 * time.Millisecond
+		e.writeAudio(at)
+		e.writeVideo(at, picture)
+		<-ticker.C
+	}
+}
+
+func TestKeyFramesAreAskedFor(t *testing.T) {
+	all := pictures(t, testPictures)
+	s := newTestServer(t, nil)
+	e := s.publish(t, "/live/whip/primary", encoderOptions{noAudio: true})
+	// One key frame and nothing but differences after it.
+	e.writeVideo(0, all[0])
+	start := time.Now()
+	stop := make(chan struct{})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := 1; i < 50; i++ {
+			e.writeVideo(time.Duration(i)*100*ms, slicesOf(all[1]))
+			select {
+			case <-time.After(100 * ms):
+			case <-stop:
+				return
+			}
+		}
+	}()
+	await(t, "first PLI", func() bool { return e.plis.Load() >= 1 })
+	await(t, "second PLI", func() bool { return e.plis.Load() >= 2 })
+	if took := time.Since(start); took < keyframeInterval-100*ms {
+		t.Errorf("two PLIs within %v", took)
+	}
+	close(stop)
+	<-done
+}
+
+func TestSessionHasWhatRFC9725Asks(t *testing.T) {
+	s := newTestServer(t, func(c *Config) {})
+	e := s.publish(t, "/live/whip/primary?token=x", encoderOptions{})
+	if !strings.HasPrefix(e.location, "/live/whip/primary/") || strings.Contains(e.location, "token") {
+		t.Errorf("Location %q", e.location)
+	}
+	if !strings.HasPrefix(e.etag, `"`) {
+		t.Errorf("ETag %q", e.etag)
+	}
+	for _, want := range []string{"a=ice-lite", "a=setup:passive", "a=recvonly", "a=end-of-candidates", "stereo=1", "profile-level-id=64001f", "tcptype passive"} {
+		if !strings.Contains(e.answer, want) {
+			t.Errorf("no %s in the answer", want)
+		}
+	}
+	if strings.Count(e.answer, "H264/90000") != 1 || strings.Contains(e.answer, "VP8") {
+		t.Error("the answer must have one video format")
+	}
+	if t.Failed() {
+		t.Log(e.answer)
+	}
+}
+
+func TestDeleteIsLossAtOnce(t *testing.T) {
+	all := pictures(t, testPictures)
+	s := newTestServer(t, nil)
+	e := s.publish(t, "/live/whip/primary", encoderOptions{})
+	e.play(all[:10], nil)
+	live := func() bool { return s.registry.Stream(primary).Snapshot().Publication != nil }
+	await(t, "live", live)
+	if res, body := s.do(t, http.MethodDelete, e.location, "", ""); res.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s", res.Status, body)
+	}
+	if live() {
+		t.Error("still live after DELETE was answered")
+	}
+	if res, _ := s.do(t, http.MethodDelete, e.location, "", ""); res.StatusCode != http.StatusNotFound {
+		t.Errorf("second DELETE: %s", res.Status)
+	}
+	await(t, "the encoder to be told", func() bool {
+		state := e.pc.ConnectionState()
+		return state == webrtc.PeerConnectionStateClosed || state == webrtc.PeerConnectionStateFailed || state == webrtc.PeerConnectionStateDisconnected
+	})
+}
+
+func TestPublisherThatClosesIsLost(t *testing.T) {
+	all := pictures(t, testPictures)
+	s := newTestServer(t, nil)
+	e := s.publish(t, "/live/whip/primary", encoderOptions{})
+	e.play(all[:10], nil)
+	await(t, "live", func() bool { return s.registry.Stream(primary).Snapshot().Publication != nil })
+	start := time.Now()
+	e.close()
+	await(t, "loss", func() bool { return s.registry.Stream(primary).Snapshot().Publication == nil })
+	t.Logf("noticed after %v", time.Since(start))
+}
+
+func TestPublisherThatNeverConnectsIsLost(t *testing.T) {
+	s := newTestServer(t, func(c *Config) { c.ConnectTimeout = 200 * ms })
+	e := newEncoder(t, encoderOptions{})
+	if res, body := s.do(t, http.MethodPost, "/live/whip/primary", sdpType, e.offer(t)); res.StatusCode != http.StatusCreated {
+		t.Fatal(res.Status, body)
+	}
+	await(t, "loss", func() bool { return s.registry.Stream(primary).Snapshot().Publication == nil })
+}
+
+func TestTrickle(t *testing.T) {
+	s := newTestServer(t, nil)
+	e := newEncoder(t, encoderOptions{})
+	offer := e.offer(t)
+	var without, candidates strings.Builder
+	ufrag, password := "", ""
+	for line := range strings.Lines(offer) {
+		switch {
+		case strings.HasPrefix(line, "a=candidate:"):
+			candidates.WriteString(line)
+			continue
+		case strings.HasPrefix(line, "a=end-of-candidates"):
+			continue
+		case strings.HasPrefix(line, "a=ice-ufrag:"):
+			ufrag = line
+		case strings.HasPrefix(line, "a=ice-pwd:"):
+			password = line
+		}
+		without.WriteString(line)
+	}
+	res, answer := s.do(t, http.MethodPost, "/live/whip/primary", sdpType, without.String())
+	if res.StatusCode != http.StatusCreated {
+		t.Fatal(res.Status, answer)
+	}
+	location, etag := res.Header.Get("Location"), res.Header.Get("ETag")
+	fragment := ufrag + password + "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n" + candidates.String() + "a=end-of-candidates\r\n"
+	tests := []struct {
+		name, contentType, match, body string
+		want                           int
+	}{
+		{"wrong type", sdpType, etag, fragment, http.StatusUnsupportedMediaType},
+		{"no If-Match", sdpfrag.ContentType, "", fragment, http.StatusPreconditionRequired},
+		{"wrong If-Match", sdpfrag.ContentType, `"x"`, fragment, http.StatusPreconditionFailed},
+		{"malformed", sdpfrag.ContentType, etag, "hello", http.StatusBadRequest},
+		{"too large", sdpfrag.ContentType, etag, strings.Repeat("a=x\n", 10000), http.StatusRequestEntityTooLarge},
+		{"ICE restart", sdpfrag.ContentType, "*", "a=ice-ufrag:other\r\na=ice-pwd:0123456789012345678901\r\n", http.StatusUnprocessableEntity},
+		{"candidates", sdpfrag.ContentType, etag, fragment, http.StatusNoContent},
+		{"end of candidates", sdpfrag.ContentType, etag, "a=end-of-candidates\r\n", http.StatusNoContent},
+		{"too many", sdpfrag.ContentType, etag, strings.Repeat("a=candidate:1 1 udp 1 192.0.2.1 1 typ host\n", 64), http.StatusNoContent},
+		{"too many again", sdpfrag.ContentType, etag, strings.Repeat("a=candidate:1 1 udp 1 192.0.2.1 1 typ host\n", 64), http.StatusUnprocessableEntity},
+	}
+	for _, test := range tests {
+		var header []string
+		if test.match != "" {
+			header = []string{"If-Match", test.match}
+		}
+		if res, body := s.do(t, http.MethodPatch, location, test.contentType, test.body, header...); res.StatusCode != test.want {
+			t.Errorf("%s: %s: %s", test.name, res.Status, body)
+		}
+	}
+	e.accept(t, res, answer)
+	await(t, "connect", func() bool { return e.pc.ConnectionState() == webrtc.PeerConnectionStateConnected })
+}
+
+func TestOffersThatAreRefused(t *testing.T) {
+	s := newTestServer(t, nil)
+	replace := func(old, new string) func(string) string {
+		return func(offer string) string {
+			if !strings.Contains(offer, old) {
+				t.Fatalf("no %s in the offer", old)
+			}
+			return strings.ReplaceAll(offer, old, new)
+		}
+	}
+	tests := map[string]struct {
+		options encoderOptions
+		offer   func(string) string
+		status  int
+		text    string
+	}{
+		"VP8":              {options: encoderOptions{}, offer: replace("H264/90000", "H265/90000"), status: 406, text: "H.264 (packetization-mode=1) and one audio track in Opus"},
+		"mode 0 only":      {offer: replace("packetization-mode=1", "packetization-mode=0"), status: 406, text: "H.264 in other modes or profiles only"},
+		"PCMU":             {offer: replace("opus/48000/2", "speex/48000/2"), status: 406, text: "audio track cannot be taken: it has speex"},
+		"data channel":     {options: encoderOptions{dataChannel: true}, status: 406, text: "data channel"},
+		"receiver":         {offer: replace("a=sendonly", "a=recvonly"), status: 406, text: "recvonly"},
+		"DTLS server":      {offer: replace("a=setup:actpass", "a=setup:passive"), status: 422, text: "a=setup:passive"},
+		"not SDP":          {offer: func(string) string { return "hello" }, status: 400, text: "not an SDP offer"},
+		"no track":         {offer: func(o string) string { return o[:strings.Index(o, "m=")] }, status: 406, text: "no track"},
+		"no fingerprint":   {offer: replace("a=fingerprint:", "a=x:"), status: 400, text: "cannot be answered"},
+		"too large":        {offer: func(o string) string { return o + strings.Repeat("a=x\r\n", 20000) }, status: 413, text: "larger than"},
+		"two video tracks": {offer: func(o string) string { return o + o[strings.Index(o, "m=video"):] }, status: 406, text: "2 video"},
+		"no ICE":           {offer: replace("a=ice-ufrag:", "a=x:"), status: 400, text: "ice-ufrag"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			e := newEncoder(t, test.options)
+			offer := e.offer(t)
+			if test.offer != nil {
+				offer = test.offer(offer)
+			}
+			res, body := s.do(t, http.MethodPost, "/live/whip/primary", sdpType, offer)
+			if res.StatusCode != test.status || !strings.Contains(body, test.text) {
+				t.Errorf("%s: %s; want %d with %q", res.Status, body, test.status, test.text)
+			}
+			if strings.Count(strings.TrimSpace(body), "\n") > 0 {
+				t.Errorf("not one sentence: %q", body)
+			}
+			if s.registry.Stream(primary).Snapshot().Publication != nil {
+				t.Error("a publication was left")
+			}
+		})
+	}
+	if got := s.refusals(t, "UnsupportedMedia"); got < 6 {
+		t.Errorf("%v refusals counted", got)
+	}
+}
+
+func TestMethodsAndCORS(t *testing.T) {
+	s := newTestServer(t, nil)
+	tests := []struct {
+		method, path, contentType string
+		want                      int
+	}{
+		{http.MethodOptions, "/live/whip/primary", "", 204},
+		{http.MethodOptions, "/live/whip/primary/x", "", 204},
+		{http.MethodGet, "/live/whip/primary", "", 405},
+		{http.MethodPut, "/live/whip/primary", "", 405},
+		{http.MethodHead, "/live/whip/primary", "", 405},
+		{http.MethodPost, "/live/whip/primary/x", sdpType, 405},
+		{http.MethodGet, "/live/whip/primary/x", "", 405},
+		{http.MethodPost, "/live/whip/primary", "", 415},
+		{http.MethodPost, "/live/whip/primary", "text/plain", 415},
+		{http.MethodPost, "/live/whip/" + strings.Repeat("x", 200), sdpType, 400},
+		{http.MethodPost, "/live/whip/a%2Fb", sdpType, 400},
+		{http.MethodPatch, "/live/whip/primary/x", sdpfrag.ContentType, 404},
+		{http.MethodDelete, "/live/whip/primary/x", "", 404},
+	}
+	for _, test := range tests {
+		res, body := s.do(t, test.method, test.path, test.contentType, "")
+		if res.StatusCode != test.want {
+			t.Errorf("%s %s: %s: %s", test.method, test.path, res.Status, body)
+		}
+		if got := res.Header.Get("Access-Control-Allow-Origin"); got != "*" {
+			t.Errorf("%s %s: Access-Control-Allow-Origin %q", test.method, test.path, got)
+		}
+		for _, exposed := range []string{"Location", "ETag", "Link"} {
+			if !strings.Contains(res.Header.Get("Access-Control-Expose-Headers"), exposed) {
+				t.Errorf("%s %s: %s is not exposed", test.method, test.path, exposed)
+			}
+		}
+		if res.StatusCode == 405 && res.Header.Get("Allow") == "" {
+			t.Errorf("%s %s: no Allow header", test.method, test.path)
+		}
+	}
+	res, _ := s.do(t, http.MethodOptions, "/live/whip/primary", "", "")
+	if res.Header.Get("Accept-Post") != sdpType || !strings.Contains(res.Header.Get("Access-Control-Allow-Headers"), "Authorization") {
+		t.Errorf("preflight: %v", res.Header)
+	}
+}
+
+func TestTokens(t *testing.T) {
+	s := newTestServer(t, func(c *Config) {
+		c.Authorize = func(_ stream.Key, token string) (bool, error) {
+			if token != "secret" {
+				return false, errors.New("the token is missing or wrong")
+			}
+			return true, nil
+		}
+	})
+	e := newEncoder(t, encoderOptions{})
+	offer := e.offer(t)
+	for _, test := range []struct {
+		path   string
+		header []string
+		want   int
+	}{
+		{"/live/whip/primary", nil, 401},
+		{"/live/whip/primary", []string{"Authorization", "Basic secret"}, 401},
+		{"/live/whip/primary", []string{"Authorization", "Bearer wrong"}, 403},
+		{"/live/whip/primary?token=wrong", nil, 403},
+	} {
+		res, body := s.do(t, http.MethodPost, test.path, sdpType, offer, test.header...)
+		if res.StatusCode != test.want {
+			t.Errorf("%s %v: %s: %s", test.path, test.header, res.Status, body)
+		}
+		if test.want == 401 && !strings.HasPrefix(res.Header.Get("WWW-Authenticate"), "Bearer") {
+			t.Error("no WWW-Authenticate")
+		}
+		if strings.Contains(body, "secret") {
+			t.Error("the answer tells the token")
+		}
+	}
+	inHeader := s.publish(t, "/live/whip/primary", encoderOptions{}, "Authorization", "bearer secret")
+	for _, test := range []struct {
+		header []string
+		want   int
+	}{
+		{nil, 401},
+		{[]string{"Authorization", "Bearer wrong"}, 401},
+		{[]string{"Authorization", "Bearer secret"}, 200},
+	} {
+		if res, _ := s.do(t, http.MethodDelete, inHeader.location, "", "", test.header...); res.StatusCode != test.want {
+			t.Errorf("DELETE with %v: %s", test.header, res.Status)
+		}
+	}
+	inQuery := s.publish(t, "/live/whip/primary?token=secret", encoderOptions{})
+	if res, _ := s.do(t, http.MethodDelete, inQuery.location, "", ""); res.StatusCode != 200 {
+		t.Errorf("DELETE of a session whose token was in the URL: %s", res.Status)
+	}
+	if got := s.refusals(t, "Unauthorized"); got < 4 {
+		t.Errorf("%v refusals counted", got)
+	}
+}
+
+func TestTakeover(t *testing.T) {
+	all := pictures(t, testPictures)
+	var authenticated bool
+	s := newTestServer(t, func(c *Config) {
+		c.Authorize = func(stream.Key, string) (bool, error) { return authenticated, nil }
+	})
+	got := collect(t, s.registry.Stream(primary))
+	first := s.publish(t, "/live/whip/primary", encoderOptions{})
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		first.play(all, stop)
+	}()
+	defer func() { close(stop); <-done }()
+	await(t, "first publisher", func() bool { return len(got.of(stream.Video)) > 0 })
+
+	res, body := s.do(t, http.MethodPost, "/live/whip/primary", sdpType, newEncoder(t, encoderOptions{}).offer(t))
+	if res.StatusCode != http.StatusConflict || !strings.Contains(body, "token") {
+		t.Errorf("without a token: %s: %s", res.Status, body)
+	}
+
+	authenticated = true
+	incumbent := got.of(stream.Video)[0].Publication
+	second := s.publish(t, "/live/whip/primary", encoderOptions{})
+	select {
+	case <-incumbent.Done():
+		t.Fatal("the incumbent ended before the newcomer's first picture")
+	default:
+	}
+	second.play(all[:20], nil)
+	await(t, "takeover", func() bool {
+		v := got.of(stream.Video)
+		return v[len(v)-1].Publication != incumbent
+	})
+	await(t, "end of the first session", func() bool {
+		res, _ := s.do(t, http.MethodPatch, first.location, sdpfrag.ContentType, "")
+		return res.StatusCode == http.StatusNotFound
+	})
+}
+
+func TestSessionsAreLimited(t *testing.T) {
+	s := newTestServer(t, func(c *Config) { c.MaxSessions = 2; c.MaxConnecting = 1 })
+	e := newEncoder(t, encoderOptions{})
+	offer := e.offer(t)
+	post := func(id string) int {
+		res, _ := s.do(t, http.MethodPost, "/live/whip/"+id, sdpType, offer)
+		if res.StatusCode == http.StatusServiceUnavailable && res.Header.Get("Retry-After") == "" {
+			t.Error("no Retry-After")
+		}
+		return res.StatusCode
+	}
+	if got := post("a"); got != 201 {
+		t.Fatal(got)
+	}
+	if got := post("b"); got != 503 {
+		t.Errorf("a second one while the first connects: %d", got)
+	}
+	if res, _ := s.do(t, http.MethodPost, "/live/whip/a", sdpType, offer); res.StatusCode != 503 {
+		t.Error(res.Status)
+	}
+}
+
+func TestCloseEndsSessions(t *testing.T) {
+	s := newTestServer(t, nil)
+	s.publish(t, "/live/whip/primary", encoderOptions{})
+	again := newEncoder(t, encoderOptions{}).offer(t)
+	s.handler.Close()
+	if s.registry.Stream(primary).Snapshot().Publication != nil {
+		t.Error("still published")
+	}
+	if res, _ := s.do(t, http.MethodPost, "/live/whip/primary", sdpType, again); res.StatusCode != 503 {
+		t.Errorf("after Close: %s", res.Status)
+	}
+}
+
+func TestICEServersAreLinked(t *testing.T) {
+	got := iceServerLinks([]webrtc.ICEServer{
+		{URLs: []string{"stun:stun.example.org"}},
+		{URLs: []string{"turn:turn.example.org?transport=udp"}, Username: `u"1`, Credential: "c"},
+	})
+	want := []string{
+		`<stun:stun.example.org>; rel="ice-server"`,
+		`<turn:turn.example.org?transport=udp>; rel="ice-server"; username="u\"1"; credential="c"; credential-type="password"`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -4,7 +4,11 @@ package testunits
 import (
 	"errors"
 	"io"
+	"math"
 	"os"
+	"os/exec"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,6 +16,7 @@ import (
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg4audio"
 
 	"github.com/streampair/streampair/mediaserver/flv"
+	"github.com/streampair/streampair/mediaserver/internal/mediatest"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
@@ -123,4 +128,87 @@ func videoFormat(config []byte) (*stream.Format, error) {
 		f.Reordered = v.BitstreamRestriction.MaxNumReorderFrames > 0
 	}
 	return f, nil
+}
+
+// Save writes access units as an FLV file.
+func Save(tb testing.TB, path string, units []*stream.AccessUnit) {
+	tb.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	w, err := flv.NewWriter(f, true, len(Of(stream.Audio, units)) > 0)
+	var format *stream.Format
+	for _, u := range units {
+		if err != nil {
+			break
+		}
+		if u.Kind == stream.Audio {
+			err = w.WriteAudio(u.PTS, flv.AAC, u.Frame)
+			continue
+		}
+		if format != u.Format {
+			format = u.Format
+			if err = w.WriteVideoConfig(u.DTS, format.SPS, format.PPS); err != nil {
+				break
+			}
+		}
+		err = w.WriteVideo(u.DTS, u.PTS, u.IDR, u.NALUs)
+	}
+	if err != nil {
+		tb.Fatalf("write %s: %v", path, err)
+	}
+}
+
+// Pictures decodes a file with ffmpeg and returns its pictures, as I420, by their
+// presentation times in whole milliseconds.
+func Pictures(tb testing.TB, path string, width, height int) map[time.Duration][]byte {
+	tb.Helper()
+	ffmpeg := mediatest.RequireFFmpeg(tb)
+	cmd := exec.Command(ffmpeg, "-v", "error", "-nostdin", "-copyts", "-i", path, "-an",
+		"-vsync", "passthrough", "-enc_time_base", "1:1000", "-c:v", "rawvideo", "-pix_fmt", "yuv420p", "-f", "framecrc", "-")
+	times, err := cmd.Output()
+	if err != nil {
+		tb.Fatalf("decode %s: %v", path, err)
+	}
+	raw, err := exec.Command(ffmpeg, "-v", "error", "-nostdin", "-copyts", "-i", path, "-an",
+		"-vsync", "passthrough", "-c:v", "rawvideo", "-pix_fmt", "yuv420p", "-f", "rawvideo", "-").Output()
+	if err != nil {
+		tb.Fatalf("decode %s: %v", path, err)
+	}
+	size := width * height * 3 / 2
+	pictures := make(map[time.Duration][]byte)
+	for line := range strings.Lines(string(times)) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		fields := strings.Split(line, ",")
+		if len(fields) < 3 || len(raw) < size {
+			tb.Fatalf("decode %s: unexpected output %q", path, line)
+		}
+		ms, err := strconv.Atoi(strings.TrimSpace(fields[2]))
+		if err != nil {
+			tb.Fatalf("decode %s: %v", path, err)
+		}
+		pictures[time.Duration(ms)*time.Millisecond] = raw[:size:size]
+		raw = raw[size:]
+	}
+	return pictures
+}
+
+// PSNR is the peak signal-to-noise ratio of two pictures in dB; 200 if they are equal.
+func PSNR(a, b []byte) float64 {
+	if len(a) != len(b) {
+		return 0
+	}
+	sum := 0.0
+	for i := range a {
+		d := float64(a[i]) - float64(b[i])
+		sum += d * d
+	}
+	if sum == 0 {
+		return 200
+	}
+	return 10 * math.Log10(255*255*float64(len(a))/sum)
 }

@@ -3,13 +3,10 @@ package flv
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/streampair/streampair/mediaserver/internal/mediatest"
 )
 
 // describe is a tag in one line.
@@ -112,9 +109,6 @@ func FuzzAudio(f *testing.F) {
 // FuzzReader: no file crashes or makes the reader allocate beyond its bound, and what
 // is read can be written and read again.
 func FuzzReader(f *testing.F) {
-	if whole, err := os.ReadFile(mediatest.File(f, mediatest.Spec{Duration: time.Second, Width: 32, Height: 32})); err == nil {
-		f.Add(whole[:min(len(whole), 4000)])
-	}
 	const bound = 1 << 12
 	f.Fuzz(func(t *testing.T, file []byte) {
 		r := NewReader(bytes.NewReader(file), bound)
@@ -140,8 +134,8 @@ func FuzzReader(f *testing.F) {
 		r = NewReader(&out, bound)
 		for _, want := range tags {
 			got, err := r.Next()
-			if diff := cmp.Diff(want, got, cmpEmpty); err != nil || diff != "" {
-				t.Fatalf("%v (-want +got)\n%s", err, diff)
+			if err != nil || got.Type != want.Type || got.Timestamp != want.Timestamp || !bytes.Equal(got.Body, want.Body) {
+				t.Fatalf("read %+v again as %+v, %v", want, got, err)
 			}
 		}
 	})

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"slices"
 )
 
 // messageType is the type of an RTMP message.
@@ -216,14 +217,13 @@ func (r *chunkReader) continuation(c *chunkStream) error {
 	if c.extended {
 		// Section 5.3.1.3 repeats the extended timestamp here. Old librtmp does not:
 		// skip it only where it is there.
+		// Fewer than four bytes left before the end of the connection are data.
 		e, err := r.r.Peek(4)
-		if err != nil {
+		if err != nil && err != io.EOF {
 			return err
 		}
-		if v := binary.BigEndian.Uint32(e); v == c.field || v == c.timestamp {
-			if _, err := r.r.Discard(4); err != nil {
-				return err
-			}
+		if err == nil && slices.Contains([]uint32{c.field, c.timestamp}, binary.BigEndian.Uint32(e)) {
+			_, _ = r.r.Discard(4) // just peeked at
 		}
 	}
 	if len(c.buf) == 0 {

@@ -40,7 +40,7 @@ type harness struct {
 func start(tb testing.TB, change func(*Config)) *harness {
 	tb.Helper()
 	m := metrics.New(prometheus.NewRegistry())
-	log := slog.New(slog.NewTextHandler(testWriter(tb), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	log := testLogger(tb)
 	registry := stream.NewRegistry(stream.Config{Logger: log, Metrics: m})
 	cfg := Config{
 		Address: "127.0.0.1:0", Registry: registry, Metrics: m, Logger: log,
@@ -116,6 +116,10 @@ func (w *lineWriter) Write(b []byte) (int, error) {
 		w.tb.Log(string(b[:len(b)-1]))
 	}
 	return len(b), nil
+}
+
+func testLogger(tb testing.TB) *slog.Logger {
+	return slog.New(slog.NewTextHandler(testWriter(tb), &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
 // selfSigned is a certificate for 127.0.0.1.

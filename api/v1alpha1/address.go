@@ -10,6 +10,8 @@ import (
 
 // A MediaAddress is an address under which browsers reach a media server whose own
 // addresses they can't: behind NAT, a load balancer or a node port.
+//
+// +kubebuilder:object:generate=false
 type MediaAddress struct {
 	// IP is told to browsers in place of the server's own address.
 	IP netip.Addr

@@ -31,7 +31,7 @@ type Exposure struct {
 
 // ServiceExposure is the exposure of a surface by Services.
 //
-// +kubebuilder:validation:XValidation:rule="self.type == 'LoadBalancer' || !has(self.loadBalancer)",message="loadBalancer may be set only with type LoadBalancer"
+// +kubebuilder:validation:XValidation:rule="!has(self.loadBalancer) || (has(self.type) && self.type == 'LoadBalancer')",message="loadBalancer may be set only with type LoadBalancer"
 type ServiceExposure struct {
 	// type of the Services.
 	// +optional
@@ -51,8 +51,8 @@ type ServiceExposure struct {
 
 // WebRTCExposure is the exposure of WebRTC media.
 //
-// +kubebuilder:validation:XValidation:rule="self.type == 'LoadBalancer' || !has(self.loadBalancer)",message="loadBalancer may be set only with type LoadBalancer"
-// +kubebuilder:validation:XValidation:rule="(self.type == 'HostPort') == has(self.hostPorts)",message="hostPorts must be set with type HostPort, and only then"
+// +kubebuilder:validation:XValidation:rule="!has(self.loadBalancer) || (has(self.type) && self.type == 'LoadBalancer')",message="loadBalancer may be set only with type LoadBalancer"
+// +kubebuilder:validation:XValidation:rule="(has(self.type) && self.type == 'HostPort') == has(self.hostPorts)",message="hostPorts must be set with type HostPort, and only then"
 type WebRTCExposure struct {
 	// type: HostPort uses a port of the node itself, which a namespace that enforces
 	// the Pod Security level "restricted" or "baseline" refuses.

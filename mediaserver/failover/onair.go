@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -36,14 +37,13 @@ func (p *Pair) take(l *leg, u *stream.AccessUnit) bool {
 
 // sendsVideo says whether pictures are to be expected of l.
 func (p *Pair) sendsVideo(l *leg) bool {
-	return LegOf(l.source.Stream().Snapshot()).videoLive(p.Policy(), p.now())
+	return LegOf(l.source.Stream().Snapshot()).videoLive(p.Policy(), p.judgedAt(p.now()))
 }
 
 // emit sends one access unit of the active leg.
 func (p *Pair) emit(l *leg, u *stream.AccessUnit) {
 	if u.Kind == stream.Video {
-		p.cfg.Output.WriteVideo(p.timeline.live(u.PTS), u, false)
-		p.lastSent = p.now()
+		p.emitPicture(l, u)
 		return
 	}
 	if p.timeline.last == 0 {
@@ -57,6 +57,18 @@ func (p *Pair) emit(l *leg, u *stream.AccessUnit) {
 	}
 	p.audioLag = max(u.Arrival-u.PTS, p.audioLag-time.Millisecond)
 	p.cfg.Audio.Write(u)
+}
+
+func (p *Pair) emitPicture(l *leg, u *stream.AccessUnit) {
+	if !u.IDR && u.Publication != p.shown {
+		// Viewers were put on the leg for its sound, and now its picture goes on. What
+		// leads up to it is in the cache, or else they wait for an IDR.
+		p.burst(l, u.Seq, true)
+		return
+	}
+	p.shown = u.Publication
+	p.cfg.Output.WriteVideo(p.timeline.live(u.PTS), u, false)
+	p.lastSent = p.now()
 }
 
 // switchAudio begins with l's audio: what its cache holds ahead of Seq before. If next
@@ -102,44 +114,50 @@ func (p *Pair) carryOut(d Decision, l *leg, next *stream.AccessUnit) {
 	p.target, p.giveUp = "", 0
 	p.state = p.state.Switched(d, now)
 
-	burst := 0
-	if next == nil {
-		burst = p.burst(l)
-	} else {
+	lastSent, burst := p.lastSent, 0
+	p.shown = nil
+	if next != nil {
 		l.sent = next.Seq - 1
+	} else {
+		burst = p.burst(l, math.MaxUint64, p.sendsVideo(l))
 	}
 	if p.listened {
 		p.switchAudio(l, l.sent+1, next)
 	} else {
 		p.audioPub = nil
 	}
-	p.recordSwitch(d, from, l, burst, now)
+	p.recordSwitch(d, from, l, burst, now, lastSent)
 }
 
-// burst sends the pictures since l's last IDR and returns how many there were.
-func (p *Pair) burst(l *leg) int {
+// burst takes what l's cache holds up to Seq last. With show it sends the pictures since
+// the last IDR; it returns how many.
+func (p *Pair) burst(l *leg, last uint64, show bool) int {
 	var pictures []*stream.AccessUnit
 	for _, u := range l.source.Stream().Cached() {
-		l.sent = u.Seq
-		if u.Kind == stream.Video {
+		if u.Seq > last {
+			break
+		}
+		l.sent = max(l.sent, u.Seq)
+		if u.Kind == stream.Video && show {
 			pictures = append(pictures, u)
 		}
 	}
-	if len(pictures) == 0 || !p.sendsVideo(l) {
+	if len(pictures) == 0 {
 		return 0
 	}
-	for i, at := range p.timeline.burst(len(pictures), pictures[len(pictures)-1].PTS) {
+	newest := pictures[len(pictures)-1]
+	for i, at := range p.timeline.burst(len(pictures), newest.PTS) {
 		p.cfg.Output.WriteVideo(at, pictures[i], true)
 	}
+	p.shown, p.lastSent = newest.Publication, p.now()
 	return len(pictures)
 }
 
-func (p *Pair) recordSwitch(d Decision, from Role, l *leg, burst int, now time.Duration) {
-	took := now - p.lastSent
-	if p.lastSent == 0 {
+func (p *Pair) recordSwitch(d Decision, from Role, l *leg, burst int, now, lastSent time.Duration) {
+	took := now - lastSent
+	if lastSent == 0 {
 		took = 0
 	}
-	p.lastSent = now
 	p.log.Info("leg on air", "leg", d.Active, "from", from, "stream", l.id, "reason", d.Reason,
 		"urgency", d.Urgency, "cachedPictures", burst, "sinceLastPicture", took.Round(time.Millisecond))
 	if from == d.Active || from == "" {

@@ -24,7 +24,7 @@ const (
 	// nothing about the leg: the server itself was held up, and what the legs sent
 	// meanwhile is still to be read, for which there is stallGrace.
 	ownStall   = 250 * time.Millisecond
-	stallGrace = 100 * time.Millisecond
+	stallGrace = 250 * time.Millisecond
 	// lateIDR is how long beyond its time an IDR that a switch waits for is waited for.
 	lateIDR = 200 * time.Millisecond
 )
@@ -93,7 +93,8 @@ type Pair struct {
 	target   Role          // of a switch that waits for an IDR; none otherwise
 	giveUp   time.Duration // when an urgent switch stops waiting for an IDR and bursts
 	timeline timeline
-	lastSent time.Duration // when the last picture went out
+	shown    *stream.Publication // whose pictures viewers can go on with; nil: an IDR is due
+	lastSent time.Duration       // when the last picture went out
 	audioPub *stream.Publication
 	audioFmt *stream.Format
 	audioLag time.Duration // how late the active leg's audio comes
@@ -254,12 +255,18 @@ func (p *Pair) snapshots() []stream.Snapshot {
 	return snaps
 }
 
+// judgedAt is as of when the legs' silence is judged at now.
+func (p *Pair) judgedAt(now time.Duration) time.Duration {
+	if now < p.graceEnd {
+		return p.heldSince
+	}
+	return now
+}
+
 // decide judges the legs, and returns the time as of which it did: now, unless the
 // server was held up.
 func (p *Pair) decide(snaps []stream.Snapshot, now time.Duration) (Decision, Legs, time.Duration) {
-	if now < p.graceEnd {
-		now = p.heldSince
-	}
+	now = p.judgedAt(now)
 	legs := Legs{Primary: LegOf(snaps[0])}
 	if len(snaps) > 1 {
 		legs.Backup = LegOf(snaps[1])

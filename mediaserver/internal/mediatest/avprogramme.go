@@ -1,0 +1,243 @@
+package mediatest
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// errNoFFmpeg is the one line for whoever lacks it.
+var errNoFFmpeg = errors.New("ffmpeg is needed on the PATH: install it, e.g. apt-get install ffmpeg")
+
+// A Programme is a test programme that can be measured: every picture carries a
+// TimeCode, a square in the middle turns white with the first picture of each second,
+// and a beep of BeepLength begins with that picture. Under the beeps lies a soft tone,
+// so that holes in the sound can be told from its rests.
+//
+// Its zero value is 8 s of 640x360 at 30 pictures a second in High profile, a GOP of
+// 2 s without B-frames, and AAC at 48 kHz. 8 s are a whole number of AAC frames, so it
+// can be looped without a seam; so are 40 s, for a GOP of 10 s.
+type Programme struct {
+	// Leg is its identity, 0 to 3: in the time code, as LegColor, and as the pitch of
+	// the soft tone.
+	Leg int
+	// Duration, a whole number of seconds; default 8 s.
+	Duration time.Duration
+	// Width and Height in pixels, even; default 640x360.
+	Width, Height int
+	// FPS is whole; default 30.
+	FPS int
+	// GOP is the time between key frames; default 2 s. GOPPhase is where in the first
+	// GOP the second begins; default at its end.
+	GOP, GOPPhase time.Duration
+	// BitrateBPS of the video: noise in the picture fills it. Default 0: as little as
+	// the picture needs.
+	BitrateBPS int
+	// BFrames encodes with x264's defaults (medium, three B-frames, b-pyramid) instead
+	// of veryfast and zerolatency.
+	BFrames bool
+	// NoVideo and NoAudio leave a track out.
+	NoVideo, NoAudio bool
+	// SampleRate in Hz; default 48000.
+	SampleRate int
+}
+
+// BeepLength is how long a programme's beeps are, and its flashes.
+const BeepLength = 100 * time.Millisecond
+
+// Levels of a programme's sound, of full scale, and the pitch of its beeps.
+const (
+	beepLevel  = 0.6
+	toneLevel  = 0.05
+	beepHz     = 1000
+	beepEdge   = 0.3 // a beep has begun when the sound exceeds this
+	silentEdge = toneLevel / 4
+)
+
+// programmeVersion is part of the cache's key: raise it when what is drawn changes.
+const programmeVersion = "1"
+
+func (p Programme) withDefaults() Programme {
+	orInt := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	if p.Duration == 0 {
+		p.Duration = 8 * time.Second
+	}
+	if p.GOP == 0 {
+		p.GOP = 2 * time.Second
+	}
+	orInt(&p.Width, 640)
+	orInt(&p.Height, 360)
+	orInt(&p.FPS, 30)
+	orInt(&p.SampleRate, 48000)
+	return p
+}
+
+// Frames is the number of pictures of the programme.
+func (p Programme) Frames() int {
+	p = p.withDefaults()
+	return int(p.Duration/time.Second) * p.FPS
+}
+
+// File returns the path of the programme as an FLV file. It is made once and then kept
+// in the system's folder for temporary files.
+func (p Programme) File(ctx context.Context) (string, error) {
+	p = p.withDefaults()
+	ffmpeg, err := ffmpegPath()
+	if err != nil {
+		return "", errNoFFmpeg
+	}
+	args := p.args()
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%+v\x00%s", ffmpegVersion(), programmeVersion, p, strings.Join(args, "\x00")))
+	folder := filepath.Join(os.TempDir(), fmt.Sprintf("streampair-mediatest-%d", os.Getuid()))
+	path := filepath.Join(folder, "programme-"+hex.EncodeToString(sum[:10])+".flv")
+
+	makeFile.Lock()
+	defer makeFile.Unlock()
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return "", fmt.Errorf("make the folder for test media: %w", err)
+	}
+	tmp, err := os.CreateTemp(folder, "making-*.flv")
+	if err != nil {
+		return "", fmt.Errorf("make test media: %w", err)
+	}
+	_ = tmp.Close()
+	defer os.Remove(tmp.Name())
+
+	cmd := exec.CommandContext(ctx, ffmpeg, append(args, "-y", tmp.Name())...)
+	var log tail
+	cmd.Stderr = &log
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return "", fmt.Errorf("make test media: %w", err)
+	}
+	if err := cmd.Start(); err != nil {
+		return "", fmt.Errorf("start ffmpeg: %w", err)
+	}
+	drawErr := p.drawAll(stdin) // fails only if ffmpeg does, whose words are better
+	_ = stdin.Close()
+	if err := cmd.Wait(); err != nil {
+		return "", fmt.Errorf("ffmpeg %s: %w\n%s", strings.Join(args, " "), err, log.String())
+	}
+	if drawErr != nil {
+		return "", fmt.Errorf("draw test media: %w", drawErr)
+	}
+	return path, os.Rename(tmp.Name(), path)
+}
+
+// args are ffmpeg's arguments without the output file. Pictures come from its input.
+func (p Programme) args() []string {
+	args := []string{"-hide_banner", "-loglevel", "error"}
+	input := 0
+	var maps []string
+	if !p.NoVideo {
+		args = append(args, "-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", fmt.Sprintf("%dx%d", p.Width, p.Height),
+			"-r", strconv.Itoa(p.FPS), "-i", "pipe:0")
+		maps = append(maps, "-map", fmt.Sprintf("%d:v", input))
+		input++
+	}
+	if !p.NoAudio {
+		sound := fmt.Sprintf("if(lt(mod(t,1),%g),%g*sin(2*PI*%d*mod(t,1)),%g*sin(2*PI*%d*t))",
+			BeepLength.Seconds(), beepLevel, beepHz, toneLevel, 300+100*p.Leg)
+		args = append(args, "-f", "lavfi", "-i", fmt.Sprintf("aevalsrc=exprs='%s|%s':s=%d:d=%g", sound, sound, p.SampleRate, p.Duration.Seconds()))
+		maps = append(maps, "-map", fmt.Sprintf("%d:a", input))
+	}
+	args = append(args, maps...)
+	if !p.NoVideo {
+		gop := max(1, int(p.GOP.Seconds()*float64(p.FPS)+0.5))
+		phase := int(p.GOPPhase.Seconds()*float64(p.FPS)+0.5) % gop
+		args = append(args, "-c:v", "libx264", "-g", "100000", "-sc_threshold", "0",
+			"-force_key_frames", fmt.Sprintf("expr:eq(n,0)+eq(mod(n,%d),%d)", gop, phase))
+		if p.BFrames {
+			args = append(args, "-preset", "medium")
+		} else {
+			args = append(args, "-preset", "veryfast", "-tune", "zerolatency", "-bf", "0")
+		}
+		if p.BitrateBPS > 0 {
+			rate := strconv.Itoa(p.BitrateBPS)
+			args = append(args, "-b:v", rate, "-maxrate", rate, "-bufsize", rate)
+		}
+	}
+	if !p.NoAudio {
+		args = append(args, "-c:a", "aac", "-b:a", "96k")
+	}
+	return append(args, "-f", "flv", "-flvflags", "no_duration_filesize")
+}
+
+// drawAll writes all pictures as raw video.
+func (p Programme) drawAll(w io.Writer) error {
+	if p.NoVideo {
+		return nil
+	}
+	out := bufio.NewWriterSize(w, 1<<20)
+	picture := make([]byte, p.Width*p.Height*3/2)
+	for n := range p.Frames() {
+		p.draw(picture, n)
+		if _, err := out.Write(picture); err != nil {
+			return err
+		}
+	}
+	return out.Flush()
+}
+
+// draw draws picture n: from the top the time code, something that moves, the square
+// that flashes, and the leg's colour.
+func (p Programme) draw(picture []byte, n int) {
+	w, h := p.Width, p.Height
+	luma, chroma := picture[:w*h], picture[w*h:]
+	leg := LegColor(p.Leg)
+	fillRect(luma, w, 0, 0, w, h, leg.Y)
+	cw, ch := w/2, h/2
+	for i, c := range [2]byte{leg.Cb, leg.Cr} {
+		plane := chroma[i*cw*ch:]
+		fillRect(plane, cw, 0, 0, cw, ch/2, 128)
+		fillRect(plane, cw, 0, ch/2, cw, ch, c)
+		fillRect(plane, cw, cw*3/8, ch/2, cw*5/8, ch*5/6, 128)
+	}
+	TimeCode{p.Leg, n}.draw(luma, w, h)
+	if p.BitrateBPS > 0 {
+		noise(luma, w, h/codeRows, h/2, uint64(n))
+	} else {
+		x := n * 4 % (w * 15 / 16)
+		fillRect(luma, w, x, h/codeRows, x+w/16, h/2, 180)
+	}
+	flash := byte(lumaBlack)
+	if time.Duration(n%p.FPS)*time.Second/time.Duration(p.FPS) < BeepLength {
+		flash = lumaWhite
+	}
+	fillRect(luma, w, w*3/8, h/2, w*5/8, h*5/6, flash)
+}
+
+// noise fills rows y0 to y1 with blocks of 4x4 pixels that nothing predicts.
+func noise(luma []byte, w, y0, y1 int, seed uint64) {
+	random := rand.New(rand.NewPCG(seed, 1))
+	row := make([]byte, w)
+	for y := y0; y < y1; y++ {
+		if (y-y0)%4 == 0 {
+			for x := 0; x < w; x += 4 {
+				v := byte(64 + random.Uint32()%128)
+				for i := x; i < min(x+4, w); i++ {
+					row[i] = v
+				}
+			}
+		}
+		copy(luma[y*w:], row)
+	}
+}

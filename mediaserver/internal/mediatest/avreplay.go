@@ -1,0 +1,273 @@
+package mediatest
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"path"
+	"sync"
+	"time"
+
+	"github.com/streampair/streampair/mediaserver/flv"
+)
+
+// ReplayOptions say how a tape is replayed.
+type ReplayOptions struct {
+	// Epoch is the wall-clock time of the programme's first picture: two replayers with
+	// the same epoch are in step, and the age of a picture can be computed from its time
+	// code. One in the past begins with the next key frame that is due. Default: now.
+	Epoch time.Time
+	// Once ends the programme at its end; otherwise it is looped, with timestamps that
+	// go on.
+	Once bool
+	// AudioDelay sends audio that much later than it is due. Its timestamps stay: that
+	// is a stream whose audio is interleaved late.
+	AudioDelay time.Duration
+	// Timestamp of the programme's beginning on the wire, in whole milliseconds; it is
+	// sent modulo 2^32 ms.
+	Timestamp time.Duration
+}
+
+// A Replayer is an RTMP publisher that sends a tape in real time, in step with the wall
+// clock. Its methods may be called from any goroutine.
+type Replayer struct {
+	tape    *Tape
+	options ReplayOptions
+	conn    *rtmpConn
+	name    string
+	done    chan struct{}
+	stop    context.CancelFunc
+
+	mu sync.Mutex // guards all below
+	// changed is closed and replaced when one of these changes.
+	changed            chan struct{}
+	paused             bool
+	dropVideo, dropAud bool
+	shift              time.Duration
+	err                error
+}
+
+// Replay connects to an rtmp:// URL and sends the tape until ctx ends, the tape does,
+// Kill or Stop is called, or the server ends the connection.
+func Replay(ctx context.Context, rtmpURL string, tape *Tape, options ReplayOptions) (*Replayer, error) {
+	conn, err := dialRTMP(ctx, rtmpURL)
+	if err != nil {
+		return nil, err
+	}
+	if options.Epoch.IsZero() {
+		options.Epoch = time.Now()
+	}
+	u, _ := url.Parse(rtmpURL) // dialRTMP did
+	ctx, cancel := context.WithCancel(ctx)
+	r := &Replayer{
+		tape: tape, options: options, conn: conn, name: path.Base(u.Path),
+		done: make(chan struct{}), stop: cancel, changed: make(chan struct{}),
+	}
+	var reader sync.WaitGroup
+	reader.Go(func() {
+		defer cancel()
+		r.fail(conn.drain())
+	})
+	go func() {
+		defer close(r.done)
+		r.fail(r.send(ctx))
+		_ = conn.conn.Close() // ends the reader
+		reader.Wait()
+		cancel()
+	}()
+	return r, nil
+}
+
+// Epoch is the wall-clock time of the programme's first picture.
+func (r *Replayer) Epoch() time.Time { return r.options.Epoch }
+
+// Kill ends the connection without a word, as a crash does.
+func (r *Replayer) Kill() {
+	r.fail(errKilled)
+	_ = r.conn.conn.Close()
+	r.stop()
+	<-r.done
+}
+
+// Stop unpublishes and ends the connection, as a user does.
+func (r *Replayer) Stop() {
+	r.stop()
+	<-r.done
+}
+
+// Pause stops sending: connected, but silent. Resume sends at once what was due
+// meanwhile, as a process does that was stopped and goes on.
+func (r *Replayer) Pause() { r.set(func() { r.paused = true }) }
+
+// Resume ends a Pause.
+func (r *Replayer) Resume() { r.set(func() { r.paused = false }) }
+
+// Drop leaves tracks out from now on, or no longer.
+func (r *Replayer) Drop(video, audio bool) { r.set(func() { r.dropVideo, r.dropAud = video, audio }) }
+
+// Jump adds to the timestamps of everything from now on.
+func (r *Replayer) Jump(by time.Duration) { r.set(func() { r.shift += by }) }
+
+// Done is closed when nothing is sent any more; Err says why.
+func (r *Replayer) Done() <-chan struct{} { return r.done }
+
+// Err is nil after Stop, the end of the context or of the tape.
+func (r *Replayer) Err() error {
+	<-r.done
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if errors.Is(r.err, errKilled) || errors.Is(r.err, context.Canceled) || errors.Is(r.err, errTapeEnd) {
+		return nil
+	}
+	return r.err
+}
+
+var (
+	errKilled  = errors.New("killed")
+	errTapeEnd = errors.New("the tape has ended")
+)
+
+// fail keeps the first reason.
+func (r *Replayer) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err == nil {
+		r.err = err
+	}
+}
+
+func (r *Replayer) set(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f()
+	close(r.changed)
+	r.changed = make(chan struct{})
+}
+
+// A reel is one track of a tape and how far it has been sent.
+type reel struct {
+	media []tapeTag
+	next  int
+	turn  time.Duration // how long the turns of the loop took so far
+	delay time.Duration
+}
+
+// due is when the next tag is to be sent, on the programme's clock.
+func (e *reel) due(zero time.Duration) time.Duration {
+	return e.turn + e.media[e.next].at - zero + e.delay
+}
+
+// advance goes to the next tag; false at the end of the tape.
+func (e *reel) advance(duration time.Duration, once bool) bool {
+	if e.next++; e.next == len(e.media) {
+		if once {
+			return false
+		}
+		e.next, e.turn = 0, e.turn+duration
+	}
+	return true
+}
+
+func (r *Replayer) send(ctx context.Context) error {
+	zero := r.tape.zero
+	reels := []*reel{{media: r.tape.track(flv.VideoTag)}, {media: r.tape.track(flv.AudioTag), delay: r.options.AudioDelay}}
+	if len(reels[1].media) == 0 {
+		reels = reels[:1]
+	}
+	if len(reels[0].media) == 0 {
+		reels = reels[1:]
+	}
+	if elapsed := time.Since(r.options.Epoch); elapsed > 0 {
+		start := elapsed
+		for _, e := range reels {
+			for e.due(zero)-e.delay < start || (e.media[e.next].tag == flv.VideoTag && !e.media[e.next].key) {
+				if !e.advance(r.tape.Duration, r.options.Once) {
+					return errTapeEnd
+				}
+			}
+			start = e.due(zero) - e.delay // audio begins with the picture
+		}
+	}
+	began := false
+	for {
+		e := reels[0]
+		if len(reels) > 1 && reels[1].due(zero) < e.due(zero) {
+			e = reels[1]
+		}
+		if err := r.wait(ctx, r.options.Epoch.Add(e.due(zero))); err != nil {
+			if ctx.Err() != nil && r.alive() {
+				_ = r.conn.conn.SetWriteDeadline(time.Now().Add(time.Second))
+				_ = r.conn.bye(r.name) // as a courtesy
+			}
+			return err
+		}
+		unit := e.media[e.next]
+		if !began {
+			began = true
+			for _, h := range r.tape.headers {
+				h.at = unit.at
+				if err := r.write(h, e.turn); err != nil {
+					return err
+				}
+			}
+		}
+		if err := r.write(unit, e.turn); err != nil {
+			return err
+		}
+		if !e.advance(r.tape.Duration, r.options.Once) {
+			return errTapeEnd
+		}
+	}
+}
+
+func (r *Replayer) alive() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err == nil
+}
+
+// wait waits until t, and longer while paused.
+func (r *Replayer) wait(ctx context.Context, t time.Time) error {
+	for {
+		r.mu.Lock()
+		paused, changed := r.paused, r.changed
+		r.mu.Unlock()
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if paused {
+			select {
+			case <-ctx.Done():
+			case <-changed:
+			}
+			continue
+		}
+		d := time.Until(t)
+		if d <= 0 {
+			return nil
+		}
+		timer := time.NewTimer(d)
+		select {
+		case <-ctx.Done():
+		case <-changed:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+func (r *Replayer) write(unit tapeTag, turn time.Duration) error {
+	r.mu.Lock()
+	drop, shift := r.dropAud, r.shift
+	chunks := byte(rtmpAudioChunks)
+	if unit.tag == flv.VideoTag {
+		drop, chunks = r.dropVideo, rtmpVideoChunks
+	}
+	r.mu.Unlock()
+	if drop && !unit.sequence {
+		return nil
+	}
+	timestamp := uint32((unit.at + turn + r.options.Timestamp + shift) / time.Millisecond)
+	_ = r.conn.conn.SetWriteDeadline(time.Now().Add(rtmpTimeout))
+	return r.conn.write(chunks, timestamp, byte(unit.tag), r.conn.stream, unit.body)
+}

@@ -275,7 +275,7 @@ func (l Leg) lossReason(r Role, p Policy, now time.Duration) Reason {
 	switch {
 	case !l.Publishing:
 		return disconnected
-	// Audio that fell silent with the picture still counts as live for audioGrace.
+	// Audio that fell silent with the picture counts as live for a moment longer.
 	case rank == RankNone, rank == RankAudioOnly && l.Audio.LastArrival < l.Video.LastArrival+p.InputLoss/2:
 		return lost
 	}

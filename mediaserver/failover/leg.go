@@ -27,7 +27,8 @@ func (r Role) Other() Role {
 }
 
 // audioGrace is how much longer than video audio may be silent before it counts as
-// lost: a gap of sound is no reason to take a good picture away.
+// lost: a gap of sound is no reason to take a good picture away. A leg whose picture is
+// lost has none to protect.
 const audioGrace = 2 * time.Second
 
 const (
@@ -121,7 +122,14 @@ func (l Leg) videoLive(p Policy, now time.Duration) bool {
 }
 
 func (l Leg) audioLive(p Policy, now time.Duration) bool {
-	return l.Publishing && l.Audio.Announced && now < l.Audio.lostAt(p, audioGrace)
+	return l.Publishing && l.Audio.Announced && now < l.audioLostAt(p, now)
+}
+
+func (l Leg) audioLostAt(p Policy, now time.Duration) time.Duration {
+	if l.Video.Announced && !l.videoLive(p, now) {
+		return l.Audio.lostAt(p, 0)
+	}
+	return l.Audio.lostAt(p, audioGrace)
 }
 
 // Rank says how much of what the leg announced is arriving at now.
@@ -155,7 +163,7 @@ func (l Leg) nextChange(p Policy, now time.Duration) time.Duration {
 		next = l.Video.lostAt(p, 0)
 	}
 	if l.audioLive(p, now) {
-		next = earliest(next, l.Audio.lostAt(p, audioGrace))
+		next = earliest(next, l.audioLostAt(p, now))
 		if now < l.Since+pictureGrace {
 			next = earliest(next, l.Since+pictureGrace)
 		}

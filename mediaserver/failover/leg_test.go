@@ -90,8 +90,9 @@ func TestRankSaysHowMuchOfWhatWasAnnouncedArrives(t *testing.T) {
 		{"audio silent for the input loss time, video goes on: still full", audioSilent(whole(), 1000*ms), RankFull},
 		{"audio silent for just less than 2 s more: still full", audioSilent(whole(), 2999*ms), RankFull},
 		{"audio silent for 2 s more: video only", audioSilent(whole(), 3000*ms), RankVideoOnly},
-		{"connected but silent: its audio counts for 2 s more", silent(whole(), 1000*ms), RankAudioOnly},
-		{"connected but silent for 2 s more: none", silent(whole(), 3000*ms), RankNone},
+		{"connected but silent: none", silent(whole(), 1000*ms), RankNone},
+		{"video silent for long, audio for just less than the input loss time: audio only", videoSilent(audioSilent(whole(), 999*ms), time.Minute), RankAudioOnly},
+		{"audio-only publication silent for the input loss time: still full", audioSilent(audioOnly(whole()), 1000*ms), RankFull},
 		{"video-only publication silent: none", videoSilent(videoOnly(whole()), 1000*ms), RankNone},
 		{"audio-only publication silent: none after 2 s more", audioSilent(audioOnly(whole()), 3000*ms), RankNone},
 

@@ -1,0 +1,83 @@
+package failover
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// TestWhateverHappens lets two encoders and a viewer do anything, in any order. The
+// studio checks that what went out decodes, moves forward and is heard once; here it is
+// checked that nothing goes out needlessly from the worse leg, and that all is well soon
+// after both encoders are.
+func TestWhateverHappens(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rapid.SyncTest(t, func(t *rapid.T) {
+			s := newStudio(t, synctest.Wait, func(cfg *PairConfig) {
+				cfg.Policy.Mode = rapid.SampledFrom([]Mode{Sticky, PreferPrimary}).Draw(t, "mode")
+				cfg.EgressBPS = rapid.SampledFrom([]int64{0, 100_000}).Draw(t, "egress")
+			})
+			defer s.close()
+			for _, e := range s.encoders {
+				e.frame = rapid.SampledFrom([]time.Duration{20 * ms, 40 * ms, 200 * ms}).Draw(t, e.key.ID+" frame")
+				e.gop = rapid.IntRange(1, 80).Draw(t, e.key.ID+" gop")
+				e.late = rapid.SampledFrom([]time.Duration{0, 0, 400 * ms}).Draw(t, e.key.ID+" audio late")
+			}
+			for range rapid.IntRange(1, 25).Draw(t, "events") {
+				s.randomEvent(t)
+				s.run(time.Duration(rapid.IntRange(0, 600).Draw(t, "pause of 5 ms")) * 5 * ms)
+			}
+			s.pair.SetPolicy(standard)
+			s.viewers(1)
+			for _, e := range s.encoders {
+				if e.pub == nil {
+					e.start()
+				}
+				e.pause(false)
+			}
+			// A GOP of 80 pictures at 5 a second is beyond what the cache holds.
+			s.run(17 * time.Second)
+			if got := s.pair.Status(); !got.OnAir || got.Legs[0].Rank != RankFull || got.Legs[1].Rank != RankFull {
+				t.Fatalf("in the end %+v", got)
+			}
+			n, heard, switches := len(s.screen.sent), len(s.speaker.played), s.pair.Status().Switches
+			s.run(time.Second)
+			if len(s.screen.sent) < n+4 || len(s.speaker.played) < heard+45 {
+				t.Fatalf("in the last second %d pictures and %d sounds", len(s.screen.sent)-n, len(s.speaker.played)-heard)
+			}
+			if got := s.pair.Status().Switches; got != switches {
+				t.Fatalf("switched %d times more", got-switches)
+			}
+		})
+	})
+}
+
+func (s *studio) randomEvent(t *rapid.T) {
+	e := rapid.SampledFrom(s.encoders).Draw(t, "encoder")
+	switch rapid.SampledFrom([]string{"connect", "connect", "kill", "stop", "continue", "blind", "mute", "pin", "viewers", "hold up"}).Draw(t, "event") {
+	case "connect":
+		if e.pub == nil {
+			e.start()
+		}
+	case "kill":
+		e.kill()
+	case "stop":
+		e.pause(true)
+	case "continue":
+		e.pause(false)
+	case "blind":
+		e.blind = !e.blind
+	case "mute":
+		e.mute = !e.mute
+	case "pin":
+		p := s.pair.Policy()
+		p.Select = rapid.SampledFrom([]Role{"", Primary, Backup}).Draw(t, "pin")
+		s.pair.SetPolicy(p)
+	case "viewers":
+		s.viewers(rapid.IntRange(0, 2).Draw(t, "viewers"))
+	case "hold up":
+		s.screen.hold = time.Duration(rapid.IntRange(0, 600).Draw(t, "held up for ms")) * ms
+	}
+}

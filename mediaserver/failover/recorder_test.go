@@ -1,0 +1,125 @@
+package failover
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/streampair/streampair/mediaserver/stream"
+)
+
+// sent is one picture that went out.
+type sent struct {
+	at, now time.Duration
+	unit    *stream.AccessUnit
+	burst   bool
+}
+
+func (s sent) String() string {
+	what := "picture"
+	if s.unit.IDR {
+		what = "IDR"
+	}
+	if s.burst {
+		what = "cached " + what
+	}
+	return fmt.Sprintf("%s %d of %s/%d at %v", what, numberOf(s.unit), legOf(s.unit), s.unit.Publication.ID(), s.at)
+}
+
+// screen is an Output that remembers what was sent.
+type screen struct {
+	now     func() time.Duration
+	viewers int
+	changed chan struct{}
+	hold    time.Duration // for how long the next WriteVideo stalls
+	sent    []sent
+}
+
+func (s *screen) WriteVideo(at time.Duration, u *stream.AccessUnit, burst bool) {
+	time.Sleep(s.hold)
+	s.hold = 0
+	s.sent = append(s.sent, sent{at, s.now(), u, burst})
+}
+
+func (s *screen) ViewerCount() int                { return s.viewers }
+func (s *screen) ViewersChanged() <-chan struct{} { return s.changed }
+
+// since returns what was sent since then.
+func (s *screen) since(then time.Duration) []sent {
+	for i, p := range s.sent {
+		if p.now >= then {
+			return s.sent[i:]
+		}
+	}
+	return nil
+}
+
+// segment is what an Audio was given since one Switch.
+type segment struct {
+	prime, live []*stream.AccessUnit
+}
+
+// speaker is an Audio that remembers what it was given, and plays it the way the real
+// one does: what lies before its position comes too late.
+type speaker struct {
+	now         func() time.Duration
+	frame       time.Duration
+	segments    []segment
+	stops       int
+	stopped     bool
+	passthrough bool
+
+	position time.Duration // 0: nothing played yet, or not since Stop
+	rested   time.Duration // the position at the last Stop
+	played   []*stream.AccessUnit
+	tooLate  int           // live units that came behind the position
+	silence  time.Duration // in all
+}
+
+func (s *speaker) Switch(prime []*stream.AccessUnit) {
+	s.stopped = false
+	s.segments = append(s.segments, segment{prime: prime})
+	if s.position == 0 && len(prime) > 0 { // at the live edge
+		s.position = max(s.rested, prime[len(prime)-1].PTS)
+	}
+	for _, u := range prime {
+		s.play(u)
+	}
+}
+
+func (s *speaker) Write(u *stream.AccessUnit) {
+	if len(s.segments) == 0 {
+		s.segments = append(s.segments, segment{})
+	}
+	last := &s.segments[len(s.segments)-1]
+	last.live = append(last.live, u)
+	if !s.play(u) {
+		s.tooLate++
+	}
+}
+
+func (s *speaker) play(u *stream.AccessUnit) bool {
+	if u.PTS < s.position-ms/10 {
+		return false
+	}
+	s.Fill(u.PTS)
+	s.played = append(s.played, u)
+	s.position = u.PTS + s.frame
+	return true
+}
+
+func (s *speaker) Fill(until time.Duration) {
+	if s.stopped {
+		return
+	}
+	if s.position != 0 && until > s.position {
+		s.silence += until - s.position
+	}
+	s.position = max(s.position, until)
+}
+
+func (s *speaker) SetPassthrough(on bool) { s.passthrough = on }
+
+func (s *speaker) Stop() {
+	s.stopped, s.rested, s.position = true, max(s.rested, s.position), 0
+	s.stops++
+}

@@ -14,13 +14,17 @@ const (
 	// keyframeRetry is how often it is asked while nothing can be decoded: at the
 	// start and after a loss, when every viewer looks at a still picture.
 	keyframeRetry = 500 * time.Millisecond
+
+	// keyframeStart is how long the first one may take to arrive before it is asked
+	// for: encoders begin with one.
+	keyframeStart = 200 * time.Millisecond
 )
 
 // keyframes decides when to ask for an IDR (PLI, RFC 4585 section 6.3.1). Some
 // encoders, OBS with x264 among them, take no notice.
 type keyframes struct {
+	started            bool
 	lastIDR, lastAsked time.Duration
-	asked              bool // lastAsked is valid
 	wanted             bool
 }
 
@@ -34,15 +38,18 @@ func (k *keyframes) received(now time.Duration) {
 
 // due says whether to ask now. needIDR says that nothing is decodable without one.
 func (k *keyframes) due(now time.Duration, needIDR bool) bool {
+	if !k.started {
+		k.started = true
+		k.lastAsked = now - keyframeRetry + keyframeStart
+	}
 	since := now - k.lastAsked
 	switch {
-	case !k.asked:
 	case needIDR && since >= keyframeRetry:
 	case k.wanted && since >= keyframeInterval:
 	case now-k.lastIDR >= keyframeInterval+keyframeGrace && since >= keyframeInterval:
 	default:
 		return false
 	}
-	k.lastAsked, k.asked, k.wanted = now, true, false
+	k.lastAsked, k.wanted = now, false
 	return true
 }

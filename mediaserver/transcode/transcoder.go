@@ -98,7 +98,7 @@ func (v *view) start() {
 			since = append(since, u)
 		}
 	}
-	if len(since) == 0 || !since[0].IDR || !since[0].Format.Reordered {
+	if len(since) == 0 || !since[0].IDR || !since[len(since)-1].Format.Reordered {
 		return // the cache is ahead of us or was too small: with the next IDR
 	}
 	if !v.holding {

@@ -34,7 +34,7 @@ for (const type of ["active", "waiting", "playing", "error"])
 	document.addEventListener("streampair:" + type, e => heard.push({type, ...e.detail}));
 window.colour = () => {
 	const v = document.querySelector("video.shown");
-	if (!v || v.readyState < 2 || !v.videoWidth) return "none";
+	if (!v || v.readyState < 2 || !v.videoWidth || document.getElementById("player").dataset.picture !== "yes") return "none";
 	const canvas = document.createElement("canvas");
 	canvas.width = canvas.height = 1;
 	const context = canvas.getContext("2d");
@@ -97,6 +97,13 @@ func open(t *testing.T, browser context.Context, address string) viewer {
 	v := viewer{t, mediatest.Tab(t, browser)}
 	mediatest.Open(t, v.ctx, address)
 	mediatest.Eval[string](t, v.ctx, inPage)
+	t.Cleanup(func() {
+		// The page catches its own mistakes for its viewers; a test must not.
+		const broke = `(window.heard ?? []).some(e => e.type === "error" && e.code === "internal")`
+		if broken, err := chromedp.Run(v.ctx, chromedp.Evaluate[bool](broke)); err == nil && broken {
+			t.Error("the page met an error of its own: see the console above")
+		}
+	})
 	return v
 }
 

@@ -27,6 +27,7 @@ export class Connection {
   private failure: Failure | undefined;
   private flow: Flow;
   private firstFrame = false;
+  private picture = false;
   private soundSince: number | undefined;
   private frameCallback: number | undefined;
   private tracks: MediaStreamTrack[] = [];
@@ -63,7 +64,7 @@ export class Connection {
 
   /** hasPicture is false for a programme that has only been heard. */
   get hasPicture(): boolean {
-    return this.firstFrame && (this.reading?.video?.framesDecoded ?? 0) > 0;
+    return this.picture;
   }
 
   async open(): Promise<void> {
@@ -79,6 +80,7 @@ export class Connection {
   /** close ends the session. The element keeps its last frame until it is given another stream. */
   close(): void {
     this.closed = true;
+    this.phase = "failed";
     this.forgetFrameCallback();
     this.session.close();
   }
@@ -120,16 +122,18 @@ export class Connection {
     }
     this.flow = observe(this.flow, { at: reading.at, media: reading.mediaBytes, transport: reading.transportBytes });
     this.chooseTracks(reading);
-    if (!this.firstFrame && this.seenWithoutFrameCallback(reading)) {
-      this.sawFirstFrame();
-    }
+    this.lookWithoutFrameCallback(reading);
   }
 
-  /** On a hidden page no frame is composed, and without a picture there is none. */
-  private seenWithoutFrameCallback(reading: Reading): boolean {
+  /** On a hidden page no frame is composed, so none is reported, and a programme may have no picture. */
+  private lookWithoutFrameCallback(reading: Reading): void {
     const decoded = (reading.video?.framesDecoded ?? 0) > 0;
     const noCallback = document.hidden || !("requestVideoFrameCallback" in this.video);
-    return (decoded && noCallback) || this.soundOnly(reading);
+    if (!this.picture && decoded && noCallback) {
+      this.saw(true);
+    } else if (!this.firstFrame && this.soundOnly(reading)) {
+      this.saw(false);
+    }
   }
 
   private soundOnly(reading: Reading): boolean {
@@ -185,7 +189,7 @@ export class Connection {
 
   private watchForFrame(): void {
     if ("requestVideoFrameCallback" in this.video) {
-      this.frameCallback = this.video.requestVideoFrameCallback(() => this.sawFirstFrame());
+      this.frameCallback = this.video.requestVideoFrameCallback(() => this.saw(true));
     }
   }
 
@@ -196,9 +200,11 @@ export class Connection {
     }
   }
 
-  private sawFirstFrame(): void {
-    if (!this.firstFrame && !this.closed) {
+  /** saw: there is something to show, with a picture or without. */
+  private saw(picture: boolean): void {
+    if (!this.closed) {
       this.firstFrame = true;
+      this.picture ||= picture;
       this.changed();
     }
   }

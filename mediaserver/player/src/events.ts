@@ -38,8 +38,11 @@ export class EventFeed {
     private readonly changed: () => void,
   ) {}
 
+  /** start begins to follow; nothing happens if it does already. */
   start(): void {
-    this.stop();
+    if (this.watchTimer !== undefined) {
+      return;
+    }
     this.health = { ok: false, since: performance.now() };
     this.attempt = 0;
     this.watchedAt = performance.now();
@@ -49,7 +52,9 @@ export class EventFeed {
 
   stop(): void {
     window.clearInterval(this.watchTimer);
+    this.watchTimer = undefined;
     this.disconnect();
+    this.setHealth(false);
   }
 
   /** retrySoon shortens a wait under way, when something suggests that the server is back. */

@@ -26,6 +26,7 @@ export function publishHooks(parameters: PlayParameters, notices: readonly strin
         reason: pair?.reason ?? "",
         since: pair?.since ?? "",
         switches: pair?.switches ?? 0,
+        legs: pair?.legs ?? [],
         warnings: pair?.warnings ?? [],
         eventsConnected,
         /** Sessions opened since the page was loaded. */

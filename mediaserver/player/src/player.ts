@@ -45,6 +45,7 @@ export class Player {
   private lastFailure: Failure | undefined;
   private onAirSince = 0;
   private onAir: boolean | undefined;
+  private feedWasOk = false;
   private opened = 0;
   private tickTimer: number | undefined;
   private tickedAt = 0;
@@ -68,7 +69,6 @@ export class Player {
     this.started = true;
     this.tickedAt = performance.now();
     this.tickTimer = window.setInterval(() => void this.tick(), tickMs);
-    this.feed.start();
     this.evaluate();
   }
 
@@ -109,7 +109,8 @@ export class Player {
 
   /** retrySoon is retryNow for signs that a thousand players see at once. */
   retrySoon(): void {
-    if (this.retryAt !== undefined && !this.lastFailure?.lasting) {
+    // Not when the server itself has said for how long.
+    if (this.retryAt !== undefined && !this.lastFailure?.lasting && !this.lastFailure?.retryAfterMs) {
       this.retryAt = Math.min(this.retryAt, performance.now() + Math.random() * shortestWaitMs);
     }
     this.feed.retrySoon();
@@ -219,6 +220,7 @@ export class Player {
     const { name, token } = this.parameters;
     const target = { purpose: "play" as const, stream: name, url: this.whepUrl(), token };
     this.opened++;
+    this.feed.start();
     this.pending = new Connection(this.opened, video, target, () => this.evaluate());
     void this.pending.open();
   }
@@ -230,6 +232,9 @@ export class Player {
       ? refusedWait(Math.random(), failure.retryAfterMs)
       : retryWait(this.attempts, Math.random(), failure.retryAfterMs);
     this.retryAt = performance.now() + wait;
+    if (failure.lasting && this.shown === undefined) {
+      this.feed.stop(); // it would be refused as well, again and again
+    }
     tellError(failure);
   }
 
@@ -263,12 +268,14 @@ export class Player {
       this.onAir = state.onAir;
       this.onAirSince = performance.now();
     }
-    if (this.feed.health.ok) {
+    const ok = this.feed.health.ok;
+    if (ok) {
       this.active.report(state);
-      if (this.retryAt !== undefined) {
-        this.retrySoon(); // the server is there again
-      }
     }
+    if (ok && !this.feedWasOk) {
+      this.retrySoon(); // the server is there again
+    }
+    this.feedWasOk = ok;
     this.evaluate();
   }
 

@@ -94,7 +94,11 @@ class Page {
         track.addEventListener("ended", () => this.sourceEnded(stream, track));
       }
       element<HTMLVideoElement>("preview").srcObject = stream;
-      await this.publisher.use(stream);
+      if (stream.getTracks().length === 0) {
+        this.publisher.stop();
+      } else {
+        await this.publisher.use(stream);
+      }
       stopAll(old);
       await this.listDevices(); // names are known once permission was given
     } catch (error) {

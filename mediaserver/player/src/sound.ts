@@ -21,6 +21,7 @@ export class Sound {
     this.element = video;
     for (const v of this.videos) {
       v.classList.toggle("shown", v === video);
+      v.setAttribute("aria-hidden", String(v !== video));
       if (v !== video) {
         v.muted = true;
       }

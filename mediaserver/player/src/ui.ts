@@ -61,6 +61,14 @@ export class Ui {
     onClick("toggle-badge", () => this.toggleBadge());
     onClick("toggle-statistics", () => this.toggleStatistics());
     onClick("close-statistics", () => this.toggleStatistics(false));
+    for (const video of this.root.querySelectorAll("video")) {
+      video.addEventListener("click", () => {
+        if (!element("unmute").hidden) {
+          wishes.play(); // any tap will do
+        }
+      });
+      video.addEventListener("dblclick", () => this.toggleFullscreen());
+    }
     document.addEventListener("keydown", (event) => this.key(event));
     this.stir();
   }

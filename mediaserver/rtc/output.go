@@ -34,6 +34,13 @@ const (
 	// could start later than it.
 	nackWindow = 2 * time.Second
 
+	// edgeMargin is how much earlier than expected the next picture may come without
+	// its timestamp having been used up for one who joined.
+	edgeMargin = 50 * time.Millisecond
+
+	// askInterval is how often an IDR is asked for while a viewer has no picture.
+	askInterval = time.Second
+
 	// idleInterval is the longest a fanout sleeps: what is due by the clock, such as
 	// a sender report, is at most this late.
 	idleInterval = 100 * time.Millisecond
@@ -105,6 +112,8 @@ type Output struct {
 	changed chan struct{}
 
 	video, audio *history
+	lag          atomic.Int64 // of the last live picture's time behind the clock, ns
+	nextAsk      atomic.Int64 // when to ask for an IDR next, ns on the media clock
 
 	writeMu              sync.Mutex // guards what Write* need; one goroutine writes anyway
 	videoFrame           uint64
@@ -198,6 +207,9 @@ func (o *Output) WriteVideo(at time.Duration, u *stream.AccessUnit, burst bool) 
 	if len(o.payloads) == 0 {
 		return
 	}
+	if !burst {
+		o.lag.Store(int64(o.cfg.Now() - at))
+	}
 	timestamp := max(ticks(at, videoClockRate), o.videoLast+1)
 	o.videoLast = timestamp
 	o.videoFrame++
@@ -281,6 +293,20 @@ func (o *Output) viewerList() []*Viewer {
 		list = append(list, v)
 	}
 	return list
+}
+
+// liveEdge is the video timestamp that a picture written now would have at least,
+// going by the last one.
+func (o *Output) liveEdge(now time.Duration) int64 {
+	return ticks(now-time.Duration(o.lag.Load())-edgeMargin, videoClockRate)
+}
+
+// askForIDR asks the source, but not each time that each viewer without a picture is
+// served.
+func (o *Output) askForIDR(now time.Duration) {
+	if next := o.nextAsk.Load(); int64(now) >= next && o.nextAsk.CompareAndSwap(next, int64(now+askInterval)) {
+		o.cfg.RequestIDR()
+	}
 }
 
 // attach makes v known and gives it to the fanout with the fewest viewers.

@@ -27,10 +27,9 @@ const (
 	replayHoldoff    = 2 * time.Second
 	maxReplayHoldoff = 30 * time.Second
 	replayGrace      = time.Minute
-	// askInterval is how often an IDR is asked for while a viewer has no picture.
-	askInterval    = time.Second
-	reportInterval = time.Second
 )
+
+const reportInterval = time.Second
 
 // ViewerConfig describes a viewer.
 type ViewerConfig struct {
@@ -73,7 +72,6 @@ type Viewer struct {
 	nacks        bucket        // what may be sent to it again
 	failing      time.Duration // when the first write since the last success failed; -1: none
 	nextReport   time.Duration
-	nextAsk      time.Duration
 	joined       time.Duration // from connected to the first picture's last packet sent
 	connectedAt  time.Duration
 	roundTrip    time.Duration
@@ -241,9 +239,8 @@ func (v *Viewer) serve(now time.Duration, scratch []packet) time.Duration {
 		if v.serveTrack(v.video, now, scratch) {
 			again = pacingInterval
 		}
-		if v.video.waiting && now >= v.nextAsk {
-			v.nextAsk = now + askInterval
-			v.output.cfg.RequestIDR()
+		if v.video.waiting {
+			v.output.askForIDR(now)
 		}
 	}
 	if now >= v.nextReport {
@@ -256,11 +253,12 @@ func (v *Viewer) serve(now time.Duration, scratch []packet) time.Duration {
 // serveTrack brings t to the end of its history. It reports true when pacing kept
 // it from that.
 func (v *Viewer) serveTrack(t *viewerTrack, now time.Duration, scratch []packet) (paced bool) {
-	live, count := 0, t.packets
+	liveBytes, count := 0, t.packets
 	defer func() {
-		v.account(t, count, live, now)
+		v.account(t, count, liveBytes, now)
 	}()
-	for t.locate() {
+	live := v.output.liveEdge(now)
+	for t.locate(live) {
 		n, held := t.history.read(t.cursor, scratch)
 		if !held { // overrun: it was paced for so long that its place is gone
 			t.dropped++
@@ -277,7 +275,7 @@ func (v *Viewer) serveTrack(t *viewerTrack, now time.Duration, scratch []packet)
 				return true
 			}
 			if !burst {
-				live += size
+				liveBytes += size
 			}
 			v.pace.level -= float64(size)
 			v.result(t.send(p), now)
@@ -290,14 +288,14 @@ func (v *Viewer) serveTrack(t *viewerTrack, now time.Duration, scratch []packet)
 }
 
 // account settles what serveTrack did.
-func (v *Viewer) account(t *viewerTrack, count uint64, live int, now time.Duration) {
-	if live > 0 {
-		v.output.cfg.Egress.live(live, now)
+func (v *Viewer) account(t *viewerTrack, count uint64, liveBytes int, now time.Duration) {
+	if liveBytes > 0 {
+		v.output.cfg.Egress.live(liveBytes, now)
 	}
 	if count == 0 && t.packets > 0 {
 		v.nextReport = now // the receiver can't put sound and picture in step before
 		if t == v.video {
-			v.joined = now - v.connectedAt
+			v.joined = v.output.cfg.Now() - v.connectedAt
 		}
 	}
 }

@@ -36,29 +36,33 @@ var errNotNegotiated = errors.New("the viewer did not accept the track's format"
 type segment struct {
 	sequence uint64 // the viewer's extended sequence number of the first packet
 	index    uint64 // of that packet in the history
-	// Pictures before frame lead were sent with timestamps squeezed together: they
-	// are step ticks apart and end at leadTimestamp, that of frame lead.
+	// Pictures up to frame lead, if that is not 0, were sent with timestamps squeezed
+	// together: they are step ticks apart and end at leadTimestamp.
 	lead          uint64
 	leadTimestamp int64
 	step          int64
 }
 
+// timestamp is the one with which p goes to the viewer; it grows with p's frame.
 func (s *segment) timestamp(p *packet) int64 {
-	if p.frame < s.lead {
+	switch {
+	case s.lead == 0:
+		return p.timestamp
+	case p.frame <= s.lead:
 		return s.leadTimestamp - int64(s.lead-p.frame)*s.step
 	}
-	return p.timestamp
+	// The squeezed pictures may have been given a time later than their own.
+	return max(p.timestamp, s.leadTimestamp+int64(p.frame-s.lead))
 }
 
-// squeeze makes the pictures from first on end at the live edge, one step apart,
-// not further than they were, and all later than after. It reports false when there
-// are more pictures than ticks between.
+// squeeze makes the pictures from first to edge end at edge's timestamp, one step
+// apart, not further than they were, and all later than after. It reports false when
+// there are more pictures than ticks between.
 func (s *segment) squeeze(first, edge position, after int64) bool {
-	n := int64(edge.frame - first.frame)
-	if n <= 0 {
-		return true
+	step := int64(squeezeStep)
+	if n := int64(edge.frame - first.frame); n > 0 {
+		step = min(step, squeezeSpan/n, (edge.timestamp-first.timestamp)/n, (edge.timestamp-after-1)/n)
 	}
-	step := min(squeezeStep, squeezeSpan/n, (edge.timestamp-first.timestamp)/n, (edge.timestamp-after-1)/n)
 	if step < 1 {
 		return false
 	}
@@ -212,8 +216,11 @@ func (t *viewerTrack) begin(at position, s segment) {
 }
 
 // locate moves the track to where it may go on sending, if it has to be moved. It
-// reports false when there is nothing to send yet.
-func (t *viewerTrack) locate() bool {
+// reports false when there is nothing to send yet. For one who joins, the live edge
+// is at the timestamp live, even if the newest picture is older: a receiver takes the
+// first pictures' time for the present, and if it was not, it would hold back all
+// that follow by as much.
+func (t *viewerTrack) locate(live int64) bool {
 	head := t.history.head()
 	switch {
 	case t.waiting && !t.entries: // audio: what comes from now on
@@ -225,9 +232,11 @@ func (t *viewerTrack) locate() bool {
 			return false
 		}
 		var s segment
-		if t.joining {
-			after := head.timestamp - squeezeSpan - 1 // that is, anywhere
-			if !s.squeeze(entry, head, after) {
+		if t.joining && entry.frame <= head.frame {
+			edge := head
+			edge.timestamp = max(edge.timestamp, live)
+			after := edge.timestamp - squeezeSpan - 1 // that is, anywhere
+			if !s.squeeze(entry, edge, after) {
 				t.skip(head.index)
 				return false
 			}

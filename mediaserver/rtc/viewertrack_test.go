@@ -215,6 +215,40 @@ func TestJoiningViewerGetsAPictureAtOnce(t *testing.T) {
 	}
 }
 
+func TestViewerWhoJoinsWhenTheSourceIsSilentTakesNowForThePresent(t *testing.T) {
+	b := newBench(t, nil)
+	for i := range 10 { // a source 300 ms behind
+		b.now += frameInterval
+		b.at = b.now - 300*time.Millisecond
+		b.o.WriteVideo(b.at, testPicture(i == 0, 10), false)
+	}
+	b.now += time.Minute
+	v, w := b.viewer()
+	b.serve(v)
+	packets := w.take(videoSSRC)
+	if len(packets) != 11 {
+		t.Fatalf("%d packets, want the last picture and what it needs", len(packets))
+	}
+	if got, want := packets[10].Timestamp, uint32(ticks(b.now-300*time.Millisecond-edgeMargin, videoClockRate)); got != want {
+		t.Errorf("ends at %d, want at the present, %d", got, want)
+	}
+	for i, lag := range []time.Duration{500, 499, 498, 100, 60} { // at first further behind than before
+		b.now += time.Millisecond
+		b.o.WriteVideo(b.now-lag*time.Millisecond, testPicture(i == 0, 10), false)
+		b.serve(v)
+	}
+	packets = append(packets, w.take(videoSSRC)...)
+	follows(t, packets)
+	if got, want := packets[len(packets)-1].Timestamp, uint32(ticks(b.now-60*time.Millisecond, videoClockRate)); got != want {
+		t.Errorf("then live at %d, want %d", got, want)
+	}
+	nack := &rtcp.TransportLayerNack{MediaSSRC: videoSSRC, Nacks: []rtcp.NackPair{{PacketID: packets[12].SequenceNumber}}}
+	v.feedback(v.video, nack)
+	if diff := cmp.Diff(packets[12:13], w.take(videoSSRC)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestViewerWhoCameFirstStartsWithTheFirstIDR(t *testing.T) {
 	b := newBench(t, nil)
 	v, w := b.viewer()

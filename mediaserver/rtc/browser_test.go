@@ -1,0 +1,282 @@
+package rtc
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+	"github.com/pion/rtp/codecs"
+	"github.com/pion/webrtc/v4"
+
+	"github.com/streampair/streampair/mediaserver/internal/mediatest"
+	"github.com/streampair/streampair/mediaserver/stream"
+)
+
+// opusSilence is a 20 ms packet of silence (RFC 6716: CELT only, fullband, mono).
+var opusSilence = []byte{0xf8, 0xff, 0xfe}
+
+// film reads an H.264 file as access units, one slice each.
+func film(t *testing.T, spec mediatest.Spec) []*stream.AccessUnit {
+	t.Helper()
+	spec.Container, spec.NoAudio = "h264", true
+	spec.VideoArgs = append(spec.VideoArgs, "-x264-params", "sliced-threads=0:slices=1")
+	data, err := os.ReadFile(mediatest.File(t, spec))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var units []*stream.AccessUnit
+	var format *stream.Format
+	for _, nalu := range bytes.Split(data, []byte{0, 0, 1}) {
+		nalu = bytes.TrimRight(nalu, "\x00") // of the next start code
+		if len(nalu) == 0 {
+			continue
+		}
+		switch nalu[0] & naluTypeMask {
+		case 7:
+			format = &stream.Format{Codec: stream.H264, SPS: nalu}
+		case 8:
+			format.PPS = nalu
+		case 1, 5:
+			units = append(units, &stream.AccessUnit{Format: format, IDR: nalu[0]&naluTypeMask == 5, NALUs: [][]byte{nalu}})
+		}
+	}
+	return units
+}
+
+// annexB is the byte stream that a receiver of the packets gives its decoder.
+func annexB(t *testing.T, packets []rtp.Packet) []byte {
+	t.Helper()
+	var depacketizer codecs.H264Packet
+	var out []byte
+	for _, p := range packets {
+		b, err := depacketizer.Unmarshal(p.Payload)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, b...)
+	}
+	return out
+}
+
+// pictures decodes a byte stream and returns a checksum of every picture.
+func pictures(t *testing.T, h264 []byte) []string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "in.h264")
+	if err := os.WriteFile(path, h264, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// Where the size changes, pictures are scaled to the first one's, alike in both.
+	cmd := exec.Command(mediatest.RequireFFmpeg(t), "-v", "error", "-xerror", "-i", path, "-f", "framemd5", "-")
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil || stderr.Len() > 0 {
+		t.Fatalf("ffmpeg: %v %s", err, stderr.String())
+	}
+	var sums []string
+	for line := range strings.Lines(string(out)) {
+		if fields := strings.Split(line, ","); len(fields) == 6 && !strings.HasPrefix(line, "#") {
+			sums = append(sums, strings.TrimSpace(fields[5]))
+		}
+	}
+	return sums
+}
+
+func TestEveryPictureSinceTheIDRDecodesAlsoAcrossAChangeOfParameters(t *testing.T) {
+	first := film(t, mediatest.Spec{Duration: 4 * time.Second})
+	second := film(t, mediatest.Spec{Duration: 2 * time.Second, Width: 640, Height: 360, VideoArgs: []string{"-profile:v", "high", "-preset", "fast"}})
+	s := newStage(t, nil)
+	write := func(u *stream.AccessUnit) {
+		s.output.WriteVideo(s.now(), u, false)
+		time.Sleep(2 * time.Millisecond)
+	}
+	for _, u := range first[:100] { // IDRs are 0 and 60
+		write(u)
+	}
+	p := s.join(webrtc.SettingEngine{}, nil)
+	p.wait(t, "the picture", func() bool { return len(p.video) > 0 })
+	want := append(append([]*stream.AccessUnit{}, first[60:]...), second...)
+	for _, u := range want[40:] {
+		write(u)
+	}
+	var expected []byte
+	packets := 0
+	for _, u := range want {
+		payloads := appendH264Payloads(nil, u, defaultPacketSize-rtpHeaderSize)
+		packets += len(payloads)
+		list := make([]rtp.Packet, len(payloads))
+		for i, payload := range payloads {
+			list[i].Payload = payload
+		}
+		expected = append(expected, annexB(t, list)...)
+	}
+	p.wait(t, "all packets", func() bool { return len(p.video) == packets })
+	follows(t, p.video)
+	got, reference := pictures(t, annexB(t, p.video)), pictures(t, expected)
+	if len(got) != len(want) {
+		t.Errorf("%d pictures decoded, want %d", len(got), len(want))
+	}
+	for i := range got {
+		if got[i] != reference[i] {
+			t.Fatalf("picture %d differs", i)
+		}
+	}
+}
+
+const viewerPage = `<!doctype html><video id=v autoplay muted playsinline></video><script>
+const v = document.getElementById('v'), pc = new RTCPeerConnection();
+window.frames = []; window.firstFrame = 0; window.connected = 0;
+pc.ontrack = e => { v.srcObject = e.streams[0]; };
+pc.onconnectionstatechange = () => { if (pc.connectionState == 'connected') connected = performance.now(); };
+const frame = (now, m) => { frames.push([performance.now(), m.rtpTimestamp]); v.requestVideoFrameCallback(frame); };
+v.requestVideoFrameCallback(frame);
+pc.addTransceiver('video', {direction: 'recvonly'}); pc.addTransceiver('audio', {direction: 'recvonly'});
+(async () => {
+  await pc.setLocalDescription(await pc.createOffer());
+  const r = await fetch('/offer', {method: 'POST', body: pc.localDescription.sdp});
+  await pc.setRemoteDescription({type: 'answer', sdp: await r.text()});
+})();
+async function stats() {
+  const all = {};
+  (await pc.getStats()).forEach(s => { if (s.type == 'inbound-rtp') all[s.kind] = s; });
+  return {
+    decoded: all.video.framesDecoded, dropped: all.video.framesDropped, lost: all.video.packetsLost + all.audio.packetsLost,
+    freezes: all.video.freezeCount, freezeSeconds: all.video.totalFreezesDuration, nacks: all.video.nackCount, plis: all.video.pliCount,
+    discarded: all.video.packetsDiscarded || 0, keyFrames: all.video.keyFramesDecoded,
+    delay: all.video.jitterBufferDelay / all.video.jitterBufferEmittedCount,
+    skew: all.video.estimatedPlayoutTimestamp - all.audio.estimatedPlayoutTimestamp, synced: !!all.video.estimatedPlayoutTimestamp && !!all.audio.estimatedPlayoutTimestamp,
+  };
+}
+</script>`
+
+// browserStats is what the page's stats() returns.
+type browserStats struct {
+	Decoded, Dropped, Lost, Freezes, Nacks, PLIs, Discarded, KeyFrames int
+	FreezeSeconds, Delay, Skew                                         float64
+	Synced                                                             bool
+}
+
+// TestBrowserJoinsAndFollows shows that a real browser takes what only its decoder,
+// clock and synchroniser can judge: the squeezed pictures of a join, a paced burst,
+// pictures sent again after a PLI, and sender reports that hold audio and video
+// together.
+func TestBrowserJoinsAndFollows(t *testing.T) {
+	units := film(t, mediatest.Spec{Duration: 20 * time.Second, GOP: 4 * time.Second})
+	s := newStage(t, nil)
+	viewers := make(chan *Viewer, 1)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprint(w, viewerPage)
+	})
+	mux.HandleFunc("POST /offer", func(w http.ResponseWriter, r *http.Request) {
+		offer, _ := io.ReadAll(r.Body)
+		h264, _ := HighestH264(string(offer))
+		opus, _ := OfferedOpus(string(offer))
+		me, err := NewMediaEngine(h264, opus)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		pc, err := s.engine.NewPeerConnection(me, nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		v, err := s.output.AddViewer(pc, ViewerConfig{ID: "browser", Protocol: "test", Video: true, Audio: true})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		answer, err := s.engine.Answer(pc, string(offer))
+		if err != nil {
+			t.Error(err)
+		}
+		fmt.Fprint(w, answer)
+		viewers <- v
+	})
+	web := httptest.NewServer(mux)
+	t.Cleanup(web.Close)
+	page := mediatest.Browser(t)
+
+	// 30 pictures a second, 110 of them before the browser comes: 3.6 s after an IDR.
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	joining := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		begin := s.now()
+		for i := 0; ; i++ {
+			at := begin + time.Duration(i)*frameInterval
+			select {
+			case <-stop:
+				return
+			case <-time.After(at - s.now()):
+			}
+			s.output.WriteVideo(at, units[i%len(units)], false)
+			if i == 110 {
+				close(joining)
+			}
+		}
+	}()
+	go func() {
+		for at := s.now(); ; at += 20 * time.Millisecond {
+			select {
+			case <-stop:
+				return
+			case <-time.After(at - s.now()):
+				s.output.WriteOpus(at, 20*time.Millisecond, opusSilence)
+			}
+		}
+	}()
+	defer func() { <-stopped }()
+	defer close(stop)
+
+	<-joining
+	mediatest.Open(t, page, web.URL)
+	mediatest.Await(t, page, 5*testLimit, "frames.length > 0", "")
+	v := <-viewers
+	first := mediatest.Eval[float64](t, page, "frames[0][0] - connected")
+	t.Logf("first picture %.0f ms after connected; server: %s", first, v.Stats().JoinDuration)
+
+	mediatest.Await(t, page, 5*testLimit, "frames.length > 150", "")
+	st := mediatest.Eval[browserStats](t, page, "stats()")
+	t.Logf("after the join: %+v", st)
+	if st.PLIs != 0 || st.Lost != 0 {
+		t.Errorf("%d PLIs and %d packets lost on loopback", st.PLIs, st.Lost)
+	}
+	inStep(t, page)
+
+	// What a PLI does while the source can't be asked.
+	decoded, keys := st.Decoded, st.KeyFrames
+	v.feedback(v.video, &rtcp.PictureLossIndication{MediaSSRC: v.video.ssrc})
+	count := mediatest.Eval[int](t, page, "frames.length")
+	mediatest.Await(t, page, 5*testLimit, fmt.Sprintf("frames.length > %d", count+60), "frames.length")
+	st = mediatest.Eval[browserStats](t, page, "stats()")
+	gap := mediatest.Eval[float64](t, page, fmt.Sprintf("Math.max(...frames.slice(%d).map((f, i) => f[0] - frames[%d + i - 1][0]))", count, count))
+	t.Logf("after the replay: %d pictures more, %d of them IDR; longest gap %.0f ms; %+v", st.Decoded-decoded, st.KeyFrames-keys, gap, st)
+	if st.PLIs != 0 || st.Lost != 0 {
+		t.Errorf("%d PLIs and %d packets lost after pictures were sent again", st.PLIs, st.Lost)
+	}
+	inStep(t, page)
+}
+
+// inStep waits until the browser, which moves its video by small steps towards its
+// audio, has both together. It does so only for tracks that it knows to be one group
+// and whose sender reports it has. The limit is generous: how far off it is on a busy
+// machine says more about that than about us.
+func inStep(t *testing.T, page context.Context) {
+	t.Helper()
+	mediatest.Await(t, page, 5*testLimit, "stats().then(s => { window.last = s; }), window.last && last.synced && Math.abs(last.skew) <= 200", "last")
+	t.Logf("A/V skew %.0f ms", mediatest.Eval[float64](t, page, "last.skew"))
+}

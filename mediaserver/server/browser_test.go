@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -85,20 +86,162 @@ func (p *page) shows(name string) {
 	})
 }
 
+// encoders publish a blue and a green programme for ever.
+type encoders struct {
+	t           *testing.T
+	s           *testServer
+	blue, green string
+}
+
+func newEncoders(t *testing.T, s *testServer) encoders {
+	t.Helper()
+	return encoders{t, s, mediatest.File(t, mediatest.Spec{Color: blue}), mediatest.File(t, mediatest.Spec{Color: green})}
+}
+
+func (e encoders) primary() *mediatest.Publisher {
+	e.t.Helper()
+	return mediatest.Publish(e.t, e.blue, e.s.publishURL("primary"), "-stream_loop", "-1")
+}
+
+func (e encoders) backup() *mediatest.Publisher {
+	e.t.Helper()
+	return mediatest.Publish(e.t, e.green, e.s.publishURL("backup"), "-stream_loop", "-1")
+}
+
+// says waits until the page tells that it waits, in words that hold the given ones.
+func (p *page) says(words string) {
+	p.t.Helper()
+	eventually(p.t, "the page says what it waits for", func() bool {
+		said := evaluate[string](p, `document.querySelector("#message")?.innerText || ""`)
+		return said != "" && strings.Contains(said, words)
+	})
+}
+
 func TestABrowserKeepsWatchingWhenAnEncoderStops(t *testing.T) {
-	primary := mediatest.File(t, mediatest.Spec{Color: blue})
-	backup := mediatest.File(t, mediatest.Spec{Color: green})
 	s := startServer(t, sticky)
-	encoderA := mediatest.Publish(t, primary, s.publishURL("primary"), "-stream_loop", "-1")
-	encoderB := mediatest.Publish(t, backup, s.publishURL("backup"), "-stream_loop", "-1")
+	e := newEncoders(t, s)
+	primary, backup := e.primary(), e.backup()
 	s.onAir("primary", true, true)
 
 	p := s.open("name", "primary", "backupStreamId", "backup", "playOrder", "webrtc")
 	p.shows("primary")
-	encoderA.Stop()
+	primary.Stop()
 	p.shows("backup")
-	mediatest.Publish(t, primary, s.publishURL("primary"), "-stream_loop", "-1")
+	e.primary()
 	s.onAir("backup", true, true) // sticky
-	encoderB.Kill()
+	backup.Kill()
 	p.shows("primary")
+}
+
+func TestABrowserSeesTheBackupWhenTheEncoderFallsSilent(t *testing.T) {
+	s := startServer(t, sticky)
+	e := newEncoders(t, s)
+	primary, _ := e.primary(), e.backup()
+	s.onAir("primary", true, true)
+
+	p := s.open("name", "primary", "backupStreamId", "backup")
+	p.shows("primary")
+	primary.Pause()
+	paused := time.Now()
+	p.shows("backup")
+	t.Logf("connected but silent: backup seen after %v (input loss time 1 s)", time.Since(paused).Round(time.Millisecond))
+	if reason := s.pair("sunday").Reason; reason != "PrimaryInputLost" {
+		t.Errorf("reason %s", reason)
+	}
+	primary.Resume() // what it has queued meanwhile disturbs nobody
+	s.onAir("backup", true, true)
+	p.shows("backup")
+}
+
+func TestWithoutABackupThePageWaitsAndResumes(t *testing.T) {
+	s := startServer(t, sticky)
+	e := newEncoders(t, s)
+	primary, _ := e.primary(), e.backup()
+	s.onAir("primary", true, true)
+
+	p := s.open("name", "primary")
+	p.shows("primary")
+	primary.Kill()
+	s.onAir("backup", false, true) // the pair has switched, this page must not
+	p.says("primary")
+	time.Sleep(3 * time.Second)
+	e.primary()
+	p.shows("primary")
+	for _, picture := range evaluate[[]picture](p, `window.pictures`) {
+		if picture.Name == "backup" {
+			t.Fatal("the page showed the backup it was not asked to")
+		}
+	}
+}
+
+func TestThePageWaitsThroughAMinuteWithoutEitherStream(t *testing.T) {
+	s := startServer(t, sticky)
+	e := newEncoders(t, s)
+	primary, backup := e.primary(), e.backup()
+	s.onAir("primary", true, true)
+
+	p := s.open("name", "primary", "backupStreamId", "backup")
+	p.shows("primary")
+	primary.Kill()
+	p.shows("backup")
+	backup.Kill()
+	eventually(t, "off air", func() bool { return !s.pair("sunday").OnAir })
+	p.says("") // in some words
+	const requests = `performance.getEntriesByType("resource").length`
+	before := evaluate[int](p, requests)
+	time.Sleep(time.Minute)
+	if after := evaluate[int](p, requests); after-before > 5 {
+		t.Errorf("%d requests in a minute of waiting", after-before)
+	}
+	started := time.Now()
+	e.backup()
+	s.onAir("backup", false, true)
+	onAir := time.Now()
+	p.shows("backup")
+	t.Logf("after a minute without either: on air %v after the encoder's start, seen %v later",
+		onAir.Sub(started).Round(time.Millisecond), time.Since(onAir).Round(time.Millisecond))
+	if reloads := evaluate[string](p, `performance.getEntriesByType("navigation").at(-1).type`); reloads != "navigate" {
+		t.Errorf("the page was loaded again: %s", reloads)
+	}
+}
+
+func TestABrowserPublishesThePrimaryByWHIP(t *testing.T) {
+	s := startServer(t, sticky)
+	backup := newEncoders(t, s).backup()
+	s.onAir("backup", false, true)
+	// The backup came first, so the primary takes its place within 10 s only.
+	publisher := &page{t, mediatest.Browser(t)}
+	publish := func() {
+		publisher.do(chromedp.Navigate(s.url("publish.html", "name", "primary")),
+			chromedp.Click("#start:enabled", chromedp.NodeVisible))
+	}
+	publish()
+	eventually(t, "the browser publishes", func() bool {
+		p := s.pair("sunday")
+		return len(p.Legs) == 2 && p.Legs[0].Live && p.Legs[0].EntryPoint
+	})
+	if err := s.Select("sunday", "Primary"); err != nil {
+		t.Fatal(err)
+	}
+	s.onAir("primary", true, true)
+	if err := s.Select("sunday", "Auto"); err != nil {
+		t.Fatal(err)
+	}
+	viewer := s.open("name", "primary", "backupStreamId", "backup")
+	viewer.shows("other") // Chromium's fake camera is neither blue nor green
+	publisher.do(chromedp.Click("#stop", chromedp.NodeVisible))
+	viewer.shows("backup")
+	publish()
+	s.onAir("backup", true, true)
+	backup.Kill()
+	viewer.shows("other")
+	if viewer.connections() != 1 {
+		t.Errorf("the page used %d connections, want 1", viewer.connections())
+	}
+}
+
+// connections counts the WHEP sessions that the page has opened.
+func (p *page) connections() int {
+	p.t.Helper()
+	return evaluate[int](p, `performance.getEntriesByType("resource").filter(r => r.name.includes("/whep/") && r.initiatorType === "fetch" && !/whep\/[^/?]+\/./.test(r.name)).length`)
 }

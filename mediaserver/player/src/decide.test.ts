@@ -111,8 +111,14 @@ const cases: Case[] = [
     message: /^The stream “solo” is away\.$/,
   },
   {
-    what: "nothing on air by the events, but media still flows: the picture is right",
+    what: "nothing on air by the events: say so, though silence keeps flowing",
     facts: { shown: connection(), feed: idleFeed },
+    act: "none",
+    phase: "waiting",
+  },
+  {
+    what: "nothing on air since a moment: it may be back at once",
+    facts: { shown: connection(), feed: { ...idleFeed, onAirSince: now - 100 } },
     act: "none",
     phase: "playing",
   },

@@ -18,7 +18,7 @@ export const connectLimitMs = 15_000;
 export const disconnectedLimitMs = 3_000;
 /** A connection that was in trouble and delivers again for this long is kept. */
 export const recoveredMs = 1_000;
-/** Media quiet for this long while the server has nothing to play: say so. */
+/** Nothing to play for this long: say so. */
 const awayMs = 500;
 /** A connection this old without trouble ends the back-off. */
 export const settledMs = 10_000;
@@ -169,7 +169,7 @@ function viewOf(f: Facts): View {
   }
   if (f.shown !== undefined && trouble(f, f.shown) === undefined) {
     if (f.pending === undefined) {
-      return away(f, f.shown) ? waiting(f) : view("playing", "");
+      return away(f) ? waiting(f) : view("playing", "");
     }
     // A false alarm, or a gap that is over: do not talk over a moving picture.
     if (quietMs(f.shown.flow, f.now) < recoveredMs) {
@@ -193,9 +193,12 @@ function viewOf(f: Facts): View {
   return view("connecting", "Connecting…");
 }
 
-/** away: the server has nothing to play, and nothing comes. */
-function away(f: Facts, c: ConnectionFacts): boolean {
-  return f.feed.ok && f.feed.state?.onAir === false && quietMs(c.flow, f.now) >= awayMs;
+/**
+ * away: the server has nothing to play. Media may still come: the server keeps the audio
+ * track alive with silence.
+ */
+function away(f: Facts): boolean {
+  return f.feed.ok && f.feed.state?.onAir === false && f.now - f.feed.onAirSince >= awayMs;
 }
 
 function waiting(f: Facts): View {

@@ -1,0 +1,45 @@
+package server
+
+import (
+	"testing"
+	"time"
+)
+
+// blips stops and starts the primary's encoder ten times, a second away each.
+func (e encoders) blips() {
+	e.t.Helper()
+	s := e.s
+	primary := e.primary()
+	s.onAir("primary", true, false)
+	e.backup()
+	s.onAir("primary", true, true)
+	for range 10 {
+		primary.Kill()
+		time.Sleep(time.Second)
+		primary = e.primary()
+		eventually(e.t, "both legs live", func() bool {
+			p := s.pair("sunday")
+			return p.OnAir && p.Legs[0].Live && p.Legs[1].Live
+		})
+	}
+}
+
+func TestTenBlipsOfTheEncoderAreOneSwitchWhenSticky(t *testing.T) {
+	s := startServer(t, sticky)
+	newEncoders(t, s).blips()
+	if p := s.pair("sunday"); p.Switches != 1 || p.Active != "Backup" {
+		t.Errorf("%d switches, %s active; want 1, Backup", p.Switches, p.Active)
+	}
+}
+
+func TestTenBlipsOfTheEncoderAreOneFailoverWhenThePrimaryIsPreferred(t *testing.T) {
+	s := startServer(t, preferPrimary)
+	newEncoders(t, s).blips()
+	if p := s.pair("sunday"); p.Switches != 1 || p.Active != "Backup" {
+		t.Errorf("%d switches, %s active; want 1, Backup", p.Switches, p.Active)
+	}
+	eventually(t, "back on the primary once it has been up for 10 s", func() bool {
+		p := s.pair("sunday")
+		return p.Active == "Primary" && p.Reason == "PrimaryRecovered" && p.Switches == 2
+	})
+}

@@ -4,15 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/streampair/streampair/mediaserver/internal/mediatest"
 )
 
 var (
@@ -328,83 +324,5 @@ func TestReaderRefuses(t *testing.T) {
 				t.Errorf("error %v, want %q", err, test.want)
 			}
 		})
-	}
-}
-
-// What ffmpeg writes is read, and what is written from that, ffmpeg reads.
-func TestFFmpegUnderstands(t *testing.T) {
-	ffmpeg := mediatest.RequireFFmpeg(t)
-	in, err := os.Open(mediatest.File(t, mediatest.Spec{Duration: 2 * time.Second, BFrames: true}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer in.Close()
-	var out bytes.Buffer
-	w, err := NewWriter(&out, true, true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pictures, frames := copyFile(t, NewReader(in, 0), w)
-	if pictures != 60 || frames < 90 {
-		t.Errorf("%d pictures and %d audio frames", pictures, frames)
-	}
-	cmd := exec.Command(ffmpeg, "-hide_banner", "-loglevel", "warning", "-xerror", "-f", "flv", "-i", "pipe:0",
-		"-progress", "pipe:1", "-f", "null", "-")
-	cmd.Stdin = &out
-	text, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(text), "frame=60\n") {
-		t.Errorf("ffmpeg: %v\n%s", err, text)
-	}
-}
-
-// copyFile takes a file apart and puts it together again.
-func copyFile(t *testing.T, r *Reader, w *Writer) (pictures, frames int) {
-	t.Helper()
-	var clock Unwrapper
-	for {
-		tag, err := r.Next()
-		if err == io.EOF {
-			return pictures, frames
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		at := clock.Unwrap(tag.Timestamp)
-		switch tag.Type {
-		case VideoTag:
-			p, err := ParseVideo(tag.Body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			switch p.Kind {
-			case SequenceHeader:
-				var c AVCConfig
-				if c, err = ParseAVCConfig(p.Data); err == nil {
-					err = w.WriteVideoConfig(at, c.SPS[0], c.PPS[0])
-				}
-			case CodedFrames:
-				var nalus [][]byte
-				if nalus, err = SplitAVCC(p.Data, 4); err == nil {
-					err = w.WriteVideo(at, at+p.CompositionTime, p.Keyframe, nalus)
-				}
-				pictures++
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-		case AudioTag:
-			p, err := ParseAudio(tag.Body)
-			switch {
-			case err != nil:
-			case p.Kind == SequenceHeader:
-				err = w.WriteAudioConfig(at, p.Codec, p.Data)
-			case p.Kind == CodedFrames:
-				err = w.WriteAudio(at, p.Codec, p.Data)
-				frames++
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
 	}
 }

@@ -127,9 +127,19 @@ func (s *Server) Run(ctx context.Context) error {
 		return nil
 	})
 	err := group.Wait()
+	// A client that does not read may hold its connection's goroutine in a write.
+	forced := time.AfterFunc(shutdownGrace, func() {
+		for _, c := range s.admission.close() {
+			closeNow(c.conn)
+		}
+	})
+	defer forced.Stop()
 	s.open.Wait()
 	return err
 }
+
+// shutdownGrace is how long connections may take to say goodbye.
+const shutdownGrace = time.Second
 
 func (s *Server) closeListeners() {
 	for _, l := range []net.Listener{s.plain, s.secure} {

@@ -29,6 +29,8 @@ type wire struct {
 }
 
 func newWire(conn net.Conn, l Limits) *wire {
+	// The first writes are those of a TLS handshake, which happens within a Read.
+	_ = conn.SetWriteDeadline(time.Now().Add(l.PublishTimeout))
 	return &wire{conn: conn, limits: l, since: time.Now(), budget: l.MaxBytesBeforePublish}
 }
 

@@ -37,11 +37,9 @@ const (
 //
 // Its methods are for the goroutine of its view; its own goroutines only move bytes.
 type child struct {
-	// format and publication are those of the pictures put in.
-	format      *stream.Format
-	publication *stream.Publication
-	started     time.Time
-	pid         int
+	format  *stream.Format // of the pictures put in
+	started time.Time
+	pid     int
 
 	// pictures come out here; it is closed when the process is at its end.
 	pictures chan picture
@@ -86,10 +84,10 @@ type picture struct {
 // startChild starts the ffmpeg at path with the pictures since an IDR. What it makes of
 // those older than the last is thrown away inside it before it is encoded, so that the
 // newest comes out soon, whatever the length of the GOP.
-func startChild(path string, since []*stream.AccessUnit) (*child, error) {
+func startChild(path string, since []*stream.AccessUnit, bitrateBPS int64) (*child, error) {
 	first, newest := since[0], since[len(since)-1]
 	c := &child{
-		format: first.Format, publication: first.Publication, started: time.Now(),
+		format: first.Format, started: time.Now(),
 		pictures: make(chan picture, 16), done: make(chan struct{}),
 		input: make(chan feedPicture, childQueue), quit: make(chan struct{}),
 		times: make(map[int64]time.Duration),
@@ -99,7 +97,7 @@ func startChild(path string, since []*stream.AccessUnit) (*child, error) {
 	for _, u := range since {
 		backlog = append(backlog, c.place(u))
 	}
-	cmd := exec.Command(path, childArgs(childBitrate(since), backlog[len(backlog)-1].dts, newest != first)...)
+	cmd := exec.Command(path, childArgs(bitrateBPS, backlog[len(backlog)-1].dts, newest != first)...)
 	cmd.Env = childEnv()
 	cmd.SysProcAttr = childProcAttr()
 	cmd.WaitDelay = time.Second // for standard error, if somebody else holds it
@@ -134,24 +132,27 @@ func childArgs(bitrateBPS int64, from time.Duration, trim bool) []string {
 }
 
 // childBitrate bounds the output's bit rate: half as much again as the source's, since
-// an encoder without B-frames and look-ahead needs more for the same picture.
-func childBitrate(since []*stream.AccessUnit) int64 {
+// an encoder without B-frames and look-ahead needs more for the same picture. measured
+// is the source's, 0 if it is not known yet.
+func childBitrate(since []*stream.AccessUnit, measured int64) int64 {
 	const floor, ceiling = 500_000, 20_000_000
-	bytes := 0
-	for _, u := range since {
-		bytes += u.Size()
+	rate := float64(measured)
+	if span := since[len(since)-1].DTS - since[0].DTS; rate == 0 && span >= time.Second {
+		size := 0
+		for _, u := range since {
+			size += u.Size()
+		}
+		rate = float64(size) * 8 / span.Seconds()
 	}
-	span := since[len(since)-1].DTS - since[0].DTS
-	if span < time.Second/2 {
-		// An IDR and little else says nothing of the rate: go by the picture's size.
+	if rate == 0 { // an IDR and little else says nothing of the rate: by the picture's size
 		f := since[0].Format
 		fps := f.FrameRate
 		if fps <= 0 {
 			fps = 30
 		}
-		return min(max(int64(float64(f.Width*f.Height)*fps*0.15), floor), ceiling)
+		rate = float64(f.Width*f.Height) * fps * 0.08
 	}
-	return min(max(int64(float64(bytes)*8/span.Seconds()*1.5), floor), ceiling)
+	return min(max(int64(rate*1.5), floor), ceiling)
 }
 
 // childEnv is what ffmpeg needs of the environment. The server's own holds flags and

@@ -45,7 +45,7 @@ func picturesOf(c *child) <-chan picture {
 
 // transcode puts the raw stream's newest picture into the children, and starts them.
 func (v *view) transcode(u *stream.AccessUnit) {
-	if v.cfg.FFmpegPath == "" || v.cfg.MaxTranscodes <= 0 {
+	if !v.canTranscode() {
 		v.warn("BFrames", bframesFiltered)
 		return
 	}
@@ -63,6 +63,8 @@ func (v *view) transcode(u *stream.AccessUnit) {
 	}
 }
 
+func (v *view) canTranscode() bool { return v.cfg.FFmpegPath != "" && v.cfg.MaxTranscodes > 0 }
+
 // fed is the child that pictures are put into.
 func (v *view) fed() *child {
 	if v.successor != nil {
@@ -73,7 +75,7 @@ func (v *view) fed() *child {
 
 // fits says whether the child can go on with u, an IDR.
 func (c *child) fits(u *stream.AccessUnit) bool {
-	return u.Publication == c.publication && bytes.Equal(u.Format.SPS, c.format.SPS) && bytes.Equal(u.Format.PPS, c.format.PPS) &&
+	return bytes.Equal(u.Format.SPS, c.format.SPS) && bytes.Equal(u.Format.PPS, c.format.PPS) &&
 		time.Since(c.started) < maxChildAge
 }
 
@@ -129,7 +131,11 @@ func (v *view) replace(u *stream.AccessUnit) {
 }
 
 func (v *view) launch(since []*stream.AccessUnit) *child {
-	c, err := startChild(v.cfg.FFmpegPath, since)
+	measured := int64(0)
+	if p := v.raw.Snapshot().Publication; p != nil {
+		measured = p.BitrateBPS
+	}
+	c, err := startChild(v.cfg.FFmpegPath, since, childBitrate(since, measured))
 	if err != nil {
 		v.log.Error("ffmpeg cannot be started", "err", err)
 		return nil
@@ -223,21 +229,16 @@ func (v *view) failed(reason string) {
 // attend looks whether the child hangs or is needed no more, and whether one is to be
 // started.
 func (v *view) attend() {
-	if v.rawPub == nil {
-		return
-	}
-	video := v.raw.Snapshot().Video
-	if video.Format == nil || !video.Format.Reordered {
-		return
-	}
 	switch {
+	case v.rawPub == nil:
+		return
 	case v.current != nil && !v.needed():
 		v.log.Info("ffmpeg stopped: nobody watches")
 		v.stopChildren()
-	case v.current != nil && v.fed().hangs(video.Interval):
+	case v.current != nil && v.fed().hangs(v.raw.Snapshot().Video.Interval):
 		v.log.Warn("ffmpeg hangs", "pid", v.fed().pid)
 		v.lose("hung")
-	case v.current == nil && v.cfg.FFmpegPath != "" && v.cfg.MaxTranscodes > 0:
+	case v.current == nil && v.bframes && v.canTranscode():
 		v.start()
 	}
 	// A leg that waits for ffmpeg is lost; it must not be when none is to come.

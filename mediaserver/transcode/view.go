@@ -47,6 +47,9 @@ type view struct {
 	lastSeq uint64              // of the last one, within rawPub
 	warned  map[string]bool     // of rawPub
 	audio   *stream.Format      // looked at
+	// bframes says that rawPub had a picture that cannot be shown as it is. Many an SPS
+	// allows for B-frames that never come.
+	bframes bool
 
 	// pub is what the derived stream is fed with; nil when the leg is lost although
 	// the publisher is there. It may still wait for its first IDR behind old.
@@ -124,7 +127,8 @@ func (v *view) look() {
 func (v *view) take(u *stream.AccessUnit) {
 	if u.Publication != v.rawPub {
 		v.rawPub, v.lastSeq, v.warned, v.audio = u.Publication, 0, make(map[string]bool), nil
-		v.failures = 0
+		v.stopChildren() // the newcomer's first IDR needs none, and may be followed by none
+		v.bframes, v.failures = false, 0
 		v.begin()
 	}
 	if u.Seq <= v.lastSeq {
@@ -146,10 +150,12 @@ func (v *view) take(u *stream.AccessUnit) {
 	}
 }
 
-// takeReordered handles a picture of a stream with B-frames.
+// takeReordered handles a picture of a stream that may have B-frames.
 func (v *view) takeReordered(u *stream.AccessUnit) {
 	show := v.filter.Show(exact.Picture{PTS: u.PTS, NALUs: u.NALUs})
-	v.transcode(u)
+	if v.bframes = v.bframes || !show; v.bframes {
+		v.transcode(u)
+	}
 	if v.fromChild || v.pub == nil {
 		return
 	}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
@@ -292,6 +293,13 @@ func TestViewReencodesWhileSomebodyWatches(t *testing.T) {
 	t.Logf("first picture %v after the demand", pictures[0].Arrival-demanded)
 	if !pictures[0].IDR {
 		t.Error("the first picture is not an IDR")
+	}
+	var sps h264.SPS
+	if err := sps.Unmarshal(pictures[0].Format.SPS); err != nil {
+		t.Fatal(err)
+	}
+	if r := sps.VUI.BitstreamRestriction; r == nil || r.MaxNumReorderFrames != 0 || sps.LevelIdc > 30 {
+		t.Errorf("the SPS allows for reordering, or says level %d for 320x180", sps.LevelIdc)
 	}
 	var lag []time.Duration
 	idrs := 0
@@ -605,6 +613,31 @@ func TestViewReencodesASlideshow(t *testing.T) {
 		if got := testutil.ToFloat64(r.metrics.FFmpegRestarts.WithLabelValues(reason)); got != 0 {
 			t.Errorf("%v restarts counted as %s", got, reason)
 		}
+	}
+}
+
+func TestViewNeedsNoFFmpegForBFramesThatNeverCome(t *testing.T) {
+	r := newRig(t, withFFmpeg(t))
+	r.view.Demand(true)
+	sub := r.view.Stream().Subscribe(1024)
+	defer sub.Close()
+	plain := testunits.Of(stream.Video, testunits.Load(t, mediatest.File(t, mediatest.Spec{Duration: 2 * time.Second, NoAudio: true})))
+	// Nobody decodes this: it only has to say that pictures may be reordered.
+	format := *testunits.Of(stream.Video, withBFrames(t))[0].Format
+	for _, u := range plain {
+		u.Format = &format
+	}
+	r.play(r.publish(primary), plain)
+	for i, u := range r.watch(sub, 90, nil) {
+		if u.Format.Reordered {
+			t.Fatalf("picture %d is said to be reordered", i)
+		}
+	}
+	if !r.raw.Snapshot().Video.Format.Reordered {
+		t.Error("the test's stream does not allow for B-frames")
+	}
+	if got := warnings(r.raw); len(got) != 0 || r.children() != 0 {
+		t.Errorf("warnings %v, %v ffmpeg children", got, r.children())
 	}
 }
 

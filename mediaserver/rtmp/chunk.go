@@ -232,23 +232,32 @@ func (r *chunkReader) continuation(c *chunkStream) error {
 	return nil
 }
 
-// chunkData reads the data of a chunk.
+// readStep is how much of a chunk is made room for ahead of its arrival.
+const readStep = 16 << 10
+
+// chunkData reads the data of a chunk. Its buffer grows with what has arrived, not with
+// what the headers announce: 4 MB can be announced in 12 bytes.
 func (r *chunkReader) chunkData(c *chunkStream) error {
 	n := min(c.length-len(c.buf), r.chunkSize)
 	if r.unfinished+n > r.limits.MaxUnfinished {
 		return refuse(ReasonUnfinished, "more than %d bytes of unfinished messages", r.limits.MaxUnfinished)
 	}
-	have := len(c.buf)
-	if have+n > cap(c.buf) {
-		// Grow by what has arrived, not by what was announced.
-		grown := make([]byte, have, min(c.length, max(2*cap(c.buf), have+n)))
-		copy(grown, c.buf)
-		c.buf = grown
+	for n > 0 {
+		have, step := len(c.buf), min(n, max(readStep, cap(c.buf)-len(c.buf)))
+		if have+step > cap(c.buf) {
+			grown := make([]byte, have, min(c.length, max(2*cap(c.buf), have+step)))
+			copy(grown, c.buf)
+			c.buf = grown
+		}
+		read, err := io.ReadFull(r.r, c.buf[have:have+step])
+		c.buf = c.buf[:have+read]
+		r.unfinished += read
+		n -= read
+		if err != nil {
+			return err
+		}
 	}
-	c.buf = c.buf[:have+n]
-	r.unfinished += n
-	_, err := io.ReadFull(r.r, c.buf[have:])
-	return err
+	return nil
 }
 
 // setChunkSize carries out Set Chunk Size, section 5.4.1.

@@ -86,12 +86,15 @@ func TestPlannedSwitchIsGivenUp(t *testing.T) {
 			s.bothOn()
 			s.run(s.backup.toIDR() + 200*ms)
 			s.pair.SetPolicy(standard.pin(Backup))
-			s.run(s.backup.toIDR() - 10*ms)
 			// Both happen before the pair can look.
-			time.Sleep(10 * ms)
+			s.run(s.backup.toIDR() - 50*ms)
+			s.screen.hold.Store(int64(100 * ms))
+			s.runEncodersFor(50 * ms)
 			s.backup.tick()
+			if s.backup.toIDR() < time.Second {
+				t.Fatal("no IDR")
+			}
 			s.backup.kill()
-			s.wait()
 			s.run(time.Second)
 			s.wantOn(Primary, ReasonStarted, 0)
 		})

@@ -160,7 +160,7 @@ func TestTakeoverIsASpliceInsideTheLeg(t *testing.T) {
 		// then the incumbent stays on.
 		newcomer.frame = 0
 		newcomer.start()
-		began := s.now()
+		began, sounds := s.now(), len(s.speaker.segments)
 		newcomer.must(newcomer.pub.SetVideoParameters(testSPS, testPPS))
 		s.run(500 * ms)
 		if n := len(s.screen.since(began)); n < 12 {
@@ -173,8 +173,8 @@ func TestTakeoverIsASpliceInsideTheLeg(t *testing.T) {
 		if last.Publication != newcomer.pub {
 			t.Error("the newcomer is not on air")
 		}
-		if n := len(s.speaker.segments); n != 2 {
-			t.Errorf("audio began %d times, want once for each publisher", n)
+		if n := len(s.speaker.segments) - sounds; n != 1 {
+			t.Errorf("sound began %d times", n)
 		}
 		if s.speaker.silence > 20*ms {
 			t.Errorf("%v of silence", s.speaker.silence)
@@ -348,7 +348,7 @@ func TestAHeldUpServerDoesNotBlameTheLegs(t *testing.T) {
 	// The pair's goroutine and both encoders' stand still for 3 s; then the backup's
 	// data is read 60 ms before the primary's.
 	holdUp := func(s *studio) {
-		s.screen.hold = 3 * time.Second
+		s.screen.hold.Store(int64(3 * time.Second))
 		s.run(40 * ms) // begins with the next picture
 		s.primary.pause(true)
 		s.backup.pause(true)
@@ -376,7 +376,7 @@ func TestAHeldUpServerDoesNotBlameTheLegs(t *testing.T) {
 	t.Run("and knows who disconnected", func(t *testing.T) {
 		inStudio(t, nil, func(t *testing.T, s *studio) {
 			s.bothOn()
-			s.screen.hold = 3 * time.Second
+			s.screen.hold.Store(int64(3 * time.Second))
 			s.run(40 * ms)
 			s.primary.kill()
 			s.backup.pause(true)

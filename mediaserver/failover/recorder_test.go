@@ -2,6 +2,7 @@ package failover
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/streampair/streampair/mediaserver/stream"
@@ -28,19 +29,18 @@ func (s sent) String() string {
 // screen is an Output that remembers what was sent.
 type screen struct {
 	now     func() time.Duration
-	viewers int
+	viewers atomic.Int64
 	changed chan struct{}
-	hold    time.Duration // for how long the next WriteVideo stalls
+	hold    atomic.Int64 // for how long the next WriteVideo stalls, a time.Duration
 	sent    []sent
 }
 
 func (s *screen) WriteVideo(at time.Duration, u *stream.AccessUnit, burst bool) {
-	time.Sleep(s.hold)
-	s.hold = 0
+	time.Sleep(time.Duration(s.hold.Swap(0)))
 	s.sent = append(s.sent, sent{at, s.now(), u, burst})
 }
 
-func (s *screen) ViewerCount() int                { return s.viewers }
+func (s *screen) ViewerCount() int                { return int(s.viewers.Load()) }
 func (s *screen) ViewersChanged() <-chan struct{} { return s.changed }
 
 // since returns what was sent since then.

@@ -57,7 +57,8 @@ func newStudio(t testingT, wait func(), change func(*PairConfig)) *studio {
 	s := &studio{t: t, wait: wait, collected: prometheus.NewRegistry(), ended: make(chan error, 1)}
 	m := metrics.New(s.collected)
 	s.registry = stream.NewRegistry(stream.Config{Metrics: m})
-	s.screen = &screen{now: s.registry.Now, viewers: 1, changed: make(chan struct{}, 1)}
+	s.screen = &screen{now: s.registry.Now, changed: make(chan struct{}, 1)}
+	s.screen.viewers.Store(1)
 	s.speaker = &speaker{now: s.registry.Now, frame: 20 * ms}
 	cfg := PairConfig{
 		Name: "show", PrimaryID: "primary", BackupID: "backup", Policy: standard,
@@ -109,7 +110,7 @@ func (s *studio) runUntil(what string, cond func() bool) {
 }
 
 func (s *studio) viewers(n int) {
-	s.screen.viewers = n
+	s.screen.viewers.Store(int64(n))
 	select {
 	case s.screen.changed <- struct{}{}:
 	default:

@@ -19,6 +19,9 @@ const (
 	nackBurst = 256 << 10
 	// pacingInterval is how often a paced viewer is served.
 	pacingInterval = 2 * time.Millisecond
+	// catchUpAfter is the backlog, in time at the viewer's rate, that is left out if an
+	// IDR has come after it; one that is sooner sent is.
+	catchUpAfter = 100 * time.Millisecond
 	// egressBurst is the time whose worth of bytes may leave at once in bursts.
 	egressBurst = 10 * time.Millisecond
 	// burstShare is the part of the egress rate that bursts get even when live

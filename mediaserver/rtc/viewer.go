@@ -3,6 +3,7 @@ package rtc
 import (
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -109,17 +110,19 @@ func (o *Output) AddViewer(pc *webrtc.PeerConnection, cfg ViewerConfig) (*Viewer
 		}
 		senders = append(senders, s)
 	}
-	if err := o.attach(v); err != nil {
-		return nil, err
-	}
 	for i, t := range tracks {
 		v.readers.Go(func() { v.readFeedback(t, senders[i]) })
 	}
-	v.connectTimer = time.AfterFunc(o.cfg.ConnectTimeout, func() {
+	v.connectTimer = time.AfterFunc(math.MaxInt64, func() {
 		if !v.Connected() {
 			v.end(ClosedNeverCame)
 		}
 	})
+	// From here on others know v, and may close it.
+	if err := o.attach(v); err != nil {
+		return nil, err
+	}
+	v.connectTimer.Reset(o.cfg.ConnectTimeout)
 	pc.OnConnectionStateChange(v.connectionState)
 	return v, nil
 }
@@ -271,7 +274,7 @@ func (v *Viewer) serveTrack(t *viewerTrack, now time.Duration, scratch []packet)
 			size := len(p.payload) + rtpHeaderSize
 			burst := p.burst || t.cursor < t.burstEnd
 			if t.entries && v.pace.level <= 0 || burst && !v.output.cfg.Egress.take(size, now) {
-				t.catchUp()
+				t.catchUp(uint64(v.pace.bytesPerSecond*catchUpAfter.Seconds()) / uint64(v.output.cfg.PacketSize))
 				return true
 			}
 			if !burst {

@@ -274,10 +274,10 @@ func (t *viewerTrack) again(head position) {
 	t.burstEnd = head.index
 }
 
-// catchUp leaves out what is made worthless by a later entry point that has come
-// while the viewer was paced: after two splices in a row, for example.
-func (t *viewerTrack) catchUp() {
-	if entry, ok := t.history.lastEntry(); ok && t.entries && entry.index > t.cursor {
+// catchUp leaves out what a later entry point has made worthless while the viewer was
+// paced, after two splices in a row for example, if that is more than so many packets.
+func (t *viewerTrack) catchUp(packets uint64) {
+	if entry, ok := t.history.lastEntry(); ok && t.entries && entry.index > t.cursor+packets {
 		t.begin(entry, segment{})
 	}
 }

@@ -133,7 +133,7 @@ func readFile(name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close() //nolint:errcheck // opened for reading
+	defer f.Close()
 	// One byte more than may be, so that ParseManifest sees that it is too much.
 	content, err := io.ReadAll(io.LimitReader(f, MaxManifestBytes+1))
 	if err != nil {

@@ -129,8 +129,8 @@ func TestLoadTellsEveryMistake(t *testing.T) {
 		},
 		{
 			name: "a flag that does not exist",
-			args: []string{"--rtmp-adress", ":1935"},
-			want: Mistakes{`flag provided but not defined: -rtmp-adress (--help lists the flags)`},
+			args: []string{"--rtmp-port", ":1935"},
+			want: Mistakes{`flag provided but not defined: -rtmp-port (--help lists the flags)`},
 		},
 		{
 			name: "a manifest without its flag",

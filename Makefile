@@ -1,0 +1,78 @@
+# Streampair. A bare `make` lists the targets.
+
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+TOOL := go tool -modfile=hack/tools/go.mod
+
+# The version is given by -ldflags; stamping by Go fails where git distrusts the folder.
+export GOFLAGS := $(GOFLAGS) -buildvcs=false
+
+# Arguments for go test, such as TESTFLAGS='-run TestAttack -v'.
+TESTFLAGS ?=
+PACKAGES ?= ./...
+
+PLAYER := mediaserver/player
+PLAYER_SOURCES := $(wildcard $(PLAYER)/src/*) $(PLAYER)/build.mjs $(PLAYER)/tsconfig.json
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## Build, start the server and two encoders, and print the URL to watch
+	@hack/deps.sh demo
+	@$(MAKE) build
+	@go build -o bin/demo ./hack/demo
+	@exec bin/demo
+
+.PHONY: test
+test: ## Run all tests, with the race detector; installs ffmpeg and Chromium as root
+	@hack/deps.sh test
+	@$(MAKE) build
+	cd $(PLAYER) && npm run --silent typecheck && npm test --silent
+	hack/test.sh -race -timeout 20m $(TESTFLAGS) $(PACKAGES)
+
+.PHONY: build
+build: .cache/player.built ## Build bin/streampair-mediaserver, with the player inside
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' \
+		-o bin/ ./mediaserver/cmd/streampair-mediaserver
+
+.PHONY: lint
+lint: .cache/player.built ## Check format, go vet and golangci-lint (its first build takes minutes)
+	@unformatted=$$(git ls-files -co --exclude-standard '*.go' | xargs -r gofmt -l); \
+		[ -z "$$unformatted" ] || { echo "gofmt would change:" $$unformatted; exit 1; }
+	go vet $(PACKAGES)
+	$(TOOL) golangci-lint run $(PACKAGES)
+
+.PHONY: generate
+generate: ## Generate deepcopy functions and the CRD from api/
+	$(TOOL) controller-gen paths=./api/... \
+		object:headerFile=hack/boilerplate.go.txt \
+		crd output:crd:artifacts:config=config/crd/bases
+
+.PHONY: bench
+bench: ## Measure failover, joining, viewers and publishers, and print the table
+	@hack/deps.sh bench
+	@$(MAKE) build
+	@go build -o bin/bench ./hack/bench
+	@exec bin/bench $(BENCHFLAGS)
+
+.PHONY: clean
+clean: ## Remove everything that was built
+	rm -rf bin .cache $(PLAYER)/node_modules $(PLAYER)/.test
+	find $(PLAYER)/dist -mindepth 1 ! -name .gitkeep -delete
+
+# npm ci is slow, so it runs only when the lock file has changed.
+.cache/player.installed: $(PLAYER)/package-lock.json
+	@hack/deps.sh build
+	cd $(PLAYER) && npm ci --silent
+	@mkdir -p .cache && touch $@
+
+.cache/player.built: .cache/player.installed $(PLAYER_SOURCES)
+	cd $(PLAYER) && npm run --silent build
+	@mkdir -p .cache && touch $@

@@ -19,6 +19,12 @@ const (
 	maxPPSID = 255
 )
 
+// Frame rates that an SPS declares are believed within these bounds.
+const (
+	minFrameRate = 0.1
+	maxFrameRate = 1000
+)
+
 // maxReordering is how far ahead of its successors a picture is decoded at most, where
 // only presentation times are known: 16 frames (max_num_reorder_frames, annex E.2.1) of
 // 16 a second.
@@ -137,7 +143,8 @@ func (ps *parameterSets) format() *Format {
 		Width: ps.parsed.Width(), Height: ps.parsed.Height(),
 		Reordered: ps.reordered,
 	}
-	if fps := ps.parsed.FPS(); fps > 0 && fps <= 1000 {
+	// One that declares a picture a day would count as live for three days.
+	if fps := ps.parsed.FPS(); fps >= minFrameRate && fps <= maxFrameRate {
 		f.FrameRate = fps
 	}
 	if vui := ps.parsed.VUI; vui != nil && vui.BitstreamRestriction != nil && vui.BitstreamRestriction.MaxNumReorderFrames > 0 {

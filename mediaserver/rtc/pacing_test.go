@@ -6,8 +6,8 @@ import (
 )
 
 func TestBurstIsPacedPerViewer(t *testing.T) {
-	b := newBench(t, func(cfg *OutputConfig) { cfg.ViewerBPS = 8_000_000 }) // 1 MB/s
-	b.write(60, true, 5000)                                                 // 300 kB
+	b := newRig(t, func(cfg *OutputConfig) { cfg.ViewerBPS = 8_000_000 }) // 1 MB/s
+	b.write(60, true, 5000)                                               // 300 kB
 	v, w := b.viewer()
 	b.serve(v)
 	packets, bytes := w.take(videoSSRC), 0
@@ -25,7 +25,7 @@ func TestBurstIsPacedPerViewer(t *testing.T) {
 }
 
 func TestSoundIsNotHeldBackByABurst(t *testing.T) {
-	b := newBench(t, func(cfg *OutputConfig) { cfg.ViewerBPS = 8_000_000 })
+	b := newRig(t, func(cfg *OutputConfig) { cfg.ViewerBPS = 8_000_000 })
 	b.write(60, true, 5000)
 	v, w := b.viewer()
 	b.serve(v)
@@ -38,7 +38,7 @@ func TestSoundIsNotHeldBackByABurst(t *testing.T) {
 
 func TestBurstsShareTheEgressAndLiveMediaDoNotWait(t *testing.T) {
 	egress := NewEgress(80_000_000) // 10 MB/s
-	b := newBench(t, func(cfg *OutputConfig) { cfg.Egress = egress })
+	b := newRig(t, func(cfg *OutputConfig) { cfg.Egress = egress })
 	b.write(1, true, 1000)
 	watching, wire := b.viewer()
 	b.serve(watching)
@@ -100,7 +100,7 @@ func TestLiveMediaLeaveBurstsAShare(t *testing.T) {
 }
 
 func TestNewerIDROvertakesABacklog(t *testing.T) {
-	b := newBench(t, func(cfg *OutputConfig) { cfg.ViewerBPS = 8_000_000 })
+	b := newRig(t, func(cfg *OutputConfig) { cfg.ViewerBPS = 8_000_000 })
 	b.write(1, true, 100)
 	v, w := b.viewer()
 	b.serve(v)
@@ -128,7 +128,7 @@ func TestNewerIDROvertakesABacklog(t *testing.T) {
 }
 
 func TestViewerOverrunByTheHistoryResumesAtAnIDR(t *testing.T) {
-	b := newBench(t, func(cfg *OutputConfig) {
+	b := newRig(t, func(cfg *OutputConfig) {
 		cfg.ViewerBPS, cfg.HistoryPackets = 800_000, 100
 	})
 	b.write(1, true, 100)
@@ -147,7 +147,7 @@ func TestViewerOverrunByTheHistoryResumesAtAnIDR(t *testing.T) {
 }
 
 func TestBurstDuration(t *testing.T) {
-	b := newBench(t, nil)
+	b := newRig(t, nil)
 	if got := b.o.BurstDuration(1 << 20); got != 0 {
 		t.Errorf("%s without viewers, want 0", got)
 	}

@@ -235,8 +235,8 @@ func (v *Viewer) serve(now time.Duration, scratch []packet) time.Duration {
 	}
 	v.pace.fill(now)
 	again := idleInterval
-	if v.audio != nil && v.audio.writer != nil {
-		v.serveTrack(v.audio, now, scratch)
+	if v.audio != nil && v.audio.writer != nil && v.serveTrack(v.audio, now, scratch) {
+		again = pacingInterval
 	}
 	if v.video != nil && v.video.writer != nil {
 		if v.serveTrack(v.video, now, scratch) {
@@ -277,11 +277,15 @@ func (v *Viewer) serveTrack(t *viewerTrack, now time.Duration, scratch []packet)
 				t.catchUp(uint64(v.pace.bytesPerSecond*catchUpAfter.Seconds()) / uint64(v.output.cfg.PacketSize))
 				return true
 			}
+			result := t.send(p)
+			v.settle(result, now)
+			if result == notReady {
+				return true
+			}
 			if !burst {
 				liveBytes += size
 			}
 			v.pace.level -= float64(size)
-			v.result(t.send(p), now)
 			if t.waiting {
 				break
 			}
@@ -303,8 +307,8 @@ func (v *Viewer) account(t *viewerTrack, count uint64, liveBytes int, now time.D
 	}
 }
 
-// result settles what became of one packet.
-func (v *Viewer) result(r sendResult, now time.Duration) {
+// settle takes note of what became of one packet.
+func (v *Viewer) settle(r sendResult, now time.Duration) {
 	switch {
 	case r == sent:
 		v.failing = -1
@@ -314,9 +318,10 @@ func (v *Viewer) result(r sendResult, now time.Duration) {
 	case now-v.failing > v.output.cfg.StallTimeout:
 		v.end(ClosedStalled)
 	}
-	if r == bufferFull {
+	switch r {
+	case bufferFull:
 		v.drop("buffer_full")
-	} else {
+	case writeFailed:
 		v.drop("write_error")
 	}
 }

@@ -155,9 +155,13 @@ type sendResult int
 const (
 	sent sendResult = iota
 	// bufferFull: pion wrote nothing and reports no error; the peer's ICE-TCP
-	// connection does not take more, or no address of it is known yet.
+	// connection does not take more.
 	bufferFull
 	writeFailed
+	// notReady: the same before anything was sent, when it means that pion has not
+	// quite finished connecting: it binds a track before it connects its writer. The
+	// packet is tried again, or the viewer would lose the picture it joins with.
+	notReady
 )
 
 // write sends p under the given sequence number. Nothing is allocated here.
@@ -186,6 +190,9 @@ func (t *viewerTrack) send(p *packet) sendResult {
 	s := &t.segments[len(t.segments)-1]
 	timestamp := s.timestamp(p)
 	result := t.write(p, t.sequence, timestamp)
+	if result == bufferFull && t.packets == 0 {
+		return notReady
+	}
 	t.sequence++
 	t.cursor++
 	t.lastTimestamp = timestamp

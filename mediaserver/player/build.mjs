@@ -13,12 +13,6 @@ const target = ["es2021", "chrome92", "edge92", "firefox100", "safari15"];
 
 async function bundlePages() {
   const dist = join(here, "dist");
-  // .gitkeep stays, so that the folder can be embedded before the first build.
-  for (const name of await readdir(dist)) {
-    if (name !== ".gitkeep") {
-      await rm(join(dist, name), { recursive: true });
-    }
-  }
   const result = await build({
     entryPoints: ["play.ts", "publish.ts", "play.css", "publish.css"].map((name) => join(source, name)),
     outdir: join(dist, "assets"),
@@ -29,6 +23,7 @@ async function bundlePages() {
     minify: true,
     target,
     metafile: true,
+    write: false,
     legalComments: "none",
     logLevel: "warning",
   });
@@ -39,6 +34,7 @@ async function bundlePages() {
       assets.set(basename(output.entryPoint), `assets/${basename(file)}`);
     }
   }
+  const files = new Map(result.outputFiles.map((file) => [`assets/${basename(file.path)}`, file.text]));
   for (const page of ["play.html", "publish.html"]) {
     const html = await readFile(join(source, page), "utf8");
     const filled = html.replace(/\{\{([\w.]+)\}\}/g, (_, name) => {
@@ -48,7 +44,30 @@ async function bundlePages() {
       }
       return asset;
     });
-    await writeFile(join(dist, page), filled);
+    files.set(page, filled);
+  }
+  await replaceFiles(dist, files);
+}
+
+/**
+ * replaceFiles makes dist hold exactly the given files and .gitkeep. A file that is
+ * right already is not touched, so that building again neither disturbs a compiler that
+ * is embedding it nor makes it compile again.
+ */
+async function replaceFiles(dist, files) {
+  await mkdir(join(dist, "assets"), { recursive: true });
+  for (const [name, content] of files) {
+    const path = join(dist, name);
+    if ((await readFile(path, "utf8").catch(() => undefined)) !== content) {
+      await writeFile(path, content);
+    }
+  }
+  for (const folder of ["", "assets/"]) {
+    for (const name of await readdir(join(dist, folder))) {
+      if (folder + name !== "assets" && name !== ".gitkeep" && !files.has(folder + name)) {
+        await rm(join(dist, folder, name), { recursive: true });
+      }
+    }
   }
 }
 

@@ -2,7 +2,7 @@ import type { ConnectionFacts } from "./decide.ts";
 import { type Failure, SessionError, internalFailure, noConnection } from "./failure.ts";
 import { withStereoOpus } from "./sdp.ts";
 import { Session, type SessionTarget } from "./session.ts";
-import { type Flow, observe, startFlow } from "./stall.ts";
+import { type Flow, observe, rest, startFlow } from "./stall.ts";
 import { type Reading, readStats } from "./statistics.ts";
 
 /** A programme whose sound has come for this long without a picture has no picture. */
@@ -217,7 +217,11 @@ export class Connection {
     switch (this.pc.connectionState) {
       case "connected":
         this.phase = "connected";
-        this.connectedAt ??= now;
+        if (this.connectedAt === undefined) {
+          this.connectedAt = now;
+          // On a slow machine or network connecting itself takes seconds: no stall.
+          this.flow = rest(this.flow, now);
+        }
         this.disconnectedAt = undefined;
         break;
       case "disconnected":

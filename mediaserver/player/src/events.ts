@@ -29,6 +29,7 @@ export class EventFeed {
   private heardAt = 0;
   private attempt = 0;
   private retryTimer: number | undefined;
+  private retryAt = 0;
   private watchTimer: number | undefined;
   private watchedAt = 0;
 
@@ -59,8 +60,9 @@ export class EventFeed {
 
   /** retrySoon shortens a wait under way, when something suggests that the server is back. */
   retrySoon(): void {
-    if (this.retryTimer !== undefined) {
-      this.retryAfter(retryWait(1, Math.random()));
+    const wait = retryWait(1, Math.random());
+    if (this.retryTimer !== undefined && performance.now() + wait < this.retryAt) {
+      this.retryAfter(wait);
     }
   }
 
@@ -112,6 +114,7 @@ export class EventFeed {
 
   private retryAfter(ms: number): void {
     window.clearTimeout(this.retryTimer);
+    this.retryAt = performance.now() + ms;
     this.retryTimer = window.setTimeout(() => this.connect(), ms);
   }
 

@@ -32,7 +32,8 @@ export function publishHooks(parameters: PlayParameters, notices: readonly strin
         /** Sessions opened since the page was loaded. */
         connectionsOpened: opened,
         attempts,
-        connecting: pending,
+        /** A session is being opened beside the one shown. */
+        pending,
         notices,
       };
     },

@@ -245,6 +245,7 @@ export class Player {
     this.lastFailure = undefined;
     if (this.shown !== undefined) {
       this.sound.show(this.shown.video);
+      this.feed.retrySoon(); // the server is there
     }
     old?.release();
   }

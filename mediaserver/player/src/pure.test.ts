@@ -175,7 +175,7 @@ test("without a transport entry the selected pair counts (Firefox)", () => {
 test("words", () => {
   assert.equal(bitrateWords(2_451_000), "2.45 Mbit/s");
   assert.equal(bitrateWords(64_400), "64 kbit/s");
-  assert.equal(reasonWords("PrimaryInputLost"), "the primary was lost");
+  assert.equal(reasonWords("PrimaryInputLost"), "the primary fell silent");
   assert.equal(reasonWords("SomethingNew"), "something new");
   assert.equal(legWords(undefined), "Unknown");
 });

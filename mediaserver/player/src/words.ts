@@ -23,11 +23,19 @@ export function waitingWords(p: PlayParameters, state: PairState | undefined, se
     : { message: `The stream “${p.name}” is away.`, detail };
 }
 
+/** The server's reasons; a newer server may have more. */
 const reasons: Readonly<Record<string, string>> = {
-  PrimaryInputLost: "the primary was lost",
-  BackupInputLost: "the backup was lost",
+  NoLiveStream: "no stream is live",
+  Started: "it was the first to start",
+  PrimaryStarted: "the primary started soon after",
+  PrimaryInputLost: "the primary fell silent",
+  BackupInputLost: "the backup fell silent",
+  PrimaryDisconnected: "the primary's encoder disconnected",
+  BackupDisconnected: "the backup's encoder disconnected",
+  PrimaryDegraded: "the primary lost its picture or sound",
+  BackupDegraded: "the backup lost its picture or sound",
   PrimaryRecovered: "the primary is back",
-  Selected: "selected by the operator",
+  Selected: "it was selected",
 };
 
 /** reasonWords turns a switch reason, which is a PascalCase word of the API, into words. */

@@ -146,11 +146,12 @@ type Sound struct {
 	Time func(i int) time.Time
 }
 
-// Beeps returns when the beeps of a programme begin.
+// Beeps returns when the beeps of a programme begin. Each is preceded by a quarter of a
+// second without one, so one that the sound begins with is left out: its beginning may
+// not have been heard.
 func (s Sound) Beeps() []time.Time {
 	var beeps []time.Time
-	rest := s.Rate / 4 // a beep is preceded by this much without one
-	quiet := rest
+	rest, quiet := s.Rate/4, 0
 	for i, v := range s.Samples {
 		if v < beepEdge && v > -beepEdge {
 			quiet++

@@ -15,7 +15,7 @@ import (
 type ReplayOptions struct {
 	// Epoch is the wall-clock time of the programme's first picture: two replayers with
 	// the same epoch are in step, and the age of a picture can be computed from its time
-	// code. One in the past begins with the next key frame that is due. Default: now.
+	// code. One that is past begins with the next key frame that is due. Default: now.
 	Epoch time.Time
 	// Once ends the programme at its end; otherwise it is looped, with timestamps that
 	// go on.
@@ -144,6 +144,10 @@ func (r *Replayer) set(f func()) {
 	r.changed = make(chan struct{})
 }
 
+// lateStart is how late a tape may begin at its beginning, with the first pictures sent
+// at once.
+const lateStart = 100 * time.Millisecond
+
 // A reel is one track of a tape and how far it has been sent.
 type reel struct {
 	media []tapeTag
@@ -177,7 +181,7 @@ func (r *Replayer) send(ctx context.Context) error {
 	if len(reels[0].media) == 0 {
 		reels = reels[1:]
 	}
-	if elapsed := time.Since(r.options.Epoch); elapsed > 0 {
+	if elapsed := time.Since(r.options.Epoch); elapsed > lateStart {
 		start := elapsed
 		for _, e := range reels {
 			for e.due(zero)-e.delay < start || (e.media[e.next].tag == flv.VideoTag && !e.media[e.next].key) {

@@ -51,13 +51,13 @@ type Viewer struct {
 	session  *url.URL
 	answer   string
 	options  WatchOptions
-	ended    context.Context
-	end      context.CancelFunc
+	ended    chan struct{} // closed when nothing more is received
+	kill     context.CancelFunc
 	readers  sync.WaitGroup
-	decoder  *Decoder
 	connects chan struct{} // closed when connected
 	failed   chan struct{} // closed when the connection has failed or ended
 	closing  sync.Once
+	ending   sync.Once
 
 	video, audio *recording
 
@@ -75,8 +75,8 @@ func WatchWHEP(ctx context.Context, whepURL string, options WatchOptions) (*View
 	v := &Viewer{
 		pc: pc, options: options, connects: make(chan struct{}), failed: make(chan struct{}),
 		video: newRecording(true, options.CountOnly), audio: newRecording(false, options.CountOnly),
+		ended: make(chan struct{}), kill: func() {},
 	}
-	v.ended, v.end = context.WithCancel(context.Background())
 	if err := v.open(ctx, whepURL); err != nil {
 		v.Close()
 		return nil, err
@@ -231,11 +231,19 @@ func (v *Viewer) Close() {
 	})
 }
 
+// flushTime is how long the decoder is given for what was received last.
+const flushTime = 10 * time.Second
+
 // Abandon ends the connection without telling the server, as a closed laptop does.
 func (v *Viewer) Abandon() {
-	_ = v.pc.GracefulClose()
-	v.end()
-	v.readers.Wait()
+	v.ending.Do(func() {
+		_ = v.pc.GracefulClose()
+		close(v.ended)
+		limit := time.AfterFunc(flushTime, v.kill)
+		v.readers.Wait()
+		limit.Stop()
+		v.kill()
+	})
 }
 
 func (v *Viewer) receive(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
@@ -283,15 +291,23 @@ const (
 )
 
 func (v *Viewer) startDecoder() error {
-	d, err := NewDecoder(v.ended, decoderWidth, decoderHeight)
+	ctx, kill := context.WithCancel(context.Background())
+	d, err := NewDecoder(ctx, decoderWidth, decoderHeight)
 	if err != nil {
+		kill()
 		return err
 	}
-	v.decoder = d
+	v.kill = kill
 	var fed []Picture // as many as were written; guarded by v.mu
 	v.readers.Go(func() {
 		defer d.CloseWrite()
 		for n := 0; ; {
+			ending := false
+			select {
+			case <-v.ended:
+				ending = true
+			default:
+			}
 			pictures, changed := v.video.picturesFrom(n)
 			for _, p := range pictures {
 				n++
@@ -302,10 +318,12 @@ func (v *Viewer) startDecoder() error {
 					return
 				}
 			}
+			if ending {
+				return
+			}
 			select {
 			case <-changed:
-			case <-v.ended.Done():
-				return
+			case <-v.ended:
 			}
 		}
 	})

@@ -1,6 +1,7 @@
 package whip
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -16,7 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 	"github.com/pion/interceptor"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
@@ -365,15 +365,10 @@ func pictures(t *testing.T, spec mediatest.Spec) [][][]byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all h264.AnnexB
-	// The package bounds what one access unit may hold; here it is the whole file.
-	for _, nalu := range splitAnnexB(data) {
-		all = append(all, nalu)
-	}
 	var out [][][]byte
 	var current [][]byte
 	slices := 0
-	for _, nalu := range all {
+	for _, nalu := range splitAnnexB(data) {
 		first := isSlice(nalu[0]) && nalu[1]&0x80 != 0 // first_mb_in_slice is 0
 		if slices > 0 && (first || !isSlice(nalu[0])) {
 			out, current, slices = append(out, current), nil, 0
@@ -404,6 +399,9 @@ func slicesOf(picture [][]byte) (out [][]byte) {
 	}
 	return out
 }
+
+// sameNALUs compares without cmp.Diff, which takes minutes for a few megabytes.
+func sameNALUs(a, b [][]byte) bool { return slices.EqualFunc(a, b, bytes.Equal) }
 
 // collect gathers what a stream delivers until it is stopped.
 type collector struct {

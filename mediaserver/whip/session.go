@@ -1,6 +1,7 @@
 package whip
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -17,6 +18,7 @@ import (
 	"github.com/pion/interceptor"
 	"github.com/pion/interceptor/pkg/report"
 	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
 	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 
@@ -32,6 +34,10 @@ const (
 
 	// tickInterval is how often holes and keyframes are looked at.
 	tickInterval = 20 * time.Millisecond
+
+	// maxPacket is the largest RTP packet that is read, in bytes; rtc.Engine takes none
+	// that is larger.
+	maxPacket = 1600
 
 	// maxRemoteCandidates bounds the candidates of a session, trickled ones included.
 	maxRemoteCandidates = 128
@@ -202,17 +208,23 @@ func (s *session) onTrack(track *webrtc.TrackRemote, rtpReceiver *webrtc.RTPRece
 }
 
 func (s *session) readPackets(kind stream.Kind, track *webrtc.TrackRemote) {
+	buffer := make([]byte, maxPacket)
+	var received rtp.Packet
 	for {
-		header, _, err := track.ReadRTP()
+		n, _, err := track.Read(buffer)
 		if err != nil {
 			return
 		}
+		if received.Unmarshal(buffer[:n]) != nil {
+			continue
+		}
 		p := &packet{
-			seq: header.SequenceNumber, timestamp: header.Timestamp, marker: header.Marker,
-			payload: header.Payload, arrival: s.handler.cfg.Registry.Now(),
+			seq: received.SequenceNumber, timestamp: received.Timestamp, marker: received.Marker,
+			// It may stay in the GOP cache for long: without the rest of the buffer.
+			payload: bytes.Clone(received.Payload), arrival: s.handler.cfg.Registry.Now(),
 		}
 		select {
-		case s.tracks <- trackPacket{kind, header.SSRC, p}:
+		case s.tracks <- trackPacket{kind, received.SSRC, p}:
 		case <-s.ctx.Done():
 			return
 		}

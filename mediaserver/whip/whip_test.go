@@ -57,7 +57,7 @@ func checkPictures(t *testing.T, want [][][]byte, got []*stream.AccessUnit, inte
 		t.Fatalf("%d pictures, want %d", len(got), len(want))
 	}
 	for i, u := range got {
-		if diff := cmp.Diff(slicesOf(want[i]), u.NALUs); diff != "" {
+		if !sameNALUs(slicesOf(want[i]), u.NALUs) {
 			t.Fatalf("picture %d differs", i)
 		}
 		if u.Format == nil || u.Format.Width != 320 || u.Format.Height != 180 {
@@ -67,13 +67,23 @@ func checkPictures(t *testing.T, want [][][]byte, got []*stream.AccessUnit, inte
 	checkTimes(t, got, interval)
 }
 
+// checkTimes fails unless the times advance by interval. The publication's clock
+// steps back a little whenever an access unit arrives with less delay than any before
+// it, as happens a few times on a busy machine.
 func checkTimes(t *testing.T, got []*stream.AccessUnit, interval time.Duration) {
 	t.Helper()
+	steps := 0
 	for i := 1; i < len(got); i++ {
-		// The publication's clock may move by the network's jitter.
-		if d := got[i].PTS - got[i-1].PTS; d <= 0 || (d-interval).Abs() > 15*time.Millisecond && i > 10 {
+		d := got[i].PTS - got[i-1].PTS
+		if d > interval+time.Millisecond {
 			t.Errorf("%v from access unit %d to the next, want %v", d, i-1, interval)
 		}
+		if d < interval-time.Millisecond {
+			steps++
+		}
+	}
+	if steps > len(got)/5 {
+		t.Errorf("%d of %d intervals are shorter than %v", steps, len(got), interval)
 	}
 }
 
@@ -112,7 +122,7 @@ func checkWhole(t *testing.T, sent [][][]byte, got []*stream.AccessUnit) {
 		if !ok {
 			t.Fatal("a picture arrived that was not sent")
 		}
-		if diff := cmp.Diff(slicesOf(sent[i]), u.NALUs); diff != "" {
+		if !sameNALUs(slicesOf(sent[i]), u.NALUs) {
 			t.Fatalf("picture %d differs", i)
 		}
 		if i != last+1 && !u.IDR {

@@ -136,6 +136,7 @@ func (t *viewerTrack) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParamet
 		defer t.viewer.mu.Unlock()
 		t.writer = ctx.WriteStream()
 		t.ssrc, t.payloadType = uint32(ctx.SSRC()), uint8(codec.PayloadType)
+		t.viewer.fanout.signal() // pion binds after it has said that it is connected
 		return codec, nil
 	}
 	return webrtc.RTPCodecParameters{}, errNotNegotiated

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"crypto/rand"
 	"fmt"
 	"regexp"
@@ -96,8 +97,8 @@ func (m Manifest) Access() []access.Pair {
 // from the Secret document named by its tokenSecretRef, wherever among the sources it
 // stands: publishToken and playToken (8 to 256 characters that a URL leaves alone) and
 // jwtKey (at least 32 bytes). Without tokenSecretRef, or with no Secret document at all,
-// a publish or play token that is asked for is generated; one that previous already had
-// for the pair is kept, unless publish.tokenGeneration has changed.
+// the pair keeps the keys that it has in previous, and a publish or play token that it
+// lacks is generated. A generated one is made anew when publish.tokenGeneration changes.
 //
 // The error is [Mistakes], one line each.
 func ParseManifest(previous Manifest, sources ...Source) (Manifest, error) {
@@ -123,9 +124,7 @@ func parseManifest(previous Manifest, sources []Source) (Manifest, Mistakes) {
 		pair.Default()
 		errs := pair.Validate()
 		if len(errs) == 0 {
-			before, known := old[pair.Name]
-			known = known && before.Spec.Publish.TokenGeneration == pair.Spec.Publish.TokenGeneration
-			errs = append(errs, pair.resolveKeys(secrets, before.Keys, known)...)
+			errs = append(errs, pair.resolveKeys(secrets, pair.keptKeys(old[pair.Name]))...)
 		}
 		for _, err := range errs {
 			if !doc.isMistaken(err.Field) {
@@ -161,58 +160,74 @@ func (s secretDocuments) find(name, namespace string) (doc document[corev1.Secre
 	return doc, false
 }
 
-// resolveKeys sets the keys that the spec asks for, and returns what is wrong.
-// Previous are the pair's keys of before, to be kept where they were generated, if
-// keep.
-func (p *Pair) resolveKeys(secrets secretDocuments, previous Keys, keep bool) field.ErrorList {
+// keptKeys returns the keys of the pair's predecessor that hold for it too.
+func (p *Pair) keptKeys(before Pair) Keys {
+	kept := before.Keys
+	now, then := p.Spec, before.Spec
+	renewed := now.Publish.TokenGeneration != then.Publish.TokenGeneration
+	if !sameSecret(now.Publish.TokenSecretRef, then.Publish.TokenSecretRef) || renewed && kept.GeneratedPublishToken {
+		kept.PublishToken, kept.GeneratedPublishToken = "", false
+	}
+	ref, _ := playbackSecret(now)
+	refThen, _ := playbackSecret(then)
+	if !sameSecret(ref, refThen) || renewed && kept.GeneratedPlayToken {
+		kept.PlayToken, kept.GeneratedPlayToken = "", false
+	}
+	if !sameSecret(ref, refThen) {
+		kept.JWTKey = ""
+	}
+	return kept
+}
+
+func sameSecret(a, b *v1alpha1.SecretReference) bool {
+	return a == b || a != nil && b != nil && *a == *b
+}
+
+// playbackSecret returns the reference to the Secret with the viewers' key, and where
+// in the spec it stands.
+func playbackSecret(spec v1alpha1.StreamPairSpec) (*v1alpha1.SecretReference, *field.Path) {
+	if spec.Playback.TokenSecretRef != nil {
+		return spec.Playback.TokenSecretRef, field.NewPath("spec", "playback", "tokenSecretRef")
+	}
+	return spec.Publish.TokenSecretRef, field.NewPath("spec", "publish", "tokenSecretRef")
+}
+
+// resolveKeys sets the keys that the spec asks for, and returns what is wrong. Those
+// that no Secret document gives are kept or generated.
+func (p *Pair) resolveKeys(secrets secretDocuments, kept Keys) field.ErrorList {
 	var errs field.ErrorList
-	publish := field.NewPath("spec", "publish")
-	playback := field.NewPath("spec", "playback")
 	if p.Spec.Publish.Auth == v1alpha1.PublishToken {
-		token, err := p.key(secrets, KeyPublishToken, publish.Child("tokenSecretRef"), p.Spec.Publish.TokenSecretRef)
-		switch {
-		case err != nil:
+		path := field.NewPath("spec", "publish", "tokenSecretRef")
+		token, err := p.key(secrets, KeyPublishToken, path, p.Spec.Publish.TokenSecretRef)
+		if err != nil {
 			errs = append(errs, err)
-		case token != "":
-			p.Keys.PublishToken = token
-		default:
-			p.Keys.GeneratedPublishToken = true
-			p.Keys.PublishToken = generate(previous.PublishToken, keep && previous.GeneratedPublishToken)
 		}
+		p.Keys.PublishToken, p.Keys.GeneratedPublishToken = tokenOr(token, kept.PublishToken, kept.GeneratedPublishToken)
 	}
-	ref, path := p.Spec.Playback.TokenSecretRef, playback.Child("tokenSecretRef")
-	if ref == nil {
-		ref, path = p.Spec.Publish.TokenSecretRef, publish.Child("tokenSecretRef")
-	}
+	ref, path := playbackSecret(p.Spec)
 	switch p.Spec.Playback.Auth {
 	case v1alpha1.PlaybackToken:
 		token, err := p.key(secrets, KeyPlayToken, path, ref)
-		switch {
-		case err != nil:
+		if err != nil {
 			errs = append(errs, err)
-		case token != "":
-			p.Keys.PlayToken = token
-		default:
-			p.Keys.GeneratedPlayToken = true
-			p.Keys.PlayToken = generate(previous.PlayToken, keep && previous.GeneratedPlayToken)
 		}
+		p.Keys.PlayToken, p.Keys.GeneratedPlayToken = tokenOr(token, kept.PlayToken, kept.GeneratedPlayToken)
 	case v1alpha1.PlaybackJWT:
 		key, err := p.key(secrets, KeyJWTKey, path, ref)
+		p.Keys.JWTKey = cmp.Or(key, kept.JWTKey)
 		switch {
 		case err != nil:
 			errs = append(errs, err)
-		case key == "":
+		case p.Keys.JWTKey == "":
 			// Whoever signs the viewers' tokens must have the key: making one up helps nobody.
-			errs = append(errs, field.Required(playback.Child("tokenSecretRef"),
+			errs = append(errs, field.Required(field.NewPath("spec", "playback", "tokenSecretRef"),
 				"auth JWT needs a Secret document with the key jwtKey"))
-		default:
-			p.Keys.JWTKey = key
 		}
 	}
 	return errs
 }
 
-// key returns a key from the Secret that ref names; empty when it is to be generated.
+// key returns a key from the Secret that ref names; empty when there is none to look in.
 func (p *Pair) key(secrets secretDocuments, key string, path *field.Path, ref *v1alpha1.SecretReference) (string, *field.Error) {
 	if ref == nil || len(secrets) == 0 {
 		return "", nil
@@ -238,11 +253,14 @@ func (p *Pair) key(secrets secretDocuments, key string, path *field.Path, ref *v
 	return value, nil
 }
 
-// generate returns the token of before if it is to be kept, else a random one of 130
+// tokenOr returns the chosen token, else the one to be kept, else a random one of 130
 // bits.
-func generate(before string, keep bool) string {
-	if keep && before != "" {
-		return before
+func tokenOr(chosen, kept string, keptIsGenerated bool) (token string, generated bool) {
+	switch {
+	case chosen != "":
+		return chosen, false
+	case kept != "":
+		return kept, keptIsGenerated
 	}
-	return rand.Text()
+	return rand.Text(), true
 }

@@ -146,8 +146,8 @@ func TestMistakesHaveOneLineEachWithTheFieldPath(t *testing.T) {
 		},
 		{
 			name:     "more items than can be right",
-			manifest: smallest + "  playback: {order: [" + strings.Repeat("WebRTC,", 50000) + "HLS]}\n",
-			want:     []string{`f.yaml, StreamPair "demo": spec.playback.order: Too many: 50001: must have at most 2 items`},
+			manifest: smallest + "  playback: {order: [" + strings.Repeat("WebRTC,", 5000) + "HLS]}\n",
+			want:     []string{`f.yaml, StreamPair "demo": spec.playback.order: Too many: 5001: must have at most 2 items`},
 		},
 		{
 			name:     "a list of lists where text is meant, however deep",
@@ -283,6 +283,30 @@ func TestAGeneratedTokenOutlivesANewManifest(t *testing.T) {
 	}
 	if a, b := first.Pairs[0].Keys, parse(Manifest{}, smallest).Pairs[0].Keys; a.PublishToken == b.PublishToken {
 		t.Error("two servers made up the same token")
+	}
+}
+
+func TestChosenKeysOutliveAManifestWithoutSecrets(t *testing.T) {
+	whole := secured("keys", "JWT", "stringData: {publishToken: publish-1, jwtKey: "+strings.Repeat("k", 32)+"}\n")
+	pairAlone, _, _ := strings.Cut(whole, "---\n")
+	first, err := ParseManifest(Manifest{}, Source{"f.yaml", []byte(whole)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"the same": pairAlone,
+		"tokenGeneration is about generated tokens": strings.Replace(pairAlone, "auth: Token", "auth: Token, tokenGeneration: 7", 1),
+	} {
+		m, err := ParseManifest(first, Source{"f.yaml", []byte(text)})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if m.Pairs[0].Keys != first.Pairs[0].Keys {
+			t.Errorf("%s: the keys changed", name)
+		}
+	}
+	if _, err := ParseManifest(first, Source{"f.yaml", []byte(strings.Replace(pairAlone, "name: keys", "name: others", 1))}); err == nil {
+		t.Error("the JWT key of one Secret was taken for that of another")
 	}
 }
 

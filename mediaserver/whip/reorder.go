@@ -15,7 +15,7 @@ const (
 	// most round trips, so a packet is seldom sent twice.
 	nackInterval = 60 * time.Millisecond
 
-	// lateRun is how many packets in a row may be too late before the sender is
+	// lateRun is how many packets in sequence may be too late before the sender is
 	// taken to have started anew a little further back.
 	lateRun = 64
 )
@@ -36,13 +36,14 @@ type reorder struct {
 	// wait is how long the packets after a hole are held back for it.
 	wait time.Duration
 
-	started bool
-	next    int64 // extended sequence number of the packet to hand out next
-	highest int64 // extended sequence number of the newest packet seen
-	stored  int
-	late    int  // packets in a row that came too late
-	gap     bool // packets before next are lost
-	slots   [window]slot
+	started  bool
+	next     int64 // extended sequence number of the packet to hand out next
+	highest  int64 // extended sequence number of the newest packet seen
+	stored   int
+	late     int   // packets in sequence that came too late
+	lastLate int64 // the last of them
+	gap      bool  // packets before next are lost
+	slots    [window]slot
 
 	// lost and dropped count packets that never came, and that came too late.
 	lost, dropped int
@@ -66,7 +67,11 @@ func (r *reorder) push(p *packet) bool {
 	seq := r.highest + int64(int16(p.seq-uint16(r.highest)))
 	switch {
 	case seq < r.next && r.next-seq <= window && r.late < lateRun:
+		if seq != r.lastLate+1 {
+			r.late = 0
+		}
 		r.late++
+		r.lastLate = seq
 		r.dropped++
 		return false
 	case seq < r.next || seq >= r.next+window:

@@ -94,6 +94,7 @@ const TimeCodeJS = `(video) => {
 	const blocks = 22, w = blocks * 8, h = 96, row = h / 6;
 	const c = globalThis.__timeCodeCanvas ??= Object.assign(document.createElement("canvas"), {width: w, height: h});
 	const g = c.getContext("2d", {willReadFrequently: true});
+	g.clearRect(0, 0, w, h); // a video without a picture draws nothing
 	g.drawImage(video, 0, 0, w, h);
 	const d = g.getImageData(0, 0, w, h).data;
 	const mean = (x0, y0, x1, y1) => {

@@ -36,7 +36,8 @@ func (m Image) Color() color.YCbCr {
 	return color.YCbCr{Y: byte(y), Cb: mean(m.Cb), Cr: mean(m.Cr)}
 }
 
-// A Decoder decodes H.264 with one ffmpeg child. Write feeds it, Images delivers.
+// A Decoder decodes H.264 without B-frames, as WebRTC carries it, with one ffmpeg child.
+// Write feeds it, Images delivers.
 type Decoder struct {
 	width, height int
 	cmd           *exec.Cmd
@@ -149,11 +150,9 @@ func (d *Decoder) readLog(r io.Reader) {
 func (d *Decoder) readImages(ctx context.Context, r io.Reader) {
 	defer close(d.images)
 	in := bufio.NewReaderSize(r, 1<<20)
-	n := d.width * d.height
-	cn := (d.width / 2) * (d.height / 2)
 	for {
-		b := make([]byte, n+2*cn)
-		if _, err := io.ReadFull(in, b); err != nil {
+		image, err := readImage(in, d.width, d.height)
+		if err != nil {
 			// Let the log go on to its end.
 			for range d.positions {
 			}
@@ -163,7 +162,7 @@ func (d *Decoder) readImages(ctx context.Context, r io.Reader) {
 		if !ok {
 			return
 		}
-		m := DecodedImage{d.unitAt(pos), Image{d.width, d.height, b[:n], b[n : n+cn], b[n+cn:]}}
+		m := DecodedImage{d.unitAt(pos), image}
 		select {
 		case d.images <- m:
 		case <-ctx.Done():
@@ -212,6 +211,48 @@ func Decode(ctx context.Context, width, height int, units [][]byte, each func(De
 		return err
 	}
 	return writeErr
+}
+
+// DecodeFile decodes a media file whole, B-frames and all, and calls each for every
+// picture in the order of presentation: what a viewer's pictures are compared with.
+func DecodeFile(ctx context.Context, path string, width, height int, each func(Image)) error {
+	ffmpeg, err := ffmpegPath()
+	if err != nil {
+		return errNoFFmpeg
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, ffmpeg, "-hide_banner", "-loglevel", "error", "-nostdin", "-i", path, "-map", "0:v",
+		"-vf", fmt.Sprintf("scale=%d:%d", width, height), "-fps_mode", "passthrough", "-pix_fmt", "yuv420p", "-f", "rawvideo", "pipe:1")
+	var log tail
+	cmd.Stderr = &log
+	stdout, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		return fmt.Errorf("start ffmpeg: %w", err)
+	}
+	for in := bufio.NewReaderSize(stdout, 1<<20); ; {
+		m, err := readImage(in, width, height)
+		if err != nil {
+			break // ffmpeg says why
+		}
+		each(m)
+	}
+	if err := cmd.Wait(); err != nil {
+		return fmt.Errorf("ffmpeg: %w\n%s", err, log.String())
+	}
+	return nil
+}
+
+func readImage(r io.Reader, width, height int) (Image, error) {
+	n, cn := width*height, (width/2)*(height/2)
+	b := make([]byte, n+2*cn)
+	if _, err := io.ReadFull(r, b); err != nil {
+		return Image{}, err
+	}
+	return Image{width, height, b[:n], b[n : n+cn], b[n+cn:]}, nil
 }
 
 // PSNR is the peak signal-to-noise ratio of the luma of two pictures of one size in

@@ -47,10 +47,15 @@ type Programme struct {
 	// BFrames encodes with x264's defaults (medium, three B-frames, b-pyramid) instead
 	// of veryfast and zerolatency.
 	BFrames bool
+	// Profile is x264's name of the H.264 profile; default: what the rest needs, High.
+	Profile string
 	// NoVideo and NoAudio leave a track out.
 	NoVideo, NoAudio bool
 	// SampleRate in Hz; default 48000.
 	SampleRate int
+	// Container is the file's format and name extension; default "flv". Others have no
+	// Tape.
+	Container string
 }
 
 // BeepLength is how long a programme's beeps are, and its flashes.
@@ -84,6 +89,9 @@ func (p Programme) withDefaults() Programme {
 	orInt(&p.Height, 360)
 	orInt(&p.FPS, 30)
 	orInt(&p.SampleRate, 48000)
+	if p.Container == "" {
+		p.Container = "flv"
+	}
 	return p
 }
 
@@ -93,8 +101,8 @@ func (p Programme) Frames() int {
 	return int(p.Duration/time.Second) * p.FPS
 }
 
-// File returns the path of the programme as an FLV file. It is made once and then kept
-// in the system's folder for temporary files.
+// File returns the path of the programme as a file. It is made once and then kept in the
+// system's folder for temporary files.
 func (p Programme) File(ctx context.Context) (string, error) {
 	p = p.withDefaults()
 	ffmpeg, err := ffmpegPath()
@@ -104,7 +112,7 @@ func (p Programme) File(ctx context.Context) (string, error) {
 	args := p.args()
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%+v\x00%s", ffmpegVersion(), programmeVersion, p, strings.Join(args, "\x00")))
 	folder := filepath.Join(os.TempDir(), fmt.Sprintf("streampair-mediatest-%d", os.Getuid()))
-	path := filepath.Join(folder, "programme-"+hex.EncodeToString(sum[:10])+".flv")
+	path := filepath.Join(folder, "programme-"+hex.EncodeToString(sum[:10])+"."+p.Container)
 
 	makeFile.Lock()
 	defer makeFile.Unlock()
@@ -114,7 +122,7 @@ func (p Programme) File(ctx context.Context) (string, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return "", fmt.Errorf("make the folder for test media: %w", err)
 	}
-	tmp, err := os.CreateTemp(folder, "making-*.flv")
+	tmp, err := os.CreateTemp(folder, "making-*."+p.Container)
 	if err != nil {
 		return "", fmt.Errorf("make test media: %w", err)
 	}
@@ -170,6 +178,9 @@ func (p Programme) args() []string {
 		} else {
 			args = append(args, "-preset", "veryfast", "-tune", "zerolatency", "-bf", "0")
 		}
+		if p.Profile != "" {
+			args = append(args, "-profile:v", p.Profile)
+		}
 		if p.BitrateBPS > 0 {
 			rate := strconv.Itoa(p.BitrateBPS)
 			args = append(args, "-b:v", rate, "-maxrate", rate, "-bufsize", rate)
@@ -178,7 +189,10 @@ func (p Programme) args() []string {
 	if !p.NoAudio {
 		args = append(args, "-c:a", "aac", "-b:a", "96k")
 	}
-	return append(args, "-f", "flv", "-flvflags", "no_duration_filesize")
+	if p.Container == "flv" {
+		args = append(args, "-flvflags", "no_duration_filesize")
+	}
+	return append(args, "-f", p.Container)
 }
 
 // drawAll writes all pictures as raw video.

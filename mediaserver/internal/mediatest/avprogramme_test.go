@@ -127,6 +127,27 @@ func TestDecoderTellsWhichUnitAPictureCameFrom(t *testing.T) {
 	}
 }
 
+func TestDecodeFileHasAllPicturesInOrder(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	path, err := Programme{Duration: 2 * time.Second, BFrames: true}.File(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	err = DecodeFile(t.Context(), path, 640, 360, func(m Image) {
+		if code, ok := m.TimeCode(); !ok || code != (TimeCode{0, n}) {
+			t.Errorf("picture %d shows %+v, %v", n, code, ok)
+		}
+		n++
+	})
+	if err != nil || n != 60 {
+		t.Errorf("%d pictures of 60 (%v)", n, err)
+	}
+	if err := DecodeFile(t.Context(), path+".none", 640, 360, func(Image) {}); err == nil {
+		t.Error("decoded a file that is not there")
+	}
+}
+
 // startServer runs a whole media server until the test ends.
 func startServer(t *testing.T) *server.Server {
 	t.Helper()

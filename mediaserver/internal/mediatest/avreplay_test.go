@@ -39,7 +39,9 @@ func startIngest(t *testing.T) (url string, registry *stream.Registry) {
 	go func() { done <- server.Run(ctx) }()
 	t.Cleanup(func() {
 		stop()
-		<-done
+		if err := <-done; err != nil {
+			t.Errorf("the server ended: %v", err)
+		}
 	})
 	return "rtmp://" + server.Addr().String(), registry
 }

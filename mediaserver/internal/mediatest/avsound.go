@@ -16,7 +16,7 @@ const opusRate = 48000
 func (r *Recording) Sound() (Sound, error) {
 	decoder, err := gopus.NewDecoder(gopus.DefaultDecoderConfig(opusRate, 2))
 	if err != nil {
-		return Sound{}, fmt.Errorf("Opus decoder: %w", err)
+		return Sound{}, fmt.Errorf("make Opus decoder: %w", err)
 	}
 	var order reorderer
 	var samples []float32

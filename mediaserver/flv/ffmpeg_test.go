@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/streampair/streampair/mediaserver/flv"
-	"github.com/streampair/streampair/mediaserver/internal/mediatest"
+	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
 // What ffmpeg writes is read, and what is written from that, ffmpeg reads.

@@ -4,138 +4,12 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/thesyncim/gopus"
-
-	"github.com/streampair/streampair/mediaserver/internal/mediatest"
+	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/stream"
 	"github.com/streampair/streampair/mediaserver/transcode/internal/testunits"
-)
-
-// listener is a receiver of the track: it checks that packets join, and decodes them.
-type listener struct {
-	t       *testing.T
-	decoder *gopus.Decoder
-	packets int
-	bytes   int
-	first   time.Duration
-	next    time.Duration
-	jumps   []time.Duration // between packets that do not join
-	left    []float32       // the signal from first on, jumps as silence
-	right   []float32
-}
-
-func newListener(t *testing.T) *listener {
-	t.Helper()
-	d, err := gopus.NewDecoder(gopus.DefaultDecoderConfig(48000, 2))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &listener{t: t, decoder: d}
-}
-
-func (l *listener) emit(at, duration time.Duration, packet []byte) {
-	if l.packets == 0 {
-		l.first, l.next = at, at
-	}
-	if at < l.next {
-		l.t.Fatalf("packet %d at %v begins before the last one ended at %v", l.packets, at, l.next)
-	}
-	if at > l.next {
-		l.jumps = append(l.jumps, at-l.next)
-		gap := make([]float32, sampleIndex(at)-sampleIndex(l.next))
-		l.left, l.right = append(l.left, gap...), append(l.right, gap...)
-	}
-	out := make([]float32, 2*5760)
-	n, err := l.decoder.Decode(packet, out)
-	if err != nil {
-		l.t.Fatalf("packet %d: %v", l.packets, err)
-	}
-	if got := sampleTime(int64(n)); got != duration {
-		l.t.Fatalf("packet %d lasts %v and says %v", l.packets, got, duration)
-	}
-	for i := range n {
-		l.left, l.right = append(l.left, out[2*i]), append(l.right, out[2*i+1])
-	}
-	l.next = at + duration
-	l.packets++
-	l.bytes += len(packet)
-}
-
-// between returns the left signal between two times of the media clock.
-func (l *listener) between(from, to time.Duration) []float32 {
-	l.t.Helper()
-	a, b := sampleIndex(from)-sampleIndex(l.first), sampleIndex(to)-sampleIndex(l.first)
-	if a < 0 || b > int64(len(l.left)) {
-		l.t.Fatalf("no sound for %v..%v: the track is %v..%v", from, to, l.first, l.next)
-	}
-	return l.left[a:b]
-}
-
-// level is the effective value of a signal.
-func level(x []float32) float64 {
-	sum := 0.0
-	for _, v := range x {
-		sum += float64(v) * float64(v)
-	}
-	return math.Sqrt(sum / float64(max(len(x), 1)))
-}
-
-// onset is when the signal first reaches a fifth of the level that a tone has.
-func (l *listener) onset(after time.Duration) time.Duration {
-	for i := sampleIndex(after) - sampleIndex(l.first); i < int64(len(l.left)); i++ {
-		if math.Abs(float64(l.left[i])) > 0.1 {
-			return sampleTime(sampleIndex(l.first) + i)
-		}
-	}
-	l.t.Fatalf("no sound after %v", after)
-	return 0
-}
-
-func (l *listener) joins() {
-	l.t.Helper()
-	if len(l.jumps) > 0 {
-		l.t.Errorf("packets do not join: jumps of %v", l.jumps)
-	}
-}
-
-// aac makes an AAC source of an expression in t, ffmpeg's aevalsrc syntax, its first
-// frame at the given time. Sound at t in the expression is at start+t+priming.
-func aac(t *testing.T, expression string, rate, channels int, seconds float64) []*stream.AccessUnit {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "a.flv")
-	expressions := strings.TrimSuffix(strings.Repeat(expression+"|", channels), "|")
-	out, err := exec.Command(mediatest.RequireFFmpeg(t), "-v", "error", "-nostdin", "-f", "lavfi",
-		"-i", fmt.Sprintf("aevalsrc='%s':s=%d:d=%f", expressions, rate, seconds), "-c:a", "aac", "-b:a", "128k", "-y", path).CombinedOutput()
-	if err != nil {
-		t.Fatalf("make audio: %v %s", err, out)
-	}
-	return testunits.Load(t, path)
-}
-
-// shifted returns units moved by d on the media clock, of a publication of their own.
-func shifted(units []*stream.AccessUnit, d time.Duration) []*stream.AccessUnit {
-	format := *units[0].Format
-	out := make([]*stream.AccessUnit, len(units))
-	for i, u := range units {
-		own := *u
-		own.PTS, own.DTS, own.Arrival, own.Format = u.PTS+d, u.DTS+d, u.Arrival+d, &format
-		out[i] = &own
-	}
-	return out
-}
-
-// priming is what ffmpeg's AAC encoder puts ahead of the sound, in an FLV file.
-func priming(rate int) time.Duration { return 1024 * time.Second / time.Duration(rate) }
-
-const (
-	tone = "0.5*sin(2*PI*1000*t)"
-	beep = "if(gte(t,1),0.5*sin(2*PI*1000*(t-1)),0)"
 )
 
 func TestAudioKeepsLipSync(t *testing.T) {
@@ -207,18 +81,18 @@ func purity(x []float32) float64 {
 }
 
 func TestAudioFollowsADriftingClock(t *testing.T) {
-	for _, ppm := range []float64{-300, 300} {
+	for _, ppm := range []float64{-500, 500} {
 		t.Run(fmt.Sprintf("%+.0f ppm", ppm), func(t *testing.T) {
 			const start = time.Hour
 			l := newListener(t)
 			a := NewAudio(AudioConfig{Emit: l.emit})
-			units := shifted(aac(t, "if(gte(t,29),0.5*sin(2*PI*1000*t),0.02*sin(2*PI*300*t))", 44100, 2, 30), start)
+			units := shifted(aac(t, "if(gte(t,14),0.5*sin(2*PI*1000*t),0.02*sin(2*PI*300*t))", 44100, 2, 15), start)
 			for _, u := range units {
 				u.PTS += time.Duration(float64(u.PTS-start) * ppm / 1e6).Round(time.Millisecond)
 				a.Write(u)
 			}
 			l.joins()
-			at := 29*time.Second + priming(44100)
+			at := 14*time.Second + priming(44100)
 			want := at + time.Duration(float64(at)*ppm/1e6)
 			got := l.onset(start) - start
 			t.Logf("beep %v from its place after drifting by %v", got-want, want-at)
@@ -393,202 +267,12 @@ func TestAudioJumpsOverWhatIsTooLongForSilence(t *testing.T) {
 	l := newListener(t)
 	a := NewAudio(AudioConfig{Emit: l.emit})
 	units := aac(t, tone, 48000, 2, 1)
-	for _, u := range append(shifted(units, time.Hour), shifted(units, 3*time.Hour)...) {
+	for _, u := range append(shifted(units, time.Hour), shifted(units, time.Hour+time.Minute)...) {
 		u.Seq = 0
 		a.Write(u)
 	}
 	if len(l.jumps) != 1 || l.packets > 150 {
-		t.Errorf("%d packets, jumps %v: want one jump of two hours", l.packets, l.jumps)
-	}
-}
-
-// opus makes an Opus source of a tone in packets of the given length.
-func opus(t *testing.T, hz float64, channels int, packet time.Duration, start time.Duration, seconds float64) []*stream.AccessUnit {
-	t.Helper()
-	e, err := gopus.NewEncoder(gopus.EncoderConfig{SampleRate: 48000, Channels: channels, Application: gopus.ApplicationAudio})
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := int(packet.Seconds() * 48000)
-	if err := e.SetFrameSize(n); err != nil {
-		t.Fatal(err)
-	}
-	format := &stream.Format{Codec: stream.Opus, SampleRate: 48000, Channels: channels}
-	var units []*stream.AccessUnit
-	for at := 0; at < int(seconds*48000); at += n {
-		x := make([]float32, n*channels)
-		for i := range x {
-			x[i] = float32(0.5 * math.Sin(2*math.Pi*hz*float64(at+i/channels)/48000))
-		}
-		frame, err := e.EncodeFloat32(x)
-		if err != nil {
-			t.Fatal(err)
-		}
-		pts := start + sampleTime(int64(at))
-		units = append(units, &stream.AccessUnit{Kind: stream.Audio, PTS: pts, DTS: pts, Arrival: pts, Format: format, Frame: append([]byte(nil), frame...), Seq: uint64(len(units) + 1)})
-	}
-	return units
-}
-
-func TestAudioReencodesOpusBesideAAC(t *testing.T) {
-	const start = time.Hour
-	primary := opus(t, 1000, 2, 20*time.Millisecond, start+3*time.Millisecond, 3)
-	backup := shifted(aac(t, tone, 44100, 2, 3), start)
-	l := newListener(t)
-	a := NewAudio(AudioConfig{Emit: l.emit})
-	for _, u := range primary[:60] {
-		a.Write(u)
-	}
-	var past []*stream.AccessUnit
-	for _, u := range backup {
-		if u.PTS < primary[59].PTS {
-			past = append(past, u)
-		}
-	}
-	a.Switch(past)
-	for _, u := range backup[len(past):] {
-		a.Write(u)
-	}
-	l.joins()
-	x := l.between(start+200*time.Millisecond, start+2800*time.Millisecond)
-	for at := 0; at+480 <= len(x); at += 480 {
-		if lv := level(x[at : at+480]); lv < 0.15 {
-			t.Errorf("level %.3f at %v: a hole", lv, sampleTime(int64(at))+200*time.Millisecond)
-		}
-	}
-}
-
-func TestAudioConcealsNothingButWhatOpusLost(t *testing.T) {
-	const start = time.Hour
-	l := newListener(t)
-	a := NewAudio(AudioConfig{Emit: l.emit})
-	for i, u := range opus(t, 1000, 2, 20*time.Millisecond, start, 3) {
-		if i != 70 { // at 1.4 s
-			a.Write(u)
-		}
-	}
-	l.joins()
-	if lv := level(l.between(start+1408*time.Millisecond, start+1416*time.Millisecond)); lv > 0.05 {
-		t.Errorf("level %.3f where a packet was lost", lv)
-	}
-	if lv := level(l.between(start+1440*time.Millisecond, start+2500*time.Millisecond)); lv < 0.3 {
-		t.Errorf("level %.3f after it", lv)
-	}
-}
-
-func TestAudioPassesOpusThrough(t *testing.T) {
-	const start = time.Hour
-	for _, packet := range []time.Duration{10 * time.Millisecond, 20 * time.Millisecond, 60 * time.Millisecond} {
-		t.Run(packet.String(), func(t *testing.T) {
-			units := opus(t, 1000, 1, packet, start, 3)
-			l := newListener(t)
-			var out [][]byte
-			a := NewAudio(AudioConfig{Emit: func(at, d time.Duration, p []byte) {
-				l.emit(at, d, p)
-				out = append(out, p)
-			}})
-			a.SetPassthrough(true)
-			for _, u := range units {
-				a.Write(u)
-			}
-			l.joins()
-			if len(out) != len(units) {
-				t.Fatalf("%d packets of %d", len(out), len(units))
-			}
-			for i := range out {
-				if string(out[i]) != string(units[i].Frame) {
-					t.Fatalf("packet %d was changed", i)
-				}
-			}
-			if l.first != start {
-				t.Errorf("first packet at %v, want %v", l.first, start)
-			}
-		})
-	}
-}
-
-func TestAudioPassthroughStaysOneTrack(t *testing.T) {
-	const start, packet = time.Hour, 20 * time.Millisecond
-	primary := opus(t, 1000, 2, packet, start, 6)
-	backup := opus(t, 1000, 2, packet, start+11*time.Millisecond, 6)
-	l := newListener(t)
-	a := NewAudio(AudioConfig{Emit: l.emit})
-	a.SetPassthrough(true)
-	for _, u := range primary[:50] { // to 1.0 s
-		a.Write(u)
-	}
-	a.Switch(backup[:52])
-	for _, u := range backup[52:100] { // to 2.011 s
-		a.Write(u)
-	}
-	for at := start + 2*time.Second; at < start+3*time.Second; at += 40 * time.Millisecond {
-		a.Fill(at) // the source is silent
-	}
-	for _, u := range backup[150:200] { // 3.011 to 4.011 s
-		a.Write(u)
-	}
-	a.SetPassthrough(false) // an AAC publisher appears
-	for _, u := range backup[200:250] {
-		a.Write(u)
-	}
-	a.SetPassthrough(true)
-	for _, u := range backup[250:] {
-		a.Write(u)
-	}
-	for _, d := range l.jumps {
-		if d > packet {
-			t.Errorf("a jump of %v", d)
-		}
-	}
-	if len(l.jumps) > 4 {
-		t.Errorf("jumps %v", l.jumps)
-	}
-	for _, at := range []time.Duration{500, 1500, 3500, 4500, 5500} {
-		if lv := level(l.between(start+at*time.Millisecond, start+(at+300)*time.Millisecond)); lv < 0.3 {
-			t.Errorf("level %.3f at %d ms", lv, at)
-		}
-	}
-	if lv := level(l.between(start+2100*time.Millisecond, start+2900*time.Millisecond)); lv > 1e-3 {
-		t.Errorf("level %.4f while the source is silent", lv)
-	}
-	t.Logf("jumps %v", l.jumps)
-}
-
-func TestEncoderLookaheadIsWhatPacketsAreStampedWith(t *testing.T) {
-	if got := newEncoder(96000).Lookahead(); got != encoderLookahead {
-		t.Errorf("the encoder's look-ahead is %d samples, encoderLookahead %d", got, encoderLookahead)
-	}
-}
-
-func TestEncoderSettlesOnTheSilencePacket(t *testing.T) {
-	e := newEncoder(96000)
-	loud := make([]float32, 2*frameSamples)
-	for i := range loud {
-		loud[i] = rand.Float32() - 0.5
-	}
-	packet := make([]byte, maxPacket)
-	for range 5 {
-		if _, err := e.Encode(loud, packet); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var n int
-	for range quietFrames {
-		var err error
-		if n, err = e.Encode(make([]float32, 2*frameSamples), packet); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if string(packet[:n]) != string(silencePacket) {
-		t.Errorf("settled silence is % x, silencePacket % x", packet[:n], silencePacket)
-	}
-}
-
-func TestEncoderKeepsItsParametersOverReset(t *testing.T) {
-	e := newEncoder(64000)
-	e.Reset()
-	if e.Bitrate() != 64000 || e.Complexity() != complexity {
-		t.Errorf("%d bit/s at complexity %d after Reset", e.Bitrate(), e.Complexity())
+		t.Errorf("%d packets, jumps %v: want one jump of a minute", l.packets, l.jumps)
 	}
 }
 

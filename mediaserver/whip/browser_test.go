@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/streampair/streampair/mediaserver/internal/mediatest"
+	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 

@@ -25,7 +25,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
-	"github.com/streampair/streampair/mediaserver/internal/mediatest"
+	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/rtc"
 	"github.com/streampair/streampair/mediaserver/stream"
@@ -154,7 +154,6 @@ type encoderOptions struct {
 	dataChannel      bool
 	network          *lossy
 	offer            func(string) string // changes the offer that is sent
-	noCandidates     bool                // in the offer
 	start            uint16              // first sequence numbers
 	origin           uint32              // of timestamps
 }

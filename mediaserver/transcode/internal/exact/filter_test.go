@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/streampair/streampair/mediaserver/internal/mediatest"
+	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/stream"
 	"github.com/streampair/streampair/mediaserver/transcode/internal/testunits"
 )

@@ -11,7 +11,7 @@ import (
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/streampair/streampair/mediaserver/internal/mediatest"
+	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
 // spsSeeds are SPS of encoders of several kinds.

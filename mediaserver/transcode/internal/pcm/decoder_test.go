@@ -10,7 +10,7 @@ import (
 
 	"github.com/thesyncim/gopus"
 
-	"github.com/streampair/streampair/mediaserver/internal/mediatest"
+	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/stream"
 	"github.com/streampair/streampair/mediaserver/transcode/internal/pcm"
 	"github.com/streampair/streampair/mediaserver/transcode/internal/testunits"

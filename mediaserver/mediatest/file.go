@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 )
 
@@ -140,7 +139,7 @@ var makeFile sync.Mutex
 
 // File returns the path of a media file as spec says. It is made once and then kept
 // in the system's folder for temporary files, under a name derived from spec.
-func File(tb testing.TB, spec Spec) string {
+func File(tb TB, spec Spec) string {
 	tb.Helper()
 	ffmpeg := RequireFFmpeg(tb)
 	spec = spec.withDefaults()

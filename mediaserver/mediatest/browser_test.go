@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/streampair/streampair/mediaserver/internal/mediatest"
+	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
 func TestBrowserRunsScriptsAndHasACamera(t *testing.T) {

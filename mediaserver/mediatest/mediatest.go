@@ -2,8 +2,8 @@
 // processes that publish them and can be killed, frozen and resumed like the
 // encoder of a viewer's worst evening.
 //
-// It is for tests only and holds no assertions about the product. Start from File
-// and Publish. ffmpeg is a requirement, not an option: where it is missing a test
+// It is for tests and benchmarks only and holds no assertions about the product. Start
+// from File and Publish. ffmpeg is a requirement, not an option: where it is missing a test
 // fails with one line that says what to install.
 package mediatest
 
@@ -11,8 +11,19 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
-	"testing"
 )
+
+// TB is what the helpers need of a testing.TB, so that a program that is no test, such
+// as hack/bench, can use them too.
+type TB interface {
+	Helper()
+	Logf(format string, args ...any)
+	Errorf(format string, args ...any)
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+	Failed() bool
+	Cleanup(f func())
+}
 
 var ffmpegPath = sync.OnceValues(func() (string, error) { return exec.LookPath("ffmpeg") })
 
@@ -28,7 +39,7 @@ var ffmpegVersion = sync.OnceValue(func() string {
 })
 
 // RequireFFmpeg returns the path of ffmpeg, or fails the test.
-func RequireFFmpeg(tb testing.TB) string {
+func RequireFFmpeg(tb TB) string {
 	tb.Helper()
 	path, err := ffmpegPath()
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"os/exec"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/chromedp/chromedp"
@@ -52,7 +51,7 @@ func chromiumOptions(path string) []chromedp.ExecAllocatorOption {
 //
 // The browser and its profile are gone when the test ends. An exception that a page
 // of the first tab does not catch fails the test; see Tab for more tabs.
-func Browser(t testing.TB, options ...chromedp.ExecAllocatorOption) context.Context {
+func Browser(t TB, options ...chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
 	path, err := chromiumPath()
 	if err != nil {
@@ -65,12 +64,12 @@ func Browser(t testing.TB, options ...chromedp.ExecAllocatorOption) context.Cont
 }
 
 // Tab opens one more tab in the browser of ctx. It is closed when the test ends.
-func Tab(t testing.TB, ctx context.Context) context.Context {
+func Tab(t TB, ctx context.Context) context.Context {
 	t.Helper()
 	return openTab(t, ctx)
 }
 
-func openTab(t testing.TB, parent context.Context) context.Context {
+func openTab(t TB, parent context.Context) context.Context {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(parent)
 	if err := chromedp.Do(ctx); err != nil { // starts the browser or the tab
@@ -105,7 +104,7 @@ func openTab(t testing.TB, parent context.Context) context.Context {
 
 // Eval returns the value of a JavaScript expression in the page, after awaiting it
 // if it is a promise.
-func Eval[T any](t testing.TB, ctx context.Context, expression string) T {
+func Eval[T any](t TB, ctx context.Context, expression string) T {
 	t.Helper()
 	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 	if err != nil {
@@ -116,7 +115,7 @@ func Eval[T any](t testing.TB, ctx context.Context, expression string) T {
 
 // Await waits until a JavaScript expression is true in the page. It fails the test
 // after limit, showing what the expression diagnosis says by then ("" for nothing).
-func Await(t testing.TB, ctx context.Context, limit time.Duration, expression, diagnosis string) {
+func Await(t TB, ctx context.Context, limit time.Duration, expression, diagnosis string) {
 	t.Helper()
 	deadline := time.Now().Add(limit)
 	for {
@@ -139,7 +138,7 @@ func Await(t testing.TB, ctx context.Context, limit time.Duration, expression, d
 }
 
 // Open navigates the tab to url and waits for its load event.
-func Open(t testing.TB, ctx context.Context, url string) {
+func Open(t TB, ctx context.Context, url string) {
 	t.Helper()
 	if err := chromedp.Do(ctx, chromedp.Navigate(url)); err != nil {
 		t.Fatalf("open %s: %v", url, err)

@@ -8,13 +8,12 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"testing"
 	"time"
 )
 
 // A Publisher is one running ffmpeg that publishes. It ends with its test.
 type Publisher struct {
-	tb     testing.TB
+	tb     TB
 	cmd    *exec.Cmd
 	args   []string
 	log    tail
@@ -24,14 +23,14 @@ type Publisher struct {
 
 // Publish starts ffmpeg sending file to url in real time, without encoding it
 // again. Extra arguments go in front of the input ("-stream_loop", "-1").
-func Publish(tb testing.TB, file, url string, inputArgs ...string) *Publisher {
+func Publish(tb TB, file, url string, inputArgs ...string) *Publisher {
 	tb.Helper()
 	args := append([]string{"-re"}, inputArgs...)
 	return Start(tb, append(args, "-i", file, "-c", "copy", "-f", "flv", "-flvflags", "no_duration_filesize", url)...)
 }
 
 // Start starts ffmpeg with any arguments, as Publish does.
-func Start(tb testing.TB, args ...string) *Publisher {
+func Start(tb TB, args ...string) *Publisher {
 	tb.Helper()
 	ffmpeg := RequireFFmpeg(tb)
 	args = append([]string{"-hide_banner", "-loglevel", "info", "-nostats", "-nostdin"}, args...)

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"github.com/streampair/streampair/mediaserver/mediatest"
+)
+
+// page is the player in Chromium.
+type page struct {
+	t   *scope
+	ctx context.Context
+}
+
+// watchPictures notes what each picture shows, when it reaches the screen.
+const watchPictures = `(() => {
+	const read = ` + mediatest.TimeCodeJS + `;
+	window.sightings = [];
+	document.querySelectorAll("video").forEach((video) => {
+		const note = () => {
+			const at = performance.timeOrigin + performance.now(), code = read(video);
+			window.sightings.push([at, code ? code.leg : -1, code ? code.frame : -1]);
+			video.requestVideoFrameCallback(note);
+		};
+		video.requestVideoFrameCallback(note);
+	});
+})()`
+
+func openPage(t *scope, s *server) *page {
+	p := &page{t, mediatest.Browser(t)}
+	p.open(s)
+	return p
+}
+
+func (p *page) open(s *server) {
+	mediatest.Open(p.t, p.ctx, s.http("play.html?name=primary&backupStreamId=backup&playOrder=webrtc"))
+	p.t.must(chromedp.Do(p.ctx, chromedp.Evaluate[chromedp.Void](watchPictures)))
+}
+
+// sightings returns the pictures shown since the last call.
+func (p *page) sightings() []mediatest.Sighting {
+	var out []mediatest.Sighting
+	for _, s := range mediatest.Eval[[][3]float64](p.t, p.ctx, "window.sightings.splice(0)") {
+		seconds, fraction := math.Modf(s[0] / 1000)
+		out = append(out, mediatest.Sighting{
+			Seen:     time.Unix(int64(seconds), int64(fraction*1e9)),
+			TimeCode: mediatest.TimeCode{Leg: int(s[1]), Frame: int(s[2])},
+		})
+	}
+	return out
+}
+
+// statistics are those of the browser's connection.
+type statistics struct {
+	// Concealed is how much sound the browser had to make up since the connection began.
+	ConcealedSamples float64 `json:"concealed"`
+	// Connection changes when the player opens another one; VideoSSRC is its source.
+	Connection string  `json:"connection"`
+	VideoSSRC  float64 `json:"ssrc"`
+}
+
+func (s statistics) concealed() time.Duration {
+	return time.Duration(s.ConcealedSamples / 48000 * float64(time.Second))
+}
+
+func (p *page) statistics() statistics {
+	return mediatest.Eval[statistics](p.t, p.ctx, `(async () => {
+		const pc = window.streampair.connection(), out = {concealed: 0, connection: "", ssrc: 0};
+		pc.benchName ??= String(Math.random());
+		out.connection = pc.benchName;
+		(await pc.getStats()).forEach((r) => {
+			if (r.type === "inbound-rtp" && r.kind === "audio") out.concealed = r.concealedSamples || 0;
+			if (r.type === "inbound-rtp" && r.kind === "video") out.ssrc = r.ssrc;
+		});
+		return out;
+	})()`)
+}
+
+// plays waits until the page shows pictures of a leg.
+func (p *page) plays() {
+	p.sightings()
+	p.t.until("the page shows a picture", func() bool {
+		all := p.sightings()
+		return len(all) > 0 && all[len(all)-1].Leg >= 0
+	})
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+)
+
+// scope lets this program use the helpers of tests (mediatest.TB): what they start ends
+// with it, and a failure ends the measurement.
+type scope struct {
+	ctx context.Context
+
+	mu       sync.Mutex // guards all below
+	cleanups []func()
+	failure  error
+}
+
+func newScope(ctx context.Context) *scope { return &scope{ctx: ctx} }
+
+// try runs f, which may fail by Fatalf, and returns the failure.
+func (s *scope) try(f func()) error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	<-done
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failure
+}
+
+// close ends what was started, the last first.
+func (s *scope) close() {
+	for {
+		s.mu.Lock()
+		n := len(s.cleanups)
+		if n == 0 {
+			s.mu.Unlock()
+			return
+		}
+		f := s.cleanups[n-1]
+		s.cleanups = s.cleanups[:n-1]
+		s.mu.Unlock()
+		f()
+	}
+}
+
+func (s *scope) Helper() {}
+
+func (s *scope) Cleanup(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cleanups = append(s.cleanups, f)
+}
+
+func (s *scope) Logf(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+
+func (s *scope) Errorf(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failure = errors.Join(s.failure, fmt.Errorf(format, args...))
+}
+
+func (s *scope) Fatal(args ...any) { s.Fatalf("%s", fmt.Sprint(args...)) }
+
+func (s *scope) Fatalf(format string, args ...any) {
+	s.Errorf(format, args...)
+	runtime.Goexit()
+}
+
+func (s *scope) Failed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failure != nil
+}
+
+func (s *scope) must(err error) {
+	if err != nil {
+		s.Fatalf("%v", err)
+	}
+}
+
+// sleep waits, or fails when the program is asked to end.
+func (s *scope) sleep(d time.Duration) {
+	select {
+	case <-s.ctx.Done():
+		s.Fatalf("interrupted")
+	case <-time.After(d):
+	}
+}
+
+// until waits until the condition holds.
+func (s *scope) until(what string, condition func() bool) {
+	for deadline := time.Now().Add(30 * time.Second); !condition(); s.sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.Fatalf("did not happen: %s", what)
+		}
+	}
+}
+
+// say tells what is being measured.
+func say(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }

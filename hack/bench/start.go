@@ -1,0 +1,69 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"github.com/streampair/streampair/mediaserver/mediatest"
+)
+
+// measureStart measures what people wait for at the beginning.
+func measureStart(t *scope, o options) table {
+	s := startServer(t, o.server)
+	out := table{title: fmt.Sprintf("Starting, %d runs, GOP 2s", o.runs), header: "figure | median | worst"}
+	add := func(what string, f figures) { out.row(append([]string{what}, f.cells()...)...) }
+
+	primary := newLeg(t, s, "primary", 0, 2*time.Second)
+	p := openPage(t, s)
+	var publish figures
+	say("publish to playable, %d times", o.runs)
+	for range o.runs {
+		p.sightings()
+		begun := time.Now()
+		encoder := mediatest.Publish(t, primary.file, s.rtmp("primary"), "-stream_loop", "-1")
+		publish = append(publish, p.firstPicture().Sub(begun))
+		encoder.Kill()
+		t.until("off air", func() bool { return !s.pair().OnAir })
+	}
+	add("ffmpeg started to its first picture in a waiting page", publish)
+
+	encoder := mediatest.Publish(t, primary.file, s.rtmp("primary"), "-stream_loop", "-1")
+	defer encoder.Kill()
+	t.until("on air", func() bool { return s.pair().OnAir })
+	var join, pageJoin figures
+	say("join to first picture, %d times", o.runs)
+	for range o.runs {
+		t.sleep(700 * time.Millisecond)
+		begun := time.Now()
+		viewer, err := mediatest.WatchWHEP(t.ctx, s.http("whep/primary"+pairQuery), mediatest.WatchOptions{})
+		t.must(err)
+		t.until("a picture", func() bool { return len(viewer.Video().Pictures) > 0 })
+		join = append(join, viewer.Video().Pictures[0].Arrival.Sub(begun))
+		viewer.Close()
+
+		begun = time.Now()
+		t.must(chromedp.Do(p.ctx, chromedp.Navigate("about:blank")))
+		begun = time.Now()
+		p.open(s)
+		pageJoin = append(pageJoin, p.firstPicture().Sub(begun))
+	}
+	add("WHEP request to the first whole picture received (pion)", join)
+	add("page opened to its first picture on screen (Chromium)", pageJoin)
+	return out
+}
+
+// firstPicture waits for the first picture that the page shows, and says when it did.
+func (p *page) firstPicture() (at time.Time) {
+	p.t.until("the page shows a picture", func() bool {
+		for _, s := range p.sightings() {
+			if s.Leg >= 0 {
+				at = s.Seen
+				return true
+			}
+		}
+		return false
+	})
+	return at
+}

@@ -123,9 +123,7 @@ func parseManifest(previous Manifest, sources []Source) (Manifest, Mistakes) {
 		pair := Pair{StreamPair: *doc.object}
 		pair.Default()
 		errs := pair.Validate()
-		if len(errs) == 0 {
-			errs = append(errs, pair.resolveKeys(secrets, pair.keptKeys(old[pair.Name]))...)
-		}
+		errs = append(errs, pair.resolveKeys(secrets, pair.keptKeys(old[pair.Name]))...)
 		for _, err := range errs {
 			if !doc.isMistaken(err.Field) {
 				mistakes.add("%s: %v", doc.where, err)

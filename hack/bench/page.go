@@ -13,7 +13,7 @@ import (
 // page is the player in Chromium.
 type page struct {
 	t   *scope
-	ctx context.Context
+	ctx context.Context //nolint:containedctx // chromedp's handle of the tab
 }
 
 // watchPictures notes what each picture shows, when it reaches the screen.

@@ -13,7 +13,7 @@ import (
 // scope lets this program use the helpers of tests (mediatest.TB): what they start ends
 // with it, and a failure ends the measurement.
 type scope struct {
-	ctx context.Context
+	ctx context.Context //nolint:containedctx // it is the program's, as a test's is
 
 	mu       sync.Mutex // guards all below
 	cleanups []func()

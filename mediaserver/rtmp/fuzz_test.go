@@ -96,7 +96,7 @@ func FuzzConnection(f *testing.F) {
 	f.Cleanup(func() {
 		_ = library.Close()
 		_ = handover.Close()
-		<-served
+		_ = <-served // why it ended does not matter
 	})
 
 	f.Fuzz(func(t *testing.T, data []byte, prelude uint8) {

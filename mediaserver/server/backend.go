@@ -41,13 +41,18 @@ func (s *Server) configure(m config.Manifest) {
 	s.manifest = m
 	var declared []declaration
 	for _, p := range m.Pairs {
-		if !p.Spec.Paused {
-			key := pairKey{p.Spec.App, p.Spec.Primary.StreamID, p.Spec.Backup.StreamID}
-			declared = append(declared, declaration{key, p.Name, policyOf(p.Spec.Failover)})
-		}
+		key := pairKey{p.Spec.App, p.Spec.Primary.StreamID, p.Spec.Backup.StreamID}
+		declared = append(declared, declaration{key, p.Name, policyOf(p.Spec.Failover), p.Spec.Paused})
 	}
 	s.access.Replace(m.Access())
 	s.pairs.declare(declared)
+	for _, d := range declared {
+		if d.Paused {
+			for _, id := range []string{d.Primary, d.Backup} {
+				s.registry.Stream(stream.Key{App: d.App, ID: id}).End(stream.EndPaused, stream.ErrPaused)
+			}
+		}
+	}
 }
 
 // Manifest is the manifest in force.

@@ -44,6 +44,7 @@ type declaration struct {
 	pairKey
 	Name   string
 	Policy failover.Policy
+	Paused bool
 }
 
 // pairs holds the pairs that run: those declared, and those made on demand.
@@ -56,10 +57,11 @@ type pairs struct {
 	log      *slog.Logger
 	metrics  *metrics.Metrics
 
-	mu      sync.Mutex // guards all below
-	ctx     context.Context
 	running sync.WaitGroup
-	open    map[pairKey]*runningPair
+
+	mu     sync.Mutex // guards all below
+	closed bool
+	open   map[pairKey]*runningPair
 }
 
 // runningPair is one pair with its output.
@@ -77,8 +79,7 @@ type runningPair struct {
 	idleSince time.Time
 }
 
-// run closes pairs that nobody uses until ctx ends, and then all. It must be running
-// before acquire.
+// run closes pairs that nobody uses until ctx ends, and then all.
 func (p *pairs) run(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -86,6 +87,7 @@ func (p *pairs) run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			p.mu.Lock()
+			p.closed = true
 			for _, r := range p.open {
 				p.close(r)
 			}
@@ -120,7 +122,7 @@ func (p *pairs) acquire(app, primary, backup string) (*runningPair, func(), erro
 		if p.onDemand() >= maxOnDemand {
 			return nil, nil, errTooManyPairs
 		}
-		if r = p.start(declaration{key, key.String(), p.policy}, false); r == nil {
+		if r = p.start(declaration{pairKey: key, Name: key.String(), Policy: p.policy}, false); r == nil {
 			return nil, nil, stream.ErrShuttingDown
 		}
 	}
@@ -144,14 +146,21 @@ func (p *pairs) onDemand() int {
 	return n
 }
 
-// declare replaces the declared pairs. A pair whose streams stay keeps playing.
+// declare replaces the declared pairs. A pair whose streams stay keeps playing; one that
+// is paused ends.
 func (p *pairs) declare(declared []declaration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	wanted := make(map[pairKey]bool)
 	for _, d := range declared {
-		wanted[d.pairKey] = true
 		r := p.open[d.pairKey]
+		if d.Paused {
+			if r != nil {
+				p.close(r)
+			}
+			continue
+		}
+		wanted[d.pairKey] = true
 		if r != nil && r.name != d.Name {
 			p.close(r)
 			r = nil
@@ -173,11 +182,11 @@ func (p *pairs) declare(declared []declaration) {
 
 // start runs a new pair. p.mu is held. It returns nil when the server is shutting down.
 func (p *pairs) start(d declaration, declared bool) *runningPair {
-	if p.ctx.Err() != nil {
+	if p.closed {
 		return nil
 	}
 	r := &runningPair{key: d.pairKey, name: d.Name, declared: declared, idleSince: time.Now()}
-	ctx, cancel := context.WithCancel(p.ctx)
+	ctx, cancel := context.WithCancel(context.Background()) // until close
 	r.stop = cancel
 	leg := func(id string) failover.Source {
 		v := p.views.Open(p.registry.Stream(stream.Key{App: d.App, ID: id}))

@@ -215,7 +215,6 @@ func (s *Server) Run(ctx context.Context) error {
 	// Pairs outlive the ports that lead to them by a moment: publishers and viewers are
 	// told that the server ends, and then there is nothing left to play.
 	pairsCtx, stopPairs := context.WithCancel(context.WithoutCancel(ctx))
-	s.pairs.ctx = pairsCtx
 	pairsDone := make(chan struct{})
 	go func() {
 		defer close(pairsDone)

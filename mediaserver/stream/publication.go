@@ -16,6 +16,7 @@ const (
 	EndError       EndReason = "ProtocolError"
 	EndTakenOver   EndReason = "TakenOver"
 	EndShutdown    EndReason = "Shutdown"
+	EndPaused      EndReason = "Paused"
 )
 
 // audioOnlyAfter is how long a newcomer without video is given to send some before

@@ -23,6 +23,7 @@ var (
 	ErrInvalidStreamID   = errors.New("app and stream id must be 1 to 128 letters, digits, '.', '_' or '-', and begin with a letter or digit")
 	ErrPublicationEnded  = errors.New("the publication has ended")
 	ErrTakenOver         = errors.New("a newer publisher took over this stream id")
+	ErrPaused            = errors.New("the StreamPair of this stream is paused")
 	ErrShuttingDown      = errors.New("the server is shutting down")
 	errNoParameterSets   = errors.New("picture before its SPS and PPS")
 	errNoPicture         = errors.New("no slice in access unit")
@@ -201,6 +202,6 @@ func (r *Registry) Close() {
 	}
 	r.mu.Unlock()
 	for _, s := range streams {
-		s.endAll(EndShutdown, ErrShuttingDown)
+		s.End(EndShutdown, ErrShuttingDown)
 	}
 }

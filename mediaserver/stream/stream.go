@@ -294,7 +294,8 @@ func (s *Stream) end(p *Publication, reason EndReason, err error) {
 	s.notify()
 }
 
-func (s *Stream) endAll(reason EndReason, err error) {
+// End ends the stream's publications; their publishers are told err.
+func (s *Stream) End(reason EndReason, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.pending != nil {

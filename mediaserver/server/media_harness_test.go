@@ -1,0 +1,278 @@
+package server
+
+import (
+	"context"
+	"math"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/streampair/streampair/mediaserver/mediatest"
+)
+
+// The tests in media_*_test.go publish programmes that can be measured, watch them with
+// a WebRTC client that is no browser, and look at each packet it was sent.
+
+const (
+	ms  = time.Millisecond
+	fps = 30 // of programmes that say nothing else
+
+	// maxSkew is how far sound and picture may be apart.
+	maxSkew = 40 * ms
+	// maxSilence is how much sound may be missing at a switch.
+	maxSilence = 100 * ms
+	// maxGap bounds the time without a new picture at a switch: five times what a viewer
+	// is promised, for busy machines.
+	maxGap = 5 * 250 * ms
+)
+
+// A publisher is an encoder whose connection can be cut.
+type publisher interface{ Kill() }
+
+// replay publishes a programme to a stream of the app live until the test ends.
+func (s *testServer) replay(streamID string, p mediatest.Programme, options mediatest.ReplayOptions) *mediatest.Replayer {
+	s.t.Helper()
+	tape, err := p.Tape(s.t.Context())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r, err := mediatest.Replay(s.t.Context(), s.publishURL(streamID), tape, options)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(r.Kill)
+	return r
+}
+
+// file is the path of a programme.
+func file(t *testing.T, p mediatest.Programme) string {
+	t.Helper()
+	path, err := p.File(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// viewer is a WebRTC client that watches a stream, or a pair if query names a backup.
+type viewer struct {
+	*mediatest.Viewer
+	t *testing.T
+}
+
+// watch opens a session, and ends it with the test.
+func (s *testServer) watch(options mediatest.WatchOptions, streamID string, query ...string) *viewer {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	defer cancel()
+	v, err := mediatest.WatchWHEP(ctx, s.url("whep/"+streamID, query...), options)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(v.Close)
+	return &viewer{v, s.t}
+}
+
+// watchPair watches the pair sunday and decodes its pictures.
+func (s *testServer) watchPair() *viewer {
+	s.t.Helper()
+	return s.watch(mediatest.WatchOptions{Decode: true}, "primary", "backupStreamId", "backup")
+}
+
+// sees waits until the viewer has received n pictures of a leg since a moment, and
+// returns the first.
+func (v *viewer) sees(leg, n int, since time.Time) mediatest.Sighting {
+	v.t.Helper()
+	var first mediatest.Sighting
+	eventually(v.t, "pictures of the expected leg", func() bool {
+		found := 0
+		for _, s := range v.Sightings() {
+			if s.Leg == leg && s.Seen.After(since) {
+				if found++; found == 1 {
+					first = s
+				}
+			}
+		}
+		return found >= n
+	})
+	return first
+}
+
+// hears waits until sound of a duration has come since a moment.
+func (v *viewer) hears(d time.Duration, since time.Time) {
+	v.t.Helper()
+	eventually(v.t, "sound", func() bool {
+		packets := v.Audio().Packets
+		from, _ := slices.BinarySearchFunc(packets, since, func(p mediatest.Packet, t time.Time) int { return p.Arrival.Compare(t) })
+		return time.Duration(len(packets)-from)*20*ms >= d
+	})
+}
+
+// reception is all that a viewer got.
+type reception struct {
+	t            *testing.T
+	video, audio *mediatest.Recording
+	sightings    []mediatest.Sighting
+	sound        mediatest.Sound
+}
+
+// leaves ends the session and returns what was received.
+func (v *viewer) leaves() reception {
+	v.t.Helper()
+	// What came last has a time only once the next sender report is there.
+	last := time.Now()
+	eventually(v.t, "sender reports", func() bool {
+		for _, r := range []*mediatest.Recording{v.Video(), v.Audio()} {
+			if n := len(r.Reports); r.Count > 0 && (n == 0 || r.Reports[n-1].Arrival.Before(last)) {
+				return false
+			}
+		}
+		return true
+	})
+	v.Close()
+	r := reception{t: v.t, video: v.Video(), audio: v.Audio(), sightings: v.Sightings()}
+	var err error
+	if r.sound, err = r.audio.Sound(); err != nil {
+		v.t.Error(err)
+	}
+	return r
+}
+
+// isContinuous checks what a decoder relies on: one SSRC, no sequence number missing,
+// and times that go forward.
+func (r reception) isContinuous() {
+	r.t.Helper()
+	for name, track := range map[string]*mediatest.Recording{"video": r.video, "audio": r.audio} {
+		if len(track.SSRCs) > 1 {
+			r.t.Errorf("%s came with %d SSRCs", name, len(track.SSRCs))
+		}
+		if n := track.SequenceGaps(); n > 0 {
+			r.t.Errorf("%d sequence numbers of %s are missing", n, name)
+		}
+		if track.Broken > 0 {
+			r.t.Errorf("%d pictures lacked packets", track.Broken)
+		}
+		packets := inOrder(track.Packets)
+		back := 0
+		for i, p := range packets[:max(len(packets)-1, 0)] {
+			// Packets of one picture have one timestamp.
+			if step := int32(packets[i+1].Timestamp - p.Timestamp); step < 0 || step == 0 && p.Marker == packets[i+1].Marker && name == "audio" {
+				back++
+			}
+		}
+		if back > 0 {
+			r.t.Errorf("timestamps of %s go back %d times", name, back)
+		}
+	}
+	for i := 1; i < len(r.video.Pictures); i++ {
+		if r.video.Pictures[i].Timestamp == r.video.Pictures[i-1].Timestamp {
+			r.t.Error("two pictures have the same time")
+		}
+	}
+}
+
+// inOrder sorts packets by sequence number.
+func inOrder(packets []mediatest.Packet) []mediatest.Packet {
+	out := slices.Clone(packets)
+	if len(out) == 0 {
+		return nil
+	}
+	// The number of a packet beyond 16 bits is that nearest to the one before.
+	extended := make(map[*mediatest.Packet]int64, len(out))
+	pointers := make([]*mediatest.Packet, len(out))
+	last := int64(out[0].Sequence)
+	for i := range out {
+		last += int64(int16(out[i].Sequence - uint16(last)))
+		extended[&out[i]], pointers[i] = last, &out[i]
+	}
+	slices.SortStableFunc(pointers, func(a, b *mediatest.Packet) int { return int(extended[a] - extended[b]) })
+	sorted := make([]mediatest.Packet, len(out))
+	for i, p := range pointers {
+		sorted[i] = *p
+	}
+	return sorted
+}
+
+// legChanges are the presentation times of the first pictures after a change of legs.
+func (r reception) legChanges() []time.Time {
+	var changes []time.Time
+	for i := 1; i < len(r.sightings); i++ {
+		if r.sightings[i].Leg != r.sightings[i-1].Leg {
+			changes = append(changes, r.sightings[i].Presented)
+		}
+	}
+	return changes
+}
+
+// isInSync checks the skew of each beep with the picture it belongs to, but for beeps
+// within the given times before and after a change of legs: they may be cut in two, and
+// the pictures that lead up to the live edge are shown faster than they were taken. At
+// least n beeps must be left.
+func (r reception) isInSync(n int, before, after time.Duration) {
+	r.t.Helper()
+	changes := r.legChanges()
+	beeps := slices.DeleteFunc(r.sound.Beeps(), func(beep time.Time) bool {
+		return slices.ContainsFunc(changes, func(change time.Time) bool {
+			return beep.After(change.Add(-before)) && beep.Before(change.Add(after))
+		})
+	})
+	skews := mediatest.Skews(r.sightings, beeps, fps)
+	if len(skews) < n {
+		r.t.Errorf("only %d of %d beeps could be compared with pictures, want %d", len(skews), len(beeps), n)
+	}
+	var all []time.Duration
+	for _, s := range skews {
+		all = append(all, s.Late.Round(ms))
+		if s.Late.Abs() > maxSkew {
+			r.t.Errorf("%v after the first picture the sound is %v late", s.At.Sub(r.sightings[0].Presented).Round(ms), s.Late.Round(ms))
+		}
+	}
+	r.t.Logf("sound against picture, %d beeps: worst %v, median %v", len(all), mediatest.WorstSkew(skews).Round(ms), median(all))
+}
+
+// hasSound checks that no stretch of sound is missing that is longer than the limit,
+// from a moment on.
+func (r reception) hasSound(limit time.Duration, from time.Time) {
+	r.t.Helper()
+	var missing []time.Duration
+	for _, s := range r.sound.Silences(10 * ms) {
+		if s.Begin.Before(from) {
+			continue
+		}
+		missing = append(missing, s.Length.Round(ms))
+		if s.Length > limit {
+			r.t.Errorf("sound is missing for %v, %v after the first packet", s.Length.Round(ms), s.Begin.Sub(r.sound.Time(0)).Round(ms))
+		}
+	}
+	r.t.Logf("sound missing, of %v: %v", duration(r.sound), missing)
+}
+
+// soundBegins is when the programme's sound is first heard: a viewer may be early.
+func (r reception) soundBegins() time.Time {
+	if s := r.sound.Silences(10 * ms); len(s) > 0 && s[0].Begin.Equal(r.sound.Time(0)) {
+		return s[0].Begin.Add(s[0].Length)
+	}
+	return r.sound.Time(0)
+}
+
+func duration(s mediatest.Sound) time.Duration {
+	return (time.Duration(len(s.Samples)) * time.Second / time.Duration(max(s.Rate, 1))).Round(ms)
+}
+
+// frameRate is how many pictures a second the viewer got, by their timestamps.
+func (r reception) frameRate() float64 {
+	n := len(r.video.Pictures)
+	if n < 2 {
+		return 0
+	}
+	span := r.video.Pictures[n-1].Timestamp - r.video.Pictures[0].Timestamp
+	return math.Round(float64(n-1)*90000*100/float64(span)) / 100
+}
+
+func median[T ~int64](values []T) T {
+	if len(values) == 0 {
+		return 0
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
+}

@@ -1,0 +1,71 @@
+package transcode
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/streampair/streampair/mediaserver/stream"
+)
+
+// keyframeSeconds is the child's GOP.
+const keyframeSeconds = 2
+
+// childArgs are ffmpeg's arguments. Measured: without -probesize and its like it looks
+// at 5 s of input first, and with -fflags nobuffer it loses what it looked at. Slice
+// threads, because frame threads would hold back a picture each.
+func childArgs(bitrateBPS int64, from time.Duration, trim bool) []string {
+	args := strings.Fields("-hide_banner -nostdin -loglevel error" +
+		" -copyts -thread_type slice -probesize 20000 -analyzeduration 0 -fpsprobesize 0 -f flv -i pipe:0 -an")
+	if trim {
+		args = append(args, "-vf", fmt.Sprintf("trim=start=%.3f", from.Seconds()))
+	}
+	rate := strconv.FormatInt(bitrateBPS, 10)
+	args = append(args,
+		"-c:v", "libx264", "-preset", "veryfast", "-tune", "zerolatency", "-bf", "0", "-pix_fmt", "yuv420p",
+		"-threads", strconv.Itoa(min(runtime.NumCPU(), 4)),
+		"-crf", "20", "-maxrate", rate, "-bufsize", rate,
+		"-g", "600", "-sc_threshold", "0",
+		"-force_key_frames", fmt.Sprintf("expr:if(isnan(prev_forced_t),1,gte(t,prev_forced_t+%d))", keyframeSeconds),
+		"-enc_time_base", "1:1000")
+	return append(args, strings.Fields("-f flv -flvflags no_duration_filesize -flush_packets 1 pipe:1")...)
+}
+
+// childBitrate bounds the output's bit rate: half as much again as the source's, since
+// an encoder without B-frames and look-ahead needs more for the same picture. measured
+// is the source's, 0 if it is not known yet.
+func childBitrate(since []*stream.AccessUnit, measured int64) int64 {
+	const floor, ceiling = 500_000, 20_000_000
+	rate := float64(measured)
+	if span := since[len(since)-1].DTS - since[0].DTS; rate == 0 && span >= time.Second {
+		size := 0
+		for _, u := range since {
+			size += u.Size()
+		}
+		rate = float64(size) * 8 / span.Seconds()
+	}
+	if rate == 0 { // an IDR and little else says nothing of the rate: by the picture's size
+		f := since[0].Format
+		fps := f.FrameRate
+		if fps <= 0 {
+			fps = 30
+		}
+		rate = float64(f.Width*f.Height) * fps * 0.08
+	}
+	return min(max(int64(rate*1.5), floor), ceiling)
+}
+
+// childEnv is what ffmpeg needs of the environment. The server's own holds flags and
+// secrets that are none of a decoder's business.
+func childEnv() []string {
+	env := []string{"LC_ALL=C"}
+	for _, name := range []string{"PATH", "LD_LIBRARY_PATH", "TMPDIR"} {
+		if v, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+v)
+		}
+	}
+	return env
+}

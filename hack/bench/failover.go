@@ -41,7 +41,8 @@ func (b *bothLegs) runs(p *page, f fault, n int) *faultFigures {
 	b.t.sleep(5 * time.Second)
 	var firstFault time.Time
 	for i := range n {
-		b.t.sleep(b.gop + time.Duration(rand.Int64N(int64(b.gop))))
+		phase := rand.Int64N(int64(b.gop)) //nolint:gosec // nobody gains by guessing it
+		b.t.sleep(b.gop + time.Duration(phase))
 		p.sightings()
 		quiet, quietStats := time.Now(), p.statistics()
 		b.t.sleep(aftermath)

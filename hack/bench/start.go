@@ -43,7 +43,6 @@ func measureStart(t *scope, o options) table {
 		join = append(join, viewer.Video().Pictures[0].Arrival.Sub(begun))
 		viewer.Close()
 
-		begun = time.Now()
 		t.must(chromedp.Do(p.ctx, chromedp.Navigate("about:blank")))
 		begun = time.Now()
 		p.open(s)

@@ -25,14 +25,9 @@ func (p *Pair) take(l *leg, u *stream.AccessUnit) bool {
 		l.sent = u.Seq
 		p.emit(l, u)
 	}
-	// While both legs are whole, only silence changes anything, and for that there is
+	// While both legs are whole only silence changes anything, and for that there is
 	// the timer.
-	for i := range p.legs {
-		if p.ranks[i] != RankFull {
-			return true
-		}
-	}
-	return u.IDR || switched
+	return switched || slices.ContainsFunc(p.ranks[:len(p.legs)], func(r Rank) bool { return r != RankFull })
 }
 
 // sendsVideo says whether pictures are to be expected of l.

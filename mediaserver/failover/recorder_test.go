@@ -90,6 +90,9 @@ func (s *speaker) Write(u *stream.AccessUnit) {
 	if len(s.segments) == 0 {
 		s.segments = append(s.segments, segment{})
 	}
+	if s.stopped {
+		return
+	}
 	last := &s.segments[len(s.segments)-1]
 	last.live = append(last.live, u)
 	if !s.play(u) {

@@ -107,12 +107,9 @@ func TestEveryPictureSinceTheIDRDecodesAlsoAcrossAChangeOfParameters(t *testing.
 	p := s.join(webrtc.SettingEngine{}, nil)
 	p.wait(t, "the picture", func() bool { return len(p.video) > 0 })
 	want := append(append([]*stream.AccessUnit{}, first[60:]...), second...)
-	for _, u := range want[40:] {
-		write(u)
-	}
 	var expected []byte
 	packets := 0
-	for _, u := range want {
+	for i, u := range want {
 		payloads := appendH264Payloads(nil, u, defaultPacketSize-rtpHeaderSize)
 		packets += len(payloads)
 		list := make([]rtp.Packet, len(payloads))
@@ -120,6 +117,12 @@ func TestEveryPictureSinceTheIDRDecodesAlsoAcrossAChangeOfParameters(t *testing.
 			list[i].Payload = payload
 		}
 		expected = append(expected, annexB(t, list)...)
+		if i >= 40 {
+			write(u)
+		}
+		if i >= 39 { // in step, so that the client's socket never overflows
+			p.wait(t, "the picture", func() bool { return len(p.video) >= packets })
+		}
 	}
 	p.wait(t, "all packets", func() bool { return len(p.video) == packets })
 	follows(t, p.video)

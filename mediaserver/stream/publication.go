@@ -285,7 +285,7 @@ func (p *Publication) canTakeOver(u *AccessUnit) bool {
 
 func (p *Publication) count(u *AccessUnit, size int) {
 	s := p.stream
-	if s.derived {
+	if s.parent != nil {
 		return
 	}
 	s.metrics.IngestBytes.WithLabelValues(s.key.App, s.key.ID, u.Kind.String()).Add(float64(size))

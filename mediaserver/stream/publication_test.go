@@ -259,6 +259,27 @@ func TestDerivedStreamForwardsUnitsAsTheyAre(t *testing.T) {
 	})
 }
 
+func TestDerivedStreamShowsItsParentsWarnings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := NewRegistry(Config{Metrics: metrics.New(prometheus.NewRegistry())})
+		parent := r.Stream(keyLive)
+		derived := NewDerived(parent)
+		sub := derived.Subscribe(1)
+		defer sub.Close()
+		parent.Warn("Both", "The parent's words.")
+		parent.Warn("Parent", "Do something.")
+		derived.Warn("Both", "The view's words.")
+		derived.Warn("View", "Do something else.")
+		<-sub.Changed
+		derived.ParentChanged()
+		<-sub.Changed
+		want := []Warning{{"Both", "The parent's words."}, {"Parent", "Do something."}, {"View", "Do something else."}}
+		if diff := cmp.Diff(want, derived.Snapshot().Warnings); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
 func TestUnitsLeftOutOfADerivedStreamShowThatItsTrackIsAlive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := NewRegistry(Config{})

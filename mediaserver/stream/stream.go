@@ -23,7 +23,7 @@ type Stream struct {
 	registry *Registry
 	metrics  *metrics.Metrics
 	log      *slog.Logger
-	derived  bool // fed by a view of another stream; not counted as ingest
+	parent   *Stream // of a derived stream, which is not counted as ingest; else nil
 
 	mu            sync.Mutex // guards all below, and the state of its publications
 	current       *Publication
@@ -79,7 +79,7 @@ func (r *Registry) newStream(k Key) *Stream {
 // clock: what transcode makes of it.
 func NewDerived(parent *Stream) *Stream {
 	s := parent.registry.newStream(parent.key)
-	s.derived = true
+	s.parent = parent
 	s.log = slog.New(slog.DiscardHandler) // the parent tells the story
 	return s
 }
@@ -106,11 +106,20 @@ func (s *Stream) idle() (idle bool, lastUse time.Duration) {
 	return s.current == nil && len(s.subscriptions) == 0, s.lastUse
 }
 
-// Snapshot returns the state of the stream.
+// Snapshot returns the state of the stream. The warnings of a derived one are its
+// parent's and its own.
 func (s *Stream) Snapshot() Snapshot {
+	var snap Snapshot
+	if s.parent != nil {
+		snap.Warnings = s.parent.Snapshot().Warnings
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	snap := Snapshot{Warnings: slices.Clone(s.warnings)}
+	for _, w := range s.warnings {
+		if !slices.ContainsFunc(snap.Warnings, func(has Warning) bool { return has.Code == w.Code }) {
+			snap.Warnings = append(snap.Warnings, w)
+		}
+	}
 	p := s.current
 	if p == nil {
 		return snap
@@ -184,6 +193,14 @@ func (s *Stream) unwarn(code string) {
 	}
 }
 
+// ParentChanged tells the subscribers of a derived stream to look, because its parent's
+// warnings may have changed.
+func (s *Stream) ParentChanged() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.notify()
+}
+
 // warnOfOverflow keeps the warning of a missing entry point. s.mu is held.
 func (s *Stream) warnOfOverflow() {
 	const code = "NoEntryPoint"
@@ -251,7 +268,7 @@ func (s *Stream) begin(p *Publication) {
 		u.Seq = s.seq
 	}
 	s.warnings = slices.DeleteFunc(s.warnings, func(w Warning) bool { return w.Code != "SharedStreamID" })
-	if !s.derived {
+	if s.parent == nil {
 		s.metrics.StreamsLive.Inc()
 		s.metrics.Publications.WithLabelValues(p.req.Protocol).Inc()
 	}
@@ -279,7 +296,7 @@ func (s *Stream) end(p *Publication, reason EndReason, err error) {
 	}
 	s.current = nil
 	s.lastUse = s.now()
-	if !s.derived {
+	if s.parent == nil {
 		s.metrics.StreamsLive.Dec()
 		s.metrics.IngestBitrateBPS.DeleteLabelValues(s.key.App, s.key.ID)
 	}

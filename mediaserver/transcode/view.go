@@ -102,8 +102,9 @@ func (v *view) run(ctx context.Context) {
 	}
 }
 
-// look finds out whether the publisher has gone.
+// look finds out whether the publisher has gone, and shows its stream's warnings.
 func (v *view) look() {
+	v.derived.ParentChanged()
 	for { // what it sent before still counts
 		select {
 		case u := <-v.sub.C:

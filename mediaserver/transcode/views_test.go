@@ -78,6 +78,7 @@ func TestViewWithoutFFmpegShowsOnlyExactPictures(t *testing.T) {
 	if got := warnings(r.raw); !slices.Equal(got, []string{"BFrames"}) {
 		t.Errorf("warnings %v, want BFrames", got)
 	}
+	wait(t, "the warning where players look", func() bool { return slices.Equal(warnings(r.view.Stream()), []string{"BFrames"}) })
 	// Though most pictures are left out, the stream is as live as its publisher.
 	derived, raw := r.view.Stream().Snapshot(), r.raw.Snapshot()
 	if derived.Video.Interval > 100*time.Millisecond || raw.Video.LastArrival-derived.Video.LastArrival > time.Second {

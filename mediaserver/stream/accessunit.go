@@ -74,6 +74,10 @@ type AccessUnit struct {
 	Kind     Kind
 	PTS, DTS time.Duration
 	Arrival  time.Duration
+	// Offset is what was added to the publisher's timestamps to get PTS and DTS. It
+	// changes where the mapping does: less it, the times of pictures that refer to each
+	// other are in the order that their encoder gave them.
+	Offset time.Duration
 	// Seq counts the access units of a Stream from 1, over all its publications;
 	// a cached access unit with a Seq at or below one already received is the same.
 	Seq uint64

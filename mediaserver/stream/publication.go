@@ -216,7 +216,7 @@ func (p *Publication) write(u *AccessUnit, dts, pts time.Duration) error {
 	defer s.mu.Unlock()
 	u.Arrival = s.now()
 	offset := p.clock.media(dts, u.Arrival)
-	u.DTS, u.PTS = dts+offset, pts+offset
+	u.Offset, u.DTS, u.PTS = offset, dts+offset, pts+offset
 	return p.add(u, dts, u.Kind == Audio || !p.brokenGOP)
 }
 

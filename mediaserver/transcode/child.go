@@ -53,7 +53,8 @@ type child struct {
 	times map[int64]time.Duration
 	order []int64
 	base  time.Duration // media-clock time that is put in as 0
-	last  time.Duration // DTS of the last picture put in, less base
+	// offset is that of the last picture put in, and last its DTS less base.
+	offset, last time.Duration
 
 	awaitIDR bool // pictures were dropped
 	// For telling that it hangs:
@@ -87,7 +88,7 @@ func startChild(path string, since []*stream.AccessUnit, bitrateBPS int64) (*chi
 		pictures: make(chan picture, 16), done: make(chan struct{}),
 		input: make(chan feedPicture, childQueue), quit: make(chan struct{}),
 		times: make(map[int64]time.Duration),
-		base:  first.DTS, last: -1,
+		base:  first.DTS, offset: first.Offset, last: -1,
 	}
 	backlog := make([]feedPicture, 0, len(since))
 	for _, u := range since {
@@ -128,9 +129,15 @@ func (c *child) write(u *stream.AccessUnit) bool {
 	return true
 }
 
-// place gives a picture the times with which it is put in. They never go back, for the
-// encoder would drop the picture, whatever the publisher's clock does.
+// place gives a picture the times with which it is put in. They are in step with the
+// publisher's own clock, because a picture that is shown before others that came ahead of
+// it must stay so while the mapping to the media clock settles. They never go back, for
+// the encoder would drop the picture, whatever that clock does.
 func (c *child) place(u *stream.AccessUnit) feedPicture {
+	if shift := u.Offset - c.offset; shift.Abs() <= stream.MaxDeparture { // else the clock has jumped
+		c.base += shift
+	}
+	c.offset = u.Offset
 	dts := u.DTS - c.base
 	if dts <= c.last {
 		c.base -= c.last + time.Millisecond - dts
@@ -147,14 +154,17 @@ func (c *child) place(u *stream.AccessUnit) feedPicture {
 	return feedPicture{dts, pts, u.IDR, u.NALUs}
 }
 
-// took notes that a picture came out and returns its media-clock time; false for one
-// that was never put in.
-func (c *child) took(p picture) (time.Duration, bool) {
+// took notes that a picture came out and returns its media-clock time. One that ffmpeg
+// gave a time of its own is not left out: those that follow refer to it.
+func (c *child) took(p picture) time.Duration {
 	c.delivered = true
 	c.putIn, c.waitsSince = 0, time.Now()
 	t, ok := c.times[p.milliseconds]
+	if !ok {
+		return c.base + time.Duration(p.milliseconds)*time.Millisecond
+	}
 	delete(c.times, p.milliseconds)
-	return t, ok
+	return t
 }
 
 // hangs says whether the child has stopped answering: it gets pictures and gives none.

@@ -15,11 +15,11 @@ import (
 const keyframeSeconds = 2
 
 // childArgs are ffmpeg's arguments. Measured: without -probesize and its like it looks
-// at 5 s of input first, and with -fflags nobuffer it loses what it looked at. Slice
-// threads, because frame threads would hold back a picture each.
+// at 5 s of input first, also with -analyzeduration 0, which means the default; and with
+// -fflags nobuffer it loses what it looked at. Slice threads, because frame threads would hold back a picture each.
 func childArgs(bitrateBPS int64, from time.Duration, trim bool) []string {
 	args := strings.Fields("-hide_banner -nostdin -loglevel error" +
-		" -copyts -thread_type slice -probesize 20000 -analyzeduration 0 -fpsprobesize 0 -f flv -i pipe:0 -an")
+		" -copyts -thread_type slice -probesize 20000 -analyzeduration 1 -fpsprobesize 0 -f flv -i pipe:0 -an")
 	if trim {
 		args = append(args, "-vf", fmt.Sprintf("trim=start=%.3f", from.Seconds()))
 	}

@@ -101,6 +101,42 @@ func TestViewReencodesWhileSomebodyWatches(t *testing.T) {
 	}
 }
 
+// The clock of a publisher that begins in a hurry settles over its first pictures, and
+// there are so few bytes in the picture that ffmpeg must not wait for many.
+func TestViewReencodesEveryPictureOfAnAlmostStillOne(t *testing.T) {
+	r := newRig(t, withFFmpeg(t))
+	r.view.Demand(true)
+	sub := r.view.Stream().Subscribe(1024)
+	defer sub.Close()
+	units := testunits.Load(t, mediatest.File(t, mediatest.Spec{
+		Color: "blue", GOP: 10 * time.Second, BFrames: true, NoAudio: true, VideoArgs: []string{"-refs", "2"},
+	}))
+	const hurried, early = 6, 30 * time.Millisecond
+	var pictures []*stream.AccessUnit
+	for i, u := range units {
+		own := *u
+		back := time.Duration(max(hurried-i, 0)) * early
+		own.PTS, own.DTS = u.PTS-back, u.DTS-back
+		pictures = append(pictures, &own)
+	}
+	began := r.registry.Now()
+	r.play(r.publish(primary), pictures)
+	got := r.watch(sub, 60, reencoded)
+	t.Logf("first picture %v after the publisher began", got[0].Arrival-began)
+	if limit := 2500 * time.Millisecond; got[0].Arrival-began > limit {
+		t.Errorf("the first picture came after %v", got[0].Arrival-began)
+	}
+	for i, u := range got[1:] {
+		limit := 50 * time.Millisecond
+		if i < hurried {
+			limit += 2 * early
+		}
+		if step := u.PTS - got[i].PTS; step > limit {
+			t.Errorf("picture %d is %v after the one before: a picture is missing", i+1, step)
+		}
+	}
+}
+
 func TestReencodedPicturesAreGood(t *testing.T) {
 	r := newRig(t, withFFmpeg(t))
 	r.view.Demand(true)

@@ -178,7 +178,7 @@ func (v *view) give(c *child, p picture, ok bool) {
 		v.lose("exited")
 		return
 	}
-	at, known := c.took(p)
+	at := c.took(p)
 	if c == v.successor {
 		if !p.idr {
 			return
@@ -186,7 +186,7 @@ func (v *view) give(c *child, p picture, ok bool) {
 		v.discard(v.current)
 		v.current, v.successor, v.pictures = c, nil, 0
 	}
-	if !known || (v.pictures == 0 && !p.idr) {
+	if v.pictures == 0 && !p.idr {
 		return
 	}
 	v.pictures++

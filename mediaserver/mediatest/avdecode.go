@@ -73,7 +73,7 @@ func NewDecoder(ctx context.Context, width, height int) (*Decoder, error) {
 	}
 	// Raw H.264 carries no times; showinfo tells where in the input each picture began.
 	d.cmd = exec.CommandContext(ctx, ffmpeg, "-hide_banner", "-loglevel", "info", "-nostats",
-		"-flags", "low_delay", "-threads", "1", "-probesize", "20000", "-analyzeduration", "0", "-r", "25", "-f", "h264", "-i", "pipe:0",
+		"-flags", "low_delay", "-threads", "1", "-probesize", "20000", "-analyzeduration", "1", "-r", "25", "-f", "h264", "-i", "pipe:0",
 		"-vf", fmt.Sprintf("showinfo=checksum=0,scale=%d:%d", width, height), "-fps_mode", "passthrough",
 		"-pix_fmt", "yuv420p", "-f", "rawvideo", "-flush_packets", "1", "pipe:1")
 	var stdout, stderr io.ReadCloser

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"slices"
 	"testing"
@@ -204,6 +205,20 @@ func (r reception) legChanges() []time.Time {
 	return changes
 }
 
+// nearestChange tells how far t is from a change of legs.
+func (r reception) nearestChange(t time.Time) string {
+	nearest, found := time.Duration(math.MaxInt64), false
+	for _, change := range r.legChanges() {
+		if d := t.Sub(change); d.Abs() < nearest.Abs() {
+			nearest, found = d, true
+		}
+	}
+	if !found {
+		return ""
+	}
+	return fmt.Sprintf(", %v from a change of legs", nearest.Round(ms))
+}
+
 // isInSync checks the skew of each beep with the picture it belongs to, but for beeps
 // within the given times before and after a change of legs: they may be cut in two, and
 // the pictures that lead up to the live edge are shown faster than they were taken. At
@@ -224,7 +239,7 @@ func (r reception) isInSync(n int, before, after time.Duration) {
 	for _, s := range skews {
 		all = append(all, s.Late.Round(ms))
 		if s.Late.Abs() > maxSkew {
-			r.t.Errorf("%v after the first picture the sound is %v late", s.At.Sub(r.sightings[0].Presented).Round(ms), s.Late.Round(ms))
+			r.t.Errorf("%v after the first picture the sound is %v late%s", s.At.Sub(r.sightings[0].Presented).Round(ms), s.Late.Round(ms), r.nearestChange(s.At))
 		}
 	}
 	r.t.Logf("sound against picture, %d beeps: worst %v, median %v", len(all), mediatest.WorstSkew(skews).Round(ms), median(all))
@@ -241,7 +256,7 @@ func (r reception) hasSound(limit time.Duration, from time.Time) {
 		}
 		missing = append(missing, s.Length.Round(ms))
 		if s.Length > limit {
-			r.t.Errorf("sound is missing for %v, %v after the first packet", s.Length.Round(ms), s.Begin.Sub(r.sound.Time(0)).Round(ms))
+			r.t.Errorf("sound is missing for %v, %v after the first packet%s", s.Length.Round(ms), s.Begin.Sub(r.sound.Time(0)).Round(ms), r.nearestChange(s.Begin))
 		}
 	}
 	r.t.Logf("sound missing, of %v: %v", duration(r.sound), missing)

@@ -28,21 +28,14 @@ type faultFigures struct {
 	firstPicture, gap, concealed       figures
 	usualAge, usualGap, usualConcealed figures
 	connections, sources               map[any]bool
-	skewBefore, skewAfter              figures
 }
 
 // runs inflicts the fault on whichever leg is on air, at a random phase of its GOP.
 func (b *bothLegs) runs(p *page, f fault, n int) *faultFigures {
 	out := &faultFigures{connections: map[any]bool{}, sources: map[any]bool{}}
-	viewer, err := mediatest.WatchWHEP(b.t.ctx, b.s.http("whep/primary"+pairQuery), mediatest.WatchOptions{Decode: true})
-	b.t.must(err)
-	defer viewer.Close()
 	p.plays()
-	b.t.sleep(5 * time.Second)
-	var firstFault time.Time
 	for i := range n {
-		phase := rand.Int64N(int64(b.gop)) //nolint:gosec // nobody gains by guessing it
-		b.t.sleep(b.gop + time.Duration(phase))
+		b.atRandom()
 		p.sightings()
 		quiet, quietStats := time.Now(), p.statistics()
 		b.t.sleep(aftermath)
@@ -50,18 +43,16 @@ func (b *bothLegs) runs(p *page, f fault, n int) *faultFigures {
 		usual, before := p.sightings(), p.statistics()
 		out.usualGap = append(out.usualGap, mediatest.LongestGap(usual, quiet, quiet.Add(aftermath)))
 		out.usualConcealed = append(out.usualConcealed, before.concealed()-quietStats.concealed())
+		epoch := victim.epoch()
 		var ages figures
 		for _, s := range usual {
 			if s.Leg == victim.programme.Leg {
-				ages = append(ages, victim.age(s))
+				ages = append(ages, mediatest.Age(s, epoch, fps, victim.programme.Duration))
 			}
 		}
 		out.usualAge = append(out.usualAge, ages.median())
 
 		at := time.Now()
-		if firstFault.IsZero() {
-			firstFault = at
-		}
 		f.inflict(victim)
 		b.t.sleep(aftermath + inputLoss)
 		seen, after := p.sightings(), p.statistics()
@@ -73,64 +64,100 @@ func (b *bothLegs) runs(p *page, f fault, n int) *faultFigures {
 		out.gap = append(out.gap, mediatest.LongestGap(seen, at, at.Add(aftermath)))
 		out.concealed = append(out.concealed, after.concealed()-before.concealed())
 		out.connections[after.Connection], out.sources[after.VideoSSRC] = true, true
-		say("run %d of %d: first picture after %v, longest gap %v", i+1, n,
-			out.firstPicture[i].Round(time.Millisecond), out.gap[i].Round(time.Millisecond))
+		say("run %d of %d: first current picture after %v, longest gap %v, pictures usually %v old, decoding took %.1f ms each", i+1, n,
+			out.firstPicture[i].Round(time.Millisecond), out.gap[i].Round(time.Millisecond), out.usualAge[i].Round(time.Millisecond),
+			1000*(after.DecodeSeconds-before.DecodeSeconds)/(after.Decoded-before.Decoded))
 		f.mend(victim)
+	}
+	return out
+}
+
+// atRandom waits for a GOP and a random part of one more.
+func (b *bothLegs) atRandom() {
+	phase := rand.Int64N(int64(b.gop)) //nolint:gosec // nobody gains by guessing it
+	b.t.sleep(b.gop + time.Duration(phase))
+}
+
+// skew inflicts the fault n times and measures how far picture and sound are apart at a
+// viewer, before the first fault and after it. It decodes, so it is not part of runs.
+func (b *bothLegs) skew(f fault, n int) (with, without figures) {
+	viewer, err := mediatest.WatchWHEP(b.t.ctx, b.s.http("whep/primary"+pairQuery), mediatest.WatchOptions{Decode: true})
+	b.t.must(err)
+	defer viewer.Close()
+	b.t.sleep(10 * time.Second)
+	first := time.Now()
+	for range n {
+		victim, _ := b.active()
+		f.inflict(victim)
+		b.t.sleep(aftermath)
+		f.mend(victim)
+		b.atRandom()
 	}
 	sound, err := viewer.Audio().Sound()
 	b.t.must(err)
 	for _, skew := range mediatest.Skews(viewer.Sightings(), sound.Beeps(), fps) {
-		if skew.At.Before(firstFault) {
-			out.skewBefore = append(out.skewBefore, skew.Late.Abs())
+		if skew.At.Before(first) {
+			without = append(without, skew.Late.Abs())
 		} else {
-			out.skewAfter = append(out.skewAfter, skew.Late.Abs())
+			with = append(with, skew.Late.Abs())
 		}
 	}
-	return out
+	return with, without
 }
 
 func (f *faultFigures) table(title string) table {
 	t := table{title: title, header: faultHeader}
-	t.measured("fault to the first current picture of the other leg (without a fault: age of the pictures shown)", f.firstPicture, f.usualAge)
+	t.measured("fault to the first current picture of the other leg on screen (without a fault: age of the pictures shown)", f.firstPicture, f.usualAge)
 	t.measured(fmt.Sprintf("longest time without a new picture in the %v after", aftermath), f.gap, f.usualGap)
 	t.measured("sound made up by the browser", f.concealed, f.usualConcealed)
-	t.measured("picture and sound apart", f.skewAfter, f.skewBefore)
-	t.row("connections, SSRCs used by the page", fmt.Sprintf("%d, %d", len(f.connections), len(f.sources)), "", "", "")
+	t.row("connections and SSRCs the page used in all", fmt.Sprintf("%d, %d", len(f.connections), len(f.sources)), "", "", "")
 	return t
 }
 
-func measureKill(t *scope, o options) table {
-	out := table{header: faultHeader}
-	for _, gop := range []time.Duration{2 * time.Second, 10 * time.Second} {
-		s := startServer(t, o.server)
-		legs := startLegs(t, s, gop)
-		n := o.runs
-		say("kill -9 of the encoder on air, %d times, GOP %v", n, gop)
-		one := legs.runs(openPage(t, s), fault{
-			inflict: func(l *leg) { l.encoder.Kill() },
-			mend:    func(l *leg) { l.start() },
-		}, n).table(fmt.Sprintf("kill -9 of the active encoder, %d runs, GOP %v", n, gop))
-		legs.stop()
-		if out.title == "" {
-			out.title = one.title
-			out.rows = one.rows
-			continue
-		}
-		out.rows = append(append(out.rows, "| *"+one.title+"* | | | | |"), one.rows...)
+// kill is an encoder that crashes; freeze one that stays connected and sends nothing.
+var (
+	kill = fault{
+		inflict: func(l *leg) { l.encoder.Kill() },
+		mend:    func(l *leg) { l.start() },
 	}
-	return out
-}
-
-func measureSilence(t *scope, o options) table {
-	s := startServer(t, o.server)
-	legs := startLegs(t, s, 2*time.Second)
-	say("SIGSTOP of the encoder on air, %d times", o.runs)
-	defer legs.stop()
-	return legs.runs(openPage(t, s), fault{
+	freeze = fault{
 		inflict: func(l *leg) { l.encoder.Pause() },
 		mend: func(l *leg) {
 			l.encoder.Kill() // thawed, it would send what it has queued; start afresh
 			l.start()
 		},
-	}, o.runs).table(fmt.Sprintf("the active encoder stays connected and falls silent (input loss time %v), %d runs, GOP 2s", inputLoss, o.runs))
+	}
+)
+
+func measureKill(t *scope, o options) []table {
+	var out []table
+	for _, gop := range []time.Duration{2 * time.Second, 10 * time.Second} {
+		s := startServer(t, o.server)
+		legs := startLegs(t, s, gop)
+		say("kill -9 of the encoder on air, %d times, GOP %v", o.runs, gop)
+		p := openPage(t, s)
+		one := legs.runs(p, kill, o.runs).table(fmt.Sprintf("kill -9 of the active encoder, 640x360 at 30 pictures a second, %d runs, GOP %v", o.runs, gop))
+		p.close()
+		if gop == 2*time.Second {
+			say("picture and sound, 10 switches")
+			with, without := legs.skew(kill, 10)
+			one.measured("picture and sound apart, by timestamps and sender reports, over 10 switches", with, without)
+		}
+		legs.stop()
+		s.stop()
+		out = append(out, one)
+	}
+	return out
+}
+
+func measureSilence(t *scope, o options) []table {
+	s := startServer(t, o.server)
+	defer s.stop()
+	legs := startLegs(t, s, 2*time.Second)
+	defer legs.stop()
+	say("SIGSTOP of the encoder on air, %d times", o.runs)
+	title := fmt.Sprintf("the active encoder stays connected and falls silent (input loss time %v), %d runs, GOP 2s", inputLoss, o.runs)
+	p := openPage(t, s)
+	defer p.close()
+	return []table{legs.runs(p, freeze, o.runs).table(title)}
 }

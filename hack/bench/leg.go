@@ -21,23 +21,39 @@ type leg struct {
 
 // newLeg prepares the file; number tells the legs apart in the picture.
 func newLeg(t *scope, s *server, id string, number int, gop time.Duration) *leg {
-	p := mediatest.Programme{Leg: number, Width: 1280, Height: 720, GOP: gop, BitrateBPS: 2_500_000, Duration: 4 * gop}
-	say("preparing a programme with a GOP of %v", gop)
+	p := mediatest.Programme{Leg: number, Width: 640, Height: 360, GOP: gop, BitrateBPS: 1_200_000, Duration: 4 * gop}
+	return &leg{t: t, server: s, id: id, programme: p, file: prepare(t, p)}
+}
+
+func prepare(t *scope, p mediatest.Programme) string {
+	say("preparing %dx%d with a GOP of %v", p.Width, p.Height, p.GOP)
 	file, err := p.File(t.ctx)
 	t.must(err)
-	return &leg{t: t, server: s, id: id, programme: p, file: file}
+	return file
+}
+
+// publish starts an ffmpeg that sends the leg's file as a stream.
+func (l *leg) publish(streamID string) *mediatest.Publisher {
+	return publish(l.t, l.file, l.server.rtmp(streamID))
+}
+
+// publish sends a file in real time, for ever. Without -max_interleave_delta ffmpeg holds
+// sound back for the next picture, and browsers hold pictures back for their sound.
+func publish(t *scope, file, url string) *mediatest.Publisher {
+	return mediatest.Start(t, "-re", "-stream_loop", "-1", "-i", file, "-c", "copy",
+		"-max_interleave_delta", "1", "-f", "flv", "-flvflags", "no_duration_filesize", url)
 }
 
 // start publishes, and waits until the leg can be switched to.
 func (l *leg) start() {
-	l.started = time.Now()
-	l.encoder = mediatest.Publish(l.t, l.file, l.server.rtmp(l.id), "-stream_loop", "-1")
 	if l.reference == nil {
-		viewer, err := mediatest.WatchWHEP(l.t.ctx, l.server.http("whep/"+l.id), mediatest.WatchOptions{Decode: true, NoAudio: true})
+		viewer, err := mediatest.WatchWHEP(l.t.ctx, l.server.http("whep/"+l.id), mediatest.WatchOptions{NoAudio: true})
 		l.t.must(err)
 		l.t.Cleanup(viewer.Close)
 		l.reference = viewer
 	}
+	l.started = time.Now()
+	l.encoder = l.publish(l.id)
 	l.t.until(l.id+" is live", func() bool {
 		for _, one := range l.server.pair().Legs {
 			if one.StreamID == l.id {
@@ -48,36 +64,29 @@ func (l *leg) start() {
 	})
 }
 
+// fps is that of the programmes.
+const fps = 30
+
 // age is how long before it was seen a picture of this leg was due.
 func (l *leg) age(s mediatest.Sighting) time.Duration {
 	return mediatest.Age(s, l.epoch(), fps, l.programme.Duration)
 }
 
-// fps is that of the programmes.
-const fps = 30
-
-// epoch is when the programme began, by the earliest of the pictures that the reference
-// has seen of this publication.
+// epoch is when the programme began, by the picture that came earliest of those that the
+// reference has received of this publication. They are told by their timestamps, because
+// decoding them would disturb what is measured.
 func (l *leg) epoch() time.Time {
 	var epoch time.Time
-	loop := l.programme.Duration
-	for _, s := range l.reference.Sightings() {
-		if s.Leg != l.programme.Leg || s.Seen.Before(l.started) {
+	var first uint32
+	for _, p := range l.reference.Video().Pictures {
+		if p.Begin.Before(l.started) {
 			continue
 		}
-		begin := s.Seen.Add(-time.Duration(s.Frame) * time.Second / fps)
 		if epoch.IsZero() {
+			first, epoch = p.Timestamp, p.Begin
+		}
+		if begin := p.Begin.Add(-time.Duration(p.Timestamp-first) * time.Second / 90000); begin.Before(epoch) {
 			epoch = begin
-			continue
-		}
-		early := epoch.Sub(begin) % loop
-		if early < -loop/2 {
-			early += loop
-		} else if early > loop/2 {
-			early -= loop
-		}
-		if early > 0 {
-			epoch = epoch.Add(-early)
 		}
 	}
 	return epoch

@@ -124,17 +124,18 @@ func loads(t *scope, s *server) shares {
 }
 
 // measureLoad measures what viewers and publishers cost the server.
-func measureLoad(t *scope, o options) table {
+func measureLoad(t *scope, o options) []table {
 	s := startServer(t, o.server)
+	defer s.stop()
 	out := table{title: "Cost, 720p30 at 2.5 Mbit/s, shares of one core", header: "figure | median | worst | memory"}
-	primary := newLeg(t, s, "primary", 0, 2*time.Second)
+	file := prepare(t, mediatest.Programme{Width: 1280, Height: 720, GOP: 2 * time.Second, BitrateBPS: 2_500_000})
 	idle := loads(t, s).median()
 
 	say("%d publishers", publishers)
 	memory := s.memory()
 	var encoders []*mediatest.Publisher
 	for i := range publishers {
-		encoders = append(encoders, mediatest.Publish(t, primary.file, s.rtmp(fmt.Sprintf("publisher-%d", i)), "-stream_loop", "-1"))
+		encoders = append(encoders, publish(t, file, s.rtmp(fmt.Sprintf("publisher-%d", i))))
 	}
 	cost := loads(t, s).less(idle)
 	out.row(append(append([]string{"one RTMP publisher (of " + strconv.Itoa(publishers) + ")"}, cost.cells(publishers)...),
@@ -143,8 +144,7 @@ func measureLoad(t *scope, o options) table {
 		e.Stop()
 	}
 
-	primary.encoder = mediatest.Publish(t, primary.file, s.rtmp("primary"), "-stream_loop", "-1")
-	defer primary.encoder.Stop()
+	defer publish(t, file, s.rtmp("primary")).Stop()
 	t.until("on air", func() bool { return s.pair().OnAir })
 	base, memory := loads(t, s).median(), s.memory()
 	for _, n := range o.viewers {
@@ -158,7 +158,7 @@ func measureLoad(t *scope, o options) table {
 		c.leave()
 		t.until("all viewers are gone", func() bool { return s.pair().Viewers == 0 })
 	}
-	return out
+	return []table{out}
 }
 
 func (s shares) less(base float64) shares {

@@ -70,12 +70,12 @@ func run(ctx context.Context, o options) error {
 		var tables []table
 		for _, part := range []struct {
 			name    string
-			measure func(*scope, options) table
+			measure func(*scope, options) []table
 		}{
 			{"kill", measureKill}, {"silent", measureSilence}, {"start", measureStart}, {"load", measureLoad},
 		} {
 			if o.only == "" || o.only == part.name {
-				tables = append(tables, part.measure(t, o))
+				tables = append(tables, part.measure(t, o)...)
 			}
 		}
 		fmt.Printf("\nMeasured on %s: %s, %d cores, %s, %v in all.\n",

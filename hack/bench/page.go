@@ -14,6 +14,8 @@ import (
 type page struct {
 	t   *scope
 	ctx context.Context //nolint:containedctx // chromedp's handle of the tab
+	// close ends the browser.
+	close func()
 }
 
 // watchPictures notes what each picture shows, when it reaches the screen.
@@ -31,7 +33,8 @@ const watchPictures = `(() => {
 })()`
 
 func openPage(t *scope, s *server) *page {
-	p := &page{t, mediatest.Browser(t)}
+	browser := t.child()
+	p := &page{t: t, ctx: mediatest.Browser(browser), close: browser.close}
 	p.open(s)
 	return p
 }
@@ -61,6 +64,9 @@ type statistics struct {
 	// Connection changes when the player opens another one; VideoSSRC is its source.
 	Connection string  `json:"connection"`
 	VideoSSRC  float64 `json:"ssrc"`
+	// DecodeSeconds were spent on Decoded pictures.
+	DecodeSeconds float64 `json:"decodeSeconds"`
+	Decoded       float64 `json:"decoded"`
 }
 
 func (s statistics) concealed() time.Duration {
@@ -69,12 +75,16 @@ func (s statistics) concealed() time.Duration {
 
 func (p *page) statistics() statistics {
 	return mediatest.Eval[statistics](p.t, p.ctx, `(async () => {
-		const pc = window.streampair.connection(), out = {concealed: 0, connection: "", ssrc: 0};
+		const pc = window.streampair.connection(), out = {concealed: 0, connection: "", ssrc: 0, decodeSeconds: 0, decoded: 0};
 		pc.benchName ??= String(Math.random());
 		out.connection = pc.benchName;
 		(await pc.getStats()).forEach((r) => {
 			if (r.type === "inbound-rtp" && r.kind === "audio") out.concealed = r.concealedSamples || 0;
-			if (r.type === "inbound-rtp" && r.kind === "video") out.ssrc = r.ssrc;
+			if (r.type === "inbound-rtp" && r.kind === "video") {
+				out.ssrc = r.ssrc;
+				out.decodeSeconds = r.totalDecodeTime || 0;
+				out.decoded = r.framesDecoded || 0;
+			}
 		});
 		return out;
 	})()`)

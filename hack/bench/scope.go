@@ -15,12 +15,22 @@ import (
 type scope struct {
 	ctx context.Context //nolint:containedctx // it is the program's, as a test's is
 
+	parent *scope // nil: none
+
 	mu       sync.Mutex // guards all below
 	cleanups []func()
 	failure  error
 }
 
 func newScope(ctx context.Context) *scope { return &scope{ctx: ctx} }
+
+// child is a scope whose things end with its close, or with s.
+func (s *scope) child() *scope {
+	c := newScope(s.ctx)
+	c.parent = s
+	s.Cleanup(c.close)
+	return c
+}
 
 // try runs f, which may fail by Fatalf, and returns the failure.
 func (s *scope) try(f func()) error {
@@ -62,6 +72,10 @@ func (s *scope) Cleanup(f func()) {
 func (s *scope) Logf(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 
 func (s *scope) Errorf(format string, args ...any) {
+	if s.parent != nil {
+		s.parent.Errorf(format, args...)
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failure = errors.Join(s.failure, fmt.Errorf(format, args...))
@@ -75,6 +89,9 @@ func (s *scope) Fatalf(format string, args ...any) {
 }
 
 func (s *scope) Failed() bool {
+	if s.parent != nil {
+		return s.parent.Failed()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.failure != nil

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -32,6 +33,7 @@ const inputLoss = time.Second
 type server struct {
 	t         *scope
 	cmd       *exec.Cmd
+	once      sync.Once
 	control   string
 	addresses control.Addresses
 }
@@ -52,16 +54,21 @@ func startServer(t *scope, binary string) *server {
 		"--rtmp-address", free, "--http-address", free, "--https-address", free, "--webrtc-address", free, "--probe-address", free)
 	s.cmd.Stderr = os.Stderr
 	t.must(s.cmd.Start())
-	t.Cleanup(func() {
-		_ = s.cmd.Process.Signal(syscall.SIGTERM)
-		_ = s.cmd.Wait() // its messages were shown
-	})
+	t.Cleanup(s.stop)
 	t.until("the server answers", func() bool {
 		st, err := s.status()
 		s.addresses = st.Addresses
 		return err == nil
 	})
 	return s
+}
+
+// stop ends the server; it may be called again.
+func (s *server) stop() {
+	s.once.Do(func() {
+		_ = s.cmd.Process.Signal(syscall.SIGTERM)
+		_ = s.cmd.Wait() // its messages were shown
+	})
 }
 
 func (s *server) status() (control.Status, error) {

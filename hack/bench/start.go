@@ -10,26 +10,28 @@ import (
 )
 
 // measureStart measures what people wait for at the beginning.
-func measureStart(t *scope, o options) table {
+func measureStart(t *scope, o options) []table {
 	s := startServer(t, o.server)
+	defer s.stop()
 	out := table{title: fmt.Sprintf("Starting, %d runs, GOP 2s", o.runs), header: "figure | median | worst"}
 	add := func(what string, f figures) { out.row(append([]string{what}, f.cells()...)...) }
 
 	primary := newLeg(t, s, "primary", 0, 2*time.Second)
 	p := openPage(t, s)
+	defer p.close()
 	var publish figures
 	say("publish to playable, %d times", o.runs)
 	for range o.runs {
 		p.sightings()
 		begun := time.Now()
-		encoder := mediatest.Publish(t, primary.file, s.rtmp("primary"), "-stream_loop", "-1")
+		encoder := primary.publish("primary")
 		publish = append(publish, p.firstPicture().Sub(begun))
 		encoder.Kill()
 		t.until("off air", func() bool { return !s.pair().OnAir })
 	}
 	add("ffmpeg started to its first picture in a waiting page", publish)
 
-	encoder := mediatest.Publish(t, primary.file, s.rtmp("primary"), "-stream_loop", "-1")
+	encoder := primary.publish("primary")
 	defer encoder.Kill()
 	t.until("on air", func() bool { return s.pair().OnAir })
 	var join, pageJoin figures
@@ -50,7 +52,7 @@ func measureStart(t *scope, o options) table {
 	}
 	add("WHEP request to the first whole picture received (pion)", join)
 	add("page opened to its first picture on screen (Chromium)", pageJoin)
-	return out
+	return []table{out}
 }
 
 // firstPicture waits for the first picture that the page shows, and says when it did.

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -110,7 +111,7 @@ func (s *Server) open(m *metrics.Metrics) error {
 		Engine: s.engine, Registry: s.registry, Authorize: s.mayPublish, Logger: s.log, Metrics: m,
 	})
 	s.whep = whep.NewHandler(whep.Config{
-		Engine: s.engine, Open: s.openOutput, Authorize: s.access.Play, BootID: s.bootID,
+		Engine: s.engine, Open: s.openOutput, Authorize: s.mayWatch, BootID: s.bootID,
 		MaxViewers: s.cfg.MaxViewers, Logger: s.log, Metrics: m,
 	})
 	for _, l := range []struct {
@@ -172,6 +173,14 @@ func (s *Server) tls() (*tls.Config, error) {
 
 func (s *Server) mayPublish(key stream.Key, token string) (bool, error) {
 	return s.access.Publish(key.App, key.ID, token)
+}
+
+func (s *Server) mayWatch(app, streamID, backupID, token string) error {
+	err := s.access.Play(app, streamID, backupID, token)
+	if errors.Is(err, access.ErrUnknownStream) {
+		return fmt.Errorf("%w: %w", whep.ErrUnknownStream, err)
+	}
+	return err
 }
 
 func (s *Server) openOutput(app, streamID, backupID string) (*rtc.Output, func(), error) {

@@ -56,14 +56,20 @@ func (v *Viewer) feedback(t *viewerTrack, p rtcp.Packet) {
 	}
 }
 
-// resend answers a NACK (RFC 4585 section 6.2.1) from the history.
+// resend answers a NACK (RFC 4585 section 6.2.1) from the history. Asking for what is
+// not there counts too: looking for it holds up the fanout, and so the other viewers.
 func (v *Viewer) resend(t *viewerTrack, pairs []rtcp.NackPair, now time.Duration) {
 	v.nacks.fill(now)
 	for _, pair := range pairs {
+		if v.nacks.level <= 0 {
+			v.drop("nack_limit")
+			return
+		}
 		pair.Range(func(number uint16) bool {
 			t.nacked++
 			p, sequence, timestamp, ok := t.find(number)
 			if !ok {
+				v.nacks.level -= rtpHeaderSize
 				v.drop("nack_too_old")
 				return true
 			}

@@ -120,6 +120,7 @@ func (o *Output) AddViewer(pc *webrtc.PeerConnection, cfg ViewerConfig) (*Viewer
 	})
 	// From here on others know v, and may close it.
 	if err := o.attach(v); err != nil {
+		v.connectTimer.Stop()
 		return nil, err
 	}
 	v.connectTimer.Reset(o.cfg.ConnectTimeout)

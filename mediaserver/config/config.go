@@ -26,7 +26,8 @@ import (
 )
 
 // Config is all that the server is told when it starts. An address is host:port, where
-// port 0 picks a free one; an empty address closes that surface.
+// port 0 picks a free one; an empty address closes that surface;
+// WebRTC's is required.
 type Config struct {
 	Manifest Manifest // the pairs of all --pair files; none: pairs are made on demand
 

@@ -159,6 +159,9 @@ func (f *flags) config() (Config, Mistakes) {
 		mistakes.add("%s: %q must be a loopback address, such as 127.0.0.1:9091: the port asks for no password",
 			f.where("control-address"), c.ControlAddress)
 	}
+	if c.WebRTCAddress == "" {
+		mistakes.add("%s: must not be empty: nobody could watch", f.where("webrtc-address"))
+	}
 	c.TLSCert, c.TLSKey = f.tlsCert, f.tlsKey
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		mistakes.add("--tls-cert, --tls-key: give both or neither")
@@ -242,7 +245,7 @@ func Usage() string {
 	var text strings.Builder
 	text.WriteString("Usage: streampair-mediaserver [flags]\n\n" +
 		"One media server that holds both legs of a StreamPair. An address is host:port; port 0\n" +
-		"picks a free one, an empty address closes the surface. A flag wins over its variable.\n\n")
+		"picks a free one, an empty address (but --webrtc-address) closes the surface. A flag wins over its variable.\n\n")
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	newFlags().set.VisitAll(func(one *flag.Flag) {
 		value, usage := flag.UnquoteUsage(one)

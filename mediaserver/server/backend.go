@@ -38,6 +38,7 @@ func policyOf(f v1alpha1.Failover) failover.Policy {
 func (s *Server) configure(m config.Manifest) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.showTokens(m)
 	s.manifest = m
 	var declared []declaration
 	for _, p := range m.Pairs {
@@ -51,6 +52,25 @@ func (s *Server) configure(m config.Manifest) {
 			for _, id := range []string{d.Primary, d.Backup} {
 				s.registry.Stream(stream.Key{App: d.App, ID: id}).End(stream.EndPaused, stream.ErrPaused)
 			}
+		}
+	}
+}
+
+// showTokens shows the tokens that were made up for m and are new. s.mu is held.
+func (s *Server) showTokens(m config.Manifest) {
+	if s.cfg.OnToken == nil {
+		return
+	}
+	known := make(map[string]config.Keys)
+	for _, p := range s.manifest.Pairs {
+		known[p.Name] = p.Keys
+	}
+	for _, p := range m.Pairs {
+		if p.Keys.GeneratedPublishToken && p.Keys.PublishToken != known[p.Name].PublishToken {
+			s.cfg.OnToken(p.Name, "publish", p.Keys.PublishToken)
+		}
+		if p.Keys.GeneratedPlayToken && p.Keys.PlayToken != known[p.Name].PlayToken {
+			s.cfg.OnToken(p.Name, "play", p.Keys.PlayToken)
 		}
 	}
 }
@@ -151,7 +171,7 @@ func warnings(in []stream.Warning) []api.Warning {
 func (s *Server) pairStatus(r *runningPair) api.Pair {
 	st := r.pair.Status()
 	p := api.Pair{
-		Name: r.name, Declared: r.declared, App: r.key.App, PrimaryID: r.key.Primary, BackupID: r.key.Backup,
+		Name: r.name, Declared: r.declared.Load(), App: r.key.App, PrimaryID: r.key.Primary, BackupID: r.key.Backup,
 		Active: string(st.Active), ActiveStreamID: st.ActiveStreamID, OnAir: st.OnAir,
 		Reason: string(st.Reason), Switches: st.Switches, Viewers: r.output.ViewerCount(), Select: "Auto",
 	}

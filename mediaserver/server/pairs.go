@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/streampair/streampair/mediaserver/failover"
@@ -67,14 +68,15 @@ type pairs struct {
 // runningPair is one pair with its output.
 type runningPair struct {
 	key    pairKey
+	name   string
 	pair   *failover.Pair
 	output *rtc.Output
 	views  []*transcode.View
 	stop   context.CancelFunc
+	// declared is changed under pairs.mu only.
+	declared atomic.Bool
 
 	// Guarded by pairs.mu:
-	name      string
-	declared  bool
 	users     int
 	idleSince time.Time
 }
@@ -97,7 +99,7 @@ func (p *pairs) run(ctx context.Context) error {
 		case now := <-tick.C:
 			p.mu.Lock()
 			for _, r := range p.open {
-				if !r.declared && r.users == 0 && now.Sub(r.idleSince) > onDemandLinger {
+				if !r.declared.Load() && r.users == 0 && now.Sub(r.idleSince) > onDemandLinger {
 					p.close(r)
 				}
 			}
@@ -139,7 +141,7 @@ func (p *pairs) acquire(app, primary, backup string) (*runningPair, func(), erro
 func (p *pairs) onDemand() int {
 	n := 0
 	for _, r := range p.open {
-		if !r.declared {
+		if !r.declared.Load() {
 			n++
 		}
 	}
@@ -151,31 +153,35 @@ func (p *pairs) onDemand() int {
 func (p *pairs) declare(declared []declaration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	wanted := make(map[pairKey]bool)
+	wanted, names := make(map[pairKey]bool), make(map[string]bool)
+	for _, d := range declared {
+		wanted[d.pairKey] = !d.Paused
+		names[d.Name] = true
+	}
+	for key, r := range p.open {
+		switch {
+		case !r.declared.Load() || wanted[key]:
+		case names[r.name]: // paused, or with other streams now: two of a name would share metrics
+			p.close(r)
+		default:
+			r.declared.Store(false)
+			r.idleSince = time.Now()
+			r.pair.SetPolicy(p.policy)
+		}
+	}
 	for _, d := range declared {
 		r := p.open[d.pairKey]
-		if d.Paused {
-			if r != nil {
-				p.close(r)
-			}
-			continue
-		}
-		wanted[d.pairKey] = true
-		if r != nil && r.name != d.Name {
+		if r != nil && (d.Paused || r.name != d.Name) {
 			p.close(r)
 			r = nil
 		}
-		if r == nil {
+		switch {
+		case d.Paused:
+		case r == nil:
 			p.start(d, true)
-			continue
-		}
-		r.declared = true
-		r.pair.SetPolicy(d.Policy)
-	}
-	for key, r := range p.open {
-		if r.declared && !wanted[key] {
-			r.declared, r.idleSince = false, time.Now()
-			r.pair.SetPolicy(p.policy)
+		default:
+			r.declared.Store(true)
+			r.pair.SetPolicy(d.Policy)
 		}
 	}
 }
@@ -185,7 +191,8 @@ func (p *pairs) start(d declaration, declared bool) *runningPair {
 	if p.closed {
 		return nil
 	}
-	r := &runningPair{key: d.pairKey, name: d.Name, declared: declared, idleSince: time.Now()}
+	r := &runningPair{key: d.pairKey, name: d.Name, idleSince: time.Now()}
+	r.declared.Store(declared)
 	ctx, cancel := context.WithCancel(context.Background()) // until close
 	r.stop = cancel
 	leg := func(id string) failover.Source {
@@ -241,7 +248,7 @@ func (p *pairs) declaredPair(name string) *runningPair {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, r := range p.open {
-		if r.declared && r.name == name {
+		if r.declared.Load() && r.name == name {
 			return r
 		}
 	}

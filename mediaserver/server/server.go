@@ -39,7 +39,11 @@ type Config struct {
 	Version string
 	// FFmpegPath is the ffmpeg that re-encodes streams with B-frames; empty: none.
 	FFmpegPath string
-	Logger     *slog.Logger
+	// OnToken is called with each token that was made up, because nobody chose one: it
+	// is to be shown once, and not in the log. What it is for is publish or play.
+	// Default: nobody learns it.
+	OnToken func(pair, what, token string)
+	Logger  *slog.Logger
 }
 
 // A Server is one media server.
@@ -54,7 +58,7 @@ type Server struct {
 	access   *access.Policy
 	engine   *rtc.Engine
 	pairs    *pairs
-	rtmp     *rtmp.Server
+	rtmp     *rtmp.Server // nil: neither RTMP nor RTMPS
 	whip     *whip.Handler
 	whep     *whep.Handler
 
@@ -137,12 +141,14 @@ func (s *Server) open(m *metrics.Metrics) error {
 		s.https = tls.NewListener(s.https, https)
 	}
 	// The last, because only its Run closes it.
-	s.rtmp, err = rtmp.NewServer(rtmp.Config{
-		Address: s.cfg.RTMPAddress, TLSAddress: s.cfg.RTMPSAddress, TLSConfig: tlsConfig,
-		Registry: s.registry, Authorize: s.mayPublish, Logger: s.log, Metrics: m,
-	})
-	if err != nil {
-		return err
+	if s.cfg.RTMPAddress != "" || s.cfg.RTMPSAddress != "" {
+		s.rtmp, err = rtmp.NewServer(rtmp.Config{
+			Address: s.cfg.RTMPAddress, TLSAddress: s.cfg.RTMPSAddress, TLSConfig: tlsConfig,
+			Registry: s.registry, Authorize: s.mayPublish, Logger: s.log, Metrics: m,
+		})
+		if err != nil {
+			return err
+		}
 	}
 	s.log.Info("listening", "addresses", s.Addresses())
 	return nil
@@ -185,6 +191,10 @@ func (s *Server) mayWatch(app, streamID, backupID, token string) error {
 
 func (s *Server) openOutput(app, streamID, backupID string) (*rtc.Output, func(), error) {
 	r, release, err := s.pairs.acquire(app, streamID, backupID)
+	if errors.Is(err, stream.ErrInvalidStreamID) || errors.Is(err, errSameStream) {
+		// Trying again later does not help.
+		err = fmt.Errorf("%w: %w", whep.ErrUnknownStream, err)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -209,6 +219,9 @@ func (s *Server) Addresses() api.Addresses {
 	}
 	a := api.Addresses{HTTP: address(s.http), HTTPS: address(s.https), WebRTC: s.engine.Addr().String(),
 		Probe: address(s.probe), Control: address(s.control)}
+	if s.rtmp == nil {
+		return a
+	}
 	if addr := s.rtmp.Addr(); addr != nil {
 		a.RTMP = addr.String()
 	}
@@ -236,7 +249,9 @@ func (s *Server) Run(ctx context.Context) error {
 	s.configure(s.cfg.Manifest)
 
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.rtmp.Run(ctx) })
+	if s.rtmp != nil {
+		g.Go(func() error { return s.rtmp.Run(ctx) })
+	}
 	media := s.mediaHandler()
 	for _, l := range []net.Listener{s.http, s.https} {
 		if l != nil {

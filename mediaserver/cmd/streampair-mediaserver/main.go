@@ -10,12 +10,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"syscall"
 
 	"github.com/streampair/streampair/mediaserver/config"
 	"github.com/streampair/streampair/mediaserver/server"
+	"github.com/streampair/streampair/mediaserver/transcode"
 )
 
 // version is set by the linker.
@@ -42,22 +42,18 @@ func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) erro
 		return err
 	}
 	log := cfg.NewLogger(stderr)
-	ffmpeg, err := exec.LookPath("ffmpeg")
-	if err != nil {
+	ffmpeg := transcode.FindFFmpeg()
+	if ffmpeg == "" {
 		log.Warn("no ffmpeg on the PATH: of streams with B-frames only the pictures that decode exactly are shown")
 	}
-	s, err := server.New(server.Config{Config: cfg, Version: version, FFmpegPath: ffmpeg, Logger: log})
+	s, err := server.New(server.Config{
+		Config: cfg, Version: version, FFmpegPath: ffmpeg, Logger: log,
+		OnToken: func(pair, what, token string) {
+			fmt.Fprintf(stdout, "%s token of pair %s: %s\n", what, pair, token)
+		},
+	})
 	if err != nil {
 		return err
-	}
-	for _, p := range cfg.Manifest.Pairs {
-		if p.Keys.GeneratedPublishToken {
-			// Nobody chose it, so it must be shown: once, and not in the log.
-			fmt.Fprintf(stdout, "publish token of pair %s: %s\n", p.Name, p.Keys.PublishToken)
-		}
-		if p.Keys.GeneratedPlayToken {
-			fmt.Fprintf(stdout, "play token of pair %s: %s\n", p.Name, p.Keys.PlayToken)
-		}
 	}
 	if err := s.Run(ctx); !errors.Is(err, context.Canceled) {
 		return err

@@ -1,0 +1,96 @@
+package server
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/streampair/streampair/mediaserver/stream"
+	"github.com/streampair/streampair/mediaserver/whep"
+)
+
+const withToken = `
+apiVersion: media.streampair.dev/v1alpha1
+kind: StreamPair
+metadata: {name: sunday}
+spec:
+  primary: {streamID: primary}
+  backup: {streamID: backup}
+  publish: {auth: Token, tokenGeneration: 0}
+`
+
+func TestATokenThatWasMadeUpIsShownOnce(t *testing.T) {
+	t.Parallel()
+	var shown []string
+	var mu sync.Mutex
+	s := startServer(t, withToken, func(c *Config) {
+		c.OnToken = func(pair, what, token string) {
+			mu.Lock()
+			defer mu.Unlock()
+			shown = append(shown, pair+" "+what+" "+token)
+		}
+	})
+	count := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(shown)
+	}
+	eventually(t, "the first token is shown", func() bool { return count() == 1 })
+	for _, step := range []struct {
+		what, manifest string
+		want           int
+	}{
+		{"the same manifest", withToken, 1},
+		{"another generation", strings.Replace(withToken, "Generation: 0", "Generation: 1", 1), 2},
+	} {
+		if err := s.Configure([]byte(step.manifest)); err != nil {
+			t.Fatal(err)
+		}
+		if count() != step.want {
+			t.Errorf("%s: %d tokens shown, want %d", step.what, count(), step.want)
+		}
+	}
+	key := stream.Key{App: "live", ID: "primary"}
+	for i, want := range []bool{false, true} {
+		if ok, _ := s.mayPublish(key, strings.TrimPrefix(shown[i], "sunday publish ")); ok != want {
+			t.Errorf("token %d opens the stream: %v, want %v", i, ok, want)
+		}
+	}
+}
+
+func TestAPairWithOtherStreamsTakesThePlaceOfItsPredecessor(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, sticky)
+	eventually(t, "the pair runs", func() bool { return s.pair("sunday").Declared })
+	if err := s.Configure([]byte(strings.Replace(sticky, "streamID: primary", "streamID: main", 1))); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, p := range s.status().Pairs {
+		got = append(got, p.Name+" "+p.PrimaryID)
+	}
+	if diff := cmp.Diff([]string{"sunday main"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAnEmptyAddressClosesRTMP(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, sticky, func(c *Config) { c.RTMPAddress = "" })
+	if a := s.status().Addresses; a.RTMP != "" || a.HTTP == "" {
+		t.Errorf("addresses %+v", a)
+	}
+}
+
+func TestAnImpossiblePlayURLIsUnknown(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, sticky)
+	for _, ids := range [][2]string{{"primary", "primary"}, {"../x", ""}, {"primary", "a b"}} {
+		if _, _, err := s.openOutput("live", ids[0], ids[1]); !errors.Is(err, whep.ErrUnknownStream) {
+			t.Errorf("%q is answered with %v", ids, err)
+		}
+	}
+}

@@ -91,8 +91,11 @@ func FuzzConnection(f *testing.F) {
 	server.refusals.logger = server.log
 	handover := newHandover()
 	library := gortmp.NewServer(&gortmp.ServerConfig{OnConnect: onConnect(server.log)})
-	served := make(chan error)
-	go func() { served <- library.Serve(handover) }()
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = library.Serve(handover) // ends with the handover
+	}()
 	f.Cleanup(func() {
 		_ = library.Close()
 		_ = handover.Close()

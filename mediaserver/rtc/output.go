@@ -187,8 +187,11 @@ func (o *Output) Run(ctx context.Context) error {
 	o.closed = true
 	viewers := o.viewerList()
 	o.mu.Unlock()
+	for _, v := range viewers { // all at once: one may take its time
+		v.end(ClosedByUs)
+	}
 	for _, v := range viewers {
-		v.Close()
+		<-v.done
 	}
 	o.leaving.Wait()
 	return err

@@ -60,6 +60,7 @@ type Publication struct {
 	video, audio track
 	cache        gopCache
 	rate         rate
+	silence      *time.Timer // takes the bit rate out of the metrics; nil before the first
 	malformed    uint64
 }
 
@@ -291,6 +292,21 @@ func (p *Publication) count(u *AccessUnit, size int) {
 	s.metrics.IngestBytes.WithLabelValues(s.key.App, s.key.ID, u.Kind.String()).Add(float64(size))
 	if p.rate.add(size, u.Arrival) && p == s.current {
 		s.metrics.IngestBitrateBPS.WithLabelValues(s.key.App, s.key.ID).Set(float64(p.rate.bps))
+		if p.silence == nil {
+			p.silence = time.AfterFunc(2*rateWindow, p.fellSilent)
+		} else {
+			p.silence.Reset(2 * rateWindow)
+		}
+	}
+}
+
+// fellSilent shows that a publisher is connected but sends nothing.
+func (p *Publication) fellSilent() {
+	s := p.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p == s.current {
+		s.metrics.IngestBitrateBPS.WithLabelValues(s.key.App, s.key.ID).Set(0)
 	}
 }
 

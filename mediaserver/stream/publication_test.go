@@ -321,6 +321,10 @@ func TestBitrate(t *testing.T) {
 		if got := p.Stream().Snapshot().Publication.BitrateBPS; got != 0 {
 			t.Errorf("%d bit/s while silent", got)
 		}
+		synctest.Wait()
+		if got := gauge(t, m.IngestBitrateBPS.WithLabelValues("live", "primary")); got != 0 {
+			t.Errorf("a silent publisher has a bit rate of %v in the metrics", got)
+		}
 		p.End(EndClosed)
 	})
 }

@@ -283,6 +283,9 @@ func (s *Stream) end(p *Publication, reason EndReason, err error) {
 	}
 	p.ended = true
 	close(p.done)
+	if p.silence != nil {
+		p.silence.Stop()
+	}
 	if err != nil && p.req.Close != nil {
 		go p.req.Close(err)
 	}

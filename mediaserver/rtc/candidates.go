@@ -15,48 +15,7 @@ type AdvertisedAddress struct {
 	UDPPort, TCPPort uint16
 }
 
-// ParseAdvertisedAddress reads IP[:udpPort[:tcpPort]]; an IPv6 address with a port is
-// written in brackets.
-func ParseAdvertisedAddress(s string) (AdvertisedAddress, error) {
-	wrong := func() (AdvertisedAddress, error) {
-		return AdvertisedAddress{}, fmt.Errorf("advertised address %q: want IP[:udpPort[:tcpPort]], IPv6 in brackets", s)
-	}
-	if addr, err := netip.ParseAddr(s); err == nil {
-		return AdvertisedAddress{IP: addr.Unmap()}, nil
-	}
-	host, rest, _ := strings.Cut(s, ":")
-	if strings.HasPrefix(s, "[") {
-		var ok bool
-		if host, rest, ok = strings.Cut(s[1:], "]"); !ok {
-			return wrong()
-		}
-		rest = strings.TrimPrefix(rest, ":")
-	}
-	addr, err := netip.ParseAddr(host)
-	if err != nil {
-		return wrong()
-	}
-	a := AdvertisedAddress{IP: addr.Unmap()}
-	if rest == "" {
-		return a, nil
-	}
-	udp, tcp, hasTCP := strings.Cut(rest, ":")
-	port, err := strconv.ParseUint(udp, 10, 16)
-	if err != nil || port == 0 {
-		return wrong()
-	}
-	a.UDPPort = uint16(port)
-	if hasTCP {
-		port, err = strconv.ParseUint(tcp, 10, 16)
-		if err != nil || port == 0 {
-			return wrong()
-		}
-		a.TCPPort = uint16(port)
-	}
-	return a, nil
-}
-
-// String writes the address as ParseAdvertisedAddress reads it.
+// String returns IP[:udpPort[:tcpPort]], for logs.
 func (a AdvertisedAddress) String() string {
 	if a.UDPPort == 0 {
 		return a.IP.String()

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -55,6 +56,12 @@ const (
 	// certificateReserve is how long before its expiry (a month after it was made)
 	// the DTLS certificate is replaced for new connections.
 	certificateReserve = 14 * 24 * time.Hour
+
+	// Bounds of an offer: pion makes a transceiver of each section and several pairs of
+	// each candidate, so that a short text would cost megabytes. Browsers send two
+	// sections and a dozen candidates.
+	maxOfferSections   = 16
+	maxOfferCandidates = 128
 
 	// portAttempts bounds the search for one number free on UDP and TCP.
 	portAttempts = 32
@@ -204,6 +211,12 @@ func (e *Engine) NewPeerConnection(me *webrtc.MediaEngine, ir *interceptor.Regis
 // that the server has none to trickle. Tracks and transceivers must have been added
 // before.
 func (e *Engine) Answer(pc *webrtc.PeerConnection, offerSDP string) (string, error) {
+	if n := strings.Count(offerSDP, "\nm=") + strings.Count(offerSDP, "\rm="); n > maxOfferSections {
+		return "", fmt.Errorf("accept offer: %d media sections, and at most %d are taken", n, maxOfferSections)
+	}
+	if n := strings.Count(offerSDP, "a=candidate:"); n > maxOfferCandidates {
+		return "", fmt.Errorf("accept offer: %d candidates, and at most %d are taken", n, maxOfferCandidates)
+	}
 	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offerSDP}); err != nil {
 		return "", fmt.Errorf("accept offer: %w", err)
 	}

@@ -255,27 +255,27 @@ a=mid:1
 	}
 }
 
-func TestParseAdvertisedAddress(t *testing.T) {
-	tests := map[string]AdvertisedAddress{
-		"203.0.113.1":               {IP: netip.MustParseAddr("203.0.113.1")},
-		"203.0.113.1:30000":         {IP: netip.MustParseAddr("203.0.113.1"), UDPPort: 30000},
-		"203.0.113.1:30000:30001":   {IP: netip.MustParseAddr("203.0.113.1"), UDPPort: 30000, TCPPort: 30001},
-		"2001:db8::1":               {IP: netip.MustParseAddr("2001:db8::1")},
-		"[2001:db8::1]:30000":       {IP: netip.MustParseAddr("2001:db8::1"), UDPPort: 30000},
-		"[2001:db8::1]:30000:30001": {IP: netip.MustParseAddr("2001:db8::1"), UDPPort: 30000, TCPPort: 30001},
-	}
-	for text, want := range tests {
-		got, err := ParseAdvertisedAddress(text)
-		if err != nil || got != want {
-			t.Errorf("%s: got %v, %v", text, got, err)
+func TestOversizedOffersAreRefused(t *testing.T) {
+	e := newTestEngine(t, EngineConfig{})
+	client, _ := newSender(t)
+	offer := localOffer(t, client)
+	for what, line := range map[string]string{
+		"sections":   "m=video 0 UDP/TLS/RTP/SAVPF 96\r\n",
+		"candidates": "a=candidate:1 1 udp 2130706431 192.0.2.1 5000 typ host\r\n",
+	} {
+		me, err := NewMediaEngine()
+		if err != nil {
+			t.Fatal(err)
 		}
-		if got.String() != text {
-			t.Errorf("%s: written as %s", text, got)
+		pc, err := e.NewPeerConnection(me, nil)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	for _, text := range []string{"", "example.org", "203.0.113.1:0", "203.0.113.1:x", "203.0.113.1:1:2:3", "203.0.113.1:70000", "[2001:db8::1", "[::1]:1:0"} {
-		if got, err := ParseAdvertisedAddress(text); err == nil {
-			t.Errorf("%q: accepted as %v", text, got)
+		if _, err := e.Answer(pc, offer+strings.Repeat(line, 200)); err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("200 more %s: %v", what, err)
+		}
+		if err := pc.GracefulClose(); err != nil {
+			t.Error(err)
 		}
 	}
 }

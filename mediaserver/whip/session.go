@@ -39,7 +39,8 @@ const (
 	// that is larger.
 	maxPacket = 1600
 
-	// maxRemoteCandidates bounds the candidates of a session, trickled ones included.
+	// maxRemoteCandidates bounds the candidates that a session trickles in all; those of
+	// its offer rtc.Engine bounds.
 	maxRemoteCandidates = 128
 )
 

@@ -132,10 +132,9 @@ func TestViewersLeaveNothingBehind(t *testing.T) {
 // reads nothing from the server, and keeps the connections open.
 type deafProxy struct {
 	net.Listener
-	target string
-	deaf   chan struct{}
-	done   chan struct{}
-	group  sync.WaitGroup
+	deaf  chan struct{}
+	done  chan struct{}
+	group sync.WaitGroup
 
 	stopping sync.Once
 }

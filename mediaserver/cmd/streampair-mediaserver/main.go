@@ -55,7 +55,7 @@ func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) erro
 	if err != nil {
 		return err
 	}
-	if err := s.Run(ctx); !errors.Is(err, context.Canceled) {
+	if err := s.Run(ctx); ctx.Err() == nil {
 		return err
 	}
 	return nil

@@ -118,7 +118,8 @@ func (e *Events) refuse(w http.ResponseWriter, reason string, code int, err erro
 	http.Error(w, err.Error(), code)
 }
 
-// follow sends the pair's state until the player goes away.
+// follow sends the pair's state until the player goes away, or the pair ends: the player
+// then asks again, and is told about the pair that took its place.
 func (e *Events) follow(s *eventStream, r *http.Request, pair *failover.Pair, state State) {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
@@ -130,6 +131,8 @@ func (e *Events) follow(s *eventStream, r *http.Request, pair *failover.Pair, st
 		for waiting := true; waiting; {
 			select {
 			case <-r.Context().Done():
+				return
+			case <-pair.Done():
 				return
 			case <-changed:
 				waiting = false

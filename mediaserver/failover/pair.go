@@ -86,6 +86,7 @@ type Pair struct {
 	legs []*leg // primary, then backup if there is one
 	log  *slog.Logger
 	wake chan struct{} // cap 1: the policy changed
+	done chan struct{} // closed when Run returns
 
 	// Owned by Run's goroutine:
 	state    State
@@ -132,6 +133,7 @@ func NewPair(cfg PairConfig) *Pair {
 		cfg: cfg, policy: cfg.Policy,
 		log:     cfg.Logger.With("pair", cfg.Name),
 		wake:    make(chan struct{}, 1),
+		done:    make(chan struct{}),
 		changed: make(chan struct{}),
 	}
 	p.legs = []*leg{{role: Primary, id: cfg.PrimaryID, source: cfg.Primary}}
@@ -176,10 +178,14 @@ func (p *Pair) leg(r Role) *leg {
 	return nil
 }
 
+// Done is closed when Run has returned: the status does not change any more.
+func (p *Pair) Done() <-chan struct{} { return p.done }
+
 func (p *Pair) now() time.Duration { return p.legs[0].source.Stream().Now() }
 
-// Run plays the pair until ctx ends.
+// Run plays the pair until ctx ends. It may be called once.
 func (p *Pair) Run(ctx context.Context) error {
+	defer close(p.done)
 	for _, l := range p.legs {
 		l.sub = l.source.Stream().Subscribe(subscriptionDepth)
 		defer l.sub.Close()

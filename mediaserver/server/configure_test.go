@@ -2,9 +2,12 @@ package server
 
 import (
 	"errors"
+	"io"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -74,6 +77,35 @@ func TestAPairWithOtherStreamsTakesThePlaceOfItsPredecessor(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"sunday main"}, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestAPausedPairsEventsEnd(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, sticky)
+	answer, err := http.Get(s.url("events/primary", "backupStreamId", "backup"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	if answer.StatusCode != http.StatusOK {
+		t.Fatal(answer.Status)
+	}
+	if err := s.Configure([]byte(sticky + "  paused: true\n")); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(io.Discard, answer.Body)
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(patience):
+		t.Error("still open: the player would believe its last event for ever")
 	}
 }
 

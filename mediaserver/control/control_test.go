@@ -132,6 +132,7 @@ func TestProbe(t *testing.T) {
 type silentOutput struct{ changed chan struct{} }
 
 func (silentOutput) WriteVideo(time.Duration, *stream.AccessUnit, bool) {}
+func (silentOutput) BurstDuration(int) time.Duration                    { return 0 }
 func (silentOutput) ViewerCount() int                                   { return 0 }
 func (o silentOutput) ViewersChanged() <-chan struct{}                  { return o.changed }
 

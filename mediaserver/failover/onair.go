@@ -99,8 +99,9 @@ func (p *Pair) fillAudio() {
 	p.cfg.Audio.Fill(p.now() - p.audioLag - audioMargin)
 }
 
+// burstTime estimates how long it takes until the pictures of a leg's cache are on screen.
 func (p *Pair) burstTime(s stream.Snapshot) time.Duration {
-	return burstTime(s.GOPFrames, s.GOPBytes, p.cfg.Output.ViewerCount(), p.cfg.EgressBPS)
+	return time.Duration(s.GOPFrames)*decodeTime + p.cfg.Output.BurstDuration(s.GOPBytes)
 }
 
 // carryOut puts l on air: from next on, or if next is nil from what its cache holds.

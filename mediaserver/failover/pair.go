@@ -46,6 +46,9 @@ type Output interface {
 	// that changes.
 	ViewerCount() int
 	ViewersChanged() <-chan struct{}
+	// BurstDuration is how long it takes to send that many bytes to every viewer beside
+	// the live media.
+	BurstDuration(bytes int) time.Duration
 }
 
 // Audio makes one continuous track of the legs' audio.
@@ -68,9 +71,6 @@ type PairConfig struct {
 	Primary, Backup Source
 	Output          Output
 	Audio           Audio
-	// EgressBPS is the rate at which bursts can be sent, in bits per second; default
-	// DefaultEgressBPS.
-	EgressBPS int64
 	// OnChange is called when Status changed. It must not block, nor call back.
 	// Default: none.
 	OnChange func()
@@ -123,9 +123,6 @@ type leg struct {
 
 // NewPair returns a Pair; call Run.
 func NewPair(cfg PairConfig) *Pair {
-	if cfg.EgressBPS == 0 {
-		cfg.EgressBPS = DefaultEgressBPS
-	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -17,7 +17,7 @@ func TestWhateverHappens(t *testing.T) {
 		rapid.SyncTest(t, func(t *rapid.T) {
 			s := newStudio(t, synctest.Wait, func(cfg *PairConfig) {
 				cfg.Policy.Mode = rapid.SampledFrom([]Mode{Sticky, PreferPrimary}).Draw(t, "mode")
-				cfg.EgressBPS = rapid.SampledFrom([]int64{0, 100_000}).Draw(t, "egress")
+				cfg.Output.(*screen).bps.Store(rapid.SampledFrom([]int64{0, 100_000}).Draw(t, "egress"))
 			})
 			defer s.close()
 			for _, e := range s.encoders {

@@ -103,7 +103,7 @@ func TestPlannedSwitchIsGivenUp(t *testing.T) {
 
 func TestUrgentSwitchWaitsForAnIDRThatIsNearerThanTheBurst(t *testing.T) {
 	// A burst of 2 s takes this link half a second.
-	slow := func(cfg *PairConfig) { cfg.EgressBPS = 100_000 }
+	slow := func(cfg *PairConfig) { cfg.Output.(*screen).bps.Store(100_000) }
 	t.Run("and takes it", func(t *testing.T) {
 		inStudio(t, slow, func(t *testing.T, s *studio) {
 			s.bothOn()

@@ -32,12 +32,21 @@ type screen struct {
 	viewers atomic.Int64
 	changed chan struct{}
 	hold    atomic.Int64 // for how long the next WriteVideo stalls, a time.Duration
+	bps     atomic.Int64 // at which bursts are sent; 0: at once
 	sent    []sent
 }
 
 func (s *screen) WriteVideo(at time.Duration, u *stream.AccessUnit, burst bool) {
 	time.Sleep(time.Duration(s.hold.Swap(0)))
 	s.sent = append(s.sent, sent{at, s.now(), u, burst})
+}
+
+func (s *screen) BurstDuration(bytes int) time.Duration {
+	bps := s.bps.Load()
+	if bps == 0 {
+		return 0
+	}
+	return time.Duration(float64(bytes) * 8 / float64(bps) * float64(time.Second))
 }
 
 func (s *screen) ViewerCount() int                { return int(s.viewers.Load()) }

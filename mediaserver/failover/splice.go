@@ -41,19 +41,8 @@ func (t *timeline) burst(n int, newest time.Duration) []time.Duration {
 	return times
 }
 
-// Costs of a burst, for comparing it with waiting for the next IDR.
-const (
-	// decodeTime is what a phone's decoder takes for a picture.
-	decodeTime = 2 * time.Millisecond
-	// DefaultEgressBPS is the rate at which a pod is assumed to be able to send.
-	DefaultEgressBPS = 1_000_000_000
-)
-
-// burstTime estimates how long it takes until the pictures of a burst are on screen.
-func burstTime(pictures, bytes, viewers int, egressBPS int64) time.Duration {
-	bits := float64(bytes) * float64(max(viewers, 1)) * 8
-	return time.Duration(pictures)*decodeTime + time.Duration(bits/float64(egressBPS)*float64(time.Second))
-}
+// decodeTime is what a phone's decoder takes for a picture.
+const decodeTime = 2 * time.Millisecond
 
 // burstIsSooner says whether sending the cached pictures brings a current picture
 // sooner than waiting for the next IDR, which is expected idrInterval after lastIDR.

@@ -127,20 +127,3 @@ func TestBurstOrNextIDR(t *testing.T) {
 		})
 	}
 }
-
-func TestBurstCountsBytesTimesViewers(t *testing.T) {
-	for _, tt := range []struct {
-		pictures, bytes, viewers int
-		want                     time.Duration
-	}{
-		{0, 0, 0, 0},
-		{50, 0, 10, 50 * decodeTime},
-		{0, 1_250_000, 1, 10 * ms},
-		{0, 1_250_000, 500, 5 * time.Second},
-		{30, 1_250_000, 0, 30*decodeTime + 10*ms}, // nobody yet: as for one
-	} {
-		if got := burstTime(tt.pictures, tt.bytes, tt.viewers, DefaultEgressBPS); got != tt.want {
-			t.Errorf("%d pictures, %d bytes, %d viewers: %v, want %v", tt.pictures, tt.bytes, tt.viewers, got, tt.want)
-		}
-	}
-}

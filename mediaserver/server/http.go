@@ -19,6 +19,8 @@ const (
 	answerTimeout = 30 * time.Second
 	idleTimeout   = 2 * time.Minute
 	maxHeader     = 16 << 10 // bytes
+	// maxConnections of each HTTP port: idle ones cost descriptors that media need too.
+	maxConnections = 8192
 	// closeTimeout is how long running requests are given when the server stops.
 	closeTimeout = 2 * time.Second
 )
@@ -38,7 +40,7 @@ func deadlines(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rc := http.NewResponseController(w)
 		now := time.Now()
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		if r.Body != nil && r.Body != http.NoBody {
 			_ = rc.SetReadDeadline(now.Add(bodyTimeout))
 		}
 		_ = rc.SetWriteDeadline(now.Add(answerTimeout))

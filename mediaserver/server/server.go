@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 
 	api "github.com/streampair/streampair/api/control"
@@ -134,6 +135,7 @@ func (s *Server) open(m *metrics.Metrics) error {
 		if *l.to, err = net.Listen("tcp", l.address); err != nil {
 			return fmt.Errorf("open the %s port: %w", l.name, err)
 		}
+		*l.to = netutil.LimitListener(*l.to, maxConnections)
 	}
 	if s.https != nil {
 		https := tlsConfig.Clone()

@@ -40,6 +40,10 @@ type ViewerConfig struct {
 	Protocol string
 	// Video and Audio say which tracks the viewer can take.
 	Video, Audio bool
+	// OnConnected is called at most once, when ICE and DTLS have finished. It must not
+	// block, and may come after OnClosed if the viewer leaves at that very moment.
+	// Default: nothing.
+	OnConnected func()
 	// OnClosed is called once when the viewer is gone, from a goroutine of its own,
 	// after its PeerConnection has been closed. Default: nothing.
 	OnClosed func(reason string)
@@ -175,6 +179,9 @@ func (v *Viewer) connect() {
 		v.connectTimer.Stop()
 		v.log.Info("viewer connected")
 		v.fanout.signal()
+		if v.cfg.OnConnected != nil {
+			v.cfg.OnConnected()
+		}
 	}
 }
 

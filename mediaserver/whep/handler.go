@@ -53,7 +53,8 @@ type Config struct {
 	// Authorize says whether the token opens the stream. An error is the viewer's
 	// 401, or 404 if it is ErrUnknownStream. Default: everybody may watch.
 	Authorize func(app, streamID, backupID, token string) error
-	// MaxViewers bounds the sessions at a time; 0 means no limit.
+	// MaxViewers bounds the sessions at a time; 0 means no limit. When there are so
+	// many, a new one takes the place of one that has not connected, if there is one.
 	MaxViewers int
 	// ICEServers are recommended to viewers in Link headers. Default: none.
 	ICEServers []webrtc.ICEServer
@@ -73,9 +74,9 @@ type Handler struct {
 	cfg Config
 	log *slog.Logger
 
-	mu       sync.Mutex // guards sessions, viewers and closed
+	mu       sync.Mutex // guards sessions, places and closed
 	sessions map[string]*session
-	viewers  int // sessions, and those being negotiated
+	places   *places // of the sessions, and of those being negotiated
 	closed   bool
 	wait     sync.WaitGroup // for all viewers to have left
 }
@@ -94,7 +95,10 @@ func NewHandler(cfg Config) *Handler {
 	if cfg.BootID == "" {
 		cfg.BootID = randomHex(4)
 	}
-	return &Handler{cfg: cfg, log: cfg.Logger.With("component", "whep"), sessions: map[string]*session{}}
+	return &Handler{
+		cfg: cfg, log: cfg.Logger.With("component", "whep"),
+		sessions: map[string]*session{}, places: newPlaces(cfg.MaxViewers),
+	}
 }
 
 // Register adds the handler's routes to mux.
@@ -111,7 +115,7 @@ func (h *Handler) Register(mux *http.ServeMux) {
 func (h *Handler) ViewerCount() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.viewers
+	return h.places.count()
 }
 
 // Shutdown refuses new sessions and ends the others. It returns when they are gone

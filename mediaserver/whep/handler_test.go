@@ -194,11 +194,13 @@ func TestRefusals(t *testing.T) {
 
 func TestMaxViewers(t *testing.T) {
 	s := newServer(t, func(cfg *Config) { cfg.MaxViewers = 1 })
-	_, offer := newClient(t, video)
+	s.play()
+	pc, offer := newClient(t, video)
 	first, body := s.post("/live/whep/primary", offer)
 	if first.StatusCode != http.StatusCreated {
 		t.Fatalf("%s: %s", first.Status, body)
 	}
+	await(t, receive(t, pc, body), video)
 	_, offer = newClient(t, video)
 	second, body := s.post("/live/whep/primary", offer)
 	if second.StatusCode != http.StatusServiceUnavailable || second.Header.Get("Retry-After") == "" {

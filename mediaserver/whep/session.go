@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/pion/webrtc/v4"
 
@@ -16,9 +17,11 @@ import (
 // A session is one viewer's.
 type session struct {
 	id         string
-	path       string   // its URL's path, so that it is not found under another stream's
-	etag       string   // of its ICE session, RFC 9725 section 4.3.1
-	ufrags     []string // the viewer's, of the same
+	host       string    // whom its place counts for; see hostOf
+	since      time.Time // when it took its place
+	path       string    // its URL's path, so that it is not found under another stream's
+	etag       string    // of its ICE session, RFC 9725 section 4.3.1
+	ufrags     []string  // the viewer's, of the same
 	pc         *webrtc.PeerConnection
 	viewer     *rtc.Viewer
 	candidates atomic.Int32
@@ -66,40 +69,67 @@ func (h *Handler) open(w http.ResponseWriter, r *http.Request) (*session, string
 	if refused != nil {
 		return nil, "", refused
 	}
-	if refused := h.reserve(); refused != nil {
+	s := &session{
+		id: h.cfg.Role + h.cfg.BootID + randomHex(12), etag: `"` + randomHex(8) + `"`, ufrags: formats.ufrags,
+		host: hostOf(r.RemoteAddr), since: time.Now(),
+	}
+	if refused := h.reserve(s); refused != nil {
 		return nil, "", refused
 	}
-	s := &session{id: h.cfg.Role + h.cfg.BootID + randomHex(12), etag: `"` + randomHex(8) + `"`, ufrags: formats.ufrags}
 	s.path = strings.TrimSuffix(r.URL.EscapedPath(), "/") + "/" + s.id
 	answer, refused := h.negotiate(s, app, streamID, backupID, offer, formats)
 	return s, answer, refused
 }
 
-// reserve takes a viewer's place, if there is one. Whoever has it gives it back by
+// reserve takes a viewer's place for s, if there is one. Whoever has it gives it back by
 // leave.
-func (h *Handler) reserve() *refusal {
+func (h *Handler) reserve(s *session) *refusal {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
 		return errShuttingDown
 	}
-	if h.cfg.MaxViewers > 0 && h.viewers >= h.cfg.MaxViewers {
+	out, ok := h.places.take(s)
+	if !ok {
 		return &refusal{http.StatusServiceUnavailable, "as many viewers are watching as this server accepts; try again later", "max_viewers"}
 	}
-	h.viewers++
 	h.wait.Add(1)
+	if out != nil {
+		h.pushOut(out)
+	}
 	return nil
 }
 
-// enter makes a session known, unless it has ended already or must end now.
-func (h *Handler) enter(s *session) bool {
+// pushOut ends a session that has lost its place. h.mu is held.
+func (h *Handler) pushOut(s *session) {
+	h.cfg.Metrics.ViewersDropped.WithLabelValues("pushed_out").Inc()
+	s.gone = true
+	if h.sessions[s.id] == nil {
+		return // still negotiated: enter will not let it in
+	}
+	delete(h.sessions, s.id)
+	go s.viewer.Close()
+}
+
+// connected lets a session keep its place until it leaves.
+func (h *Handler) connected(s *session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if s.gone || h.closed {
-		return false
+	h.places.connected(s)
+}
+
+// enter makes a session known, unless it has ended already or must end now.
+func (h *Handler) enter(s *session) *refusal {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.closed:
+		return errShuttingDown
+	case s.gone:
+		return &refusal{http.StatusServiceUnavailable, "too many viewers are connecting at the same time; try again", "pushed_out"}
 	}
 	h.sessions[s.id] = s
-	return true
+	return nil
 }
 
 // leave forgets a session and gives its place back.
@@ -108,7 +138,7 @@ func (h *Handler) leave(s *session) {
 	defer h.mu.Unlock()
 	s.gone = true
 	delete(h.sessions, s.id)
-	h.viewers--
+	h.places.leave(s)
 	h.wait.Done()
 }
 
@@ -135,6 +165,7 @@ func (h *Handler) negotiate(s *session, app, streamID, backupID, offer string, f
 	}
 	s.viewer, err = output.AddViewer(s.pc, rtc.ViewerConfig{
 		ID: s.id, Protocol: "whep", Video: formats.video, Audio: formats.audio,
+		OnConnected: func() { h.connected(s) },
 		OnClosed: func(string) {
 			release()
 			h.leave(s)
@@ -149,9 +180,9 @@ func (h *Handler) negotiate(s *session, app, streamID, backupID, offer string, f
 		s.viewer.Close()
 		return "", &refusal{http.StatusBadRequest, "the offer can't be answered: " + err.Error(), "bad_offer"}
 	}
-	if !h.enter(s) {
+	if refused := h.enter(s); refused != nil {
 		s.viewer.Close()
-		return "", errShuttingDown
+		return "", refused
 	}
 	return answer, nil
 }

@@ -22,6 +22,7 @@ type Metrics struct {
 	FramesDropped      *prometheus.CounterVec // where
 	PacketsDropped     *prometheus.CounterVec // reason
 	PacketsResent      prometheus.Counter
+	WebRTCRefusals     *prometheus.CounterVec // reason
 	FFmpegChildren     prometheus.Gauge
 	FFmpegRestarts     *prometheus.CounterVec // reason
 	HTTPRequestRefusal *prometheus.CounterVec // reason
@@ -54,6 +55,7 @@ func New(reg prometheus.Registerer) *Metrics {
 		FramesDropped:    counter("frames_dropped_total", "Access units dropped.", "where"),
 		PacketsDropped:   counter("packets_dropped_total", "RTP packets not sent to a viewer.", "reason"),
 		PacketsResent:    counter("packets_resent_total", "RTP packets sent again on a viewer's NACK.").WithLabelValues(),
+		WebRTCRefusals:   counter("webrtc_connections_refused_total", "WebRTC connections over TCP closed at once.", "reason"),
 		FFmpegChildren:   gauge("ffmpeg_children", "ffmpeg processes running.").WithLabelValues(),
 		FFmpegRestarts:   counter("ffmpeg_restarts_total", "ffmpeg processes replaced.", "reason"),
 		HTTPRequestRefusal: counter("http_requests_refused_total",

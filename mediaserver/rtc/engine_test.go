@@ -13,6 +13,7 @@ import (
 	"github.com/pion/webrtc/v4"
 	"github.com/pion/webrtc/v4/pkg/media"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 
 	"github.com/streampair/streampair/mediaserver/metrics"
@@ -201,6 +202,9 @@ func TestTCPConnectionsAreLimited(t *testing.T) {
 		if _, err := conn.Read(make([]byte, 1)); err != io.EOF && !strings.Contains(err.Error(), "reset") {
 			t.Errorf("second connection: got %v, want it closed", err)
 		}
+	}
+	if n := testutil.ToFloat64(e.cfg.Metrics.WebRTCRefusals.WithLabelValues("too_many")); n != 1 {
+		t.Errorf("%v refusals counted, want 1", n)
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // listen opens the TCP port and one UDP socket of the same number per local address.
@@ -42,7 +44,7 @@ func (e *Engine) listenOnce(host, port string) error {
 	if err != nil {
 		return err
 	}
-	e.tcp = newLimitListener(ln, e.cfg.MaxTCPConnections)
+	e.tcp = newLimitListener(ln, e.cfg.MaxTCPConnections, e.cfg.Metrics.WebRTCRefusals.WithLabelValues("too_many"))
 	bound := ln.Addr().(*net.TCPAddr).AddrPort()
 	addrs := []netip.Addr{bound.Addr().Unmap()}
 	if bound.Addr().IsUnspecified() {
@@ -108,18 +110,22 @@ func localAddresses(v4Only bool) ([]netip.Addr, error) {
 
 // A limitListener accepts at most a number of connections at a time, survives
 // passing errors of Accept (pion's mux stops for good at the first one), and closes
-// its connections with itself.
+// its connections with itself. Those beyond the limit are closed at once and counted.
 type limitListener struct {
 	net.Listener
-	limit  int
-	closed chan struct{}
+	limit   int
+	refused prometheus.Counter
+	closed  chan struct{}
 
 	mu    sync.Mutex // guards the next line
 	conns map[*limitedConn]struct{}
 }
 
-func newLimitListener(ln net.Listener, limit int) *limitListener {
-	return &limitListener{Listener: ln, limit: limit, closed: make(chan struct{}), conns: map[*limitedConn]struct{}{}}
+func newLimitListener(ln net.Listener, limit int, refused prometheus.Counter) *limitListener {
+	return &limitListener{
+		Listener: ln, limit: limit, refused: refused,
+		closed: make(chan struct{}), conns: map[*limitedConn]struct{}{},
+	}
 }
 
 // Accept returns the next connection; an error means that the listener was closed.
@@ -154,6 +160,7 @@ func (l *limitListener) add(conn net.Conn) (net.Conn, bool) {
 	default:
 	}
 	if len(l.conns) >= l.limit {
+		l.refused.Inc()
 		return nil, false
 	}
 	limited := &limitedConn{Conn: conn, listener: l}

@@ -12,9 +12,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"io"
 	"log/slog"
-	"mime"
 	"net/http"
 	"strconv"
 	"strings"
@@ -25,6 +23,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/rtc"
 	"github.com/streampair/streampair/mediaserver/sdpfrag"
+	"github.com/streampair/streampair/mediaserver/signalling"
 )
 
 // ErrUnknownStream may be wrapped by Authorize and Open for a stream that does not
@@ -181,17 +180,10 @@ func allowOrigins(w http.ResponseWriter) {
 	w.Header().Set("Access-Control-Expose-Headers", "Location, ETag, Link, Retry-After, Accept-Patch")
 }
 
-// linkICEServers recommends STUN and TURN servers, RFC 9725 section 4.6.
+// linkICEServers recommends STUN and TURN servers.
 func (h *Handler) linkICEServers(w http.ResponseWriter) {
-	for _, server := range h.cfg.ICEServers {
-		for _, url := range server.URLs {
-			link := "<" + url + `>; rel="ice-server"`
-			if password, ok := server.Credential.(string); ok && server.Username != "" {
-				link += "; username=" + strconv.Quote(server.Username) +
-					"; credential=" + strconv.Quote(password) + `; credential-type="password"`
-			}
-			w.Header().Add("Link", link)
-		}
+	for _, link := range signalling.ICEServerLinks(h.cfg.ICEServers) {
+		w.Header().Add("Link", link)
 	}
 }
 
@@ -205,19 +197,18 @@ func token(r *http.Request) string {
 	return r.URL.Query().Get("token")
 }
 
+// bodyReasons are metrics' words for a signalling.BodyError.
+var bodyReasons = map[int]string{
+	http.StatusUnsupportedMediaType:  "content_type",
+	http.StatusRequestEntityTooLarge: "body_too_large",
+	http.StatusBadRequest:            "body",
+}
+
 // readBody reads a request's body of the given type.
 func readBody(w http.ResponseWriter, r *http.Request, mediaType string, limit int64) (string, *refusal) {
-	got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || got != mediaType {
-		return "", &refusal{http.StatusUnsupportedMediaType, "Content-Type must be " + mediaType, "content_type"}
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		return "", &refusal{http.StatusRequestEntityTooLarge, "the body is larger than " + strconv.FormatInt(limit, 10) + " bytes", "body_too_large"}
-	case err != nil:
-		return "", &refusal{http.StatusBadRequest, "the body could not be read", "body"}
+	body, err := signalling.ReadBody(w, r, mediaType, limit)
+	if err != nil {
+		return "", &refusal{err.Status, err.Message, bodyReasons[err.Status]}
 	}
 	return string(body), nil
 }

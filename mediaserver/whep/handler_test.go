@@ -104,7 +104,11 @@ func TestSessionMayOpenBeforeAnythingIsLive(t *testing.T) {
 		t.Fatalf("%s: %s", response.Status, answer)
 	}
 	arrivals := receive(t, pc, answer)
-	until(t, "the viewer is connected", func() bool { return s.output.Viewers()[0].Connected })
+	until(t, "the viewer is connected", func() bool {
+		s.handler.mu.Lock()
+		defer s.handler.mu.Unlock()
+		return len(s.handler.places.connecting) == 0
+	})
 	s.play()
 	await(t, arrivals, video, audio)
 }

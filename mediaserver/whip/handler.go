@@ -11,10 +11,8 @@
 package whip
 
 import (
-	"errors"
 	"io"
 	"log/slog"
-	"mime"
 	"net/http"
 	"strconv"
 	"strings"
@@ -24,6 +22,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/rtc"
 	"github.com/streampair/streampair/mediaserver/sdpfrag"
+	"github.com/streampair/streampair/mediaserver/signalling"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
@@ -183,7 +182,7 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request) *refusal {
 	}
 	s.log.Info("publisher accepted", "userAgent", r.UserAgent())
 
-	for _, link := range iceServerLinks(h.cfg.Engine.ICEServers()) {
+	for _, link := range signalling.ICEServerLinks(h.cfg.Engine.ICEServers()) {
 		w.Header().Add("Link", link)
 	}
 	w.Header().Set("Content-Type", sdpType)
@@ -335,20 +334,19 @@ func bearer(r *http.Request) (token string, inHeader bool) {
 	return r.URL.Query().Get("token"), false
 }
 
+// bodyReasons are metrics' words for a signalling.BodyError.
+var bodyReasons = map[int]string{
+	http.StatusUnsupportedMediaType:  "ContentType",
+	http.StatusRequestEntityTooLarge: "BodyTooLarge",
+	http.StatusBadRequest:            "BodyNotRead",
+}
+
 // readBody reads a body of the given type.
 func readBody(w http.ResponseWriter, r *http.Request, contentType string, limit int64) ([]byte, *refusal) {
-	got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || got != contentType {
-		return nil, refuse(http.StatusUnsupportedMediaType, "ContentType", "Send the body as Content-Type: %s.", contentType)
-	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout)) // not all writers can
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		return nil, refuse(http.StatusRequestEntityTooLarge, "BodyTooLarge", "The body is larger than %d bytes.", limit)
-	case err != nil:
-		return nil, refuse(http.StatusBadRequest, "BodyNotRead", "The body did not arrive: %v.", err)
+	body, err := signalling.ReadBody(w, r, contentType, limit)
+	if err != nil {
+		return nil, &refusal{status: err.Status, reason: bodyReasons[err.Status], text: err.Message}
 	}
 	return body, nil
 }

@@ -1,0 +1,61 @@
+package signalling
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/pion/webrtc/v4"
+)
+
+func TestICEServersAreLinked(t *testing.T) {
+	got := ICEServerLinks([]webrtc.ICEServer{
+		{URLs: []string{"stun:stun.example.org"}},
+		{URLs: []string{"turn:turn.example.org?transport=udp", "turn:turn.example.org?transport=tcp"}, Username: `u"1`, Credential: "c\\\r\n"},
+		{URLs: []string{"turn:open.example.org"}, Username: "u"},
+	})
+	const credentials = `; username="u\"1"; credential="c\\"; credential-type="password"`
+	want := []string{
+		`<stun:stun.example.org>; rel="ice-server"`,
+		`<turn:turn.example.org?transport=udp>; rel="ice-server"` + credentials,
+		`<turn:turn.example.org?transport=tcp>; rel="ice-server"` + credentials,
+		`<turn:open.example.org>; rel="ice-server"`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestReadBody(t *testing.T) {
+	for _, test := range []struct {
+		name, contentType, body string
+		status                  int
+	}{
+		{"the type", "application/sdp", "v=0", 0},
+		{"with a parameter", "Application/SDP; charset=utf-8", "v=0", 0},
+		{"as long as may be", "application/sdp", strings.Repeat("a", 10), 0},
+		{"longer", "application/sdp", strings.Repeat("a", 11), http.StatusRequestEntityTooLarge},
+		{"another type", "text/plain", "v=0", http.StatusUnsupportedMediaType},
+		{"no type", "", "v=0", http.StatusUnsupportedMediaType},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(test.body))
+			r.Header.Set("Content-Type", test.contentType)
+			body, err := ReadBody(httptest.NewRecorder(), r, "application/sdp", 10)
+			switch {
+			case err == nil && (test.status != 0 || string(body) != test.body):
+				t.Errorf("got %q, want status %d", body, test.status)
+			case err != nil && err.Status != test.status:
+				t.Errorf("status %d, want %d: %v", err.Status, test.status, err)
+			}
+		})
+	}
+	r := httptest.NewRequest(http.MethodPost, "/", iotest.ErrReader(http.ErrHandlerTimeout))
+	r.Header.Set("Content-Type", "application/sdp")
+	if _, err := ReadBody(httptest.NewRecorder(), r, "application/sdp", 10); err == nil || err.Status != http.StatusBadRequest {
+		t.Errorf("a body that breaks off: %v", err)
+	}
+}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/streampair/streampair/mediaserver/stream"
 	"github.com/streampair/streampair/mediaserver/whep"
@@ -74,6 +76,44 @@ func TestAPairWithOtherStreamsTakesThePlaceOfItsPredecessor(t *testing.T) {
 	var got []string
 	for _, p := range s.status().Pairs {
 		got = append(got, p.Name+" "+p.PrimaryID)
+	}
+	if diff := cmp.Diff([]string{"sunday main"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestReplacedPairsKeepTheMetricOfTheirName(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, sticky)
+	eventually(t, "the pair runs", func() bool { return s.pair("sunday").Declared })
+	for i := range 20 {
+		if err := s.Configure([]byte(strings.Replace(sticky, "streamID: primary", fmt.Sprintf("streamID: main%d", i), 1))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the last of them runs", func() bool {
+		s.pairs.mu.Lock()
+		defer s.pairs.mu.Unlock()
+		return len(s.pairs.ending) == 0
+	})
+	eventually(t, "both legs are shown", func() bool { return testutil.CollectAndCount(s.pairs.metrics.PairActiveLeg) == 2 })
+}
+
+func TestANameThatIsDeclaredAgainIsOnePairs(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, sticky)
+	eventually(t, "the pair runs", func() bool { return s.pair("sunday").Declared })
+	key := pairKey{"live", "primary", "backup"}
+	_, release, err := s.pairs.acquire(key.App, key.Primary, key.Backup) // somebody watches
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	s.pairs.declare(nil)
+	s.pairs.declare([]declaration{{pairKey: pairKey{"live", "main", "backup"}, Name: "sunday"}})
+	var got []string
+	for _, r := range s.pairs.all() {
+		got = append(got, r.name+" "+r.key.Primary)
 	}
 	if diff := cmp.Diff([]string{"sunday main"}, got); diff != "" {
 		t.Error(diff)

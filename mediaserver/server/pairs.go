@@ -63,6 +63,9 @@ type pairs struct {
 	mu     sync.Mutex // guards all below
 	closed bool
 	open   map[pairKey]*runningPair
+	// ending holds, by name, what is closed when the last pair of that name that was
+	// closed is gone.
+	ending map[string]<-chan struct{}
 }
 
 // runningPair is one pair with its output.
@@ -153,17 +156,18 @@ func (p *pairs) onDemand() int {
 func (p *pairs) declare(declared []declaration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	wanted, names := make(map[pairKey]bool), make(map[string]bool)
+	wanted, names := make(map[pairKey]declaration), make(map[string]bool)
 	for _, d := range declared {
-		wanted[d.pairKey] = !d.Paused
+		wanted[d.pairKey] = d
 		names[d.Name] = true
 	}
 	for key, r := range p.open {
+		d, named := wanted[key]
 		switch {
-		case !r.declared.Load() || wanted[key]:
-		case names[r.name]: // paused, or with other streams now: two of a name would share metrics
+		case named && !d.Paused && d.Name == r.name:
+		case named || names[r.name]: // two of a name would share metrics
 			p.close(r)
-		default:
+		case r.declared.Load():
 			r.declared.Store(false)
 			r.idleSince = time.Now()
 			r.pair.SetPolicy(p.policy)
@@ -171,10 +175,6 @@ func (p *pairs) declare(declared []declaration) {
 	}
 	for _, d := range declared {
 		r := p.open[d.pairKey]
-		if r != nil && (d.Paused || r.name != d.Name) {
-			p.close(r)
-			r = nil
-		}
 		switch {
 		case d.Paused:
 		case r == nil:
@@ -216,8 +216,13 @@ func (p *pairs) start(d declaration, declared bool) *runningPair {
 	r.pair = failover.NewPair(cfg)
 	p.open[d.pairKey] = r
 	p.running.Go(func() { _ = r.output.Run(ctx) })
+	before := p.ending[d.Name]
 	p.running.Go(func() {
+		if before != nil {
+			<-before // it takes the metrics of that name with it, which r sets at its beginning
+		}
 		_ = r.pair.Run(ctx)
+		p.forget(r)
 		for _, v := range r.views {
 			v.Close()
 		}
@@ -228,7 +233,17 @@ func (p *pairs) start(d declaration, declared bool) *runningPair {
 // close ends r. p.mu is held.
 func (p *pairs) close(r *runningPair) {
 	delete(p.open, r.key)
+	p.ending[r.name] = r.pair.Done()
 	r.stop()
+}
+
+// forget says that r has ended.
+func (p *pairs) forget(r *runningPair) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ending[r.name] == r.pair.Done() {
+		delete(p.ending, r.name)
+	}
 }
 
 // all returns the pairs that run, by name.

@@ -87,7 +87,7 @@ func New(cfg Config) (*Server, error) {
 			MaxTranscodes: cfg.MaxTranscodes, FFmpegPath: cfg.FFmpegPath, Logger: s.log, Metrics: m,
 		}),
 		egress: rtc.NewEgress(0), policy: defaultPolicy(), onChange: s.changes.notify, log: s.log, metrics: m,
-		open: make(map[pairKey]*runningPair),
+		open: make(map[pairKey]*runningPair), ending: make(map[string]<-chan struct{}),
 	}
 	if err := s.open(m); err != nil {
 		s.close()

@@ -86,6 +86,8 @@ type Pair struct {
 	ActiveStreamID string `json:"activeStreamID,omitempty"`
 	OnAir          bool   `json:"onAir"`
 	Reason         string `json:"reason"`
+	// SwitchingTo is the leg of a switch that waits for that leg's next IDR.
+	SwitchingTo string `json:"switchingTo,omitempty"`
 	// Since is when the active leg was put on air.
 	Since    *time.Time `json:"since,omitempty"`
 	Switches int        `json:"switches"`

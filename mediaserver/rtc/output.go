@@ -262,19 +262,6 @@ func (o *Output) ViewerCount() int {
 // ViewersChanged receives after ViewerCount has changed; several changes may be one.
 func (o *Output) ViewersChanged() <-chan struct{} { return o.changed }
 
-// Viewers describes every viewer.
-func (o *Output) Viewers() []ViewerStats {
-	o.mu.Lock()
-	viewers := o.viewerList()
-	o.mu.Unlock()
-	stats := make([]ViewerStats, 0, len(viewers))
-	for _, v := range viewers {
-		stats = append(stats, v.Stats())
-	}
-	slices.SortFunc(stats, func(a, b ViewerStats) int { return a.Since.Compare(b.Since) })
-	return stats
-}
-
 // BurstDuration estimates how long it takes to send so many bytes to every viewer
 // besides the live media: what a splice from a cache costs.
 func (o *Output) BurstDuration(bytes int) time.Duration {

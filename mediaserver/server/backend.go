@@ -173,7 +173,7 @@ func (s *Server) pairStatus(r *runningPair) api.Pair {
 	p := api.Pair{
 		Name: r.name, Declared: r.declared.Load(), App: r.key.App, PrimaryID: r.key.Primary, BackupID: r.key.Backup,
 		Active: string(st.Active), ActiveStreamID: st.ActiveStreamID, OnAir: st.OnAir,
-		Reason: string(st.Reason), Switches: st.Switches, Viewers: r.output.ViewerCount(), Select: "Auto",
+		SwitchingTo: string(st.SwitchingTo), Reason: string(st.Reason), Switches: st.Switches, Viewers: r.output.ViewerCount(), Select: "Auto",
 	}
 	if pin := r.pair.Policy().Select; pin != "" {
 		p.Select = string(pin)

@@ -35,7 +35,8 @@ test: ## Run all tests, with the race detector; installs ffmpeg and Chromium as 
 	@hack/deps.sh test
 	@$(MAKE) build
 	cd $(PLAYER) && npm run --silent typecheck && npm test --silent
-	hack/test.sh -race -timeout 20m $(TESTFLAGS) $(PACKAGES)
+	@# One package at a time: they play media in real time, and would starve each other.
+	hack/test.sh -race -p 1 -timeout 20m $(TESTFLAGS) $(PACKAGES)
 
 .PHONY: build
 build: .cache/player.built ## Build bin/streampair-mediaserver, with the player inside

@@ -244,7 +244,7 @@ func (s *Stream) Publish(req PublishRequest) (*Publication, error) {
 		return nil, fmt.Errorf("publish %s: %w", s.key, ErrStreamInUse)
 	}
 	s.takeovers = slices.DeleteFunc(s.takeovers, func(t time.Duration) bool { return now-t > takeoverWindow })
-	if len(s.takeovers) >= maxTakeovers {
+	if len(s.takeovers) >= maxTakeovers && s.parent == nil { // a view takes over as often as its parent does
 		s.warn("SharedStreamID", fmt.Sprintf("More than %d takeovers of %s in %v: two encoders seem to share this stream id; give each its own.", maxTakeovers, s.key, takeoverWindow))
 		return nil, fmt.Errorf("publish %s: %w", s.key, ErrTooManyTakeovers)
 	}

@@ -212,12 +212,9 @@ func (v *view) begin() {
 	}
 	v.old = v.pub
 	pub, err := v.derived.Publish(req)
-	if err != nil { // too many takeovers: then it is not a splice
-		v.end(stream.EndTakenOver)
-		if pub, err = v.derived.Publish(req); err != nil {
-			v.log.Error("the stream cannot be made playable", "err", err)
-			return
-		}
+	if err != nil {
+		v.log.Error("the stream cannot be made playable", "err", err)
+		return
 	}
 	v.pub = pub
 	// What the publisher announced is expected from the start: a leg whose video has

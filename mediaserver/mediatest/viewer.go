@@ -87,6 +87,8 @@ func WatchWHEP(ctx context.Context, whepURL string, options WatchOptions) (*View
 func newViewerConnection(options WatchOptions) (*webrtc.PeerConnection, error) {
 	var settings webrtc.SettingEngine
 	settings.SetIncludeLoopbackCandidate(true)
+	// That of browsers: with pion's own, packets sent again come too late at a high rate.
+	settings.SetSRTPReplayProtectionWindow(1024)
 	networks := []webrtc.NetworkType{webrtc.NetworkTypeUDP4}
 	if options.TCP {
 		networks = []webrtc.NetworkType{webrtc.NetworkTypeTCP4}

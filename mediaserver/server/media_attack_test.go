@@ -185,6 +185,7 @@ func request(ctx context.Context, method, url, contentType string, body []byte) 
 func TestAttacksDoNotTouchThePairThatPlays(t *testing.T) {
 	s := startServer(t, sticky)
 	primary := s.replay("primary", mediatest.Programme{}, mediatest.ReplayOptions{})
+	s.onAir("primary", true, false)
 	s.replay("backup", mediatest.Programme{Leg: 1}, mediatest.ReplayOptions{})
 	s.onAir("primary", true, true)
 	v := s.watchPair()

@@ -89,7 +89,7 @@ func TestALegIsSelectedWithoutAGap(t *testing.T) {
 	r.hasSound(maxSilence, r.soundBegins())
 	gap := mediatest.LongestGap(r.sightings, selected, ended)
 	t.Logf("longest gap %v", gap.Round(ms))
-	if gap > 5*100*ms {
+	if gap > maxGap {
 		t.Errorf("no picture for %v", gap)
 	}
 }
@@ -134,7 +134,7 @@ spec:
 	r := v.leaves()
 	r.isContinuous()
 	r.hasSound(maxSilence, r.soundBegins())
-	if gap := mediatest.LongestGap(r.sightings, began, r.sightings[len(r.sightings)-1].Seen); gap > 5*100*ms {
+	if gap := mediatest.LongestGap(r.sightings, began, r.sightings[len(r.sightings)-1].Seen); gap > maxGap {
 		t.Errorf("no picture for %v", gap)
 	}
 

@@ -17,7 +17,10 @@ const switches = 10
 func (s *testServer) killInTurns(publish [2]func() publisher, current func(mediatest.Sighting) bool) reception {
 	s.t.Helper()
 	ids := [2]string{"primary", "backup"}
-	encoders := [2]publisher{publish[0](), publish[1]()}
+	var encoders [2]publisher
+	encoders[0] = publish[0]()
+	s.onAir("primary", true, false) // or the backup may be first
+	encoders[1] = publish[1]()
 	s.onAir("primary", true, true)
 	v := s.watchPair()
 	var seen, gaps []time.Duration

@@ -50,7 +50,7 @@ func TestOrdinaryStreamsPlayAndSwitch(t *testing.T) {
 			backup := s.replay("backup", mediatest.Programme{Leg: 1, GOPPhase: 700 * ms}, mediatest.ReplayOptions{})
 			s.onAir("primary", true, true)
 			v := s.watchPair()
-			v.plays(tt.programme, time.Time{}, 2*time.Second)
+			v.plays(tt.programme, time.Time{}, time.Second)
 			if tt.act != nil {
 				tt.act(primary.(*mediatest.Replayer))
 			}

@@ -41,6 +41,7 @@ func TestAnEncoderThatFallsSilentIsRanked(t *testing.T) {
 			t.Parallel()
 			s := startServer(t, sticky)
 			primary := s.replay("primary", mediatest.Programme{}, mediatest.ReplayOptions{})
+			s.onAir("primary", true, false)
 			if !tt.noBackup {
 				backup := s.replay("backup", mediatest.Programme{Leg: 1, GOPPhase: 700 * ms}, mediatest.ReplayOptions{})
 				s.onAir("primary", true, true)
@@ -99,6 +100,7 @@ func TestAFrozenEncoderIsLeftAndItsBacklogDisturbsNobody(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, sticky)
 	encoder := mediatest.Publish(t, file(t, mediatest.Programme{}), s.publishURL("primary"), "-stream_loop", "-1")
+	s.onAir("primary", true, false)
 	s.replay("backup", mediatest.Programme{Leg: 1}, mediatest.ReplayOptions{})
 	s.onAir("primary", true, true)
 	v := s.watchPair()

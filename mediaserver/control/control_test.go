@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/streampair/streampair/api/control"
+	"github.com/streampair/streampair/mediaserver/access"
 	"github.com/streampair/streampair/mediaserver/failover"
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/stream"
@@ -178,6 +179,9 @@ func TestPlayersAreToldWhatIsOnAir(t *testing.T) {
 			return pair, func() { close(released) }, nil
 		},
 		Authorize: func(_, _, _, token string) error {
+			if token == "paused" {
+				return access.ErrUnknownStream
+			}
 			if token != "secret" {
 				return errors.New("the token is missing or wrong")
 			}
@@ -189,8 +193,9 @@ func TestPlayersAreToldWhatIsOnAir(t *testing.T) {
 	defer server.Close()
 
 	for path, want := range map[string]int{
-		"/live/events/primary?backupStreamId=backup":             http.StatusUnauthorized,
-		"/live/events/primary?backupStreamId=third&token=secret": http.StatusServiceUnavailable,
+		"/live/events/primary?backupStreamId=backup":              http.StatusUnauthorized,
+		"/live/events/primary?backupStreamId=backup&token=paused": http.StatusNotFound,
+		"/live/events/primary?backupStreamId=third&token=secret":  http.StatusServiceUnavailable,
 	} {
 		answer, err := http.Get(server.URL + path)
 		if err != nil {

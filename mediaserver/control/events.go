@@ -1,10 +1,12 @@
 package control
 
 import (
+	"errors"
 	"net/http"
 	"sync/atomic"
 	"time"
 
+	"github.com/streampair/streampair/mediaserver/access"
 	"github.com/streampair/streampair/mediaserver/failover"
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/stream"
@@ -19,7 +21,8 @@ type EventsConfig struct {
 	// Open gives the pair behind a play URL; release is called when the player has gone.
 	// An error's text is shown to the viewer.
 	Open func(app, streamID, backupID string) (pair *failover.Pair, release func(), err error)
-	// Authorize says whether the token may play; an error's text is shown to the viewer.
+	// Authorize says whether the token may play; an error's text is shown to the viewer,
+	// with 404 for an access.ErrUnknownStream and else 401.
 	Authorize func(app, streamID, backupID, token string) error
 	// Epoch is the zero of the media clock.
 	Epoch time.Time
@@ -92,7 +95,11 @@ func (e *Events) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	backupID := query.Get("backupStreamId")
 	if err := e.cfg.Authorize(app, streamID, backupID, query.Get("token")); err != nil {
-		e.refuse(w, "unauthorized", http.StatusUnauthorized, err)
+		if errors.Is(err, access.ErrUnknownStream) {
+			e.refuse(w, "unknown_stream", http.StatusNotFound, err)
+		} else {
+			e.refuse(w, "unauthorized", http.StatusUnauthorized, err)
+		}
 		return
 	}
 	if e.listeners.Add(1) > int64(e.cfg.MaxListeners) {

@@ -27,7 +27,8 @@ const patience = 30 * time.Second
 // testServer is a whole media server in this process, on free loopback ports.
 type testServer struct {
 	*Server
-	t *testing.T
+	t      *testing.T
+	stalls *stalls // of this machine while the test runs
 }
 
 // sticky and preferPrimary are manifests of the pair "sunday" of live/primary and
@@ -81,7 +82,7 @@ func startServer(t *testing.T, manifest string, options ...func(*Config)) *testS
 		}
 		http.DefaultClient.CloseIdleConnections()
 	})
-	return &testServer{s, t}
+	return &testServer{s, t, newStalls(t)}
 }
 
 // publishURL is where an encoder publishes a stream of the app live.

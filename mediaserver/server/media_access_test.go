@@ -228,7 +228,7 @@ func TestHTTPSAndRTMPSFollowARenewedCertificate(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(opened.Close)
-	v := &viewer{opened, t, newStalls(t)}
+	v := &viewer{opened, t, s.stalls}
 	v.sees(0, fps, time.Time{})
 
 	// Half of a renewal does no harm; the whole of it is followed.

@@ -115,7 +115,7 @@ func (s *testServer) watch(options mediatest.WatchOptions, streamID string, quer
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(v.Close)
-	return &viewer{v, s.t, newStalls(s.t)}
+	return &viewer{v, s.t, s.stalls}
 }
 
 // watchPair watches the pair sunday and decodes its pictures.

@@ -225,10 +225,11 @@ func TestViewersWhoStopReadingChangeNothingForOthers(t *testing.T) {
 	eventually(t, "those who read nothing are dropped", func() bool { return s.status().Viewers == 1 })
 	dropped := time.Since(stopped)
 	other.sees(0, fps, time.Now())
+	watched := time.Now()
 	r := other.leaves()
 	r.isContinuous()
 	r.hasSound(maxSilence, r.soundBegins())
-	gap := mediatest.LongestGap(r.sightings, stopped, time.Now())
+	gap := mediatest.LongestGap(r.sightings, stopped, watched)
 	t.Logf("%d viewers who stopped reading are dropped after %v; the other's longest gap meanwhile %v", len(deaf), dropped.Round(ms), gap.Round(ms))
 	if gap > maxGap {
 		t.Errorf("another viewer had no picture for %v", gap)

@@ -73,21 +73,19 @@ func (l *leg) age(s mediatest.Sighting) time.Duration {
 }
 
 // epoch is when the programme began, by the picture that came earliest of those that the
-// reference has received of this publication. They are told by their timestamps, because
-// decoding them would disturb what is measured.
+// reference has received of this publication. They are counted, because decoding them
+// would disturb what is measured; ffmpeg begins with the first.
 func (l *leg) epoch() time.Time {
 	var epoch time.Time
-	var first uint32
+	n := 0
 	for _, p := range l.reference.Video().Pictures {
 		if p.Begin.Before(l.started) {
 			continue
 		}
-		if epoch.IsZero() {
-			first, epoch = p.Timestamp, p.Begin
-		}
-		if begin := p.Begin.Add(-time.Duration(p.Timestamp-first) * time.Second / 90000); begin.Before(epoch) {
+		if begin := p.Begin.Add(-time.Duration(n) * time.Second / fps); n == 0 || begin.Before(epoch) {
 			epoch = begin
 		}
+		n++
 	}
 	return epoch
 }

@@ -34,7 +34,7 @@ func main() {
 	flag.StringVar(&o.server, "server", "bin/streampair-mediaserver", "the media server's `FILE`")
 	flag.IntVar(&o.runs, "runs", 20, "`N` faults of each kind")
 	flag.StringVar(&viewers, "viewers", "50,100,200", "measure the cost of `N,N,…` viewers")
-	flag.StringVar(&o.only, "only", "", "measure one `PART`: kill, silent, start, load")
+	flag.StringVar(&o.only, "only", "", "measure one `PART`: kill, long-gop, silent, start, load")
 	flag.StringVar(&watch, "watch", "", "be the viewers of a WHEP `URL` (started by bench itself)")
 	flag.IntVar(&count, "count", 0, "with -watch: `N` viewers")
 	flag.Parse()
@@ -72,7 +72,7 @@ func run(ctx context.Context, o options) error {
 			name    string
 			measure func(*scope, options) []table
 		}{
-			{"kill", measureKill}, {"silent", measureSilence}, {"start", measureStart}, {"load", measureLoad},
+			{"kill", measureKill}, {"long-gop", measureLongGOP}, {"silent", measureSilence}, {"start", measureStart}, {"load", measureLoad},
 		} {
 			if o.only == "" || o.only == part.name {
 				tables = append(tables, part.measure(t, o)...)

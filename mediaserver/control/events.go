@@ -19,7 +19,8 @@ const heartbeat = 500 * time.Millisecond
 // EventsConfig configures Events.
 type EventsConfig struct {
 	// Open gives the pair behind a play URL; release is called when the player has gone.
-	// An error's text is shown to the viewer.
+	// An error's text is shown to the viewer, with 404 for an access.ErrUnknownStream and
+	// else 503.
 	Open func(app, streamID, backupID string) (pair *failover.Pair, release func(), err error)
 	// Authorize says whether the token may play; an error's text is shown to the viewer,
 	// with 404 for an access.ErrUnknownStream and else 401.
@@ -112,6 +113,10 @@ func (e *Events) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer e.listeners.Add(-1)
 	pair, release, err := e.cfg.Open(app, streamID, backupID)
 	if err != nil {
+		if errors.Is(err, access.ErrUnknownStream) {
+			e.refuse(w, "unknown_stream", http.StatusNotFound, err)
+			return
+		}
 		w.Header().Set("Retry-After", "5")
 		e.refuse(w, "pair", http.StatusServiceUnavailable, err)
 		return

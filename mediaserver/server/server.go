@@ -193,8 +193,7 @@ func (s *Server) mayWatch(app, streamID, backupID, token string) error {
 
 func (s *Server) openOutput(app, streamID, backupID string) (*rtc.Output, func(), error) {
 	r, release, err := s.pairs.acquire(app, streamID, backupID)
-	if errors.Is(err, stream.ErrInvalidStreamID) || errors.Is(err, errSameStream) {
-		// Trying again later does not help.
+	if isImpossible(err) {
 		err = fmt.Errorf("%w: %w", whep.ErrUnknownStream, err)
 	}
 	if err != nil {
@@ -203,8 +202,16 @@ func (s *Server) openOutput(app, streamID, backupID string) (*rtc.Output, func()
 	return r.output, release, nil
 }
 
+// isImpossible says whether no later attempt at the same play URL can succeed.
+func isImpossible(err error) bool {
+	return errors.Is(err, stream.ErrInvalidStreamID) || errors.Is(err, errSameStream)
+}
+
 func (s *Server) openPair(app, streamID, backupID string) (*failover.Pair, func(), error) {
 	r, release, err := s.pairs.acquire(app, streamID, backupID)
+	if isImpossible(err) {
+		err = fmt.Errorf("%w: %w", access.ErrUnknownStream, err)
+	}
 	if err != nil {
 		return nil, nil, err
 	}

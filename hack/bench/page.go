@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"time"
 
@@ -65,8 +66,24 @@ type statistics struct {
 	Connection string  `json:"connection"`
 	VideoSSRC  float64 `json:"ssrc"`
 	// DecodeSeconds were spent on Decoded pictures.
-	DecodeSeconds float64 `json:"decodeSeconds"`
-	Decoded       float64 `json:"decoded"`
+	DecodeSeconds float64  `json:"decodeSeconds"`
+	Decoded       float64  `json:"decoded"`
+	Sound         buffered `json:"sound"`
+	Pictures      buffered `json:"pictures"`
+}
+
+// buffered is a receiver's jitter buffer: Seconds were spent in it by Emitted pictures
+// or samples, and TargetSeconds is what it aimed at.
+type buffered struct {
+	Seconds       float64 `json:"seconds"`
+	TargetSeconds float64 `json:"targetSeconds"`
+	Emitted       float64 `json:"emitted"`
+}
+
+// since is what each picture or sample spent there after b, and what was aimed at.
+func (a buffered) since(b buffered) string {
+	n := (a.Emitted - b.Emitted) / 1000
+	return fmt.Sprintf("%.0f (aim %.0f) ms", (a.Seconds-b.Seconds)/n, (a.TargetSeconds-b.TargetSeconds)/n)
 }
 
 func (s statistics) concealed() time.Duration {
@@ -78,7 +95,9 @@ func (p *page) statistics() statistics {
 		const pc = window.streampair.connection(), out = {concealed: 0, connection: "", ssrc: 0, decodeSeconds: 0, decoded: 0};
 		pc.benchName ??= String(Math.random());
 		out.connection = pc.benchName;
+		const buffered = (r) => ({seconds: r.jitterBufferDelay, targetSeconds: r.jitterBufferTargetDelay, emitted: r.jitterBufferEmittedCount});
 		(await pc.getStats()).forEach((r) => {
+			if (r.type === "inbound-rtp") out[r.kind === "audio" ? "sound" : "pictures"] = buffered(r);
 			if (r.type === "inbound-rtp" && r.kind === "audio") out.concealed = r.concealedSamples || 0;
 			if (r.type === "inbound-rtp" && r.kind === "video") {
 				out.ssrc = r.ssrc;

@@ -133,6 +133,7 @@ func TestProbe(t *testing.T) {
 type silentOutput struct{ changed chan struct{} }
 
 func (silentOutput) WriteVideo(time.Duration, *stream.AccessUnit, bool) {}
+func (silentOutput) WriteOpus(time.Duration, time.Duration, []byte)     {}
 func (silentOutput) BurstDuration(int) time.Duration                    { return 0 }
 func (silentOutput) ViewerCount() int                                   { return 0 }
 func (o silentOutput) ViewersChanged() <-chan struct{}                  { return o.changed }
@@ -156,7 +157,7 @@ func TestPlayersAreToldWhatIsOnAir(t *testing.T) {
 	leg := func(id string) source { return source{registry.Stream(stream.Key{App: "live", ID: id})} }
 	pair := failover.NewPair(failover.PairConfig{
 		Name: "sunday", PrimaryID: "primary", BackupID: "backup", Primary: leg("primary"), Backup: leg("backup"),
-		Policy: failover.Policy{InputLoss: time.Minute}, Output: silentOutput{}, Audio: silentAudio{},
+		Policy: failover.Policy{InputLoss: time.Minute}, Output: silentOutput{}, NewAudio: func(func(time.Duration, time.Duration, []byte)) failover.Audio { return silentAudio{} },
 		Logger: slog.New(slog.DiscardHandler), Metrics: m,
 	})
 	ctx, stop := context.WithCancel(t.Context())

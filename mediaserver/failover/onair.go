@@ -13,6 +13,9 @@ func (p *Pair) take(l *leg, u *stream.AccessUnit) bool {
 	if u.Seq <= l.sent {
 		return false // came out of the cache already
 	}
+	if u.Kind == stream.Audio {
+		l.lateness.observe(u)
+	}
 	switched := false
 	if l.role == p.target && (u.IDR || u.Kind == stream.Audio && !p.sendsVideo(l)) {
 		// Judged again, because the leg may have been lost behind this access unit.
@@ -51,7 +54,8 @@ func (p *Pair) emit(l *leg, u *stream.AccessUnit) {
 		p.switchAudio(l, u.Seq, u)
 	}
 	p.audioLag = max(u.Arrival-u.PTS, p.audioLag-time.Millisecond)
-	p.cfg.Audio.Write(u)
+	p.heard = u.PTS
+	p.audio.Write(u)
 }
 
 func (p *Pair) emitPicture(l *leg, u *stream.AccessUnit) {
@@ -87,16 +91,20 @@ func (p *Pair) switchAudio(l *leg, before uint64, next *stream.AccessUnit) {
 	})
 	for _, u := range prime {
 		p.audioLag = max(p.audioLag, u.Arrival-u.PTS)
+		p.heard = u.PTS
 	}
-	p.cfg.Audio.Switch(prime)
+	p.audio.Switch(prime)
 }
 
-// fillAudio puts silence where audio is missing, so that the track never dies.
+// fillAudio puts silence where audio is missing, so that the track never dies. The first
+// of it comes late, because the audio might; what follows does not.
 func (p *Pair) fillAudio() {
 	if !p.listened || p.state.Active == "" {
 		return
 	}
-	p.cfg.Audio.Fill(p.now() - p.audioLag - audioMargin)
+	if due := p.now() - p.audioLag; due-audioMargin > p.heard {
+		p.audio.Fill(due + audioTick)
+	}
 }
 
 // burstTime estimates how long it takes until the pictures of a leg's cache are on screen.
@@ -142,8 +150,9 @@ func (p *Pair) burst(l *leg, last uint64, show bool) int {
 		return 0
 	}
 	newest := pictures[len(pictures)-1]
-	for i, at := range p.timeline.burst(len(pictures), newest.PTS) {
-		p.cfg.Output.WriteVideo(at, pictures[i], true)
+	p.timeline.burst(newest.PTS)
+	for _, u := range pictures {
+		p.cfg.Output.WriteVideo(p.timeline.live(u.PTS), u, true)
 	}
 	p.shown, p.lastSent = newest.Publication, p.now()
 	return len(pictures)

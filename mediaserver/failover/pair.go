@@ -42,6 +42,8 @@ type Output interface {
 	// WriteVideo sends a picture whose time on the media clock is at; burst ones may
 	// be paced.
 	WriteVideo(at time.Duration, u *stream.AccessUnit, burst bool)
+	// WriteOpus sends a packet of sound whose time on the media clock is at.
+	WriteOpus(at, duration time.Duration, opus []byte)
 	// ViewerCount is how many viewers there are; ViewersChanged is signalled when
 	// that changes.
 	ViewerCount() int
@@ -70,7 +72,8 @@ type PairConfig struct {
 	// that never switches.
 	Primary, Backup Source
 	Output          Output
-	Audio           Audio
+	// NewAudio returns the track that emits the sound, from within its methods.
+	NewAudio func(emit func(at, duration time.Duration, opus []byte)) Audio
 	// OnChange is called when Status changed. It must not block, nor call back.
 	// Default: none.
 	OnChange func()
@@ -99,8 +102,13 @@ type Pair struct {
 	audioPub *stream.Publication
 	audioFmt *stream.Format
 	audioLag time.Duration // how late the active leg's audio comes
+	heard    time.Duration // the time of the newest audio on air
+	sound    queue
+	audio    Audio
 	listened bool
-	lastLoop time.Duration
+	// passthrough says that Opus goes through as it is.
+	passthrough bool
+	lastLoop    time.Duration
 	// heldSince is when the goroutine was last held up; until graceEnd the legs'
 	// silence is judged as it was then.
 	heldSince, graceEnd time.Duration
@@ -118,7 +126,8 @@ type leg struct {
 	source Source
 	sub    *stream.Subscription
 	// sent is the Seq of the newest access unit that was taken from the leg.
-	sent uint64
+	sent     uint64
+	lateness lateness
 }
 
 // NewPair returns a Pair; call Run.
@@ -137,6 +146,8 @@ func NewPair(cfg PairConfig) *Pair {
 	if cfg.Backup != nil {
 		p.legs = append(p.legs, &leg{role: Backup, id: cfg.BackupID, source: cfg.Backup})
 	}
+	p.sound.send = cfg.Output.WriteOpus
+	p.audio = cfg.NewAudio(p.sound.add)
 	p.status = p.describe(Legs{}, make([]stream.Snapshot, len(p.legs)))
 	return p
 }
@@ -198,6 +209,8 @@ func (p *Pair) Run(ctx context.Context) error {
 	defer recheck.Stop()
 	fill := time.NewTicker(audioTick)
 	defer fill.Stop()
+	soundDue := time.NewTimer(0)
+	defer soundDue.Stop()
 	p.lastLoop = p.now()
 	for {
 		evaluate := true
@@ -216,6 +229,8 @@ func (p *Pair) Run(ctx context.Context) error {
 		case <-fill.C:
 			p.fillAudio()
 			evaluate = false
+		case <-soundDue.C:
+			evaluate = false
 		}
 		now := p.now()
 		if now-p.lastLoop > ownStall {
@@ -228,6 +243,9 @@ func (p *Pair) Run(ctx context.Context) error {
 			if d := p.evaluate(now); d > 0 {
 				recheck.Reset(d)
 			}
+		}
+		if wait := p.sound.release(p.now(), p.steadyDelay()); wait > 0 {
+			soundDue.Reset(wait)
 		}
 	}
 }
@@ -320,17 +338,17 @@ func (p *Pair) attendViewers(snaps []stream.Snapshot) {
 			l := p.leg(p.state.Active)
 			p.switchAudio(l, l.sent+1, nil)
 		} else if !watched {
-			p.cfg.Audio.Stop()
+			p.audio.Stop()
 		}
 	}
 	// Opus goes through as it is where no leg has anything else.
-	passthrough := true
+	p.passthrough = true
 	for _, s := range snaps {
 		if f := s.Audio.Format; f != nil && f.Codec != stream.Opus {
-			passthrough = false
+			p.passthrough = false
 		}
 	}
-	p.cfg.Audio.SetPassthrough(passthrough)
+	p.audio.SetPassthrough(p.passthrough)
 }
 
 func (p *Pair) setDemand(on bool) {

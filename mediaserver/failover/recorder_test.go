@@ -34,7 +34,11 @@ type screen struct {
 	hold    atomic.Int64 // for how long the next WriteVideo stalls, a time.Duration
 	bps     atomic.Int64 // at which bursts are sent; 0: at once
 	sent    []sent
+	heard   []heard
 }
+
+// heard is one packet of sound that went out.
+type heard struct{ at, now time.Duration }
 
 func (s *screen) WriteVideo(at time.Duration, u *stream.AccessUnit, burst bool) {
 	time.Sleep(time.Duration(s.hold.Swap(0)))
@@ -47,6 +51,10 @@ func (s *screen) BurstDuration(bytes int) time.Duration {
 		return 0
 	}
 	return time.Duration(float64(bytes) * 8 / float64(bps) * float64(time.Second))
+}
+
+func (s *screen) WriteOpus(at, _ time.Duration, _ []byte) {
+	s.heard = append(s.heard, heard{at, s.now()})
 }
 
 func (s *screen) ViewerCount() int                { return int(s.viewers.Load()) }
@@ -71,6 +79,7 @@ type segment struct {
 // one does: what lies before its position comes too late.
 type speaker struct {
 	now         func() time.Duration
+	emit        func(at, duration time.Duration, opus []byte)
 	frame       time.Duration
 	segments    []segment
 	stops       int
@@ -82,6 +91,12 @@ type speaker struct {
 	played   []*stream.AccessUnit
 	tooLate  int           // live units that came behind the position
 	silence  time.Duration // in all
+}
+
+// begin is a PairConfig's NewAudio.
+func (s *speaker) begin(emit func(at, duration time.Duration, opus []byte)) Audio {
+	s.emit = emit
+	return s
 }
 
 func (s *speaker) Switch(prime []*stream.AccessUnit) {
@@ -115,6 +130,7 @@ func (s *speaker) play(u *stream.AccessUnit) bool {
 	}
 	s.Fill(u.PTS)
 	s.played = append(s.played, u)
+	s.emit(u.PTS, s.frame, u.Frame)
 	s.position = u.PTS + s.frame
 	return true
 }
@@ -125,6 +141,9 @@ func (s *speaker) Fill(until time.Duration) {
 	}
 	if s.position != 0 && until > s.position {
 		s.silence += until - s.position
+		for at := s.position; at < until; at += s.frame {
+			s.emit(at, s.frame, nil)
+		}
 	}
 	s.position = max(s.position, until)
 }

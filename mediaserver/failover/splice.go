@@ -22,23 +22,19 @@ func (t *timeline) live(pts time.Duration) time.Duration {
 // 10 s, with whatever picture comes first.
 const forgotten = 5 * time.Second
 
-// burst returns the times of n cached pictures, the newest of which would be shown at
-// newest: spread over the time that really passed since the last picture, so that the
-// decoder catches up and lands on the live edge. They are never less than a tick apart.
-func (t *timeline) burst(n int, newest time.Duration) []time.Duration {
-	from := t.last
-	if from == 0 || newest-from > forgotten {
+// edge is how long before the newest picture of a burst its others begin at most, where
+// receivers begin anew.
+const edge = 20 * time.Millisecond
+
+// burst begins the times of cached pictures, the newest of which is of newest. They go on
+// with live: what was before the last picture that went out follows it a tick apart, so
+// that the decoder passes over it, and the rest has its own time.
+func (t *timeline) burst(newest time.Duration) {
+	if t.last == 0 || newest-t.last > forgotten {
 		// To a receiver without a past the first of them is now, and the others would
 		// be shown late by what they are spread over.
-		from = max(from, newest-time.Duration(n)*time.Millisecond)
+		t.last = max(t.last, newest-edge)
 	}
-	span := max(newest-from, time.Duration(n)*tick)
-	times := make([]time.Duration, n)
-	for i := range times {
-		times[i] = from + span*time.Duration(i+1)/time.Duration(n)
-	}
-	t.last = from + span
-	return times
 }
 
 // decodeTime is what a phone's decoder takes for a picture.

@@ -34,14 +34,25 @@ func TestTimelineOnlyMovesForward(t *testing.T) {
 				check(line.live(last + time.Duration(rapid.Int64Range(-int64(50*ms), int64(50*ms)).Draw(t, "step"))))
 			},
 			"burst": func(t *rapid.T) {
-				newest := drawTime(t, "newest")
-				n := rapid.IntRange(1, 700).Draw(t, "pictures")
-				for _, at := range line.burst(n, newest) {
-					check(at)
+				pictures, newest := drawGOP(t)
+				line.burst(newest)
+				for _, pts := range pictures {
+					check(line.live(pts))
 				}
 			},
 		})
 	})
+}
+
+// drawGOP draws the times of a GOP's pictures.
+func drawGOP(t *rapid.T) (pictures []time.Duration, newest time.Duration) {
+	newest = drawTime(t, "newest")
+	n := rapid.IntRange(1, 700).Draw(t, "pictures")
+	frame := time.Duration(rapid.Int64Range(int64(tick), int64(time.Second)).Draw(t, "frame"))
+	for i := range n {
+		pictures = append(pictures, newest-frame*time.Duration(n-1-i))
+	}
+	return pictures, newest
 }
 
 func TestBurstLandsOnTheLiveEdge(t *testing.T) {
@@ -50,55 +61,49 @@ func TestBurstLandsOnTheLiveEdge(t *testing.T) {
 		if rapid.IntRange(0, 9).Draw(t, "first") == 0 {
 			line.last = 0
 		}
-		n := rapid.IntRange(1, 700).Draw(t, "pictures")
-		passed := time.Duration(rapid.Int64Range(-int64(time.Second), int64(70*time.Second)).Draw(t, "passed"))
-		from, newest := line.last, line.last+passed
-		if from == 0 {
-			newest = drawTime(t, "newest")
-		}
-		times := line.burst(n, newest)
-		if len(times) != n || times[n-1] != line.last {
-			t.Fatalf("%d times for %d pictures, the last %v while the timeline stands at %v", len(times), n, times[n-1], line.last)
-		}
-		possible := newest-from >= time.Duration(n)*tick
-		switch {
-		case possible && times[n-1] != newest:
-			t.Fatalf("the newest is at %v, %v off", times[n-1], times[n-1]-newest)
-		case !possible && times[n-1] > from+time.Duration(n)*tick:
-			t.Fatalf("the newest is at %v, further ahead than it must be", times[n-1])
-		}
-		for i, at := range times {
-			if possible && at > newest {
-				t.Fatalf("picture %d is ahead of the clock by %v", i, at-newest)
+		from := line.last
+		pictures, newest := drawGOP(t)
+		line.burst(newest)
+		for i, pts := range pictures {
+			at := line.live(pts)
+			if most := max(newest, from+time.Duration(i+1)*tick); at > most {
+				t.Fatalf("picture %d is ahead of the clock by %v", i, at-most)
+			}
+			if at < pts {
+				t.Fatalf("picture %d is at %v, before its time %v", i, at, pts)
 			}
 		}
 	})
 }
 
-func TestBurstIsSpreadOverTheTimeThatPassed(t *testing.T) {
+func TestBurst(t *testing.T) {
+	const last = 100 * time.Second
 	tests := []struct {
-		name         string
-		last, newest time.Duration
-		n            int
-		first, step  time.Duration
+		name   string
+		last   time.Duration
+		newest time.Duration // of 50 pictures, 40 ms each
+		stale  int           // follow each other a tick apart
+		first  time.Duration
 	}{
-		{"60 pictures over a failover of 90 ms", 100 * time.Second, 100*time.Second + 90*ms, 60, 100*time.Second + 1500*time.Microsecond, 1500 * time.Microsecond},
-		{"4 pictures over 1 s of silence", 100 * time.Second, 101 * time.Second, 4, 100*time.Second + 250*ms, 250 * ms},
-		{"no time has passed: a tick each", 100 * time.Second, 100 * time.Second, 10, 100*time.Second + tick, tick},
-		{"other leg's clock lags: a tick each", 100 * time.Second, 99 * time.Second, 10, 100*time.Second + tick, tick},
-		{"after a minute receivers begin anew: close before the newest", 100 * time.Second, 160 * time.Second, 50, 160*time.Second - 49*ms, ms},
-		{"nothing before: close before the newest", 0, 3 * time.Second, 50, 3*time.Second - 49*ms, ms},
+		{"a failover of 90 ms: the last three have their own time", last, last + 90*ms, 47, last + tick},
+		{"a second of silence", last, last + time.Second, 25, last + tick},
+		{"no time has passed", last, last, 50, last + tick},
+		{"the other leg's clock lags", last, last - time.Second, 50, last + tick},
+		{"after a minute receivers begin anew", last, last + time.Minute, 49, last + time.Minute - edge + tick},
+		{"nothing before", 0, 3 * time.Second, 49, 3*time.Second - edge + tick},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			line := timeline{last: tt.last}
-			times := line.burst(tt.n, tt.newest)
-			if times[0] != tt.first {
-				t.Errorf("first at %v, want %v", times[0], tt.first)
-			}
-			for i := 1; i < len(times); i++ {
-				if d := times[i] - times[i-1] - tt.step; d < -1 || d > 1 {
-					t.Fatalf("step %d is %v, want %v", i, times[i]-times[i-1], tt.step)
+			line.burst(tt.newest)
+			for i := range 50 {
+				pts := tt.newest - time.Duration(49-i)*40*ms
+				want := pts
+				if i < tt.stale {
+					want = tt.first + time.Duration(i)*tick
+				}
+				if at := line.live(pts); at != want {
+					t.Errorf("picture %d is at %v, want %v", i, at, want)
 				}
 			}
 		})

@@ -62,7 +62,7 @@ func newStudio(t testingT, wait func(), change func(*PairConfig)) *studio {
 	s.speaker = &speaker{now: s.registry.Now, frame: 20 * ms}
 	cfg := PairConfig{
 		Name: "show", PrimaryID: "primary", BackupID: "backup", Policy: standard,
-		Output: s.screen, Audio: s.speaker, Metrics: m, OnChange: func() { s.changes++ },
+		Output: s.screen, NewAudio: s.speaker.begin, Metrics: m, OnChange: func() { s.changes++ },
 	}
 	for i, id := range []string{"primary", "backup"} {
 		key := stream.Key{App: "live", ID: id}

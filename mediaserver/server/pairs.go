@@ -208,7 +208,9 @@ func (p *pairs) start(d declaration, declared bool) *runningPair {
 	cfg := failover.PairConfig{
 		Name: d.Name, PrimaryID: d.Primary, BackupID: d.Backup, Policy: d.Policy,
 		Primary: leg(d.Primary), Output: r.output, OnChange: p.onChange, Logger: p.log, Metrics: p.metrics,
-		Audio: transcode.NewAudio(transcode.AudioConfig{Emit: r.output.WriteOpus, Logger: log}),
+		NewAudio: func(emit func(at, duration time.Duration, opus []byte)) failover.Audio {
+			return transcode.NewAudio(transcode.AudioConfig{Emit: emit, Logger: log})
+		},
 	}
 	if d.Backup != "" {
 		cfg.Backup = leg(d.Backup)

@@ -22,9 +22,10 @@ const (
 	// filters have settled, and it would say silencePacket each time.
 	quietFrames = 50
 	// encoderLookahead is by how many samples the decoded signal lags behind what is
-	// encoded: 2.5 ms of overlap and 4 ms of delay compensation. Packets are stamped
-	// that much earlier, or sound would come late against the picture.
-	encoderLookahead = pcm.Rate/400 + pcm.Rate/250
+	// encoded: the overlap of 2.5 ms, because the encoder's application for low delay
+	// does without the 4 ms that speech needs. Packets are stamped that much earlier,
+	// or sound would come late against the picture.
+	encoderLookahead = pcm.Rate / 400
 )
 
 // silencePacket is 20 ms of stereo silence: a TOC byte for one CELT frame, full band
@@ -62,7 +63,7 @@ func newOutput(cfg AudioConfig) output {
 }
 
 func newEncoder(bitrateBPS int) *gopus.Encoder {
-	e, err := gopus.NewEncoder(gopus.EncoderConfig{SampleRate: pcm.Rate, Channels: 2, Application: gopus.ApplicationAudio})
+	e, err := gopus.NewEncoder(gopus.EncoderConfig{SampleRate: pcm.Rate, Channels: 2, Application: gopus.ApplicationLowDelay})
 	if err == nil {
 		err = e.SetBitrate(bitrateBPS)
 	}
@@ -215,6 +216,9 @@ func (o *output) forward(at int64, packet []byte) {
 		o.rest()
 		o.foreign = true
 		o.next = max(o.emitted, o.next-encoderLookahead)
+		if at <= o.next+toleranceOpus {
+			o.next = max(at, o.next) // nothing was sent that it would have to join
+		}
 	}
 	switch gap := at - o.next; {
 	case gap > longestSilenceSamples:

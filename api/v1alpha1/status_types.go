@@ -99,24 +99,3 @@ type IngestStatus struct {
 	// +optional
 	NodeName string `json:"nodeName,omitempty"`
 }
-
-// Condition types of a StreamPair.
-const (
-	// ConditionReady: pods ready and addresses known, so publishers and viewers are
-	// accepted. Nobody needs to publish.
-	ConditionReady = "Ready"
-	// ConditionOnAir: viewers get a live picture.
-	ConditionOnAir = "OnAir"
-	// ConditionPrimaryLive: the primary's media arrives.
-	ConditionPrimaryLive = "PrimaryLive"
-	// ConditionBackupLive: the backup's media arrives.
-	ConditionBackupLive = "BackupLive"
-	// ConditionRedundant: both legs at full rank, on different nodes.
-	ConditionRedundant = "Redundant"
-	// ConditionConverged: both pods play the same leg.
-	ConditionConverged = "Converged"
-	// ConditionExposed: addresses known, URL valid.
-	ConditionExposed = "Exposed"
-	// ConditionProgressing: a rollout or switchover runs.
-	ConditionProgressing = "Progressing"
-)

@@ -7,8 +7,11 @@
 // generated, so that an API server refuses what the media server refuses. The
 // package reads no files, talks to nobody and knows nothing of media.
 //
-// Start at [StreamPair].
+// Start at [StreamPair]. What an operator needs beside it, and a media server does
+// not, is in package applyconfiguration/api/v1alpha1: it brings client-go with it.
 //
 // +kubebuilder:object:generate=true
+// +kubebuilder:ac:generate=true
+// +kubebuilder:ac:output:package=applyconfiguration
 // +groupName=media.streampair.dev
 package v1alpha1

@@ -12,6 +12,9 @@ const Kind = "StreamPair"
 // GroupVersion is the API group and version of the types in this package.
 var GroupVersion = schema.GroupVersion{Group: "media.streampair.dev", Version: "v1alpha1"}
 
+// SchemeGroupVersion is GroupVersion, by the name that generated code uses.
+var SchemeGroupVersion = GroupVersion
+
 // AddToScheme makes the types known to a client or a manager.
 //
 // It is written with apimachinery alone: the media server links this package, and

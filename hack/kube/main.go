@@ -1,0 +1,45 @@
+// Command kube is etcd, the Kubernetes control plane and kubectl in one binary, for tests.
+// It runs the program by whose name it is called, so each program is a symlink to it;
+// hack/kube.sh builds the binary and makes the symlinks. One binary, because the programs
+// share most of their packages: four would take four times the disk and the linking.
+//
+// It is no distribution of Kubernetes: the programs are those of the release in go.mod, as
+// its own main packages start them.
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+	"go.etcd.io/etcd/server/v3/etcdmain"
+	"k8s.io/component-base/cli"
+	kubectl "k8s.io/kubectl/pkg/cmd"
+	kubectlutil "k8s.io/kubectl/pkg/cmd/util"
+	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
+	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
+)
+
+func main() {
+	// A further component is one line here, and its name in hack/kube.sh.
+	components := map[string]func() *cobra.Command{
+		"kube-apiserver":          apiserver.NewAPIServerCommand,
+		"kube-controller-manager": controllermanager.NewControllerManagerCommand,
+	}
+
+	name := filepath.Base(os.Args[0])
+	switch component := components[name]; {
+	case name == "etcd":
+		etcdmain.Main(os.Args)
+	case name == "kubectl":
+		if err := cli.RunNoErrOutput(kubectl.NewDefaultKubectlCommand()); err != nil {
+			kubectlutil.CheckErr(err) // ends the process, with kubectl's wording
+		}
+	case component != nil:
+		os.Exit(cli.Run(component()))
+	default:
+		fmt.Fprintf(os.Stderr, "kube: no program is called %q; hack/kube.sh makes the symlinks to call\n", name)
+		os.Exit(2)
+	}
+}

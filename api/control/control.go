@@ -5,8 +5,12 @@
 //	GET  /v1/events                server-sent events named "status", each a whole Status
 //	PUT  /v1/config                a manifest; the pairs it holds replace those declared
 //	PUT  /v1/pairs/{name}/select   Selection
+//	PUT  /v1/addresses             MediaAddresses
 //
-// Errors are answered as Error.
+// Where the port is open to a network it speaks TLS and asks for a bearer token.
+// Errors are answered as Error: 401 without the token, 404 for an unknown pair, 409 for a
+// manifest of a lower generation than the one in force, 413 and 422 for one that is too
+// long or wrong. A PUT that succeeds is 204.
 package control
 
 import "time"
@@ -18,12 +22,43 @@ type Status struct {
 	BootID  string `json:"bootID"`
 	// StartTime is when it started.
 	StartTime time.Time `json:"startTime"`
+	// Role is the leg whose encoder publishes here: Primary or Backup; empty: both.
+	Role string `json:"role,omitempty"`
+	// PodName and NodeName are where it runs; empty outside a cluster.
+	PodName  string `json:"podName,omitempty"`
+	NodeName string `json:"nodeName,omitempty"`
+	// ConfigGeneration is the annotation media.streampair.dev/config-generation of the
+	// manifest in force, of several pairs the highest; 0: it has none.
+	ConfigGeneration int64 `json:"configGeneration"`
+	// ConfigErrors are what is wrong with the files that the server was given, one line
+	// each, without any secret; what was in force before still is.
+	ConfigErrors []string `json:"configErrors,omitempty"`
+	// Advertised are the media addresses told to browsers, IP[:udpPort:tcpPort]; none:
+	// those of the pod or machine itself.
+	Advertised []string `json:"advertised,omitempty"`
+	// TLS is the certificate of HTTPS and RTMPS; nil: neither is on.
+	TLS *TLS `json:"tls,omitempty"`
+	// Draining says that the server has been told to end.
+	Draining bool `json:"draining,omitempty"`
 	// Addresses are those really bound, host:port.
 	Addresses Addresses `json:"addresses"`
 	// Viewers connected now.
 	Viewers int      `json:"viewers"`
 	Streams []Stream `json:"streams"`
 	Pairs   []Pair   `json:"pairs"`
+}
+
+// TLS describes the certificate that is served.
+type TLS struct {
+	// Present says that the certificate is one that was given, not SelfSigned by the
+	// server because there is none.
+	Present    bool `json:"present"`
+	SelfSigned bool `json:"selfSigned"`
+	// NotAfter is when it expires; DNSNames are the host names it is for.
+	NotAfter *time.Time `json:"notAfter,omitempty"`
+	DNSNames []string   `json:"dnsNames,omitempty"`
+	// Error says why the files that were given are not served; empty: they are, or none were.
+	Error string `json:"error,omitempty"`
 }
 
 // Addresses are the bound addresses; empty: that port is off.
@@ -43,8 +78,10 @@ type Stream struct {
 	App      string `json:"app"`
 	StreamID string `json:"streamID"`
 	// Publishing says that a publisher is connected.
-	Publishing bool       `json:"publishing"`
-	Protocol   string     `json:"protocol,omitempty"`
+	Publishing bool   `json:"publishing"`
+	Protocol   string `json:"protocol,omitempty"`
+	// Relayed says that it comes from the other leg's pod.
+	Relayed    bool       `json:"relayed,omitempty"`
 	Remote     string     `json:"remote,omitempty"`
 	StartTime  *time.Time `json:"startTime,omitempty"`
 	BitrateBPS int64      `json:"bitrateBPS,omitempty"`
@@ -91,19 +128,44 @@ type Pair struct {
 	// Since is when the active leg was put on air.
 	Since    *time.Time `json:"since,omitempty"`
 	Switches int        `json:"switches"`
-	Select   string     `json:"select"`
-	Viewers  int        `json:"viewers"`
-	Legs     []Leg      `json:"legs"`
+	// LastSwitch is the latest change from one leg to the other; nil: there was none.
+	LastSwitch *Switch `json:"lastSwitch,omitempty"`
+	Select     string  `json:"select"`
+	Viewers    int     `json:"viewers"`
+	Legs       []Leg   `json:"legs"`
 }
 
 // Leg is the state of one leg of a pair.
 type Leg struct {
-	Role       string    `json:"role"`
-	StreamID   string    `json:"streamID"`
-	Live       bool      `json:"live"`
-	Rank       string    `json:"rank"`
-	EntryPoint bool      `json:"entryPoint"`
-	Warnings   []Warning `json:"warnings,omitempty"`
+	Role       string `json:"role"`
+	StreamID   string `json:"streamID"`
+	Live       bool   `json:"live"`
+	Rank       string `json:"rank"`
+	EntryPoint bool   `json:"entryPoint"`
+	// Local says that the leg's encoder publishes here, not at the other pod.
+	Local bool `json:"local"`
+	// Publishing says that somebody is connected, whether or not media arrives.
+	Publishing bool `json:"publishing"`
+	// LossReason says why a leg is not live: NotPublished, Disconnected or Silent; empty: it is.
+	LossReason string `json:"lossReason,omitempty"`
+	// Conflict says that a second encoder was refused lately because the stream id was
+	// taken over too often.
+	Conflict bool      `json:"conflict,omitempty"`
+	Warnings []Warning `json:"warnings,omitempty"`
+}
+
+// Switch is a change of the leg on air. Roles and reason are as in Pair.
+type Switch struct {
+	From   string    `json:"from"`
+	To     string    `json:"to"`
+	Reason string    `json:"reason"`
+	Time   time.Time `json:"time"`
+}
+
+// MediaAddresses replaces the media addresses told to browsers, until the server ends:
+// at most 16 of the form IP[:udpPort[:tcpPort]]. With none they are told the pod's own.
+type MediaAddresses struct {
+	WebRTC []string `json:"webrtc"`
 }
 
 // Selection pins a leg: Auto, Primary or Backup.

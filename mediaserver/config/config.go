@@ -12,6 +12,10 @@
 // and, where tokens are to be chosen, Secret documents beside them: see
 // [ParseManifest].
 //
+// In a cluster the same server runs with --role, the manifest is a file of a ConfigMap, and
+// the Secrets that it names are folders of files below --secrets. All these files are
+// read again when they change: see [Files].
+//
 // Start at [Load].
 package config
 
@@ -19,8 +23,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
+	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/streampair/streampair/api/v1alpha1"
 )
@@ -37,10 +42,29 @@ type Config struct {
 	HTTPSAddress   string // TCP; default :5443
 	WebRTCAddress  string // UDP and TCP, the same number; default :8189
 	ProbeAddress   string // TCP; default :9090
-	ControlAddress string // TCP, loopback only; default 127.0.0.1:9091
+	ControlAddress string // TCP, loopback unless Control has files; default 127.0.0.1:9091
 
-	TLSCert string // PEM file for HTTPS and RTMPS; empty with TLSKey: self-signed
-	TLSKey  string // PEM file
+	// TLSCert and TLSKey are PEM files for HTTPS and RTMPS; both empty: self-signed. They
+	// may be missing only where Role is set.
+	TLSCert, TLSKey string
+
+	// Files are what Manifest was read from; Sources is what they held.
+	Files   Files
+	Sources []Source
+
+	// Control protects the command port; all empty: the port is for this machine alone.
+	Control ControlFiles
+
+	// Role is the leg that this media pod ingests; empty: standalone, both.
+	Role v1alpha1.Role
+	// Peer is the base URL of the other leg's pod, without a slash at its end; empty: none.
+	Peer string
+	// Pod is what the Downward API tells of the pod; all empty outside a cluster.
+	Pod Pod
+
+	// DrainTimeout is how long an ending server waits for its viewers to leave;
+	// default 0: not at all.
+	DrainTimeout time.Duration
 
 	// AdvertiseAddresses are told to browsers beside the addresses of this machine.
 	AdvertiseAddresses []v1alpha1.MediaAddress
@@ -50,6 +74,19 @@ type Config struct {
 
 	LogFormat string     // text or json; default text
 	LogLevel  slog.Level // default info
+}
+
+// ControlFiles are what the command port is opened with beyond loopback.
+type ControlFiles struct {
+	TLSCert, TLSKey string // PEM files
+	TokenFile       string // bearer token, of the other leg's pod too
+}
+
+// Pod is where the server runs.
+type Pod struct {
+	Name string     // $POD_NAME
+	Node string     // $NODE_NAME
+	IP   netip.Addr // $POD_IP; told to browsers beside other addresses
 }
 
 // More than this helps nobody, and a request could ask for a million.
@@ -95,11 +132,12 @@ func Load(args, env []string) (Config, error) {
 		return Config{}, err
 	}
 	cfg, mistakes := flags.config()
+	mistakes = append(mistakes, cfg.Pod.read(env)...)
 	sources, unread := readFiles(flags.pairs)
 	mistakes = append(mistakes, unread...)
-	manifest, wrong := parseManifest(Manifest{}, sources)
+	manifest, wrong := cfg.Files.parse(Manifest{}, sources)
 	mistakes = append(mistakes, wrong...)
-	cfg.Manifest = manifest
+	cfg.Manifest, cfg.Sources = manifest, sources
 	if err := mistakes.err(); err != nil {
 		return Config{}, err
 	}
@@ -115,30 +153,25 @@ func (c Config) NewLogger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, options))
 }
 
-func readFiles(names []string) ([]Source, Mistakes) {
-	var sources []Source
+// read sets what the environment says.
+func (p *Pod) read(env []string) Mistakes {
 	var mistakes Mistakes
-	for _, name := range names {
-		content, err := readFile(name)
-		if err != nil {
-			mistakes.add("pair file: %v", err)
-			continue
+	for _, entry := range env {
+		name, value, _ := strings.Cut(entry, "=")
+		switch {
+		case value == "":
+		case name == "POD_NAME":
+			p.Name = value
+		case name == "NODE_NAME":
+			p.Node = value
+		case name == "POD_IP":
+			ip, err := netip.ParseAddr(value)
+			if err != nil {
+				mistakes.add("$POD_IP: %q is no IP address", value)
+				continue
+			}
+			p.IP = ip.Unmap()
 		}
-		sources = append(sources, Source{Name: name, Content: content})
 	}
-	return sources, mistakes
-}
-
-func readFile(name string) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	// One byte more than may be, so that ParseManifest sees that it is too much.
-	content, err := io.ReadAll(io.LimitReader(f, MaxManifestBytes+1))
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
-	}
-	return content, nil
+	return mistakes
 }

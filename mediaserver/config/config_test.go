@@ -140,7 +140,7 @@ func TestLoadTellsEveryMistake(t *testing.T) {
 		{
 			name: "commands open to the network",
 			args: []string{"--control-address", ":9091"},
-			want: Mistakes{`--control-address: ":9091" must be a loopback address, such as 127.0.0.1:9091: the port asks for no password`},
+			want: Mistakes{`--control-address: ":9091" must be a loopback address, such as 127.0.0.1:9091: the port asks for no password unless --control-tls-cert, --control-tls-key and --control-token-file are given`},
 		},
 		{
 			name: "half a certificate, and not even there",

@@ -20,6 +20,7 @@ import (
 
 // documents are the decoded documents of all sources, not yet judged.
 type documents struct {
+	lenient bool // StreamPairs may have unknown fields
 	pairs   []document[v1alpha1.StreamPair]
 	secrets []document[corev1.Secret]
 }
@@ -41,9 +42,9 @@ func (d document[T]) isMistaken(path string) bool {
 	})
 }
 
-// decode reads the documents of sources strictly.
-func decode(sources []Source) (documents, Mistakes) {
-	var all documents
+// decode reads the documents of sources; strictly, unless lenient.
+func decode(sources []Source, lenient bool) (documents, Mistakes) {
+	all := documents{lenient: lenient}
 	var mistakes Mistakes
 	for _, source := range sources {
 		if len(source.Content) > MaxManifestBytes {
@@ -96,13 +97,13 @@ func (d *documents) decodeDocument(text []byte, where, source string, mistakes *
 	case version != wanted[kind]:
 		mistakes.add("%s: %v", where, field.NotSupported(field.NewPath("apiVersion"), version, []string{wanted[kind]}))
 	case kind == "Secret":
-		d.secrets = appendDecoded(d.secrets, object, where, mistakes)
+		d.secrets = appendDecoded(d.secrets, object, where, false, mistakes)
 	default:
-		d.pairs = appendDecoded(d.pairs, object, where, mistakes)
+		d.pairs = appendDecoded(d.pairs, object, where, d.lenient, mistakes)
 	}
 }
 
-func appendDecoded[T any](to []document[T], tree map[string]any, where string, mistakes *Mistakes) []document[T] {
+func appendDecoded[T any](to []document[T], tree map[string]any, where string, lenient bool, mistakes *Mistakes) []document[T] {
 	doc := document[T]{object: new(T), where: where}
 	_, secret := any(doc.object).(*corev1.Secret)
 	strict, err := unmarshal(tree, doc.object)
@@ -124,6 +125,9 @@ func appendDecoded[T any](to []document[T], tree map[string]any, where string, m
 		}
 	}
 	for _, err := range strict {
+		if lenient {
+			break
+		}
 		mistakes.add("%s: %s", where, unknownField(err))
 	}
 	return append(to, doc)

@@ -8,11 +8,13 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/streampair/streampair/api/v1alpha1"
 )
@@ -20,6 +22,9 @@ import (
 const (
 	logText = "text"
 	logJSON = "json"
+
+	// maxDrainTimeout is the longest spec.mediaServer.drainTimeoutSeconds.
+	maxDrainTimeout = v1alpha1.MaxDrainSeconds * time.Second
 )
 
 // flags are the command line as written; config judges them.
@@ -34,6 +39,11 @@ type flags struct {
 	addresses     []addressFlag
 	tlsCert       string
 	tlsKey        string
+	secrets       string
+	role          string
+	peer          string
+	control       ControlFiles
+	drainTimeout  string
 	maxViewers    string
 	maxTranscodes string
 	logFormat     string
@@ -74,12 +84,19 @@ func newFlags() *flags {
 	f.address("rtmps-address", "", "RTMPS ingest on `ADDRESS`, such as :1936", func(c *Config) *string { return &c.RTMPSAddress })
 	f.address("http-address", ":5080", "player, WHIP, WHEP and events on `ADDRESS`", func(c *Config) *string { return &c.HTTPAddress })
 	f.address("https-address", ":5443", "the same over TLS on `ADDRESS`", func(c *Config) *string { return &c.HTTPSAddress })
-	f.set.StringVar(&f.tlsCert, "tls-cert", "", "certificate `FILE` (PEM) for HTTPS and RTMPS, read again when it changes. Without it, a self-signed one is made")
+	f.set.StringVar(&f.tlsCert, "tls-cert", "", "certificate `FILE` (PEM) for HTTPS and RTMPS, read again when it changes. Without it, and with --role as long as it is missing, a self-signed one is made")
 	f.set.StringVar(&f.tlsKey, "tls-key", "", "key `FILE` (PEM) of --tls-cert")
 	f.address("webrtc-address", ":8189", "WebRTC media on `ADDRESS`, UDP and TCP", func(c *Config) *string { return &c.WebRTCAddress })
 	f.set.Var(&f.advertise, "advertise-address", "tell browsers `IP[:udpPort[:tcpPort]]` as media address; may be repeated. Needed behind NAT")
 	f.address("probe-address", ":9090", "/livez, /readyz and /metrics on `ADDRESS`", func(c *Config) *string { return &c.ProbeAddress })
-	f.address("control-address", "127.0.0.1:9091", "status and commands on `ADDRESS`, loopback only", func(c *Config) *string { return &c.ControlAddress })
+	f.address("control-address", "127.0.0.1:9091", "status and commands on `ADDRESS`, loopback only unless the next three are given", func(c *Config) *string { return &c.ControlAddress })
+	f.set.StringVar(&f.control.TLSCert, "control-tls-cert", "", "certificate `FILE` (PEM) of the command port")
+	f.set.StringVar(&f.control.TLSKey, "control-tls-key", "", "key `FILE` (PEM) of --control-tls-cert")
+	f.set.StringVar(&f.control.TokenFile, "control-token-file", "", "`FILE` with the bearer token that the command port, and one media pod of the other, asks for")
+	f.set.StringVar(&f.secrets, "secrets", "", "look for the Secrets that a StreamPair names in `DIR`/name/key")
+	f.set.StringVar(&f.role, "role", "", "the leg whose encoder publishes here, `ROLE` primary or backup. Without it, both")
+	f.set.StringVar(&f.peer, "peer", "", "base `URL` of the other leg's media server, such as http://sunday-backup-pods:5080")
+	f.set.StringVar(&f.drainTimeout, "drain-timeout", "0s", "when told to end, wait `DURATION` for viewers to leave")
 	f.set.StringVar(&f.maxViewers, "max-viewers", "1000", "at most `N` viewers at a time; 0: no limit")
 	f.set.StringVar(&f.maxTranscodes, "max-transcodes", "4", "at most `N` ffmpeg children at a time; 0: none")
 	f.set.StringVar(&f.logFormat, "log-format", logText, "`FORMAT` of the log: text or json")
@@ -155,10 +172,7 @@ func (f *flags) config() (Config, Mistakes) {
 		}
 		*a.field(&c) = *a.value
 	}
-	if c.ControlAddress != "" && !isLoopback(c.ControlAddress) {
-		mistakes.add("%s: %q must be a loopback address, such as 127.0.0.1:9091: the port asks for no password",
-			f.where("control-address"), c.ControlAddress)
-	}
+	f.cluster(&c, &mistakes)
 	if c.WebRTCAddress == "" {
 		mistakes.add("%s: must not be empty: nobody could watch", f.where("webrtc-address"))
 	}
@@ -166,13 +180,10 @@ func (f *flags) config() (Config, Mistakes) {
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		mistakes.add("--tls-cert, --tls-key: give both or neither")
 	}
-	for name, file := range map[string]string{"tls-cert": c.TLSCert, "tls-key": c.TLSKey} {
-		if file == "" {
-			continue
-		}
-		if _, err := os.Stat(file); err != nil {
-			mistakes.add("%s: %v", f.where(name), err)
-		}
+	// A pod's TLS Secret may come after the pod. A person who runs the server by hand has
+	// mistyped the name.
+	if c.Role == "" {
+		f.exist(map[string]string{"tls-cert": c.TLSCert, "tls-key": c.TLSKey}, &mistakes)
 	}
 	for _, text := range f.advertise {
 		address, err := v1alpha1.ParseMediaAddress(text)
@@ -199,6 +210,71 @@ func (f *flags) config() (Config, Mistakes) {
 	c.LogLevel = level
 	slices.Sort(mistakes)
 	return c, mistakes
+}
+
+// cluster judges the flags of a media pod.
+func (f *flags) cluster(c *Config, mistakes *Mistakes) {
+	c.Files = Files{Pairs: f.pairs, Secrets: f.secrets}
+	if info, err := os.Stat(f.secrets); f.secrets != "" && err != nil {
+		mistakes.add("%s: %v", f.where("secrets"), err)
+	} else if f.secrets != "" && !info.IsDir() {
+		mistakes.add("%s: %s is no folder", f.where("secrets"), f.secrets)
+	}
+	switch strings.ToLower(f.role) {
+	case "":
+	case "primary":
+		c.Role = v1alpha1.RolePrimary
+	case "backup":
+		c.Role = v1alpha1.RoleBackup
+	default:
+		mistakes.add("%s: %q must be primary or backup", f.where("role"), f.role)
+	}
+	c.Files.Lenient = c.Role != ""
+
+	c.Control = f.control
+	given := map[string]string{
+		"control-tls-cert": f.control.TLSCert, "control-tls-key": f.control.TLSKey, "control-token-file": f.control.TokenFile,
+	}
+	f.exist(given, mistakes)
+	secured := f.control.TLSCert != "" && f.control.TLSKey != "" && f.control.TokenFile != ""
+	if !secured && f.control != (ControlFiles{}) {
+		mistakes.add("--control-tls-cert, --control-tls-key, --control-token-file: give all three or none")
+	}
+	if c.ControlAddress != "" && !secured && !isLoopback(c.ControlAddress) {
+		mistakes.add("%s: %q must be a loopback address, such as 127.0.0.1:9091: the port asks for no password "+
+			"unless --control-tls-cert, --control-tls-key and --control-token-file are given",
+			f.where("control-address"), c.ControlAddress)
+	}
+
+	c.Peer = strings.TrimSuffix(f.peer, "/")
+	if c.Peer != "" {
+		u, err := url.Parse(c.Peer)
+		switch {
+		case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.Path != "" ||
+			u.RawQuery != "" || u.Fragment != "" || u.User != nil:
+			mistakes.add("%s: %q must be http://host:port", f.where("peer"), f.peer)
+		case f.role == "" || f.control.TokenFile == "":
+			mistakes.add("%s: needs --role and --control-token-file", f.where("peer"))
+		}
+	}
+
+	timeout, err := time.ParseDuration(f.drainTimeout)
+	if err != nil || timeout < 0 || timeout > maxDrainTimeout {
+		mistakes.add("%s: %q must be a duration from 0s to %v, such as 30s", f.where("drain-timeout"), f.drainTimeout, maxDrainTimeout)
+	}
+	c.DrainTimeout = timeout
+}
+
+// exist tells of files that are named and do not exist.
+func (f *flags) exist(files map[string]string, mistakes *Mistakes) {
+	for name, file := range files {
+		if file == "" {
+			continue
+		}
+		if _, err := os.Stat(file); err != nil {
+			mistakes.add("%s: %v", f.where(name), err)
+		}
+	}
 }
 
 func (f *flags) count(name, text string, mistakes *Mistakes) int {
@@ -244,7 +320,7 @@ func isLoopback(address string) bool {
 func Usage() string {
 	var text strings.Builder
 	text.WriteString("Usage: streampair-mediaserver [flags]\n\n" +
-		"One media server that holds both legs of a StreamPair. An address is host:port; port 0\n" +
+		"One media server that holds both legs of a StreamPair, or with --role one of them. An address is host:port; port 0\n" +
 		"picks a free one, an empty address (but --webrtc-address) closes the surface. A flag wins over its variable.\n\n")
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	newFlags().set.VisitAll(func(one *flag.Flag) {

@@ -1,13 +1,7 @@
 package config
 
 import (
-	"cmp"
-	"crypto/rand"
-	"fmt"
 	"regexp"
-
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/streampair/streampair/api/v1alpha1"
 	"github.com/streampair/streampair/mediaserver/access"
@@ -18,13 +12,16 @@ const MaxManifestBytes = 1 << 20
 
 // Keys of the Secret that tokenSecretRef names.
 const (
-	KeyPublishToken = "publishToken"
-	KeyPlayToken    = "playToken"
-	KeyJWTKey       = "jwtKey"
+	KeyPublishToken = v1alpha1.SecretKeyPublishToken
+	KeyPlayToken    = v1alpha1.SecretKeyPlayToken
+	KeyJWTKey       = v1alpha1.SecretKeyJWTKey
 )
 
 // HS256 needs a key as long as its hash (RFC 7518, section 3.2).
 const minJWTKeyLength = 32
+
+// maxCredential bounds the username and the credential of an ICE server, in bytes.
+const maxCredential = 1024
 
 // A token stands in URLs and in RTMP stream keys, where '+', '&' or '/' would be read
 // as something else, by us or by an encoder: so it is made of what URLs leave alone
@@ -42,12 +39,17 @@ type Source struct {
 // Manifest is what the sources say, with defaults, and found right.
 type Manifest struct {
 	Pairs []Pair // in the order of the sources, names unique
+	// SecretErrors says what the Secrets of --secrets lack or have wrong, one line each.
+	SecretErrors []string
 }
 
 // Pair is one StreamPair with its keys.
 type Pair struct {
 	v1alpha1.StreamPair
 	Keys Keys
+	// ICEServers are those to tell browsers of. A server whose credential is missing is
+	// left out.
+	ICEServers []ICEServer
 }
 
 // Keys are a pair's secrets. They show in no log.
@@ -102,20 +104,16 @@ func (m Manifest) Access() []access.Pair {
 //
 // The error is [Mistakes], one line each.
 func ParseManifest(previous Manifest, sources ...Source) (Manifest, error) {
-	m, mistakes := parseManifest(previous, sources)
-	if err := mistakes.err(); err != nil {
-		return Manifest{}, err
-	}
-	return m, nil
+	return Files{}.Parse(previous, sources...)
 }
 
-func parseManifest(previous Manifest, sources []Source) (Manifest, Mistakes) {
-	docs, mistakes := decode(sources)
+func (f Files) parse(previous Manifest, sources []Source) (Manifest, Mistakes) {
+	docs, mistakes := decode(sources, f.Lenient)
 	old := map[string]Pair{}
 	for _, p := range previous.Pairs {
 		old[p.Name] = p
 	}
-	secrets := secretDocuments(docs.secrets)
+	secrets := secrets{documents: docs.secrets, folder: f.Secrets}
 	var m Manifest
 	names := map[string]string{}
 	streams := map[[3]string]string{}
@@ -123,7 +121,12 @@ func parseManifest(previous Manifest, sources []Source) (Manifest, Mistakes) {
 		pair := Pair{StreamPair: *doc.object}
 		pair.Default()
 		errs := pair.Validate()
-		errs = append(errs, pair.resolveKeys(secrets, pair.keptKeys(old[pair.Name]))...)
+		secrets.missing = nil
+		errs = append(errs, pair.resolveKeys(&secrets, pair.keptKeys(old[pair.Name]))...)
+		errs = append(errs, pair.resolveICEServers(&secrets)...)
+		for _, line := range secrets.missing {
+			m.SecretErrors = append(m.SecretErrors, doc.where+": "+line)
+		}
 		for _, err := range errs {
 			if !doc.isMistaken(err.Field) {
 				mistakes.add("%s: %v", doc.where, err)
@@ -142,123 +145,4 @@ func parseManifest(previous Manifest, sources []Source) (Manifest, Mistakes) {
 		m.Pairs = append(m.Pairs, pair)
 	}
 	return m, mistakes
-}
-
-// secretDocuments are the Secrets of a manifest by name.
-type secretDocuments []document[corev1.Secret]
-
-// find returns the Secret that a pair of the namespace means. A document without
-// namespace is in any: kubectl would take both from the context.
-func (s secretDocuments) find(name, namespace string) (doc document[corev1.Secret], found bool) {
-	for _, doc := range s {
-		if doc.object.Name == name && (namespace == "" || doc.object.Namespace == "" || doc.object.Namespace == namespace) {
-			return doc, true
-		}
-	}
-	return doc, false
-}
-
-// keptKeys returns the keys of the pair's predecessor that hold for it too.
-func (p *Pair) keptKeys(before Pair) Keys {
-	kept := before.Keys
-	now, then := p.Spec, before.Spec
-	renewed := now.Publish.TokenGeneration != then.Publish.TokenGeneration
-	if !sameSecret(now.Publish.TokenSecretRef, then.Publish.TokenSecretRef) || renewed && kept.GeneratedPublishToken {
-		kept.PublishToken, kept.GeneratedPublishToken = "", false
-	}
-	ref, _ := playbackSecret(now)
-	refThen, _ := playbackSecret(then)
-	if !sameSecret(ref, refThen) || renewed && kept.GeneratedPlayToken {
-		kept.PlayToken, kept.GeneratedPlayToken = "", false
-	}
-	if !sameSecret(ref, refThen) {
-		kept.JWTKey = ""
-	}
-	return kept
-}
-
-func sameSecret(a, b *v1alpha1.SecretReference) bool {
-	return a == b || a != nil && b != nil && *a == *b
-}
-
-// playbackSecret returns the reference to the Secret with the viewers' key, and where
-// in the spec it stands.
-func playbackSecret(spec v1alpha1.StreamPairSpec) (*v1alpha1.SecretReference, *field.Path) {
-	if spec.Playback.TokenSecretRef != nil {
-		return spec.Playback.TokenSecretRef, field.NewPath("spec", "playback", "tokenSecretRef")
-	}
-	return spec.Publish.TokenSecretRef, field.NewPath("spec", "publish", "tokenSecretRef")
-}
-
-// resolveKeys sets the keys that the spec asks for, and returns what is wrong. Those
-// that no Secret document gives are kept or generated.
-func (p *Pair) resolveKeys(secrets secretDocuments, kept Keys) field.ErrorList {
-	var errs field.ErrorList
-	if p.Spec.Publish.Auth == v1alpha1.PublishToken {
-		path := field.NewPath("spec", "publish", "tokenSecretRef")
-		token, err := p.key(secrets, KeyPublishToken, path, p.Spec.Publish.TokenSecretRef)
-		if err != nil {
-			errs = append(errs, err)
-		}
-		p.Keys.PublishToken, p.Keys.GeneratedPublishToken = tokenOr(token, kept.PublishToken, kept.GeneratedPublishToken)
-	}
-	ref, path := playbackSecret(p.Spec)
-	switch p.Spec.Playback.Auth {
-	case v1alpha1.PlaybackToken:
-		token, err := p.key(secrets, KeyPlayToken, path, ref)
-		if err != nil {
-			errs = append(errs, err)
-		}
-		p.Keys.PlayToken, p.Keys.GeneratedPlayToken = tokenOr(token, kept.PlayToken, kept.GeneratedPlayToken)
-	case v1alpha1.PlaybackJWT:
-		key, err := p.key(secrets, KeyJWTKey, path, ref)
-		p.Keys.JWTKey = cmp.Or(key, kept.JWTKey)
-		switch {
-		case err != nil:
-			errs = append(errs, err)
-		case p.Keys.JWTKey == "":
-			// Whoever signs the viewers' tokens must have the key: making one up helps nobody.
-			errs = append(errs, field.Required(field.NewPath("spec", "playback", "tokenSecretRef"),
-				"auth JWT needs a Secret document with the key jwtKey"))
-		}
-	}
-	return errs
-}
-
-// key returns a key from the Secret that ref names; empty when there is none to look in.
-func (p *Pair) key(secrets secretDocuments, key string, path *field.Path, ref *v1alpha1.SecretReference) (string, *field.Error) {
-	if ref == nil || len(secrets) == 0 {
-		return "", nil
-	}
-	secret, found := secrets.find(ref.Name, p.Namespace)
-	if !found {
-		return "", field.NotFound(path.Child("name"), ref.Name)
-	}
-	value, there := secret.object.StringData[key]
-	if !there {
-		value = string(secret.object.Data[key])
-	}
-	switch {
-	case len(secret.mistaken) > 0:
-		return "", nil // said where it stands
-	case value == "":
-		return "", field.Required(path, fmt.Sprintf("the Secret %q has no %s", ref.Name, key))
-	case key == KeyJWTKey && len(value) < minJWTKeyLength:
-		return "", field.Forbidden(path, fmt.Sprintf("%s of the Secret %q must have at least %d bytes", key, ref.Name, minJWTKeyLength))
-	case key != KeyJWTKey && !tokenForm.MatchString(value):
-		return "", field.Forbidden(path, fmt.Sprintf("%s of the Secret %q %s", key, ref.Name, tokenRule))
-	}
-	return value, nil
-}
-
-// tokenOr returns the chosen token, else the one to be kept, else a random one of 130
-// bits.
-func tokenOr(chosen, kept string, keptIsGenerated bool) (token string, generated bool) {
-	switch {
-	case chosen != "":
-		return chosen, false
-	case kept != "":
-		return kept, keptIsGenerated
-	}
-	return rand.Text(), true
 }

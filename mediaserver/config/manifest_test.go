@@ -142,7 +142,7 @@ func TestMistakesHaveOneLineEachWithTheFieldPath(t *testing.T) {
 		{
 			name:     "JWT without a key",
 			manifest: smallest + "  playback: {auth: JWT}\n",
-			want:     []string{`f.yaml, StreamPair "demo": spec.playback.tokenSecretRef: Required value: auth JWT needs a Secret document with the key jwtKey`},
+			want:     []string{`f.yaml, StreamPair "demo": spec.playback.tokenSecretRef: Required value: auth JWT needs a Secret with the key jwtKey`},
 		},
 		{
 			name:     "more items than can be right",

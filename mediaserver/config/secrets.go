@@ -1,0 +1,246 @@
+package config
+
+import (
+	"cmp"
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/streampair/streampair/api/v1alpha1"
+)
+
+// ICEServer is a STUN or TURN server that browsers are told of. It shows no credential.
+type ICEServer struct {
+	URLs                 []string
+	Username, Credential string // both empty: none needed
+}
+
+// String returns no credential.
+func (s ICEServer) String() string { return strings.Join(s.URLs, " ") }
+
+// GoString returns no credential.
+func (s ICEServer) GoString() string { return fmt.Sprintf("config.ICEServer{URLs: %q, …}", s.URLs) }
+
+// MarshalJSON returns no credential.
+func (s ICEServer) MarshalJSON() ([]byte, error) { return fmt.Appendf(nil, "%q", s.String()), nil }
+
+// secrets are the Secrets that pairs may name: the documents of the manifest, and those
+// in a folder.
+type secrets struct {
+	documents []document[corev1.Secret]
+	folder    string
+	// missing collects what the folder lacks for the pair that is looked at.
+	missing []string
+}
+
+// document returns the Secret that a pair of the namespace means. A document without
+// namespace is in any: kubectl would take both from the context.
+func (s *secrets) document(name, namespace string) (doc document[corev1.Secret], found bool) {
+	for _, doc := range s.documents {
+		if doc.object.Name == name && (namespace == "" || doc.object.Namespace == "" || doc.object.Namespace == namespace) {
+			return doc, true
+		}
+	}
+	return doc, false
+}
+
+// A lookup is one key of a Secret that a pair names.
+type lookup struct {
+	namespace string
+	path      *field.Path // of the reference
+	ref       *v1alpha1.SecretReference
+	key       string
+	// judge says what is wrong with a value, without showing it; empty: nothing.
+	judge func(value string) string
+}
+
+// value returns the key. It is empty without an error where the pair may make do without,
+// because nobody gave Secrets (made is true then), or because the folder has not got it,
+// which s.missing then tells.
+func (s *secrets) value(l lookup) (value string, made bool, wrong *field.Error) {
+	if l.ref == nil {
+		return "", true, nil
+	}
+	doc, found := s.document(l.ref.Name, l.namespace)
+	if !found {
+		return s.fromFolder(l)
+	}
+	value, there := doc.object.StringData[l.key]
+	if !there {
+		value = string(doc.object.Data[l.key])
+	}
+	if len(doc.mistaken) > 0 {
+		return "", true, nil // said where it stands
+	}
+	if value == "" {
+		return "", true, field.Required(l.path, fmt.Sprintf("the Secret %q has no %s", l.ref.Name, l.key))
+	}
+	if fault := l.judge(value); fault != "" {
+		return "", true, field.Forbidden(l.path, fmt.Sprintf("%s of the Secret %q %s", l.key, l.ref.Name, fault))
+	}
+	return value, false, nil
+}
+
+func (s *secrets) fromFolder(l lookup) (value string, made bool, wrong *field.Error) {
+	switch {
+	case s.folder == "" && len(s.documents) == 0:
+		return "", true, nil
+	case s.folder == "":
+		return "", true, field.NotFound(l.path.Child("name"), l.ref.Name)
+	}
+	value, err := readSecret(s.folder, l.ref.Name, l.key)
+	if l.key != KeyJWTKey {
+		// Files that people make end in a line break. A key of bytes may too, and means it.
+		value = strings.TrimRight(value, "\r\n")
+	}
+	fault := ""
+	switch {
+	case err != nil:
+		fault = err.Error()
+	case value == "":
+		fault = fmt.Sprintf("the Secret %q has no %s", l.ref.Name, l.key)
+	default:
+		if fault = l.judge(value); fault != "" {
+			fault = fmt.Sprintf("%s of the Secret %q %s", l.key, l.ref.Name, fault)
+		}
+	}
+	if fault != "" {
+		s.missing = append(s.missing, l.path.String()+": "+fault)
+		return "", false, nil
+	}
+	return value, false, nil
+}
+
+// keptKeys returns the keys of the pair's predecessor that hold for it too.
+func (p *Pair) keptKeys(before Pair) Keys {
+	kept := before.Keys
+	now, then := p.Spec, before.Spec
+	renewed := now.Publish.TokenGeneration != then.Publish.TokenGeneration
+	if !sameSecret(now.Publish.TokenSecretRef, then.Publish.TokenSecretRef) || renewed && kept.GeneratedPublishToken {
+		kept.PublishToken, kept.GeneratedPublishToken = "", false
+	}
+	ref, _ := playbackSecret(now)
+	refThen, _ := playbackSecret(then)
+	if !sameSecret(ref, refThen) || renewed && kept.GeneratedPlayToken {
+		kept.PlayToken, kept.GeneratedPlayToken = "", false
+	}
+	if !sameSecret(ref, refThen) {
+		kept.JWTKey = ""
+	}
+	return kept
+}
+
+func sameSecret(a, b *v1alpha1.SecretReference) bool {
+	return a == b || a != nil && b != nil && *a == *b
+}
+
+// playbackSecret returns the reference to the Secret with the viewers' key, and where
+// in the spec it stands.
+func playbackSecret(spec v1alpha1.StreamPairSpec) (*v1alpha1.SecretReference, *field.Path) {
+	if spec.Playback.TokenSecretRef != nil {
+		return spec.Playback.TokenSecretRef, field.NewPath("spec", "playback", "tokenSecretRef")
+	}
+	return spec.Publish.TokenSecretRef, field.NewPath("spec", "publish", "tokenSecretRef")
+}
+
+// resolveKeys sets the keys that the spec asks for, and returns what is wrong. Those
+// that no Secret gives are kept; where none needs to, they are generated.
+func (p *Pair) resolveKeys(s *secrets, kept Keys) field.ErrorList {
+	var errs field.ErrorList
+	look := func(key string, path *field.Path, ref *v1alpha1.SecretReference) (value string, made bool) {
+		value, made, err := s.value(lookup{p.Namespace, path, ref, key, judgeKey(key)})
+		if err != nil {
+			errs = append(errs, err)
+		}
+		return value, made
+	}
+	if p.Spec.Publish.Auth == v1alpha1.PublishToken {
+		token, made := look(KeyPublishToken, field.NewPath("spec", "publish", "tokenSecretRef"), p.Spec.Publish.TokenSecretRef)
+		p.Keys.PublishToken, p.Keys.GeneratedPublishToken = tokenOr(token, made, kept.PublishToken, kept.GeneratedPublishToken)
+	}
+	ref, path := playbackSecret(p.Spec)
+	switch p.Spec.Playback.Auth {
+	case v1alpha1.PlaybackToken:
+		token, made := look(KeyPlayToken, path, ref)
+		p.Keys.PlayToken, p.Keys.GeneratedPlayToken = tokenOr(token, made, kept.PlayToken, kept.GeneratedPlayToken)
+	case v1alpha1.PlaybackJWT:
+		before := len(errs)
+		key, made := look(KeyJWTKey, path, ref)
+		p.Keys.JWTKey = cmp.Or(key, kept.JWTKey)
+		if p.Keys.JWTKey == "" && made && len(errs) == before {
+			// Whoever signs the viewers' tokens must have the key: making one up helps nobody.
+			errs = append(errs, field.Required(field.NewPath("spec", "playback", "tokenSecretRef"),
+				"auth JWT needs a Secret with the key jwtKey"))
+		}
+	}
+	return errs
+}
+
+func judgeKey(key string) func(string) string {
+	return func(value string) string {
+		switch {
+		case key == KeyJWTKey && len(value) < minJWTKeyLength:
+			return fmt.Sprintf("must have at least %d bytes", minJWTKeyLength)
+		case key != KeyJWTKey && !tokenForm.MatchString(value):
+			return tokenRule
+		}
+		return ""
+	}
+}
+
+// resolveICEServers sets p.ICEServers, and returns what is wrong.
+func (p *Pair) resolveICEServers(s *secrets) field.ErrorList {
+	var errs field.ErrorList
+	for i, server := range p.Spec.MediaServer.ICEServers {
+		told := ICEServer{URLs: slices.Clone(server.URLs)}
+		if server.CredentialSecretRef == nil {
+			p.ICEServers = append(p.ICEServers, told)
+			continue
+		}
+		path := field.NewPath("spec", "mediaServer", "iceServers").Index(i).Child("credentialSecretRef")
+		for key, to := range map[string]*string{
+			v1alpha1.SecretKeyICEUsername: &told.Username, v1alpha1.SecretKeyICECredential: &told.Credential,
+		} {
+			value, made, err := s.value(lookup{p.Namespace, path, server.CredentialSecretRef, key, judgeCredential})
+			switch {
+			case err != nil:
+				errs = append(errs, err)
+			case made:
+				s.missing = append(s.missing, fmt.Sprintf("%v: there is no Secret %q with the key %s", path, server.CredentialSecretRef.Name, key))
+			}
+			*to = value
+		}
+		if told.Username != "" && told.Credential != "" {
+			p.ICEServers = append(p.ICEServers, told)
+		}
+	}
+	slices.SortFunc(errs, func(a, b *field.Error) int { return cmp.Compare(a.Detail, b.Detail) })
+	slices.Sort(s.missing)
+	return errs
+}
+
+// judgeCredential keeps out what cannot stand in a header.
+func judgeCredential(value string) string {
+	if len(value) > maxCredential || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return fmt.Sprintf("must be at most %d characters of one line", maxCredential)
+	}
+	return ""
+}
+
+// tokenOr returns the chosen token, else the one to be kept, else, where one may be made
+// up, a random one of 130 bits.
+func tokenOr(chosen string, made bool, kept string, keptIsGenerated bool) (token string, generated bool) {
+	switch {
+	case chosen != "":
+		return chosen, false
+	case kept != "" && (made || !keptIsGenerated):
+		return kept, keptIsGenerated
+	case made:
+		return rand.Text(), true
+	}
+	return "", false
+}

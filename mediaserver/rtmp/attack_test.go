@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/streampair/streampair/mediaserver/flv/feed"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
@@ -215,7 +216,7 @@ var attacks = map[string]attack{
 	}},
 	"garbage for ever": {refused: ReasonMalformedMedia, run: func(c *client, name string) {
 		c.publish(name)
-		for range maxMalformed {
+		for range feed.MaxMalformed {
 			c.message(6, typeVideo, 1, 0, []byte{0x17, 1, 0, 0, 0, 9, 9, 9, 9, 9})
 		}
 		c.waitFor("the stream cannot be used")

@@ -12,6 +12,7 @@ import (
 	gortmp "github.com/yutopp/go-rtmp"
 	rtmpmessage "github.com/yutopp/go-rtmp/message"
 
+	"github.com/streampair/streampair/mediaserver/flv/feed"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
@@ -25,7 +26,7 @@ type connection struct {
 	remote string
 
 	app, tcURL string
-	feed       *feed // nil unless it publishes
+	feed       *feed.Feed // nil unless it publishes
 }
 
 func (s *Server) newConnection(conn net.Conn) *connection {
@@ -99,7 +100,7 @@ func (c *connection) OnPublish(ctx *gortmp.StreamContext, _ uint32, cmd *rtmpmes
 	if err != nil {
 		return c.refuse(refusePublish(err))
 	}
-	c.feed = &feed{publication: publication}
+	c.feed = feed.New(publication)
 	c.beginPublishing(ctx.StreamID)
 	c.server.admission.publishing(c)
 	return nil
@@ -117,8 +118,8 @@ func (c *connection) OnVideo(timestamp uint32, payload io.Reader) (err error) {
 	if err != nil || c.feed == nil {
 		return err
 	}
-	if r := c.feed.video(timestamp, body); r != nil {
-		return c.refuse(r)
+	if err := c.feed.Video(timestamp, body); err != nil {
+		return c.refuse(refuseMedia(err))
 	}
 	return nil
 }
@@ -130,8 +131,8 @@ func (c *connection) OnAudio(timestamp uint32, payload io.Reader) (err error) {
 	if err != nil || c.feed == nil {
 		return err
 	}
-	if r := c.feed.audio(timestamp, body); r != nil {
-		return c.refuse(r)
+	if err := c.feed.Audio(timestamp, body); err != nil {
+		return c.refuse(refuseMedia(err))
 	}
 	return nil
 }
@@ -170,7 +171,7 @@ func (c *connection) unpublished() error {
 	if c.feed == nil {
 		return nil
 	}
-	c.feed.publication.End(stream.EndUnpublished)
+	c.feed.Publication().End(stream.EndUnpublished)
 	c.feed = nil
 	id := c.publishStream
 	c.endPublishing()
@@ -190,7 +191,7 @@ func (c *connection) OnClose() {
 		c.report(r)
 	}
 	if c.feed != nil {
-		c.feed.publication.End(reason)
+		c.feed.Publication().End(reason)
 		c.feed = nil
 	}
 }
@@ -207,7 +208,7 @@ func (c *connection) report(r *refusal) {
 	}
 	attrs := []any{"remote", c.remote, "reason", string(r.reason), "why", r.description}
 	if c.feed != nil {
-		attrs = append(attrs, "stream", c.feed.publication.Stream().Key().String())
+		attrs = append(attrs, "stream", c.feed.Publication().Stream().Key().String())
 	} else if app, _, _ := strings.Cut(c.app, "?"); app != "" { // never log a token
 		attrs = append(attrs, "app", app)
 	}

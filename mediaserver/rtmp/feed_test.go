@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/streampair/streampair/mediaserver/flv/feed"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
@@ -103,7 +104,7 @@ func TestAudioThatCannotBePlayedIsLeftOutWithAWarning(t *testing.T) {
 			h.showsPictures(c, "primary", 0)
 			h.eventually("there is a warning", func() bool {
 				w := h.registry.Stream(live).Snapshot().Warnings
-				return len(w) == 1 && w[0].Code == warningUnsupportedAudio
+				return len(w) == 1 && w[0].Code == feed.WarningUnsupportedAudio
 			})
 			if h.registry.Stream(live).Snapshot().Audio.Announced {
 				t.Error("an audio track is announced")

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/streampair/streampair/mediaserver/flv"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
@@ -117,6 +118,15 @@ func refusePublish(err error) *refusal {
 		}
 	}
 	return refusePublisher(ReasonInvalidName, statusRejected, err.Error())
+}
+
+// refuseMedia translates an error of a Feed.
+func refuseMedia(err error) *refusal {
+	var codec *flv.UnsupportedCodecError
+	if errors.As(err, &codec) {
+		return refusePublisher(ReasonUnsupportedCodec, statusRejected, codec.Error())
+	}
+	return refusePublisher(ReasonMalformedMedia, statusRejected, err.Error())
 }
 
 // ended is how a connection ends whose publication the registry has ended.

@@ -26,6 +26,9 @@ const (
 //
 // The two tracks of a publication do not jump at the same access unit, so the offset
 // from before the jump stays valid for the track that has yet to follow.
+//
+// A publisher that begins with what it has cached says where it is now, and what it sends
+// of before that moment is mapped as if it had come in time.
 type clock struct {
 	started  bool
 	offset   time.Duration
@@ -36,6 +39,26 @@ type clock struct {
 
 	// smallestLag is that of the access units since windowStart.
 	windowStart, smallestLag time.Duration
+
+	// backlogEnd is where the publisher's clock was at the media time anchored; that is 0
+	// where there is no backlog.
+	backlogEnd, anchored time.Duration
+}
+
+// maxBacklog is how long a publisher takes at most to send what it has cached.
+const maxBacklog = 10 * time.Second
+
+// anchor says that the publisher is at ts of its clock now, and that earlier access units
+// are still to come.
+func (c *clock) anchor(ts, now time.Duration) {
+	c.started = true
+	c.set(now-ts, now)
+	c.backlogEnd, c.anchored = ts, now
+}
+
+// isBacklog says whether an access unit is older than its arrival shows.
+func (c *clock) isBacklog(ts, arrival time.Duration) bool {
+	return c.anchored != 0 && ts <= c.backlogEnd && arrival < c.anchored+maxBacklog
 }
 
 // media returns the offset to add to timestamps of an access unit that was decoded
@@ -44,6 +67,9 @@ func (c *clock) media(ts, arrival time.Duration) time.Duration {
 	if !c.started {
 		c.started = true
 		c.set(arrival-ts, arrival)
+		return c.offset
+	}
+	if c.isBacklog(ts, arrival) {
 		return c.offset
 	}
 	lag := arrival - ts - c.offset

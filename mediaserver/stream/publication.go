@@ -28,6 +28,9 @@ type PublishRequest struct {
 	Key Key
 	// Authenticated publishers replace a live incumbent; others only a silent one.
 	Authenticated bool
+	// Relayed publications come from another server's publisher. One replaces another as an
+	// authenticated one would, but none replaces a publisher of this server.
+	Relayed bool
 	// Protocol is "rtmp", "whip" …
 	Protocol string
 	// Remote is the publisher's address, for logs and status.
@@ -77,6 +80,9 @@ func (p *Publication) Stream() *Stream { return p.stream }
 
 // ID tells the publications of a stream apart.
 func (p *Publication) ID() uint64 { return p.id }
+
+// Relayed says that the publisher is another server's.
+func (p *Publication) Relayed() bool { return p.req.Relayed }
 
 // Done is closed when the publication has ended, whoever ended it.
 func (p *Publication) Done() <-chan struct{} { return p.done }
@@ -186,6 +192,15 @@ func (p *Publication) WriteAudio(pts time.Duration, frame []byte) error {
 	return p.write(&AccessUnit{Kind: Audio, Format: f, Frame: frame, Publication: p}, pts, pts)
 }
 
+// Anchor says that the publisher begins with what it has cached, and is now at ts on its
+// clock: what it sends of before is older than its arrival shows.
+func (p *Publication) Anchor(ts time.Duration) {
+	s := p.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.clock.anchor(ts, s.now())
+}
+
 // Forward adds an access unit that is already on the media clock, as it is but for Seq
 // and Publication. It is for derived streams, and does not mix with WriteVideo.
 func (p *Publication) Forward(u *AccessUnit) error {
@@ -216,8 +231,12 @@ func (p *Publication) write(u *AccessUnit, dts, pts time.Duration) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	u.Arrival = s.now()
+	backlog := p.clock.isBacklog(dts, u.Arrival)
 	offset := p.clock.media(dts, u.Arrival)
 	u.Offset, u.DTS, u.PTS = offset, dts+offset, pts+offset
+	if backlog {
+		u.Arrival = u.DTS // where it was cached, about
+	}
 	return p.add(u, dts, u.Kind == Audio || !p.brokenGOP)
 }
 

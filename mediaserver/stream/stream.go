@@ -61,6 +61,8 @@ type Snapshot struct {
 type PublicationSnapshot struct {
 	ID               uint64
 	Protocol, Remote string
+	// Relayed says that the publisher is another server's.
+	Relayed bool
 	// Since is when it began, on the media clock.
 	Since time.Duration
 	// BitrateBPS is the bit rate over the last seconds.
@@ -124,7 +126,7 @@ func (s *Stream) Snapshot() Snapshot {
 	if p == nil {
 		return snap
 	}
-	snap.Publication = &PublicationSnapshot{p.id, p.req.Protocol, p.req.Remote, p.since, p.rate.at(s.now())}
+	snap.Publication = &PublicationSnapshot{p.id, p.req.Protocol, p.req.Remote, p.req.Relayed, p.since, p.rate.at(s.now())}
 	snap.Video, snap.Audio = p.video.snapshot(), p.audio.snapshot()
 	snap.EntryPoint = len(p.cache.video) > 0
 	snap.GOPFrames, snap.GOPBytes = len(p.cache.video), p.cache.videoBytes
@@ -227,6 +229,9 @@ func (s *Stream) Publish(req PublishRequest) (*Publication, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now, loss := s.now(), s.registry.cfg.InputLoss
+	if req.Relayed && s.hasOwnPublisher() {
+		return nil, fmt.Errorf("relay %s: %w", s.key, ErrStreamInUse)
+	}
 	if s.pending != nil && s.current.silent(now, loss) {
 		s.end(s.current, EndTakenOver, ErrTakenOver) // its successor is the incumbent now
 	}
@@ -243,17 +248,36 @@ func (s *Stream) Publish(req PublishRequest) (*Publication, error) {
 	if !req.Authenticated {
 		return nil, fmt.Errorf("publish %s: %w", s.key, ErrStreamInUse)
 	}
+	if s.current.req.Relayed {
+		return s.waitForIDR(p), nil // the relay gives way, and two of them are one publisher
+	}
 	s.takeovers = slices.DeleteFunc(s.takeovers, func(t time.Duration) bool { return now-t > takeoverWindow })
 	if len(s.takeovers) >= maxTakeovers && s.parent == nil { // a view takes over as often as its parent does
 		s.warn("SharedStreamID", fmt.Sprintf("More than %d takeovers of %s in %v: two encoders seem to share this stream id; give each its own.", maxTakeovers, s.key, takeoverWindow))
 		return nil, fmt.Errorf("publish %s: %w", s.key, ErrTooManyTakeovers)
 	}
 	s.takeovers = append(s.takeovers, now)
+	return s.waitForIDR(p), nil
+}
+
+// waitForIDR makes p the newcomer that replaces the incumbent. s.mu is held.
+func (s *Stream) waitForIDR(p *Publication) *Publication {
 	if s.pending != nil {
 		s.end(s.pending, EndTakenOver, ErrTakenOver)
 	}
 	s.pending = p
-	return p, nil
+	return p
+}
+
+// hasOwnPublisher says whether somebody publishes to this server, or is about to. s.mu is
+// held.
+func (s *Stream) hasOwnPublisher() bool {
+	for _, p := range []*Publication{s.current, s.pending} {
+		if p != nil && !p.req.Relayed {
+			return true
+		}
+	}
+	return false
 }
 
 // begin puts p on air. s.mu is held.

@@ -1,4 +1,9 @@
-package rtmp
+// Package feed writes the bodies of FLV tags to a publication: what an RTMP publisher
+// sends, and what a relay reads. It is not about connections, and it decides only one
+// thing: when a publisher's media is so wrong that it is of no use to anybody.
+//
+// Start at [Feed].
+package feed
 
 import (
 	"bytes"
@@ -9,16 +14,27 @@ import (
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// warningUnsupportedAudio is the code of the warning shown with a stream whose audio
+// WarningUnsupportedAudio is the code of the warning shown with a stream whose audio
 // is left out.
-const warningUnsupportedAudio = "UnsupportedAudio"
+const WarningUnsupportedAudio = "UnsupportedAudio"
 
-// maxMalformed messages of one kind in a row end a publication: its encoder does
-// something that this server cannot use, and its user should be told.
-const maxMalformed = 250
+// MaxMalformed tags of one kind in a row end a publication: its encoder does something
+// that this server cannot use, and its user should be told.
+const MaxMalformed = 250
 
-// A feed writes the audio and video messages of one publisher to its publication.
-type feed struct {
+// MalformedError says that a publisher has sent MaxMalformed tags in a row of which
+// nothing could be used.
+type MalformedError struct{ err error }
+
+// Error says what was wrong with the last.
+func (e *MalformedError) Error() string { return "the stream cannot be used: " + e.err.Error() }
+
+// Unwrap returns what was wrong with the last.
+func (e *MalformedError) Unwrap() error { return e.err }
+
+// A Feed writes the audio and video tags of one publisher to its publication. It is for
+// one goroutine.
+type Feed struct {
 	publication *stream.Publication
 	clock       flv.Unwrapper // shared by both tracks: they have one origin
 
@@ -32,8 +48,19 @@ type feed struct {
 	malformedVideo, malformedAudio int // in a row
 }
 
-// video writes the body of a video message. An error ends the publication.
-func (f *feed) video(timestamp uint32, body []byte) *refusal {
+// New returns a Feed of the publication.
+func New(p *stream.Publication) *Feed { return &Feed{publication: p} }
+
+// Publication is what the Feed writes to.
+func (f *Feed) Publication() *stream.Publication { return f.publication }
+
+// Anchor says that the publisher is at the timestamp now: see Publication.Anchor.
+func (f *Feed) Anchor(timestamp uint32) { f.publication.Anchor(f.clock.Unwrap(timestamp)) }
+
+// Video writes the body of a video tag, which it keeps. An error means that the
+// publication is of no use: flv.UnsupportedCodecError or MalformedError. It is for the
+// caller to end it.
+func (f *Feed) Video(timestamp uint32, body []byte) error {
 	packet, err := flv.ParseVideo(body)
 	if err == nil {
 		err = f.videoPacket(f.clock.Unwrap(timestamp), packet)
@@ -41,7 +68,7 @@ func (f *feed) video(timestamp uint32, body []byte) *refusal {
 	return judge(err, &f.malformedVideo)
 }
 
-func (f *feed) videoPacket(dts time.Duration, packet flv.VideoPacket) error {
+func (f *Feed) videoPacket(dts time.Duration, packet flv.VideoPacket) error {
 	switch packet.Kind {
 	case flv.SequenceHeader:
 		config, err := flv.ParseAVCConfig(packet.Data)
@@ -69,8 +96,8 @@ func (f *feed) videoPacket(dts time.Duration, packet flv.VideoPacket) error {
 	return nil
 }
 
-// audio writes the body of an audio message. An error ends the publication.
-func (f *feed) audio(timestamp uint32, body []byte) *refusal {
+// Audio writes the body of an audio tag, which it keeps. Errors are those of Video.
+func (f *Feed) Audio(timestamp uint32, body []byte) error {
 	packet, err := flv.ParseAudio(body)
 	if err == nil {
 		err = f.audioPacket(f.clock.Unwrap(timestamp), packet)
@@ -78,7 +105,7 @@ func (f *feed) audio(timestamp uint32, body []byte) *refusal {
 	return judge(err, &f.malformedAudio)
 }
 
-func (f *feed) audioPacket(pts time.Duration, packet flv.AudioPacket) error {
+func (f *Feed) audioPacket(pts time.Duration, packet flv.AudioPacket) error {
 	switch packet.Kind {
 	case flv.SequenceHeader:
 		if packet.Codec == f.audioCodec && bytes.Equal(packet.Data, f.audioConfig) {
@@ -100,7 +127,7 @@ func (f *feed) audioPacket(pts time.Duration, packet flv.AudioPacket) error {
 
 var errNoAudioConfig = errors.New("audio before its sequence header")
 
-func (f *feed) setAudioConfig(packet flv.AudioPacket) error {
+func (f *Feed) setAudioConfig(packet flv.AudioPacket) error {
 	format, unsupported, err := audioFormat(packet)
 	if err != nil {
 		return err
@@ -124,7 +151,7 @@ func audioFormat(packet flv.AudioPacket) (format stream.Format, unsupported stri
 		if channels > 2 {
 			return format, "Opus with more than two channels", nil
 		}
-		return stream.Format{Codec: stream.Opus, SampleRate: 48000, Channels: channels}, "", nil
+		return stream.Format{Codec: stream.Opus, SampleRate: opusRate, Channels: channels}, "", nil
 	}
 	config, err := flv.ParseAudioConfig(packet.Data)
 	if err != nil {
@@ -135,39 +162,31 @@ func audioFormat(packet flv.AudioPacket) (format stream.Format, unsupported stri
 	}, config.Unsupported(), nil
 }
 
-// opusChannels reads the channel count of an identification header, RFC 7845 section 5.1.
-func opusChannels(head []byte) (int, error) {
-	if len(head) < 19 || string(head[:8]) != "OpusHead" || head[9] == 0 {
-		return 0, errors.New("malformed Opus identification header")
-	}
-	return int(head[9]), nil
-}
-
 // warnOfAudio shows the warning with the stream, once this publication is on air:
 // until then the stream, and its warnings, are another's. To ask with each frame that
 // is left out is cheap, and finds the moment.
-func (f *feed) warnOfAudio() {
+func (f *Feed) warnOfAudio() {
 	s := f.publication.Stream()
 	if p := s.Snapshot().Publication; p != nil && p.ID == f.publication.ID() {
-		s.Warn(warningUnsupportedAudio, f.unsupportedAudio+" is not supported and the stream has no sound: set the encoder's audio to AAC-LC, mono or stereo.")
+		s.Warn(WarningUnsupportedAudio, f.unsupportedAudio+" is not supported and the stream has no sound: set the encoder's audio to AAC-LC, mono or stereo.")
 	}
 }
 
 // judge decides what an error means for the publication: nothing, unless the codec is
 // a wrong one or the errors do not end.
-func judge(err error, malformed *int) *refusal {
+func judge(err error, malformed *int) error {
 	var codec *flv.UnsupportedCodecError
 	switch {
 	case err == nil:
 		*malformed = 0
 		return nil
 	case errors.As(err, &codec):
-		return refusePublisher(ReasonUnsupportedCodec, statusRejected, codec.Error())
+		return codec
 	case errors.Is(err, stream.ErrPublicationEnded):
-		return nil // the registry stops the connection
+		return nil // whoever ended it knows
 	}
-	if *malformed++; *malformed >= maxMalformed {
-		return refusePublisher(ReasonMalformedMedia, statusRejected, "the stream cannot be used: "+err.Error())
+	if *malformed++; *malformed >= MaxMalformed {
+		return &MalformedError{err}
 	}
 	return nil
 }

@@ -1,7 +1,11 @@
 package config
 
 import (
+	"bytes"
 	"regexp"
+	"strconv"
+
+	"k8s.io/apimachinery/pkg/api/equality"
 
 	"github.com/streampair/streampair/api/v1alpha1"
 	"github.com/streampair/streampair/mediaserver/access"
@@ -36,11 +40,35 @@ type Source struct {
 	Content []byte
 }
 
+// Equal says whether both hold the same.
+func (s Source) Equal(other Source) bool {
+	return s.Name == other.Name && bytes.Equal(s.Content, other.Content)
+}
+
 // Manifest is what the sources say, with defaults, and found right.
 type Manifest struct {
 	Pairs []Pair // in the order of the sources, names unique
 	// SecretErrors says what the Secrets of --secrets lack or have wrong, one line each.
 	SecretErrors []string
+}
+
+// Generation is the highest media.streampair.dev/config-generation of the pairs; 0: none
+// has the annotation.
+func (m Manifest) Generation() int64 {
+	var generation int64
+	for _, p := range m.Pairs {
+		// What is no number counts as none: a person's own annotation stops nothing.
+		n, err := strconv.ParseInt(p.Annotations[v1alpha1.AnnotationConfigGeneration], 10, 64)
+		if err == nil {
+			generation = max(generation, n)
+		}
+	}
+	return generation
+}
+
+// Equal says whether both declare the same pairs with the same keys.
+func (m Manifest) Equal(other Manifest) bool {
+	return equality.Semantic.DeepEqual(m.Pairs, other.Pairs)
 }
 
 // Pair is one StreamPair with its keys.

@@ -18,10 +18,19 @@ const (
 	// statusInterval is the shortest time between two events of /v1/events: a burst of
 	// changes is one event.
 	statusInterval = 100 * time.Millisecond
+	// idleStatusInterval is how often /v1/events sends a status though nothing changed.
+	idleStatusInterval = 10 * time.Second
+	// commentInterval is how often it sends a comment: three missed ones tell the operator
+	// that the pod or the way to it is gone.
+	commentInterval = 3 * time.Second
 )
 
 // ErrUnknownPair is returned by Backend.Select for a name that is not declared.
 var ErrUnknownPair = errors.New("no pair of this name is declared")
+
+// ErrStaleManifest is wrapped by Backend.Configure for a manifest of a lower generation
+// than the one in force.
+var ErrStaleManifest = errors.New("the manifest is of an older generation than the one in force")
 
 // A Backend is what commands act on.
 type Backend interface {
@@ -31,7 +40,7 @@ type Backend interface {
 	// changes.
 	Changed() <-chan struct{}
 	// Configure replaces the declared pairs by those of the manifest. Its error has one
-	// line per mistake, and then nothing was changed.
+	// line per mistake, or is an ErrStaleManifest, and then nothing was changed.
 	Configure(manifest []byte) error
 	// Select pins a leg of a declared pair: Auto, Primary or Backup. Errors:
 	// ErrUnknownPair, or a wrong selection.
@@ -58,19 +67,30 @@ func (c *commands) status(w http.ResponseWriter, _ *http.Request) {
 
 func (c *commands) events(w http.ResponseWriter, r *http.Request) {
 	s := newEventStream(w)
-	// Without changes a whole status now and then tells that both ends are alive.
-	idle := time.NewTicker(10 * time.Second)
+	// Without changes a whole status now and then keeps the figures fresh, and a comment
+	// more often tells that both ends are alive.
+	idle := time.NewTicker(idleStatusInterval)
 	defer idle.Stop()
+	beat := time.NewTicker(commentInterval)
+	defer beat.Stop()
 	for {
 		changed := c.backend.Changed()
 		if s.send("status", c.backend.Status()) != nil {
 			return
 		}
-		select {
-		case <-r.Context().Done():
-			return
-		case <-changed:
-		case <-idle.C:
+		for waiting := true; waiting; {
+			select {
+			case <-r.Context().Done():
+				return
+			case <-changed:
+				waiting = false
+			case <-idle.C:
+				waiting = false
+			case <-beat.C:
+				if s.comment() != nil {
+					return
+				}
+			}
 		}
 		select {
 		case <-r.Context().Done():
@@ -86,11 +106,14 @@ func (c *commands) config(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusRequestEntityTooLarge, fmt.Errorf("the manifest is longer than %d bytes", maxManifest))
 		return
 	}
-	if err := c.backend.Configure(manifest); err != nil {
+	switch err := c.backend.Configure(manifest); {
+	case errors.Is(err, ErrStaleManifest):
+		refuse(w, http.StatusConflict, err)
+	case err != nil:
 		refuse(w, http.StatusUnprocessableEntity, err)
-		return
+	default:
+		w.WriteHeader(http.StatusNoContent)
 	}
-	w.WriteHeader(http.StatusNoContent)
 }
 
 func (c *commands) selection(w http.ResponseWriter, r *http.Request) {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"time"
 )
@@ -34,11 +35,18 @@ func (s *eventStream) send(name string, v any) error {
 	if err != nil {
 		return fmt.Errorf("encode event %s: %w", name, err)
 	}
+	return s.write(fmt.Sprintf("event: %s\ndata: %s\n\n", name, data))
+}
+
+// comment writes a line that readers skip: the server is there.
+func (s *eventStream) comment() error { return s.write(":\n") }
+
+func (s *eventStream) write(text string) error {
 	if err := s.rc.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return errNoStreaming
 	}
-	if _, err := fmt.Fprintf(s.w, "event: %s\ndata: %s\n\n", name, data); err != nil {
-		return fmt.Errorf("write event %s: %w", name, err)
+	if _, err := io.WriteString(s.w, text); err != nil {
+		return fmt.Errorf("write event: %w", err)
 	}
 	return s.rc.Flush()
 }

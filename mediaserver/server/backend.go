@@ -5,7 +5,6 @@ import (
 
 	api "github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/api/v1alpha1"
-	"github.com/streampair/streampair/mediaserver/config"
 	"github.com/streampair/streampair/mediaserver/control"
 	"github.com/streampair/streampair/mediaserver/failover"
 	"github.com/streampair/streampair/mediaserver/stream"
@@ -34,65 +33,6 @@ func policyOf(f v1alpha1.Failover) failover.Policy {
 	return p
 }
 
-// configure puts a manifest in force.
-func (s *Server) configure(m config.Manifest) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.showTokens(m)
-	s.manifest = m
-	var declared []declaration
-	for _, p := range m.Pairs {
-		key := pairKey{p.Spec.App, p.Spec.Primary.StreamID, p.Spec.Backup.StreamID}
-		declared = append(declared, declaration{key, p.Name, policyOf(p.Spec.Failover), p.Spec.Paused})
-	}
-	s.access.Replace(m.Access())
-	s.pairs.declare(declared)
-	for _, d := range declared {
-		if d.Paused {
-			for _, id := range []string{d.Primary, d.Backup} {
-				s.registry.Stream(stream.Key{App: d.App, ID: id}).End(stream.EndPaused, stream.ErrPaused)
-			}
-		}
-	}
-}
-
-// showTokens shows the tokens that were made up for m and are new. s.mu is held.
-func (s *Server) showTokens(m config.Manifest) {
-	if s.cfg.OnToken == nil {
-		return
-	}
-	known := make(map[string]config.Keys)
-	for _, p := range s.manifest.Pairs {
-		known[p.Name] = p.Keys
-	}
-	for _, p := range m.Pairs {
-		if p.Keys.GeneratedPublishToken && p.Keys.PublishToken != known[p.Name].PublishToken {
-			s.cfg.OnToken(p.Name, "publish", p.Keys.PublishToken)
-		}
-		if p.Keys.GeneratedPlayToken && p.Keys.PlayToken != known[p.Name].PlayToken {
-			s.cfg.OnToken(p.Name, "play", p.Keys.PlayToken)
-		}
-	}
-}
-
-// Manifest is the manifest in force.
-func (s *Server) Manifest() config.Manifest {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.manifest
-}
-
-// Configure implements control.Backend.
-func (s *Server) Configure(manifest []byte) error {
-	m, err := config.ParseManifest(s.Manifest(), config.Source{Name: "manifest", Content: manifest})
-	if err != nil {
-		return err
-	}
-	s.configure(m)
-	s.log.Info("configuration changed", "pairs", len(m.Pairs))
-	return nil
-}
-
 // Select implements control.Backend.
 func (s *Server) Select(pair, selection string) error {
 	r := s.pairs.declaredPair(pair)
@@ -113,8 +53,15 @@ func (s *Server) Changed() <-chan struct{} { return s.changes.next() }
 func (s *Server) Status() api.Status {
 	st := api.Status{
 		Version: s.cfg.Version, BootID: s.bootID, StartTime: s.started.UTC(),
+		Role: string(s.cfg.Role), PodName: s.cfg.Pod.Name, NodeName: s.cfg.Pod.Node,
 		Addresses: s.Addresses(), Streams: []api.Stream{}, Pairs: []api.Pair{},
 	}
+	if s.certs != nil {
+		st.TLS = s.certs.status()
+	}
+	s.mu.Lock()
+	st.ConfigGeneration, st.ConfigErrors = s.manifest.Generation(), s.configErrors()
+	s.mu.Unlock()
 	for _, one := range s.registry.Streams() {
 		st.Streams = append(st.Streams, s.streamStatus(one))
 	}

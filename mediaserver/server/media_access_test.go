@@ -170,7 +170,7 @@ func TestWhoFindsNoRoomIsToldWhenToComeBack(t *testing.T) {
 // writeCertificate makes a certificate and returns its DER form.
 func writeCertificate(t *testing.T, certFile, keyFile string) []byte {
 	t.Helper()
-	made, err := selfSigned()
+	made, err := selfSigned(time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +235,7 @@ func TestHTTPSAndRTMPSFollowARenewedCertificate(t *testing.T) {
 	if err := os.WriteFile(keyFile, []byte("not a key"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(recheckCertificate + 100*ms)
+	time.Sleep(3*watchInterval + 100*ms)
 	for _, a := range addresses {
 		if served(a) != string(old) {
 			t.Errorf("%s serves another certificate while the files do not match", a)

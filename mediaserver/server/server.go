@@ -66,8 +66,16 @@ type Server struct {
 	// Listeners; nil: that port is off.
 	http, https, probe, control net.Listener
 
-	mu       sync.Mutex // guards manifest
-	manifest config.Manifest
+	certs        *certificates // of HTTPS and RTMPS; nil: neither is on
+	controlCerts *certificates // of the command port; nil: it is for this machine alone
+	clusterToken tokenFile     // of the command port and of the other leg's pod
+
+	configuring sync.Mutex // is held while a manifest is taken; guards sources; before mu
+	sources     configSources
+
+	mu         sync.Mutex // guards the next two
+	manifest   config.Manifest
+	complaints complaints
 }
 
 // New opens the ports. Run must be called, and closes them.
@@ -77,10 +85,11 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("make boot id: %w", err)
 	}
 	s := &Server{cfg: cfg, log: cfg.Logger, bootID: hex.EncodeToString(id), started: time.Now(), metrics: prometheus.NewRegistry()}
+	s.sources = configSources{inForce: cfg.Sources, file: cfg.Sources}
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m := metrics.New(s.metrics)
 	s.registry = stream.NewRegistry(stream.Config{OnChange: s.changes.notify, Logger: s.log, Metrics: m})
-	s.access = access.New(nil)
+	s.access = access.New(cfg.Manifest.Access())
 	s.pairs = &pairs{
 		registry: s.registry,
 		views: transcode.NewViews(transcode.ViewsConfig{
@@ -100,6 +109,9 @@ func New(cfg Config) (*Server, error) {
 func (s *Server) open(m *metrics.Metrics) error {
 	tlsConfig, err := s.tls()
 	if err != nil {
+		return err
+	}
+	if err := s.loadControlFiles(); err != nil {
 		return err
 	}
 	var advertised []rtc.AdvertisedAddress
@@ -142,6 +154,11 @@ func (s *Server) open(m *metrics.Metrics) error {
 		https.NextProtos = []string{"h2", "http/1.1"}
 		s.https = tls.NewListener(s.https, https)
 	}
+	if s.control != nil && s.controlCerts != nil {
+		s.control = tls.NewListener(s.control, &tls.Config{
+			MinVersion: tls.VersionTLS13, GetCertificate: s.controlCerts.get, NextProtos: []string{"h2", "http/1.1"},
+		})
+	}
 	// The last, because only its Run closes it.
 	if s.cfg.RTMPAddress != "" || s.cfg.RTMPSAddress != "" {
 		s.rtmp, err = rtmp.NewServer(rtmp.Config{
@@ -154,29 +171,6 @@ func (s *Server) open(m *metrics.Metrics) error {
 	}
 	s.log.Info("listening", "addresses", s.Addresses())
 	return nil
-}
-
-// tls returns the configuration for HTTPS and RTMPS; nil when neither is wanted.
-func (s *Server) tls() (*tls.Config, error) {
-	if s.cfg.HTTPSAddress == "" && s.cfg.RTMPSAddress == "" {
-		return nil, nil
-	}
-	c := &tls.Config{MinVersion: tls.VersionTLS12}
-	if s.cfg.TLSCert != "" {
-		certs, err := newCertificates(s.cfg.TLSCert, s.cfg.TLSKey, s.log)
-		if err != nil {
-			return nil, err
-		}
-		c.GetCertificate = certs.get
-		return c, nil
-	}
-	cert, err := selfSigned()
-	if err != nil {
-		return nil, err
-	}
-	s.log.Warn("no certificate given: HTTPS uses a self-signed one, which browsers warn of; set --tls-cert and --tls-key")
-	c.Certificates = []tls.Certificate{*cert}
-	return c, nil
 }
 
 func (s *Server) mayPublish(key stream.Key, token string) (bool, error) {
@@ -256,8 +250,10 @@ func (s *Server) Run(ctx context.Context) error {
 		<-pairsDone
 	}()
 	s.configure(s.cfg.Manifest)
+	s.complain(&s.complaints.secrets, s.cfg.Manifest.SecretErrors)
 
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return watch(ctx, s.watched()) })
 	if s.rtmp != nil {
 		g.Go(func() error { return s.rtmp.Run(ctx) })
 	}
@@ -272,8 +268,7 @@ func (s *Server) Run(ctx context.Context) error {
 		g.Go(func() error { return serve(ctx, newHTTPServer(h, s.log), s.probe) })
 	}
 	if s.control != nil {
-		h := loopbackOnly(control.NewCommands(s))
-		g.Go(func() error { return serve(ctx, newHTTPServer(h, s.log), s.control) })
+		g.Go(func() error { return serve(ctx, newHTTPServer(s.controlHandler(), s.log), s.control) })
 	}
 	g.Go(func() error {
 		<-ctx.Done()

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -14,77 +15,90 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	api "github.com/streampair/streampair/api/control"
 )
 
-// certificates serves a certificate from two files and reads them again when they
-// change, so that a renewed one needs no restart. While the files are unreadable or do
-// not match (they are replaced one after the other), the last good one is served.
-type certificates struct {
-	certFile, keyFile string
-	log               *slog.Logger
+// renewSelfSigned is how long before its end a self-signed certificate is made anew.
+const renewSelfSigned = 30 * 24 * time.Hour
 
-	mu      sync.Mutex // guards all below
-	current *tls.Certificate
-	read    [2]time.Time // modification times of what current was read from
-	checked time.Time
+// certificates serves a certificate from two files, which load reads again when they
+// change, so that a renewed one needs no restart. While the files are unreadable or do
+// not match (they are replaced one after the other), the last good one is served; before
+// there was one, or without files, a self-signed one.
+type certificates struct {
+	certFile, keyFile string // both empty: self-signed
+	log               *slog.Logger
+	now               func() time.Time
+
+	mu    sync.Mutex // guards all below
+	given *tls.Certificate
+	made  *tls.Certificate // self-signed; made when it is needed
+	err   error            // why the files are not what is served
 }
 
-// recheckCertificate is how often the files are looked at, at the most.
-const recheckCertificate = time.Second
+func newCertificates(certFile, keyFile string, log *slog.Logger) *certificates {
+	return &certificates{certFile: certFile, keyFile: keyFile, log: log, now: time.Now}
+}
 
-func newCertificates(certFile, keyFile string, log *slog.Logger) (*certificates, error) {
-	c := &certificates{certFile: certFile, keyFile: keyFile, log: log}
-	if err := c.load(); err != nil {
-		return nil, err
+// load reads both files.
+func (c *certificates) load() error {
+	if c.certFile == "" {
+		return nil
 	}
-	return c, nil
+	cert, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err = err; err != nil {
+		c.err = fmt.Errorf("read certificate: %w", err)
+		return c.err
+	}
+	if c.given == nil || !bytes.Equal(c.given.Leaf.Raw, cert.Leaf.Raw) {
+		c.log.Info("certificate loaded", "file", c.certFile, "expires", cert.Leaf.NotAfter)
+	}
+	c.given = &cert
+	return nil
 }
 
 // get is a tls.Config's GetCertificate.
 func (c *certificates) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if now := time.Now(); now.Sub(c.checked) >= recheckCertificate {
-		c.checked = now
-		if times, err := c.modified(); err == nil && times != c.read {
-			if err := c.load(); err != nil {
-				c.log.Error("the new certificate cannot be used; the old one is still served", "error", err)
-				c.read = times // say it once
-			}
-		}
+	if c.given != nil {
+		return c.given, nil
 	}
-	return c.current, nil
-}
-
-// load reads both files. c.mu is held, or nobody else knows c yet.
-func (c *certificates) load() error {
-	times, err := c.modified()
-	if err != nil {
-		return err
-	}
-	cert, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
-	if err != nil {
-		return fmt.Errorf("read certificate: %w", err)
-	}
-	c.current, c.read = &cert, times
-	c.log.Info("certificate loaded", "file", c.certFile, "expires", cert.Leaf.NotAfter)
-	return nil
-}
-
-func (c *certificates) modified() (times [2]time.Time, err error) {
-	for i, name := range []string{c.certFile, c.keyFile} {
-		info, err := os.Stat(name)
+	if now := c.now(); c.made == nil || c.made.Leaf.NotAfter.Sub(now) < renewSelfSigned {
+		made, err := selfSigned(now)
 		if err != nil {
-			return times, fmt.Errorf("read certificate: %w", err)
+			return nil, err
 		}
-		times[i] = info.ModTime()
+		c.made = made
 	}
-	return times, nil
+	return c.made, nil
+}
+
+// status describes what is served.
+func (c *certificates) status() *api.TLS {
+	cert, err := c.get(nil)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	st := &api.TLS{Present: c.given != nil, SelfSigned: c.given == nil}
+	switch {
+	case err != nil:
+		st.Error = err.Error()
+	case c.err != nil:
+		st.Error = c.err.Error()
+	}
+	if err == nil {
+		end := cert.Leaf.NotAfter.UTC()
+		st.NotAfter, st.DNSNames = &end, cert.Leaf.DNSNames
+	}
+	return st
 }
 
 // selfSigned makes a certificate for this machine's names and addresses, for trying
 // things out: browsers warn of it.
-func selfSigned() (*tls.Certificate, error) {
+func selfSigned(now time.Time) (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("make key: %w", err)
@@ -96,8 +110,8 @@ func selfSigned() (*tls.Certificate, error) {
 	template := &x509.Certificate{
 		SerialNumber: serial,
 		Subject:      pkix.Name{CommonName: "streampair self-signed"},
-		NotBefore:    time.Now().Add(-time.Hour),
-		NotAfter:     time.Now().AddDate(1, 0, 0),
+		NotBefore:    now.Add(-time.Hour),
+		NotAfter:     now.AddDate(1, 0, 0),
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		DNSNames:     []string{"localhost"},
@@ -118,5 +132,9 @@ func selfSigned() (*tls.Certificate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make certificate: %w", err)
 	}
-	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("make certificate: %w", err)
+	}
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, nil
 }

@@ -1,0 +1,79 @@
+package server
+
+import (
+	"crypto/tls"
+	"errors"
+	"io/fs"
+	"net/http"
+
+	"github.com/streampair/streampair/mediaserver/control"
+)
+
+// tls returns the configuration for HTTPS and RTMPS; nil when neither is wanted.
+func (s *Server) tls() (*tls.Config, error) {
+	if s.cfg.HTTPSAddress == "" && s.cfg.RTMPSAddress == "" {
+		return nil, nil
+	}
+	s.certs = newCertificates(s.cfg.TLSCert, s.cfg.TLSKey, s.log)
+	switch err := s.certs.load(); {
+	case s.cfg.Role != "" && errors.Is(err, fs.ErrNotExist):
+		// A pod's TLS Secret is mounted where it will be, and may come later. Whoever runs
+		// the server by hand has mistyped a name, and is told so.
+		s.log.Warn("HTTPS uses a self-signed certificate until there is one", "file", s.cfg.TLSCert)
+	case err != nil:
+		return nil, err
+	case s.cfg.TLSCert == "":
+		s.log.Warn("no certificate given: HTTPS uses a self-signed one, which browsers warn of; set --tls-cert and --tls-key")
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.certs.get}, nil
+}
+
+// loadControlFiles reads what protects the command port, if there is anything.
+func (s *Server) loadControlFiles() error {
+	files := s.cfg.Control
+	if files.TLSCert != "" && s.controlCerts == nil {
+		s.controlCerts = newCertificates(files.TLSCert, files.TLSKey, s.log)
+		s.clusterToken.name = files.TokenFile
+	}
+	if s.controlCerts == nil {
+		return nil
+	}
+	return errors.Join(s.controlCerts.load(), s.clusterToken.load())
+}
+
+// controlHandler serves the command port: to whoever has the token, or without one to
+// this machine.
+func (s *Server) controlHandler() http.Handler {
+	h := control.NewCommands(s)
+	if s.controlCerts == nil {
+		return loopbackOnly(h)
+	}
+	return control.RequireToken(h, s.clusterToken.is, s.pairs.metrics.HTTPRequestRefusal.WithLabelValues("control_token"))
+}
+
+// watched are the files that may change while the server runs.
+func (s *Server) watched() []*watched {
+	sets := []*watched{{
+		names:   func() []string { return s.cfg.Files.Names(s.Manifest()) },
+		changed: s.reload,
+	}}
+	if s.certs != nil && s.cfg.TLSCert != "" {
+		sets = append(sets, &watched{
+			names: func() []string { return []string{s.cfg.TLSCert, s.cfg.TLSKey} },
+			changed: func() {
+				said := s.certs.status().Error
+				if err := s.certs.load(); err != nil && err.Error() != said {
+					s.log.Error("the new certificate cannot be used; the old one is still served", "error", err)
+				}
+				s.changes.notify()
+			},
+		})
+	}
+	if files := s.cfg.Control; s.controlCerts != nil {
+		sets = append(sets, &watched{
+			names:   func() []string { return []string{files.TLSCert, files.TLSKey, files.TokenFile} },
+			changed: func() { s.complain(&s.complaints.control, lines(s.loadControlFiles())) },
+		})
+	}
+	return sets
+}

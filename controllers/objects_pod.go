@@ -1,0 +1,150 @@
+package controllers
+
+import (
+	"fmt"
+	"path"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+
+	"github.com/streampair/streampair/api/v1alpha1"
+)
+
+// nobody is the user and group of the media server, as in its image.
+const nobody = 65532
+
+// podSpec is a media pod. It passes the Pod Security level "restricted", but for host
+// ports.
+func podSpec(pair *v1alpha1.StreamPair, role v1alpha1.Role, s ObjectSettings) *corev1ac.PodSpecApplyConfiguration {
+	m := pair.Spec.MediaServer
+	spec := corev1ac.PodSpec().
+		WithServiceAccountName(pair.Name).
+		WithAutomountServiceAccountToken(false).
+		// Variables for each Service of the namespace would be taken for flags.
+		WithEnableServiceLinks(false).
+		WithTerminationGracePeriodSeconds(int64(graceSeconds(pair))).
+		WithSecurityContext(corev1ac.PodSecurityContext().
+			WithRunAsNonRoot(true).
+			WithRunAsUser(nobody).
+			WithRunAsGroup(nobody).
+			WithFSGroup(nobody). // may read the Secrets, which others may not
+			WithSeccompProfile(corev1ac.SeccompProfile().WithType(corev1.SeccompProfileTypeRuntimeDefault))).
+		WithNodeSelector(m.NodeSelector).
+		WithTolerations(tolerations(m)...).
+		WithContainers(container(pair, role, s)).
+		WithVolumes(volumes(pair)...)
+	for _, secret := range m.ImagePullSecrets {
+		spec.WithImagePullSecrets(corev1ac.LocalObjectReference().WithName(secret.Name))
+	}
+	if m.PriorityClassName != "" {
+		spec.WithPriorityClassName(m.PriorityClassName)
+	}
+	return keptApart(spec, pair, role)
+}
+
+func container(pair *v1alpha1.StreamPair, role v1alpha1.Role, s ObjectSettings) *corev1ac.ContainerApplyConfiguration {
+	m := pair.Spec.MediaServer
+	image := s.DefaultImage
+	if s.AllowPodImages && m.Image != "" {
+		image = m.Image
+	}
+	resources := containerResources(m.Resources)
+	return corev1ac.Container().
+		WithName(ContainerName).
+		WithImage(image).
+		WithArgs(mediaServerArgs(pair, role, s)...).
+		WithEnv(
+			fieldVariable("POD_IP", "status.podIP"),
+			fieldVariable("POD_NAME", "metadata.name"),
+			fieldVariable("NODE_NAME", "spec.nodeName")).
+		WithEnv(memoryVariables(resources)...).
+		WithPorts(containerPorts(pair, role)...).
+		WithResources(resources).
+		WithSecurityContext(corev1ac.SecurityContext().
+			WithAllowPrivilegeEscalation(false).
+			WithReadOnlyRootFilesystem(true).
+			WithCapabilities(corev1ac.Capabilities().WithDrop("ALL"))).
+		// A minute to come up, on a node that is busy pulling images.
+		WithStartupProbe(probe("/livez").WithPeriodSeconds(1).WithTimeoutSeconds(5).WithFailureThreshold(60)).
+		// To end a pod that serves is worse than to keep one that does not: a minute here too.
+		WithLivenessProbe(probe("/livez").WithPeriodSeconds(10).WithTimeoutSeconds(5).WithFailureThreshold(6)).
+		WithReadinessProbe(probe("/readyz").WithPeriodSeconds(2).WithTimeoutSeconds(2).WithFailureThreshold(3)).
+		WithVolumeMounts(volumeMounts(pair)...)
+}
+
+func fieldVariable(name, field string) *corev1ac.EnvVarApplyConfiguration {
+	// The version is the default, and written because the hash is of what is written.
+	return corev1ac.EnvVar().WithName(name).WithValueFrom(corev1ac.EnvVarSource().
+		WithFieldRef(corev1ac.ObjectFieldSelector().WithAPIVersion("v1").WithFieldPath(field)))
+}
+
+func probe(urlPath string) *corev1ac.ProbeApplyConfiguration {
+	return corev1ac.Probe().WithHTTPGet(corev1ac.HTTPGetAction().
+		WithPath(urlPath).
+		WithPort(intstr.FromString(PortNameProbe)))
+}
+
+// mediaServerArgs has no secret: arguments are there for all who may see the pod.
+func mediaServerArgs(pair *v1alpha1.StreamPair, role v1alpha1.Role, s ObjectSettings) []string {
+	keys := path.Join(secretsFolder, KeysSecretName(pair.Name))
+	peer := PodsServiceName(pair.Name, OtherRole(role)) + "." + pair.Namespace + ".svc"
+	args := []string{
+		"--pair=" + path.Join(configFolder, ManifestKey),
+		"--role=" + LegName(role),
+		// By the pod's search path, whatever the cluster's domain is.
+		fmt.Sprintf("--peer=http://%s:%d", peer, PortHTTP),
+		"--secrets=" + secretsFolder,
+		fmt.Sprintf("--rtmp-address=:%d", PortRTMP),
+		fmt.Sprintf("--rtmps-address=:%d", PortRTMPS),
+		fmt.Sprintf("--http-address=:%d", PortHTTP),
+		fmt.Sprintf("--https-address=:%d", PortHTTPS),
+		fmt.Sprintf("--webrtc-address=:%d", PortWebRTC),
+		fmt.Sprintf("--probe-address=:%d", PortProbe),
+		fmt.Sprintf("--control-address=:%d", PortControl),
+		"--control-tls-cert=" + path.Join(keys, v1alpha1.SecretKeyControlCert),
+		"--control-tls-key=" + path.Join(keys, v1alpha1.SecretKeyControlKey),
+		"--control-token-file=" + path.Join(keys, v1alpha1.SecretKeyClusterToken),
+		"--log-format=json",
+	}
+	if pair.Spec.Playback.TLSSecretName != "" {
+		args = append(args,
+			"--tls-cert="+path.Join(tlsFolder, corev1.TLSCertKey),
+			"--tls-key="+path.Join(tlsFolder, corev1.TLSPrivateKeyKey))
+	}
+	if s.MaxViewers > 0 {
+		args = append(args, "--max-viewers="+strconv.Itoa(s.MaxViewers))
+	}
+	return args
+}
+
+// containerPorts are those of Services and, with HostPort, of the node.
+func containerPorts(pair *v1alpha1.StreamPair, role v1alpha1.Role) []*corev1ac.ContainerPortApplyConfiguration {
+	udp := containerPort(PortNameWebRTCUDP, corev1.ProtocolUDP, PortWebRTC)
+	tcp := containerPort(PortNameWebRTCTCP, corev1.ProtocolTCP, PortWebRTC)
+	if exposure := pair.Spec.Exposure.WebRTC; exposure.Type == v1alpha1.ExposureHostPort && exposure.HostPorts != nil {
+		port := exposure.HostPorts.Primary
+		if role == v1alpha1.RoleBackup {
+			port = exposure.HostPorts.Backup
+		}
+		udp.WithHostPort(port)
+		tcp.WithHostPort(port)
+	}
+	return []*corev1ac.ContainerPortApplyConfiguration{
+		containerPort(PortNameRTMP, corev1.ProtocolTCP, PortRTMP),
+		containerPort(PortNameRTMPS, corev1.ProtocolTCP, PortRTMPS),
+		containerPort(PortNameHTTP, corev1.ProtocolTCP, PortHTTP),
+		containerPort(PortNameHTTPS, corev1.ProtocolTCP, PortHTTPS),
+		udp,
+		tcp,
+		containerPort(PortNameProbe, corev1.ProtocolTCP, PortProbe),
+		containerPort(PortNameControl, corev1.ProtocolTCP, PortControl),
+	}
+}
+
+// containerPort is a port of the container; its protocol is part of the key in server-side
+// apply, as a Service's is.
+func containerPort(name string, protocol corev1.Protocol, port int32) *corev1ac.ContainerPortApplyConfiguration {
+	return corev1ac.ContainerPort().WithName(name).WithProtocol(protocol).WithContainerPort(port)
+}

@@ -1,0 +1,80 @@
+package controllers
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+)
+
+// What a media pod gets where the spec says nothing. There is no CPU limit: throttled, a
+// media server would send late, and lateness is what viewers see.
+const (
+	defaultCPURequest    = "100m"
+	defaultMemoryRequest = "128Mi"
+	defaultMemoryLimit   = "512Mi"
+)
+
+// containerResources are the spec's, and for each resource of which it says nothing the
+// default: lowered to a limit that the spec sets, raised to its request. A memory limit of
+// 0 means none.
+func containerResources(spec corev1.ResourceRequirements) *corev1ac.ResourceRequirementsApplyConfiguration {
+	requests, limits := spec.Requests.DeepCopy(), spec.Limits.DeepCopy()
+	if requests == nil {
+		requests = corev1.ResourceList{}
+	}
+	if limits == nil {
+		limits = corev1.ResourceList{}
+	}
+	if _, set := limits[corev1.ResourceMemory]; !set {
+		limit := resource.MustParse(defaultMemoryLimit)
+		if request := requests[corev1.ResourceMemory]; request.Cmp(limit) > 0 {
+			limit = request
+		}
+		limits[corev1.ResourceMemory] = limit
+	} else if limits.Memory().IsZero() {
+		delete(limits, corev1.ResourceMemory)
+	}
+	for name, text := range map[corev1.ResourceName]string{
+		corev1.ResourceCPU:    defaultCPURequest,
+		corev1.ResourceMemory: defaultMemoryRequest,
+	} {
+		if _, set := requests[name]; set {
+			continue
+		}
+		request := resource.MustParse(text)
+		if limit, limited := limits[name]; limited && limit.Cmp(request) < 0 {
+			request = limit
+		}
+		requests[name] = request
+	}
+	resources := corev1ac.ResourceRequirements().WithRequests(requests)
+	if len(limits) > 0 {
+		resources.WithLimits(limits)
+	}
+	for _, claim := range spec.Claims {
+		one := corev1ac.ResourceClaim().WithName(claim.Name)
+		if claim.Request != "" {
+			one.WithRequest(claim.Request)
+		}
+		resources.WithClaims(one)
+	}
+	return resources
+}
+
+// memoryVariables make the garbage collector work harder before the kernel ends the
+// process: at nine tenths of the limit.
+func memoryVariables(resources *corev1ac.ResourceRequirementsApplyConfiguration) []*corev1ac.EnvVarApplyConfiguration {
+	if resources.Limits == nil {
+		return nil
+	}
+	limit, limited := (*resources.Limits)[corev1.ResourceMemory]
+	if !limited {
+		return nil
+	}
+	const kibi = 1 << 10
+	return []*corev1ac.EnvVarApplyConfiguration{
+		corev1ac.EnvVar().WithName("GOMEMLIMIT").WithValue(fmt.Sprintf("%dKiB", limit.Value()/kibi*9/10)),
+	}
+}

@@ -1,0 +1,151 @@
+package controllers
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+
+	"github.com/streampair/streampair/api/v1alpha1"
+)
+
+// services are, for each leg, where its encoder publishes, where its WebRTC media goes and
+// where the other leg finds its pod; and one for viewers over both legs. Several pods
+// behind one Service could not be told apart by an encoder, nor over UDP.
+//
+// Node ports and health check ports are the API server's to choose and are never written
+// here, so that they stay.
+func services(pair *v1alpha1.StreamPair) []Object {
+	var objects []Object
+	for _, role := range Roles() {
+		objects = append(objects, rtmpService(pair, role))
+		objects = append(objects, mediaServices(pair, role)...)
+		objects = append(objects, podsService(pair, role))
+	}
+	return append(objects, playService(pair))
+}
+
+// rtmpService is where the leg's encoder publishes.
+//
+// A load balancer delivers to the node of the pod, which saves a hop and keeps the
+// encoder's address for the log. With a node port any node must answer: encoders have an
+// address typed in, and the pod may move to another node.
+func rtmpService(pair *v1alpha1.StreamPair, role v1alpha1.Role) Object {
+	exposure := pair.Spec.Exposure.RTMP
+	spec := exposedSpec(exposure.Type, exposure.LoadBalancer, LegSelector(pair.Name, role),
+		servicePort(PortNameRTMP, corev1.ProtocolTCP, PortRTMP, PortRTMP),
+		servicePort(PortNameRTMPS, corev1.ProtocolTCP, PortRTMPS, PortRTMPS))
+	if exposure.Type == v1alpha1.ExposureLoadBalancer {
+		spec.WithExternalTrafficPolicy(corev1.ServiceExternalTrafficPolicyLocal)
+	}
+	return service(pair, RTMPServiceName(pair.Name, role), LegLabels(pair.Name, role), spec, exposure.LoadBalancer)
+}
+
+// mediaServices carry the leg's WebRTC media. It comes from outside only to the node of
+// the pod: that is the address which browsers are told, a second hop would double the
+// traffic of a node, and its address translation forgets a quiet UDP flow after 30 s.
+//
+// With HostPort the Service stays, for viewers inside the cluster and for port forwarding.
+func mediaServices(pair *v1alpha1.StreamPair, role v1alpha1.Role) []Object {
+	exposure := pair.Spec.Exposure.WebRTC
+	kind := exposure.Type
+	if kind == v1alpha1.ExposureHostPort {
+		kind = v1alpha1.ExposureClusterIP
+	}
+	make := func(name string, ports ...*corev1ac.ServicePortApplyConfiguration) Object {
+		spec := exposedSpec(kind, exposure.LoadBalancer, LegSelector(pair.Name, role), ports...)
+		if kind != v1alpha1.ExposureClusterIP {
+			spec.WithExternalTrafficPolicy(corev1.ServiceExternalTrafficPolicyLocal)
+		}
+		return service(pair, name, LegLabels(pair.Name, role), spec, exposure.LoadBalancer)
+	}
+	udp := servicePort(PortNameWebRTCUDP, corev1.ProtocolUDP, PortWebRTC, PortWebRTC)
+	tcp := servicePort(PortNameWebRTCTCP, corev1.ProtocolTCP, PortWebRTC, PortWebRTC)
+	if splitsMedia(exposure) {
+		return []Object{
+			make(MediaServiceName(pair.Name, role), udp),
+			make(MediaTCPServiceName(pair.Name, role), tcp),
+		}
+	}
+	return []Object{make(MediaServiceName(pair.Name, role), udp, tcp)}
+}
+
+// splitsMedia reports whether UDP and TCP need a Service each: most load balancers take
+// one protocol.
+func splitsMedia(exposure v1alpha1.WebRTCExposure) bool {
+	return exposure.Type == v1alpha1.ExposureLoadBalancer &&
+		(exposure.LoadBalancer == nil || !exposure.LoadBalancer.MixedProtocol)
+}
+
+// podsService gives the leg's pod a name, ready or not: a relay that waited for readiness
+// would start without a picture, and a pod that drains must still be asked.
+func podsService(pair *v1alpha1.StreamPair, role v1alpha1.Role) Object {
+	spec := corev1ac.ServiceSpec().
+		WithType(corev1.ServiceTypeClusterIP).
+		WithClusterIP(corev1.ClusterIPNone).
+		WithPublishNotReadyAddresses(true).
+		WithSelector(LegSelector(pair.Name, role)).
+		WithPorts(
+			servicePort(PortNameHTTP, corev1.ProtocolTCP, PortHTTP, PortHTTP),
+			servicePort(PortNameControl, corev1.ProtocolTCP, PortControl, PortControl))
+	return service(pair, PodsServiceName(pair.Name, role), LegLabels(pair.Name, role), spec, nil)
+}
+
+// playService is where viewers go: either leg serves the whole pair.
+//
+// It delivers to any node, with a load balancer too: when a pod goes, kube-proxy sends new
+// viewers to the other one at once, while a load balancer's own check of the nodes would
+// take tens of seconds, in just the moment when players reconnect.
+func playService(pair *v1alpha1.StreamPair) Object {
+	exposure := pair.Spec.Exposure.HTTP
+	http, https := PlayPorts(pair)
+	spec := exposedSpec(exposure.Type, exposure.LoadBalancer, PairSelector(pair.Name),
+		servicePort(PortNameHTTP, corev1.ProtocolTCP, http, PortHTTP),
+		servicePort(PortNameHTTPS, corev1.ProtocolTCP, https, PortHTTPS))
+	return service(pair, PlayServiceName(pair.Name), PairLabels(pair.Name), spec, exposure.LoadBalancer)
+}
+
+// PlayPorts returns the ports of the playback Service: those of a browser behind a load
+// balancer, else the media server's own.
+func PlayPorts(pair *v1alpha1.StreamPair) (http, https int32) {
+	if pair.Spec.Exposure.HTTP.Type == v1alpha1.ExposureLoadBalancer {
+		return portPublicHTTP, portPublicHTTPS
+	}
+	return PortHTTP, PortHTTPS
+}
+
+// exposedSpec is a Service of the type that an exposure asks for.
+func exposedSpec(kind v1alpha1.ExposureType, balancer *v1alpha1.LoadBalancerExposure, selector map[string]string,
+	ports ...*corev1ac.ServicePortApplyConfiguration,
+) *corev1ac.ServiceSpecApplyConfiguration {
+	spec := corev1ac.ServiceSpec().
+		WithType(corev1.ServiceType(kind)).
+		WithSelector(selector).
+		WithPorts(ports...)
+	if balancer == nil {
+		return spec
+	}
+	if balancer.Class != "" {
+		spec.WithLoadBalancerClass(balancer.Class)
+	}
+	return spec.WithLoadBalancerSourceRanges(balancer.SourceRanges...)
+}
+
+func service(pair *v1alpha1.StreamPair, name string, labels map[string]string,
+	spec *corev1ac.ServiceSpecApplyConfiguration, balancer *v1alpha1.LoadBalancerExposure,
+) Object {
+	config := corev1ac.Service(name, pair.Namespace).WithSpec(spec)
+	if balancer != nil {
+		config.WithAnnotations(balancer.Annotations)
+	}
+	return owned(pair, KindService, config, config.ObjectMetaApplyConfiguration, labels)
+}
+
+// servicePort is a port of a Service. Its protocol is part of what server-side apply knows
+// it by: left out, an apply that changes nothing would fail on UDP and TCP of one number.
+func servicePort(name string, protocol corev1.Protocol, port, target int32) *corev1ac.ServicePortApplyConfiguration {
+	return corev1ac.ServicePort().
+		WithName(name).
+		WithProtocol(protocol).
+		WithPort(port).
+		WithTargetPort(intstr.FromInt32(target))
+}

@@ -1,0 +1,406 @@
+package controllers
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/streampair/streampair/api/control"
+	"github.com/streampair/streampair/api/v1alpha1"
+)
+
+// UnreachableAfter is how long a media pod may be out of reach before the status of its
+// pair says Unknown. A shorter time would report each restart of a node's network.
+const UnreachableAfter = 15 * time.Second
+
+// A PodKey names one media pod. A pod that takes another's place has another UID.
+type PodKey struct {
+	Namespace, Pair string
+	Role            v1alpha1.Role
+	UID             types.UID
+}
+
+func (k PodKey) pair() types.NamespacedName {
+	return types.NamespacedName{Namespace: k.Namespace, Name: k.Pair}
+}
+
+// A PodTarget says how a media pod's command port is reached.
+type PodTarget struct {
+	Key PodKey
+	// Name of the pod, for the log.
+	Name string
+	// Address is IP:port of the command port.
+	Address string
+	// Token is the bearer token.
+	Token string
+	// Certificate is the one that the pod must show, byte for byte, as PEM. Without it
+	// nothing is sent to the pod.
+	Certificate []byte
+	// ServerName is sent in the TLS handshake.
+	ServerName string
+}
+
+func (t PodTarget) equal(o PodTarget) bool {
+	return t.Key == o.Key && t.Name == o.Name && t.Address == o.Address && t.Token == o.Token &&
+		t.ServerName == o.ServerName && bytes.Equal(t.Certificate, o.Certificate)
+}
+
+// PodState is what is known of a media pod.
+type PodState struct {
+	// Connected says that its event stream is open and has brought a status.
+	Connected bool
+	// Since is when Connected got its value, or when the pod was first followed.
+	Since time.Time
+	// Status is the last one received, nil before the first. It outlives the stream and
+	// must not be changed.
+	Status *control.Status
+	// Err says why the pod is not connected, in one line; empty: no attempt has failed yet.
+	Err string
+}
+
+// PodsConfig configures Pods.
+type PodsConfig struct {
+	// Log gets one line when a pod connects or is lost. The zero value discards.
+	Log logr.Logger
+}
+
+// Pods follows media pods: it holds one event stream to each, knows the last status of
+// each, and pushes documents to them. It decides nothing and reads nothing from the API
+// server: Follow tells it which pods there are, and Source says when to look at a pair.
+//
+// A pod is not trusted: what it sends is bounded in size and in rate, and a pod that is
+// slow, silent or wrong costs the others nothing.
+type Pods struct {
+	log   logr.Logger
+	times podTimes
+	dial  func(ctx context.Context, network, address string) (net.Conn, error)
+	hints chan event.TypedGenericEvent[types.NamespacedName]
+	wake  chan struct{} // has an element if queue has
+
+	mu    sync.Mutex // guards all below, and what pod says it guards
+	pairs map[types.NamespacedName]map[PodKey]*pod
+	start func(*pod) // starts the pod's stream; nil unless Run runs
+	// queue are the pairs to look at, each once, so that it is no longer than there are
+	// pairs, however slow the reconciler is; queued is the same as a set.
+	queue  []types.NamespacedName
+	queued map[types.NamespacedName]struct{}
+}
+
+// podTimes are shorter in tests that cannot fake the clock.
+type podTimes struct {
+	connect            time.Duration // to open a stream, up to the answer's header
+	silence            time.Duration // without a line, until a stream counts as lost
+	push               time.Duration // for a whole request
+	retryMin, retryMax time.Duration // between two attempts to connect
+	unreachable        time.Duration // from a loss to its second hint
+}
+
+// A pod is one media pod that is followed. Its stream is a goroutine.
+type pod struct {
+	key   PodKey
+	retry chan struct{} // has an element if target changed: connect again at once
+	push  sync.Mutex    // held during a request, so that documents are accepted in order
+
+	// Guarded by Pods.mu.
+	target   PodTarget
+	state    PodState
+	gone     bool                    // followed no longer
+	end      context.CancelFunc      // ends the goroutine; nil if it has not started
+	cut      context.CancelCauseFunc // ends the connection; nil if there is none
+	overdue  *time.Timer             // hints when a lost pod becomes unreachable
+	statuses uint64                  // received
+	accepted map[string]acceptance   // by path
+}
+
+// NewPods returns Pods that follow nothing yet.
+func NewPods(cfg PodsConfig) *Pods {
+	if cfg.Log.GetSink() == nil {
+		cfg.Log = logr.Discard()
+	}
+	dialer := &net.Dialer{KeepAlive: 15 * time.Second}
+	return &Pods{
+		log: cfg.Log,
+		times: podTimes{
+			connect: 5 * time.Second, silence: 10 * time.Second, push: 5 * time.Second,
+			retryMin: 250 * time.Millisecond, retryMax: 5 * time.Second, unreachable: UnreachableAfter,
+		},
+		dial:   dialer.DialContext,
+		hints:  make(chan event.TypedGenericEvent[types.NamespacedName]),
+		wake:   make(chan struct{}, 1),
+		pairs:  map[types.NamespacedName]map[PodKey]*pod{},
+		queued: map[types.NamespacedName]struct{}{},
+	}
+}
+
+// Source makes a controller reconcile a pair when one of its pods connects, is lost, has
+// been lost for UnreachableAfter, or reports what the pair's status shows. It is a hint to
+// look, never the data, and there is one for any number of changes until it is taken.
+func (p *Pods) Source() source.Source {
+	return source.Channel(p.hints, handler.TypedFuncs[types.NamespacedName, reconcile.Request]{
+		GenericFunc: func(_ context.Context, e event.TypedGenericEvent[types.NamespacedName], q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			q.Add(reconcile.Request{NamespacedName: e.Object})
+		},
+	})
+}
+
+// NeedLeaderElection implements manager.LeaderElectionRunnable: two operators would push
+// against each other.
+func (*Pods) NeedLeaderElection() bool { return true }
+
+// Start is Run by the name that manager.Runnable gives it.
+func (p *Pods) Start(ctx context.Context) error { return p.Run(ctx) }
+
+// Run follows pods until ctx ends, and returns nil then, when all streams have ended.
+func (p *Pods) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var streams sync.WaitGroup
+	start := func(d *pod) {
+		ctx, end := context.WithCancel(ctx)
+		d.end = end
+		streams.Go(func() {
+			defer end()
+			p.follow(ctx, d)
+		})
+	}
+	p.mu.Lock()
+	if p.start != nil {
+		p.mu.Unlock()
+		return errors.New("the media pods are being followed already")
+	}
+	p.start = start
+	for _, pods := range p.pairs {
+		for _, d := range pods {
+			start(d)
+		}
+	}
+	p.mu.Unlock()
+
+	p.deliver(ctx)
+
+	p.mu.Lock()
+	p.start = nil
+	for _, pods := range p.pairs {
+		for _, d := range pods {
+			d.overdue.Stop()
+		}
+	}
+	p.mu.Unlock()
+	streams.Wait()
+	return nil
+}
+
+// Follow replaces the pods that are followed for a pair: streams of pods that are not
+// among targets end, those of others begin, and those that go on are not disturbed. A new
+// token or certificate is used from the next connection or request on, and at once if the
+// pod is not connected. Without targets the pair is forgotten. It is cheap where nothing
+// changed.
+func (p *Pods) Follow(pair types.NamespacedName, targets []PodTarget) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	wanted := make(map[PodKey]struct{}, len(targets))
+	for _, t := range targets {
+		wanted[t.Key] = struct{}{}
+	}
+	for key, d := range p.pairs[pair] {
+		if _, ok := wanted[key]; !ok {
+			p.forget(d)
+			delete(p.pairs[pair], key)
+		}
+	}
+	if len(targets) == 0 {
+		delete(p.pairs, pair)
+		return
+	}
+	if p.pairs[pair] == nil {
+		p.pairs[pair] = make(map[PodKey]*pod, len(targets))
+	}
+	for _, t := range targets {
+		if d := p.pairs[pair][t.Key]; d != nil {
+			d.retarget(t)
+			continue
+		}
+		d := &pod{
+			key: t.Key, retry: make(chan struct{}, 1), target: t, state: PodState{Since: time.Now()},
+			accepted: map[string]acceptance{},
+		}
+		p.expectAgain(d)
+		p.pairs[pair][t.Key] = d
+		if p.start != nil {
+			p.start(d)
+		}
+	}
+}
+
+// forget ends what is done for a pod. Pods.mu is held.
+func (p *Pods) forget(d *pod) {
+	d.gone = true
+	d.overdue.Stop()
+	if d.end != nil {
+		d.end()
+	}
+}
+
+var errRetargeted = errors.New("the pod is now reached in another way")
+
+// retarget changes how the pod is reached. Pods.mu is held.
+func (d *pod) retarget(t PodTarget) {
+	if d.target.equal(t) {
+		return
+	}
+	moved := d.target.Address != t.Address
+	d.target = t
+	if d.state.Connected && !moved {
+		return
+	}
+	select {
+	case d.retry <- struct{}{}:
+	default:
+	}
+	if d.cut != nil {
+		d.cut(errRetargeted)
+	}
+}
+
+// State returns what is known of a pod; the zero value if it is not followed.
+func (p *Pods) State(key PodKey) PodState {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if d := p.pairs[key.pair()][key]; d != nil {
+		return d.state
+	}
+	return PodState{}
+}
+
+// received notes a status. Only the pod's stream calls it.
+func (p *Pods) received(d *pod, s *control.Status) {
+	p.mu.Lock()
+	before := d.state.Status
+	p.mu.Unlock()
+	changed := !sameForPair(d.key.Pair, before, s)
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if d.gone {
+		return
+	}
+	d.state.Status = s
+	d.statuses++
+	if !d.state.Connected {
+		d.state.Connected, d.state.Since, d.state.Err = true, time.Now(), ""
+		d.overdue.Stop()
+		changed = true
+		p.logOf(d).Info("media pod connected", "version", s.Version)
+	}
+	if changed {
+		p.hint(d.key.pair())
+	}
+}
+
+// lost notes why an attempt to connect failed or a stream ended, and says how long a
+// status had been coming in.
+func (p *Pods) lost(d *pod, err error) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	d.cut = nil
+	if d.gone {
+		return 0
+	}
+	first := d.state.Err == ""
+	d.state.Err = oneLine(err.Error())
+	if !d.state.Connected {
+		if first {
+			p.logOf(d).Info("media pod not reached yet", "reason", d.state.Err)
+		}
+		return 0
+	}
+	now := time.Now()
+	held := now.Sub(d.state.Since)
+	d.state.Connected, d.state.Since = false, now
+	p.logOf(d).Info("media pod lost", "reason", d.state.Err)
+	p.expectAgain(d)
+	p.hint(d.key.pair())
+	return held
+}
+
+// left notes that the pod's stream was ended by us.
+func (p *Pods) left(d *pod) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	d.cut, d.end = nil, nil
+	if d.state.Connected {
+		d.state.Connected, d.state.Since = false, time.Now()
+	}
+}
+
+// expectAgain hints at the pair once more if the pod stays away. Pods.mu is held.
+func (p *Pods) expectAgain(d *pod) {
+	if d.overdue != nil {
+		d.overdue.Reset(p.times.unreachable)
+		return
+	}
+	d.overdue = time.AfterFunc(p.times.unreachable, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if !d.gone && !d.state.Connected {
+			p.hint(d.key.pair())
+		}
+	})
+}
+
+// hint puts the pair into the queue. Pods.mu is held.
+func (p *Pods) hint(pair types.NamespacedName) {
+	if _, ok := p.queued[pair]; ok {
+		return
+	}
+	p.queued[pair] = struct{}{}
+	p.queue = append(p.queue, pair)
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// deliver sends the queue to Source, one at a time, until ctx ends. A pair leaves the queue
+// before it is sent: what changes meanwhile is sent as one more hint.
+func (p *Pods) deliver(ctx context.Context) {
+	for {
+		p.mu.Lock()
+		var next *types.NamespacedName
+		if len(p.queue) > 0 {
+			next = &p.queue[0]
+			p.queue = p.queue[1:]
+			delete(p.queued, *next)
+		}
+		p.mu.Unlock()
+		if next == nil {
+			select {
+			case <-p.wake:
+			case <-ctx.Done():
+				return
+			}
+			continue
+		}
+		select {
+		case p.hints <- event.TypedGenericEvent[types.NamespacedName]{Object: *next}:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// logOf returns the log for a pod. Pods.mu is held.
+func (p *Pods) logOf(d *pod) logr.Logger {
+	return p.log.WithValues("pair", d.key.pair().String(), "leg", string(d.key.Role), "pod", d.target.Name)
+}

@@ -1,0 +1,170 @@
+package controllers
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/streampair/streampair/api/control"
+)
+
+const (
+	// maxPodHeader bounds the header of an answer, in bytes.
+	maxPodHeader = 64 << 10
+	// maxPodAnswer bounds the body of an answer that is not a stream, in bytes.
+	maxPodAnswer = 64 << 10
+	// maxPodMessage bounds what of it is shown to users, in bytes.
+	maxPodMessage = 1 << 10
+)
+
+// A podExchange is one request on its own connection: net/http's client would spend two
+// more goroutines and 8 KiB on each of a thousand streams, and keep idle connections, of
+// which no two pods can share one.
+type podExchange struct {
+	conn     *tls.Conn
+	source   *io.LimitedReader
+	response *http.Response
+	release  func() bool // lets go of the context that ends it
+}
+
+// open connects to a pod, sends a request and reads the header of the answer. All of it,
+// with the body, ends with ctx and at its deadline.
+func (p *Pods) open(ctx context.Context, t PodTarget, method, path string, body []byte) (*podExchange, error) {
+	config, err := pinned(t)
+	if err != nil {
+		return nil, err
+	}
+	request, err := http.NewRequest(method, "https://"+t.Address+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("the pod's address: %w", err)
+	}
+	request.Header.Set("Authorization", "Bearer "+t.Token)
+	request.Header.Set("User-Agent", "streampair-operator")
+	request.Close = method != http.MethodGet
+
+	raw, err := p.dial(ctx, "tcp", t.Address)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the pod: %w", err)
+	}
+	conn := tls.Client(raw, config)
+	x := &podExchange{conn: conn, source: &io.LimitedReader{R: conn, N: maxPodHeader}}
+	x.release = context.AfterFunc(ctx, func() { _ = raw.Close() })
+	if err := x.exchange(ctx, request); err != nil {
+		x.close()
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			err = errors.New("no answer in time")
+		}
+		return nil, fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	return x, nil
+}
+
+func (x *podExchange) exchange(ctx context.Context, request *http.Request) error {
+	deadline, _ := ctx.Deadline()
+	if err := x.conn.SetDeadline(deadline); err != nil {
+		return err
+	}
+	if err := x.conn.Handshake(); err != nil {
+		return err
+	}
+	if err := request.Write(x.conn); err != nil {
+		return fmt.Errorf("send the request: %w", err)
+	}
+	response, err := http.ReadResponse(bufio.NewReaderSize(x.source, 2<<10), request)
+	if err != nil {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	x.response = response
+	x.source.N = maxPodAnswer
+	return nil
+}
+
+// handOver lets the body be read for as long as ctx lasts, and as much as comes.
+func (x *podExchange) handOver(ctx context.Context) {
+	x.release()
+	raw := x.conn.NetConn()
+	x.release = context.AfterFunc(ctx, func() { _ = raw.Close() })
+	_ = x.conn.SetDeadline(time.Time{}) // on a closed connection the next read fails
+	x.source.N = 1<<63 - 1
+}
+
+// close ends the connection without a farewell, which might block.
+func (x *podExchange) close() {
+	x.release()
+	_ = x.conn.NetConn().Close()
+}
+
+// refusal returns what the pod said is wrong with the request, in one line.
+func (x *podExchange) refusal() error {
+	body, _ := io.ReadAll(io.LimitReader(x.response.Body, maxPodAnswer))
+	var said control.Error
+	message := string(body)
+	if json.Unmarshal(body, &said) == nil && len(said.Errors) > 0 {
+		message = strings.Join(said.Errors, "; ")
+	}
+	request := x.response.Request
+	err := fmt.Errorf("%s %s: %s", request.Method, request.URL.Path, oneLine(x.response.Status))
+	if message = oneLine(message); message != "" {
+		err = fmt.Errorf("%w: %s", err, message)
+	}
+	return err
+}
+
+// oneLine makes text of a pod fit to be shown: one line of printable characters, not long.
+func oneLine(text string) string {
+	if len(text) > maxPodMessage {
+		text = text[:maxPodMessage] + "…"
+	}
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) || unicode.IsSpace(r) {
+			return r
+		}
+		return -1
+	}, strings.ToValidUTF8(text, ""))
+	return strings.Join(strings.Fields(text), " ")
+}
+
+// pinned returns a configuration that accepts the target's certificate and no other.
+func pinned(t PodTarget) (*tls.Config, error) {
+	block, _ := pem.Decode(t.Certificate)
+	if block == nil || block.Type != "CERTIFICATE" {
+		return nil, errors.New("the Secret has no certificate by which to know the pod")
+	}
+	return &tls.Config{
+		ServerName: t.ServerName,
+		MinVersion: tls.VersionTLS13,
+		// No chain, name or date is asked for: VerifyConnection wants the very certificate
+		// that was generated, and its key was proven by the handshake.
+		InsecureSkipVerify: true, //nolint:gosec // the exact certificate is compared below
+		VerifyConnection: func(s tls.ConnectionState) error {
+			if shown := s.PeerCertificates[0]; !bytes.Equal(shown.Raw, block.Bytes) {
+				return &podCertificateError{shown, block.Bytes}
+			}
+			return nil
+		},
+	}, nil
+}
+
+// A podCertificateError says that somebody else answers at a pod's address, or that the pod
+// has not read a renewed Secret yet.
+type podCertificateError struct {
+	shown  *x509.Certificate
+	wanted []byte
+}
+
+func (e *podCertificateError) Error() string {
+	shown, wanted := sha256.Sum256(e.shown.Raw), sha256.Sum256(e.wanted)
+	return fmt.Sprintf("the pod shows another certificate (SHA-256 %x…) than the Secret has (%x…)", shown[:6], wanted[:6])
+}

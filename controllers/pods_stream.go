@@ -1,0 +1,140 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"mime"
+	"net/http"
+	"os"
+	"time"
+)
+
+// follow keeps the pod's event stream open until ctx ends.
+func (p *Pods) follow(ctx context.Context, d *pod) {
+	delay := p.times.retryMin
+	for {
+		err := p.stream(ctx, d)
+		if ctx.Err() != nil {
+			p.left(d)
+			return
+		}
+		held := p.lost(d, err)
+		// A pod that answers and fails again and again is not asked faster than one that
+		// does not answer.
+		if held > p.times.retryMax {
+			delay = p.times.retryMin
+		}
+		// Half of the time is left to chance, so that pods behind one failed switch do not
+		// all come back at once.
+		delay = min(2*delay, p.times.retryMax)
+		wait := time.NewTimer(delay/2 + rand.N(delay/2)) //nolint:gosec // no secret is made of it
+		select {
+		case <-ctx.Done():
+			wait.Stop()
+			return
+		case <-d.retry:
+			wait.Stop()
+			delay = p.times.retryMin
+		case <-wait.C:
+		}
+	}
+}
+
+// stream connects once and takes in statuses until the stream ends. It returns why.
+func (p *Pods) stream(ctx context.Context, d *pod) error {
+	ctx, cut := context.WithCancelCause(ctx)
+	defer cut(nil)
+	p.mu.Lock()
+	target := d.target
+	d.cut = cut
+	p.mu.Unlock()
+
+	err := p.readStream(ctx, d, target)
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return err
+}
+
+func (p *Pods) readStream(ctx context.Context, d *pod, target PodTarget) error {
+	opening, opened := context.WithTimeout(ctx, p.times.connect)
+	defer opened()
+	x, err := p.open(opening, target, http.MethodGet, "/v1/events", nil)
+	if err != nil {
+		return err
+	}
+	defer x.close()
+	if x.response.StatusCode != http.StatusOK {
+		return x.refusal()
+	}
+	if kind, _, err := mime.ParseMediaType(x.response.Header.Get("Content-Type")); err != nil || kind != "text/event-stream" {
+		return fmt.Errorf("the pod answered with %.100q instead of an event stream", x.response.Header.Get("Content-Type"))
+	}
+	x.handOver(ctx)
+	opened()
+	events := newEventReader(x.response.Body, func() error {
+		return x.conn.SetReadDeadline(time.Now().Add(p.times.silence))
+	})
+	pace := newPacer(time.Now())
+	for {
+		e, err := events.next()
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return fmt.Errorf("the pod was silent for %v", p.times.silence)
+		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+			return errors.New("the pod closed the event stream")
+		case err != nil:
+			return fmt.Errorf("read events: %w", err)
+		}
+		if e.name == "status" {
+			status, err := decodeStatus(e.data)
+			if err != nil {
+				return err
+			}
+			p.received(d, status)
+		}
+		if wait := pace.charge(e.size, e.name != "", time.Now()); wait > 0 {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(wait):
+			}
+		}
+	}
+}
+
+// A pacer bounds how much work one pod can make. The server's own pace, ten statuses a
+// second at the most, is far below it; a pod that sends faster is read more slowly, and TCP
+// holds it back.
+type pacer struct {
+	left float64 // bytes that may be read before it waits
+	last time.Time
+}
+
+const (
+	paceRate    = 1 << 20 // bytes a second
+	paceBurst   = 2 << 20 // bytes
+	paceEvent   = 8 << 10 // what taking in an event costs besides its bytes
+	paceComment = 512     // and any other line
+)
+
+func newPacer(now time.Time) *pacer { return &pacer{paceBurst, now} }
+
+// charge notes what was read and says how long to wait before reading on.
+func (p *pacer) charge(size int, event bool, now time.Time) time.Duration {
+	p.left = min(paceBurst, p.left+now.Sub(p.last).Seconds()*paceRate)
+	p.last = now
+	p.left -= float64(size)
+	if event {
+		p.left -= paceEvent
+	} else {
+		p.left -= paceComment
+	}
+	if p.left >= 0 {
+		return 0
+	}
+	return time.Duration(-p.left / paceRate * float64(time.Second))
+}

@@ -51,9 +51,10 @@ lint: .cache/player.built ## Check format, go vet and golangci-lint (its first b
 	$(TOOL) golangci-lint run $(PACKAGES)
 
 .PHONY: generate
-generate: ## Generate deepcopy functions and the CRD from api/
+generate: ## Generate deepcopy functions, apply configurations and the CRD from api/
 	$(TOOL) controller-gen paths=./api/... \
 		object:headerFile=hack/boilerplate.go.txt \
+		applyconfiguration:headerFile=hack/boilerplate.go.txt \
 		crd output:crd:artifacts:config=config/crd/bases
 
 .PHONY: bench

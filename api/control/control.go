@@ -146,13 +146,23 @@ type Leg struct {
 	Local bool `json:"local"`
 	// Publishing says that somebody is connected, whether or not media arrives.
 	Publishing bool `json:"publishing"`
-	// LossReason says why a leg is not live: NotPublished, Disconnected or Silent; empty: it is.
+	// LossReason says why a leg is not live, see LossSilent and the others; empty: it is.
 	LossReason string `json:"lossReason,omitempty"`
-	// Conflict says that a second encoder was refused lately because the stream id was
-	// taken over too often.
+	// Conflict says that within the last minute a second encoder was refused, because
+	// another one sends to this stream id.
 	Conflict bool      `json:"conflict,omitempty"`
 	Warnings []Warning `json:"warnings,omitempty"`
 }
+
+// The values of Leg.LossReason.
+const (
+	// LossNotPublished: nobody has published since the server began.
+	LossNotPublished = "NotPublished"
+	// LossDisconnected: the publisher has gone.
+	LossDisconnected = "Disconnected"
+	// LossSilent: a publisher is connected, and no media arrives.
+	LossSilent = "Silent"
+)
 
 // Switch is a change of the leg on air. Roles and reason are as in Pair.
 type Switch struct {

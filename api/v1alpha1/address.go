@@ -8,6 +8,8 @@ import (
 	"strings"
 )
 
+var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
 // A MediaAddress is an address under which browsers reach a media server whose own
 // addresses they can't: behind NAT, a load balancer or a node port.
 //
@@ -41,7 +43,10 @@ func ParseMediaAddress(s string) (MediaAddress, error) {
 	if err != nil {
 		return MediaAddress{}, fmt.Errorf("must be IP[:udpPort[:tcpPort]], IPv6 in brackets; %q is no IP address", host)
 	}
-	if ip.Zone() != "" || ip.IsUnspecified() || ip.IsMulticast() {
+	if s[0] == '[' && ip.Is4() {
+		return MediaAddress{}, fmt.Errorf("only an IPv6 address stands in brackets, %s does not", ip)
+	}
+	if ip.Zone() != "" || ip.IsUnspecified() || ip.IsMulticast() || ip == broadcast {
 		return MediaAddress{}, fmt.Errorf("%s can't be told to a browser as the address of this server", ip)
 	}
 	address := MediaAddress{IP: ip.Unmap()}
@@ -75,7 +80,7 @@ func (a MediaAddress) String() string {
 
 func parsePort(s string) (uint16, error) {
 	port, err := strconv.ParseUint(s, 10, 16)
-	if err != nil || port == 0 {
+	if err != nil || s[0] == '0' {
 		return 0, fmt.Errorf("port %q must be a number from 1 to 65535", s)
 	}
 	return uint16(port), nil

@@ -13,17 +13,20 @@ const (
 
 // Exposure says how each surface of the pair is reached from outside the cluster.
 type Exposure struct {
-	// http carries the player, WHIP, WHEP, HLS and events: TCP 5080 and 5443.
+	// http carries the player, WHIP, WHEP, HLS and events, over one Service for both
+	// legs: TCP 80 and 443, of the pods 5080 and 5443.
 	// +optional
 	// +kubebuilder:default={}
 	HTTP ServiceExposure `json:"http,omitzero"`
 
-	// rtmp carries encoders: TCP 1935 and 1936.
+	// rtmp carries encoders, over one Service for each leg, so that the legs share
+	// nothing: TCP 1935 (RTMP) and 1936 (RTMPS).
 	// +optional
 	// +kubebuilder:default={}
 	RTMP ServiceExposure `json:"rtmp,omitzero"`
 
-	// webrtc carries all media of browsers: UDP and TCP 8189.
+	// webrtc carries all media of browsers, over one Service for each leg: UDP 8189, and
+	// TCP 8189 for those who cannot use UDP.
 	// +optional
 	// +kubebuilder:default={}
 	WebRTC WebRTCExposure `json:"webrtc,omitzero"`
@@ -31,9 +34,13 @@ type Exposure struct {
 
 // ServiceExposure is the exposure of a surface by Services.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.loadBalancer) || (has(self.type) && self.type == 'LoadBalancer')",message="loadBalancer may be set only with type LoadBalancer"
+// +kubebuilder:validation:XValidation:rule="!has(self.loadBalancer) || (has(self.type) && self.type == 'LoadBalancer')",message="loadBalancer may be set only with type LoadBalancer: set the type, or remove loadBalancer",fieldPath=".loadBalancer"
 type ServiceExposure struct {
 	// type of the Services.
+	//
+	// ClusterIP: inside the cluster only, or from behind an Ingress or a Gateway (see
+	// playback.externalURL). NodePort: a port of every node, 30000 to 32767 as a rule; for
+	// kind, minikube and machines of one's own. LoadBalancer: an address of the cloud's.
 	// +optional
 	// +kubebuilder:default=ClusterIP
 	// +kubebuilder:validation:Enum=ClusterIP;NodePort;LoadBalancer
@@ -43,19 +50,27 @@ type ServiceExposure struct {
 	// +optional
 	LoadBalancer *LoadBalancerExposure `json:"loadBalancer,omitempty"`
 
-	// externalAddresses are host or host:port under which each leg is reached. They win
-	// over what the Services report.
+	// externalAddresses are host or host:port under which each leg is reached, an IPv6
+	// address in brackets. They win over what the Services report; set them when something
+	// stands before the Services that Kubernetes does not know of.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="!has(self.primary) || self.primary.all(a, a.matches('^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\\\\[[0-9A-Fa-f:.]+\\\\])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?$'))",message="each address must be host or host:port, such as live.example.com:1935, an IPv6 address in brackets",fieldPath=".primary"
+	// +kubebuilder:validation:XValidation:rule="!has(self.backup) || self.backup.all(a, a.matches('^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\\\\[[0-9A-Fa-f:.]+\\\\])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?$'))",message="each address must be host or host:port, such as live.example.com:1935, an IPv6 address in brackets",fieldPath=".backup"
 	ExternalAddresses *LegAddresses `json:"externalAddresses,omitempty"`
 }
 
 // WebRTCExposure is the exposure of WebRTC media.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.loadBalancer) || (has(self.type) && self.type == 'LoadBalancer')",message="loadBalancer may be set only with type LoadBalancer"
-// +kubebuilder:validation:XValidation:rule="(has(self.type) && self.type == 'HostPort') == has(self.hostPorts)",message="hostPorts must be set with type HostPort, and only then"
+// +kubebuilder:validation:XValidation:rule="!has(self.loadBalancer) || (has(self.type) && self.type == 'LoadBalancer')",message="loadBalancer may be set only with type LoadBalancer: set the type, or remove loadBalancer",fieldPath=".loadBalancer"
+// +kubebuilder:validation:XValidation:rule="!has(self.hostPorts) || (has(self.type) && self.type == 'HostPort')",message="hostPorts may be set only with type HostPort: set the type, or remove hostPorts",fieldPath=".hostPorts"
+// +kubebuilder:validation:XValidation:rule="!(has(self.type) && self.type == 'HostPort') || has(self.hostPorts)",message="type HostPort needs a port for each leg: set hostPorts, such as {primary: 8189, backup: 8190}"
 type WebRTCExposure struct {
-	// type: HostPort uses a port of the node itself, which a namespace that enforces
-	// the Pod Security level "restricted" or "baseline" refuses.
+	// type of the way in.
+	//
+	// ClusterIP: inside the cluster only. NodePort: a port of every node; browsers are told
+	// the address of the node that the pod is on. LoadBalancer: an address of the cloud's
+	// for each leg. HostPort: a port of the node itself, without a Service; a namespace that
+	// enforces the Pod Security level "restricted" or "baseline" refuses it.
 	// +optional
 	// +kubebuilder:default=ClusterIP
 	// +kubebuilder:validation:Enum=ClusterIP;NodePort;LoadBalancer;HostPort
@@ -65,25 +80,30 @@ type WebRTCExposure struct {
 	// +optional
 	LoadBalancer *LoadBalancerExposure `json:"loadBalancer,omitempty"`
 
-	// hostPorts are the node's ports, the same number on UDP and TCP. They differ, so
-	// that both legs can stand on one node.
+	// hostPorts are the node's ports for type HostPort, the same number on UDP and TCP.
+	// They differ, so that both legs can stand on one node.
 	// +optional
 	HostPorts *HostPorts `json:"hostPorts,omitempty"`
 
 	// externalAddresses are told to browsers as each leg's media addresses:
 	// IP[:udpPort[:tcpPort]], IPv6 in brackets. They win over what the Services report.
+	// Browsers take no host names here.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="!has(self.primary) || self.primary.all(a, isIP(a) || a.matches('^([0-9.]+|\\\\[[0-9A-Fa-f]*:[0-9A-Fa-f:.]+\\\\])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])){0,2}$')) && self.primary.map(a, isIP(a) ? a : a.startsWith('[') ? a.substring(1, a.indexOf(']')) : a.split(':')[0]).all(h, isIP(h) && (ip(h).isGlobalUnicast() || ip(h).isLoopback() || ip(h).isLinkLocalUnicast()))",message="each address must be IP[:udpPort[:tcpPort]], such as 203.0.113.7:30189, IPv6 in brackets",fieldPath=".primary"
+	// +kubebuilder:validation:XValidation:rule="!has(self.backup) || self.backup.all(a, isIP(a) || a.matches('^([0-9.]+|\\\\[[0-9A-Fa-f]*:[0-9A-Fa-f:.]+\\\\])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])){0,2}$')) && self.backup.map(a, isIP(a) ? a : a.startsWith('[') ? a.substring(1, a.indexOf(']')) : a.split(':')[0]).all(h, isIP(h) && (ip(h).isGlobalUnicast() || ip(h).isLoopback() || ip(h).isLinkLocalUnicast()))",message="each address must be IP[:udpPort[:tcpPort]], such as 203.0.113.7:30189, IPv6 in brackets",fieldPath=".backup"
 	ExternalAddresses *LegAddresses `json:"externalAddresses,omitempty"`
 }
 
 // HostPorts are ports of the nodes, one for each leg.
 //
-// +kubebuilder:validation:XValidation:rule="self.primary != self.backup",message="hostPorts.primary and hostPorts.backup must differ"
+// +kubebuilder:validation:XValidation:rule="self.primary != self.backup",message="hostPorts.primary and hostPorts.backup must differ, so that both legs can stand on one node",fieldPath=".backup"
 type HostPorts struct {
+	// primary is the port of the primary leg. 1 to 65535.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
 	Primary int32 `json:"primary,omitempty"`
+	// backup is the port of the backup leg. 1 to 65535.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
@@ -92,7 +112,7 @@ type HostPorts struct {
 
 // LegAddresses are addresses of a surface, by leg.
 type LegAddresses struct {
-	// primary has the addresses of the primary leg.
+	// primary has the addresses of the primary leg, at most 16.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=16
@@ -100,7 +120,7 @@ type LegAddresses struct {
 	// +kubebuilder:validation:items:MaxLength=300
 	Primary []string `json:"primary,omitempty"`
 
-	// backup has the addresses of the backup leg.
+	// backup has the addresses of the backup leg, at most 16.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=16
@@ -111,25 +131,30 @@ type LegAddresses struct {
 
 // LoadBalancerExposure is what a Service of type LoadBalancer gets beside its ports.
 type LoadBalancerExposure struct {
-	// class is the Service's loadBalancerClass.
+	// class is the Service's loadBalancerClass. Default: the cluster's own.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=316
+	// +kubebuilder:validation:XValidation:rule="!format.qualifiedName().validate(self).hasValue()",message="class must be the name of a load balancer class, such as service.k8s.aws/nlb"
 	Class string `json:"class,omitempty"`
 
-	// annotations are added to the Service; clouds are steered by them.
+	// annotations are added to the Service, at most 64; clouds are steered by them.
 	// +optional
+	// +kubebuilder:validation:MaxProperties=64
 	Annotations map[string]string `json:"annotations,omitempty"`
 
-	// sourceRanges are the networks, in CIDR notation, from which it may be reached.
+	// sourceRanges are the networks, in CIDR notation, from which it may be reached, at
+	// most 64. Default: from anywhere.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MaxLength=64
+	// +kubebuilder:validation:items:XValidation:rule="isCIDR(self)",message="each network must be in CIDR notation, such as 203.0.113.0/24"
 	SourceRanges []string `json:"sourceRanges,omitempty"`
 
-	// mixedProtocol says that the load balancer takes UDP and TCP in one Service.
-	// Without it each protocol gets a Service of its own.
+	// mixedProtocol says that the load balancer takes UDP and TCP in one Service, which
+	// saves an address. Without it each protocol gets a Service of its own. Only webrtc has
+	// both protocols.
 	// +optional
 	MixedProtocol bool `json:"mixedProtocol,omitempty"`
 }

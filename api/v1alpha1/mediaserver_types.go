@@ -27,71 +27,84 @@ const (
 
 // MediaServer is about the two media pods.
 type MediaServer struct {
-	// image of the media server. Default: the operator's own release.
+	// image of the media server. Default: the operator's own release. An operator allows
+	// images of your own only if it was told to.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9][A-Za-z0-9._:/@-]*$')",message="image must be an image reference, such as registry.example.com/streampair-mediaserver:1.0"
 	Image string `json:"image,omitempty"`
 
-	// imagePullSecrets name Secrets of the pair's namespace for pulling the image.
+	// imagePullSecrets name Secrets of the pair's namespace for pulling the image, at most
+	// 16.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:XValidation:rule="self.all(s, s.name != '')",message="each of imagePullSecrets must have the name of a Secret"
 	ImagePullSecrets []corev1.LocalObjectReference `json:"imagePullSecrets,omitempty"`
 
 	// resources of each media pod. Default: requests 100m CPU and 128Mi memory, memory
-	// limit 512Mi, no CPU limit.
+	// limit 512Mi, no CPU limit: a throttled media server stutters.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="!has(self.claims)",message="resources.claims is not supported: a media server uses no devices",fieldPath=".claims"
 	Resources corev1.ResourceRequirements `json:"resources,omitzero"`
 
-	// antiAffinity keeps the two legs on different nodes: Preferred where possible,
-	// Required or not at all started, None not at all.
+	// antiAffinity keeps the two legs on different nodes, and in different zones where
+	// there are any, so that the loss of one takes one leg only. Preferred: on one node
+	// rather than not at all. Required: on different nodes or not at all. None: anywhere.
+	// The condition Redundant says how it came out.
 	// +optional
 	// +kubebuilder:default=Preferred
 	AntiAffinity AntiAffinity `json:"antiAffinity,omitempty"`
 
-	// nodeSelector of the media pods.
+	// nodeSelector of the media pods: labels that their nodes must have.
 	// +optional
+	// +kubebuilder:validation:MaxProperties=32
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
 
-	// tolerations of the media pods.
+	// tolerations of the media pods, at most 32.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
 	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
 
-	// priorityClassName of the media pods.
+	// priorityClassName of the media pods. Default: the cluster's.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="priorityClassName must be the name of a PriorityClass: lower case letters, digits, '-' and '.', starting and ending with a letter or digit"
 	PriorityClassName string `json:"priorityClassName,omitempty"`
 
-	// drainTimeoutSeconds is how long an ending pod keeps taking its encoder's stream
-	// while the other leg has none. 0 to 3600.
+	// drainTimeoutSeconds is how long, in seconds, an ending pod keeps taking its encoder's
+	// stream while the other leg has none, so that a rollout or a drained node does not
+	// end the programme. 0 to 3600.
 	// +optional
 	// +kubebuilder:default=30
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=3600
 	DrainTimeoutSeconds *int32 `json:"drainTimeoutSeconds,omitempty"`
 
-	// nodeLossTolerationSeconds is how long a pod stays bound to a node that does not
-	// answer. 0 to 3600.
+	// nodeLossTolerationSeconds is how long, in seconds, a pod stays bound to a node that
+	// does not answer, before another one is started elsewhere. It begins when Kubernetes
+	// takes note of the loss, some 50 seconds after it. The other leg plays meanwhile. 0 to
+	// 3600.
 	// +optional
 	// +kubebuilder:default=30
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=3600
 	NodeLossTolerationSeconds *int32 `json:"nodeLossTolerationSeconds,omitempty"`
 
-	// updatePolicy: with WhenIdle a change that the operator brings (a new default
-	// image) waits until nobody publishes or watches; Auto rolls it one leg at a time.
-	// Changes of this spec roll at once in either case.
+	// updatePolicy says when a change that the operator brings, such as the image of its
+	// new release, replaces the media pods. WhenIdle waits until nobody publishes or
+	// watches; the condition Progressing says so. Auto replaces one leg after the other at
+	// once. Changes of this spec do so in either case.
 	// +optional
 	// +kubebuilder:default=WhenIdle
 	UpdatePolicy UpdatePolicy `json:"updatePolicy,omitempty"`
 
-	// iceServers are STUN and TURN servers told to browsers. Few need any: the media
-	// server's own address is public to its viewers, and media falls back to TCP.
+	// iceServers are STUN and TURN servers told to browsers, at most 8. Few need any: the
+	// media server's own address is public to its viewers, and media falls back to TCP.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=8
@@ -100,13 +113,14 @@ type MediaServer struct {
 
 // ICEServer is a STUN or TURN server, or several with the same credential.
 type ICEServer struct {
-	// urls begin with stun:, stuns:, turn: or turns:.
+	// urls of the server, at most 8. They begin with stun:, stuns:, turn: or turns:, such
+	// as turns:turn.example.com:443?transport=tcp.
 	// +required
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=8
 	// +kubebuilder:validation:items:MaxLength=512
-	// +kubebuilder:validation:items:Pattern=`^(stun|stuns|turn|turns):[^\s]+$`
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^(stun|stuns|turn|turns):[!-~]+$')",message="each URL must begin with stun:, stuns:, turn: or turns:, such as turn:turn.example.com:3478"
 	URLs []string `json:"urls,omitempty"`
 
 	// credentialSecretRef names a Secret with the keys username and credential.

@@ -9,26 +9,30 @@ type StreamPairStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// activeStream is the last agreed leg while any pod plays it.
+	// activeStream is the leg that viewers get, while any pod plays it. It is absent when
+	// viewers get no live picture.
 	// +optional
 	ActiveStream *ActiveStream `json:"activeStream,omitempty"`
 
-	// playbackURL opens the player.
+	// playbackURL opens the player. Where playback.auth asks for a token, `&token=` is to
+	// be added. It can be opened inside the cluster only while the condition Exposed has
+	// the reason ClusterOnly.
 	// +optional
 	PlaybackURL string `json:"playbackURL,omitempty"`
 
-	// ingest says for each leg where to publish and what is there.
+	// ingest says for each leg where to publish and what arrives there.
 	// +optional
 	// +listType=map
 	// +listMapKey=role
 	// +kubebuilder:validation:MaxItems=2
 	Ingest []IngestStatus `json:"ingest,omitempty"`
 
-	// lastSwitch is the last change of the active leg.
+	// lastSwitch is the last change from one leg to the other.
 	// +optional
 	LastSwitch *Switch `json:"lastSwitch,omitempty"`
 
-	// conditions are the pair's state in the form of kubectl wait.
+	// conditions are the pair's state, in the form of `kubectl wait`: Ready, OnAir,
+	// PrimaryLive, BackupLive, Redundant, Converged, Exposed and Progressing.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -37,26 +41,34 @@ type StreamPairStatus struct {
 
 // ActiveStream is the leg whose media is going out.
 type ActiveStream struct {
+	// role is the leg's side of the pair.
 	// +required
 	Role Role `json:"role,omitempty"`
+	// streamID is the leg's stream.
 	// +required
 	StreamID string `json:"streamID,omitempty"`
 	// startTime is when this leg became the active one.
 	// +required
 	StartTime metav1.Time `json:"startTime,omitzero"`
-	// reason is why it did, such as PrimaryInputLost.
+	// reason is why it did, such as Started, PrimaryInputLost, PrimaryDisconnected,
+	// PrimaryRecovered or Selected.
 	// +required
 	Reason string `json:"reason,omitempty"`
 }
 
-// Switch is a change of the active leg.
+// Switch is a change from one leg to the other.
 type Switch struct {
+	// from is the leg that was left.
 	// +required
 	From Role `json:"from,omitempty"`
+	// to is the leg that took its place.
 	// +required
 	To Role `json:"to,omitempty"`
+	// reason is why, such as PrimaryInputLost, PrimaryDisconnected, PrimaryRecovered or
+	// Selected.
 	// +required
 	Reason string `json:"reason,omitempty"`
+	// time is when the media server made the switch.
 	// +required
 	Time metav1.Time `json:"time,omitzero"`
 }
@@ -80,22 +92,26 @@ const (
 
 // IngestStatus is one leg as its pod sees it.
 type IngestStatus struct {
+	// role is the leg's side of the pair.
 	// +required
 	Role Role `json:"role,omitempty"`
-	// rtmp is the RTMP publish URL, without a token.
+	// rtmp is the RTMP publish URL, without a token. `kubectl streampair keys` adds it.
 	// +optional
 	RTMP string `json:"rtmp,omitempty"`
 	// whip is the WHIP endpoint, without a token.
 	// +optional
 	WHIP string `json:"whip,omitempty"`
-	// state of the leg's input.
+	// state of the leg's input. Waiting: nobody has published yet. Live: media arrives.
+	// Lost: media arrived and stopped. Unknown: the leg's pod cannot be asked.
 	// +optional
 	State IngestState `json:"state,omitempty"`
 	// playing is the leg that this leg's pod plays to its viewers.
 	// +optional
 	Playing Role `json:"playing,omitempty"`
+	// podName is the leg's media pod.
 	// +optional
 	PodName string `json:"podName,omitempty"`
+	// nodeName is the node that it runs on.
 	// +optional
 	NodeName string `json:"nodeName,omitempty"`
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -22,12 +23,16 @@ func valid(change func(*StreamPair)) *StreamPair {
 	return p
 }
 
-func TestValidate(t *testing.T) {
-	tests := []struct {
-		name   string
-		change func(*StreamPair)
-		want   []string // paths of the mistakes
-	}{
+// A pairCase is a pair, and the paths of its mistakes.
+type pairCase struct {
+	name   string
+	change func(*StreamPair)
+	want   []string
+}
+
+// pairCases are judged by Validate, and by the CustomResourceDefinition.
+func pairCases() []pairCase {
+	return []pairCase{
 		{name: "the smallest pair"},
 		{name: "ids that only just are path segments", change: func(p *StreamPair) {
 			p.Spec.Primary.StreamID, p.Spec.Backup.StreamID = "a", strings.Repeat("Z", 128)
@@ -60,6 +65,24 @@ func TestValidate(t *testing.T) {
 			p.Spec.Playback.ExternalURL = "https://live.example.com:8443/tv"
 			p.Spec.Playback.Order = []PlaybackMethod{PlaybackHLS}
 			p.Spec.MediaServer.ICEServers = []ICEServer{{URLs: []string{"turns:turn.example.com:443?transport=tcp"}, CredentialSecretRef: &SecretReference{Name: "turn"}}}
+		}},
+
+		{name: "secrets and images as they should be", change: func(p *StreamPair) {
+			p.Spec.Publish.TokenSecretRef = &SecretReference{Name: "keys.of-sunday"}
+			p.Spec.Playback.Auth, p.Spec.Playback.TokenSecretRef = PlaybackJWT, &SecretReference{Name: "jwt"}
+			p.Spec.Playback.TLSSecretName = "live-tls"
+			p.Spec.MediaServer.Image = "registry.example.com:5000/x@sha256:" + strings.Repeat("0", 64)
+			p.Spec.MediaServer.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "a"}, {Name: "b"}}
+			p.Spec.MediaServer.PriorityClassName = "on-air"
+		}},
+		{name: "a load balancer as it should be", change: func(p *StreamPair) {
+			p.Spec.Exposure.WebRTC = WebRTCExposure{
+				Type: ExposureLoadBalancer,
+				LoadBalancer: &LoadBalancerExposure{
+					Class: "service.k8s.aws/nlb", Annotations: map[string]string{"a.example.com/b": ""}, MixedProtocol: true,
+				},
+				ExternalAddresses: &LegAddresses{Primary: []string{"2001:db8::1", "203.0.113.7", "[2001:db8::1]:1"}},
+			}
 		}},
 
 		{name: "no name", change: func(p *StreamPair) { p.Name = "" }, want: []string{"metadata.name"}},
@@ -107,9 +130,61 @@ func TestValidate(t *testing.T) {
 			}
 			p.Spec.Exposure.WebRTC.ExternalAddresses = &LegAddresses{Primary: []string{"a.example.com"}}
 		}, want: []string{
-			"spec.exposure.http.loadBalancer.sourceRanges[0]", "spec.exposure.http.externalAddresses.backup[1]",
-			"spec.exposure.http.externalAddresses.primary[0]", "spec.exposure.webrtc.externalAddresses.primary[0]",
+			"spec.exposure.http.loadBalancer.sourceRanges[0]", "spec.exposure.http.externalAddresses.primary[0]",
+			"spec.exposure.http.externalAddresses.backup[1]", "spec.exposure.webrtc.externalAddresses.primary[0]",
 		}},
+		{name: "lists with something twice", change: func(p *StreamPair) {
+			p.Spec.Exposure.RTMP = ServiceExposure{
+				Type: ExposureLoadBalancer, LoadBalancer: &LoadBalancerExposure{SourceRanges: []string{"10.0.0.0/8", "10.0.0.0/8"}},
+				ExternalAddresses: &LegAddresses{Primary: []string{"x", "x"}},
+			}
+			p.Spec.MediaServer.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "a"}, {Name: "a"}}
+			p.Spec.MediaServer.ICEServers = []ICEServer{{URLs: []string{"stun:x", "stun:x"}}}
+		}, want: []string{
+			"spec.exposure.rtmp.loadBalancer.sourceRanges[1]", "spec.exposure.rtmp.externalAddresses.primary[1]",
+			"spec.mediaServer.imagePullSecrets[1].name", "spec.mediaServer.iceServers[0].urls[1]",
+		}},
+		{name: "media addresses that no browser could use", change: func(p *StreamPair) {
+			p.Spec.Exposure.WebRTC.ExternalAddresses = &LegAddresses{Backup: []string{
+				"0.0.0.0", "::ffff:203.0.113.7", "[::ffff:203.0.113.7]", "[203.0.113.7]", "203.0.113.7:0", "203.0.113.7:01",
+				"255.255.255.255", "224.0.0.1", "2001:db8::ffff:1", "10.0.0.1:1:2:3", "fe80::1%eth0", "[::1", "", ":1",
+			}}
+		}, want: []string{
+			"spec.exposure.webrtc.externalAddresses.backup[0]", "spec.exposure.webrtc.externalAddresses.backup[1]",
+			"spec.exposure.webrtc.externalAddresses.backup[2]", "spec.exposure.webrtc.externalAddresses.backup[3]",
+			"spec.exposure.webrtc.externalAddresses.backup[4]", "spec.exposure.webrtc.externalAddresses.backup[5]",
+			"spec.exposure.webrtc.externalAddresses.backup[6]", "spec.exposure.webrtc.externalAddresses.backup[7]",
+			"spec.exposure.webrtc.externalAddresses.backup[9]", "spec.exposure.webrtc.externalAddresses.backup[10]",
+			"spec.exposure.webrtc.externalAddresses.backup[11]", "spec.exposure.webrtc.externalAddresses.backup[12]",
+			"spec.exposure.webrtc.externalAddresses.backup[13]",
+		}},
+		{name: "names that no Secret could have", change: func(p *StreamPair) {
+			p.Spec.Publish.TokenSecretRef = &SecretReference{Name: "My_Keys"}
+			p.Spec.Playback.TLSSecretName = strings.Repeat("a", 254)
+			p.Spec.MediaServer.ImagePullSecrets = []corev1.LocalObjectReference{{}}
+			p.Spec.MediaServer.PriorityClassName = "-"
+		}, want: []string{
+			"spec.playback.tlsSecretName", "spec.publish.tokenSecretRef.name",
+			"spec.mediaServer.imagePullSecrets[0].name", "spec.mediaServer.priorityClassName",
+		}},
+		{name: "a Secret for viewers, and everybody may watch", change: func(p *StreamPair) {
+			p.Spec.Playback.TokenSecretRef = &SecretReference{Name: "keys"}
+		}, want: []string{"spec.playback.tokenSecretRef"}},
+		{name: "a class that no load balancer has", change: func(p *StreamPair) {
+			p.Spec.Exposure.HTTP = ServiceExposure{Type: ExposureLoadBalancer, LoadBalancer: &LoadBalancerExposure{Class: "a/b/c"}}
+		}, want: []string{"spec.exposure.http.loadBalancer.class"}},
+		{name: "more than there may be", change: func(p *StreamPair) {
+			p.Spec.MediaServer.ICEServers = make([]ICEServer, 9)
+			p.Spec.MediaServer.Tolerations = make([]corev1.Toleration, 33)
+			p.Spec.MediaServer.NodeSelector = map[string]string{}
+			for i := range 33 {
+				p.Spec.MediaServer.NodeSelector[strings.Repeat("x", i+1)] = ""
+			}
+		}, want: []string{"spec.mediaServer.nodeSelector", "spec.mediaServer.tolerations", "spec.mediaServer.iceServers"}},
+		{name: "an image with a blank, and devices", change: func(p *StreamPair) {
+			p.Spec.MediaServer.Image = "x y"
+			p.Spec.MediaServer.Resources.Claims = []corev1.ResourceClaim{{Name: "gpu"}}
+		}, want: []string{"spec.mediaServer.image", "spec.mediaServer.resources.claims"}},
 		{name: "media server", change: func(p *StreamPair) {
 			p.Spec.MediaServer = MediaServer{
 				AntiAffinity: "Hard", UpdatePolicy: "Never", DrainTimeoutSeconds: new(int32(3601)), NodeLossTolerationSeconds: new(int32(-1)),
@@ -120,7 +195,10 @@ func TestValidate(t *testing.T) {
 			"spec.mediaServer.updatePolicy", "spec.mediaServer.iceServers[0].urls", "spec.mediaServer.iceServers[1].urls[0]",
 		}},
 	}
-	for _, tt := range tests {
+}
+
+func TestValidate(t *testing.T) {
+	for _, tt := range pairCases() {
 		t.Run(tt.name, func(t *testing.T) {
 			errs := valid(tt.change).Validate()
 			var got []string
@@ -175,6 +253,9 @@ func TestParseMediaAddress(t *testing.T) {
 		{text: "[2001:db8::1"},
 		{text: "[2001:db8::1]8189"},
 		{text: "[203.0.113.7.1]"},
+		{text: "[203.0.113.7]"},
+		{text: "203.0.113.7:08189"},
+		{text: "255.255.255.255"},
 		{text: "fe80::1%eth0"},
 		{text: "0.0.0.0"},
 		{text: "224.0.0.1"},

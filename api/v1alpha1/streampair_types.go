@@ -7,15 +7,23 @@ import (
 // StreamPair is one programme fed by two encoders. Viewers open one URL; when the
 // primary's media stops, they get the backup's, inside the same connection.
 //
+// Its name is at most 50 characters: lower case letters, digits and '-', starting with
+// a letter, ending with a letter or digit. The pair's objects are named after it.
+//
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
-// +kubebuilder:resource:shortName=sp,categories=streampair
-// +kubebuilder:printcolumn:name="Active",type=string,JSONPath=`.status.activeStream.role`
-// +kubebuilder:printcolumn:name="On air",type=string,JSONPath=`.status.conditions[?(@.type=="OnAir")].status`
-// +kubebuilder:printcolumn:name="Redundant",type=string,JSONPath=`.status.conditions[?(@.type=="Redundant")].status`
-// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
-// +kubebuilder:printcolumn:name="URL",type=string,JSONPath=`.status.playbackURL`,priority=1
+// +kubebuilder:resource:shortName=sp,categories={all,streampair}
+// +kubebuilder:printcolumn:name="Active",type=string,JSONPath=`.status.activeStream.role`,description="The leg that viewers get"
+// +kubebuilder:printcolumn:name="On air",type=string,JSONPath=`.status.conditions[?(@.type=="OnAir")].status`,description="Whether viewers get a live picture"
+// +kubebuilder:printcolumn:name="Redundant",type=string,JSONPath=`.status.conditions[?(@.type=="Redundant")].status`,description="Whether the other leg could take over"
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`,description="Whether publishers and viewers are accepted"
+// +kubebuilder:printcolumn:name="URL",type=string,JSONPath=`.status.playbackURL`,priority=1,description="Opens the player"
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:selectablefield:JSONPath=`.spec.app`
+// +kubebuilder:selectablefield:JSONPath=`.spec.primary.streamID`
+// +kubebuilder:selectablefield:JSONPath=`.spec.backup.streamID`
+// +kubebuilder:selectablefield:JSONPath=`.spec.failover.select`
+// +kubebuilder:selectablefield:JSONPath=`.status.activeStream.role`
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z]([-a-z0-9]{0,48}[a-z0-9])?$')",message="metadata.name must be at most 50 characters: lower case letters, digits and '-', starting with a letter, ending with a letter or digit"
 type StreamPair struct {
 	metav1.TypeMeta `json:",inline"`
@@ -43,9 +51,13 @@ type StreamPairList struct {
 }
 
 // StreamPairSpec says which two streams make the pair, how to choose between them,
-// and how publishers and viewers reach it.
+// and how publishers and viewers reach it. Only primary and backup are required.
 //
-// +kubebuilder:validation:XValidation:rule="self.primary.streamID != self.backup.streamID",message="primary.streamID and backup.streamID must differ"
+// Everything may be changed later. A changed stream id, app, port, image or resource
+// replaces the media pods, one leg after the other; the rest takes effect in them as
+// they run.
+//
+// +kubebuilder:validation:XValidation:rule="self.primary.streamID != self.backup.streamID",message="primary.streamID and backup.streamID must differ: give the backup's encoder an id of its own",fieldPath=".backup.streamID"
 type StreamPairSpec struct {
 	// app is the first path segment of every URL of the pair: rtmp://host/{app}/{streamID}
 	// and http://host/{app}/play.html. 1 to 64 letters, digits, '.', '_' and '-', starting
@@ -54,7 +66,7 @@ type StreamPairSpec struct {
 	// +kubebuilder:default=live
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9][A-Za-z0-9._-]*$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9][A-Za-z0-9._-]*$')",message="app stands in URLs as it is: use 1 to 64 letters, digits, '.', '_' and '-', starting with a letter or digit"
 	App string `json:"app,omitempty"`
 
 	// primary is the leg that is played first when both are there.
@@ -66,22 +78,38 @@ type StreamPairSpec struct {
 	Backup Leg `json:"backup,omitzero"`
 
 	// failover says when to leave a leg and when to come back to it.
+	//
+	// The media servers decide by themselves, within milliseconds, and need neither the
+	// operator nor the API server for it. The leg on air is left as soon as it is lost
+	// (see inputLossMilliseconds), or has lost its picture or its sound, if the other leg
+	// is better off; nothing delays that. When both legs are lost, viewers keep their
+	// sessions and the last picture until one of them returns.
+	//
+	// What happens once the lost leg is back is for mode to say, or for select, which
+	// overrules it: stay, or return to the leg that is preferred. Such a return is not
+	// urgent: it waits until the preferred leg has been whole for recoverySeconds, and then
+	// for its next key frame, so that viewers see a clean cut. Two returns are at least a
+	// minute apart, and after failovers that follow one another within ten minutes the
+	// wait grows (damping), so that an encoder that comes and goes does not make the
+	// picture jump.
 	// +optional
 	// +kubebuilder:default={}
 	Failover Failover `json:"failover,omitzero"`
 
-	// playback is about viewers.
+	// playback is about viewers: how they watch, at which URL, and who may.
 	// +optional
 	// +kubebuilder:default={}
 	Playback Playback `json:"playback,omitzero"`
 
-	// publish is about encoders.
+	// publish is about encoders: what they must show to be let in.
 	// +optional
 	// +kubebuilder:default={}
 	Publish Publish `json:"publish,omitzero"`
 
 	// exposure says how the pair is reached from outside the cluster, for each surface
-	// by itself. A media server outside a cluster does not read it.
+	// by itself: http for viewers and WHIP, rtmp for encoders, webrtc for the media of
+	// browsers. Without it the pair is reached inside the cluster only. A media server
+	// outside a cluster does not read it.
 	// +optional
 	// +kubebuilder:default={}
 	Exposure Exposure `json:"exposure,omitzero"`
@@ -93,7 +121,7 @@ type StreamPairSpec struct {
 	MediaServer MediaServer `json:"mediaServer,omitzero"`
 
 	// paused stops the pair: its media pods are removed, publishers and viewers get a
-	// clean end, addresses and keys stay.
+	// clean end, addresses and keys stay. Set it back to false to go on.
 	// +optional
 	Paused bool `json:"paused,omitempty"`
 }
@@ -102,11 +130,11 @@ type StreamPairSpec struct {
 type Leg struct {
 	// streamID names the leg's stream: the last path segment of its publish URL, and
 	// name or backupStreamId of the play URL. 1 to 128 letters, digits, '.', '_' and
-	// '-', starting with a letter or digit.
+	// '-', starting with a letter or digit. Capitals count.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9][A-Za-z0-9._-]*$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9][A-Za-z0-9._-]*$')",message="streamID stands in URLs as it is: use 1 to 128 letters, digits, '.', '_' and '-', starting with a letter or digit"
 	StreamID string `json:"streamID,omitempty"`
 }
 
@@ -121,186 +149,12 @@ const (
 	RoleBackup  Role = "Backup"
 )
 
-// FailoverMode says whether a pair comes back to its primary.
-//
-// +kubebuilder:validation:Enum=Sticky;PreferPrimary
-type FailoverMode string
-
-// The modes of Failover.
-const (
-	// FailoverSticky stays on the backup until the backup is lost in its turn.
-	FailoverSticky FailoverMode = "Sticky"
-	// FailoverPreferPrimary returns to the primary once it has been whole for
-	// recoverySeconds.
-	FailoverPreferPrimary FailoverMode = "PreferPrimary"
-)
-
-// Selection is a person's choice of the leg to play.
-//
-// +kubebuilder:validation:Enum=Auto;Primary;Backup
-type Selection string
-
-// The values of Failover.Select.
-const (
-	SelectAuto    Selection = "Auto"
-	SelectPrimary Selection = "Primary"
-	SelectBackup  Selection = "Backup"
-)
-
-// Failover says when to leave a leg and when to come back to it.
-type Failover struct {
-	// mode: Sticky stays on the backup until the backup is lost in its turn, so that
-	// viewers see as few switches as can be. PreferPrimary returns to the primary once
-	// it has had video and audio for recoverySeconds.
-	// +optional
-	// +kubebuilder:default=Sticky
-	Mode FailoverMode `json:"mode,omitempty"`
-
-	// select pins the pair to one leg: Primary or Backup. A pin is a preference: when
-	// that leg is lost, the other is played. Auto leaves the choice to mode.
-	// +optional
-	// +kubebuilder:default=Auto
-	Select Selection `json:"select,omitempty"`
-
-	// inputLossMilliseconds is how long a connected encoder may be silent before its
-	// leg counts as lost, or three frame intervals if that is longer. A closed
-	// connection is loss at once. 100 to 60000.
-	// +optional
-	// +kubebuilder:default=1000
-	// +kubebuilder:validation:Minimum=100
-	// +kubebuilder:validation:Maximum=60000
-	InputLossMilliseconds int32 `json:"inputLossMilliseconds,omitempty"`
-
-	// recoverySeconds is how long a preferred leg must have had all its tracks before
-	// the pair returns to it. Each failover within ten minutes of the last doubles it,
-	// up to ten minutes. 0 to 600.
-	// +optional
-	// +kubebuilder:default=10
-	// +kubebuilder:validation:Minimum=0
-	// +kubebuilder:validation:Maximum=600
-	RecoverySeconds *int32 `json:"recoverySeconds,omitempty"`
-}
-
 // SecretReference names a Secret of the pair's namespace.
 type SecretReference struct {
-	// name of the Secret.
+	// name of the Secret, in the pair's namespace.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="name must be the name of a Secret: lower case letters, digits, '-' and '.', starting and ending with a letter or digit"
 	Name string `json:"name,omitempty"`
-}
-
-// PublishAuth says what an encoder must show.
-//
-// +kubebuilder:validation:Enum=Token;None
-type PublishAuth string
-
-// The values of Publish.Auth.
-const (
-	PublishToken PublishAuth = "Token"
-	PublishNone  PublishAuth = "None"
-)
-
-// Publish is about encoders.
-type Publish struct {
-	// auth: Token asks encoders for the pair's publish token (`?token=` in the RTMP
-	// stream key, the bearer token of WHIP). None lets in whoever reaches the port; a
-	// live publisher can then not be replaced, only a silent one.
-	// +optional
-	// +kubebuilder:default=Token
-	Auth PublishAuth `json:"auth,omitempty"`
-
-	// tokenSecretRef names a Secret of your own with the key publishToken, and playToken
-	// or jwtKey where playback.auth needs them. Without it one is generated.
-	// +optional
-	TokenSecretRef *SecretReference `json:"tokenSecretRef,omitempty"`
-
-	// tokenGeneration: raise it by one to have the generated tokens made anew. It does
-	// nothing to a Secret of your own.
-	// +optional
-	// +kubebuilder:validation:Minimum=0
-	TokenGeneration int64 `json:"tokenGeneration,omitempty"`
-}
-
-// PlaybackAuth says what a viewer must show.
-//
-// +kubebuilder:validation:Enum=None;Token;JWT
-type PlaybackAuth string
-
-// The values of Playback.Auth.
-const (
-	PlaybackNone  PlaybackAuth = "None"
-	PlaybackToken PlaybackAuth = "Token"
-	PlaybackJWT   PlaybackAuth = "JWT"
-)
-
-// PlaybackMethod is a way to bring the picture to a viewer.
-//
-// +kubebuilder:validation:Enum=WebRTC;HLS
-type PlaybackMethod string
-
-// The members of Playback.Order.
-const (
-	PlaybackWebRTC PlaybackMethod = "WebRTC"
-	PlaybackHLS    PlaybackMethod = "HLS"
-)
-
-// LegacyClients says what a client gets that cannot name a backup.
-//
-// +kubebuilder:validation:Enum=Pair;Stream
-type LegacyClients string
-
-// The values of Playback.LegacyClients.
-const (
-	LegacyClientsPair   LegacyClients = "Pair"
-	LegacyClientsStream LegacyClients = "Stream"
-)
-
-// Playback is about viewers.
-//
-// +kubebuilder:validation:XValidation:rule="!has(self.externalURL) || self.externalURL.matches('^https?://[^/?#]+[^?#]*$')",message="externalURL must be an http:// or https:// URL without query or fragment"
-type Playback struct {
-	// order is the order in which the player tries the ways to play.
-	// +optional
-	// +listType=atomic
-	// +kubebuilder:default={WebRTC,HLS}
-	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=2
-	// +kubebuilder:validation:XValidation:rule="self.all(x, self.exists_one(y, x == y))",message="order must name each way to play once"
-	Order []PlaybackMethod `json:"order,omitempty"`
-
-	// externalURL is the base under which viewers reach the pair, without the app, such
-	// as https://live.example.com. It wins over what exposure yields; set it for an
-	// Ingress, a Gateway or a CDN.
-	// +optional
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=1024
-	ExternalURL string `json:"externalURL,omitempty"`
-
-	// tlsSecretName names a Secret of type kubernetes.io/tls for HTTPS and RTMPS.
-	// Without it the media pods use a certificate of their own making, which browsers
-	// do not trust.
-	// +optional
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=253
-	TLSSecretName string `json:"tlsSecretName,omitempty"`
-
-	// auth: None lets everybody watch. Token asks for the pair's play token
-	// (`?token=`). JWT asks for a JSON Web Token signed with HS256 and the key jwtKey,
-	// with exp, whose sub is the pair's name or one of its stream ids.
-	// +optional
-	// +kubebuilder:default=None
-	Auth PlaybackAuth `json:"auth,omitempty"`
-
-	// tokenSecretRef names a Secret of your own with the key playToken or jwtKey, for
-	// those who must not read the publish token. Without it the keys are looked for in
-	// the Secret of publish.tokenSecretRef, or generated.
-	// +optional
-	TokenSecretRef *SecretReference `json:"tokenSecretRef,omitempty"`
-
-	// legacyClients says what a client gets that cannot name a backup: the Pair, with
-	// failover, under either stream id; or just the Stream it asked for.
-	// +optional
-	// +kubebuilder:default=Pair
-	LegacyClients LegacyClients `json:"legacyClients,omitempty"`
 }

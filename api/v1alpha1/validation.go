@@ -1,14 +1,11 @@
 package v1alpha1
 
 import (
-	"net"
-	"net/netip"
-	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
@@ -23,10 +20,13 @@ const (
 	MaxDrainSeconds       = 3600
 	MaxExternalURLLength  = 1024
 	maxOrder              = 2
+	maxImageLength        = 512
+	maxImagePullSecrets   = 16
+	maxNodeSelector       = 32
+	maxTolerations        = 32
 	maxICEServers         = 8
 	maxICEServerURLs      = 8
-	maxExternalAddresses  = 16
-	maxSourceRanges       = 64
+	maxICEServerURLLength = 512
 	pathSegmentCharacters = "letters, digits, '.', '_' and '-', starting with a letter or digit"
 )
 
@@ -39,7 +39,11 @@ var (
 	// The names of a pair's Services begin with the pair's name: an RFC 1035 label.
 	pairName = regexp.MustCompile(`^[a-z]([-a-z0-9]*[a-z0-9])?$`)
 
-	iceServerURL = regexp.MustCompile(`^(stun|stuns|turn|turns):[^\s]+$`)
+	// Of a URL just what can be put before "/{app}/play.html?…".
+	externalURL = regexp.MustCompile(`^https?://([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?(/[A-Za-z0-9._~/-]*)?$`)
+
+	image        = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@-]*$`)
+	iceServerURL = regexp.MustCompile(`^(stun|stuns|turn|turns):[!-~]+$`)
 )
 
 // IsStreamID reports whether id can name a stream: 1 to 128 letters, digits, '.',
@@ -119,10 +123,14 @@ func (p *Publish) validate(path *field.Path) field.ErrorList {
 func (p *Playback) validate(path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	errs = append(errs, validateOrder(path.Child("order"), p.Order)...)
-	if p.ExternalURL != "" {
-		errs = append(errs, validateExternalURL(path.Child("externalURL"), p.ExternalURL)...)
-	}
+	errs = append(errs, validateExternalURL(path.Child("externalURL"), p.ExternalURL)...)
+	errs = append(errs, objectName(path.Child("tlsSecretName"), p.TLSSecretName, "a Secret")...)
 	errs = append(errs, oneOf(path.Child("auth"), p.Auth, PlaybackNone, PlaybackToken, PlaybackJWT)...)
+	if p.TokenSecretRef != nil && p.Auth == PlaybackNone {
+		// Whoever names a Secret here expects it to keep people out.
+		errs = append(errs, field.Forbidden(path.Child("tokenSecretRef"),
+			"does nothing with auth None: set auth to Token or JWT, or everybody can watch"))
+	}
 	errs = append(errs, p.TokenSecretRef.validate(path.Child("tokenSecretRef"))...)
 	return append(errs, oneOf(path.Child("legacyClients"), p.LegacyClients, LegacyClientsPair, LegacyClientsStream)...)
 }
@@ -145,132 +153,71 @@ func validateOrder(path *field.Path, order []PlaybackMethod) field.ErrorList {
 }
 
 func validateExternalURL(path *field.Path, value string) field.ErrorList {
-	if len(value) > MaxExternalURLLength {
+	switch {
+	case value == "":
+		return nil
+	case len(value) > MaxExternalURLLength:
 		return field.ErrorList{field.TooLong(path, value, MaxExternalURLLength)}
-	}
-	u, err := url.Parse(value)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || strings.ContainsAny(value, "?#") {
+	case !externalURL.MatchString(value):
 		return field.ErrorList{field.Invalid(path, value,
-			"must be an http:// or https:// URL without query or fragment, such as https://live.example.com")}
+			"must be an http:// or https:// URL without user, query and fragment, such as https://live.example.com")}
 	}
 	return nil
 }
 
 func (r *SecretReference) validate(path *field.Path) field.ErrorList {
-	if r != nil && r.Name == "" {
-		return field.ErrorList{field.Required(path.Child("name"), "names the Secret")}
+	switch name := path.Child("name"); {
+	case r == nil:
+		return nil
+	case r.Name == "":
+		return field.ErrorList{field.Required(name, "names the Secret")}
+	default:
+		return objectName(name, r.Name, "a Secret")
 	}
-	return nil
 }
 
-func (e *Exposure) validate(path *field.Path) field.ErrorList {
-	errs := e.HTTP.validate(path.Child("http"))
-	errs = append(errs, e.RTMP.validate(path.Child("rtmp"))...)
-	return append(errs, e.WebRTC.validate(path.Child("webrtc"))...)
-}
-
-func (s *ServiceExposure) validate(path *field.Path) field.ErrorList {
-	errs := oneOf(path.Child("type"), s.Type, ExposureClusterIP, ExposureNodePort, ExposureLoadBalancer)
-	errs = append(errs, s.LoadBalancer.validate(path.Child("loadBalancer"), s.Type)...)
-	return append(errs, s.ExternalAddresses.validate(path.Child("externalAddresses"), validateHostPort)...)
-}
-
-func (w *WebRTCExposure) validate(path *field.Path) field.ErrorList {
-	errs := oneOf(path.Child("type"), w.Type, ExposureClusterIP, ExposureNodePort, ExposureLoadBalancer, ExposureHostPort)
-	errs = append(errs, w.LoadBalancer.validate(path.Child("loadBalancer"), w.Type)...)
-	errs = append(errs, w.HostPorts.validate(path.Child("hostPorts"), w.Type)...)
-	return append(errs, w.ExternalAddresses.validate(path.Child("externalAddresses"), validateMediaAddress)...)
-}
-
-func (h *HostPorts) validate(path *field.Path, kind ExposureType) field.ErrorList {
+// objectName judges the name of an object of some kind; empty: none is meant.
+func objectName(path *field.Path, name, kind string) field.ErrorList {
 	switch {
-	case h == nil && kind == ExposureHostPort:
-		return field.ErrorList{field.Required(path, "type HostPort needs a port for each leg")}
-	case h == nil:
+	case name == "":
 		return nil
-	case kind != ExposureHostPort:
-		return field.ErrorList{field.Forbidden(path, "may be set only with type HostPort")}
-	}
-	errs := within(path.Child("primary"), &h.Primary, 1, 65535)
-	errs = append(errs, within(path.Child("backup"), &h.Backup, 1, 65535)...)
-	if h.Primary == h.Backup && len(errs) == 0 {
-		errs = append(errs, field.Invalid(path.Child("backup"), h.Backup, "must differ from the primary's port"))
-	}
-	return errs
-}
-
-func (l *LoadBalancerExposure) validate(path *field.Path, kind ExposureType) field.ErrorList {
-	if l == nil {
-		return nil
-	}
-	if kind != ExposureLoadBalancer {
-		return field.ErrorList{field.Forbidden(path, "may be set only with type LoadBalancer")}
-	}
-	ranges := path.Child("sourceRanges")
-	if len(l.SourceRanges) > maxSourceRanges {
-		return field.ErrorList{field.TooMany(ranges, len(l.SourceRanges), maxSourceRanges)}
-	}
-	var errs field.ErrorList
-	for i, network := range l.SourceRanges {
-		if _, err := netip.ParsePrefix(network); err != nil {
-			errs = append(errs, field.Invalid(ranges.Index(i), network,
-				"must be a network in CIDR notation, such as 203.0.113.0/24"))
-		}
-	}
-	return errs
-}
-
-func (l *LegAddresses) validate(path *field.Path, one func(*field.Path, string) *field.Error) field.ErrorList {
-	if l == nil {
-		return nil
-	}
-	var errs field.ErrorList
-	for role, addresses := range map[string][]string{"primary": l.Primary, "backup": l.Backup} {
-		if len(addresses) > maxExternalAddresses {
-			errs = append(errs, field.TooMany(path.Child(role), len(addresses), maxExternalAddresses))
-			continue
-		}
-		for i, address := range addresses {
-			if err := one(path.Child(role).Index(i), address); err != nil {
-				errs = append(errs, err)
-			}
-		}
-	}
-	slices.SortFunc(errs, func(a, b *field.Error) int { return strings.Compare(a.Field, b.Field) })
-	return errs
-}
-
-func validateHostPort(path *field.Path, value string) *field.Error {
-	host := value
-	if h, port, err := net.SplitHostPort(value); err == nil {
-		host = h
-		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			return field.Invalid(path, value, "the port must be a number from 1 to 65535")
-		}
-	}
-	if host == "" || strings.ContainsAny(host, "/?#@ ") {
-		return field.Invalid(path, value, "must be host or host:port, an IPv6 address in brackets")
-	}
-	return nil
-}
-
-func validateMediaAddress(path *field.Path, value string) *field.Error {
-	if _, err := ParseMediaAddress(value); err != nil {
-		return field.Invalid(path, value, err.Error())
+	case len(name) > validation.DNS1123SubdomainMaxLength:
+		return field.ErrorList{field.TooLong(path, name, validation.DNS1123SubdomainMaxLength)}
+	case len(validation.IsDNS1123Subdomain(name)) > 0:
+		return field.ErrorList{field.Invalid(path, name, "must be the name of "+kind+
+			": lower case letters, digits, '-' and '.', starting and ending with a letter or digit")}
 	}
 	return nil
 }
 
 func (m *MediaServer) validate(path *field.Path) field.ErrorList {
-	var errs field.ErrorList
+	errs := validateImage(path.Child("image"), m.Image)
+	secrets := path.Child("imagePullSecrets")
+	errs = append(errs, atMost(secrets, len(m.ImagePullSecrets), maxImagePullSecrets)...)
+	names := map[string]bool{}
+	for i, secret := range m.ImagePullSecrets {
+		switch name := secrets.Index(i).Child("name"); {
+		case secret.Name == "":
+			errs = append(errs, field.Required(name, "names the Secret"))
+		case names[secret.Name]:
+			errs = append(errs, field.Duplicate(name, secret.Name))
+		}
+		names[secret.Name] = true
+	}
+	if len(m.Resources.Claims) > 0 {
+		errs = append(errs, field.Forbidden(path.Child("resources", "claims"), "a media server uses no devices"))
+	}
 	errs = append(errs, oneOf(path.Child("antiAffinity"), m.AntiAffinity,
 		AntiAffinityPreferred, AntiAffinityRequired, AntiAffinityNone)...)
+	errs = append(errs, atMost(path.Child("nodeSelector"), len(m.NodeSelector), maxNodeSelector)...)
+	errs = append(errs, atMost(path.Child("tolerations"), len(m.Tolerations), maxTolerations)...)
+	errs = append(errs, objectName(path.Child("priorityClassName"), m.PriorityClassName, "a PriorityClass")...)
 	errs = append(errs, within(path.Child("drainTimeoutSeconds"), m.DrainTimeoutSeconds, 0, MaxDrainSeconds)...)
 	errs = append(errs, within(path.Child("nodeLossTolerationSeconds"), m.NodeLossTolerationSeconds, 0, MaxDrainSeconds)...)
 	errs = append(errs, oneOf(path.Child("updatePolicy"), m.UpdatePolicy, UpdateWhenIdle, UpdateAuto)...)
 	servers := path.Child("iceServers")
-	if len(m.ICEServers) > maxICEServers {
-		return append(errs, field.TooMany(servers, len(m.ICEServers), maxICEServers))
+	if tooMany := atMost(servers, len(m.ICEServers), maxICEServers); tooMany != nil {
+		return append(errs, tooMany...)
 	}
 	for i, server := range m.ICEServers {
 		errs = append(errs, server.validate(servers.Index(i))...)
@@ -278,21 +225,34 @@ func (m *MediaServer) validate(path *field.Path) field.ErrorList {
 	return errs
 }
 
+func validateImage(path *field.Path, value string) field.ErrorList {
+	switch {
+	case value == "":
+		return nil
+	case len(value) > maxImageLength:
+		return field.ErrorList{field.TooLong(path, value, maxImageLength)}
+	case !image.MatchString(value):
+		return field.ErrorList{field.Invalid(path, value,
+			"must be an image reference, such as registry.example.com/streampair-mediaserver:1.0")}
+	}
+	return nil
+}
+
 func (s *ICEServer) validate(path *field.Path) field.ErrorList {
 	errs := s.CredentialSecretRef.validate(path.Child("credentialSecretRef"))
 	urls := path.Child("urls")
-	switch {
-	case len(s.URLs) == 0:
+	if len(s.URLs) == 0 {
 		return append(errs, field.Required(urls, "needs at least one URL"))
-	case len(s.URLs) > maxICEServerURLs:
-		return append(errs, field.TooMany(urls, len(s.URLs), maxICEServerURLs))
 	}
-	for i, u := range s.URLs {
-		if !iceServerURL.MatchString(u) {
-			errs = append(errs, field.Invalid(urls.Index(i), u, "must begin with stun:, stuns:, turn: or turns:"))
+	return append(errs, set(urls, s.URLs, maxICEServerURLs, func(path *field.Path, u string) *field.Error {
+		switch {
+		case len(u) > maxICEServerURLLength:
+			return field.TooLong(path, u, maxICEServerURLLength)
+		case !iceServerURL.MatchString(u):
+			return field.Invalid(path, u, "must begin with stun:, stuns:, turn: or turns:, such as turn:turn.example.com:3478")
 		}
-	}
-	return errs
+		return nil
+	})...)
 }
 
 func oneOf[T ~string](path *field.Path, value T, allowed ...T) field.ErrorList {
@@ -309,4 +269,27 @@ func within(path *field.Path, value *int32, low, high int32) field.ErrorList {
 	}
 	return field.ErrorList{field.Invalid(path, *value,
 		"must be from "+strconv.Itoa(int(low))+" to "+strconv.Itoa(int(high)))}
+}
+
+func atMost(path *field.Path, n, limit int) field.ErrorList {
+	if n <= limit {
+		return nil
+	}
+	return field.ErrorList{field.TooMany(path, n, limit)}
+}
+
+// set judges a list of at most limit strings that differ, each by one.
+func set(path *field.Path, values []string, limit int, one func(*field.Path, string) *field.Error) field.ErrorList {
+	errs := atMost(path, len(values), limit)
+	if errs != nil {
+		return errs
+	}
+	for i, value := range values {
+		if err := one(path.Index(i), value); err != nil {
+			errs = append(errs, err)
+		} else if slices.Contains(values[:i], value) {
+			errs = append(errs, field.Duplicate(path.Index(i), value))
+		}
+	}
+	return errs
 }

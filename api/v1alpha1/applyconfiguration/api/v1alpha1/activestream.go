@@ -14,11 +14,14 @@ import (
 //
 // ActiveStream is the leg whose media is going out.
 type ActiveStreamApplyConfiguration struct {
-	Role     *apiv1alpha1.Role `json:"role,omitempty"`
-	StreamID *string           `json:"streamID,omitempty"`
+	// role is the leg's side of the pair.
+	Role *apiv1alpha1.Role `json:"role,omitempty"`
+	// streamID is the leg's stream.
+	StreamID *string `json:"streamID,omitempty"`
 	// startTime is when this leg became the active one.
 	StartTime *v1.Time `json:"startTime,omitempty"`
-	// reason is why it did, such as PrimaryInputLost.
+	// reason is why it did, such as Started, PrimaryInputLost, PrimaryDisconnected,
+	// PrimaryRecovered or Selected.
 	Reason *string `json:"reason,omitempty"`
 }
 

@@ -9,11 +9,14 @@ package v1alpha1
 //
 // Exposure says how each surface of the pair is reached from outside the cluster.
 type ExposureApplyConfiguration struct {
-	// http carries the player, WHIP, WHEP, HLS and events: TCP 5080 and 5443.
+	// http carries the player, WHIP, WHEP, HLS and events, over one Service for both
+	// legs: TCP 80 and 443, of the pods 5080 and 5443.
 	HTTP *ServiceExposureApplyConfiguration `json:"http,omitempty"`
-	// rtmp carries encoders: TCP 1935 and 1936.
+	// rtmp carries encoders, over one Service for each leg, so that the legs share
+	// nothing: TCP 1935 (RTMP) and 1936 (RTMPS).
 	RTMP *ServiceExposureApplyConfiguration `json:"rtmp,omitempty"`
-	// webrtc carries all media of browsers: UDP and TCP 8189.
+	// webrtc carries all media of browsers, over one Service for each leg: UDP 8189, and
+	// TCP 8189 for those who cannot use UDP.
 	WebRTC *WebRTCExposureApplyConfiguration `json:"webrtc,omitempty"`
 }
 

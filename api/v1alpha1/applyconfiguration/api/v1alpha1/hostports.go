@@ -9,8 +9,10 @@ package v1alpha1
 //
 // HostPorts are ports of the nodes, one for each leg.
 type HostPortsApplyConfiguration struct {
+	// primary is the port of the primary leg. 1 to 65535.
 	Primary *int32 `json:"primary,omitempty"`
-	Backup  *int32 `json:"backup,omitempty"`
+	// backup is the port of the backup leg. 1 to 65535.
+	Backup *int32 `json:"backup,omitempty"`
 }
 
 // HostPortsApplyConfiguration constructs a declarative configuration of the HostPorts type for use with

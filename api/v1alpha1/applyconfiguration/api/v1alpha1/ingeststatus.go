@@ -13,17 +13,21 @@ import (
 //
 // IngestStatus is one leg as its pod sees it.
 type IngestStatusApplyConfiguration struct {
+	// role is the leg's side of the pair.
 	Role *apiv1alpha1.Role `json:"role,omitempty"`
-	// rtmp is the RTMP publish URL, without a token.
+	// rtmp is the RTMP publish URL, without a token. `kubectl streampair keys` adds it.
 	RTMP *string `json:"rtmp,omitempty"`
 	// whip is the WHIP endpoint, without a token.
 	WHIP *string `json:"whip,omitempty"`
-	// state of the leg's input.
+	// state of the leg's input. Waiting: nobody has published yet. Live: media arrives.
+	// Lost: media arrived and stopped. Unknown: the leg's pod cannot be asked.
 	State *apiv1alpha1.IngestState `json:"state,omitempty"`
 	// playing is the leg that this leg's pod plays to its viewers.
-	Playing  *apiv1alpha1.Role `json:"playing,omitempty"`
-	PodName  *string           `json:"podName,omitempty"`
-	NodeName *string           `json:"nodeName,omitempty"`
+	Playing *apiv1alpha1.Role `json:"playing,omitempty"`
+	// podName is the leg's media pod.
+	PodName *string `json:"podName,omitempty"`
+	// nodeName is the node that it runs on.
+	NodeName *string `json:"nodeName,omitempty"`
 }
 
 // IngestStatusApplyConfiguration constructs a declarative configuration of the IngestStatus type for use with

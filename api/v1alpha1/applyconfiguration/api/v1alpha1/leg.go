@@ -11,7 +11,7 @@ package v1alpha1
 type LegApplyConfiguration struct {
 	// streamID names the leg's stream: the last path segment of its publish URL, and
 	// name or backupStreamId of the play URL. 1 to 128 letters, digits, '.', '_' and
-	// '-', starting with a letter or digit.
+	// '-', starting with a letter or digit. Capitals count.
 	StreamID *string `json:"streamID,omitempty"`
 }
 

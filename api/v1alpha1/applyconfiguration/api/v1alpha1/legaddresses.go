@@ -9,9 +9,9 @@ package v1alpha1
 //
 // LegAddresses are addresses of a surface, by leg.
 type LegAddressesApplyConfiguration struct {
-	// primary has the addresses of the primary leg.
+	// primary has the addresses of the primary leg, at most 16.
 	Primary []string `json:"primary,omitempty"`
-	// backup has the addresses of the backup leg.
+	// backup has the addresses of the backup leg, at most 16.
 	Backup []string `json:"backup,omitempty"`
 }
 

@@ -9,14 +9,16 @@ package v1alpha1
 //
 // LoadBalancerExposure is what a Service of type LoadBalancer gets beside its ports.
 type LoadBalancerExposureApplyConfiguration struct {
-	// class is the Service's loadBalancerClass.
+	// class is the Service's loadBalancerClass. Default: the cluster's own.
 	Class *string `json:"class,omitempty"`
-	// annotations are added to the Service; clouds are steered by them.
+	// annotations are added to the Service, at most 64; clouds are steered by them.
 	Annotations map[string]string `json:"annotations,omitempty"`
-	// sourceRanges are the networks, in CIDR notation, from which it may be reached.
+	// sourceRanges are the networks, in CIDR notation, from which it may be reached, at
+	// most 64. Default: from anywhere.
 	SourceRanges []string `json:"sourceRanges,omitempty"`
-	// mixedProtocol says that the load balancer takes UDP and TCP in one Service.
-	// Without it each protocol gets a Service of its own.
+	// mixedProtocol says that the load balancer takes UDP and TCP in one Service, which
+	// saves an address. Without it each protocol gets a Service of its own. Only webrtc has
+	// both protocols.
 	MixedProtocol *bool `json:"mixedProtocol,omitempty"`
 }
 

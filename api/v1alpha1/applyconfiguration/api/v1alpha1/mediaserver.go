@@ -14,34 +14,42 @@ import (
 //
 // MediaServer is about the two media pods.
 type MediaServerApplyConfiguration struct {
-	// image of the media server. Default: the operator's own release.
+	// image of the media server. Default: the operator's own release. An operator allows
+	// images of your own only if it was told to.
 	Image *string `json:"image,omitempty"`
-	// imagePullSecrets name Secrets of the pair's namespace for pulling the image.
+	// imagePullSecrets name Secrets of the pair's namespace for pulling the image, at most
+	// 16.
 	ImagePullSecrets []v1.LocalObjectReference `json:"imagePullSecrets,omitempty"`
 	// resources of each media pod. Default: requests 100m CPU and 128Mi memory, memory
-	// limit 512Mi, no CPU limit.
+	// limit 512Mi, no CPU limit: a throttled media server stutters.
 	Resources *v1.ResourceRequirements `json:"resources,omitempty"`
-	// antiAffinity keeps the two legs on different nodes: Preferred where possible,
-	// Required or not at all started, None not at all.
+	// antiAffinity keeps the two legs on different nodes, and in different zones where
+	// there are any, so that the loss of one takes one leg only. Preferred: on one node
+	// rather than not at all. Required: on different nodes or not at all. None: anywhere.
+	// The condition Redundant says how it came out.
 	AntiAffinity *apiv1alpha1.AntiAffinity `json:"antiAffinity,omitempty"`
-	// nodeSelector of the media pods.
+	// nodeSelector of the media pods: labels that their nodes must have.
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
-	// tolerations of the media pods.
+	// tolerations of the media pods, at most 32.
 	Tolerations []v1.Toleration `json:"tolerations,omitempty"`
-	// priorityClassName of the media pods.
+	// priorityClassName of the media pods. Default: the cluster's.
 	PriorityClassName *string `json:"priorityClassName,omitempty"`
-	// drainTimeoutSeconds is how long an ending pod keeps taking its encoder's stream
-	// while the other leg has none. 0 to 3600.
+	// drainTimeoutSeconds is how long, in seconds, an ending pod keeps taking its encoder's
+	// stream while the other leg has none, so that a rollout or a drained node does not
+	// end the programme. 0 to 3600.
 	DrainTimeoutSeconds *int32 `json:"drainTimeoutSeconds,omitempty"`
-	// nodeLossTolerationSeconds is how long a pod stays bound to a node that does not
-	// answer. 0 to 3600.
+	// nodeLossTolerationSeconds is how long, in seconds, a pod stays bound to a node that
+	// does not answer, before another one is started elsewhere. It begins when Kubernetes
+	// takes note of the loss, some 50 seconds after it. The other leg plays meanwhile. 0 to
+	// 3600.
 	NodeLossTolerationSeconds *int32 `json:"nodeLossTolerationSeconds,omitempty"`
-	// updatePolicy: with WhenIdle a change that the operator brings (a new default
-	// image) waits until nobody publishes or watches; Auto rolls it one leg at a time.
-	// Changes of this spec roll at once in either case.
+	// updatePolicy says when a change that the operator brings, such as the image of its
+	// new release, replaces the media pods. WhenIdle waits until nobody publishes or
+	// watches; the condition Progressing says so. Auto replaces one leg after the other at
+	// once. Changes of this spec do so in either case.
 	UpdatePolicy *apiv1alpha1.UpdatePolicy `json:"updatePolicy,omitempty"`
-	// iceServers are STUN and TURN servers told to browsers. Few need any: the media
-	// server's own address is public to its viewers, and media falls back to TCP.
+	// iceServers are STUN and TURN servers told to browsers, at most 8. Few need any: the
+	// media server's own address is public to its viewers, and media falls back to TCP.
 	ICEServers []ICEServerApplyConfiguration `json:"iceServers,omitempty"`
 }
 

@@ -13,26 +13,30 @@ import (
 //
 // Playback is about viewers.
 type PlaybackApplyConfiguration struct {
-	// order is the order in which the player tries the ways to play.
+	// order is the order in which the player tries the ways to play. WebRTC has well under
+	// a second of delay; HLS has some seconds, and passes where only HTTP does.
 	Order []apiv1alpha1.PlaybackMethod `json:"order,omitempty"`
 	// externalURL is the base under which viewers reach the pair, without the app, such
-	// as https://live.example.com. It wins over what exposure yields; set it for an
-	// Ingress, a Gateway or a CDN.
+	// as https://live.example.com or https://example.com/tv. It wins over what exposure
+	// yields; set it for an Ingress, a Gateway or a CDN.
 	ExternalURL *string `json:"externalURL,omitempty"`
-	// tlsSecretName names a Secret of type kubernetes.io/tls for HTTPS and RTMPS.
-	// Without it the media pods use a certificate of their own making, which browsers
-	// do not trust.
+	// tlsSecretName names a Secret of type kubernetes.io/tls for HTTPS and RTMPS, such as
+	// cert-manager makes. A renewed certificate is served without a restart. Without it
+	// the media pods use a certificate of their own making, which browsers do not trust.
 	TLSSecretName *string `json:"tlsSecretName,omitempty"`
-	// auth: None lets everybody watch. Token asks for the pair's play token
-	// (`?token=`). JWT asks for a JSON Web Token signed with HS256 and the key jwtKey,
-	// with exp, whose sub is the pair's name or one of its stream ids.
+	// auth says what a viewer must show.
+	//
+	// None lets everybody watch. Token asks for the pair's play token (`?token=`). JWT asks
+	// for a JSON Web Token (`?token=`) signed with HS256 and the key jwtKey, with exp, whose
+	// sub is the pair's name or one of its stream ids.
 	Auth *apiv1alpha1.PlaybackAuth `json:"auth,omitempty"`
-	// tokenSecretRef names a Secret of your own with the key playToken or jwtKey, for
-	// those who must not read the publish token. Without it the keys are looked for in
-	// the Secret of publish.tokenSecretRef, or generated.
+	// tokenSecretRef names a Secret of your own with the key playToken (as publishToken)
+	// or jwtKey (at least 32 bytes), for those who must not read the publish token. Without
+	// it the keys are looked for in the Secret of publish.tokenSecretRef, or generated.
 	TokenSecretRef *SecretReferenceApplyConfiguration `json:"tokenSecretRef,omitempty"`
-	// legacyClients says what a client gets that cannot name a backup: the Pair, with
-	// failover, under either stream id; or just the Stream it asked for.
+	// legacyClients says what a client gets that cannot name a backup, such as an HLS
+	// player with a plain stream URL: the Pair, with failover, under either stream id; or
+	// just the Stream it asked for.
 	LegacyClients *apiv1alpha1.LegacyClients `json:"legacyClients,omitempty"`
 }
 

@@ -9,7 +9,7 @@ package v1alpha1
 //
 // SecretReference names a Secret of the pair's namespace.
 type SecretReferenceApplyConfiguration struct {
-	// name of the Secret.
+	// name of the Secret, in the pair's namespace.
 	Name *string `json:"name,omitempty"`
 }
 

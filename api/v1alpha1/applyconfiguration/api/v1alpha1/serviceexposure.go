@@ -14,11 +14,16 @@ import (
 // ServiceExposure is the exposure of a surface by Services.
 type ServiceExposureApplyConfiguration struct {
 	// type of the Services.
+	//
+	// ClusterIP: inside the cluster only, or from behind an Ingress or a Gateway (see
+	// playback.externalURL). NodePort: a port of every node, 30000 to 32767 as a rule; for
+	// kind, minikube and machines of one's own. LoadBalancer: an address of the cloud's.
 	Type *apiv1alpha1.ExposureType `json:"type,omitempty"`
 	// loadBalancer has what type LoadBalancer needs beside the Service.
 	LoadBalancer *LoadBalancerExposureApplyConfiguration `json:"loadBalancer,omitempty"`
-	// externalAddresses are host or host:port under which each leg is reached. They win
-	// over what the Services report.
+	// externalAddresses are host or host:port under which each leg is reached, an IPv6
+	// address in brackets. They win over what the Services report; set them when something
+	// stands before the Services that Kubernetes does not know of.
 	ExternalAddresses *LegAddressesApplyConfiguration `json:"externalAddresses,omitempty"`
 }
 

@@ -18,6 +18,9 @@ import (
 //
 // StreamPair is one programme fed by two encoders. Viewers open one URL; when the
 // primary's media stops, they get the backup's, inside the same connection.
+//
+// Its name is at most 50 characters: lower case letters, digits and '-', starting with
+// a letter, ending with a letter or digit. The pair's objects are named after it.
 type StreamPairApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration    `json:""`
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`

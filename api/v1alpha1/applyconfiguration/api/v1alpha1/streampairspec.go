@@ -8,7 +8,11 @@ package v1alpha1
 // with apply.
 //
 // StreamPairSpec says which two streams make the pair, how to choose between them,
-// and how publishers and viewers reach it.
+// and how publishers and viewers reach it. Only primary and backup are required.
+//
+// Everything may be changed later. A changed stream id, app, port, image or resource
+// replaces the media pods, one leg after the other; the rest takes effect in them as
+// they run.
 type StreamPairSpecApplyConfiguration struct {
 	// app is the first path segment of every URL of the pair: rtmp://host/{app}/{streamID}
 	// and http://host/{app}/play.html. 1 to 64 letters, digits, '.', '_' and '-', starting
@@ -19,19 +23,35 @@ type StreamPairSpecApplyConfiguration struct {
 	// backup is the leg that is played when the primary's media stops.
 	Backup *LegApplyConfiguration `json:"backup,omitempty"`
 	// failover says when to leave a leg and when to come back to it.
+	//
+	// The media servers decide by themselves, within milliseconds, and need neither the
+	// operator nor the API server for it. The leg on air is left as soon as it is lost
+	// (see inputLossMilliseconds), or has lost its picture or its sound, if the other leg
+	// is better off; nothing delays that. When both legs are lost, viewers keep their
+	// sessions and the last picture until one of them returns.
+	//
+	// What happens once the lost leg is back is for mode to say, or for select, which
+	// overrules it: stay, or return to the leg that is preferred. Such a return is not
+	// urgent: it waits until the preferred leg has been whole for recoverySeconds, and then
+	// for its next key frame, so that viewers see a clean cut. Two returns are at least a
+	// minute apart, and after failovers that follow one another within ten minutes the
+	// wait grows (damping), so that an encoder that comes and goes does not make the
+	// picture jump.
 	Failover *FailoverApplyConfiguration `json:"failover,omitempty"`
-	// playback is about viewers.
+	// playback is about viewers: how they watch, at which URL, and who may.
 	Playback *PlaybackApplyConfiguration `json:"playback,omitempty"`
-	// publish is about encoders.
+	// publish is about encoders: what they must show to be let in.
 	Publish *PublishApplyConfiguration `json:"publish,omitempty"`
 	// exposure says how the pair is reached from outside the cluster, for each surface
-	// by itself. A media server outside a cluster does not read it.
+	// by itself: http for viewers and WHIP, rtmp for encoders, webrtc for the media of
+	// browsers. Without it the pair is reached inside the cluster only. A media server
+	// outside a cluster does not read it.
 	Exposure *ExposureApplyConfiguration `json:"exposure,omitempty"`
 	// mediaServer is about the two media pods. A media server outside a cluster reads
 	// only iceServers of it.
 	MediaServer *MediaServerApplyConfiguration `json:"mediaServer,omitempty"`
 	// paused stops the pair: its media pods are removed, publishers and viewers get a
-	// clean end, addresses and keys stay.
+	// clean end, addresses and keys stay. Set it back to false to go on.
 	Paused *bool `json:"paused,omitempty"`
 }
 

@@ -16,15 +16,19 @@ import (
 type StreamPairStatusApplyConfiguration struct {
 	// observedGeneration is the generation of the spec that was acted on last.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// activeStream is the last agreed leg while any pod plays it.
+	// activeStream is the leg that viewers get, while any pod plays it. It is absent when
+	// viewers get no live picture.
 	ActiveStream *ActiveStreamApplyConfiguration `json:"activeStream,omitempty"`
-	// playbackURL opens the player.
+	// playbackURL opens the player. Where playback.auth asks for a token, `&token=` is to
+	// be added. It can be opened inside the cluster only while the condition Exposed has
+	// the reason ClusterOnly.
 	PlaybackURL *string `json:"playbackURL,omitempty"`
-	// ingest says for each leg where to publish and what is there.
+	// ingest says for each leg where to publish and what arrives there.
 	Ingest []IngestStatusApplyConfiguration `json:"ingest,omitempty"`
-	// lastSwitch is the last change of the active leg.
+	// lastSwitch is the last change from one leg to the other.
 	LastSwitch *SwitchApplyConfiguration `json:"lastSwitch,omitempty"`
-	// conditions are the pair's state in the form of kubectl wait.
+	// conditions are the pair's state, in the form of `kubectl wait`: Ready, OnAir,
+	// PrimaryLive, BackupLive, Redundant, Converged, Exposed and Progressing.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 }
 

@@ -12,12 +12,17 @@ import (
 // SwitchApplyConfiguration represents a declarative configuration of the Switch type for use
 // with apply.
 //
-// Switch is a change of the active leg.
+// Switch is a change from one leg to the other.
 type SwitchApplyConfiguration struct {
-	From   *apiv1alpha1.Role `json:"from,omitempty"`
-	To     *apiv1alpha1.Role `json:"to,omitempty"`
-	Reason *string           `json:"reason,omitempty"`
-	Time   *v1.Time          `json:"time,omitempty"`
+	// from is the leg that was left.
+	From *apiv1alpha1.Role `json:"from,omitempty"`
+	// to is the leg that took its place.
+	To *apiv1alpha1.Role `json:"to,omitempty"`
+	// reason is why, such as PrimaryInputLost, PrimaryDisconnected, PrimaryRecovered or
+	// Selected.
+	Reason *string `json:"reason,omitempty"`
+	// time is when the media server made the switch.
+	Time *v1.Time `json:"time,omitempty"`
 }
 
 // SwitchApplyConfiguration constructs a declarative configuration of the Switch type for use with

@@ -13,16 +13,21 @@ import (
 //
 // WebRTCExposure is the exposure of WebRTC media.
 type WebRTCExposureApplyConfiguration struct {
-	// type: HostPort uses a port of the node itself, which a namespace that enforces
-	// the Pod Security level "restricted" or "baseline" refuses.
+	// type of the way in.
+	//
+	// ClusterIP: inside the cluster only. NodePort: a port of every node; browsers are told
+	// the address of the node that the pod is on. LoadBalancer: an address of the cloud's
+	// for each leg. HostPort: a port of the node itself, without a Service; a namespace that
+	// enforces the Pod Security level "restricted" or "baseline" refuses it.
 	Type *apiv1alpha1.ExposureType `json:"type,omitempty"`
 	// loadBalancer has what type LoadBalancer needs beside the Service.
 	LoadBalancer *LoadBalancerExposureApplyConfiguration `json:"loadBalancer,omitempty"`
-	// hostPorts are the node's ports, the same number on UDP and TCP. They differ, so
-	// that both legs can stand on one node.
+	// hostPorts are the node's ports for type HostPort, the same number on UDP and TCP.
+	// They differ, so that both legs can stand on one node.
 	HostPorts *HostPortsApplyConfiguration `json:"hostPorts,omitempty"`
 	// externalAddresses are told to browsers as each leg's media addresses:
 	// IP[:udpPort[:tcpPort]], IPv6 in brackets. They win over what the Services report.
+	// Browsers take no host names here.
 	ExternalAddresses *LegAddressesApplyConfiguration `json:"externalAddresses,omitempty"`
 }
 

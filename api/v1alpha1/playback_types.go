@@ -1,0 +1,90 @@
+package v1alpha1
+
+// PlaybackAuth says what a viewer must show.
+//
+// +kubebuilder:validation:Enum=None;Token;JWT
+type PlaybackAuth string
+
+// The values of Playback.Auth.
+const (
+	PlaybackNone  PlaybackAuth = "None"
+	PlaybackToken PlaybackAuth = "Token"
+	PlaybackJWT   PlaybackAuth = "JWT"
+)
+
+// PlaybackMethod is a way to bring the picture to a viewer.
+//
+// +kubebuilder:validation:Enum=WebRTC;HLS
+type PlaybackMethod string
+
+// The members of Playback.Order.
+const (
+	PlaybackWebRTC PlaybackMethod = "WebRTC"
+	PlaybackHLS    PlaybackMethod = "HLS"
+)
+
+// LegacyClients says what a client gets that cannot name a backup.
+//
+// +kubebuilder:validation:Enum=Pair;Stream
+type LegacyClients string
+
+// The values of Playback.LegacyClients.
+const (
+	LegacyClientsPair   LegacyClients = "Pair"
+	LegacyClientsStream LegacyClients = "Stream"
+)
+
+// Playback is about viewers.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.tokenSecretRef) || (has(self.auth) && self.auth != 'None')",message="tokenSecretRef does nothing with auth None: set auth to Token or JWT, or everybody can watch",fieldPath=".tokenSecretRef"
+type Playback struct {
+	// order is the order in which the player tries the ways to play. WebRTC has well under
+	// a second of delay; HLS has some seconds, and passes where only HTTP does.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:default={WebRTC,HLS}
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=2
+	// +kubebuilder:validation:XValidation:rule="self.all(x, self.exists_one(y, x == y))",message="order must name each way to play once, such as [WebRTC, HLS]"
+	Order []PlaybackMethod `json:"order,omitempty"`
+
+	// externalURL is the base under which viewers reach the pair, without the app, such
+	// as https://live.example.com or https://example.com/tv. It wins over what exposure
+	// yields; set it for an Ingress, a Gateway or a CDN.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\\\\[[0-9A-Fa-f:.]+\\\\])(:[1-9][0-9]{0,4})?(/[A-Za-z0-9._~/-]*)?$')",message="externalURL must be an http:// or https:// URL without user, query and fragment, such as https://live.example.com"
+	ExternalURL string `json:"externalURL,omitempty"`
+
+	// tlsSecretName names a Secret of type kubernetes.io/tls for HTTPS and RTMPS, such as
+	// cert-manager makes. A renewed certificate is served without a restart. Without it
+	// the media pods use a certificate of their own making, which browsers do not trust.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="tlsSecretName must be the name of a Secret: lower case letters, digits, '-' and '.', starting and ending with a letter or digit"
+	TLSSecretName string `json:"tlsSecretName,omitempty"`
+
+	// auth says what a viewer must show.
+	//
+	// None lets everybody watch. Token asks for the pair's play token (`?token=`). JWT asks
+	// for a JSON Web Token (`?token=`) signed with HS256 and the key jwtKey, with exp, whose
+	// sub is the pair's name or one of its stream ids.
+	// +optional
+	// +kubebuilder:default=None
+	Auth PlaybackAuth `json:"auth,omitempty"`
+
+	// tokenSecretRef names a Secret of your own with the key playToken (as publishToken)
+	// or jwtKey (at least 32 bytes), for those who must not read the publish token. Without
+	// it the keys are looked for in the Secret of publish.tokenSecretRef, or generated.
+	// +optional
+	TokenSecretRef *SecretReference `json:"tokenSecretRef,omitempty"`
+
+	// legacyClients says what a client gets that cannot name a backup, such as an HLS
+	// player with a plain stream URL: the Pair, with failover, under either stream id; or
+	// just the Stream it asked for.
+	// +optional
+	// +kubebuilder:default=Pair
+	LegacyClients LegacyClients `json:"legacyClients,omitempty"`
+}

@@ -1,0 +1,41 @@
+package v1alpha1
+
+// PublishAuth says what an encoder must show.
+//
+// +kubebuilder:validation:Enum=Token;None
+type PublishAuth string
+
+// The values of Publish.Auth.
+const (
+	PublishToken PublishAuth = "Token"
+	PublishNone  PublishAuth = "None"
+)
+
+// Publish is about encoders.
+type Publish struct {
+	// auth says what an encoder must show.
+	//
+	// Token asks for the pair's publish token: `?token=` after the stream id in RTMP (with
+	// OBS: after the stream key), the bearer token of WHIP. The newest encoder with the
+	// token takes over a stream. `kubectl streampair keys` prints the URLs with tokens.
+	//
+	// None lets in whoever reaches the port; an encoder that is live can then not be
+	// replaced, only one that is silent.
+	// +optional
+	// +kubebuilder:default=Token
+	Auth PublishAuth `json:"auth,omitempty"`
+
+	// tokenSecretRef names a Secret of your own with the key publishToken (8 to 256
+	// letters, digits, '-', '.', '_' and '~'), and playToken or jwtKey where playback.auth
+	// needs them. Without it the operator generates one, named after the pair with -keys
+	// at the end. The media pods take over a changed token without a restart: it holds for
+	// encoders that come, those that publish go on.
+	// +optional
+	TokenSecretRef *SecretReference `json:"tokenSecretRef,omitempty"`
+
+	// tokenGeneration: raise it by one to have the generated tokens made anew, for instance
+	// when one got into the wrong hands. It does nothing to a Secret of your own.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	TokenGeneration int64 `json:"tokenGeneration,omitempty"`
+}

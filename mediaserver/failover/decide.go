@@ -37,6 +37,9 @@ type Policy struct {
 	InputLoss time.Duration
 	// Recovery is how long a preferred leg must be at full rank before it is gone back to.
 	Recovery time.Duration
+	// Generation counts the versions of the policy, where two servers play the pair and
+	// may for a moment have different ones.
+	Generation int64
 }
 
 // preferred is the leg the policy leans to; none for Sticky.
@@ -64,6 +67,7 @@ const (
 	ReasonBackupDegraded      Reason = "BackupDegraded"
 	ReasonPrimaryRecovered    Reason = "PrimaryRecovered"
 	ReasonSelected            Reason = "Selected"
+	ReasonFollowedPeer        Reason = "FollowedPeer"
 )
 
 // Urgency says how a switch is made.

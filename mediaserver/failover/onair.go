@@ -117,6 +117,9 @@ func (p *Pair) carryOut(d Decision, l *leg, next *stream.AccessUnit) {
 	from, now := p.state.Active, p.now()
 	p.target, p.giveUp = "", 0
 	p.state = p.state.Switched(d, now)
+	if peer := p.accord().Peer; from == "" && d.Reason == ReasonFollowedPeer && peer != nil {
+		p.state = p.state.adopted(*peer)
+	}
 
 	lastSent, burst := p.lastSent, 0
 	p.shown = nil
@@ -168,6 +171,7 @@ func (p *Pair) recordSwitch(d Decision, from Role, l *leg, burst int, now, lastS
 	if from == d.Active || from == "" {
 		return
 	}
+	p.lastSwitch = Switch{From: from, To: d.Active, Reason: d.Reason, At: now}
 	p.cfg.Metrics.Switches.WithLabelValues(p.cfg.Name, string(d.Reason)).Inc()
 	p.cfg.Metrics.SwitchSeconds.WithLabelValues(string(d.Urgency)).Observe(took.Seconds())
 }

@@ -71,7 +71,9 @@ type PairConfig struct {
 	// Primary and Backup are the legs. Without Backup the pair is a single stream
 	// that never switches.
 	Primary, Backup Source
-	Output          Output
+	// HasPeer says that another server plays the pair too: see SetPeer.
+	HasPeer bool
+	Output  Output
 	// NewAudio returns the track that emits the sound, from within its methods.
 	NewAudio func(emit func(at, duration time.Duration, opus []byte)) Audio
 	// OnChange is called when Status changed. It must not block, nor call back.
@@ -88,24 +90,27 @@ type Pair struct {
 	cfg  PairConfig
 	legs []*leg // primary, then backup if there is one
 	log  *slog.Logger
-	wake chan struct{} // cap 1: the policy changed
+	wake chan struct{} // cap 1: the policy or the peer changed
 	done chan struct{} // closed when Run returns
 
 	// Owned by Run's goroutine:
-	state    State
-	ranks    [2]Rank
-	target   Role          // of a switch that waits for an IDR; none otherwise
-	giveUp   time.Duration // when an urgent switch stops waiting for an IDR and bursts
-	timeline timeline
-	shown    *stream.Publication // whose pictures viewers can go on with; nil: an IDR is due
-	lastSent time.Duration       // when the last picture went out
-	audioPub *stream.Publication
-	audioFmt *stream.Format
-	audioLag time.Duration // how late the active leg's audio comes
-	heard    time.Duration // the time of the newest audio on air
-	sound    queue
-	audio    Audio
-	listened bool
+	state      State
+	began      time.Duration // when Run was called
+	settled    bool          // as of the last decision: see State.settled
+	lastSwitch Switch
+	ranks      [2]Rank
+	target     Role          // of a switch that waits for an IDR; none otherwise
+	giveUp     time.Duration // when an urgent switch stops waiting for an IDR and bursts
+	timeline   timeline
+	shown      *stream.Publication // whose pictures viewers can go on with; nil: an IDR is due
+	lastSent   time.Duration       // when the last picture went out
+	audioPub   *stream.Publication
+	audioFmt   *stream.Format
+	audioLag   time.Duration // how late the active leg's audio comes
+	heard      time.Duration // the time of the newest audio on air
+	sound      queue
+	audio      Audio
+	listened   bool
 	// passthrough says that Opus goes through as it is.
 	passthrough bool
 	lastLoop    time.Duration
@@ -113,10 +118,12 @@ type Pair struct {
 	// silence is judged as it was then.
 	heldSince, graceEnd time.Duration
 
-	mu      sync.Mutex // guards policy, status and changed
-	policy  Policy
-	status  Status
-	changed chan struct{} // closed and replaced when status changes
+	mu       sync.Mutex // guards all below
+	policy   Policy
+	peer     *Standing // how the pair stands at its peer; nil: not known
+	status   Status
+	standing Standing      // what the peer is told
+	changed  chan struct{} // closed and replaced when one of the last three changes
 }
 
 // leg is one leg as the pair's goroutine sees it.
@@ -157,6 +164,11 @@ func (p *Pair) SetPolicy(policy Policy) {
 	p.mu.Lock()
 	p.policy = policy
 	p.mu.Unlock()
+	p.look()
+}
+
+// look makes Run decide again.
+func (p *Pair) look() {
 	select {
 	case p.wake <- struct{}{}:
 	default:
@@ -212,6 +224,7 @@ func (p *Pair) Run(ctx context.Context) error {
 	soundDue := time.NewTimer(0)
 	defer soundDue.Stop()
 	p.lastLoop = p.now()
+	p.began = p.lastLoop
 	for {
 		evaluate := true
 		select {
@@ -297,7 +310,9 @@ func (p *Pair) decide(snaps []stream.Snapshot, now time.Duration) (Decision, Leg
 		p.ranks[i] = legs.Leg(l.role).Rank(policy, now)
 	}
 	p.state = p.state.Observe(policy, legs, now)
-	return Decide(policy, legs, p.state, now), legs, now
+	p.settled = p.state.settled(now)
+	d := Decide(policy, legs, p.state, now)
+	return Agree(policy, legs, p.state, p.accord(), d, now), legs, now
 }
 
 // follow carries d out, now or at the next IDR.

@@ -74,6 +74,10 @@ func TestWatchersHearOfEveryChangeAndOfNothingElse(t *testing.T) {
 		default:
 			t.Fatal("the watcher did not hear of the failover")
 		}
+		want := Switch{From: Primary, To: Backup, Reason: ReasonPrimaryDisconnected, At: s.pair.Status().Since}
+		if got := s.pair.Status().LastSwitch; got != want {
+			t.Errorf("the last switch was %+v, want %+v", got, want)
+		}
 		if s.changes == changes {
 			t.Error("OnChange was not called")
 		}

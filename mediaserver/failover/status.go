@@ -20,9 +20,19 @@ type Status struct {
 	// Since is when the active leg was put on air, on the media clock.
 	Since    time.Duration
 	Switches int
+	// LastSwitch is the latest change from one leg to the other; zero: there was none.
+	LastSwitch Switch
 	// SwitchingTo is the leg of a switch that waits for an IDR.
 	SwitchingTo Role
 	Legs        []LegStatus
+}
+
+// A Switch is a change from one leg to the other.
+type Switch struct {
+	From, To Role
+	Reason   Reason
+	// At is when it was carried out, on the media clock.
+	At time.Duration
 }
 
 // LegStatus is the state of one leg.
@@ -48,7 +58,7 @@ func (a Status) equal(b Status) bool {
 		}
 	}
 	return a.Active == b.Active && a.OnAir == b.OnAir && a.Reason == b.Reason && a.Since == b.Since &&
-		a.Switches == b.Switches && a.SwitchingTo == b.SwitchingTo
+		a.Switches == b.Switches && a.LastSwitch == b.LastSwitch && a.SwitchingTo == b.SwitchingTo
 }
 
 // Status returns the pair's status.
@@ -67,7 +77,7 @@ func (p *Pair) Watch() (Status, <-chan struct{}) {
 func (p *Pair) describe(legs Legs, snaps []stream.Snapshot) Status {
 	s := Status{
 		Active: p.state.Active, Reason: p.state.Reason, Since: p.state.Since,
-		Switches: p.state.Switches, SwitchingTo: p.target,
+		Switches: p.state.Switches, LastSwitch: p.lastSwitch, SwitchingTo: p.target,
 	}
 	for i, l := range p.legs {
 		s.Legs = append(s.Legs, LegStatus{
@@ -85,21 +95,32 @@ func (p *Pair) describe(legs Legs, snaps []stream.Snapshot) Status {
 }
 
 func (p *Pair) publish(s Status) {
+	standing := p.state.standing(p.Policy(), p.target, p.settled)
+	standing.OnAir = s.OnAir
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if s.equal(p.status) {
+		if standing != p.standing {
+			p.standing = standing
+			p.notify()
+		}
 		return
 	}
 	if s.OnAir != p.status.OnAir {
 		p.log.Info("pair", "onAir", s.OnAir, "leg", s.Active)
 	}
-	p.status = s
+	p.status, p.standing = s, standing
+	p.notify()
+	p.showActive(s)
+}
+
+// notify says that the status or a standing changed. p.mu is held.
+func (p *Pair) notify() {
 	close(p.changed)
 	p.changed = make(chan struct{})
 	if p.cfg.OnChange != nil {
 		p.cfg.OnChange()
 	}
-	p.showActive(s)
 }
 
 // showActive sets the metric of the leg on air.

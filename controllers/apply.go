@@ -1,0 +1,249 @@
+package controllers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/client-go/util/csaupgrade"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/streampair/streampair/api/v1alpha1"
+)
+
+const (
+	// pushTimeout bounds what a slow pod costs its pair's reconcile, and the status after it.
+	pushTimeout = 2 * time.Second
+	// pushRetry is when a pod is told again that refused or did not answer. A Secret that it
+	// misses comes by the kubelet, within a minute or two.
+	pushRetry = 10 * time.Second
+)
+
+// An Outcome is what came of a plan.
+type Outcome struct {
+	// Conflicts are objects in the way; see Plan.
+	Conflicts []ObjectKey
+	// Refused are the objects that the API server will not have, and why.
+	Refused []string
+	// Accepted are the pods that have the manifest in force.
+	Accepted map[PodKey]bool
+	// PushErrors say why other pods have not, one line each.
+	PushErrors map[PodKey]string
+	// Recheck is when to try again what failed without being worth an error.
+	Recheck time.Duration
+	// Err is what failed and is to be tried again with back-off.
+	Err error
+}
+
+// refusal says why the pod did not take the manifest, to be put into a sentence.
+func (o *Outcome) refusal(pod PodKey) string {
+	if message := o.PushErrors[pod]; message != "" {
+		return ": " + strings.TrimSuffix(message, ".")
+	}
+	return ""
+}
+
+// apply carries out a plan as far as it goes: what fails does not keep the rest from being
+// tried, and all of it is in the outcome.
+func (r *StreamPairReconciler) apply(ctx context.Context, pair *v1alpha1.StreamPair, plan *Plan) *Outcome {
+	outcome := &Outcome{
+		Conflicts: slices.Clone(plan.Conflicts), Accepted: map[PodKey]bool{}, PushErrors: map[PodKey]string{},
+	}
+	for _, w := range plan.Writes {
+		if w.Object.Kind == KindDeployment && w.UID == "" && len(outcome.Conflicts) > 0 {
+			continue // see decideObjects
+		}
+		outcome.note(w.Object.Key(), r.write(ctx, pair, w))
+	}
+	for _, object := range plan.Deletes {
+		uid := object.GetUID()
+		err := r.Client.Delete(ctx, object, client.Preconditions{UID: &uid}, client.PropagationPolicy(metav1.DeletePropagationBackground))
+		if client.IgnoreNotFound(err) != nil {
+			outcome.Err = errors.Join(outcome.Err, fmt.Errorf("delete %s: %w", object.GetName(), err))
+		}
+	}
+	if len(outcome.Conflicts) > len(plan.Conflicts) {
+		outcome.Recheck = recheckConflicts(pair, outcome.Conflicts, r.Now())
+	}
+	r.Pods.Follow(client.ObjectKeyFromObject(pair), plan.Follow)
+	r.push(ctx, plan.Pushes, outcome)
+	return outcome
+}
+
+// note files how a write ended.
+func (o *Outcome) note(key ObjectKey, err error) {
+	var conflict conflictError
+	switch {
+	case err == nil:
+	case errors.As(err, &conflict):
+		o.Conflicts = append(o.Conflicts, key)
+	case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
+		// A quota, a policy, a value that only the API server can judge: somebody must do
+		// something about it, and should read what.
+		o.Refused = append(o.Refused, fmt.Sprintf("%s: %s", key, apiMessage(err)))
+		o.Err = errors.Join(o.Err, fmt.Errorf("apply %s: %w", key, err))
+	default:
+		o.Err = errors.Join(o.Err, fmt.Errorf("apply %s: %w", key, err))
+	}
+}
+
+func apiMessage(err error) string {
+	var status apierrors.APIStatus
+	if errors.As(err, &status) && status.Status().Message != "" {
+		return status.Status().Message
+	}
+	return err.Error()
+}
+
+// conflictError: an object of that name is not the pair's.
+type conflictError struct{ key ObjectKey }
+
+func (e conflictError) Error() string { return e.key.String() + " is not an object of this pair" }
+
+// write creates an object or applies it. An apply without more would take over whatever
+// bears the name; a create does not, and an apply that carries a UID meets that object only.
+func (r *StreamPairReconciler) write(ctx context.Context, pair *v1alpha1.StreamPair, w Write) error {
+	uid := w.UID
+	if uid == "" {
+		err := r.create(ctx, w.Object)
+		if !apierrors.IsAlreadyExists(err) {
+			return err
+		}
+		// The cache does not know it: it lags, or the object lacks our labels.
+		there, err := r.metadataOf(ctx, pair, w.Object.Key())
+		if err != nil {
+			return err
+		}
+		if !metav1.IsControlledBy(there, pair) {
+			return conflictError{w.Object.Key()}
+		}
+		uid = there.UID
+	}
+	if err := r.ownByApply(ctx, pair, w.Object.Key(), uid); err != nil {
+		return err
+	}
+	w.Object.SetUID(uid)
+	return r.Client.Apply(ctx, w.Object.Config, client.FieldOwner(FieldOwner), client.ForceOwnership)
+}
+
+func (r *StreamPairReconciler) create(ctx context.Context, o Object) error {
+	text, err := json.Marshal(o.Config)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", o.Key(), err)
+	}
+	object := &unstructured.Unstructured{}
+	if err := json.Unmarshal(text, &object.Object); err != nil {
+		return fmt.Errorf("read %s: %w", o.Key(), err)
+	}
+	return r.Client.Create(ctx, object, client.FieldOwner(FieldOwner))
+}
+
+// ownByApply makes the fields that came with a create the operator's by apply. Otherwise
+// the create would own them for ever, and a field that is no longer applied would stay.
+func (r *StreamPairReconciler) ownByApply(ctx context.Context, pair *v1alpha1.StreamPair, key ObjectKey, uid types.UID) error {
+	there, err := r.metadataOf(ctx, pair, key)
+	if err != nil {
+		return err
+	}
+	if there.UID != uid {
+		return apierrors.NewConflict(schema.GroupResource{Resource: key.Kind}, key.Name, errors.New("the object was replaced meanwhile"))
+	}
+	patch, err := csaupgrade.UpgradeManagedFieldsPatch(there, sets.New(FieldOwner), FieldOwner)
+	if err != nil || patch == nil {
+		return err
+	}
+	return r.Client.Patch(ctx, there, client.RawPatch(types.JSONPatchType, patch), client.FieldOwner(FieldOwner))
+}
+
+// metadataOf asks the API server itself, and for no more than the metadata.
+func (r *StreamPairReconciler) metadataOf(ctx context.Context, pair *v1alpha1.StreamPair, key ObjectKey) (*metav1.PartialObjectMetadata, error) {
+	kinds, _, err := r.Client.Scheme().ObjectKinds(newObject(key.Kind))
+	if err != nil {
+		return nil, err
+	}
+	there := &metav1.PartialObjectMetadata{}
+	there.SetGroupVersionKind(kinds[0])
+	err = r.Reader.Get(ctx, client.ObjectKey{Namespace: pair.Namespace, Name: key.Name}, there)
+	return there, err
+}
+
+// push tells the pods what is new to them, all at once.
+func (r *StreamPairReconciler) push(ctx context.Context, pushes []Push, outcome *Outcome) {
+	if len(pushes) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, pushTimeout)
+	defer cancel()
+	errs := make([]error, len(pushes))
+	var all sync.WaitGroup
+	for i, one := range pushes {
+		all.Go(func() {
+			err := r.Pods.PutConfig(ctx, one.Pod, one.Manifest)
+			if err == nil && one.TellAddresses {
+				err = r.Pods.PutAddresses(ctx, one.Pod, one.WebRTC)
+			}
+			errs[i] = err
+		})
+	}
+	all.Wait()
+	for i, one := range pushes {
+		switch err := errs[i]; {
+		case err == nil:
+			outcome.Accepted[one.Pod] = true
+		case errors.Is(err, ErrPodNotConnected):
+			// It hints when it is, and is told then.
+		default:
+			outcome.PushErrors[one.Pod] = err.Error()
+			outcome.Recheck = earliest(outcome.Recheck, pushRetry)
+		}
+	}
+}
+
+// report writes the status if it changed, then records what happened as Events and counts
+// it. An Event before the status would be recorded again if the status could not be written.
+func (r *StreamPairReconciler) report(ctx context.Context, pair *v1alpha1.StreamPair, status *v1alpha1.StreamPairStatus) error {
+	last := r.reported.last(pair)
+	if !sameStatus(last, status) {
+		version, err := r.writeStatus(ctx, pair, status)
+		if client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("write the status: %w", err)
+		}
+		r.reported.wrote(pair, status, version)
+	}
+	for _, event := range edges(last, status) {
+		r.Recorder.Eventf(pair, nil, event.Type, event.Reason, event.Action, "%s", event.Note)
+	}
+	r.Metrics.Observe(client.ObjectKeyFromObject(pair), last, status)
+	return nil
+}
+
+// writeStatus applies the whole status: a field left out is given up, and goes.
+func (r *StreamPairReconciler) writeStatus(ctx context.Context, pair *v1alpha1.StreamPair, status *v1alpha1.StreamPairStatus) (string, error) {
+	tree, err := runtime.DefaultUnstructuredConverter.ToUnstructured(status)
+	if err != nil {
+		return "", err
+	}
+	object := &unstructured.Unstructured{Object: map[string]any{"status": tree}}
+	object.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(v1alpha1.Kind))
+	object.SetName(pair.Name)
+	object.SetNamespace(pair.Namespace)
+	object.SetUID(pair.UID) // not to the pair that took its place
+	err = r.Client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner(FieldOwner), client.ForceOwnership)
+	if meta.IsNoMatchError(err) {
+		return "", fmt.Errorf("the StreamPair API is not installed: %w", err)
+	}
+	return object.GetResourceVersion(), err
+}

@@ -1,0 +1,189 @@
+package controllers
+
+import (
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/streampair/streampair/api/v1alpha1"
+)
+
+// A Plan is what is to be done about a pair now. What it leaves out is as it should be.
+type Plan struct {
+	// Writes are the objects to be created or applied, in this order.
+	Writes []Write
+	// Deletes are objects of the pair that its spec no longer needs.
+	Deletes []client.Object
+	// Conflicts are objects with a name that the pair needs, and which are not its own.
+	Conflicts []ObjectKey
+	// Follow are the pods to be followed.
+	Follow []PodTarget
+	// Pushes tell pods what they may not know yet.
+	Pushes []Push
+	// Addresses are where the pair is reached.
+	Addresses Addresses
+	// Rollout says which legs are being replaced, and what the others wait for.
+	Rollout Rollout
+	// Recheck is when to decide again though nothing happened; 0: never.
+	Recheck time.Duration
+}
+
+// A Write creates an object, or applies it to the one that is there.
+type Write struct {
+	Object Object
+	// UID of the object that is there; empty: none is known of, so that it is created.
+	UID types.UID
+}
+
+// A Push is what one pod is to be told.
+type Push struct {
+	Pod PodKey
+	// Manifest is the pair with its directives, as in the ConfigMap.
+	Manifest []byte
+	// WebRTC are the media addresses for browsers.
+	WebRTC []string
+	// TellAddresses is false when there are none to tell, nor any to take back.
+	TellAddresses bool
+}
+
+// idleRecheck is how often a change that waits until nobody watches looks whether that is
+// so: viewers come and go without a word from the pods.
+const idleRecheck = 30 * time.Second
+
+// decide returns what is to be done. Keys that have to be made are random; apart from them
+// it is pure.
+func decide(pair *v1alpha1.StreamPair, want []Object, seen *Observation, now time.Time) (*Plan, error) {
+	keys, renew, err := KeysPlan(ownSecret(pair, seen), pair, now)
+	if err != nil {
+		return nil, err
+	}
+	plan := &Plan{Addresses: addressesOf(pair, seen)}
+	plan.decideSecret(pair, seen, keys, renew)
+	legs := viewLegs(pair, seen, now)
+	plan.decideObjects(pair, want, seen, legs)
+	plan.decidePods(pair, seen, keys)
+	plan.Recheck = earliest(recheckHosts(seen, now), recheckConflicts(pair, plan.Conflicts, now))
+	if plan.Rollout.WaitsForIdle {
+		plan.Recheck = earliest(plan.Recheck, idleRecheck)
+	}
+	return plan, nil
+}
+
+func ownSecret(pair *v1alpha1.StreamPair, seen *Observation) *corev1.Secret {
+	if !isOwned(seen.Secret, pair) {
+		return nil
+	}
+	return seen.Secret
+}
+
+func (p *Plan) decideSecret(pair *v1alpha1.StreamPair, seen *Observation, keys Keys, renew bool) {
+	object := KeysObject(pair, keys)
+	switch {
+	case seen.Secret == nil:
+		p.Writes = append(p.Writes, Write{Object: object})
+	case !isOwned(seen.Secret, pair):
+		p.Conflicts = append(p.Conflicts, object.Key())
+	case renew && seen.Secret.DeletionTimestamp.IsZero():
+		p.Writes = append(p.Writes, Write{Object: object, UID: seen.Secret.UID})
+	}
+}
+
+func (p *Plan) decideObjects(pair *v1alpha1.StreamPair, want []Object, seen *Observation, legs *views) {
+	var deployments [2]desired
+	for _, object := range want {
+		if object.Kind != KindDeployment {
+			p.decideObject(pair, newDesired(object), seen)
+			continue
+		}
+		object.meta.WithAnnotations(map[string]string{AnnotationSpecHash: specHash(pair)})
+		for i, role := range Roles() {
+			if object.Name == DeploymentName(pair.Name, role) {
+				deployments[i] = newDesired(object)
+			}
+		}
+	}
+	for _, key := range Obsolete(pair) {
+		if o := seen.Objects[key]; isOwned(o, pair) && o.GetDeletionTimestamp().IsZero() {
+			p.Deletes = append(p.Deletes, o)
+		}
+	}
+	p.Rollout = decideRollout(pair, deployments, seen, legs)
+	// A media pod mounts the Secret and the ConfigMap by name: none is started on those of
+	// somebody else.
+	for i, role := range Roles() {
+		exists := seen.Objects[deployments[i].Key()] != nil
+		if (exists || len(p.Conflicts) == 0) && p.Rollout.mayWrite(role) {
+			p.decideObject(pair, deployments[i], seen)
+		}
+	}
+}
+
+func (p *Plan) decideObject(pair *v1alpha1.StreamPair, want desired, seen *Observation) {
+	live := seen.Objects[want.Key()]
+	switch {
+	case live == nil:
+		p.Writes = append(p.Writes, Write{Object: want.Object})
+	case !isOwned(live, pair):
+		p.Conflicts = append(p.Conflicts, want.Key())
+	case !live.GetDeletionTimestamp().IsZero():
+		// It goes, which is seen; then it is made anew.
+	case want.changes(live):
+		p.Writes = append(p.Writes, Write{Object: want.Object, UID: live.GetUID()})
+	}
+}
+
+// decidePods says which pods to follow and what to tell them.
+func (p *Plan) decidePods(pair *v1alpha1.StreamPair, seen *Observation, keys Keys) {
+	manifest := Manifest(pair)
+	for _, role := range Roles() {
+		for _, pod := range seen.Pods[role] {
+			if pod.ControlAddress == "" || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
+				continue
+			}
+			key := podKey(pair, role, pod.Pod)
+			p.Follow = append(p.Follow, PodTarget{
+				Key: key, Name: pod.Name, Address: pod.ControlAddress, Token: keys.ClusterToken, Certificate: keys.ControlCert,
+				ServerName: ControlServerName(pair.Namespace, pair.Name),
+			})
+			if !pod.State.Connected || pod.State.Status == nil {
+				continue // it hears of it when it is connected
+			}
+			addresses := p.Addresses.WebRTC[role]
+			p.Pushes = append(p.Pushes, Push{
+				Pod: key, Manifest: manifest, WebRTC: addresses,
+				TellAddresses: len(addresses)+len(pod.State.Status.Advertised) > 0,
+			})
+		}
+	}
+}
+
+// recheckHosts returns when the first of the load balancers' names is to be looked up again.
+func recheckHosts(seen *Observation, now time.Time) time.Duration {
+	var recheck time.Duration
+	for _, host := range seen.Hosts {
+		recheck = earliest(recheck, max(host.Expires.Sub(now), time.Second))
+	}
+	return recheck
+}
+
+// recheckConflicts returns when to look whether the objects in the way are gone. They are
+// not watched, as nothing but their names has to do with the pair; the longer they have
+// been there, the rarer.
+func recheckConflicts(pair *v1alpha1.StreamPair, conflicts []ObjectKey, now time.Time) time.Duration {
+	if len(conflicts) == 0 {
+		return 0
+	}
+	const shortest, longest = 2 * time.Second, time.Minute
+	for _, c := range pair.Status.Conditions {
+		if c.Type == v1alpha1.ConditionReady && c.Reason == v1alpha1.ReasonNameConflict {
+			return min(max(now.Sub(c.LastTransitionTime.Time)/4, shortest), longest)
+		}
+	}
+	return shortest
+}
+
+// String names the object as kubectl takes it.
+func (k ObjectKey) String() string { return fmt.Sprintf("%s %s", k.Kind, k.Name) }

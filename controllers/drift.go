@@ -1,0 +1,184 @@
+package controllers
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"reflect"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/streampair/streampair/api/v1alpha1"
+)
+
+// AnnotationApplied, on each object of a pair, tells apart what the operator applied.
+//
+// It lets an apply that would change nothing be left out, without a request. Two things
+// must hold for that. The object has the hash of what is to be applied: a field that was
+// dropped from there, and must go from the object, is seen by it. And the object has the
+// value of each field that is to be applied: what somebody else changed is seen by that,
+// whatever the annotation says. When in doubt the answer is to apply, which costs a
+// request and, if nothing really differs, changes nothing.
+const AnnotationApplied = "media.streampair.dev/applied"
+
+// A desired object is one to be applied, as the tree of its JSON.
+type desired struct {
+	Object
+	tree map[string]any
+}
+
+// newDesired adds the annotation to an object of the pair.
+func newDesired(o Object) desired {
+	text, err := json.Marshal(o.Config)
+	if err != nil {
+		panic(fmt.Sprintf("write %s %s: %v", o.Kind, o.Name, err)) // strings, numbers and quantities
+	}
+	sum := sha256.Sum256(text)
+	applied := hex.EncodeToString(sum[:8])
+	o.meta.WithAnnotations(map[string]string{AnnotationApplied: applied})
+	d := desired{Object: o}
+	if err := json.Unmarshal(text, &d.tree); err != nil {
+		panic(fmt.Sprintf("read %s %s: %v", o.Kind, o.Name, err))
+	}
+	metadata, _ := d.tree["metadata"].(map[string]any)
+	annotations, _ := metadata["annotations"].(map[string]any)
+	if annotations == nil {
+		annotations = map[string]any{}
+		metadata["annotations"] = annotations
+	}
+	annotations[AnnotationApplied] = applied
+	return d
+}
+
+// changes says whether applying d would change live.
+func (d desired) changes(live client.Object) bool {
+	tree := treeOf(live)
+	// The server leaves them out of typed objects, and they are part of the request's path.
+	tree["apiVersion"], tree["kind"] = d.tree["apiVersion"], d.tree["kind"]
+	return !has(tree, d.tree, "")
+}
+
+// changesTemplate says whether applying d would change the pod template of live.
+func (d desired) changesTemplate(live client.Object) bool {
+	return !has(template(treeOf(live)), template(d.tree), "template")
+}
+
+func template(tree map[string]any) any {
+	spec, _ := tree["spec"].(map[string]any)
+	return spec["template"]
+}
+
+// treeOf returns the tree of an object's JSON.
+func treeOf(o client.Object) map[string]any {
+	tree, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
+	if err != nil {
+		panic(fmt.Sprintf("write %T %s: %v", o, o.GetName(), err)) // an object of the API's own types
+	}
+	return tree
+}
+
+// has says whether live has every value of want. It may have more: defaults, and what
+// others own. Where an addition would change the meaning, it may not: an element more in a
+// list, a label more in a selector.
+func has(live, want any, field string) bool {
+	switch want := want.(type) {
+	case nil:
+		return true
+	case map[string]any:
+		tree, ok := live.(map[string]any)
+		if !ok && live != nil || isSelector(field) && len(tree) != len(want) {
+			return false
+		}
+		for key, value := range want {
+			if !has(tree[key], value, inside(field, key)) {
+				return false
+			}
+		}
+		return true
+	case []any:
+		list, ok := live.([]any)
+		if !ok && live != nil || len(list) != len(want) {
+			return false
+		}
+		for i := range want {
+			if !hasElement(list, i, want[i], field) {
+				return false
+			}
+		}
+		return true
+	}
+	return sameValue(live, want, field)
+}
+
+// hasElement looks for an element of a list: in its place, else anywhere, as the server
+// may keep lists with keys in another order.
+func hasElement(list []any, i int, want any, field string) bool {
+	if has(list[i], want, field) {
+		return true
+	}
+	for _, element := range list {
+		if has(element, want, field) {
+			return true
+		}
+	}
+	return false
+}
+
+func isSelector(field string) bool {
+	switch field {
+	case "selector", "matchLabels", "nodeSelector":
+		return true
+	}
+	return false
+}
+
+// inside names the field of a value; the entries of quantities go by the name of theirs.
+func inside(field, key string) string {
+	switch field {
+	case "requests", "limits":
+		return field
+	}
+	return key
+}
+
+// sameValue compares two values that are neither maps nor lists.
+func sameValue(live, want any, field string) bool {
+	if live == nil {
+		// The server leaves out false, 0 and "" where they say nothing.
+		return reflect.ValueOf(want).IsZero()
+	}
+	if a, ok := number(live); ok {
+		b, ok := number(want)
+		return ok && a == b
+	}
+	if live == want {
+		return true
+	}
+	switch field {
+	case "requests", "limits", "sizeLimit":
+		a, errA := resource.ParseQuantity(fmt.Sprint(live))
+		b, errB := resource.ParseQuantity(fmt.Sprint(want))
+		return errA == nil && errB == nil && a.Cmp(b) == 0
+	}
+	return false
+}
+
+func number(v any) (float64, bool) {
+	switch v := v.(type) {
+	case int64:
+		return float64(v), true
+	case float64:
+		return v, true
+	}
+	return 0, false
+}
+
+// isOwned says whether the object is the pair's. An object of a pair of that name that was
+// deleted is not.
+func isOwned(o client.Object, pair *v1alpha1.StreamPair) bool {
+	return o != nil && !reflect.ValueOf(o).IsNil() && metav1.IsControlledBy(o, pair)
+}

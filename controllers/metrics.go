@@ -1,0 +1,67 @@
+package controllers
+
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/streampair/streampair/api/v1alpha1"
+)
+
+// Metrics are the operator's own figures of pairs. How reconciles go is measured by
+// controller-runtime.
+type Metrics struct {
+	activeLeg *prometheus.GaugeVec
+	switches  *prometheus.CounterVec
+}
+
+// NewMetrics returns the metrics, registered. A registry that has them already keeps its
+// own, and those are returned.
+func NewMetrics(registry prometheus.Registerer) *Metrics {
+	return &Metrics{
+		activeLeg: registered(registry, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "streampair_active_leg",
+			Help: "1 for the leg that viewers get, 0 for the other; both 0: viewers get no live picture.",
+		}, []string{"namespace", "pair", "role"})),
+		switches: registered(registry, prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "streampair_switches_total",
+			Help: "Changes from one leg to the other, by reason, since this operator began to follow the pair.",
+		}, []string{"namespace", "pair", "reason"})),
+	}
+}
+
+func registered[T prometheus.Collector](registry prometheus.Registerer, collector T) T {
+	err := registry.Register(collector)
+	var already prometheus.AlreadyRegisteredError
+	if errors.As(err, &already) {
+		if existing, same := already.ExistingCollector.(T); same {
+			return existing
+		}
+	}
+	if err != nil {
+		panic(err) // two metrics of one name with different labels: a mistake in this file
+	}
+	return collector
+}
+
+// Observe takes the status of a pair over.
+func (m *Metrics) Observe(pair types.NamespacedName, before, after *v1alpha1.StreamPairStatus) {
+	for _, role := range Roles() {
+		value := 0.0
+		if after.ActiveStream != nil && after.ActiveStream.Role == role {
+			value = 1
+		}
+		m.activeLeg.WithLabelValues(pair.Namespace, pair.Name, string(role)).Set(value)
+	}
+	if s := switched(before, after); s != nil {
+		m.switches.WithLabelValues(pair.Namespace, pair.Name, s.Reason).Inc()
+	}
+}
+
+// Forget removes the series of a pair that is gone.
+func (m *Metrics) Forget(pair types.NamespacedName) {
+	labels := prometheus.Labels{"namespace": pair.Namespace, "pair": pair.Name}
+	m.activeLeg.DeletePartialMatch(labels)
+	m.switches.DeletePartialMatch(labels)
+}

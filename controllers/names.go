@@ -38,10 +38,11 @@ const (
 	PortNameControl   = "control"
 )
 
-// Ports of the playback Service on a load balancer, where people type URLs without one.
+// Ports of the playback Service: those of a browser, whatever its type, so that a change
+// of the type breaks no Ingress.
 const (
-	portPublicHTTP  = 80
-	portPublicHTTPS = 443
+	PortPlayHTTP  = 80
+	PortPlayHTTPS = 443
 )
 
 // Where a media pod finds its files.

@@ -106,6 +106,7 @@ func mediaServerArgs(pair *v1alpha1.StreamPair, role v1alpha1.Role, s ObjectSett
 		"--control-tls-cert=" + path.Join(keys, v1alpha1.SecretKeyControlCert),
 		"--control-tls-key=" + path.Join(keys, v1alpha1.SecretKeyControlKey),
 		"--control-token-file=" + path.Join(keys, v1alpha1.SecretKeyClusterToken),
+		fmt.Sprintf("--drain-timeout=%ds", *pair.Spec.MediaServer.DrainTimeoutSeconds),
 		"--log-format=json",
 	}
 	if pair.Spec.Playback.TLSSecretName != "" {

@@ -53,13 +53,6 @@ func containerResources(spec corev1.ResourceRequirements) *corev1ac.ResourceRequ
 	if len(limits) > 0 {
 		resources.WithLimits(limits)
 	}
-	for _, claim := range spec.Claims {
-		one := corev1ac.ResourceClaim().WithName(claim.Name)
-		if claim.Request != "" {
-			one.WithRequest(claim.Request)
-		}
-		resources.WithClaims(one)
-	}
 	return resources
 }
 

@@ -51,7 +51,7 @@ func mediaServices(pair *v1alpha1.StreamPair, role v1alpha1.Role) []Object {
 	if kind == v1alpha1.ExposureHostPort {
 		kind = v1alpha1.ExposureClusterIP
 	}
-	make := func(name string, ports ...*corev1ac.ServicePortApplyConfiguration) Object {
+	media := func(name string, ports ...*corev1ac.ServicePortApplyConfiguration) Object {
 		spec := exposedSpec(kind, exposure.LoadBalancer, LegSelector(pair.Name, role), ports...)
 		if kind != v1alpha1.ExposureClusterIP {
 			spec.WithExternalTrafficPolicy(corev1.ServiceExternalTrafficPolicyLocal)
@@ -62,11 +62,11 @@ func mediaServices(pair *v1alpha1.StreamPair, role v1alpha1.Role) []Object {
 	tcp := servicePort(PortNameWebRTCTCP, corev1.ProtocolTCP, PortWebRTC, PortWebRTC)
 	if splitsMedia(exposure) {
 		return []Object{
-			make(MediaServiceName(pair.Name, role), udp),
-			make(MediaTCPServiceName(pair.Name, role), tcp),
+			media(MediaServiceName(pair.Name, role), udp),
+			media(MediaTCPServiceName(pair.Name, role), tcp),
 		}
 	}
-	return []Object{make(MediaServiceName(pair.Name, role), udp, tcp)}
+	return []Object{media(MediaServiceName(pair.Name, role), udp, tcp)}
 }
 
 // splitsMedia reports whether UDP and TCP need a Service each: most load balancers take
@@ -97,20 +97,16 @@ func podsService(pair *v1alpha1.StreamPair, role v1alpha1.Role) Object {
 // take tens of seconds, in just the moment when players reconnect.
 func playService(pair *v1alpha1.StreamPair) Object {
 	exposure := pair.Spec.Exposure.HTTP
-	http, https := PlayPorts(pair)
 	spec := exposedSpec(exposure.Type, exposure.LoadBalancer, PairSelector(pair.Name),
-		servicePort(PortNameHTTP, corev1.ProtocolTCP, http, PortHTTP),
-		servicePort(PortNameHTTPS, corev1.ProtocolTCP, https, PortHTTPS))
-	return service(pair, PlayServiceName(pair.Name), PairLabels(pair.Name), spec, exposure.LoadBalancer)
-}
-
-// PlayPorts returns the ports of the playback Service: those of a browser behind a load
-// balancer, else the media server's own.
-func PlayPorts(pair *v1alpha1.StreamPair) (http, https int32) {
-	if pair.Spec.Exposure.HTTP.Type == v1alpha1.ExposureLoadBalancer {
-		return portPublicHTTP, portPublicHTTPS
+		servicePort(PortNameHTTP, corev1.ProtocolTCP, PortPlayHTTP, PortHTTP),
+		servicePort(PortNameHTTPS, corev1.ProtocolTCP, PortPlayHTTPS, PortHTTPS))
+	if exposure.Type == v1alpha1.ExposureClusterIP {
+		// Inside the cluster a URL that works for a pod works here too.
+		spec.WithPorts(
+			servicePort(PortNameHTTP+"-pod", corev1.ProtocolTCP, PortHTTP, PortHTTP),
+			servicePort(PortNameHTTPS+"-pod", corev1.ProtocolTCP, PortHTTPS, PortHTTPS))
 	}
-	return PortHTTP, PortHTTPS
+	return service(pair, PlayServiceName(pair.Name), PairLabels(pair.Name), spec, exposure.LoadBalancer)
 }
 
 // exposedSpec is a Service of the type that an exposure asks for.

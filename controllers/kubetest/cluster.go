@@ -1,0 +1,268 @@
+// Package kubetest gives tests a real Kubernetes control plane: etcd, kube-apiserver with
+// RBAC, Pod Security and every other default admission plugin, and
+// kube-controller-manager, so that Deployments make pods, deleted owners take what they own
+// with them, and namespaces and service accounts work. The StreamPair
+// CustomResourceDefinition is installed.
+//
+// It is not a cluster that runs anything: there is no node, no scheduler and no kubelet.
+// Pods stay Pending until a test writes their status, and one that a test has bound to a
+// node must be deleted with grace period 0. Nothing enforces NetworkPolicies, and no
+// Service carries traffic.
+//
+// Start from Start. The programs come from hack/kube.sh, or from KUBEBUILDER_ASSETS if that
+// is set. All listen on loopback only, on free ports.
+package kubetest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+)
+
+const (
+	// startTimeout bounds the start of each program. An idle machine needs 2 s; a test
+	// run that shares two cores with compilers has been seen to need 40 s.
+	startTimeout = 90 * time.Second
+	// startTimeoutVariable overrides startTimeout, as everywhere envtest is used.
+	startTimeoutVariable = "KUBEBUILDER_CONTROLPLANE_START_TIMEOUT"
+	stopTimeout          = 20 * time.Second
+)
+
+// Cluster is a running control plane. Its methods may be used from several tests at once,
+// except StopAPIServer and StartAPIServer.
+type Cluster struct {
+	// Config is the administrator's: member of system:masters, without a limit on the
+	// rate of requests.
+	Config *rest.Config
+
+	env         *envtest.Environment
+	controllers *program
+	reaper      *reaper
+	assets      string // folder of the programs
+	dir         string // everything of this cluster, removed when it ends
+	logs        []*os.File
+	shared      bool // with the other tests of this binary
+}
+
+// Start returns the cluster that the tests of this binary share if their TestMain is Main,
+// or else one of the test's own, which ends with it.
+func Start(t testing.TB) *Cluster {
+	t.Helper()
+
+	shared.Lock()
+	defer shared.Unlock()
+	if !shared.enabled {
+		return StartOwn(t)
+	}
+	if shared.cluster == nil && shared.err == nil {
+		began := time.Now()
+		if shared.cluster, shared.err = start(); shared.err == nil {
+			shared.cluster.shared = true
+			t.Logf("the control plane that the tests share was up after %v", time.Since(began).Round(time.Millisecond))
+		}
+	}
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	return shared.cluster
+}
+
+// StartOwn returns a cluster that no other test uses, for a test that stops its API server
+// or counts its requests. It ends with the test.
+func StartOwn(t testing.TB) *Cluster {
+	t.Helper()
+
+	began := time.Now()
+	c, err := start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("the control plane was up after %v", time.Since(began).Round(time.Millisecond))
+	t.Cleanup(func() {
+		if err := c.stop(); err != nil {
+			t.Errorf("stop the control plane: %v", err)
+		}
+	})
+	return c
+}
+
+// shared is the cluster of this test binary. TestMain has no way but a variable to hand
+// something to the tests.
+var shared struct {
+	sync.Mutex
+	enabled bool
+	cluster *Cluster // nil until the first test asks for it
+	err     error    // of starting it; not tried again, since that may take minutes
+}
+
+// Main runs the tests of a binary with one cluster for all of them, started when the first
+// asks for it:
+//
+//	func TestMain(m *testing.M) { os.Exit(kubetest.Main(m)) }
+func Main(m *testing.M) (exitCode int) {
+	shared.Lock()
+	shared.enabled = true
+	shared.Unlock()
+
+	exitCode = m.Run()
+
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.cluster != nil {
+		if err := shared.cluster.stop(); err != nil {
+			fmt.Fprintln(os.Stderr, "kubetest: stop the control plane:", err)
+			exitCode = max(exitCode, 1)
+		}
+		shared.cluster = nil
+	}
+	return exitCode
+}
+
+func start() (*Cluster, error) {
+	assets, err := findAssets()
+	if err != nil {
+		return nil, err
+	}
+	crds, err := findCRDs()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "kubetest-")
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{assets: assets, dir: dir}
+	if err := c.start(crds); err != nil {
+		return nil, errors.Join(err, c.stop())
+	}
+	return c, nil
+}
+
+func (c *Cluster) start(crds string) (err error) {
+	if c.reaper, err = startReaper(c.dir); err != nil {
+		return err
+	}
+	if err := c.configure(crds); err != nil {
+		return err
+	}
+	if c.Config, err = c.env.Start(); err != nil {
+		return fmt.Errorf("start etcd and kube-apiserver: %w%s", err, c.logTails("etcd", "kube-apiserver"))
+	}
+	c.Config.QPS = -1 // the API server has its own limits
+	if err := os.WriteFile(c.Kubeconfig(), c.env.KubeConfig, 0o600); err != nil {
+		return err
+	}
+	// After the CRD: the garbage collector looks for new kinds only every 30 s.
+	if err := c.startControllers(); err != nil {
+		return fmt.Errorf("start kube-controller-manager: %w%s", err, c.logTails("kube-controller-manager"))
+	}
+	return nil
+}
+
+// configure prepares the environment; it starts nothing.
+func (c *Cluster) configure(crds string) error {
+	etcd, apiServer := &envtest.Etcd{}, &envtest.APIServer{}
+	// Folders of ours, so that an API server that is stopped keeps its certificates.
+	etcd.DataDir = filepath.Join(c.dir, "etcd-data")
+	apiServer.CertDir = filepath.Join(c.dir, "certificates")
+	for _, folder := range []string{etcd.DataDir, apiServer.CertDir, filepath.Join(c.dir, pidFolder)} {
+		if err := os.Mkdir(folder, 0o700); err != nil {
+			return err
+		}
+	}
+
+	var err error
+	if etcd.Path, err = c.wrap("etcd"); err != nil {
+		return err
+	}
+	if apiServer.Path, err = c.wrap("kube-apiserver"); err != nil {
+		return err
+	}
+	if etcd.Out, err = c.openLog("etcd"); err != nil {
+		return err
+	}
+	if apiServer.Out, err = c.openLog("kube-apiserver"); err != nil {
+		return err
+	}
+	etcd.Err, apiServer.Err = etcd.Out, apiServer.Out
+
+	policy := filepath.Join(c.dir, "audit-policy.yaml")
+	if err := os.WriteFile(policy, []byte(auditPolicy), 0o600); err != nil {
+		return err
+	}
+	apiServer.Configure().
+		// envtest turns ServiceAccount off, because it has nobody who makes accounts.
+		// We have.
+		Disable("disable-admission-plugins").
+		Set("service-cluster-ip-range", "10.0.0.0/16").
+		Set("audit-policy-file", policy).
+		Set("audit-log-path", c.auditLog())
+
+	c.env = &envtest.Environment{
+		ControlPlane:             envtest.ControlPlane{Etcd: etcd, APIServer: apiServer, KubectlPath: filepath.Join(c.assets, "kubectl")},
+		CRDDirectoryPaths:        []string{crds},
+		ErrorIfCRDPathMissing:    true,
+		ControlPlaneStopTimeout:  stopTimeout,
+		ControlPlaneStartTimeout: startTimeout,
+	}
+	if os.Getenv(startTimeoutVariable) != "" {
+		c.env.ControlPlaneStartTimeout = 0 // envtest reads the variable
+	}
+	return nil
+}
+
+// stop ends all programs and removes all files. It works on a cluster that was started in
+// part.
+func (c *Cluster) stop() error {
+	var errs []error
+	if c.controllers != nil {
+		errs = append(errs, c.controllers.stop())
+	}
+	if c.env != nil {
+		errs = append(errs, c.env.Stop())
+	}
+	for _, log := range c.logs {
+		errs = append(errs, log.Close())
+	}
+	errs = append(errs, os.RemoveAll(c.dir))
+	if c.reaper != nil {
+		errs = append(errs, c.reaper.release())
+	}
+	return errors.Join(errs...)
+}
+
+// StopAPIServer makes the API server unreachable until StartAPIServer, as an outage does:
+// requests and watches break. What was stored stays. Only for a cluster of StartOwn.
+func (c *Cluster) StopAPIServer(t testing.TB) {
+	t.Helper()
+	if c.shared {
+		t.Fatal("other tests share this API server: use StartOwn in a test that stops it")
+	}
+	// Its clients back off for up to 30 s, which the tests after the outage would wait for.
+	if err := c.controllers.stop(); err != nil {
+		t.Fatalf("stop kube-controller-manager: %v", err)
+	}
+	if err := c.env.ControlPlane.APIServer.Stop(); err != nil {
+		t.Fatalf("stop kube-apiserver: %v", err)
+	}
+	c.forget("kube-apiserver")
+}
+
+// StartAPIServer ends the outage: the API server returns at its old address with its old
+// certificates and tokens. It returns when requests work again.
+func (c *Cluster) StartAPIServer(t testing.TB) {
+	t.Helper()
+	if err := c.env.ControlPlane.APIServer.Start(); err != nil {
+		t.Fatalf("start kube-apiserver again: %v%s", err, c.logTails("kube-apiserver"))
+	}
+	if err := c.startControllers(); err != nil {
+		t.Fatalf("start kube-controller-manager again: %v%s", err, c.logTails("kube-controller-manager"))
+	}
+}

@@ -1,0 +1,45 @@
+package kubetest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// kubectlTimeout bounds one call of kubectl; a `kubectl wait` must be shorter.
+const kubectlTimeout = 2 * time.Minute
+
+// Kubectl runs the real kubectl as the administrator, and returns what it prints. The test
+// fails if it fails.
+func (c *Cluster) Kubectl(t testing.TB, args ...string) string {
+	t.Helper()
+	out, err := c.KubectlInput(t, "", args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// KubectlInput runs the real kubectl with the input for `-f -`. The error, if kubectl
+// fails, holds the last lines of what it said.
+func (c *Cluster) KubectlInput(t testing.TB, input string, args ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), kubectlTimeout)
+	defer cancel()
+
+	var out, says bytes.Buffer
+	cmd := exec.CommandContext(ctx, filepath.Join(c.assets, "kubectl"), args...)
+	// Not the caller's configuration, and not its cache of another cluster's kinds.
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig(), "KUBECACHEDIR="+filepath.Join(c.dir, "kubectl-cache"), "KUBERC=off")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &out, &says
+	if err := cmd.Run(); err != nil {
+		return out.String(), fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(says.String()))
+	}
+	return out.String(), nil
+}

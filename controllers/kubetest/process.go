@@ -1,0 +1,185 @@
+package kubetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// pidFolder, in the cluster's folder, has a file per running program with its process id.
+const pidFolder = "pids"
+
+// wrap returns the path of a script that starts the program of that name after noting its
+// process id: envtest starts its programs itself, and does not tell the ids.
+func (c *Cluster) wrap(name string) (string, error) {
+	path := filepath.Join(c.dir, name)
+	script := fmt.Sprintf("#!/bin/sh\necho $$ >'%s'\nexec '%s' \"$@\"\n",
+		filepath.Join(c.dir, pidFolder, name), filepath.Join(c.assets, name))
+	return path, os.WriteFile(path, []byte(script), 0o700)
+}
+
+// forget removes the note of a program that has ended: its process id may be used again.
+func (c *Cluster) forget(name string) {
+	_ = os.Remove(filepath.Join(c.dir, pidFolder, name)) // gone already is as good
+}
+
+// A reaper is a shell that ends the programs of a cluster, and removes its files, if the
+// test binary ends without doing so: by a panic, at the -timeout of go test, by a signal.
+// It notices by its standard input, whose other end only the test binary holds.
+type reaper struct {
+	shell *exec.Cmd
+	hold  io.Closer
+}
+
+const reap = `read -r _
+for file in "$1/` + pidFolder + `"/*; do
+	[ ! -f "$file" ] || kill -KILL "$(cat "$file")" 2>/dev/null
+done
+rm -rf "$1"`
+
+func startReaper(dir string) (*reaper, error) {
+	shell := exec.Command("/bin/sh", "-c", reap, "kubetest-reaper", dir)
+	// In a process group of its own it survives the Ctrl-C that ends the test.
+	shell.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	hold, err := shell.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	return &reaper{shell: shell, hold: hold}, shell.Start()
+}
+
+// release ends the reaper. The cluster's folder must be gone already.
+func (r *reaper) release() error {
+	return errors.Join(r.hold.Close(), r.shell.Wait())
+}
+
+// A program is a process that this package started itself.
+type program struct {
+	cmd    *exec.Cmd
+	exited chan struct{} // closed when the process has ended
+}
+
+func startProgram(log *os.File, path string, args ...string) (*program, error) {
+	p := &program{cmd: exec.Command(path, args...), exited: make(chan struct{})}
+	p.cmd.Stdout, p.cmd.Stderr = log, log
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		defer close(p.exited)
+		_ = p.cmd.Wait() // that it ended says all; why is in its log
+	}()
+	return p, nil
+}
+
+// stop ends the process, and returns when it has ended.
+func (p *program) stop() error {
+	select {
+	case <-p.exited:
+		return nil
+	default:
+	}
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	select {
+	case <-p.exited:
+		return nil
+	case <-time.After(stopTimeout):
+		err := p.cmd.Process.Kill()
+		<-p.exited
+		return errors.Join(fmt.Errorf("%s did not end within %v", filepath.Base(p.cmd.Path), stopTimeout), err)
+	}
+}
+
+// startControllers starts kube-controller-manager, and returns when it works.
+func (c *Cluster) startControllers() error {
+	const name = "kube-controller-manager"
+
+	certificates := c.env.ControlPlane.APIServer.CertDir
+	ca := filepath.Join(certificates, "serving-ca.crt")
+	if err := os.WriteFile(ca, c.Config.CAData, 0o600); err != nil {
+		return err
+	}
+	path, err := c.wrap(name)
+	if err != nil {
+		return err
+	}
+	log, err := c.openLog(name)
+	if err != nil {
+		return err
+	}
+	c.controllers, err = startProgram(log, path,
+		"--kubeconfig="+c.Kubeconfig(),
+		"--root-ca-file="+ca,
+		"--service-account-private-key-file="+filepath.Join(certificates, "sa-signer.key"),
+		// It serves nothing that a test wants, so it needs no port.
+		"--secure-port=0",
+		"--leader-elect=false",
+		// The default of 20 requests a second makes hundreds of Deployments wait.
+		"--kube-api-qps=500", "--kube-api-burst=1000")
+	if err != nil {
+		return err
+	}
+
+	admin, err := client.New(c.Config, client.Options{})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	// A probe that only a controller can answer; the pods of a namespace need it, too.
+	return wait.PollUntilContextCancel(ctx, 50*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+		select {
+		case <-c.controllers.exited:
+			return false, errors.New("it ended")
+		default:
+			return hasDefaultAccount(ctx, admin, "default"), nil
+		}
+	})
+}
+
+// hasDefaultAccount says whether pods can be made in a namespace: without the account the
+// API server refuses them.
+func hasDefaultAccount(ctx context.Context, c client.Client, namespace string) bool {
+	return c.Get(ctx, types.NamespacedName{Namespace: namespace, Name: "default"}, &corev1.ServiceAccount{}) == nil
+}
+
+// openLog returns the file that takes the output of a program.
+func (c *Cluster) openLog(name string) (*os.File, error) {
+	log, err := os.OpenFile(c.logPath(name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err == nil {
+		c.logs = append(c.logs, log)
+	}
+	return log, err
+}
+
+func (c *Cluster) logPath(name string) string { return filepath.Join(c.dir, name+".log") }
+
+// logTails returns the end of what programs have said, for the message that they failed.
+func (c *Cluster) logTails(names ...string) string {
+	const lines = 15
+	var tails strings.Builder
+	for _, name := range names {
+		text, err := os.ReadFile(c.logPath(name))
+		if err != nil || len(text) == 0 {
+			continue
+		}
+		all := strings.Split(strings.TrimSpace(string(text)), "\n")
+		fmt.Fprintf(&tails, "\n--- %s said last:\n%s", name, strings.Join(all[max(0, len(all)-lines):], "\n"))
+	}
+	return tails.String()
+}

@@ -1,0 +1,159 @@
+package kubetest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+	"k8s.io/client-go/discovery"
+)
+
+// Requests counts write requests, failed ones too, by verb and resource, such as
+// "APPLY deployments" or "PATCH streampairs/status".
+type Requests map[string]int
+
+// Since returns what was counted after the earlier count.
+func (r Requests) Since(earlier Requests) Requests {
+	difference := maps.Clone(r)
+	for key, count := range earlier {
+		difference[key] -= count
+	}
+	maps.DeleteFunc(difference, func(_ string, count int) bool { return count == 0 })
+	return difference
+}
+
+// APIRequests returns how many writes the API server has had since it was started, from
+// apiserver_request_total of its metrics. They are everybody's: other tests', the
+// controllers', the API server's own. Leases are left out, because some are renewed for
+// ever, and dry runs. Writes tells who wrote what.
+func (c *Cluster) APIRequests(t testing.TB) Requests {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
+	defer cancel()
+
+	admin, err := discovery.NewDiscoveryClientForConfig(c.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := admin.RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
+	if err != nil {
+		t.Fatalf("read the API server's metrics: %v", err)
+	}
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
+	if err != nil {
+		t.Fatalf("read the API server's metrics: %v", err)
+	}
+	requests := make(Requests)
+	for _, metric := range families["apiserver_request_total"].GetMetric() {
+		labels := labelsOf(metric)
+		resource := resourceName(labels["resource"], labels["subresource"])
+		switch labels["verb"] {
+		case "POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION":
+			if resource != "leases" && labels["dry_run"] == "" {
+				requests[labels["verb"]+" "+resource] += int(metric.GetCounter().GetValue())
+			}
+		}
+	}
+	return requests
+}
+
+func labelsOf(metric *dto.Metric) map[string]string {
+	labels := make(map[string]string, len(metric.GetLabel()))
+	for _, pair := range metric.GetLabel() {
+		labels[pair.GetName()] = pair.GetValue()
+	}
+	return labels
+}
+
+func resourceName(resource, subresource string) string {
+	if subresource != "" {
+		return resource + "/" + subresource
+	}
+	return resource
+}
+
+// A Write is a write request as the API server's audit log has it.
+type Write struct {
+	// User is who wrote, such as system:serviceaccount:NAMESPACE:NAME.
+	User string
+	// Verb is create, update, patch, delete or deletecollection. Server-side apply is a
+	// patch.
+	Verb string
+	// Resource is the resource, with the subresource after a slash.
+	Resource  string
+	Namespace string
+	Name      string
+	// Code is the HTTP status of the answer.
+	Code int
+	Time time.Time
+}
+
+// Writes returns the write requests of the user since the cluster was started, oldest
+// first, leases and dry runs left out. An empty user means everybody. A request that was answered just
+// now may be missing for some milliseconds.
+func (c *Cluster) Writes(t testing.TB, user string) []Write {
+	t.Helper()
+	log, err := os.ReadFile(c.auditLog())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var writes []Write
+	for line := range bytes.Lines(log) {
+		var event auditEvent
+		if err := json.Unmarshal(line, &event); err != nil {
+			if !bytes.HasSuffix(line, []byte("\n")) {
+				break // it is being written
+			}
+			t.Fatalf("read the audit log: %v", err)
+		}
+		dryRun := strings.Contains(event.RequestURI, "dryRun=")
+		if dryRun || user != "" && event.User.Username != user {
+			continue
+		}
+		writes = append(writes, Write{
+			User: event.User.Username, Verb: event.Verb,
+			Resource:  resourceName(event.ObjectRef.Resource, event.ObjectRef.Subresource),
+			Namespace: event.ObjectRef.Namespace, Name: event.ObjectRef.Name,
+			Code: event.ResponseStatus.Code, Time: event.StageTimestamp,
+		})
+	}
+	return writes
+}
+
+// auditEvent is what Writes needs of audit.k8s.io/v1 Event.
+type auditEvent struct {
+	Verb           string
+	RequestURI     string
+	User           struct{ Username string }
+	ObjectRef      struct{ Resource, Subresource, Namespace, Name string }
+	ResponseStatus struct{ Code int }
+	StageTimestamp time.Time
+}
+
+// auditPolicy logs what Writes returns. Rules apply in their order, the first that matches.
+const auditPolicy = `apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: None
+  verbs: [get, list, watch]
+- level: None
+  users: ["system:apiserver"]
+- level: None
+  resources: [{group: coordination.k8s.io, resources: [leases]}]
+- level: None
+  nonResourceURLs: ["*"]
+- level: Metadata
+`
+
+func (c *Cluster) auditLog() string { return filepath.Join(c.dir, "audit.log") }

@@ -51,11 +51,15 @@ lint: .cache/player.built ## Check format, go vet and golangci-lint (its first b
 	$(TOOL) golangci-lint run $(PACKAGES)
 
 .PHONY: generate
-generate: ## Generate deepcopy functions, apply configurations and the CRD from api/
+generate: ## Generate code, the CRD and the API reference from api/
 	$(TOOL) controller-gen paths=./api/... \
 		object:headerFile=hack/boilerplate.go.txt \
 		applyconfiguration:headerFile=hack/boilerplate.go.txt \
 		crd output:crd:artifacts:config=config/crd/bases
+	$(TOOL) crd-ref-docs --log-level ERROR --config hack/reference/config.yaml \
+		--templates-dir hack/reference/templates --source-path api/v1alpha1 \
+		--renderer markdown --output-path api/REFERENCE.md
+	go run ./hack/reference api/v1alpha1/conditions.go api/v1alpha1/metadata.go >> api/REFERENCE.md
 
 .PHONY: bench
 bench: ## Measure failover, joining, viewers and publishers, and print the table

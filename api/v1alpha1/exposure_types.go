@@ -5,10 +5,14 @@ type ExposureType string
 
 // The types of an exposure. HostPort exists for WebRTC only.
 const (
-	ExposureClusterIP    ExposureType = "ClusterIP"
-	ExposureNodePort     ExposureType = "NodePort"
+	// ExposureClusterIP: inside the cluster only, or from behind an Ingress or a Gateway.
+	ExposureClusterIP ExposureType = "ClusterIP"
+	// ExposureNodePort: a port of every node.
+	ExposureNodePort ExposureType = "NodePort"
+	// ExposureLoadBalancer: an address of the cloud's.
 	ExposureLoadBalancer ExposureType = "LoadBalancer"
-	ExposureHostPort     ExposureType = "HostPort"
+	// ExposureHostPort: a port of the node that the pod is on. For webrtc only.
+	ExposureHostPort ExposureType = "HostPort"
 )
 
 // Exposure says how each surface of the pair is reached from outside the cluster.

@@ -7,7 +7,7 @@ type FailoverMode string
 
 // The modes of Failover.
 const (
-	// FailoverSticky stays on the backup until the backup is lost in its turn.
+	// FailoverSticky stays on the leg that is on air until that one is lost in its turn.
 	FailoverSticky FailoverMode = "Sticky"
 	// FailoverPreferPrimary returns to the primary once it has been whole for
 	// recoverySeconds.
@@ -21,9 +21,12 @@ type Selection string
 
 // The values of Failover.Select.
 const (
-	SelectAuto    Selection = "Auto"
+	// SelectAuto leaves the choice to mode.
+	SelectAuto Selection = "Auto"
+	// SelectPrimary plays the primary whenever it is there.
 	SelectPrimary Selection = "Primary"
-	SelectBackup  Selection = "Backup"
+	// SelectBackup plays the backup whenever it is there.
+	SelectBackup Selection = "Backup"
 )
 
 // Failover says when to leave a leg and when to come back to it.

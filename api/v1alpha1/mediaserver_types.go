@@ -9,9 +9,12 @@ type AntiAffinity string
 
 // The values of MediaServer.AntiAffinity.
 const (
+	// AntiAffinityPreferred puts them on one node rather than one of them on none.
 	AntiAffinityPreferred AntiAffinity = "Preferred"
-	AntiAffinityRequired  AntiAffinity = "Required"
-	AntiAffinityNone      AntiAffinity = "None"
+	// AntiAffinityRequired lets the second one wait for another node.
+	AntiAffinityRequired AntiAffinity = "Required"
+	// AntiAffinityNone lets them stand anywhere.
+	AntiAffinityNone AntiAffinity = "None"
 )
 
 // UpdatePolicy says when changes that the operator brings are rolled out.
@@ -21,8 +24,10 @@ type UpdatePolicy string
 
 // The values of MediaServer.UpdatePolicy.
 const (
+	// UpdateWhenIdle waits until nobody publishes or watches.
 	UpdateWhenIdle UpdatePolicy = "WhenIdle"
-	UpdateAuto     UpdatePolicy = "Auto"
+	// UpdateAuto rolls them out at once, one leg after the other.
+	UpdateAuto UpdatePolicy = "Auto"
 )
 
 // MediaServer is about the two media pods.

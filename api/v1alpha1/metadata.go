@@ -2,37 +2,44 @@ package v1alpha1
 
 // Labels on every object and pod of a pair, beside those of app.kubernetes.io.
 const (
-	// LabelPair has the name of the StreamPair.
+	// LabelPair is the name of the StreamPair.
 	LabelPair = "media.streampair.dev/pair"
-	// LabelRole has "primary" or "backup", on the objects of one leg.
+	// LabelRole is "primary" or "backup", on the objects of one leg.
 	LabelRole = "media.streampair.dev/role"
 )
 
 // Annotations.
 const (
-	// AnnotationConfigGeneration, on the manifest that a media pod is given, has the
+	// AnnotationConfigGeneration (on the manifest that a media pod is given): the
 	// generation of the StreamPair that it was made from. A media server keeps the one
 	// with the higher generation, so that a file that lags takes back nothing.
 	AnnotationConfigGeneration = "media.streampair.dev/config-generation"
-	// AnnotationTokenGeneration, on the generated Secret, has the
+	// AnnotationTokenGeneration (on the generated Secret): the
 	// spec.publish.tokenGeneration that it was made for.
 	AnnotationTokenGeneration = "media.streampair.dev/token-generation" // #nosec G101 -- the name of an annotation
 )
 
-// Keys of Secrets: the generated one, those of spec.publish.tokenSecretRef and
-// spec.playback.tokenSecretRef (the first three), and those of an ICE server.
+// Keys of Secrets.
 const (
+	// SecretKeyPublishToken is what an encoder must show: 8 to 256 letters, digits, '-',
+	// '.', '_' and '~'. In the generated Secret, or in that of spec.publish.tokenSecretRef.
 	SecretKeyPublishToken = "publishToken"
-	SecretKeyPlayToken    = "playToken"
-	SecretKeyJWTKey       = "jwtKey"
-
-	// SecretKeyClusterToken is the bearer token of the command port, and of one media
-	// pod with the other. SecretKeyControlCert and SecretKeyControlKey are the command
-	// port's TLS certificate and key. All three are in the generated Secret only.
+	// SecretKeyPlayToken is what a viewer must show with spec.playback.auth Token, of the
+	// same form. In the generated Secret, or in that of spec.playback.tokenSecretRef or
+	// spec.publish.tokenSecretRef.
+	SecretKeyPlayToken = "playToken"
+	// SecretKeyJWTKey signs what a viewer must show with spec.playback.auth JWT, at least
+	// 32 bytes. In the same Secret as playToken.
+	SecretKeyJWTKey = "jwtKey"
+	// SecretKeyClusterToken is the bearer token of the command port, and of one media pod
+	// with the other. In the generated Secret only.
 	SecretKeyClusterToken = "clusterToken"
-	SecretKeyControlCert  = "control.crt"
-	SecretKeyControlKey   = "control.key"
-
+	// SecretKeyControlCert and SecretKeyControlKey are the command port's TLS certificate
+	// and key. In the generated Secret only.
+	SecretKeyControlCert = "control.crt"
+	SecretKeyControlKey  = "control.key"
+	// SecretKeyICEUsername and SecretKeyICECredential are the user's name and password for
+	// an ICE server, in the Secret of its credentialSecretRef.
 	SecretKeyICEUsername   = "username"
 	SecretKeyICECredential = "credential"
 )

@@ -7,9 +7,12 @@ type PlaybackAuth string
 
 // The values of Playback.Auth.
 const (
-	PlaybackNone  PlaybackAuth = "None"
+	// PlaybackNone lets everybody watch.
+	PlaybackNone PlaybackAuth = "None"
+	// PlaybackToken asks for the pair's play token.
 	PlaybackToken PlaybackAuth = "Token"
-	PlaybackJWT   PlaybackAuth = "JWT"
+	// PlaybackJWT asks for a signed JSON Web Token.
+	PlaybackJWT PlaybackAuth = "JWT"
 )
 
 // PlaybackMethod is a way to bring the picture to a viewer.
@@ -19,8 +22,10 @@ type PlaybackMethod string
 
 // The members of Playback.Order.
 const (
+	// PlaybackWebRTC has well under a second of delay.
 	PlaybackWebRTC PlaybackMethod = "WebRTC"
-	PlaybackHLS    PlaybackMethod = "HLS"
+	// PlaybackHLS has some seconds of delay, and passes where only HTTP does.
+	PlaybackHLS PlaybackMethod = "HLS"
 )
 
 // LegacyClients says what a client gets that cannot name a backup.
@@ -30,7 +35,9 @@ type LegacyClients string
 
 // The values of Playback.LegacyClients.
 const (
-	LegacyClientsPair   LegacyClients = "Pair"
+	// LegacyClientsPair gives them the pair, with failover, under either stream id.
+	LegacyClientsPair LegacyClients = "Pair"
+	// LegacyClientsStream gives them the stream that they asked for.
 	LegacyClientsStream LegacyClients = "Stream"
 )
 

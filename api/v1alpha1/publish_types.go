@@ -7,8 +7,10 @@ type PublishAuth string
 
 // The values of Publish.Auth.
 const (
+	// PublishToken asks for the pair's publish token.
 	PublishToken PublishAuth = "Token"
-	PublishNone  PublishAuth = "None"
+	// PublishNone lets in whoever reaches the port.
+	PublishNone PublishAuth = "None"
 )
 
 // Publish is about encoders.

@@ -145,8 +145,10 @@ type Role string
 
 // The two sides of a pair.
 const (
+	// RolePrimary is the leg that is played first when both are there.
 	RolePrimary Role = "Primary"
-	RoleBackup  Role = "Backup"
+	// RoleBackup is the leg that is played when the primary's media stops.
+	RoleBackup Role = "Backup"
 )
 
 // SecretReference names a Secret of the pair's namespace.

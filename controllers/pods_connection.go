@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 	"unicode"
@@ -63,7 +64,7 @@ func (p *Pods) open(ctx context.Context, t PodTarget, method, path string, body 
 	x.release = context.AfterFunc(ctx, func() { _ = raw.Close() })
 	if err := x.exchange(ctx, request); err != nil {
 		x.close()
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
 			err = errors.New("no answer in time")
 		}
 		return nil, fmt.Errorf("%s %s: %w", method, path, err)

@@ -196,6 +196,7 @@ func TestPodsThatAreGoneAreForgotten(t *testing.T) {
 				f.connect()
 				next := targets(f.pod)
 				f.Follow(sunday, next)
+				synctest.Wait()
 				if diff := cmp.Diff(PodState{}, f.State(sundayPrimary)); diff != "" {
 					t.Errorf("state (-want +got):\n%s", diff)
 				}

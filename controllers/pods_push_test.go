@@ -1,0 +1,172 @@
+package controllers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/streampair/streampair/api/control"
+)
+
+func TestADocumentIsSentOncePerBoot(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *followed) {
+		f.connect()
+		config := func(document string) func() error {
+			return func() error { return f.PutConfig(t.Context(), sundayPrimary, []byte(document)) }
+		}
+		selection := func(leg string) func() error {
+			return func() error { return f.PutSelect(t.Context(), sundayPrimary, leg) }
+		}
+		addresses := func(all ...string) func() error {
+			return func() error { return f.PutAddresses(t.Context(), sundayPrimary, all) }
+		}
+		report := func(boot, pin string) func() error {
+			return func() error {
+				s := playing("Primary")
+				s.BootID, s.Pairs[0].Select = boot, pin
+				f.pod.send(s)
+				synctest.Wait()
+				return nil
+			}
+		}
+		const pin = "/v1/pairs/sunday/select "
+		for _, step := range []struct {
+			what string
+			do   func() error
+			want []string
+		}{
+			{"a manifest", config("a"), []string{"/v1/config a"}},
+			{"the same", config("a"), nil},
+			{"another", config("b"), []string{"/v1/config b"}},
+			{"the first again", config("a"), []string{"/v1/config a"}},
+			{"a pin", selection("Backup"), []string{pin + `{"select":"Backup"}`}},
+			{"the same pin before a status came", selection("Backup"), nil},
+			{"the pod reports it", report("boot-1", "Backup"), nil},
+			{"the same pin", selection("Backup"), nil},
+			{"the pod reports another pin", report("boot-1", "Auto"), nil},
+			{"the pin is sent again", selection("Backup"), []string{pin + `{"select":"Backup"}`}},
+			{"a manifest brings its own pin", config("c"), []string{"/v1/config c"}},
+			{"so the pin is sent again", selection("Backup"), []string{pin + `{"select":"Backup"}`}},
+			{"addresses", addresses("203.0.113.1:30189"), []string{`/v1/addresses {"webrtc":["203.0.113.1:30189"]}`}},
+			{"the same addresses", addresses("203.0.113.1:30189"), nil},
+			{"none", addresses(), []string{`/v1/addresses {"webrtc":[]}`}},
+			{"the pod restarts", report("boot-2", "Auto"), nil},
+			{"the same manifest to another boot", config("c"), []string{"/v1/config c"}},
+			{"once", config("c"), nil},
+			{"the same addresses to another boot", addresses(), []string{`/v1/addresses {"webrtc":[]}`}},
+		} {
+			if err := step.do(); err != nil {
+				t.Errorf("%s: %v", step.what, err)
+			}
+			if diff := cmp.Diff(step.want, f.pod.received()); diff != "" {
+				t.Errorf("%s: requests (-want +got):\n%s", step.what, diff)
+			}
+		}
+	})
+}
+
+func TestARefusedDocumentIsExplainedInOneLine(t *testing.T) {
+	refuse := func(code int, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(code)
+			_, _ = w.Write([]byte(body))
+		}
+	}
+	mistakes, _ := json.Marshal(control.Error{Errors: []string{"spec.app: wrong", "spec.backup: missing"}})
+	for _, tt := range []struct {
+		name string
+		put  http.HandlerFunc
+		want string
+	}{
+		{"mistakes", refuse(422, string(mistakes)), "PUT /v1/config: 422 Unprocessable Entity: spec.app: wrong; spec.backup: missing"},
+		{"no JSON", refuse(500, "no\nspace\x1b[31m\xff left"), "PUT /v1/config: 500 Internal Server Error: no space[31m left"},
+		{"nothing", refuse(413, ""), "PUT /v1/config: 413 Request Entity Too Large"},
+		{"far too much", refuse(500, strings.Repeat("x", 1<<20)), "PUT /v1/config: 500 Internal Server Error: " + strings.Repeat("x", maxPodMessage) + "…"},
+		{"no answer", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "PUT /v1/config: no answer in time"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, f *followed) {
+				f.connect()
+				f.pod.put = tt.put
+				began := time.Now()
+				err := f.PutConfig(t.Context(), sundayPrimary, []byte("a"))
+				if err == nil || err.Error() != tt.want {
+					t.Errorf("got %v, want %s", err, tt.want)
+				}
+				if took := time.Since(began); took > 5*time.Second {
+					t.Errorf("took %v", took)
+				}
+				f.pod.put = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
+				f.pod.received()
+				if err := f.PutConfig(t.Context(), sundayPrimary, []byte("a")); err != nil {
+					t.Error(err)
+				}
+				if got := f.pod.received(); !slices.Equal(got, []string{"/v1/config a"}) {
+					t.Errorf("what was refused is sent again: got %q", got)
+				}
+			})
+		})
+	}
+}
+
+func TestNothingIsSentToAPodThatIsNotConnected(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *followed) {
+		put := func(why string) {
+			t.Helper()
+			if err := f.PutConfig(t.Context(), sundayPrimary, []byte("a")); !errors.Is(err, ErrPodNotConnected) {
+				t.Errorf("%s: got %v", why, err)
+			}
+		}
+		put("not followed")
+		f.connect()
+		f.pod.hangUp <- struct{}{}
+		synctest.Wait()
+		put("lost")
+		if got := f.pod.received(); got != nil {
+			t.Errorf("sent %q", got)
+		}
+	})
+}
+
+func TestARenewedTokenIsUsedByTheNextPush(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *followed) {
+		f.connect()
+		f.pod.mu.Lock()
+		f.pod.token = "renewed-token"
+		f.pod.mu.Unlock()
+		err := f.PutConfig(t.Context(), sundayPrimary, []byte("a"))
+		if want := "PUT /v1/config: 401 Unauthorized: the bearer token is missing; or wrong"; err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		target := f.pod.target(sundayPrimary)
+		target.Token = "renewed-token"
+		f.Follow(sunday, []PodTarget{target})
+		if err := f.PutConfig(t.Context(), sundayPrimary, []byte("a")); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestAPushEndsWithItsContext(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *followed) {
+		f.connect()
+		f.pod.put = func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := f.PutConfig(ctx, sundayPrimary, []byte("a")); err == nil {
+			t.Error("no error")
+		}
+		if took := time.Since(began); took != time.Second {
+			t.Errorf("took %v", took)
+		}
+	})
+}

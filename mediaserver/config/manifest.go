@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"regexp"
+	"slices"
 	"strconv"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -69,6 +70,13 @@ func (m Manifest) Generation() int64 {
 // Equal says whether both declare the same pairs with the same keys.
 func (m Manifest) Equal(other Manifest) bool {
 	return equality.Semantic.DeepEqual(m.Pairs, other.Pairs)
+}
+
+// Declares says whether both declare the same pairs, whatever their keys.
+func (m Manifest) Declares(other Manifest) bool {
+	return slices.EqualFunc(m.Pairs, other.Pairs, func(a, b Pair) bool {
+		return equality.Semantic.DeepEqual(a.StreamPair, b.StreamPair)
+	})
 }
 
 // Pair is one StreamPair with its keys.

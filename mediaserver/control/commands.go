@@ -15,6 +15,8 @@ import (
 const (
 	// maxManifest bounds what PUT /v1/config takes, in bytes.
 	maxManifest = 1 << 20
+	// maxBody bounds what the other commands take, in bytes.
+	maxBody = 4 << 10
 	// statusInterval is the shortest time between two events of /v1/events: a burst of
 	// changes is one event.
 	statusInterval = 100 * time.Millisecond
@@ -45,6 +47,9 @@ type Backend interface {
 	// Select pins a leg of a declared pair: Auto, Primary or Backup. Errors:
 	// ErrUnknownPair, or a wrong selection.
 	Select(pair, selection string) error
+	// Advertise replaces the media addresses told to browsers. Its error has one line per
+	// mistake, and then nothing was changed.
+	Advertise(webRTC []string) error
 }
 
 // NewCommands returns the handler of the command port. It does not authenticate: the
@@ -56,6 +61,7 @@ func NewCommands(b Backend) http.Handler {
 	mux.HandleFunc("GET /v1/events", c.events)
 	mux.HandleFunc("PUT /v1/config", c.config)
 	mux.HandleFunc("PUT /v1/pairs/{name}/select", c.selection)
+	mux.HandleFunc("PUT /v1/addresses", c.addresses)
 	return mux
 }
 
@@ -118,9 +124,7 @@ func (c *commands) config(w http.ResponseWriter, r *http.Request) {
 
 func (c *commands) selection(w http.ResponseWriter, r *http.Request) {
 	var s control.Selection
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<10))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&s); err != nil {
+	if err := decode(w, r, &s); err != nil {
 		refuse(w, http.StatusBadRequest, fmt.Errorf(`the body must be {"select":"Auto"}, "Primary" or "Backup": %w`, err))
 		return
 	}
@@ -132,6 +136,26 @@ func (c *commands) selection(w http.ResponseWriter, r *http.Request) {
 	default:
 		w.WriteHeader(http.StatusNoContent)
 	}
+}
+
+func (c *commands) addresses(w http.ResponseWriter, r *http.Request) {
+	var a control.MediaAddresses
+	if err := decode(w, r, &a); err != nil {
+		refuse(w, http.StatusBadRequest, fmt.Errorf(`the body must be {"webrtc":["IP:udpPort:tcpPort"]}: %w`, err))
+		return
+	}
+	if err := c.backend.Advertise(a.WebRTC); err != nil {
+		refuse(w, http.StatusUnprocessableEntity, err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// decode reads a small body strictly.
+func decode(w http.ResponseWriter, r *http.Request, into any) error {
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	d.DisallowUnknownFields()
+	return d.Decode(into)
 }
 
 // refuse answers with the lines of err.

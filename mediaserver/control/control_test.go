@@ -5,10 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +33,7 @@ type backend struct {
 	changed  chan struct{}
 	manifest string
 	selected string
+	told     []string // media addresses
 }
 
 func (b *backend) Status() control.Status {
@@ -41,7 +44,18 @@ func (b *backend) Configure(manifest []byte) error {
 	if strings.Contains(string(manifest), "wrong") {
 		return errors.New("spec.app: wrong\nspec.backup: missing")
 	}
+	if strings.Contains(string(manifest), "stale") {
+		return fmt.Errorf("%w: it has 1, and the one in force 2", ErrStaleManifest)
+	}
 	b.manifest = string(manifest)
+	return nil
+}
+
+func (b *backend) Advertise(webRTC []string) error {
+	if slices.Contains(webRTC, "wrong") {
+		return errors.New("webrtc[0]: wrong\nwebrtc[1]: wrong too")
+	}
+	b.told = append([]string{}, webRTC...)
 	return nil
 }
 
@@ -70,6 +84,12 @@ func TestCommands(t *testing.T) {
 		{"no such leg", "PUT", "/v1/pairs/sunday/select", `{"select":"Third"}`, 422, "Auto, Primary or Backup"},
 		{"no such pair", "PUT", "/v1/pairs/monday/select", `{"select":"Backup"}`, 404, "no pair of this name"},
 		{"no JSON", "PUT", "/v1/pairs/sunday/select", `Backup`, 400, "the body must be"},
+		{"an older manifest is not", "PUT", "/v1/config", "stale", 409, "older generation than the one in force: it has 1"},
+		{"media addresses", "PUT", "/v1/addresses", `{"webrtc":["192.0.2.1:30000:30001"]}`, 204, ""},
+		{"no media addresses", "PUT", "/v1/addresses", `{"webrtc":[]}`, 204, ""},
+		{"wrong media addresses", "PUT", "/v1/addresses", `{"webrtc":["wrong"]}`, 422, `{"errors":["webrtc[0]: wrong","webrtc[1]: wrong too"]}`},
+		{"other addresses", "PUT", "/v1/addresses", `{"rtmp":[]}`, 400, "unknown field"},
+		{"very many media addresses", "PUT", "/v1/addresses", `{"webrtc":["` + strings.Repeat("x", maxBody) + `"]}`, 400, "too large"},
 		{"no such path", "GET", "/v2", "", 404, ""},
 		{"no such method", "POST", "/v1/status", "", 405, ""},
 	} {
@@ -80,7 +100,7 @@ func TestCommands(t *testing.T) {
 			if w.Code != tt.code || !strings.Contains(w.Body.String(), tt.answer) {
 				t.Errorf("got %d %q, want %d and %q", w.Code, w.Body, tt.code, tt.answer)
 			}
-			if tt.code == 204 && b.manifest == "" && b.selected == "" {
+			if tt.code == 204 && b.manifest == "" && b.selected == "" && b.told == nil {
 				t.Error("the backend was not told")
 			}
 		})

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -76,9 +77,9 @@ type EngineConfig struct {
 	// interfaces: where a NAT, a load balancer or a host port is in front. Default:
 	// the addresses of the interfaces.
 	AdvertiseAddresses []AdvertisedAddress
-	// ICEServers are recommended to peers; the server itself needs none. See
-	// ICEServers. Default: none.
-	ICEServers []webrtc.ICEServer
+	// OwnAddress is offered beside the advertised ones, with the port listened on: a pod's,
+	// for peers in its cluster. Default: none.
+	OwnAddress netip.Addr
 	// MaxTCPConnections bounds ICE-TCP connections, those not yet known to belong
 	// to a session included. Default: 4096.
 	MaxTCPConnections int
@@ -100,8 +101,9 @@ type Engine struct {
 	udpMux   *ice.MultiUDPMuxDefault
 	tcpMux   *ice.TCPMuxDefault
 
-	mu          sync.Mutex // guards the next line
+	mu          sync.Mutex // guards the next two
 	certificate *webrtc.Certificate
+	advertised  []AdvertisedAddress // never changed, only replaced
 }
 
 // NewEngine opens the sockets. The caller must Close the Engine after it has closed
@@ -113,7 +115,7 @@ func NewEngine(cfg EngineConfig) (*Engine, error) {
 	if cfg.MaxTCPConnections == 0 {
 		cfg.MaxTCPConnections = 4096
 	}
-	e := &Engine{cfg: cfg, log: cfg.Logger.With("component", "rtc")}
+	e := &Engine{cfg: cfg, log: cfg.Logger.With("component", "rtc"), advertised: cfg.AdvertiseAddresses}
 	if err := e.listen(); err != nil {
 		return nil, err
 	}
@@ -245,7 +247,32 @@ func (e *Engine) LocalDescription(pc *webrtc.PeerConnection) string {
 	if description == nil {
 		return ""
 	}
-	return rewriteCandidates(description.SDP, e.cfg.AdvertiseAddresses, e.Port())
+	return rewriteCandidates(description.SDP, e.offered(), e.Port())
+}
+
+// Advertise replaces the addresses that peers are offered from now on; none means those
+// of the interfaces. Peers that are connected stay so.
+func (e *Engine) Advertise(addresses []AdvertisedAddress) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.advertised = slices.Clone(addresses)
+}
+
+// Advertised returns the addresses that peers are offered beside the engine's own.
+func (e *Engine) Advertised() []AdvertisedAddress {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.advertised)
+}
+
+// offered are the addresses that take the place of the interfaces'; none: none do.
+func (e *Engine) offered() []AdvertisedAddress {
+	offered := e.Advertised()
+	own := AdvertisedAddress{IP: e.cfg.OwnAddress}
+	if len(offered) > 0 && own.IP.IsValid() && !slices.Contains(offered, own) {
+		offered = append(offered, own)
+	}
+	return offered
 }
 
 // Port returns the number of the UDP and TCP port.
@@ -253,9 +280,6 @@ func (e *Engine) Port() uint16 { return e.tcp.Addr().(*net.TCPAddr).AddrPort().P
 
 // Addr returns the address listened on, whose port is that of UDP and TCP alike.
 func (e *Engine) Addr() net.Addr { return e.tcp.Addr() }
-
-// ICEServers returns the servers to recommend to peers, in Link headers for example.
-func (e *Engine) ICEServers() []webrtc.ICEServer { return e.cfg.ICEServers }
 
 // Close closes the sockets and with them whatever PeerConnections are left, and
 // waits until nothing runs any more.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -256,6 +257,26 @@ a=mid:1
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+func TestAddressesCanBeReplacedWhileItRuns(t *testing.T) {
+	own, flag, told := netip.MustParseAddr("10.0.0.7"), netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	e := newTestEngine(t, EngineConfig{AdvertiseAddresses: []AdvertisedAddress{{IP: flag}}, OwnAddress: own})
+	for _, step := range []struct {
+		what string
+		do   func()
+		want []AdvertisedAddress
+	}{
+		{"as it was made", func() {}, []AdvertisedAddress{{IP: flag}, {IP: own}}},
+		{"others", func() { e.Advertise([]AdvertisedAddress{{told, 1, 2}}) }, []AdvertisedAddress{{told, 1, 2}, {IP: own}}},
+		{"its own", func() { e.Advertise([]AdvertisedAddress{{IP: own}}) }, []AdvertisedAddress{{IP: own}}},
+		{"none: those of the interfaces", func() { e.Advertise(nil) }, nil},
+	} {
+		step.do()
+		if got := e.offered(); !slices.Equal(got, step.want) {
+			t.Errorf("%s: %v, want %v", step.what, got, step.want)
+		}
 	}
 }
 

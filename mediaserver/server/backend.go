@@ -54,7 +54,7 @@ func (s *Server) Status() api.Status {
 	st := api.Status{
 		Version: s.cfg.Version, BootID: s.bootID, StartTime: s.started.UTC(),
 		Role: string(s.cfg.Role), PodName: s.cfg.Pod.Name, NodeName: s.cfg.Pod.Node,
-		Addresses: s.Addresses(), Streams: []api.Stream{}, Pairs: []api.Pair{},
+		Advertised: s.advertised(), Addresses: s.Addresses(), Streams: []api.Stream{}, Pairs: []api.Pair{},
 	}
 	if s.certs != nil {
 		st.TLS = s.certs.status()
@@ -87,6 +87,7 @@ func (s *Server) streamStatus(one *stream.Stream) api.Stream {
 	}
 	if p := snap.Publication; p != nil {
 		st.Publishing, st.Protocol, st.Remote, st.BitrateBPS = true, p.Protocol, p.Remote, p.BitrateBPS
+		st.Relayed = p.Relayed
 		st.StartTime = s.wallClock(p.Since)
 	}
 	return st
@@ -128,11 +129,33 @@ func (s *Server) pairStatus(r *runningPair) api.Pair {
 	if st.Active != "" {
 		p.Since = s.wallClock(st.Since)
 	}
+	if last := st.LastSwitch; last.To != "" {
+		p.LastSwitch = &api.Switch{
+			From: string(last.From), To: string(last.To), Reason: string(last.Reason), Time: *s.wallClock(last.At),
+		}
+	}
 	for _, l := range st.Legs {
-		p.Legs = append(p.Legs, api.Leg{
-			Role: string(l.Role), StreamID: l.StreamID, Live: l.Live, Rank: l.Rank.String(),
-			EntryPoint: l.EntryPoint, Warnings: warnings(l.Warnings),
-		})
+		p.Legs = append(p.Legs, s.legStatus(r.key.App, l))
 	}
 	return p
+}
+
+func (s *Server) legStatus(app string, l failover.LegStatus) api.Leg {
+	snap := s.registry.Stream(stream.Key{App: app, ID: l.StreamID}).Snapshot()
+	leg := api.Leg{
+		Role: string(l.Role), StreamID: l.StreamID, Live: l.Live, Rank: l.Rank.String(),
+		EntryPoint: l.EntryPoint, Warnings: warnings(l.Warnings),
+		Local:      s.cfg.Role == "" || string(s.cfg.Role) == string(l.Role),
+		Publishing: snap.Publication != nil, Conflict: snap.Conflict,
+	}
+	switch {
+	case l.Live:
+	case leg.Publishing:
+		leg.LossReason = api.LossSilent
+	case snap.Published:
+		leg.LossReason = api.LossDisconnected
+	default:
+		leg.LossReason = api.LossNotPublished
+	}
+	return leg
 }

@@ -52,7 +52,7 @@ func (s *Server) reload() {
 	defer s.configuring.Unlock()
 	file, err := s.cfg.Files.Read()
 	if err != nil {
-		s.sources.file = nil // so that it is looked at when it is back
+		s.sources.file = nil // so that they are looked at when they are back
 		s.complain(&s.complaints.manifest, lines(err))
 	} else if !slices.EqualFunc(file, s.sources.file, config.Source.Equal) {
 		s.sources.file = file
@@ -74,7 +74,7 @@ func (s *Server) adopt(file []config.Source) error {
 		return nil
 	}
 	s.sources.inForce = file
-	if !m.Equal(before) {
+	if !m.Declares(before) {
 		s.configure(m)
 		s.log.Info("configuration changed", "pairs", len(m.Pairs), "generation", m.Generation())
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,6 +17,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/pion/webrtc/v4"
 
 	"github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/api/v1alpha1"
@@ -101,6 +105,7 @@ type pod struct {
 	config, keys, tls *mount
 	log               *logBook
 	roots             *x509.CertPool
+	links             []string // of the last answer
 }
 
 // A logBook keeps what is logged.
@@ -328,5 +333,231 @@ func TestAReplacedClusterTokenAndControlCertificateAreUsed(t *testing.T) {
 	p.keys.replace(files)
 	eventually(t, "a wrong token is told of, and the last good one holds", func() bool {
 		return strings.Contains(strings.Join(p.tells(secondCluster).ConfigErrors, "\n"), "read the token")
+	})
+}
+
+func TestTheNewerManifestWinsOverAStaleFile(t *testing.T) {
+	t.Parallel()
+	const sticky, prefer = "  failover: {mode: Sticky}\n", "  failover: {mode: PreferPrimary}\n"
+	p := startPod(t, pairOf(2, sticky))
+	put := func(generation int, spec string) int {
+		code, text := p.command("PUT", "/v1/config", firstCluster, pairOf(generation, spec))
+		if code >= 300 && !strings.Contains(text, "generation") {
+			t.Errorf("PUT generation %d: %d %s", generation, code, text)
+		}
+		return code
+	}
+	inForce := func(generation int64, mode v1alpha1.FailoverMode) func() bool {
+		return func() bool {
+			m := p.Manifest()
+			return m.Generation() == generation && m.Pairs[0].Spec.Failover.Mode == mode && p.tells(firstCluster).ConfigGeneration == generation
+		}
+	}
+	file := func(generation int, spec string) {
+		p.config.replace(map[string]string{"pair.yaml": pairOf(generation, spec)})
+	}
+	steady := func(what string, condition func() bool) {
+		t.Helper()
+		time.Sleep(5 * watchInterval)
+		if !condition() {
+			t.Errorf("%s: generation %d", what, p.Manifest().Generation())
+		}
+	}
+	eventually(t, "the file's is in force", inForce(2, v1alpha1.FailoverSticky))
+	if code := put(1, prefer); code != http.StatusConflict {
+		t.Errorf("an older one: %d", code)
+	}
+	if code := put(4, prefer); code != http.StatusNoContent {
+		t.Errorf("a newer one: %d", code)
+	}
+	eventually(t, "the command's is in force", inForce(4, v1alpha1.FailoverPreferPrimary))
+	file(3, sticky)
+	steady("a file that lags changes nothing", inForce(4, v1alpha1.FailoverPreferPrimary))
+
+	// A leg that was selected stays so when the file says what is in force already, and
+	// when a Secret changes.
+	if code, text := p.command("PUT", "/v1/pairs/sunday/select", firstCluster, `{"select":"Backup"}`); code != http.StatusNoContent {
+		t.Fatalf("select: %d %s", code, text)
+	}
+	selected := func() bool { return p.tells(firstCluster).Pairs[0].Select == "Backup" }
+	file(4, prefer)
+	files := keys(t, secondToken, firstCluster)
+	p.roots.AppendCertsFromPEM([]byte(files["control.crt"]))
+	p.keys.replace(files)
+	eventually(t, "the new token", func() bool { return p.admits(secondToken) })
+	steady("the file that has caught up changes nothing", func() bool { return selected() && inForce(4, v1alpha1.FailoverPreferPrimary)() })
+	file(5, "  failover: {mode: PreferPrimary, select: Primary}\n")
+	eventually(t, "a newer file wins, and what it selects", func() bool {
+		return inForce(5, v1alpha1.FailoverPreferPrimary)() && p.tells(firstCluster).Pairs[0].Select == "Primary"
+	})
+}
+
+func TestAWrongManifestFileChangesNothingAndIsToldOf(t *testing.T) {
+	t.Parallel()
+	p := startPod(t, pairOf(1, ""))
+	eventually(t, "the pair runs", func() bool { return len(p.tells(firstCluster).Pairs) == 1 })
+	for _, tt := range []struct{ name, content, want string }{
+		{"half of it", strings.Split(pairOf(2, ""), "  backup")[0], "spec.backup.streamID"},
+		{"no YAML", "a: b: c", "pair.yaml"},
+		{"nothing", "", "has no StreamPair"},
+	} {
+		p.config.replace(map[string]string{"pair.yaml": tt.content})
+		eventually(t, tt.name+" is told of", func() bool {
+			st := p.tells(firstCluster)
+			return strings.Contains(strings.Join(st.ConfigErrors, "\n"), tt.want) && st.ConfigGeneration == 1 && len(st.Pairs) == 1
+		})
+	}
+	if n := strings.Count(p.log.String(), "has no StreamPair"); n != 1 {
+		t.Errorf("the mistake was logged %d times", n)
+	}
+	// Unknown fields are those of a newer operator.
+	p.config.replace(map[string]string{"pair.yaml": pairOf(2, "  invention: of tomorrow\n")})
+	eventually(t, "the next one is in force", func() bool {
+		st := p.tells(firstCluster)
+		return st.ConfigGeneration == 2 && len(st.ConfigErrors) == 0
+	})
+}
+
+func TestACertificateThatComesLaterIsServed(t *testing.T) {
+	t.Parallel()
+	p := startPod(t, pairOf(1, ""))
+	served := func() *x509.Certificate {
+		c, err := tls.Dial("tcp", p.Addresses().HTTPS, &tls.Config{InsecureSkipVerify: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = c.Close() }()
+		return c.ConnectionState().PeerCertificates[0]
+	}
+	st := p.tells(firstCluster).TLS
+	if st == nil || st.Present || !st.SelfSigned || !strings.Contains(st.Error, "no such file") || !st.NotAfter.Equal(served().NotAfter) {
+		t.Errorf("without a certificate status tells %+v", st)
+	}
+	cert, key := certificate(t)
+	p.tls.replace(map[string]string{"tls.crt": cert, "tls.key": key})
+	eventually(t, "the certificate is served", func() bool {
+		return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: served().Raw})) == cert
+	})
+	st = p.tells(firstCluster).TLS
+	if !st.Present || st.SelfSigned || st.Error != "" || len(st.DNSNames) == 0 || st.DNSNames[0] != "localhost" || !st.NotAfter.Equal(served().NotAfter) {
+		t.Errorf("with a certificate status tells %+v", st)
+	}
+	p.tls.replace(map[string]string{"tls.crt": cert, "tls.key": "no key"})
+	eventually(t, "half of a certificate is told of, and the old one served", func() bool {
+		st := p.tells(firstCluster).TLS
+		return st.Present && st.Error != "" && string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: served().Raw})) == cert
+	})
+}
+
+func TestASelfSignedCertificateIsRenewedBeforeItEnds(t *testing.T) {
+	c := newCertificates("", "", slog.New(slog.DiscardHandler))
+	now := time.Now()
+	c.now = func() time.Time { return now }
+	get := func() *tls.Certificate {
+		cert, err := c.get(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cert
+	}
+	first := get()
+	now = now.AddDate(0, 6, 0)
+	if get() != first {
+		t.Error("it is made anew for no reason")
+	}
+	now = now.AddDate(0, 6, -20)
+	second := get()
+	if second == first || second.Leaf.NotAfter.Before(now.AddDate(0, 11, 0)) {
+		t.Errorf("ten days before its end it is served still, until %v", second.Leaf.NotAfter)
+	}
+}
+
+func TestMediaAddressesAreReplacedByACommand(t *testing.T) {
+	t.Parallel()
+	p := startPod(t, pairOf(1, ""), "--advertise-address", "192.0.2.1")
+	put := func(body string) (int, string) { return p.command("PUT", "/v1/addresses", firstCluster, body) }
+	if got := p.tells(firstCluster).Advertised; len(got) != 1 || got[0] != "192.0.2.1" {
+		t.Errorf("at first %v is told", got)
+	}
+	for _, body := range []string{`{"webrtc":["live.example.com"]}`, `{"webrtc":["192.0.2.9:0"]}`, `{"webrtc":[` + strings.Repeat(`"192.0.2.9",`, 16) + `"192.0.2.9"]}`} {
+		if code, text := put(body); code != http.StatusUnprocessableEntity {
+			t.Errorf("%s: %d %s", body, code, text)
+		}
+	}
+	if code, text := put(`{"webrtc":["203.0.113.7:30189:30190","2001:db8::1"]}`); code != http.StatusNoContent {
+		t.Fatalf("%d %s", code, text)
+	}
+	if got := strings.Join(p.tells(firstCluster).Advertised, " "); got != "203.0.113.7:30189:30190 2001:db8::1" {
+		t.Errorf("status tells %v", got)
+	}
+	_, port, err := net.SplitHostPort(p.Addresses().WebRTC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := p.answer()
+	for _, want := range []string{" 203.0.113.7 30189 typ host", " 203.0.113.7 30190 typ host tcptype passive", " 2001:db8::1 " + port, " 127.0.0.1 " + port} {
+		if !strings.Contains(answer, want) {
+			t.Errorf("the answer lacks %q:\n%s", want, answer)
+		}
+	}
+	if strings.Contains(answer, "192.0.2.1 ") {
+		t.Error("the replaced address is told still")
+	}
+}
+
+// answer is what a viewer is answered.
+func (p *pod) answer() string {
+	p.t.Helper()
+	viewer, err := webrtc.NewPeerConnection(webrtc.Configuration{})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer func() { _ = viewer.Close() }()
+	if _, err := viewer.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
+		p.t.Fatal(err)
+	}
+	offer, err := viewer.CreateOffer(nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	got, err := http.Post(p.url("whep/primary", "backupStreamId", "backup"), "application/sdp", strings.NewReader(offer.SDP))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer func() { _ = got.Body.Close() }()
+	text, err := io.ReadAll(got.Body)
+	if err != nil || got.StatusCode != http.StatusCreated {
+		p.t.Fatalf("%s %s %v", got.Status, text, err)
+	}
+	p.links = got.Header.Values("Link")
+	return string(text)
+}
+
+func TestViewersAreToldOfTURNServers(t *testing.T) {
+	t.Parallel()
+	p := startPod(t, pairOf(1, `
+  mediaServer:
+    iceServers:
+    - {urls: ["stun:stun.example.net"]}
+    - {urls: ["turn:turn.example.net"], credentialSecretRef: {name: turn}}
+`))
+	eventually(t, "the credential is missed", func() bool {
+		return strings.Contains(strings.Join(p.tells(firstCluster).ConfigErrors, "\n"), `the Secret "turn" has no credential`)
+	})
+	p.answer()
+	stun := `<stun:stun.example.net>; rel="ice-server"`
+	if diff := cmp.Diff([]string{stun}, p.links); diff != "" {
+		t.Errorf("without its credential: %s", diff)
+	}
+	secret := newMount(t, filepath.Join(filepath.Dir(p.keys.path), "turn"), map[string]string{"username": "somebody\n", "credential": secondToken})
+	turn := `<turn:turn.example.net>; rel="ice-server"; username="somebody"; credential="` + secondToken + `"; credential-type="password"`
+	eventually(t, "the credential is told", func() bool {
+		p.answer()
+		return cmp.Equal([]string{stun, turn}, p.links)
+	})
+	secret.replace(map[string]string{"username": "other", "credential": secondToken})
+	eventually(t, "the new credential is told", func() bool {
+		p.answer()
+		return cmp.Equal([]string{stun, strings.Replace(turn, "somebody", "other", 1)}, p.links)
 	})
 }

@@ -10,15 +10,18 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/pion/webrtc/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 
 	api "github.com/streampair/streampair/api/control"
+	"github.com/streampair/streampair/api/v1alpha1"
 	"github.com/streampair/streampair/mediaserver/access"
 	"github.com/streampair/streampair/mediaserver/config"
 	"github.com/streampair/streampair/mediaserver/control"
@@ -114,22 +117,22 @@ func (s *Server) open(m *metrics.Metrics) error {
 	if err := s.loadControlFiles(); err != nil {
 		return err
 	}
-	var advertised []rtc.AdvertisedAddress
-	for _, a := range s.cfg.AdvertiseAddresses {
-		advertised = append(advertised, rtc.AdvertisedAddress{IP: a.IP, UDPPort: a.UDPPort, TCPPort: a.TCPPort})
-	}
 	s.engine, err = rtc.NewEngine(rtc.EngineConfig{
-		Address: s.cfg.WebRTCAddress, AdvertiseAddresses: advertised, Logger: s.log, Metrics: m,
+		Address: s.cfg.WebRTCAddress, AdvertiseAddresses: advertised(s.cfg.AdvertiseAddresses), OwnAddress: s.cfg.Pod.IP,
+		Logger: s.log, Metrics: m,
 	})
 	if err != nil {
 		return err
 	}
 	s.whip = whip.NewHandler(whip.Config{
-		Engine: s.engine, Registry: s.registry, Authorize: s.mayPublish, Logger: s.log, Metrics: m,
+		Engine: s.engine, Registry: s.registry, Authorize: s.mayPublish,
+		ICEServers: func(key stream.Key) []webrtc.ICEServer { return s.iceServers(key.App, key.ID, "") },
+		Logger:     s.log, Metrics: m,
 	})
 	s.whep = whep.NewHandler(whep.Config{
 		Engine: s.engine, Open: s.openOutput, Authorize: s.mayWatch, BootID: s.bootID,
-		MaxViewers: s.cfg.MaxViewers, Logger: s.log, Metrics: m,
+		MaxViewers: s.cfg.MaxViewers, ICEServers: s.iceServers, Role: sessionRole(s.cfg.Role),
+		Logger: s.log, Metrics: m,
 	})
 	for _, l := range []struct {
 		name    string
@@ -171,6 +174,14 @@ func (s *Server) open(m *metrics.Metrics) error {
 	}
 	s.log.Info("listening", "addresses", s.Addresses())
 	return nil
+}
+
+// sessionRole is the letter that begins WHEP session ids: s for standalone, p or b.
+func sessionRole(r v1alpha1.Role) string {
+	if r == "" {
+		return "s"
+	}
+	return strings.ToLower(string(r[:1]))
 }
 
 func (s *Server) mayPublish(key stream.Key, token string) (bool, error) {

@@ -1,5 +1,6 @@
 // Package signalling holds what WHIP and WHEP have in common over HTTP: RFC 9725, which
-// the WHEP draft follows. It is no handler, and knows neither sessions nor media.
+// the WHEP draft follows, and who of their clients gets a place. It is no handler, and
+// knows no media.
 package signalling
 
 import (

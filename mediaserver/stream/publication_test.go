@@ -94,7 +94,7 @@ func TestSnapshotTellsWhatArrives(t *testing.T) {
 					t.Error(d)
 				}
 				p.End(EndClosed)
-				if d := cmp.Diff(Snapshot{}, p.Stream().Snapshot()); d != "" {
+				if d := cmp.Diff(Snapshot{Published: true}, p.Stream().Snapshot()); d != "" {
 					t.Errorf("after the end: %s", d)
 				}
 			})

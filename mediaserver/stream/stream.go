@@ -33,6 +33,7 @@ type Stream struct {
 	seq           uint64
 	warnings      []Warning
 	lastUse       time.Duration
+	refused       time.Duration // when a publisher was last refused for the incumbent's sake
 }
 
 // A Warning tells users about a stream that works less well than it could.
@@ -55,6 +56,9 @@ type Snapshot struct {
 	GOPFrames, GOPBytes  int
 	LastIDR, IDRInterval time.Duration
 	Warnings             []Warning
+	// Published says that somebody publishes or did; Conflict, that within the last minute
+	// a second publisher was refused because of the first.
+	Published, Conflict bool
 }
 
 // PublicationSnapshot describes who publishes.
@@ -122,6 +126,7 @@ func (s *Stream) Snapshot() Snapshot {
 			snap.Warnings = append(snap.Warnings, w)
 		}
 	}
+	snap.Published, snap.Conflict = s.seq > 0, s.conflict()
 	p := s.current
 	if p == nil {
 		return snap
@@ -246,6 +251,7 @@ func (s *Stream) Publish(req PublishRequest) (*Publication, error) {
 		return p, nil
 	}
 	if !req.Authenticated {
+		s.refuse()
 		return nil, fmt.Errorf("publish %s: %w", s.key, ErrStreamInUse)
 	}
 	if s.current.req.Relayed {
@@ -253,12 +259,24 @@ func (s *Stream) Publish(req PublishRequest) (*Publication, error) {
 	}
 	s.takeovers = slices.DeleteFunc(s.takeovers, func(t time.Duration) bool { return now-t > takeoverWindow })
 	if len(s.takeovers) >= maxTakeovers && s.parent == nil { // a view takes over as often as its parent does
+		s.refuse()
 		s.warn("SharedStreamID", fmt.Sprintf("More than %d takeovers of %s in %v: two encoders seem to share this stream id; give each its own.", maxTakeovers, s.key, takeoverWindow))
 		return nil, fmt.Errorf("publish %s: %w", s.key, ErrTooManyTakeovers)
 	}
 	s.takeovers = append(s.takeovers, now)
 	return s.waitForIDR(p), nil
 }
+
+// refuse notes that a publisher is refused for the incumbent's sake. s.mu is held.
+func (s *Stream) refuse() {
+	known := s.conflict()
+	s.refused = s.now()
+	if !known {
+		s.notify()
+	}
+}
+
+func (s *Stream) conflict() bool { return s.refused != 0 && s.now()-s.refused < takeoverWindow }
 
 // waitForIDR makes p the newcomer that replaces the incumbent. s.mu is held.
 func (s *Stream) waitForIDR(p *Publication) *Publication {

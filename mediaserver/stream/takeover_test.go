@@ -231,6 +231,36 @@ func TestSharedStreamIDIsShownWhileTheyQuarrel(t *testing.T) {
 	})
 }
 
+func TestASecondPublisherThatIsRefusedIsAConflictForAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		changes := 0
+		r := NewRegistry(Config{OnChange: func() { changes++ }})
+		s := r.Stream(keyLive)
+		if snap := s.Snapshot(); snap.Published || snap.Conflict {
+			t.Errorf("before anybody came: %+v", snap)
+		}
+		p := begin(t, r)
+		writeIDR(t, p, 0)
+		before := changes
+		for range 3 {
+			if _, err := r.Publish(PublishRequest{Key: keyLive}); !errors.Is(err, ErrStreamInUse) {
+				t.Fatal(err)
+			}
+		}
+		if snap := s.Snapshot(); !snap.Published || !snap.Conflict || changes != before+1 {
+			t.Errorf("conflict %v, and %d changes were told of, want true and 1", snap.Conflict, changes-before)
+		}
+		time.Sleep(takeoverWindow)
+		if s.Snapshot().Conflict {
+			t.Error("a minute later it is a conflict still")
+		}
+		p.End(EndClosed)
+		if !s.Snapshot().Published {
+			t.Error("it is forgotten that somebody published")
+		}
+	})
+}
+
 func TestPublisherAndNewcomerAreAskedForAnIDR(t *testing.T) {
 	r := NewRegistry(Config{})
 	asked := [2]int{}

@@ -39,6 +39,11 @@ const (
 
 	// retryAfter, in seconds, is when a viewer who found no room may try again.
 	retryAfter = 5
+
+	// Of the places, a quarter but at least minConnecting are for sessions that have
+	// not connected; connectingUnlimited, where the number of viewers is not limited.
+	minConnecting       = 64
+	connectingUnlimited = 1024
 )
 
 // Config configures a Handler.
@@ -55,8 +60,9 @@ type Config struct {
 	// MaxViewers bounds the sessions at a time; 0 means no limit. When there are so
 	// many, a new one takes the place of one that has not connected, if there is one.
 	MaxViewers int
-	// ICEServers are recommended to viewers in Link headers. Default: none.
-	ICEServers []webrtc.ICEServer
+	// ICEServers returns what is recommended in Link headers to those who may watch.
+	// Default: none.
+	ICEServers func(app, streamID, backupID string) []webrtc.ICEServer
 	// BootID is the part of session ids that tells this process from the one
 	// before. Default: random.
 	BootID string
@@ -75,7 +81,7 @@ type Handler struct {
 
 	mu       sync.Mutex // guards sessions, places and closed
 	sessions map[string]*session
-	places   *places // of the sessions, and of those being negotiated
+	places   *signalling.Places[*session] // of the sessions, and of those being negotiated
 	closed   bool
 	wait     sync.WaitGroup // for all viewers to have left
 }
@@ -88,6 +94,9 @@ func NewHandler(cfg Config) *Handler {
 	if cfg.Authorize == nil {
 		cfg.Authorize = func(string, string, string, string) error { return nil }
 	}
+	if cfg.ICEServers == nil {
+		cfg.ICEServers = func(string, string, string) []webrtc.ICEServer { return nil }
+	}
 	if cfg.Role == "" {
 		cfg.Role = "s"
 	}
@@ -96,8 +105,15 @@ func NewHandler(cfg Config) *Handler {
 	}
 	return &Handler{
 		cfg: cfg, log: cfg.Logger.With("component", "whep"),
-		sessions: map[string]*session{}, places: newPlaces(cfg.MaxViewers),
+		sessions: map[string]*session{}, places: signalling.NewPlaces[*session](cfg.MaxViewers, maxConnecting(cfg.MaxViewers)),
 	}
+}
+
+func maxConnecting(maxViewers int) int {
+	if maxViewers == 0 {
+		return connectingUnlimited
+	}
+	return max(minConnecting, maxViewers/4)
 }
 
 // Register adds the handler's routes to mux.
@@ -114,7 +130,7 @@ func (h *Handler) Register(mux *http.ServeMux) {
 func (h *Handler) ViewerCount() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.places.count()
+	return h.places.Count()
 }
 
 // Shutdown refuses new sessions and ends the others. It returns when they are gone
@@ -166,7 +182,12 @@ func (h *Handler) options(w http.ResponseWriter, r *http.Request) {
 	header.Set("Access-Control-Max-Age", "86400")
 	if r.PathValue("session") == "" {
 		header.Set("Accept-Post", mediaTypeSDP)
-		h.linkICEServers(w)
+		// For clients that want them before they make an offer (RFC 9725 section 4.6). A
+		// browser's preflight has no token, and needs none of this.
+		app, streamID, backupID := target(r)
+		if h.cfg.Authorize(app, streamID, backupID, token(r)) == nil {
+			h.linkICEServers(w, r)
+		}
 	} else {
 		header.Set("Accept-Patch", sdpfrag.ContentType)
 	}
@@ -180,9 +201,14 @@ func allowOrigins(w http.ResponseWriter) {
 	w.Header().Set("Access-Control-Expose-Headers", "Location, ETag, Link, Retry-After, Accept-Patch")
 }
 
+// target is what a request asks to watch.
+func target(r *http.Request) (app, streamID, backupID string) {
+	return r.PathValue("app"), r.PathValue("streamId"), r.URL.Query().Get("backupStreamId")
+}
+
 // linkICEServers recommends STUN and TURN servers.
-func (h *Handler) linkICEServers(w http.ResponseWriter) {
-	for _, link := range signalling.ICEServerLinks(h.cfg.ICEServers) {
+func (h *Handler) linkICEServers(w http.ResponseWriter, r *http.Request) {
+	for _, link := range signalling.ICEServerLinks(h.cfg.ICEServers(target(r))) {
 		w.Header().Add("Link", link)
 	}
 }

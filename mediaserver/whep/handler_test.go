@@ -17,9 +17,14 @@ import (
 func TestSessionFromOfferToDelete(t *testing.T) {
 	s := newServer(t, func(cfg *Config) {
 		cfg.BootID = "boot1"
-		cfg.ICEServers = []webrtc.ICEServer{
-			{URLs: []string{"stun:stun.example.net"}},
-			{URLs: []string{"turn:turn.example.net?transport=udp"}, Username: "user", Credential: "secret"},
+		cfg.ICEServers = func(app, streamID, backupID string) []webrtc.ICEServer {
+			if app != "live" || streamID != "primary" || backupID != "backup" {
+				t.Errorf("asked for the servers of %s/%s+%s", app, streamID, backupID)
+			}
+			return []webrtc.ICEServer{
+				{URLs: []string{"stun:stun.example.net"}},
+				{URLs: []string{"turn:turn.example.net?transport=udp"}, Username: "user", Credential: "secret"},
+			}
 		}
 	})
 	s.play()
@@ -107,7 +112,7 @@ func TestSessionMayOpenBeforeAnythingIsLive(t *testing.T) {
 	until(t, "the viewer is connected", func() bool {
 		s.handler.mu.Lock()
 		defer s.handler.mu.Unlock()
-		return len(s.handler.places.connecting) == 0
+		return s.handler.places.Connecting() == 0
 	})
 	s.play()
 	await(t, arrivals, video, audio)
@@ -260,6 +265,26 @@ func TestOptions(t *testing.T) {
 	}
 	if response, _ := s.do("GET", "/live/whep/primary", ""); response.StatusCode != http.StatusMethodNotAllowed {
 		t.Errorf("GET: %s, want 405", response.Status)
+	}
+}
+
+func TestOptionsTellOfICEServersOnlyWhoMayWatch(t *testing.T) {
+	s := newServer(t, func(cfg *Config) {
+		cfg.ICEServers = func(string, string, string) []webrtc.ICEServer {
+			return []webrtc.ICEServer{{URLs: []string{"turn:turn.example.net"}, Username: "user", Credential: "secret"}}
+		}
+		cfg.Authorize = func(_, _, _, token string) error {
+			if token != "right" {
+				return errors.New("the token is wrong")
+			}
+			return nil
+		}
+	})
+	for token, want := range map[string]int{"": 0, "wrong": 0, "right": 1} {
+		response, _ := s.do("OPTIONS", "/live/whep/primary", "", "Authorization", "Bearer "+token)
+		if got := len(response.Header.Values("Link")); got != want {
+			t.Errorf("token %q: %d servers, want %d", token, got, want)
+		}
 	}
 }
 

@@ -12,12 +12,13 @@ import (
 
 	"github.com/streampair/streampair/mediaserver/rtc"
 	"github.com/streampair/streampair/mediaserver/sdpfrag"
+	"github.com/streampair/streampair/mediaserver/signalling"
 )
 
 // A session is one viewer's.
 type session struct {
 	id         string
-	host       string    // whom its place counts for; see hostOf
+	host       string    // whom its place counts for
 	since      time.Time // when it took its place
 	path       string    // its URL's path, so that it is not found under another stream's
 	etag       string    // of its ICE session, RFC 9725 section 4.3.1
@@ -27,6 +28,12 @@ type session struct {
 	candidates atomic.Int32
 	gone       bool // guarded by Handler.mu
 }
+
+// Host implements signalling.Guest.
+func (s *session) Host() string { return s.host }
+
+// Since implements signalling.Guest.
+func (s *session) Since() time.Time { return s.since }
 
 var errShuttingDown = &refusal{http.StatusServiceUnavailable, "the server is shutting down; reconnect", "shutting_down"}
 
@@ -44,7 +51,7 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request) {
 	header.Set("ETag", s.etag)
 	header.Set("Accept-Patch", sdpfrag.ContentType)
 	header.Set("Cache-Control", "no-store")
-	h.linkICEServers(w)
+	h.linkICEServers(w, r)
 	w.WriteHeader(http.StatusCreated)
 	if _, err := w.Write([]byte(answer)); err != nil {
 		// The viewer can't connect without it; its session times out.
@@ -58,7 +65,7 @@ func (h *Handler) open(w http.ResponseWriter, r *http.Request) (*session, string
 	if refused != nil {
 		return nil, "", refused
 	}
-	app, streamID, backupID := r.PathValue("app"), r.PathValue("streamId"), r.URL.Query().Get("backupStreamId")
+	app, streamID, backupID := target(r)
 	switch err := h.cfg.Authorize(app, streamID, backupID, token(r)); {
 	case errors.Is(err, ErrUnknownStream):
 		return nil, "", &refusal{http.StatusNotFound, err.Error(), "unknown_stream"}
@@ -71,7 +78,7 @@ func (h *Handler) open(w http.ResponseWriter, r *http.Request) (*session, string
 	}
 	s := &session{
 		id: h.cfg.Role + h.cfg.BootID + randomHex(12), etag: `"` + randomHex(8) + `"`, ufrags: formats.ufrags,
-		host: hostOf(r.RemoteAddr), since: time.Now(),
+		host: signalling.HostOf(r.RemoteAddr), since: time.Now(),
 	}
 	if refused := h.reserve(s); refused != nil {
 		return nil, "", refused
@@ -89,7 +96,7 @@ func (h *Handler) reserve(s *session) *refusal {
 	if h.closed {
 		return errShuttingDown
 	}
-	out, ok := h.places.take(s)
+	out, ok := h.places.Take(s)
 	if !ok {
 		return &refusal{http.StatusServiceUnavailable, "as many viewers are watching as this server accepts; try again later", "max_viewers"}
 	}
@@ -115,7 +122,7 @@ func (h *Handler) pushOut(s *session) {
 func (h *Handler) connected(s *session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.places.connected(s)
+	h.places.Connected(s)
 }
 
 // enter makes a session known, unless it has ended already or must end now.
@@ -138,7 +145,7 @@ func (h *Handler) leave(s *session) {
 	defer h.mu.Unlock()
 	s.gone = true
 	delete(h.sessions, s.id)
-	h.places.leave(s)
+	h.places.Leave(s)
 	h.wait.Done()
 }
 

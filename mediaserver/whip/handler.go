@@ -11,6 +11,7 @@
 package whip
 
 import (
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -18,6 +19,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/pion/webrtc/v4"
 
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/rtc"
@@ -46,9 +49,14 @@ type Config struct {
 	// false when no token was needed. Required. A publisher without a token is told to
 	// send one (401), one with a token that it may not (403).
 	Authorize func(key stream.Key, token string) (authenticated bool, err error)
-	// MaxSessions bounds publishers at a time; default 256.
+	// ICEServers returns what is recommended in Link headers to those who may publish.
+	// Default: none.
+	ICEServers func(key stream.Key) []webrtc.ICEServer
+	// MaxSessions bounds publishers at a time; default 256. When there are so many, a new
+	// one takes the place of one that has not connected, if there is one.
 	MaxSessions int
-	// MaxConnecting bounds those that are not connected yet; default 32.
+	// MaxConnecting bounds those that are not connected yet; a new one takes the place of
+	// the one that has tried for the longest. Default 32.
 	MaxConnecting int
 	// ConnectTimeout is how long a publisher has from its offer until media can
 	// flow; default 15 s.
@@ -67,12 +75,15 @@ type Handler struct {
 
 	mu       sync.Mutex // guards the rest
 	sessions map[string]*session
-	starting int // sessions that are being negotiated
+	places   *signalling.Places[*session] // of the sessions, and of those being negotiated
 	closed   bool
 }
 
 // NewHandler returns a Handler; Register mounts it.
 func NewHandler(cfg Config) *Handler {
+	if cfg.ICEServers == nil {
+		cfg.ICEServers = func(stream.Key) []webrtc.ICEServer { return nil }
+	}
 	if cfg.MaxSessions == 0 {
 		cfg.MaxSessions = 256
 	}
@@ -85,7 +96,10 @@ func NewHandler(cfg Config) *Handler {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	return &Handler{cfg: cfg, sessions: map[string]*session{}}
+	return &Handler{
+		cfg: cfg, sessions: map[string]*session{},
+		places: signalling.NewPlaces[*session](cfg.MaxSessions, cfg.MaxConnecting),
+	}
 }
 
 // Register mounts the endpoint, /{app}/whip/{streamId}, and its sessions below it.
@@ -172,17 +186,20 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request) *refusal {
 	if refusal != nil {
 		return refusal
 	}
-	if refusal := h.reserve(); refusal != nil {
-		return refusal
-	}
 	s := h.newSession(key, token, sent, o, r.RemoteAddr)
-	answer, refusal := s.begin(authenticated, r.RemoteAddr)
-	if !h.start(s, refusal) {
+	if refusal := h.reserve(s); refusal != nil {
+		s.cancel()
 		return refusal
 	}
+	answer, refusal := s.begin(authenticated, r.RemoteAddr)
+	if refusal != nil {
+		h.leave(s)
+		return refusal
+	}
+	h.start(s)
 	s.log.Info("publisher accepted", "userAgent", r.UserAgent())
 
-	for _, link := range signalling.ICEServerLinks(h.cfg.Engine.ICEServers()) {
+	for _, link := range signalling.ICEServerLinks(h.cfg.ICEServers(key)) {
 		w.Header().Add("Link", link)
 	}
 	w.Header().Set("Content-Type", sdpType)
@@ -194,51 +211,65 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request) *refusal {
 	return nil
 }
 
-// reserve takes a place for a session, which start uses or gives back.
-func (h *Handler) reserve() *refusal {
+// reserve takes a place for s, which leave gives back.
+func (h *Handler) reserve(s *session) *refusal {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
 		return refusePublish(stream.ErrShuttingDown)
 	}
-	connecting := h.starting
-	for _, s := range h.sessions {
-		if !s.connected.Load() {
-			connecting++
-		}
-	}
-	if len(h.sessions)+h.starting >= h.cfg.MaxSessions || connecting >= h.cfg.MaxConnecting {
+	out, ok := h.places.Take(s)
+	if !ok {
 		r := refuse(http.StatusServiceUnavailable, "TooManySessions",
 			"The server has as many WHIP publishers as it accepts; try again later.")
 		r.retryAfter = 5
 		return r
 	}
-	h.starting++
 	h.running.Add(1)
+	if out != nil {
+		h.cfg.Metrics.PublishRefusals.WithLabelValues("whip", "PushedOut").Inc()
+		out.pushedOut = true
+		if h.sessions[out.id] != nil { // else it is negotiated still, and start ends it
+			go out.end(stream.EndTimeout, errPushedOut)
+		}
+	}
 	return nil
 }
 
-// start lets a session run that was begun without a refusal.
-func (h *Handler) start(s *session, r *refusal) bool {
+// errPushedOut tells why a publisher who has not connected is ended early.
+var errPushedOut = errors.New("it had not connected, and others want its place")
+
+// start lets a session run that was begun.
+func (h *Handler) start(s *session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.starting--
-	if r != nil {
-		h.running.Done()
-		return false
-	}
 	h.sessions[s.id] = s
-	if h.closed { // meanwhile
+	switch { // meanwhile
+	case h.closed:
 		go s.end(stream.EndShutdown, nil)
+	case s.pushedOut:
+		go s.end(stream.EndTimeout, errPushedOut)
 	}
 	go func() {
-		defer h.running.Done()
+		defer h.leave(s)
 		s.run()
-		h.mu.Lock()
-		delete(h.sessions, s.id)
-		h.mu.Unlock()
 	}()
-	return true
+}
+
+// leave forgets a session and gives its place back.
+func (h *Handler) leave(s *session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.sessions, s.id)
+	h.places.Leave(s)
+	h.running.Done()
+}
+
+// connected lets a session keep its place until it leaves.
+func (h *Handler) connected(s *session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.places.Connected(s)
 }
 
 // find returns the session a request is about.

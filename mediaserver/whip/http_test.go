@@ -2,6 +2,7 @@ package whip
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -323,24 +324,48 @@ func TestTakeover(t *testing.T) {
 }
 
 func TestSessionsAreLimited(t *testing.T) {
-	s := newTestServer(t, func(c *Config) { c.MaxSessions = 2; c.MaxConnecting = 1 })
-	e := newEncoder(t, encoderOptions{})
-	offer := e.offer(t)
-	post := func(id string) int {
-		res, _ := s.do(t, http.MethodPost, "/live/whip/"+id, sdpType, offer)
-		if res.StatusCode == http.StatusServiceUnavailable && res.Header.Get("Retry-After") == "" {
-			t.Error("no Retry-After")
+	s := newTestServer(t, func(c *Config) { c.MaxSessions = 2 })
+	for _, id := range []string{"primary", "backup"} {
+		e := s.publish(t, "/live/whip/"+id, encoderOptions{})
+		await(t, "connected", func() bool { return e.pc.ConnectionState() == webrtc.PeerConnectionStateConnected })
+	}
+	await(t, "both to keep their place", func() bool { return s.connecting() == 0 })
+	res, body := s.do(t, http.MethodPost, "/live/whip/third", sdpType, newEncoder(t, encoderOptions{}).offer(t))
+	if res.StatusCode != 503 || res.Header.Get("Retry-After") == "" {
+		t.Errorf("one more than there is place for: %s %s", res.Status, body)
+	}
+}
+
+// connecting is how many publishers have not connected.
+func (s *testServer) connecting() int {
+	s.handler.mu.Lock()
+	defer s.handler.mu.Unlock()
+	return s.handler.places.Connecting()
+}
+
+func TestStrangersWhoNeverConnectKeepNoPublisherOut(t *testing.T) {
+	s := newTestServer(t, func(c *Config) { c.MaxSessions = 3; c.MaxConnecting = 2 })
+	strangers := newEncoder(t, encoderOptions{}).offer(t)
+	for i := range 10 {
+		if res, body := s.do(t, http.MethodPost, fmt.Sprintf("/live/whip/stranger%d", i), sdpType, strangers); res.StatusCode != 201 {
+			t.Fatalf("stranger %d: %s %s", i, res.Status, body)
 		}
-		return res.StatusCode
 	}
-	if got := post("a"); got != 201 {
-		t.Fatal(got)
+	for _, id := range []string{"primary", "backup", "third"} {
+		e := s.publish(t, "/live/whip/"+id, encoderOptions{})
+		await(t, id+" to connect", func() bool { return e.pc.ConnectionState() == webrtc.PeerConnectionStateConnected })
+		before := s.connecting()
+		await(t, "its place to be its own", func() bool { return s.connecting() <= before })
 	}
-	if got := post("b"); got != 503 {
-		t.Errorf("a second one while the first connects: %d", got)
-	}
-	if res, _ := s.do(t, http.MethodPost, "/live/whip/a", sdpType, offer); res.StatusCode != 503 {
-		t.Error(res.Status)
+	await(t, "the strangers to be gone", func() bool {
+		s.handler.mu.Lock()
+		defer s.handler.mu.Unlock()
+		return len(s.handler.sessions) == 3 && s.handler.places.Connecting() == 0
+	})
+	for _, one := range s.registry.Streams() {
+		if strings.HasPrefix(one.Key().ID, "stranger") {
+			t.Errorf("%s is published still", one.Key())
+		}
 	}
 }
 

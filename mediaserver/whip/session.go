@@ -24,6 +24,7 @@ import (
 
 	"github.com/streampair/streampair/mediaserver/rtc"
 	"github.com/streampair/streampair/mediaserver/sdpfrag"
+	"github.com/streampair/streampair/mediaserver/signalling"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
@@ -51,6 +52,8 @@ type session struct {
 	id      string
 	etag    string
 	key     stream.Key
+	host    string    // whom its place counts for
+	since   time.Time // when it took its place
 	// token is the hash of the Authorization header's token; tokenSent says that
 	// there was one, so that later requests must carry it too.
 	token     [sha256.Size]byte
@@ -58,6 +61,7 @@ type session struct {
 	offer     offer
 	log       *slog.Logger
 
+	pushedOut bool // guarded by Handler.mu
 	connected atomic.Bool
 	wantIDR   atomic.Bool
 	tracks    chan trackPacket
@@ -97,6 +101,7 @@ func randomID() string {
 func (h *Handler) newSession(key stream.Key, token string, tokenSent bool, o offer, remote string) *session {
 	s := &session{
 		handler: h, id: randomID(), etag: `"` + randomID() + `"`, key: key,
+		host: signalling.HostOf(remote), since: time.Now(),
 		token: sha256.Sum256([]byte(token)), tokenSent: tokenSent, offer: o,
 		tracks: make(chan trackPacket, packetQueue), reports: make(chan trackReport, 16),
 		kinds: map[stream.Kind]bool{},
@@ -105,6 +110,12 @@ func (h *Handler) newSession(key stream.Key, token string, tokenSent bool, o off
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
+
+// Host implements signalling.Guest.
+func (s *session) Host() string { return s.host }
+
+// Since implements signalling.Guest.
+func (s *session) Since() time.Time { return s.since }
 
 // begin publishes and negotiates; it returns the answer. When it fails nothing is
 // left.
@@ -177,6 +188,7 @@ func (s *session) onState(state webrtc.PeerConnectionState) {
 	switch state {
 	case webrtc.PeerConnectionStateConnected:
 		if !s.connected.Swap(true) {
+			s.handler.connected(s)
 			s.log.Info("publisher connected")
 		}
 	case webrtc.PeerConnectionStateFailed:

@@ -1,0 +1,76 @@
+package server
+
+import (
+	"fmt"
+
+	"github.com/pion/webrtc/v4"
+
+	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/mediaserver/config"
+	"github.com/streampair/streampair/mediaserver/rtc"
+)
+
+// maxAdvertised bounds the addresses told to browsers: each is two candidates, which
+// every viewer checks.
+const maxAdvertised = 16
+
+func advertised(addresses []v1alpha1.MediaAddress) []rtc.AdvertisedAddress {
+	var out []rtc.AdvertisedAddress
+	for _, a := range addresses {
+		out = append(out, rtc.AdvertisedAddress{IP: a.IP, UDPPort: a.UDPPort, TCPPort: a.TCPPort})
+	}
+	return out
+}
+
+// Advertise implements control.Backend.
+func (s *Server) Advertise(addresses []string) error {
+	if len(addresses) > maxAdvertised {
+		return fmt.Errorf("webrtc: %d addresses, and at most %d are taken", len(addresses), maxAdvertised)
+	}
+	var parsed []v1alpha1.MediaAddress
+	var mistakes config.Mistakes
+	for i, text := range addresses {
+		address, err := v1alpha1.ParseMediaAddress(text)
+		if err != nil {
+			mistakes = append(mistakes, fmt.Sprintf("webrtc[%d]: %q: %v", i, text, err))
+		}
+		parsed = append(parsed, address)
+	}
+	if len(mistakes) > 0 {
+		return mistakes
+	}
+	s.engine.Advertise(advertised(parsed))
+	s.log.Info("media addresses changed", "advertised", s.advertised())
+	s.changes.notify()
+	return nil
+}
+
+// advertised are the addresses told to browsers, as v1alpha1.ParseMediaAddress reads them.
+func (s *Server) advertised() []string {
+	var out []string
+	for _, a := range s.engine.Advertised() {
+		out = append(out, v1alpha1.MediaAddress{IP: a.IP, UDPPort: a.UDPPort, TCPPort: a.TCPPort}.String())
+	}
+	return out
+}
+
+// iceServers are the STUN and TURN servers of the pair that a viewer or a publisher of the
+// stream is told of.
+func (s *Server) iceServers(app, streamID, backupID string) []webrtc.ICEServer {
+	for _, p := range s.Manifest().Pairs {
+		primary, backup := p.Spec.Primary.StreamID, p.Spec.Backup.StreamID
+		if p.Spec.App != app || streamID != primary && streamID != backup || backupID != "" && backupID != backup {
+			continue
+		}
+		var out []webrtc.ICEServer
+		for _, server := range p.ICEServers {
+			one := webrtc.ICEServer{URLs: server.URLs}
+			if server.Username != "" {
+				one.Username, one.Credential = server.Username, server.Credential
+			}
+			out = append(out, one)
+		}
+		return out
+	}
+	return nil
+}

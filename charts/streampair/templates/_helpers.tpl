@@ -1,0 +1,67 @@
+{{/* The name of every object: RELEASE-operator, with the chart's name in it. */}}
+{{- define "streampair.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride -}}
+{{- else -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- $base := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
+{{- printf "%s-operator" ($base | trunc 40 | trimSuffix "-") -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What the Deployment and its Service select by. Changing it would mean a new Deployment. */}}
+{{- define "streampair.selectorLabels" -}}
+app.kubernetes.io/name: streampair
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: operator
+{{- end -}}
+
+{{- define "streampair.labels" -}}
+{{ include "streampair.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "streampair.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "streampair.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{/* An image reference of (list image defaultTag): a digest wins over a tag. */}}
+{{- define "streampair.image" -}}
+{{- $image := index . 0 -}}
+{{- if $image.digest -}}
+{{- printf "%s@%s" $image.repository $image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $image.repository (default (index . 1) $image.tag) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* "true" if metrics ask the API server who may read them. */}}
+{{- define "streampair.metricsAuth" -}}
+{{- if and .Values.metrics.auth (not .Values.watchNamespaces) -}}true{{- else -}}false{{- end -}}
+{{- end -}}
+
+{{/*
+The operator's rules in one namespace: those of files/role.yaml without what only a
+ClusterRole can grant.
+*/}}
+{{- define "streampair.namespacedRules" -}}
+{{- $clusterOnly := list "nodes" "tokenreviews" "subjectaccessreviews" -}}
+{{- range (.Files.Get "files/role.yaml" | fromYaml).rules -}}
+{{- $resources := .resources -}}
+{{- range $clusterOnly }}{{ $resources = without $resources . }}{{ end -}}
+{{- if $resources }}
+- apiGroups: {{ toJson .apiGroups }}
+  resources: {{ toJson $resources }}
+  verbs: {{ toJson .verbs }}
+{{- end -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,248 @@
+package integration_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/controllers"
+	"github.com/streampair/streampair/controllers/kubetest"
+)
+
+func TestMain(m *testing.M) { os.Exit(kubetest.Main(m)) }
+
+// A world is one namespace of the real API server, with an operator that sees no other.
+type world struct {
+	t         *testing.T
+	cluster   *kubetest.Cluster
+	admin     client.Client
+	namespace string
+	operator  string // its user name, by which its writes are told apart
+	config    *rest.Config
+	metrics   *prometheus.Registry
+	settings  controllers.Settings
+	resolver  controllers.Resolver
+	stop      func() // ends the operator; waits until it has ended
+}
+
+func newWorld(t *testing.T, options ...func(*world)) *world {
+	t.Helper()
+	t.Parallel()
+	w := &world{t: t, cluster: kubetest.Start(t)}
+	w.admin, w.namespace = w.cluster.Client(t, nil), w.cluster.Namespace(t)
+	w.operator = "operator-" + w.namespace
+	w.config = w.cluster.User(t, w.operator, "system:masters")
+	w.settings.Objects = controllers.ObjectSettings{DefaultImage: "media:1"}
+	for _, option := range options {
+		option(w)
+	}
+	w.start()
+	return w
+}
+
+// start runs an operator, as the command does.
+func (w *world) start() {
+	w.t.Helper()
+	has, err := labels.NewRequirement(v1alpha1.LabelPair, selection.Exists, nil)
+	w.must(err)
+	ours := cache.ByObject{Label: labels.NewSelector().Add(*has)}
+	skip := true
+	mgr, err := ctrl.NewManager(w.config, ctrl.Options{
+		Scheme:     kubetest.Scheme(),
+		Metrics:    metricsserver.Options{BindAddress: "0"},
+		Controller: config.Controller{SkipNameValidation: &skip},
+		Cache: cache.Options{
+			DefaultNamespaces: map[string]cache.Config{w.namespace: {}},
+			DefaultTransform:  cache.TransformStripManagedFields(),
+			ByObject: map[client.Object]cache.ByObject{
+				&appsv1.Deployment{}: ours, &corev1.Service{}: ours, &corev1.ConfigMap{}: ours, &corev1.ServiceAccount{}: ours,
+				&corev1.Pod{}: ours, &policyv1.PodDisruptionBudget{}: ours, &networkingv1.NetworkPolicy{}: ours,
+			},
+		},
+		Client: client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},
+	})
+	w.must(err)
+	w.metrics = prometheus.NewRegistry()
+	pods := controllers.NewPods(controllers.PodsConfig{})
+	reconciler := &controllers.StreamPairReconciler{
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Pods: pods, Resolver: w.resolver,
+		Recorder: mgr.GetEventRecorder("streampair-operator"), Metrics: controllers.NewMetrics(w.metrics), Settings: w.settings,
+	}
+	w.must(mgr.Add(pods))
+	w.must(reconciler.SetupWithManager(mgr))
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- mgr.Start(ctx) }()
+	running := true
+	w.stop = func() {
+		if !running {
+			return
+		}
+		running = false
+		cancel()
+		if err := <-ended; err != nil {
+			w.t.Errorf("the operator ended: %v", err)
+		}
+	}
+	w.t.Cleanup(w.stop)
+}
+
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// create makes a pair with the smallest spec, changed by change.
+func (w *world) create(name string, change func(*v1alpha1.StreamPairSpec)) *v1alpha1.StreamPair {
+	w.t.Helper()
+	pair := &v1alpha1.StreamPair{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name},
+		Spec: v1alpha1.StreamPairSpec{
+			Primary: v1alpha1.Leg{StreamID: "primary"}, Backup: v1alpha1.Leg{StreamID: "backup"},
+		},
+	}
+	if change != nil {
+		change(&pair.Spec)
+	}
+	w.must(w.admin.Create(w.t.Context(), pair))
+	return pair
+}
+
+// change changes a pair's spec.
+func (w *world) change(name string, change func(*v1alpha1.StreamPairSpec)) *v1alpha1.StreamPair {
+	w.t.Helper()
+	pair := w.pair(name)
+	before := pair.DeepCopy()
+	change(&pair.Spec)
+	w.must(w.admin.Patch(w.t.Context(), pair, client.MergeFrom(before)))
+	return pair
+}
+
+func (w *world) pair(name string) *v1alpha1.StreamPair {
+	w.t.Helper()
+	pair := &v1alpha1.StreamPair{}
+	w.must(w.admin.Get(w.t.Context(), client.ObjectKey{Namespace: w.namespace, Name: name}, pair))
+	return pair
+}
+
+// get reads an object by name, and returns whether there is one.
+func (w *world) get(name string, object client.Object) bool {
+	w.t.Helper()
+	err := w.admin.Get(w.t.Context(), client.ObjectKey{Namespace: w.namespace, Name: name}, object)
+	w.must(client.IgnoreNotFound(err))
+	return err == nil
+}
+
+// owned returns the objects of the namespace that have the pair's label, as Kind/name, but
+// for pods.
+func (w *world) owned(pair string) []string {
+	w.t.Helper()
+	var names []string
+	for kind, list := range map[string]client.ObjectList{
+		"ConfigMap": &corev1.ConfigMapList{}, "Deployment": &appsv1.DeploymentList{}, "NetworkPolicy": &networkingv1.NetworkPolicyList{},
+		"PodDisruptionBudget": &policyv1.PodDisruptionBudgetList{}, "Secret": &corev1.SecretList{}, "Service": &corev1.ServiceList{},
+		"ServiceAccount": &corev1.ServiceAccountList{},
+	} {
+		w.must(w.admin.List(w.t.Context(), list, client.InNamespace(w.namespace), client.MatchingLabels{v1alpha1.LabelPair: pair}))
+		items, err := meta.ExtractList(list)
+		w.must(err)
+		for _, item := range items {
+			object := item.(client.Object)
+			names = append(names, kind+"/"+object.GetName())
+			owner := metav1.GetControllerOf(object)
+			if owner == nil || owner.Kind != "StreamPair" || owner.Name != pair {
+				w.t.Errorf("%s/%s is not owned by the pair: %v", kind, object.GetName(), object.GetOwnerReferences())
+			}
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// limit is how long anything may take: machines are slow, and what is measured is printed.
+const limit = 60 * time.Second
+
+func (w *world) eventually(what string, done func() bool) time.Duration {
+	w.t.Helper()
+	began := time.Now()
+	for !done() {
+		if time.Since(began) > limit {
+			w.t.Fatalf("not within %v: %s", limit, what)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return time.Since(began)
+}
+
+// waitFor waits for a condition of a pair, written "Type=Status/Reason".
+func (w *world) waitFor(pair string, conditions ...string) *v1alpha1.StreamPair {
+	w.t.Helper()
+	began := time.Now()
+	for {
+		p := w.pair(pair)
+		missing := slices.DeleteFunc(slices.Clone(conditions), func(want string) bool { return slices.Contains(conditionsOf(p), want) })
+		if len(missing) == 0 {
+			return p
+		}
+		if time.Since(began) > limit {
+			w.t.Fatalf("%s has not %v within %v, but:\n%s", pair, missing, limit, describe(p))
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func conditionsOf(pair *v1alpha1.StreamPair) []string {
+	var list []string
+	for _, c := range pair.Status.Conditions {
+		list = append(list, fmt.Sprintf("%s=%s/%s", c.Type, c.Status, c.Reason))
+	}
+	return list
+}
+
+func describe(pair *v1alpha1.StreamPair) string {
+	var b strings.Builder
+	for _, c := range pair.Status.Conditions {
+		fmt.Fprintf(&b, "  %s=%s/%s (generation %d of %d): %s\n", c.Type, c.Status, c.Reason, c.ObservedGeneration, pair.Generation, c.Message)
+	}
+	fmt.Fprintf(&b, "  active %+v, last switch %+v", pair.Status.ActiveStream, pair.Status.LastSwitch)
+	return b.String()
+}
+
+// events returns the reasons of the Events about a pair.
+func (w *world) events(pair string) []string {
+	w.t.Helper()
+	list := &eventsv1.EventList{}
+	w.must(w.admin.List(w.t.Context(), list, client.InNamespace(w.namespace)))
+	var reasons []string
+	for _, e := range list.Items {
+		if e.Regarding.Kind == "StreamPair" && e.Regarding.Name == pair {
+			reasons = append(reasons, e.Reason)
+		}
+	}
+	slices.Sort(reasons)
+	return reasons
+}

@@ -1,0 +1,273 @@
+package integration_test
+
+import (
+	"bytes"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/controllers"
+)
+
+var sundays = []string{
+	"ConfigMap/sunday-config",
+	"Deployment/sunday-backup", "Deployment/sunday-primary",
+	"NetworkPolicy/sunday", "PodDisruptionBudget/sunday", "Secret/sunday-keys",
+	"Service/sunday-backup-media", "Service/sunday-backup-pods", "Service/sunday-backup-rtmp",
+	"Service/sunday-play",
+	"Service/sunday-primary-media", "Service/sunday-primary-pods", "Service/sunday-primary-rtmp",
+	"ServiceAccount/sunday",
+}
+
+func TestAPairGetsItsObjectsAndTheyGoWithIt(t *testing.T) {
+	w := newWorld(t)
+	w.create("sunday", nil)
+	w.create("monday", nil)
+	w.eventually("all objects of both", func() bool {
+		return len(w.owned("sunday")) == len(sundays) && len(w.owned("monday")) == len(sundays)
+	})
+	if diff := cmp.Diff(sundays, w.owned("sunday")); diff != "" {
+		t.Errorf("objects (-want +got):\n%s", diff)
+	}
+	// All conditions are there from the first pass, and speak of this generation.
+	pair := w.waitFor("sunday", "Ready=False/PodsNotReady", "OnAir=False/NoLiveStream",
+		"PrimaryLive=False/PodNotReady", "BackupLive=False/PodNotReady", "Redundant=False/PrimaryNotLive",
+		"Converged=Unknown/PodNotReady", "Exposed=True/ClusterOnly", "Progressing=True/RollingOut")
+	for _, c := range pair.Status.Conditions {
+		if c.ObservedGeneration != pair.Generation || c.Message == "" {
+			t.Errorf("%s: generation %d, message %q", c.Type, c.ObservedGeneration, c.Message)
+		}
+	}
+	want := "http://sunday-play." + w.namespace + ".svc:5080/live/play.html?name=primary&backupStreamId=backup&playOrder=webrtc%2Chls"
+	if pair.Status.PlaybackURL != want {
+		t.Errorf("playback URL %q, want %q", pair.Status.PlaybackURL, want)
+	}
+
+	w.must(w.admin.Delete(t.Context(), pair))
+	took := w.eventually("everything gone", func() bool { return len(w.owned("sunday")) == 0 })
+	t.Logf("collected after %v", took)
+	if n := len(w.owned("monday")); n != len(sundays) {
+		t.Errorf("the other pair has %d objects left", n)
+	}
+}
+
+func TestAReconcileThatChangesNothingWritesNothing(t *testing.T) {
+	w := newWorld(t)
+	w.create("sunday", nil)
+	w.waitFor("sunday", "Exposed=True/ClusterOnly")
+	w.settle()
+	versions, writes := w.versions("sunday"), len(w.cluster.Writes(t, w.operator))
+
+	// An operator that starts anew looks at everything again.
+	w.stop()
+	w.start()
+	time.Sleep(2 * time.Second)
+	w.touch("sunday")
+	time.Sleep(time.Second)
+	if diff := cmp.Diff(versions, w.versions("sunday")); diff != "" {
+		t.Errorf("resource versions changed (-before +after):\n%s", diff)
+	}
+	if more := w.cluster.Writes(t, w.operator)[writes:]; len(more) > 0 {
+		t.Errorf("the operator wrote %v", more)
+	}
+}
+
+// settle waits until the operator writes no more.
+func (w *world) settle() {
+	w.t.Helper()
+	last := -1
+	w.eventually("no more writes", func() bool {
+		time.Sleep(700 * time.Millisecond)
+		n := len(w.cluster.Writes(w.t, w.operator))
+		defer func() { last = n }()
+		return n == last
+	})
+}
+
+// touch has the pair reconciled, by a change of an object that is not the operator's.
+func (w *world) touch(pair string) {
+	w.t.Helper()
+	service := &corev1.Service{}
+	w.get(pair+"-play", service)
+	before := service.DeepCopy()
+	metav1.SetMetaDataAnnotation(&service.ObjectMeta, "example.com/touched", time.Now().Format(time.RFC3339Nano))
+	w.must(w.admin.Patch(w.t.Context(), service, client.MergeFrom(before)))
+}
+
+// versions returns the resource versions of the pair's objects and of the pair. The one
+// that touch writes to is left out.
+func (w *world) versions(pair string) map[string]string {
+	w.t.Helper()
+	versions := map[string]string{"StreamPair": w.pair(pair).ResourceVersion}
+	for name, object := range map[string]client.Object{
+		pair + "-primary": &appsv1.Deployment{}, pair + "-backup": &appsv1.Deployment{},
+		pair + "-config": &corev1.ConfigMap{}, pair + "-keys": &corev1.Secret{},
+		pair + "-primary-media": &corev1.Service{}, pair + "-primary-rtmp": &corev1.Service{}, pair + "-primary-pods": &corev1.Service{},
+	} {
+		if !w.get(name, object) {
+			w.t.Fatalf("no %s", name)
+		}
+		versions[name] = object.GetResourceVersion()
+	}
+	return versions
+}
+
+func TestWhatOthersChangeIsPutRight(t *testing.T) {
+	w := newWorld(t)
+	w.create("sunday", nil)
+	w.waitFor("sunday", "Exposed=True/ClusterOnly")
+	w.settle()
+	w.must(client.IgnoreNotFound(w.admin.Delete(t.Context(), &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "sunday-primary-rtmp"}})))
+	deployment := &appsv1.Deployment{}
+	w.get("sunday-backup", deployment)
+	before := deployment.DeepCopy()
+	none := int32(0)
+	deployment.Spec.Replicas = &none
+	deployment.Spec.Template.Spec.Containers[0].Args[0] = "--pair=/tmp/mine.yaml"
+	w.must(w.admin.Patch(t.Context(), deployment, client.MergeFrom(before)))
+	config := &corev1.ConfigMap{}
+	w.get("sunday-config", config)
+	manifest := config.Data[controllers.ManifestKey]
+	config.Data[controllers.ManifestKey] = "nonsense"
+	delete(config.Labels, v1alpha1.LabelPair) // and out of the operator's sight
+	w.must(w.admin.Update(t.Context(), config))
+
+	w.eventually("the Service back", func() bool { return w.get("sunday-primary-rtmp", &corev1.Service{}) })
+	w.eventually("the Deployment right", func() bool {
+		w.get("sunday-backup", deployment)
+		return *deployment.Spec.Replicas == 1 && deployment.Spec.Template.Spec.Containers[0].Args[0] == before.Spec.Template.Spec.Containers[0].Args[0]
+	})
+	w.eventually("the ConfigMap right", func() bool {
+		w.get("sunday-config", config)
+		return config.Data[controllers.ManifestKey] == manifest && config.Labels[v1alpha1.LabelPair] == "sunday"
+	})
+}
+
+func TestAFieldThatIsNoLongerWantedGoes(t *testing.T) {
+	w := newWorld(t)
+	w.create("sunday", func(s *v1alpha1.StreamPairSpec) {
+		s.Exposure.RTMP = v1alpha1.ServiceExposure{Type: v1alpha1.ExposureLoadBalancer, LoadBalancer: &v1alpha1.LoadBalancerExposure{
+			Annotations: map[string]string{"example.com/balancer": "fast"}, SourceRanges: []string{"203.0.113.0/24"},
+		}}
+		s.Exposure.WebRTC.Type = v1alpha1.ExposureLoadBalancer
+	})
+	w.waitFor("sunday", "Exposed=False/AddressPending", "Ready=False/PodsNotReady")
+	w.eventually("a Service for each protocol", func() bool { return w.get("sunday-primary-media-tcp", &corev1.Service{}) })
+	w.change("sunday", func(s *v1alpha1.StreamPairSpec) {
+		s.Exposure.RTMP = v1alpha1.ServiceExposure{Type: v1alpha1.ExposureClusterIP}
+		s.Exposure.WebRTC = v1alpha1.WebRTCExposure{Type: v1alpha1.ExposureClusterIP}
+	})
+	service := &corev1.Service{}
+	w.eventually("the Service plain", func() bool {
+		w.get("sunday-primary-rtmp", service)
+		return service.Spec.Type == corev1.ServiceTypeClusterIP && len(service.Spec.LoadBalancerSourceRanges) == 0 &&
+			service.Annotations["example.com/balancer"] == ""
+	})
+	w.eventually("the second Service gone", func() bool { return !w.get("sunday-primary-media-tcp", &corev1.Service{}) })
+	w.waitFor("sunday", "Exposed=True/ClusterOnly")
+}
+
+func TestAForeignObjectIsLeftAlone(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		object client.Object
+		labels map[string]string
+	}{
+		{"a Service", &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "sunday-play"},
+			Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 1}}}}, nil},
+		{"a Secret", &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "sunday-keys"}, Data: map[string][]byte{"mine": []byte("x")}}, nil},
+		{"a ServiceAccount", &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "sunday"}}, nil},
+		{"a ConfigMap with our labels", &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "sunday-config"}},
+			controllers.PairLabels("sunday")},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t)
+			test.object.SetNamespace(w.namespace)
+			test.object.SetLabels(test.labels)
+			w.must(w.admin.Create(t.Context(), test.object))
+			version := test.object.GetResourceVersion()
+			w.create("sunday", nil)
+			pair := w.waitFor("sunday", "Ready=False/NameConflict")
+			t.Log(describe(pair))
+			for _, name := range []string{"sunday-primary", "sunday-backup"} {
+				if w.get(name, &appsv1.Deployment{}) {
+					t.Errorf("%s was made, on what is not the pair's", name)
+				}
+			}
+			w.get(test.object.GetName(), test.object)
+			if test.object.GetResourceVersion() != version {
+				t.Error("the object was written to")
+			}
+			w.must(w.admin.Delete(t.Context(), test.object))
+			w.waitFor("sunday", "Ready=False/PodsNotReady")
+			w.eventually("the pair's own", func() bool { return slices.Equal(w.owned("sunday"), sundays) })
+		})
+	}
+}
+
+func TestKeysAreRenewed(t *testing.T) {
+	w := newWorld(t)
+	w.create("sunday", nil)
+	w.waitFor("sunday", "Exposed=True/ClusterOnly")
+	first := &corev1.Secret{}
+	w.get("sunday-keys", first)
+
+	w.change("sunday", func(s *v1alpha1.StreamPairSpec) { s.Publish.TokenGeneration = 1 })
+	second := &corev1.Secret{}
+	w.eventually("another publish token", func() bool {
+		w.get("sunday-keys", second)
+		return !bytes.Equal(first.Data[v1alpha1.SecretKeyPublishToken], second.Data[v1alpha1.SecretKeyPublishToken])
+	})
+	for _, kept := range []string{v1alpha1.SecretKeyClusterToken, v1alpha1.SecretKeyControlCert, v1alpha1.SecretKeyControlKey} {
+		if !bytes.Equal(first.Data[kept], second.Data[kept]) {
+			t.Errorf("%s was renewed too: the pods would be out of reach", kept)
+		}
+	}
+
+	w.must(w.admin.Delete(t.Context(), second))
+	w.touch("sunday")
+	third := &corev1.Secret{}
+	w.eventually("a new Secret", func() bool { return w.get("sunday-keys", third) && third.UID != second.UID })
+	if bytes.Equal(second.Data[v1alpha1.SecretKeyPublishToken], third.Data[v1alpha1.SecretKeyPublishToken]) {
+		t.Error("the token of the deleted Secret lives on")
+	}
+}
+
+func TestAPairIsPausedAndGoesOn(t *testing.T) {
+	w := newWorld(t)
+	w.create("sunday", nil)
+	w.waitFor("sunday", "Exposed=True/ClusterOnly")
+	w.change("sunday", func(s *v1alpha1.StreamPairSpec) { s.Paused = true })
+	w.waitFor("sunday", "Ready=False/Paused", "OnAir=False/Paused", "PrimaryLive=False/Paused", "Progressing=False/UpToDate")
+	replicas := func(n int32) func() bool {
+		return func() bool {
+			var primary, backup appsv1.Deployment
+			return w.get("sunday-primary", &primary) && w.get("sunday-backup", &backup) && *primary.Spec.Replicas == n && *backup.Spec.Replicas == n
+		}
+	}
+	w.eventually("no pods", replicas(0))
+	w.change("sunday", func(s *v1alpha1.StreamPairSpec) { s.Paused = false })
+	w.eventually("pods", replicas(1))
+	w.waitFor("sunday", "Ready=False/PodsNotReady", "OnAir=False/NoLiveStream")
+}
+
+func TestWhatTheOperatorDoesNotAllowIsSaid(t *testing.T) {
+	w := newWorld(t, func(w *world) {
+		w.settings.AllowedExposure = []v1alpha1.ExposureType{v1alpha1.ExposureClusterIP}
+	})
+	w.create("sunday", func(s *v1alpha1.StreamPairSpec) { s.Exposure.HTTP.Type = v1alpha1.ExposureNodePort })
+	w.create("monday", func(s *v1alpha1.StreamPairSpec) { s.MediaServer.Image = "mine:1" })
+	w.waitFor("sunday", "Exposed=False/ExposureNotAllowed")
+	w.waitFor("monday", "Ready=False/ImageNotAllowed")
+	service := &corev1.Service{}
+	if w.get("sunday-play", service); service.Spec.Type != corev1.ServiceTypeClusterIP {
+		t.Errorf("the Service is of type %s", service.Spec.Type)
+	}
+}

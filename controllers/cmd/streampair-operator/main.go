@@ -1,0 +1,165 @@
+// Command streampair-operator reconciles StreamPairs: it makes their media pods, Services
+// and keys, and reports what those pods say. It decides nothing about the picture: the
+// media pods do, with or without it.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/go-logr/logr"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/selection"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/controllers"
+)
+
+// version is set by the linker.
+var version = "devel"
+
+func main() {
+	if err := run(ctrl.SetupSignalHandler(), os.Args[1:], os.Getenv, os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) error {
+	o, err := parseOptions(args, env, stdout)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if o.probe != "" {
+		return probe(ctx, o.probe)
+	}
+	log := o.logger(stderr)
+	ctrl.SetLogger(log)
+	klog.SetLogger(log.WithName("client-go"))
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("find the cluster (in a pod, by --kubeconfig or by KUBECONFIG): %w", err)
+	}
+	mgr, err := newManager(config, o, log)
+	if err != nil {
+		return err
+	}
+	log.Info("starting", "version", version, "namespaces", o.namespaces, "defaultImage", o.settings.Objects.DefaultImage)
+	return mgr.Start(ctx)
+}
+
+// newManager returns a manager that reconciles StreamPairs once it is started.
+func newManager(config *rest.Config, o options, log logr.Logger) (ctrl.Manager, error) {
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		return nil, err
+	}
+	// Reconciles of one pair are few; those of 500 at a start must not wait for each
+	// other. The API server limits by priority and fairness.
+	config.QPS, config.Burst = 200, 400
+	config.UserAgent = "streampair-operator/" + version
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme:                 scheme,
+		Logger:                 log,
+		Cache:                  cacheOptions(o.namespaces),
+		Client:                 client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},
+		Metrics:                metricsOptions(o),
+		HealthProbeBindAddress: o.probeAddress,
+		LeaderElection:         o.leaderElect,
+		LeaderElectionID:       "streampair-operator",
+		// A pod that ends gives its place away at once. The long lease lets the leader
+		// live through an API server's restart: nobody could take over meanwhile.
+		LeaderElectionNamespace:       o.namespace,
+		LeaderElectionReleaseOnCancel: true,
+		LeaseDuration:                 &leaseDuration,
+		RenewDeadline:                 &renewDeadline,
+		RetryPeriod:                   &retryPeriod,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("set up: %w", err)
+	}
+	pods := controllers.NewPods(controllers.PodsConfig{Log: log.WithName("pods")})
+	reconciler := &controllers.StreamPairReconciler{
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Pods: pods,
+		Recorder: mgr.GetEventRecorder("streampair-operator"),
+		Metrics:  controllers.NewMetrics(metrics.Registry),
+		Settings: o.settings,
+	}
+	if err := errors.Join(
+		mgr.Add(pods),
+		reconciler.SetupWithManager(mgr),
+		mgr.AddHealthzCheck("ping", healthz.Ping),
+		mgr.AddReadyzCheck("ping", healthz.Ping),
+	); err != nil {
+		return nil, fmt.Errorf("set up: %w", err)
+	}
+	return mgr, nil
+}
+
+// cacheOptions has the manager watch its own objects only, in the given namespaces, or in
+// all. Foreign ones of a pair's names are met when they are to be written.
+func cacheOptions(namespaces []string) cache.Options {
+	o := cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: map[client.Object]cache.ByObject{}}
+	if len(namespaces) > 0 {
+		o.DefaultNamespaces = map[string]cache.Config{}
+		for _, n := range namespaces {
+			o.DefaultNamespaces[n] = cache.Config{}
+		}
+	}
+	of, err := labels.NewRequirement(v1alpha1.LabelPair, selection.Exists, nil)
+	if err != nil { // the label is a constant
+		panic(err)
+	}
+	ours := cache.ByObject{Label: labels.NewSelector().Add(*of)}
+	for _, object := range []client.Object{
+		&appsv1.Deployment{}, &corev1.Service{}, &corev1.ConfigMap{}, &corev1.ServiceAccount{}, &corev1.Pod{},
+		&policyv1.PodDisruptionBudget{}, &networkingv1.NetworkPolicy{},
+	} {
+		o.ByObject[object] = ours
+	}
+	return o
+}
+
+// metricsOptions serves metrics by HTTPS, to whom the API server lets read them. The
+// certificate is read again when its files change; without one it is self-signed.
+func metricsOptions(o options) metricsserver.Options {
+	m := metricsserver.Options{
+		BindAddress: o.metricsAddress, SecureServing: true,
+		CertDir: o.metricsCertDir, CertName: o.metricsCertName, KeyName: o.metricsKeyName,
+	}
+	if o.metricsAuth {
+		m.FilterProvider = filters.WithAuthenticationAndAuthorization
+	}
+	return m
+}
+
+func (o options) logger(w io.Writer) logr.Logger {
+	handler := &slog.HandlerOptions{Level: o.logLevel}
+	if o.logFormat == "json" {
+		return logr.FromSlogHandler(slog.NewJSONHandler(w, handler))
+	}
+	return logr.FromSlogHandler(slog.NewTextHandler(w, handler))
+}

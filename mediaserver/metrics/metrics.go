@@ -26,6 +26,7 @@ type Metrics struct {
 	FFmpegChildren     prometheus.Gauge
 	FFmpegRestarts     *prometheus.CounterVec // reason
 	HTTPRequestRefusal *prometheus.CounterVec // reason
+	RelayFailures      *prometheus.CounterVec // reason
 }
 
 // New makes the metrics and registers them with reg.
@@ -60,6 +61,7 @@ func New(reg prometheus.Registerer) *Metrics {
 		FFmpegRestarts:   counter("ffmpeg_restarts_total", "ffmpeg processes replaced.", "reason"),
 		HTTPRequestRefusal: counter("http_requests_refused_total",
 			"HTTP requests refused before they did anything.", "reason"),
+		RelayFailures: counter("relay_failures_total", "Connections to the peer that failed or ended.", "reason"),
 	}
 	m.SwitchSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace: "streampair", Name: "switch_duration_seconds",

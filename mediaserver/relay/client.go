@@ -1,0 +1,287 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/streampair/streampair/mediaserver/failover"
+	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/stream"
+)
+
+const (
+	// connectTimeout is how long the peer may take to accept a connection.
+	connectTimeout = time.Second
+	// A lost connection is tried again within retryWithin, at a random moment, so that
+	// the streams of many pairs do not come at once. A peer that has been away for long
+	// is asked less often: after a retryShare-th of that time, or seldom.
+	retryWithin = 250 * time.Millisecond
+	seldom      = time.Second
+	retryShare  = 20
+	// proven is how long a connection lasts before the peer counts as being there again:
+	// one that ends sooner is still the same trouble.
+	proven = 2 * time.Second
+	// maxRefusal is how much of a refusal is read.
+	maxRefusal = 512
+)
+
+// ClientConfig configures a Client.
+type ClientConfig struct {
+	// Peer is the base URL of the other media server, without a slash at its end.
+	Peer string
+	// Token returns the cluster token in force.
+	Token    func() string
+	Registry *stream.Registry
+	// Changed returns a channel that is closed when a stream of the registry changes.
+	Changed func() <-chan struct{}
+	// Logger; default none.
+	Logger  *slog.Logger
+	Metrics *metrics.Metrics
+}
+
+// A Twin is a pair that is played here and at the peer.
+type Twin struct {
+	App, PrimaryID, BackupID string
+	Pair                     *failover.Pair
+}
+
+// A Client reads from the peer what is published there.
+type Client struct {
+	cfg  ClientConfig
+	log  *slog.Logger
+	http *http.Client
+
+	running sync.WaitGroup
+
+	mu     sync.Mutex // guards all below
+	closed bool
+	links  map[any]context.CancelFunc // by Twin, and by stream.Key
+}
+
+// NewClient returns a Client; call Run.
+func NewClient(cfg ClientConfig) *Client {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Client{
+		cfg: cfg, log: cfg.Logger.With("peer", cfg.Peer), links: make(map[any]context.CancelFunc),
+		http: &http.Client{
+			Transport: &http.Transport{
+				DialContext:            (&net.Dialer{Timeout: connectTimeout}).DialContext,
+				TLSHandshakeTimeout:    connectTimeout,
+				ResponseHeaderTimeout:  silence,
+				MaxResponseHeaderBytes: 16 << 10,
+				DisableKeepAlives:      true, // an answer ends with its connection
+				DisableCompression:     true,
+			},
+			// The token is for the peer alone.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
+}
+
+// Run ends when ctx does, with all that the Client relays.
+func (c *Client) Run(ctx context.Context) error {
+	<-ctx.Done()
+	c.mu.Lock()
+	c.closed = true
+	for _, stop := range c.links {
+		stop()
+	}
+	c.mu.Unlock()
+	c.running.Wait()
+	return ctx.Err()
+}
+
+// Follow makes these the pairs that are relayed.
+func (c *Client) Follow(twins []Twin) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
+	wanted := make(map[any]func(context.Context))
+	for _, t := range twins {
+		wanted[t] = (&standings{link: c.link("pair", t.App+"/"+t.PrimaryID+"+"+t.BackupID), twin: t}).run
+		for _, id := range []string{t.PrimaryID, t.BackupID} {
+			key := stream.Key{App: t.App, ID: id}
+			wanted[key] = (&puller{link: c.link("stream", key.String()), key: key}).run
+		}
+	}
+	for key, stop := range c.links {
+		if wanted[key] == nil {
+			stop()
+			delete(c.links, key)
+		}
+	}
+	for key, run := range wanted {
+		if c.links[key] == nil {
+			ctx, stop := context.WithCancel(context.Background()) // until Follow or Run
+			c.links[key] = stop
+			c.running.Go(func() { run(ctx) })
+		}
+	}
+}
+
+// Reasons for which a connection to the peer ends, as metrics have them.
+const (
+	failedConnect   = "connect"   // nobody accepts it
+	failedRefused   = "refused"   // the answer is not what was asked for
+	failedClosed    = "closed"    // the peer closed it
+	failedSilent    = "silent"    // nothing came for too long
+	failedMalformed = "malformed" // the peer sent nonsense
+)
+
+// A failure is the end of a connection to the peer.
+type failure struct {
+	reason string
+	err    error
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+var (
+	errSilent = errors.New("the peer has not been heard")
+	errEnded  = errors.New("the peer ended its answer")
+)
+
+// hung says whether the connection may have ended although the peer still has what it
+// was asked for: nothing came, neither media nor a goodbye.
+func hung(err error) bool {
+	var f *failure
+	if !errors.As(err, &f) {
+		return false
+	}
+	var network net.Error
+	return f.reason == failedSilent || f.reason == failedConnect && errors.As(err, &network) && network.Timeout()
+}
+
+// A link is one resource of the peer that is asked for again and again. It is for one
+// goroutine.
+type link struct {
+	client *Client
+	log    *slog.Logger
+	// lostAt is when the link was lost; zero while it is up. upSince is since when it may be
+	// up again.
+	lostAt, upSince time.Time
+}
+
+func (c *Client) link(kind, name string) link {
+	return link{client: c, log: c.log.With(kind, name)}
+}
+
+// open asks the peer for path, and returns the answer's body, which must be closed. It
+// can be read until the peer has been silent for too long.
+func (l *link) open(ctx context.Context, path string) (*answerBody, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, l.client.cfg.Peer+path, nil)
+	if err != nil {
+		cancel(nil)
+		return nil, &failure{failedConnect, fmt.Errorf("ask for %s: %w", path, err)}
+	}
+	req.Header.Set("Authorization", "Bearer "+l.client.cfg.Token())
+	res, err := l.client.http.Do(req)
+	if err != nil {
+		cancel(nil)
+		var unsaid *url.Error // it would name the URL in each line of the log
+		if errors.As(err, &unsaid) {
+			err = unsaid.Err
+		}
+		return nil, &failure{failedConnect, fmt.Errorf("connect to the peer: %w", err)}
+	}
+	if res.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(res.Body, maxRefusal))
+		_ = res.Body.Close()
+		cancel(nil)
+		return nil, &failure{failedRefused, fmt.Errorf("the peer answers %s: %.200q", res.Status, text)}
+	}
+	b := &answerBody{body: res.Body, cancel: cancel, cause: func() error { return context.Cause(ctx) }}
+	b.silence = time.AfterFunc(silence, func() { cancel(errSilent) })
+	return b, nil
+}
+
+// up notes that the peer gives what it was asked for.
+func (l *link) up() {
+	switch {
+	case l.lostAt.IsZero():
+	case l.upSince.IsZero():
+		l.upSince = time.Now()
+	case time.Since(l.upSince) >= proven:
+		l.log.Info("relay restored", "after", l.upSince.Sub(l.lostAt).Round(time.Millisecond))
+		l.lostAt = time.Time{}
+	}
+}
+
+// lost notes the end of a connection, and waits until the next is due. It says whether
+// there is to be one.
+func (l *link) lost(ctx context.Context, err error) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	reason := failedClosed
+	var f *failure
+	if errors.As(err, &f) {
+		reason = f.reason
+	}
+	l.client.cfg.Metrics.RelayFailures.WithLabelValues(reason).Inc()
+	if l.lostAt.IsZero() {
+		l.lostAt = time.Now()
+		l.log.Warn("relay lost", "reason", reason, "error", err)
+	}
+	l.upSince = time.Time{}
+	within := min(max(retryWithin, time.Since(l.lostAt)/retryShare), seldom)
+	return wait(ctx, within/10+rand.N(within-within/10))
+}
+
+func wait(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// An answerBody is the body of an answer without an end.
+type answerBody struct {
+	body    io.ReadCloser
+	cancel  context.CancelCauseFunc // ends the request
+	cause   func() error            // why it ended
+	silence *time.Timer
+}
+
+// Read fails with a failure when the connection is of no use any more.
+func (b *answerBody) Read(p []byte) (int, error) {
+	n, err := b.body.Read(p)
+	if n > 0 {
+		b.silence.Reset(silence)
+	}
+	switch {
+	case err == nil:
+		return n, nil
+	case errors.Is(b.cause(), errSilent):
+		return n, &failure{failedSilent, fmt.Errorf("%w for %v", errSilent, silence)}
+	case errors.Is(err, io.EOF): // which those who parse would take for their own
+		return n, &failure{failedClosed, errEnded}
+	}
+	return n, &failure{failedClosed, fmt.Errorf("read from the peer: %w", err)}
+}
+
+// Close ends the request.
+func (b *answerBody) Close() {
+	b.silence.Stop()
+	b.cancel(nil)
+	_ = b.body.Close()
+}

@@ -1,0 +1,369 @@
+package relay
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/goleak"
+
+	"github.com/streampair/streampair/mediaserver/failover"
+	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/stream"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	ms = time.Millisecond
+	// patience is how long a test waits for what should take a moment: the machines are
+	// small and busy.
+	patience = 20 * time.Second
+	token    = "between-the-two"
+)
+
+var primaryKey, backupKey = stream.Key{App: "live", ID: "primary"}, stream.Key{App: "live", ID: "backup"}
+
+// A node is a media server as far as the relay knows it.
+type node struct {
+	t        *testing.T
+	registry *stream.Registry
+	metrics  *metrics.Metrics
+	handler  *Handler
+	web      *httptest.Server
+	pair     *failover.Pair // nil: none is declared
+
+	mu      sync.Mutex // guards changed
+	changed chan struct{}
+}
+
+func newNode(t *testing.T) *node {
+	n := &node{t: t, metrics: metrics.New(prometheus.NewRegistry()), changed: make(chan struct{})}
+	n.registry = stream.NewRegistry(stream.Config{Metrics: n.metrics, OnChange: func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		close(n.changed)
+		n.changed = make(chan struct{})
+	}})
+	n.handler = NewHandler(HandlerConfig{
+		Registry: n.registry, Token: func() string { return token }, Metrics: n.metrics,
+		Pair: func(_, _, _ string) *failover.Pair { return n.pair },
+	})
+	mux := http.NewServeMux()
+	n.handler.Register(mux)
+	n.web = httptest.NewServer(mux)
+	t.Cleanup(func() {
+		n.registry.Close()
+		n.handler.Close()
+		n.web.Close()
+	})
+	return n
+}
+
+func (n *node) next() <-chan struct{} {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.changed
+}
+
+// follow relays both streams of the pair from the server at url, until the test ends.
+func (n *node) follow(url string, options ...func(*ClientConfig)) *Client {
+	cfg := ClientConfig{
+		Peer: url, Token: func() string { return token }, Registry: n.registry, Changed: n.next,
+		Logger: slog.New(slog.NewTextHandler(n.t.Output(), nil)), Metrics: n.metrics,
+	}
+	for _, option := range options {
+		option(&cfg)
+	}
+	c := NewClient(cfg)
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	n.t.Cleanup(func() {
+		stop()
+		<-done
+	})
+	c.Follow([]Twin{n.twin()})
+	return c
+}
+
+func (n *node) twin() Twin {
+	t := Twin{App: "live", PrimaryID: "primary", BackupID: "backup", Pair: n.pair}
+	if t.Pair == nil {
+		t.Pair = failover.NewPair(failover.PairConfig{
+			Primary: source{n.registry.Stream(primaryKey)}, Backup: source{n.registry.Stream(backupKey)},
+			Output: deaf{}, NewAudio: func(func(at, duration time.Duration, opus []byte)) failover.Audio { return nil },
+		})
+	}
+	return t
+}
+
+// source and deaf stand for what a pair has besides.
+type source struct{ s *stream.Stream }
+
+func (s source) Stream() *stream.Stream { return s.s }
+func (source) Demand(bool)              {}
+
+type deaf struct{}
+
+func (deaf) WriteVideo(time.Duration, *stream.AccessUnit, bool) {}
+func (deaf) WriteOpus(_, _ time.Duration, _ []byte)             {}
+func (deaf) ViewerCount() int                                   { return 0 }
+func (deaf) ViewersChanged() <-chan struct{}                    { return nil }
+func (deaf) BurstDuration(int) time.Duration                    { return 0 }
+
+func (n *node) snapshot(k stream.Key) stream.Snapshot { return n.registry.Stream(k).Snapshot() }
+
+// publishing says whether there is a publication of the stream, of its own or relayed.
+func (n *node) publishing(k stream.Key) bool { return n.snapshot(k).Publication != nil }
+
+// failures is how often connections of the node's client failed for a reason.
+func (n *node) failures(reason string) int {
+	return int(testutil.ToFloat64(n.metrics.RelayFailures.WithLabelValues(reason)))
+}
+
+// wall is a media time of the node as time of day.
+func (n *node) wall(d time.Duration) time.Time { return n.registry.Epoch().Add(d) }
+
+func eventually(t *testing.T, what string, cond func() bool) time.Duration {
+	t.Helper()
+	began := time.Now()
+	for !cond() {
+		if time.Since(began) > patience {
+			t.Fatalf("no %s within %v", what, patience)
+		}
+		time.Sleep(ms)
+	}
+	return time.Since(began)
+}
+
+func unhex(s string) []byte {
+	b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// Parameter sets as x264 makes them.
+var (
+	sps240   = unhex("674d400dda0507ec0440000003004000000c83c50aa8")       // 320x240, Main
+	sps360   = unhex("6764001eacb405017fcb8088000003000800000301e078b175") // 640x360, High
+	pps0     = unhex("68ef0fcb")
+	pps1     = unhex("685bc0") // pic_parameter_set_id 1
+	aac48    = stream.Format{Codec: stream.AAC, Config: []byte{0x11, 0x90}, SampleRate: 48000, Channels: 2}
+	aac44    = stream.Format{Codec: stream.AAC, Config: []byte{0x12, 0x10}, SampleRate: 44100, Channels: 2}
+	opus     = stream.Format{Codec: stream.Opus, SampleRate: 48000, Channels: 2}
+	noFormat = stream.Format{}
+)
+
+// An encoder publishes numbered pictures and sounds in real time, with B-frames: 25
+// pictures and 50 frames of sound a second, an IDR every second.
+type encoder struct {
+	t      *testing.T
+	node   *node
+	key    stream.Key
+	sps    []byte
+	format stream.Format // of the sound; noFormat: none
+	zero   time.Duration // what the encoder's clock shows at its first picture
+
+	pub              *stream.Publication
+	began            time.Duration
+	pictures, sounds int
+}
+
+const (
+	frame  = 40 * ms
+	sound  = 20 * ms
+	gop    = 25
+	ofWhom = 8 // bytes of number
+)
+
+func (e *encoder) start() {
+	e.t.Helper()
+	pub, err := e.node.registry.Publish(stream.PublishRequest{Key: e.key, Authenticated: true, Protocol: "test"})
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	e.pub, e.began, e.pictures, e.sounds = pub, e.node.registry.Now(), 0, 0
+	e.check(pub.SetVideoParameters(e.sps, pps0))
+	if e.format.Codec != 0 {
+		e.check(pub.SetAudioFormat(e.format))
+	}
+}
+
+func (e *encoder) check(err error) {
+	e.t.Helper()
+	if err != nil {
+		e.t.Error(err)
+	}
+}
+
+// tick sends what is due.
+func (e *encoder) tick() {
+	e.t.Helper()
+	ran := e.node.registry.Now() - e.began
+	for ; time.Duration(e.pictures)*frame <= ran; e.pictures++ {
+		dts := e.zero + time.Duration(e.pictures)*frame
+		slice := number([]byte{0x41}, e.pictures)
+		nalus := [][]byte{append(slice, make([]byte, 3000)...)}
+		pts := dts + frame // I B P B P …: a B-frame is shown when it is decoded
+		if n := e.pictures % gop; n == 0 {
+			slice[0] = 0x65
+			nalus = [][]byte{e.sps, pps0, pps1, append(slice, make([]byte, 20000)...)}
+		} else if n%2 == 0 {
+			pts = dts
+		} else {
+			pts += frame
+		}
+		e.check(e.pub.WriteVideo(dts, pts, nalus))
+	}
+	for ; e.format.Codec != 0 && time.Duration(e.sounds)*sound <= ran; e.sounds++ {
+		e.check(e.pub.WriteAudio(e.zero+time.Duration(e.sounds)*sound, number([]byte{0xfc}, e.sounds)))
+	}
+}
+
+// play sends for some time.
+func (e *encoder) play(d time.Duration) {
+	e.t.Helper()
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(2 * ms) {
+		e.tick()
+	}
+}
+
+// playUntil sends until cond holds, and returns how long that took.
+func (e *encoder) playUntil(what string, cond func() bool) time.Duration {
+	e.t.Helper()
+	return eventually(e.t, what, func() bool {
+		e.tick()
+		return cond()
+	})
+}
+
+func number(b []byte, n int) []byte { return binary.BigEndian.AppendUint64(b, uint64(n)) }
+
+func numberOf(u *stream.AccessUnit) int {
+	b := u.Frame
+	if u.Kind == stream.Video {
+		b = u.NALUs[len(u.NALUs)-1]
+	}
+	return int(binary.BigEndian.Uint64(b[1 : 1+ofWhom]))
+}
+
+// drain returns what a subscription holds.
+func drain(sub *stream.Subscription) []*stream.AccessUnit {
+	var units []*stream.AccessUnit
+	for {
+		select {
+		case u := <-sub.C:
+			units = append(units, u)
+		default:
+			return units
+		}
+	}
+}
+
+// A gate is a way to a server that can be cut.
+type gate struct {
+	listener net.Listener
+	to       string
+	mu       sync.Mutex // guards all below
+	conns    map[net.Conn]struct{}
+	hole     bool
+	opened   int
+	running  sync.WaitGroup
+}
+
+func newGate(t *testing.T, url string) *gate {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &gate{listener: l, to: strings.TrimPrefix(url, "http://"), conns: make(map[net.Conn]struct{})}
+	g.running.Go(g.accept)
+	t.Cleanup(func() {
+		_ = l.Close()
+		g.reset()
+		g.running.Wait()
+	})
+	return g
+}
+
+func (g *gate) url() string { return "http://" + g.listener.Addr().String() }
+
+func (g *gate) accept() {
+	for {
+		in, err := g.listener.Accept()
+		if err != nil {
+			return
+		}
+		out, err := net.Dial("tcp", g.to)
+		if err != nil {
+			_ = in.Close()
+			continue
+		}
+		g.mu.Lock()
+		g.opened++
+		g.conns[in], g.conns[out] = struct{}{}, struct{}{}
+		g.mu.Unlock()
+		g.running.Go(func() { g.copy(out, in) })
+		g.running.Go(func() { g.copy(in, out) })
+	}
+}
+
+func (g *gate) copy(to, from net.Conn) {
+	defer to.Close()
+	defer from.Close()
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buf)
+		if err != nil {
+			return
+		}
+		g.mu.Lock()
+		lost := g.hole
+		g.mu.Unlock()
+		if lost {
+			continue
+		}
+		if _, err := to.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// swallow makes everything sent through the gate vanish, or not.
+func (g *gate) swallow(on bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.hole = on
+}
+
+// reset closes all connections.
+func (g *gate) reset() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for c := range g.conns {
+		if tcp, ok := c.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0)
+		}
+		_ = c.Close()
+	}
+	clear(g.conns)
+}
+
+func (g *gate) connections() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.opened
+}

@@ -1,0 +1,58 @@
+package relay
+
+import (
+	"time"
+
+	"github.com/streampair/streampair/mediaserver/failover"
+)
+
+// wireStanding is a failover.Standing on its way. Its times are nanoseconds of the Unix
+// epoch, 0 for none: exact, because both ends must see them in the same order.
+type wireStanding struct {
+	Active       failover.Role `json:"active,omitempty"`
+	OnAir        bool          `json:"onAir"`
+	Since        int64         `json:"sinceNanoseconds,omitempty"`
+	SwitchingTo  failover.Role `json:"switchingTo,omitempty"`
+	FirstPicture int64         `json:"firstPictureNanoseconds,omitempty"`
+	Final        bool          `json:"final"`
+	Preferred    failover.Role `json:"preferred,omitempty"`
+	Generation   int64         `json:"generation"`
+	Settled      bool          `json:"settled"`
+}
+
+func toWire(s failover.Standing, epoch time.Time) wireStanding {
+	wire := func(t time.Duration) int64 {
+		if t == 0 {
+			return 0
+		}
+		return epoch.UnixNano() + int64(t)
+	}
+	return wireStanding{
+		Active: s.Active, OnAir: s.OnAir, Since: wire(s.Since), SwitchingTo: s.SwitchingTo,
+		FirstPicture: wire(s.FirstPicture), Final: s.Final,
+		Preferred: s.Preferred, Generation: s.Generation, Settled: s.Settled,
+	}
+}
+
+// standing returns what came on the media clock with that epoch.
+func (w wireStanding) standing(epoch time.Time) failover.Standing {
+	media := func(t int64) time.Duration {
+		if t == 0 {
+			return 0
+		}
+		return time.Duration(t - epoch.UnixNano())
+	}
+	return failover.Standing{
+		Active: role(w.Active), OnAir: w.OnAir, Since: media(w.Since), SwitchingTo: role(w.SwitchingTo),
+		FirstPicture: media(w.FirstPicture), Final: w.Final,
+		Preferred: role(w.Preferred), Generation: w.Generation, Settled: w.Settled,
+	}
+}
+
+// role is r if this version knows it.
+func role(r failover.Role) failover.Role {
+	if r != failover.Primary && r != failover.Backup {
+		return ""
+	}
+	return r
+}

@@ -5,9 +5,8 @@
 // CustomResourceDefinition is installed.
 //
 // It is not a cluster that runs anything: there is no node, no scheduler and no kubelet.
-// Pods stay Pending until a test writes their status, and one that a test has bound to a
-// node must be deleted with grace period 0. Nothing enforces NetworkPolicies, and no
-// Service carries traffic.
+// Pods stay Pending; Kubelet plays those parts for a namespace, and can start a process for
+// each pod. Nothing enforces NetworkPolicies, and no Service carries traffic.
 //
 // Start from Start. The programs come from hack/kube.sh, or from KUBEBUILDER_ASSETS if that
 // is set. All listen on loopback only, on free ports.

@@ -129,6 +129,8 @@ func (c *Cluster) startControllers() error {
 		// It serves nothing that a test wants, so it needs no port.
 		"--secure-port=0",
 		"--leader-elect=false",
+		// No node renews a lease here: it would evict the pods of every node in a minute.
+		"--controllers=*,-node-lifecycle-controller",
 		// The default of 20 requests a second makes hundreds of Deployments wait.
 		"--kube-api-qps=500", "--kube-api-burst=1000")
 	if err != nil {

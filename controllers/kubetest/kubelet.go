@@ -1,0 +1,257 @@
+package kubetest
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// KubeletConfig says what Kubelet does with pods.
+type KubeletConfig struct {
+	// Nodes is how many nodes the pods are spread over, by turns, whatever their affinity
+	// is. Default 2. Node n is called NAMESPACE-n and has the address 10.1.0.n.
+	Nodes int
+	// Run starts what is in a pod, and returns when it is ready, with the address to put
+	// into the pod's status and a function that ends it. The context ends when the pod is
+	// deleted. The API server takes loopback addresses there; endpoints with such are not
+	// made. If it fails, the pod stays Pending and Run is called again after a second.
+	// Default: nothing runs, the address is 10.244.x.y.
+	Run func(ctx context.Context, pod *corev1.Pod) (ip string, stop func(), err error)
+}
+
+// Kubelet plays scheduler and kubelets for the pods of a namespace until the end of the
+// test: each pod gets a node, becomes Running and Ready with an address once Run has
+// returned, and is gone when it was deleted and stop has returned. A pod that has ended
+// is not restarted, there are no probes, and nobody evicts pods.
+func (c *Cluster) Kubelet(t testing.TB, namespace string, config KubeletConfig) {
+	t.Helper()
+	if config.Nodes == 0 {
+		config.Nodes = 2
+	}
+	k := &kubelet{t: t, namespace: namespace, config: config, admin: c.Client(t, nil), pods: make(map[types.UID]*kubeletPod)}
+	ctx, cancel := context.WithCancel(context.Background())
+	for n := range config.Nodes {
+		node := k.node(n)
+		setup, done := context.WithTimeout(ctx, requestTimeout)
+		defer done()
+		if err := k.admin.Create(setup, node); err != nil {
+			t.Fatalf("create a node: %v", err)
+		}
+		c.deleteAfter(t, k.admin, node)
+	}
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		k.run(ctx)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-finished
+	})
+}
+
+// kubelet has one goroutine that owns pods, and one for each pod while that starts or ends.
+type kubelet struct {
+	t         testing.TB
+	namespace string
+	config    KubeletConfig
+	admin     client.Client
+	pods      map[types.UID]*kubeletPod
+	bound     int // pods that were given a node; the next one gets another
+}
+
+// kubeletPod is a pod that runs, starts or ends.
+type kubeletPod struct {
+	node   int
+	cancel context.CancelFunc // ends Run's context; nil before Run
+
+	mu   sync.Mutex // of those below
+	busy bool       // a goroutine starts or ends it
+	ip   string     // empty until it is ready
+	stop func()     // nil if nothing runs
+}
+
+func (k *kubelet) run(ctx context.Context) {
+	var work sync.WaitGroup
+	defer func() {
+		work.Wait()
+		k.clear()
+	}()
+	// It looks instead of watching: it must survive an API server that is stopped, and be
+	// simple enough to be trusted.
+	for {
+		k.look(ctx, &work)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// look does the next step for each pod. What fails is tried again at the next look.
+func (k *kubelet) look(ctx context.Context, work *sync.WaitGroup) {
+	var list corev1.PodList
+	if err := k.admin.List(ctx, &list, client.InNamespace(k.namespace)); err != nil {
+		return
+	}
+	present := make(map[types.UID]bool)
+	for i := range list.Items {
+		pod := &list.Items[i]
+		present[pod.UID] = true
+		state := k.pods[pod.UID]
+		if state == nil {
+			state = &kubeletPod{node: k.bound % k.config.Nodes}
+			k.bound++
+			k.pods[pod.UID] = state
+		}
+		state.mu.Lock()
+		busy, ip := state.busy, state.ip
+		state.mu.Unlock()
+		if pod.DeletionTimestamp != nil && state.cancel != nil {
+			state.cancel()
+		}
+		switch {
+		case busy:
+		case pod.DeletionTimestamp != nil:
+			state.work(work, func() {
+				state.end()
+				_ = k.admin.Delete(ctx, pod, client.GracePeriodSeconds(0), client.Preconditions{UID: &pod.UID})
+			})
+		case pod.Spec.NodeName == "":
+			binding := &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: k.node(state.node).Name}}
+			_ = k.admin.SubResource("binding").Create(ctx, pod, binding)
+		case ip == "":
+			starting, cancel := context.WithCancel(ctx)
+			state.cancel = cancel
+			state.work(work, func() { k.start(starting, state, pod) })
+		case pod.Status.Phase == corev1.PodPending:
+			k.report(ctx, pod, state.node, ip)
+		}
+	}
+	for uid, state := range k.pods {
+		if !present[uid] {
+			if state.cancel != nil {
+				state.cancel()
+			}
+			work.Go(state.end)
+			delete(k.pods, uid)
+		}
+	}
+}
+
+// work does what takes long in a goroutine; until it is done the pod is busy.
+func (p *kubeletPod) work(work *sync.WaitGroup, do func()) {
+	p.mu.Lock()
+	p.busy = true
+	p.mu.Unlock()
+	work.Go(func() {
+		do()
+		p.mu.Lock()
+		p.busy = false
+		p.mu.Unlock()
+	})
+}
+
+func (k *kubelet) start(ctx context.Context, state *kubeletPod, pod *corev1.Pod) {
+	// Of the pod's identity, so that it is hardly ever that of another one.
+	ip, stop := fmt.Sprintf("10.244.%d.%d", hexByte(pod.UID, 0), hexByte(pod.UID, 2)%254+1), func() {}
+	if k.config.Run != nil {
+		var err error
+		if ip, stop, err = k.config.Run(ctx, pod); err != nil {
+			if ctx.Err() == nil {
+				k.t.Logf("pod %s does not start: %v", pod.Name, err)
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
+			return
+		}
+	}
+	if ctx.Err() != nil { // the pod is gone, or the test over: nobody will ask for it to stop
+		stop()
+		return
+	}
+	state.mu.Lock()
+	state.ip, state.stop = ip, stop
+	state.mu.Unlock()
+}
+
+// end ends what runs in the pod, once.
+func (p *kubeletPod) end() {
+	p.mu.Lock()
+	stop := p.stop
+	p.stop = nil
+	p.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
+}
+
+// report writes to the pod's status what a kubelet writes when all containers are ready.
+func (k *kubelet) report(ctx context.Context, pod *corev1.Pod, node int, ip string) {
+	now := metav1.Now()
+	pod.Status.Phase = corev1.PodRunning
+	pod.Status.StartTime = &now
+	pod.Status.PodIP, pod.Status.PodIPs = ip, []corev1.PodIP{{IP: ip}}
+	pod.Status.HostIP, pod.Status.HostIPs = nodeAddress(node), []corev1.HostIP{{IP: nodeAddress(node)}}
+	for _, condition := range []corev1.PodConditionType{corev1.PodInitialized, corev1.ContainersReady, corev1.PodReady} {
+		pod.Status.Conditions = append(pod.Status.Conditions, corev1.PodCondition{
+			Type: condition, Status: corev1.ConditionTrue, LastTransitionTime: now,
+		})
+	}
+	pod.Status.ContainerStatuses = nil
+	for _, container := range pod.Spec.Containers {
+		started := true
+		pod.Status.ContainerStatuses = append(pod.Status.ContainerStatuses, corev1.ContainerStatus{
+			Name: container.Name, Image: container.Image, ImageID: container.Image, Ready: true, Started: &started,
+			State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: now}},
+		})
+	}
+	_ = k.admin.Status().Update(ctx, pod)
+}
+
+// clear ends everything that runs, and removes the pods: nobody else would, and they keep
+// their namespace from being removed.
+func (k *kubelet) clear() {
+	for _, state := range k.pods {
+		state.end()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
+	defer cancel()
+	_ = k.admin.DeleteAllOf(ctx, &corev1.Pod{}, client.InNamespace(k.namespace), client.GracePeriodSeconds(0))
+}
+
+func (k *kubelet) node(n int) *corev1.Node {
+	name := fmt.Sprintf("%s-%d", k.namespace, n+1)
+	resources := corev1.ResourceList{
+		corev1.ResourceCPU: resource.MustParse("8"), corev1.ResourceMemory: resource.MustParse("32Gi"),
+		corev1.ResourcePods: resource.MustParse("110"),
+	}
+	return &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelHostname: name}},
+		Status: corev1.NodeStatus{
+			Addresses:   []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: nodeAddress(n)}},
+			Capacity:    resources,
+			Allocatable: resources,
+			Conditions:  []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "KubeletReady"}},
+		},
+	}
+}
+
+func nodeAddress(n int) string { return fmt.Sprintf("10.1.0.%d", n+1) }
+
+// hexByte is the byte that two hexadecimal digits of a UID stand for.
+func hexByte(uid types.UID, at int) (b byte) {
+	_, _ = fmt.Sscanf(string(uid)[at:at+2], "%02x", &b)
+	return b
+}

@@ -27,6 +27,9 @@ type EventsConfig struct {
 	Authorize func(app, streamID, backupID, token string) error
 	// Epoch is the zero of the media clock.
 	Epoch time.Time
+	// Draining is closed when the server is about to end: players are told to open their
+	// connection anew, and new ones get 503. Default: never.
+	Draining <-chan struct{}
 	// MaxListeners bounds the open event streams; default 4096.
 	MaxListeners int
 	Metrics      *metrics.Metrics
@@ -38,6 +41,8 @@ type Events struct {
 	cfg       EventsConfig
 	listeners atomic.Int64
 }
+
+var errDraining = errors.New("the server is shutting down; reconnect")
 
 // NewEvents returns the handler.
 func NewEvents(cfg EventsConfig) *Events {
@@ -62,6 +67,9 @@ type State struct {
 	ServerTime time.Time       `json:"serverTime"`
 	Legs       []LegState      `json:"legs"`
 	Warnings   []LegWarning    `json:"warnings"`
+	// Draining says that the server is about to end: open the connection anew, while this
+	// one still plays.
+	Draining bool `json:"draining,omitempty"`
 	// BaseURLs are the pods' own, where a player finds the pair if this one dies.
 	BaseURLs []string `json:"baseURLs"`
 }
@@ -102,6 +110,15 @@ func (e *Events) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			e.refuse(w, "unauthorized", http.StatusUnauthorized, err)
 		}
 		return
+	}
+	select {
+	case <-e.cfg.Draining:
+		// Another server takes the next attempt, on another connection.
+		w.Header().Set("Connection", "close")
+		w.Header().Set("Retry-After", "1")
+		e.refuse(w, "draining", http.StatusServiceUnavailable, errDraining)
+		return
+	default:
 	}
 	if e.listeners.Add(1) > int64(e.cfg.MaxListeners) {
 		e.listeners.Add(-1)
@@ -145,6 +162,10 @@ func (e *Events) follow(s *eventStream, r *http.Request, pair *failover.Pair, st
 			case <-r.Context().Done():
 				return
 			case <-pair.Done():
+				return
+			case <-e.cfg.Draining:
+				state.Draining = true
+				_ = s.send("state", e.state(state, pair.Status()))
 				return
 			case <-changed:
 				waiting = false

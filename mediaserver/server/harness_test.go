@@ -29,6 +29,8 @@ type testServer struct {
 	*Server
 	t      *testing.T
 	stalls *stalls // of this machine while the test runs
+	end    func()  // tells the server to end, as SIGTERM does
+	ended  chan struct{}
 }
 
 // sticky and preferPrimary are manifests of the pair "sunday" of live/primary and
@@ -74,7 +76,11 @@ func startServer(t *testing.T, manifest string, options ...func(*Config)) *testS
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		done <- s.Run(ctx)
+	}()
 	t.Cleanup(func() {
 		stop()
 		if err := <-done; !errors.Is(err, context.Canceled) {
@@ -82,7 +88,7 @@ func startServer(t *testing.T, manifest string, options ...func(*Config)) *testS
 		}
 		http.DefaultClient.CloseIdleConnections()
 	})
-	return &testServer{s, t, newStalls(t)}
+	return &testServer{s, t, newStalls(t), stop, ended}
 }
 
 // publishURL is where an encoder publishes a stream of the app live.

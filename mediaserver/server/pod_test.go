@@ -508,19 +508,7 @@ func TestMediaAddressesAreReplacedByACommand(t *testing.T) {
 // answer is what a viewer is answered.
 func (p *pod) answer() string {
 	p.t.Helper()
-	viewer, err := webrtc.NewPeerConnection(webrtc.Configuration{})
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	defer func() { _ = viewer.Close() }()
-	if _, err := viewer.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
-		p.t.Fatal(err)
-	}
-	offer, err := viewer.CreateOffer(nil)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	got, err := http.Post(p.url("whep/primary", "backupStreamId", "backup"), "application/sdp", strings.NewReader(offer.SDP))
+	got, err := http.Post(p.url("whep/primary", "backupStreamId", "backup"), "application/sdp", strings.NewReader(offer(p.t)))
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -531,6 +519,24 @@ func (p *pod) answer() string {
 	}
 	p.links = got.Header.Values("Link")
 	return string(text)
+}
+
+// offer is a viewer's.
+func offer(t *testing.T) string {
+	t.Helper()
+	viewer, err := webrtc.NewPeerConnection(webrtc.Configuration{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = viewer.Close() }()
+	if _, err := viewer.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendrecv}); err != nil {
+		t.Fatal(err)
+	}
+	offer, err := viewer.CreateOffer(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return offer.SDP
 }
 
 func TestViewersAreToldOfTURNServers(t *testing.T) {

@@ -73,6 +73,8 @@ type Server struct {
 	controlCerts *certificates // of the command port; nil: it is for this machine alone
 	clusterToken tokenFile     // of the command port and of the other leg's pod
 
+	draining chan struct{} // closed when the server is told to end, if it then waits
+
 	configuring sync.Mutex // is held while a manifest is taken; guards sources; before mu
 	sources     configSources
 
@@ -88,6 +90,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("make boot id: %w", err)
 	}
 	s := &Server{cfg: cfg, log: cfg.Logger, bootID: hex.EncodeToString(id), started: time.Now(), metrics: prometheus.NewRegistry()}
+	s.draining = make(chan struct{})
 	s.sources = configSources{inForce: cfg.Sources, file: cfg.Sources}
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m := metrics.New(s.metrics)
@@ -263,7 +266,9 @@ func (s *Server) Run(ctx context.Context) error {
 	s.configure(s.cfg.Manifest)
 	s.complain(&s.complaints.secrets, s.cfg.Manifest.SecretErrors)
 
-	g, ctx := errgroup.WithContext(ctx)
+	ending := ctx
+	g, ctx := errgroup.WithContext(context.WithoutCancel(ctx))
+	g.Go(func() error { return s.drain(ending, ctx) })
 	g.Go(func() error { return watch(ctx, s.watched()) })
 	if s.rtmp != nil {
 		g.Go(func() error { return s.rtmp.Run(ctx) })
@@ -311,7 +316,7 @@ func (s *Server) mediaHandler() http.Handler {
 	s.whip.Register(mux)
 	s.whep.Register(mux)
 	control.NewEvents(control.EventsConfig{
-		Open: s.openPair, Authorize: s.access.Play, Epoch: s.registry.Epoch(), Metrics: s.pairs.metrics,
+		Open: s.openPair, Authorize: s.access.Play, Epoch: s.registry.Epoch(), Draining: s.draining, Metrics: s.pairs.metrics,
 	}).Register(mux)
 	return mux
 }

@@ -192,6 +192,13 @@ func (r *Registry) Publish(req PublishRequest) (*Publication, error) {
 	return s.Publish(req)
 }
 
+// Drain refuses new publications from now on; those that run go on.
+func (r *Registry) Drain() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+}
+
 // Close ends every publication and refuses new ones.
 func (r *Registry) Close() {
 	r.mu.Lock()

@@ -133,6 +133,13 @@ func (h *Handler) ViewerCount() int {
 	return h.places.Count()
 }
 
+// Drain refuses new sessions; those that are open go on.
+func (h *Handler) Drain() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed = true
+}
+
 // Shutdown refuses new sessions and ends the others. It returns when they are gone
 // or ctx is done.
 func (h *Handler) Shutdown(ctx context.Context) error {
@@ -166,7 +173,13 @@ type refusal struct {
 func (h *Handler) refuse(w http.ResponseWriter, r *refusal) {
 	switch r.status {
 	case http.StatusServiceUnavailable:
-		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
+		after := retryAfter
+		if r == errShuttingDown {
+			// Another server takes the next attempt, on another connection.
+			after = 1
+			w.Header().Set("Connection", "close")
+		}
+		w.Header().Set("Retry-After", strconv.Itoa(after))
 	case http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	}

@@ -25,7 +25,7 @@ import (
 	"github.com/streampair/streampair/api/v1alpha1"
 )
 
-const fakeToken = "cluster-token"
+const fakeToken = "cluster-token-of-the-pair-sunday"
 
 var (
 	sunday        = types.NamespacedName{Namespace: "live", Name: "sunday"}

@@ -178,12 +178,17 @@ func (w *statusWriter) activeStream() *v1alpha1.ActiveStream {
 	switch {
 	case same && !active.StartTime.After(last.StartTime.Add(sameEvent)):
 		return last
-	case !same && last.Role != role && active.StartTime.Before(&last.StartTime):
-		// The pod that plays has always played this leg, as it has no other: what changed is
-		// that the other pod's leg is gone.
+	case last.Role != role && !switchedSince(p, last.StartTime.Time) && !w.legs.of(last.Role).live():
+		// The pod that plays this leg has not switched: it has no other while the relay is
+		// down. What viewers get changed because the other pod's leg is gone.
 		active.StartTime, active.Reason = metav1.NewTime(w.now), w.lossReason(last.Role)
 	}
 	return truncated(active)
+}
+
+// switchedSince says whether the pod knows of a switch after t to what it plays.
+func switchedSince(p *control.Pair, t time.Time) bool {
+	return p.LastSwitch != nil && p.LastSwitch.To == p.Active && !p.LastSwitch.Time.Before(t)
 }
 
 // truncated keeps the precision that the API keeps.

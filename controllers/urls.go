@@ -38,7 +38,7 @@ func addressesOf(pair *v1alpha1.StreamPair, seen *Observation) Addresses {
 	}
 	base := f.playbackBase(&a)
 	if base != "" {
-		a.Playback = base + "/" + pair.Spec.App + "/play.html?" + playQuery(pair)
+		a.Playback = base + PlayPath(pair)
 	}
 	for _, role := range Roles() {
 		id := streamID(pair, role)
@@ -57,13 +57,13 @@ func addressesOf(pair *v1alpha1.StreamPair, seen *Observation) Addresses {
 	return a
 }
 
-// playQuery is what the player is told by its URL.
-func playQuery(pair *v1alpha1.StreamPair) string {
+// PlayPath is the player's path and what it is told in the query.
+func PlayPath(pair *v1alpha1.StreamPair) string {
 	var order []string
 	for _, method := range pair.Spec.Playback.Order {
 		order = append(order, strings.ToLower(string(method)))
 	}
-	return "name=" + url.QueryEscape(pair.Spec.Primary.StreamID) +
+	return "/" + pair.Spec.App + "/play.html?name=" + url.QueryEscape(pair.Spec.Primary.StreamID) +
 		"&backupStreamId=" + url.QueryEscape(pair.Spec.Backup.StreamID) +
 		"&playOrder=" + url.QueryEscape(strings.Join(order, ","))
 }
@@ -116,9 +116,16 @@ func (f *addressFinder) playbackBase(a *Addresses) string {
 	return f.serviceBase()
 }
 
+// podPortSuffix marks the ports of the playback Service with the numbers of a pod's.
+const podPortSuffix = "-pod"
+
 // serviceBase is the base by the playback Service.
 func (f *addressFinder) serviceBase() string {
 	scheme, portName, defaultPort := f.scheme()
+	if f.pair.Spec.Exposure.HTTP.Type == v1alpha1.ExposureClusterIP {
+		// The same URL with another host opens a pod, by kubectl port-forward for instance.
+		portName += podPortSuffix
+	}
 	host := f.serviceHost(PlayServiceName(f.pair.Name), portName, defaultPort, v1alpha1.RolePrimary)
 	if host == "" {
 		return ""

@@ -296,6 +296,44 @@ func TestPlayer(t *testing.T) {
 		}
 	})
 
+	t.Run("a server that is about to end is left before it does", func(t *testing.T) {
+		d := newDouble(t)
+		v := open(t, browser, d.url("play.html"+pair))
+		v.awaitPlaying(red)
+		v.eval(`(watchPicture(), window.pc = streampair.connection(), heard.length = 0, "")`)
+		refused := 0
+		d.locked(func() {
+			d.refuse = func(w http.ResponseWriter) bool {
+				if refused++; refused > 1 {
+					return false
+				}
+				w.Header().Set("Retry-After", "1")
+				http.Error(w, "the server is shutting down; reconnect", http.StatusServiceUnavailable)
+				return true
+			}
+		})
+		d.setState(func(s *pairState) { s.Draining = true })
+		d.locked(func() { d.state.Draining = false }) // the one who is asked next is another
+		v.await(`streampair.connection() !== window.pc && streampair.state().phase === "playing" && colour() === "red"`)
+		v.await(`!colours.none && !colours.other && window.pc.connectionState === "closed" && !heard.some(e => e.type === "waiting")`)
+		eventually(t, "the old session is deleted", func() bool { return get(d, func() int { return d.deletes }) == 1 })
+		v.stays(3*time.Second, `streampair.state().phase === "playing"`)
+		if got := d.offers(); got != 3 {
+			t.Errorf("%d offers were made, want 3: the first, one that was refused, one more", got)
+		}
+	})
+
+	t.Run("the TURN servers that the answer recommends are used", func(t *testing.T) {
+		d := newDouble(t)
+		d.links = []string{
+			`<stun:127.0.0.1:9>; rel="ice-server"`,
+			`<turn:127.0.0.1:9?transport=tcp>; rel="ice-server"; username="user"; credential="pass,word"; credential-type="password"`,
+		}
+		v := open(t, browser, d.url("play.html"+pair))
+		v.awaitPlaying(red)
+		v.await(`(s => s.length === 2 && s[0].urls.includes("stun:127.0.0.1:9") && s[1].username === "user" && s[1].credential === "pass,word")(streampair.connection().getConfiguration().iceServers)`)
+	})
+
 	t.Run("a server that dies and returns is found again", func(t *testing.T) {
 		d := newDouble(t)
 		v := open(t, browser, d.url("play.html"+pair))

@@ -50,6 +50,7 @@ type double struct {
 	mute     bool // no sound is sent
 	feeds    map[chan string]struct{}
 	noFeed   bool
+	links    []string       // of each answer
 	received map[string]int // RTP packets by codec, from publishers
 }
 
@@ -66,6 +67,7 @@ type pairState struct {
 	Active         string    `json:"active"`
 	ActiveStreamID string    `json:"activeStreamId"`
 	OnAir          bool      `json:"onAir"`
+	Draining       bool      `json:"draining"`
 	Reason         string    `json:"reason"`
 	Since          string    `json:"since"`
 	Switches       int       `json:"switches"`
@@ -306,6 +308,9 @@ func (d *double) answer(w http.ResponseWriter, r *http.Request, s *session, addT
 		d.sessions[id] = s
 		return id
 	})
+	for _, link := range get(d, func() []string { return d.links }) {
+		w.Header().Add("Link", link)
+	}
 	w.Header().Set("Content-Type", "application/sdp")
 	w.Header().Set("Location", "/live/session/"+id)
 	w.Header().Set("ETag", `"`+id+`"`)

@@ -52,6 +52,8 @@ export interface Facts {
   readonly shown: ConnectionFacts | undefined;
   readonly pending: ConnectionFacts | undefined;
   readonly feed: FeedFacts;
+  /** When to leave connections opened before then, because their server is about to end; undefined: never. */
+  readonly moveAt: number | undefined;
   /** When the wait under way ends; undefined: none. */
   readonly retryAt: number | undefined;
   /** Attempts since the last settled connection. */
@@ -102,6 +104,9 @@ function nextAct(f: Facts): Act {
   }
   const failure = f.shown === undefined ? f.lastFailure : trouble(f, f.shown);
   if (f.shown !== undefined && failure === undefined) {
+    if (moving(f, f.shown)) {
+      return f.retryAt === undefined || f.now >= f.retryAt ? { kind: "open" } : { kind: "none" };
+    }
     return f.retryAt === undefined ? { kind: "none" } : { kind: "calm" };
   }
   if (f.retryAt !== undefined) {
@@ -119,10 +124,15 @@ function judgePending(f: Facts, pending: ConnectionFacts): Act {
   if (failure !== undefined) {
     return { kind: "abandon", failure };
   }
-  if (f.shown !== undefined && recovered(f, f.shown, pending)) {
+  if (f.shown !== undefined && !moving(f, f.shown) && recovered(f, f.shown, pending)) {
     return { kind: "abandon", failure: undefined };
   }
   return { kind: "none" };
+}
+
+/** moving: the connection shown plays, and its server is about to end. */
+function moving(f: Facts, shown: ConnectionFacts): boolean {
+  return f.moveAt !== undefined && f.now >= f.moveAt && shown.openedAt < f.moveAt;
 }
 
 /** recovered: the connection shown has delivered again since the other was opened. */

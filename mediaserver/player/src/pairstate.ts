@@ -21,6 +21,8 @@ export interface PairState {
   readonly activeStreamId: string;
   /** Whether media goes out now. */
   readonly onAir: boolean;
+  /** The server is about to end: connections are to be opened anew. */
+  readonly draining: boolean;
   readonly reason: string;
   readonly since: string;
   readonly switches: number;
@@ -44,6 +46,7 @@ export function parsePairState(data: string): PairState | undefined {
     active: string(o["active"]),
     activeStreamId: string(o["activeStreamId"]),
     onAir: o["onAir"],
+    draining: o["draining"] === true,
     reason: string(o["reason"]),
     since: string(o["since"]),
     switches: number(o["switches"]),

@@ -12,6 +12,8 @@ import { type Figures, figures } from "./statistics.ts";
 
 /** How often counters are read and decisions taken. */
 const tickMs = 250;
+/** A server that is about to end says so to all its players at once: they leave it within this time. */
+const moveWithinMs = 1_000;
 /** A tick this late means that the page was frozen or throttled: quiet proves nothing. */
 const lateMs = 3_000;
 
@@ -46,6 +48,8 @@ export class Player {
   private onAirSince = 0;
   private onAir: boolean | undefined;
   private feedWasOk = false;
+  private moveAt: number | undefined;
+  private movesFor: PairState | undefined;
   private opened = 0;
   private tickTimer: number | undefined;
   private tickedAt = 0;
@@ -182,6 +186,7 @@ export class Player {
       shown: this.shown?.facts,
       pending: this.pending?.facts,
       feed: { ...this.feed.health, state: this.feed.state, onAirSince: this.onAirSince },
+      moveAt: this.moveAt,
       retryAt: this.retryAt,
       attempts: this.attempts,
       lastFailure: this.lastFailure,
@@ -268,6 +273,10 @@ export class Player {
     if (state !== undefined && state.onAir !== this.onAir) {
       this.onAir = state.onAir;
       this.onAirSince = performance.now();
+    }
+    if (state?.draining === true && state !== this.movesFor) {
+      this.movesFor = state;
+      this.moveAt = performance.now() + Math.random() * moveWithinMs;
     }
     const ok = this.feed.health.ok;
     if (ok) {

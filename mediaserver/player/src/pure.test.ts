@@ -88,6 +88,7 @@ test("the pair's state is read, and a strange one breaks nothing", () => {
     active: "",
     activeStreamId: "",
     onAir: false,
+    draining: false,
     reason: "",
     since: "",
     switches: 0,

@@ -1,4 +1,5 @@
 import { type Failure, type Purpose, SessionError, httpFailure, internalFailure, unreachable } from "./failure.ts";
+import { iceServers } from "./iceservers.ts";
 import { type IceCredentials, iceCredentials, sdpFragment } from "./sdp.ts";
 
 /** An HTTP request that has not been answered for this long has failed. */
@@ -52,7 +53,6 @@ export class Session {
     pc.addEventListener("icecandidate", (event) => this.gather(event.candidate));
     const offer = await pc.createOffer();
     const sdp = prepareOffer(offer.sdp ?? "");
-    await pc.setLocalDescription({ type: "offer", sdp });
     this.credentials = iceCredentials(sdp);
 
     const response = await this.request("POST", this.target.url, {
@@ -73,8 +73,24 @@ export class Session {
       this.deleteResource();
       return;
     }
+    // Only now, because this begins to gather candidates, for which TURN servers must be
+    // known (RFC 9725 section 4.6). The offer has none in any case.
+    this.useIceServers(response.headers.get("Link"));
+    await pc.setLocalDescription({ type: "offer", sdp });
     await pc.setRemoteDescription({ type: "answer", sdp: answer });
     this.trickleSoon();
+  }
+
+  private useIceServers(link: string | null): void {
+    const servers = iceServers(link ?? "");
+    if (servers.length === 0) {
+      return;
+    }
+    try {
+      this.pc.setConfiguration({ ...this.pc.getConfiguration(), iceServers: servers });
+    } catch {
+      // An address that this browser does not understand: most viewers need none.
+    }
   }
 
   /** close ends the session here and on the server; it survives the page going away. */

@@ -1,0 +1,23 @@
+/** STUN and TURN servers that a server recommends in its Link header. Pure. */
+
+/**
+ * iceServers reads the links with rel="ice-server" of a Link header (RFC 8288 section 3,
+ * RFC 9725 section 4.6). What it does not understand it leaves out.
+ */
+export function iceServers(header: string): RTCIceServer[] {
+  const servers: RTCIceServer[] = [];
+  const links = /<([^>]*)>((?:\s*;\s*[\w*-]+(?:\s*=\s*(?:"(?:[^"\\]|\\.)*"|[^\s;,"]+))?)*)/g;
+  for (const [, url = "", parameters = ""] of header.matchAll(links)) {
+    const fields = new Map<string, string>();
+    for (const [, name = "", quoted, plain = ""] of parameters.matchAll(/;\s*([\w*-]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]+)))?/g)) {
+      fields.set(name.toLowerCase(), quoted === undefined ? plain : quoted.replace(/\\(.)/g, "$1"));
+    }
+    if (fields.get("rel") !== "ice-server" || !/^(stun|turn)s?:[^\s]+$/.test(url)) {
+      continue;
+    }
+    const username = fields.get("username");
+    const credential = fields.get("credential");
+    servers.push(username === undefined || credential === undefined ? { urls: url } : { urls: url, username, credential });
+  }
+  return servers;
+}

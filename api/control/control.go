@@ -133,6 +133,21 @@ type Pair struct {
 	Select     string  `json:"select"`
 	Viewers    int     `json:"viewers"`
 	Legs       []Leg   `json:"legs"`
+	// Peer is how the pair stands at the other leg's pod; absent: there is none.
+	Peer *Peer `json:"peer,omitempty"`
+}
+
+// Peer is how a pair stands at the other leg's pod.
+type Peer struct {
+	// Connected says that it tells; if not, the rest is empty.
+	Connected bool   `json:"connected"`
+	Active    string `json:"active,omitempty"`
+	OnAir     bool   `json:"onAir"`
+	// Since is when that leg was put on air there, by that pod's clock.
+	Since       *time.Time `json:"since,omitempty"`
+	SwitchingTo string     `json:"switchingTo,omitempty"`
+	// Generation of the manifest in force there.
+	Generation int64 `json:"generation,omitempty"`
 }
 
 // Leg is the state of one leg of a pair.

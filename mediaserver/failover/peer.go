@@ -189,5 +189,7 @@ func (p *Pair) Standing() (here Standing, there *Standing, changed <-chan struct
 func (p *Pair) accord() Accord {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return Accord{HasPeer: p.cfg.HasPeer && len(p.legs) > 1, Began: p.began, Peer: p.peer}
+	return Accord{
+		HasPeer: (p.cfg.HasPeer || p.peer != nil) && len(p.legs) > 1, Began: p.began, Peer: p.peer,
+	}
 }

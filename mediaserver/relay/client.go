@@ -19,7 +19,8 @@ import (
 )
 
 const (
-	// connectTimeout is how long the peer may take to accept a connection.
+	// connectTimeout is how long the peer may take to accept a connection, and then to
+	// begin its answer.
 	connectTimeout = time.Second
 	// A lost connection is tried again within retryWithin, at a random moment, so that
 	// the streams of many pairs do not come at once. A peer that has been away for long
@@ -78,7 +79,7 @@ func NewClient(cfg ClientConfig) *Client {
 			Transport: &http.Transport{
 				DialContext:            (&net.Dialer{Timeout: connectTimeout}).DialContext,
 				TLSHandshakeTimeout:    connectTimeout,
-				ResponseHeaderTimeout:  silence,
+				ResponseHeaderTimeout:  connectTimeout,
 				MaxResponseHeaderBytes: 16 << 10,
 				DisableKeepAlives:      true, // an answer ends with its connection
 				DisableCompression:     true,

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"bytes"
 	"slices"
 	"testing"
 	"time"
@@ -57,24 +58,27 @@ func compare(t *testing.T, want, got []*stream.AccessUnit) {
 		}
 		return tracks, contents
 	}
-	wantTracks, wantContents := byTrack(want)
+	_, wantContents := byTrack(want)
 	gotTracks, gotContents := byTrack(got)
-	if diff := cmp.Diff(wantContents, gotContents, cmpopts.IgnoreFields(stream.Format{}, "Reordered")); diff != "" {
+	if diff := cmp.Diff(wantContents, gotContents, cmpopts.IgnoreFields(stream.Format{}, "Reordered"), cmp.Comparer(bytes.Equal)); diff != "" {
 		t.Fatalf("received something else (-want +got):\n%.2000s", diff)
 	}
-	// On the encoder's own clock, since both mappings settle.
-	var shift []time.Duration
-	for kind := range wantTracks {
-		for i, w := range wantTracks[kind] {
-			g := gotTracks[kind][i]
-			shift = append(shift, (g.DTS-g.Offset)-(w.DTS-w.Offset))
-			if (g.PTS - g.DTS) != (w.PTS - w.DTS) {
-				t.Fatalf("unit %d of %v is shown %v after it is decoded, want %v", i, w.Kind, g.PTS-g.DTS, w.PTS-w.DTS)
-			}
+	// On the encoder's own clock, since both mappings settle: from IDR to IDR.
+	var sent [2]int
+	var shifts []time.Duration
+	for _, w := range want {
+		g := gotTracks[w.Kind][sent[w.Kind]]
+		sent[w.Kind]++
+		if w.IDR {
+			shifts = nil
 		}
-	}
-	if spread := slices.Max(shift) - slices.Min(shift); spread > 2*ms {
-		t.Errorf("the distances between units changed by up to %v", spread)
+		if g.PTS-g.DTS != w.PTS-w.DTS {
+			t.Fatalf("%v %d is shown %v after it is decoded, want %v", w.Kind, sent[w.Kind], g.PTS-g.DTS, w.PTS-w.DTS)
+		}
+		shifts = append(shifts, (g.DTS-g.Offset)-(w.DTS-w.Offset))
+		if spread := slices.Max(shifts) - slices.Min(shifts); spread > 2*ms {
+			t.Fatalf("the distances between units changed by up to %v", spread)
+		}
 	}
 }
 
@@ -118,7 +122,8 @@ func TestAReaderThatComesLaterBeginsWithTheGOPCacheInItsTime(t *testing.T) {
 			if d := here.wall(u.PTS).Sub(there.wall(w.PTS)); d.Abs() > 50*ms {
 				t.Errorf("%v %d lies %v later here", u.Kind, numberOf(u), d)
 			}
-			if d := here.wall(u.Arrival).Sub(there.wall(w.Arrival)); d.Abs() > 50*ms {
+			// Of the arrival there only the time is known here: this machine may have been late.
+			if d := here.wall(u.Arrival).Sub(there.wall(w.DTS)); d < -50*ms || u.Arrival > here.registry.Now() {
 				t.Errorf("%v %d arrived %v later here", u.Kind, numberOf(u), d)
 			}
 		}
@@ -142,9 +147,9 @@ func TestAReaderThatComesLaterBeginsWithTheGOPCacheInItsTime(t *testing.T) {
 func TestALossAndANewPublisherAreKnownAtOnce(t *testing.T) {
 	t.Parallel()
 	there, here := newNode(t), newNode(t)
-	g := newGate(t, there.web.URL)
-	here.follow(g.url())
-	eventually(t, "connections", func() bool { return g.connections() >= 2 })
+	g, through := newGate(t, there.web.URL)
+	here.follow(through)
+	eventually(t, "connections", func() bool { return g.Opened() >= 2 })
 	time.Sleep(600 * ms) // with heartbeats only
 	var lost, began []time.Duration
 	for range 10 {

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/streampair/streampair/mediaserver/failover"
+	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
@@ -43,12 +44,13 @@ type node struct {
 	web      *httptest.Server
 	pair     *failover.Pair // nil: none is declared
 
-	mu      sync.Mutex // guards changed
+	mu      sync.Mutex // guards all below
 	changed chan struct{}
+	readers map[string]bool // connected, by address
 }
 
 func newNode(t *testing.T) *node {
-	n := &node{t: t, metrics: metrics.New(prometheus.NewRegistry()), changed: make(chan struct{})}
+	n := &node{t: t, metrics: metrics.New(prometheus.NewRegistry()), changed: make(chan struct{}), readers: make(map[string]bool)}
 	n.registry = stream.NewRegistry(stream.Config{Metrics: n.metrics, OnChange: func() {
 		n.mu.Lock()
 		defer n.mu.Unlock()
@@ -56,12 +58,18 @@ func newNode(t *testing.T) *node {
 		n.changed = make(chan struct{})
 	}})
 	n.handler = NewHandler(HandlerConfig{
-		Registry: n.registry, Token: func() string { return token }, Metrics: n.metrics,
+		Registry: n.registry, IsToken: func(got string) bool { return got == token }, Metrics: n.metrics,
 		Pair: func(_, _, _ string) *failover.Pair { return n.pair },
 	})
 	mux := http.NewServeMux()
 	n.handler.Register(mux)
-	n.web = httptest.NewServer(mux)
+	n.web = httptest.NewUnstartedServer(mux)
+	n.web.Config.ConnState = func(c net.Conn, state http.ConnState) {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.readers[c.RemoteAddr().String()] = state != http.StateClosed
+	}
+	n.web.Start()
 	t.Cleanup(func() {
 		n.registry.Close()
 		n.handler.Close()
@@ -74,6 +82,13 @@ func (n *node) next() <-chan struct{} {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.changed
+}
+
+// connected says whether the reader with that address is.
+func (n *node) connected(address net.Addr) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.readers[address.String()]
 }
 
 // follow relays both streams of the pair from the server at url, until the test ends.
@@ -273,97 +288,9 @@ func drain(sub *stream.Subscription) []*stream.AccessUnit {
 	}
 }
 
-// A gate is a way to a server that can be cut.
-type gate struct {
-	listener net.Listener
-	to       string
-	mu       sync.Mutex // guards all below
-	conns    map[net.Conn]struct{}
-	hole     bool
-	opened   int
-	running  sync.WaitGroup
-}
-
-func newGate(t *testing.T, url string) *gate {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := &gate{listener: l, to: strings.TrimPrefix(url, "http://"), conns: make(map[net.Conn]struct{})}
-	g.running.Go(g.accept)
-	t.Cleanup(func() {
-		_ = l.Close()
-		g.reset()
-		g.running.Wait()
-	})
-	return g
-}
-
-func (g *gate) url() string { return "http://" + g.listener.Addr().String() }
-
-func (g *gate) accept() {
-	for {
-		in, err := g.listener.Accept()
-		if err != nil {
-			return
-		}
-		out, err := net.Dial("tcp", g.to)
-		if err != nil {
-			_ = in.Close()
-			continue
-		}
-		g.mu.Lock()
-		g.opened++
-		g.conns[in], g.conns[out] = struct{}{}, struct{}{}
-		g.mu.Unlock()
-		g.running.Go(func() { g.copy(out, in) })
-		g.running.Go(func() { g.copy(in, out) })
-	}
-}
-
-func (g *gate) copy(to, from net.Conn) {
-	defer to.Close()
-	defer from.Close()
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := from.Read(buf)
-		if err != nil {
-			return
-		}
-		g.mu.Lock()
-		lost := g.hole
-		g.mu.Unlock()
-		if lost {
-			continue
-		}
-		if _, err := to.Write(buf[:n]); err != nil {
-			return
-		}
-	}
-}
-
-// swallow makes everything sent through the gate vanish, or not.
-func (g *gate) swallow(on bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.hole = on
-}
-
-// reset closes all connections.
-func (g *gate) reset() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for c := range g.conns {
-		if tcp, ok := c.(*net.TCPConn); ok {
-			_ = tcp.SetLinger(0)
-		}
-		_ = c.Close()
-	}
-	clear(g.conns)
-}
-
-func (g *gate) connections() int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.opened
+// newGate opens a gate to the server at url.
+func newGate(t *testing.T, url string) (gate *mediatest.Gate, through string) {
+	g := mediatest.NewGate(t)
+	g.LeadTo(strings.TrimPrefix(url, "http://"))
+	return g, "http://" + g.Addr()
 }

@@ -2,7 +2,6 @@ package relay
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -23,14 +22,14 @@ import (
 func TestAConnectionThatIsResetIsALossAndComesBack(t *testing.T) {
 	t.Parallel()
 	there, here := newNode(t), newNode(t)
-	g := newGate(t, there.web.URL)
-	here.follow(g.url())
+	g, through := newGate(t, there.web.URL)
+	here.follow(through)
 	e := &encoder{t: t, node: there, key: primaryKey, sps: sps240, format: aac48}
 	e.start()
 	e.playUntil("picture", func() bool { return here.snapshot(primaryKey).EntryPoint })
 	for range 5 {
 		e.play(300 * ms)
-		g.reset()
+		g.Reset()
 		lost := e.playUntil("loss", func() bool { return !here.publishing(primaryKey) })
 		back := e.playUntil("return", func() bool { return here.snapshot(primaryKey).EntryPoint })
 		t.Logf("reset: lost after %v, back after %v more", lost, back)
@@ -45,12 +44,12 @@ func TestAConnectionThatIsResetIsALossAndComesBack(t *testing.T) {
 func TestAConnectionOnWhichNothingComesIsReplaced(t *testing.T) {
 	t.Parallel()
 	there, here := newNode(t), newNode(t)
-	g := newGate(t, there.web.URL)
-	here.follow(g.url())
+	g, through := newGate(t, there.web.URL)
+	here.follow(through)
 	e := &encoder{t: t, node: there, key: primaryKey, sps: sps240, format: aac48}
 	e.start()
 	e.playUntil("picture", func() bool { return here.snapshot(primaryKey).EntryPoint })
-	g.swallow(true)
+	g.Swallow(true)
 	e.play(silence + time.Second)
 	snap := here.snapshot(primaryKey)
 	if snap.Publication == nil {
@@ -62,7 +61,7 @@ func TestAConnectionOnWhichNothingComesIsReplaced(t *testing.T) {
 	if here.failures(failedSilent) == 0 {
 		t.Error("the silence was not noticed")
 	}
-	g.swallow(false)
+	g.Swallow(false)
 	took := e.playUntil("return", func() bool {
 		snap := here.snapshot(primaryKey)
 		return snap.EntryPoint && here.registry.Now()-snap.Video.LastArrival < 100*ms
@@ -97,18 +96,6 @@ func TestWithoutTheTokenNobodyReads(t *testing.T) {
 			}
 		})
 	}
-	t.Run("nor while there is none", func(t *testing.T) {
-		h := NewHandler(HandlerConfig{Registry: n.registry, Token: func() string { return "" }, Metrics: n.metrics})
-		req := httptest.NewRequest(http.MethodGet, "/live/primary.flv", nil)
-		req.Header.Set("Authorization", "Bearer ")
-		w := httptest.NewRecorder()
-		mux := http.NewServeMux()
-		h.Register(mux)
-		mux.ServeHTTP(w, req)
-		if w.Code != http.StatusUnauthorized {
-			t.Error(w.Code)
-		}
-	})
 }
 
 func TestAClientWithTheWrongTokenIsToldOnceAndGoesOn(t *testing.T) {
@@ -289,12 +276,7 @@ func TestAReaderThatTakesNothingHoldsUpNobody(t *testing.T) {
 	if slowest > 500*ms {
 		t.Error("the publisher was held up")
 	}
-	if err := stalled.SetReadDeadline(time.Now().Add(writeTimeout + patience)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.Copy(io.Discard, stalled); errors.Is(err, context.DeadlineExceeded) {
-		t.Error("it is still connected")
-	}
+	eventually(t, "end of the connection", func() bool { return !there.connected(stalled.LocalAddr()) })
 }
 
 func TestWhatIsNoStream(t *testing.T) {

@@ -134,6 +134,7 @@ func (s *Server) pairStatus(r *runningPair) api.Pair {
 			From: string(last.From), To: string(last.To), Reason: string(last.Reason), Time: *s.wallClock(last.At),
 		}
 	}
+	p.Peer = s.peerStatus(r)
 	for _, l := range st.Legs {
 		p.Legs = append(p.Legs, s.legStatus(r.key.App, l))
 	}

@@ -144,10 +144,13 @@ func (s *Server) configure(m config.Manifest) {
 	var declared []declaration
 	for _, p := range m.Pairs {
 		key := pairKey{p.Spec.App, p.Spec.Primary.StreamID, p.Spec.Backup.StreamID}
-		declared = append(declared, declaration{key, p.Name, policyOf(p.Spec.Failover), p.Spec.Paused})
+		policy := policyOf(p.Spec.Failover)
+		policy.Generation = m.Generation()
+		declared = append(declared, declaration{key, p.Name, policy, p.Spec.Paused})
 	}
 	s.access.Replace(m.Access())
 	s.pairs.declare(declared)
+	s.followPeer()
 	for _, d := range declared {
 		if d.Paused {
 			for _, id := range []string{d.Primary, d.Backup} {

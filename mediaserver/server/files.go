@@ -33,12 +33,16 @@ func (s *Server) loadControlFiles() error {
 	files := s.cfg.Control
 	if files.TLSCert != "" && s.controlCerts == nil {
 		s.controlCerts = newCertificates(files.TLSCert, files.TLSKey, s.log)
+	}
+	var errs []error
+	if s.controlCerts != nil {
+		errs = append(errs, s.controlCerts.load())
+	}
+	if files.TokenFile != "" {
 		s.clusterToken.name = files.TokenFile
+		errs = append(errs, s.clusterToken.load())
 	}
-	if s.controlCerts == nil {
-		return nil
-	}
-	return errors.Join(s.controlCerts.load(), s.clusterToken.load())
+	return errors.Join(errs...)
 }
 
 // controlHandler serves the command port: to whoever has the token, or without one to

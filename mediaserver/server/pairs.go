@@ -54,6 +54,7 @@ type pairs struct {
 	views    *transcode.Views
 	egress   *rtc.Egress
 	policy   failover.Policy // of pairs made on demand
+	hasPeer  bool            // the declared pairs are played by another server too
 	onChange func()
 	log      *slog.Logger
 	metrics  *metrics.Metrics
@@ -213,6 +214,7 @@ func (p *pairs) start(d declaration, declared bool) *runningPair {
 		},
 	}
 	if d.Backup != "" {
+		cfg.HasPeer = p.hasPeer && declared
 		cfg.Backup = leg(d.Backup)
 	}
 	r.pair = failover.NewPair(cfg)

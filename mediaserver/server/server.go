@@ -28,6 +28,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/failover"
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/player"
+	"github.com/streampair/streampair/mediaserver/relay"
 	"github.com/streampair/streampair/mediaserver/rtc"
 	"github.com/streampair/streampair/mediaserver/rtmp"
 	"github.com/streampair/streampair/mediaserver/stream"
@@ -73,6 +74,9 @@ type Server struct {
 	controlCerts *certificates // of the command port; nil: it is for this machine alone
 	clusterToken tokenFile     // of the command port and of the other leg's pod
 
+	relay *relay.Handler // nil: there is no token for the peer
+	peer  *relay.Client  // nil: there is none
+
 	draining chan struct{} // closed when the server is told to end, if it then waits
 
 	configuring sync.Mutex // is held while a manifest is taken; guards sources; before mu
@@ -97,7 +101,7 @@ func New(cfg Config) (*Server, error) {
 	s.registry = stream.NewRegistry(stream.Config{OnChange: s.changes.notify, Logger: s.log, Metrics: m})
 	s.access = access.New(cfg.Manifest.Access())
 	s.pairs = &pairs{
-		registry: s.registry,
+		registry: s.registry, hasPeer: s.cfg.Peer != "",
 		views: transcode.NewViews(transcode.ViewsConfig{
 			MaxTranscodes: cfg.MaxTranscodes, FFmpegPath: cfg.FFmpegPath, Logger: s.log, Metrics: m,
 		}),
@@ -127,6 +131,7 @@ func (s *Server) open(m *metrics.Metrics) error {
 	if err != nil {
 		return err
 	}
+	s.openRelay(m)
 	s.whip = whip.NewHandler(whip.Config{
 		Engine: s.engine, Registry: s.registry, Authorize: s.mayPublish,
 		ICEServers: func(key stream.Key) []webrtc.ICEServer { return s.iceServers(key.App, key.ID, "") },
@@ -270,6 +275,7 @@ func (s *Server) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(context.WithoutCancel(ctx))
 	g.Go(func() error { return s.drain(ending, ctx) })
 	g.Go(func() error { return watch(ctx, s.watched()) })
+	g.Go(func() error { return s.runPeer(ctx) })
 	if s.rtmp != nil {
 		g.Go(func() error { return s.rtmp.Run(ctx) })
 	}
@@ -291,6 +297,9 @@ func (s *Server) Run(ctx context.Context) error {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
 		s.registry.Close()
+		if s.relay != nil {
+			s.relay.Close()
+		}
 		s.whip.Close()
 		return s.whep.Shutdown(closing)
 	})
@@ -315,6 +324,9 @@ func (s *Server) mediaHandler() http.Handler {
 	player.Register(mux)
 	s.whip.Register(mux)
 	s.whep.Register(mux)
+	if s.relay != nil {
+		s.relay.Register(mux)
+	}
 	control.NewEvents(control.EventsConfig{
 		Open: s.openPair, Authorize: s.access.Play, Epoch: s.registry.Epoch(), Draining: s.draining, Metrics: s.pairs.metrics,
 	}).Register(mux)

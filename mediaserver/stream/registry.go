@@ -67,9 +67,10 @@ type Registry struct {
 	cfg   Config
 	epoch time.Time
 
-	mu      sync.Mutex // guards streams and closed; taken before any Stream's
-	streams map[Key]*Stream
-	closed  bool
+	mu       sync.Mutex // guards all below; taken before any Stream's
+	streams  map[Key]*Stream
+	closed   bool
+	draining bool
 }
 
 // NewRegistry returns an empty Registry whose media clock starts now.
@@ -176,7 +177,7 @@ func (r *Registry) Publish(req PublishRequest) (*Publication, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed {
+	if r.closed || r.draining && !req.Relayed {
 		return nil, ErrShuttingDown
 	}
 	s := r.streams[req.Key]
@@ -192,11 +193,12 @@ func (r *Registry) Publish(req PublishRequest) (*Publication, error) {
 	return s.Publish(req)
 }
 
-// Drain refuses new publications from now on; those that run go on.
+// Drain refuses new publications from now on; those that run go on. Relayed ones may
+// begin, for the viewers that are left.
 func (r *Registry) Drain() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.closed = true
+	r.draining = true
 }
 
 // Close ends every publication and refuses new ones.

@@ -64,6 +64,10 @@ generate: ## Generate code, the CRD and the API reference from api/
 		--templates-dir hack/reference/templates --source-path api/v1alpha1 \
 		--renderer markdown --output-path api/REFERENCE.md
 	go run ./hack/reference api/v1alpha1/conditions.go api/v1alpha1/metadata.go >> api/REFERENCE.md
+	@# By name: only these files carry markers, and the tests' packages need not compile.
+	$(TOOL) controller-gen paths=./controllers \
+		rbac:roleName=streampair-operator output:rbac:artifacts:config=config/rbac
+	hack/generate-chart.sh
 
 .PHONY: bench
 bench: ## Measure failover, joining, viewers and publishers, and print the table

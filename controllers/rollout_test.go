@@ -1,0 +1,120 @@
+package controllers
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/streampair/streampair/api/v1alpha1"
+)
+
+func TestRollout(t *testing.T) {
+	fine := legRollout{exists: true, settled: true, live: true, used: true, watched: true}
+	with := func(change func(*legRollout)) legRollout {
+		leg := fine
+		change(&leg)
+		return leg
+	}
+	outdated := with(func(l *legRollout) { l.outdated = true })
+	ours := with(func(l *legRollout) { l.outdated, l.ours = true, true })
+	starting := with(func(l *legRollout) { l.settled, l.live, l.used, l.watched = false, false, false, false })
+	quiet := with(func(l *legRollout) { l.live, l.used, l.watched = false, false, false })
+	idle := func(l legRollout) legRollout { l.live, l.used, l.watched = false, false, false; return l }
+	watched := func(l legRollout) legRollout { l.live, l.used, l.watched = false, false, true; return l }
+	both, none := []v1alpha1.Role{rolePrimary, roleBackup}, []v1alpha1.Role(nil)
+	onlyPrimary, onlyBackup := []v1alpha1.Role{rolePrimary}, []v1alpha1.Role{roleBackup}
+
+	for _, test := range []struct {
+		name            string
+		primary, backup legRollout
+		active          v1alpha1.Role
+		paused, auto    bool
+		want            Rollout
+	}{
+		{name: "nothing to do", primary: fine, backup: fine, active: rolePrimary},
+		{name: "a new pair", primary: legRollout{}, backup: legRollout{}, want: Rollout{Running: both}},
+		{name: "both outdated: the standby first", primary: outdated, backup: outdated, active: rolePrimary,
+			want: Rollout{Running: both, Held: onlyPrimary}},
+		{name: "both outdated, the backup on air: the primary first", primary: outdated, backup: outdated, active: roleBackup,
+			want: Rollout{Running: both, Held: onlyBackup}},
+		{name: "the standby starts: the leg on air waits", primary: outdated, backup: starting, active: rolePrimary,
+			want: Rollout{Running: both, Held: onlyPrimary}},
+		{name: "the standby is ready, its encoder not back: the leg on air waits", primary: outdated, backup: quiet, active: rolePrimary,
+			want: Rollout{Running: none, Held: onlyPrimary, WaitsForStandby: true}},
+		{name: "the standby is live again: the leg on air follows", primary: outdated, backup: fine, active: rolePrimary,
+			want: Rollout{Running: onlyPrimary}},
+		{name: "nothing on air, the backup live alone: the primary first", primary: idle(outdated), backup: outdated,
+			want: Rollout{Running: both, Held: onlyBackup}},
+		{name: "nobody publishes: both at once", primary: idle(outdated), backup: idle(outdated), want: Rollout{Running: both}},
+		{name: "the standby alone is outdated", primary: fine, backup: outdated, active: rolePrimary, want: Rollout{Running: onlyBackup}},
+		{name: "the standby alone is outdated, and the leg on air starts", primary: starting, backup: outdated, active: rolePrimary,
+			want: Rollout{Running: both, Held: onlyBackup}},
+		{name: "a change of ours waits while somebody publishes", primary: ours, backup: ours, active: rolePrimary,
+			want: Rollout{Held: both, WaitsForIdle: true}},
+		{name: "a change of ours waits while somebody watches", primary: watched(ours), backup: idle(ours),
+			want: Rollout{Held: both, WaitsForIdle: true}},
+		{name: "a change of ours, and nobody there", primary: idle(ours), backup: idle(ours), want: Rollout{Running: both}},
+		{name: "a change of ours that has begun goes on", primary: ours, backup: fine, active: rolePrimary,
+			want: Rollout{Running: onlyPrimary}},
+		{name: "a change of ours with updatePolicy Auto", primary: ours, backup: ours, active: rolePrimary, auto: true,
+			want: Rollout{Running: both, Held: onlyPrimary}},
+		{name: "paused: all goes", primary: outdated, backup: outdated, active: rolePrimary, paused: true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			test.primary.role, test.backup.role = rolePrimary, roleBackup
+			policy := v1alpha1.UpdateWhenIdle
+			if test.auto {
+				policy = v1alpha1.UpdateAuto
+			}
+			got := rollout([2]legRollout{test.primary, test.backup}, test.active, test.paused, policy)
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("rollout (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Whatever is outdated: a live leg is replaced only while the other one is live, ready and
+// stays; and a rollout that may go on does not wait for ever where waiting changes nothing.
+func TestARolloutNeverTakesThePicture(t *testing.T) {
+	bools := []bool{false, true}
+	var legs []legRollout
+	for _, outdated := range bools {
+		for _, ours := range bools {
+			for _, settled := range bools {
+				for _, live := range bools {
+					for _, used := range bools {
+						if live && !used {
+							continue
+						}
+						legs = append(legs, legRollout{exists: true, outdated: outdated, ours: ours, settled: settled, live: live, used: used, watched: used})
+					}
+				}
+			}
+		}
+	}
+	for _, p := range legs {
+		for _, b := range legs {
+			p.role, b.role = rolePrimary, roleBackup
+			for _, active := range []v1alpha1.Role{"", rolePrimary, roleBackup} {
+				if active == rolePrimary && !p.live || active == roleBackup && !b.live {
+					continue
+				}
+				r := rollout([2]legRollout{p, b}, active, false, v1alpha1.UpdateAuto)
+				replaced := func(l legRollout) bool { return l.outdated && r.mayWrite(l.role) }
+				if replaced(p) && replaced(b) && (p.used || b.used) {
+					t.Fatalf("both replaced at once: %+v %+v active %q", p, b, active)
+				}
+				for _, pair := range [][2]legRollout{{p, b}, {b, p}} {
+					one, other := pair[0], pair[1]
+					if replaced(one) && one.live && one.role == active && !(other.live && other.settled) {
+						t.Fatalf("the leg on air is replaced: %+v, and the other is %+v", one, other)
+					}
+				}
+				if p.outdated && b.outdated && !replaced(p) && !replaced(b) {
+					t.Fatalf("neither replaced: %+v %+v active %q", p, b, active)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,318 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/streampair/streampair/api/v1alpha1"
+)
+
+func written(plan *Plan) []string {
+	var list []string
+	for _, w := range plan.Writes {
+		verb := "apply "
+		if w.UID == "" {
+			verb = "create "
+		}
+		list = append(list, verb+w.Object.Key().String())
+	}
+	return list
+}
+
+func TestAPairThatIsAsItShouldBeNeedsNothing(t *testing.T) {
+	for name, pair := range samplePairs(t) {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t, func(spec *v1alpha1.StreamPairSpec) { *spec = pair.Spec })
+			plan := s.decide()
+			if got := written(plan); len(got) > 0 || len(plan.Deletes) > 0 || len(plan.Conflicts) > 0 {
+				t.Errorf("writes %v, deletes %v, conflicts %v", got, plan.Deletes, plan.Conflicts)
+			}
+		})
+	}
+}
+
+func TestWhatIsWritten(t *testing.T) {
+	deployment := func(s *scene, role v1alpha1.Role) *appsv1.Deployment { return s.seen.deployment(s.pair, role) }
+	for _, test := range []struct {
+		name   string
+		change func(*scene)
+		want   []string
+	}{
+		{"a new pair", func(s *scene) {
+			s.seen.Objects, s.seen.Secret, s.seen.Pods = map[ObjectKey]client.Object{}, nil, nil
+		}, []string{
+			"create Secret sunday-keys", "create ServiceAccount sunday", "create ConfigMap sunday-config",
+			"create NetworkPolicy sunday", "create PodDisruptionBudget sunday",
+			"create Service sunday-primary-rtmp", "create Service sunday-primary-media", "create Service sunday-primary-pods",
+			"create Service sunday-backup-rtmp", "create Service sunday-backup-media", "create Service sunday-backup-pods",
+			"create Service sunday-play", "create Deployment sunday-primary", "create Deployment sunday-backup",
+		}},
+		{"a foreign Secret: no pod is started on it", func(s *scene) {
+			s.seen.Secret.OwnerReferences = nil
+			delete(s.seen.Objects, ObjectKey{KindDeployment, "sunday-primary"})
+		}, nil},
+		{"somebody scaled a leg", func(s *scene) {
+			two := int32(2)
+			deployment(s, rolePrimary).Spec.Replicas = &two
+		}, []string{"apply Deployment sunday-primary"}},
+		{"somebody changed the pod of the leg on air: that is for when nobody watches", func(s *scene) {
+			deployment(s, rolePrimary).Spec.Template.Spec.Containers[0].Image = "other:1"
+			deployment(s, roleBackup).Spec.Template.Spec.Containers[0].Image = "other:1"
+		}, nil},
+		{"the spec changed the pods: the standby first", func(s *scene) { s.pair.Spec.App = "tv" },
+			[]string{"apply ConfigMap sunday-config", "apply Deployment sunday-backup"}},
+		{"a pin changes no pod", func(s *scene) { s.pair.Spec.Failover.Select = v1alpha1.SelectBackup },
+			[]string{"apply ConfigMap sunday-config"}},
+		{"somebody took a port", func(s *scene) {
+			service := s.service("sunday-play")
+			service.Spec.Ports = service.Spec.Ports[1:]
+		}, []string{"apply Service sunday-play"}},
+		{"somebody widened a selector", func(s *scene) { delete(s.service("sunday-primary-rtmp").Spec.Selector, v1alpha1.LabelRole) },
+			[]string{"apply Service sunday-primary-rtmp"}},
+		{"somebody narrowed a selector", func(s *scene) { s.service("sunday-primary-rtmp").Spec.Selector["mine"] = "1" },
+			[]string{"apply Service sunday-primary-rtmp"}},
+		{"somebody opened the command port", func(s *scene) {
+			policy := s.seen.Objects[ObjectKey{KindNetworkPolicy, "sunday"}].(*networkingv1.NetworkPolicy)
+			policy.Spec.Ingress = append(policy.Spec.Ingress, networkingv1.NetworkPolicyIngressRule{})
+		}, []string{"apply NetworkPolicy sunday"}},
+		{"somebody changed the budget", func(s *scene) {
+			budget := s.seen.Objects[ObjectKey{KindPodDisruptionBudget, "sunday"}].(*policyv1.PodDisruptionBudget)
+			budget.Spec.MinAvailable.IntVal = 0
+		}, []string{"apply PodDisruptionBudget sunday"}},
+		{"others added what is theirs", func(s *scene) {
+			service := s.service("sunday-play")
+			service.Annotations["example.com/mine"], service.Labels["mine"] = "1", "1"
+			service.Finalizers = []string{"service.kubernetes.io/load-balancer-cleanup"}
+			d := deployment(s, rolePrimary)
+			d.Annotations["deployment.kubernetes.io/revision"] = "3"
+			d.Spec.Template.Spec.Containers[0].TerminationMessagePath = "/dev/termination-log"
+		}, nil},
+		{"the server writes quantities its own way", func(s *scene) {
+			limits := deployment(s, rolePrimary).Spec.Template.Spec.Containers[0].Resources.Limits
+			limits[corev1.ResourceMemory] = resource.MustParse("536870912")
+		}, nil},
+		{"a field is no longer applied", func(s *scene) { s.service("sunday-play").Annotations[AnnotationApplied] = "before" },
+			[]string{"apply Service sunday-play"}},
+		{"a token is due", func(s *scene) { s.pair.Spec.Publish.TokenGeneration = 1 },
+			[]string{"apply Secret sunday-keys", "apply ConfigMap sunday-config"}},
+		{"an object goes: it is made anew when it is gone", func(s *scene) {
+			now := metav1.NewTime(s.now)
+			service := s.service("sunday-play")
+			service.DeletionTimestamp = &now
+			service.Spec.Ports = nil
+		}, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newScene(t, nil)
+			test.change(s)
+			if diff := cmp.Diff(test.want, written(s.decide())); diff != "" {
+				t.Errorf("writes (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestWhatTheSpecNoLongerNeedsIsDeleted(t *testing.T) {
+	s := newScene(t, func(s *v1alpha1.StreamPairSpec) { s.Exposure.WebRTC.Type = v1alpha1.ExposureLoadBalancer })
+	if plan := s.decide(); len(plan.Deletes) > 0 {
+		t.Errorf("deletes %v while it is needed", plan.Deletes)
+	}
+	s.pair.Spec.Exposure.WebRTC.Type = v1alpha1.ExposureClusterIP
+	s.service("sunday-backup-media-tcp").OwnerReferences = nil
+	plan := s.decide()
+	if len(plan.Deletes) != 1 || plan.Deletes[0].GetName() != "sunday-primary-media-tcp" {
+		t.Errorf("deletes %v, want the pair's own only", plan.Deletes)
+	}
+}
+
+func TestWhatPodsAreTold(t *testing.T) {
+	s := newScene(t, func(s *v1alpha1.StreamPairSpec) { s.Exposure.WebRTC.Type = v1alpha1.ExposureNodePort })
+	s.silence(roleBackup, time.Second)
+	plan := s.decide()
+	if len(plan.Follow) != 2 || plan.Follow[0].Address != "10.0.0.1:9091" || plan.Follow[0].ServerName != "sunday-control.live.streampair" ||
+		plan.Follow[0].Token == "" || len(plan.Follow[0].Certificate) == 0 {
+		t.Errorf("follows %d pods, %q by %q", len(plan.Follow), plan.Follow[0].Address, plan.Follow[0].ServerName)
+	}
+	if len(plan.Pushes) != 1 || plan.Pushes[0].Pod.Role != rolePrimary {
+		t.Fatalf("tells %v, want the connected pod only", plan.Pushes)
+	}
+	push := plan.Pushes[0]
+	if !push.TellAddresses || len(push.WebRTC) != 1 || push.WebRTC[0] != "203.0.113.1:30189:31189" {
+		t.Errorf("tells addresses %v", push.WebRTC)
+	}
+	config := s.seen.Objects[ObjectKey{KindConfigMap, "sunday-config"}].(*corev1.ConfigMap)
+	if diff := cmp.Diff(config.Data[ManifestKey], string(push.Manifest)); diff != "" {
+		t.Errorf("tells another manifest than lies in the ConfigMap:\n%s", diff)
+	}
+
+	// What was told is taken back, once.
+	s.pair.Spec.Exposure.WebRTC.Type = v1alpha1.ExposureClusterIP
+	s.at(rolePrimary).State.Status.Advertised = push.WebRTC
+	if push := s.decide().Pushes[0]; !push.TellAddresses || len(push.WebRTC) != 0 {
+		t.Errorf("does not take the addresses back: %+v", push)
+	}
+	s.at(rolePrimary).State.Status.Advertised = nil
+	if push := s.decide().Pushes[0]; push.TellAddresses {
+		t.Error("takes back what nobody was told")
+	}
+}
+
+func TestAConflictIsLookedAtRarerAndRarer(t *testing.T) {
+	s := newScene(t, nil)
+	s.service("sunday-play").OwnerReferences = nil
+	for age, want := range map[time.Duration]time.Duration{0: 2 * time.Second, time.Minute: 15 * time.Second, time.Hour: time.Minute} {
+		s.pair.Status.Conditions = []metav1.Condition{{
+			Type: v1alpha1.ConditionReady, Reason: v1alpha1.ReasonNameConflict, LastTransitionTime: metav1.NewTime(s.now.Add(-age)),
+		}}
+		if got := s.decide().Recheck; got != want {
+			t.Errorf("after %v it is looked at again in %v, want %v", age, got, want)
+		}
+	}
+}
+
+func TestPermit(t *testing.T) {
+	s := newScene(t, func(s *v1alpha1.StreamPairSpec) {
+		s.Exposure.HTTP.Type = v1alpha1.ExposureLoadBalancer
+		s.Exposure.HTTP.LoadBalancer = &v1alpha1.LoadBalancerExposure{Class: "fast"}
+		s.Exposure.RTMP.Type = v1alpha1.ExposureNodePort
+		s.Exposure.WebRTC = v1alpha1.WebRTCExposure{Type: v1alpha1.ExposureHostPort, HostPorts: &v1alpha1.HostPorts{Primary: 1, Backup: 2}}
+		s.MediaServer.Image = "mine:1"
+	})
+	got, refused := Settings{AllowedExposure: []v1alpha1.ExposureType{v1alpha1.ExposureNodePort}}.permit(s.pair)
+	want := Refusals{Image: true, Exposure: []string{"spec.exposure.http.type LoadBalancer", "spec.exposure.webrtc.type HostPort"}}
+	if diff := cmp.Diff(want, refused); diff != "" {
+		t.Errorf("refusals (-want +got):\n%s", diff)
+	}
+	if errs := got.Validate(); len(errs) > 0 {
+		t.Errorf("what is permitted is not valid: %v", errs)
+	}
+	if e := got.Spec.Exposure; e.HTTP.Type != v1alpha1.ExposureClusterIP || e.RTMP.Type != v1alpha1.ExposureNodePort || e.WebRTC.Type != v1alpha1.ExposureClusterIP {
+		t.Errorf("permitted %+v", e)
+	}
+	if s.pair.Spec.Exposure.HTTP.Type != v1alpha1.ExposureLoadBalancer {
+		t.Error("the pair itself was changed")
+	}
+	if _, refused := (Settings{Objects: ObjectSettings{AllowPodImages: true}}).permit(s.pair); refused.Image || refused.Exposure != nil {
+		t.Errorf("an operator that allows everything refuses %+v", refused)
+	}
+}
+
+type fakeResolver struct {
+	addresses []string
+	err       error
+	asked     int
+}
+
+func (f *fakeResolver) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
+	f.asked++
+	var list []netip.Addr
+	for _, a := range f.addresses {
+		list = append(list, netip.MustParseAddr(a))
+	}
+	return list, f.err
+}
+
+func TestNamesOfLoadBalancersAreRefreshedAndKept(t *testing.T) {
+	var cache hostCache
+	resolver := &fakeResolver{err: errors.New("no such host")}
+	ask := func(now time.Time) string {
+		var list []string
+		for _, a := range cache.resolve(t.Context(), resolver, "lb.example.com", now).Addresses {
+			list = append(list, a.String())
+		}
+		return strings.Join(list, " ")
+	}
+	now := sceneNow
+	if got := ask(now); got != "" {
+		t.Errorf("resolved to %q", got)
+	}
+	resolver.addresses, resolver.err = []string{"198.51.100.2", "::ffff:198.51.100.1", "198.51.100.2"}, nil
+	if ask(now.Add(time.Second)); resolver.asked != 1 {
+		t.Error("a failure is asked again at once")
+	}
+	now = now.Add(hostRetry)
+	if got := ask(now); got != "198.51.100.1 198.51.100.2" {
+		t.Errorf("resolved to %q, want them in order, once", got)
+	}
+	if ask(now.Add(hostTTL - time.Second)); resolver.asked != 2 {
+		t.Error("what is known is asked again")
+	}
+	resolver.addresses, resolver.err = nil, errors.New("server failure")
+	if got := ask(now.Add(hostTTL)); got != "198.51.100.1 198.51.100.2" {
+		t.Errorf("a name server's failure takes the addresses: %q", got)
+	}
+}
+
+func TestStatusOfThePairIsTheNewerOfCacheAndOwn(t *testing.T) {
+	var r reports
+	pair := newScene(t, nil).pair
+	pair.ResourceVersion, pair.Status.PlaybackURL = "9", "cached"
+	if got := r.last(pair).PlaybackURL; got != "cached" {
+		t.Errorf("first: %q", got)
+	}
+	r.wrote(pair, &v1alpha1.StreamPairStatus{PlaybackURL: "own"}, "10")
+	if got := r.last(pair).PlaybackURL; got != "own" {
+		t.Errorf("while the cache lags: %q", got)
+	}
+	pair.ResourceVersion, pair.Status.PlaybackURL = "11", "changed by hand"
+	if got := r.last(pair).PlaybackURL; got != "changed by hand" {
+		t.Errorf("when the cache has newer: %q", got)
+	}
+	pair.ResourceVersion, pair.UID, pair.Status.PlaybackURL = "9", "another", ""
+	if got := r.last(pair).PlaybackURL; got != "" {
+		t.Errorf("of another pair of that name: %q", got)
+	}
+}
+
+func TestMetricsOfAPair(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	m := NewMetrics(registry)
+	NewMetrics(registry) // a second manager in one process
+	s := newScene(t, nil)
+	name := client.ObjectKeyFromObject(s.pair)
+	before, _ := s.report()
+	m.Observe(name, s.last, before)
+	after := before.DeepCopy()
+	after.ActiveStream.Role = roleBackup
+	after.LastSwitch = &v1alpha1.Switch{From: rolePrimary, To: roleBackup, Reason: "PrimaryInputLost", Time: metav1.NewTime(s.now)}
+	m.Observe(name, before, after)
+	m.Observe(name, after, after)
+	want := `
+# HELP streampair_active_leg 1 for the leg that viewers get, 0 for the other; both 0: viewers get no live picture.
+# TYPE streampair_active_leg gauge
+streampair_active_leg{namespace="live",pair="sunday",role="Backup"} 1
+streampair_active_leg{namespace="live",pair="sunday",role="Primary"} 0
+# HELP streampair_switches_total Changes from one leg to the other, by reason, since this operator began to follow the pair.
+# TYPE streampair_switches_total counter
+streampair_switches_total{namespace="live",pair="sunday",reason="PrimaryInputLost"} 1
+`
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want)); err != nil {
+		t.Error(err)
+	}
+	m.Forget(name)
+	if n, err := testutil.GatherAndCount(registry); n != 0 || err != nil {
+		t.Errorf("%d series are left of a pair that is gone (%v)", n, err)
+	}
+}
+
+func BenchmarkDecideAndReport(b *testing.B) {
+	s := newScene(&testing.T{}, nil)
+	for b.Loop() {
+		s.report()
+	}
+}

@@ -64,10 +64,22 @@ generate: ## Generate code, the CRD and the API reference from api/
 		--templates-dir hack/reference/templates --source-path api/v1alpha1 \
 		--renderer markdown --output-path api/REFERENCE.md
 	go run ./hack/reference api/v1alpha1/conditions.go api/v1alpha1/metadata.go >> api/REFERENCE.md
-	@# By name: only these files carry markers, and the tests' packages need not compile.
+	@# Not ./controllers/...: only the controller has markers.
 	$(TOOL) controller-gen paths=./controllers \
 		rbac:roleName=streampair-operator output:rbac:artifacts:config=config/rbac
 	hack/generate-chart.sh
+
+.PHONY: images
+images: .cache/player.built ## Build both container images, for amd64 and arm64, into bin/images (no Docker needed)
+	@for arch in amd64 arm64; do \
+		echo "compiling for linux/$$arch"; \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' \
+			-o bin/images/linux-$$arch/ ./controllers/cmd/streampair-operator ./mediaserver/cmd/streampair-mediaserver; \
+	done
+	@go build -C hack/images -o ../../bin/images/build .
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 0) \
+		bin/images/build -binaries bin/images -out bin/images \
+		-version '$(VERSION)' -revision "$$(git rev-parse HEAD 2>/dev/null || true)"
 
 .PHONY: bench
 bench: ## Measure failover, joining, viewers and publishers, and print the table

@@ -1,0 +1,112 @@
+// Command images writes the container images of Streampair as tarballs, without a Docker
+// daemon and without downloading a base image: each is a static binary, CA certificates and
+// licences. It compiles nothing; make images does, and says where the binaries are.
+//
+// Start from Image, which says what goes into one, and build.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "images:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	flags := flag.NewFlagSet("images", flag.ContinueOnError)
+	binaries := flags.String("binaries", "", "`FOLDER` with linux-amd64/ and linux-arm64/")
+	out := flags.String("out", "", "`FOLDER` for the tarballs")
+	root := flags.String("root", ".", "`FOLDER` of the sources, for the licences")
+	version := flags.String("version", "devel", "tag of the images")
+	revision := flags.String("revision", "", "git commit of the sources")
+	platforms := flags.String("platforms", "amd64,arm64", "comma-separated `ARCHITECTURES`")
+	certificates := flags.String("ca-certificates", "", "PEM `FILE` with the CA certificates; default: this machine's")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if *binaries == "" || *out == "" {
+		return errors.New("-binaries and -out are required")
+	}
+	created, err := sourceDate(os.Getenv("SOURCE_DATE_EPOCH"))
+	if err != nil {
+		return err
+	}
+	common, err := commonFiles(*root, *certificates)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(*out, 0o755); err != nil {
+		return err
+	}
+	for _, image := range images() {
+		image.Version, image.Revision, image.Created = imageTag(*version), *revision, created
+		image.Files = common
+		var built []platformImage
+		for arch := range strings.SplitSeq(*platforms, ",") {
+			binary := filepath.Join(*binaries, "linux-"+arch, image.Binary)
+			one, err := build(image, arch, binary)
+			if err != nil {
+				return fmt.Errorf("%s for %s: %w", image.Repository, arch, err)
+			}
+			built = append(built, platformImage{arch, one})
+		}
+		path := filepath.Join(*out, image.Binary+".tar")
+		if err := writeTarball(path, image.Reference(), built); err != nil {
+			return fmt.Errorf("write %s: %w", path, err)
+		}
+		fmt.Printf("%s: %s (%s)\n", path, image.Reference(), *platforms)
+	}
+	return nil
+}
+
+// images are what make images builds.
+func images() []Image {
+	return []Image{{
+		Repository:  "ghcr.io/streampair/operator",
+		Title:       "Streampair operator",
+		Description: "Makes the media pods of StreamPairs and reports what they say",
+		Licenses:    "Apache-2.0",
+		Binary:      "streampair-operator",
+		Ports:       []string{"8081/tcp", "8443/tcp"},
+	}, {
+		Repository:  "ghcr.io/streampair/mediaserver",
+		Title:       "Streampair media server",
+		Description: "Takes two encoders' streams and plays them as one; without ffmpeg",
+		Licenses:    "Apache-2.0 AND LGPL-2.1-or-later", // the AAC decoder: see NOTICE
+		Binary:      "streampair-mediaserver",
+		Ports:       []string{"1935/tcp", "1936/tcp", "5080/tcp", "5443/tcp", "8189/tcp", "8189/udp", "9090/tcp", "9091/tcp"},
+	}}
+}
+
+// sourceDate is the time that all files and images carry, so that the same sources make the
+// same bytes: https://reproducible-builds.org/specs/source-date-epoch/
+func sourceDate(epoch string) (time.Time, error) {
+	if epoch == "" {
+		return time.Unix(0, 0).UTC(), nil
+	}
+	seconds, err := strconv.ParseInt(epoch, 10, 64)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("SOURCE_DATE_EPOCH: %w", err)
+	}
+	return time.Unix(seconds, 0).UTC(), nil
+}
+
+// imageTag is a version as a tag: v1.2.3 is 1.2.3, as the chart's appVersion has it, and a
+// + is not allowed in tags.
+func imageTag(version string) string {
+	if len(version) > 1 && version[0] == 'v' && version[1] >= '0' && version[1] <= '9' {
+		version = version[1:]
+	}
+	return strings.ReplaceAll(version, "+", "-")
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/httpstream"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/portforward"
+	"k8s.io/client-go/transport/spdy"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/controllers"
+)
+
+// readyPod returns a ready media pod of a leg.
+func (p *plugin) readyPod(ctx context.Context, pair *v1alpha1.StreamPair, role v1alpha1.Role) (*corev1.Pod, error) {
+	var pods corev1.PodList
+	err := p.client.List(ctx, &pods, client.InNamespace(pair.Namespace), client.MatchingLabels(controllers.LegSelector(pair.Name, role)))
+	if err != nil {
+		return nil, err
+	}
+	for i := range pods.Items {
+		if pod := &pods.Items[i]; pod.DeletionTimestamp.IsZero() && ready(pod) {
+			return pod, nil
+		}
+	}
+	return nil, fmt.Errorf("no pod of the %s leg is ready; see kubectl streampair status %s", controllers.LegName(role), pair.Name)
+}
+
+func ready(pod *corev1.Pod) bool {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			return c.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}
+
+// forward brings ports of a pod to this machine until ctx ends or the connection is lost.
+// It calls each once with the local ports, in the order of ports, when they are open.
+func (p *plugin) forward(ctx context.Context, pod *corev1.Pod, ports []string, open func(local []uint16) error) error {
+	dialer, err := p.dialer(pod)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	opened := make(chan struct{})
+	forwarder, err := portforward.NewOnAddressesWithContext(ctx, dialer, []string{"127.0.0.1"}, ports, opened, io.Discard, p.out)
+	if err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- forwarder.ForwardPorts() }()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("forward to pod %s: %w", pod.Name, err)
+	case <-opened:
+	}
+	forwarded, err := forwarder.GetPorts()
+	if err != nil {
+		return err
+	}
+	var local []uint16
+	for _, port := range forwarded {
+		local = append(local, port.Local)
+	}
+	served := make(chan error, 1)
+	go func() { served <- open(local) }()
+	select {
+	case err = <-served:
+		stop()
+		<-ended
+		return err
+	case err = <-ended:
+		if ctx.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("the connection to pod %s is lost: %w", pod.Name, errors.Join(err))
+	}
+}
+
+// dialer reaches a pod's ports through the API server, as kubectl does: by WebSocket, or
+// by SPDY where something between does not let that through.
+func (p *plugin) dialer(pod *corev1.Pod) (httpstream.Dialer, error) {
+	set, err := kubernetes.NewForConfig(p.config)
+	if err != nil {
+		return nil, err
+	}
+	u := set.CoreV1().RESTClient().Post().Resource("pods").Namespace(pod.Namespace).Name(pod.Name).SubResource("portforward").URL()
+	transport, upgrader, err := spdy.RoundTripperFor(p.config)
+	if err != nil {
+		return nil, err
+	}
+	bySPDY := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, u)
+	byWebSocket, err := portforward.NewSPDYOverWebsocketDialer(u, p.config)
+	if err != nil {
+		return nil, err
+	}
+	return portforward.NewFallbackDialer(byWebSocket, bySPDY, func(err error) bool {
+		return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
+	}), nil
+}
+
+func localURL(scheme string, port uint16) *url.URL {
+	return &url.URL{Scheme: scheme, Host: fmt.Sprintf("127.0.0.1:%d", port)}
+}

@@ -1,0 +1,176 @@
+// Command kubectl-streampair is a kubectl plugin for StreamPairs: it says which leg is on
+// air, switches, tells encoders and viewers where to go, and brings a pair of a cluster
+// without load balancers to this machine. On the PATH it runs as `kubectl streampair`.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/streampair/streampair/api/v1alpha1"
+)
+
+const usage = `StreamPairs at a glance and by hand.
+
+  kubectl streampair status [NAME]            both legs, which is on air and since when
+  kubectl streampair switch LEG [NAME]        pin a leg: primary or backup; auto: let the media servers decide
+  kubectl streampair url [NAME]               the URL that viewers open
+  kubectl streampair keys [NAME]              where to publish, with tokens, for ffmpeg and OBS
+  kubectl streampair play [NAME]              bring the player to this machine, and print its URL
+  kubectl streampair publish [NAME]           bring both RTMP ports to this machine, and print the URLs
+
+NAME may be left out where the namespace has one StreamPair.
+
+`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+// plugin is one run of the command.
+type plugin struct {
+	client    client.Client
+	config    *rest.Config
+	namespace string
+	out       io.Writer
+	// port is where play and publish listen; 0: one that is free.
+	port int
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	p := &plugin{out: stdout}
+	flags := pflag.NewFlagSet("kubectl streampair", pflag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	flags.StringVar(&rules.ExplicitPath, "kubeconfig", "", "path to the kubeconfig file")
+	overrides := &clientcmd.ConfigOverrides{}
+	clientcmd.BindOverrideFlags(overrides, flags, clientcmd.RecommendedConfigOverrideFlags(""))
+	flags.IntVar(&p.port, "port", 0, "local port of play, and of publish for the primary; default: a free one")
+	err := flags.Parse(args)
+	if errors.Is(err, pflag.ErrHelp) || err == nil && flags.NArg() == 0 {
+		fmt.Fprint(stdout, usage+flags.FlagUsages())
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%w; see kubectl streampair --help", err)
+	}
+	command, err := parseCommand(flags.Args())
+	if err != nil {
+		return err
+	}
+	kubeconfig := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides)
+	if p.config, err = kubeconfig.ClientConfig(); err != nil {
+		return err
+	}
+	if p.namespace, _, err = kubeconfig.Namespace(); err != nil {
+		return err
+	}
+	p.config.WarningHandler = rest.NewWarningWriter(stderr, rest.WarningWriterOptions{Deduplicate: true})
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		return err
+	}
+	if p.client, err = client.New(p.config, client.Options{Scheme: scheme}); err != nil {
+		return err
+	}
+	pair, err := p.pair(ctx, command.pair)
+	if err != nil {
+		return err
+	}
+	return command.run(p, ctx, pair)
+}
+
+// command is what the arguments ask for.
+type command struct {
+	run  func(*plugin, context.Context, *v1alpha1.StreamPair) error
+	pair string // empty: the only one
+}
+
+func parseCommand(args []string) (command, error) {
+	verb, rest := args[0], args[1:]
+	var c command
+	switch verb {
+	case "status":
+		c.run = (*plugin).status
+	case "url":
+		c.run = (*plugin).url
+	case "keys":
+		c.run = (*plugin).keys
+	case "play":
+		c.run = (*plugin).play
+	case "publish":
+		c.run = (*plugin).publish
+	case "switch":
+		if len(rest) == 0 {
+			return command{}, errors.New("switch to what? primary, backup or auto")
+		}
+		pin, err := parseSelection(rest[0])
+		if err != nil {
+			return command{}, err
+		}
+		c.run = func(p *plugin, ctx context.Context, pair *v1alpha1.StreamPair) error { return p.pin(ctx, pair, pin) }
+		rest = rest[1:]
+	default:
+		return command{}, fmt.Errorf("unknown command %q; see kubectl streampair --help", verb)
+	}
+	if len(rest) > 1 {
+		return command{}, fmt.Errorf("%s takes the name of one StreamPair, not %s", verb, strings.Join(rest, " "))
+	}
+	if len(rest) == 1 {
+		c.pair = rest[0]
+	}
+	return c, nil
+}
+
+func parseSelection(s string) (v1alpha1.Selection, error) {
+	all := []v1alpha1.Selection{v1alpha1.SelectPrimary, v1alpha1.SelectBackup, v1alpha1.SelectAuto}
+	i := slices.IndexFunc(all, func(v v1alpha1.Selection) bool { return strings.EqualFold(string(v), s) })
+	if i < 0 {
+		return "", fmt.Errorf("cannot switch to %q, but to primary, backup or auto", s)
+	}
+	return all[i], nil
+}
+
+// pair reads the StreamPair of that name, or the only one of the namespace.
+func (p *plugin) pair(ctx context.Context, name string) (*v1alpha1.StreamPair, error) {
+	if name != "" {
+		pair := &v1alpha1.StreamPair{}
+		err := p.client.Get(ctx, client.ObjectKey{Namespace: p.namespace, Name: name}, pair)
+		return pair, err
+	}
+	var list v1alpha1.StreamPairList
+	if err := p.client.List(ctx, &list, client.InNamespace(p.namespace)); err != nil {
+		return nil, err
+	}
+	switch len(list.Items) {
+	case 0:
+		return nil, fmt.Errorf("no StreamPair in namespace %s; choose another with -n", p.namespace)
+	case 1:
+		return &list.Items[0], nil
+	}
+	var names []string
+	for _, pair := range list.Items {
+		names = append(names, pair.Name)
+	}
+	return nil, fmt.Errorf("namespace %s has several StreamPairs: name one of %s", p.namespace, strings.Join(names, ", "))
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/duration"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/controllers"
+)
+
+// status says what there is to know of a pair, for people.
+func (p *plugin) status(_ context.Context, pair *v1alpha1.StreamPair) error {
+	_, err := fmt.Fprint(p.out, describe(pair, time.Now()))
+	return err
+}
+
+func describe(pair *v1alpha1.StreamPair, now time.Time) string {
+	var b strings.Builder
+	s := &pair.Status
+	ago := func(t metav1.Time) string { return duration.HumanDuration(now.Sub(t.Time)) }
+	fmt.Fprintf(&b, "%s/%s\n", pair.Namespace, pair.Name)
+	if a := s.ActiveStream; a != nil {
+		fmt.Fprintf(&b, "  on air   %s (%s) for %s, %s\n", a.Role, a.StreamID, ago(a.StartTime), a.Reason)
+	} else {
+		fmt.Fprintln(&b, "  on air   nothing")
+	}
+	if l := s.LastSwitch; l != nil {
+		fmt.Fprintf(&b, "  switched %s to %s, %s ago, %s\n", l.From, l.To, ago(l.Time), l.Reason)
+	}
+	if pin := pair.Spec.Failover.Select; pin != "" && pin != v1alpha1.SelectAuto {
+		fmt.Fprintf(&b, "  pinned   %s\n", pin)
+	}
+	if s.PlaybackURL != "" {
+		fmt.Fprintf(&b, "  URL      %s\n", s.PlaybackURL)
+	}
+	if len(s.Ingest) > 0 {
+		fmt.Fprintln(&b)
+		w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+		fmt.Fprintln(w, "  LEG\tINPUT\tPLAYS\tPOD\tNODE")
+		for _, leg := range s.Ingest {
+			fmt.Fprintf(w, "  %s\t%s\t%s\t%s\t%s\n", leg.Role, orDash(leg.State), orDash(leg.Playing), orDash(leg.PodName), orDash(leg.NodeName))
+		}
+		_ = w.Flush() // into memory
+	}
+	for _, c := range s.Conditions {
+		if unexpected(c) {
+			fmt.Fprintf(&b, "\n  %s is %s: %s, %s (for %s)", c.Type, c.Status, c.Reason, c.Message, ago(c.LastTransitionTime))
+		}
+	}
+	out := strings.TrimRight(b.String(), "\n") + "\n"
+	if s.ObservedGeneration != pair.Generation {
+		out += "\n  The operator has not seen the last change yet.\n"
+	}
+	return out
+}
+
+// unexpected says whether a person should read a condition.
+func unexpected(c metav1.Condition) bool {
+	if c.Type == v1alpha1.ConditionProgressing {
+		return c.Status != metav1.ConditionFalse
+	}
+	return c.Status != metav1.ConditionTrue
+}
+
+func orDash[T ~string](s T) string {
+	if s == "" {
+		return "-"
+	}
+	return string(s)
+}
+
+// pin prefers a leg, or lets the media servers choose.
+func (p *plugin) pin(ctx context.Context, pair *v1alpha1.StreamPair, to v1alpha1.Selection) error {
+	patch, err := json.Marshal(map[string]any{"spec": map[string]any{"failover": map[string]any{"select": to}}})
+	if err != nil {
+		return err
+	}
+	if err := p.client.Patch(ctx, pair, client.RawPatch("application/merge-patch+json", patch)); err != nil {
+		return err
+	}
+	switch to {
+	case v1alpha1.SelectAuto:
+		_, err = fmt.Fprintf(p.out, "%s follows its failover mode, %s\n", pair.Name, pair.Spec.Failover.Mode)
+	default:
+		_, err = fmt.Fprintf(p.out, "%s plays %s, as soon as that is whole and has a key frame\n", pair.Name, to)
+	}
+	return err
+}
+
+// url prints where viewers go.
+func (p *plugin) url(_ context.Context, pair *v1alpha1.StreamPair) error {
+	if pair.Status.PlaybackURL == "" {
+		return noAddress(pair)
+	}
+	if c := meta.FindStatusCondition(pair.Status.Conditions, v1alpha1.ConditionExposed); c != nil && c.Reason == v1alpha1.ReasonClusterOnly {
+		defer fmt.Fprintf(p.out, "# opens inside the cluster only; from here: kubectl streampair play %s\n", pair.Name)
+	}
+	_, err := fmt.Fprintln(p.out, pair.Status.PlaybackURL)
+	return err
+}
+
+func noAddress(pair *v1alpha1.StreamPair) error {
+	if c := meta.FindStatusCondition(pair.Status.Conditions, v1alpha1.ConditionExposed); c != nil {
+		return fmt.Errorf("%s has no URL yet: %s", pair.Name, c.Message)
+	}
+	return fmt.Errorf("%s has no URL yet: no operator has seen it; does one run?", pair.Name)
+}
+
+// keys prints where to publish, with the token.
+func (p *plugin) keys(ctx context.Context, pair *v1alpha1.StreamPair) error {
+	query, err := p.publishQuery(ctx, pair)
+	if err != nil {
+		return err
+	}
+	said := false
+	for _, leg := range pair.Status.Ingest {
+		if leg.RTMP == "" {
+			continue
+		}
+		said = true
+		writeKeys(p.out, leg.Role, leg.RTMP, query)
+		if leg.WHIP != "" {
+			fmt.Fprintf(p.out, "  WHIP         %s\n", leg.WHIP)
+			if token := strings.TrimPrefix(query, "?token="); token != "" {
+				fmt.Fprintf(p.out, "  bearer token %s\n", token)
+			}
+		}
+		fmt.Fprintln(p.out)
+	}
+	if !said {
+		return noAddress(pair)
+	}
+	return nil
+}
+
+// publishQuery is what a publish URL ends with: the token, where one is asked for.
+func (p *plugin) publishQuery(ctx context.Context, pair *v1alpha1.StreamPair) (string, error) {
+	if pair.Spec.Publish.Auth == v1alpha1.PublishNone {
+		return "", nil
+	}
+	name := controllers.KeysSecretName(pair.Name)
+	if ref := pair.Spec.Publish.TokenSecretRef; ref != nil {
+		name = ref.Name
+	}
+	var secret corev1.Secret
+	if err := p.client.Get(ctx, client.ObjectKey{Namespace: pair.Namespace, Name: name}, &secret); err != nil {
+		return "", fmt.Errorf("read the publish token: %w", err)
+	}
+	token := string(secret.Data[v1alpha1.SecretKeyPublishToken])
+	if token == "" {
+		return "", fmt.Errorf("the Secret %s has no %s", name, v1alpha1.SecretKeyPublishToken)
+	}
+	return "?token=" + token, nil
+}

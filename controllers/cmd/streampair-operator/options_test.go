@@ -1,0 +1,94 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/streampair/streampair/api/v1alpha1"
+)
+
+func inNamespace(name string) string {
+	return map[string]string{"POD_NAMESPACE": "streampair-system"}[name]
+}
+
+func TestOptions(t *testing.T) {
+	var help strings.Builder
+	o, err := parseOptions([]string{
+		"--leader-elect", "--watch-namespaces=live,news", "--allowed-exposures=ClusterIP,HostPort",
+		"--metrics-tls-cert=/tls/tls.crt", "--metrics-tls-key=/tls/tls.key", "--log-format=json", "--log-level=warn",
+	}, inNamespace, &help)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"live", "news"}, o.namespaces); diff != "" {
+		t.Error(diff)
+	}
+	if !o.settings.Namespaced || o.settings.Objects.OperatorNamespace != "streampair-system" {
+		t.Errorf("settings %+v", o.settings)
+	}
+	if diff := cmp.Diff([]v1alpha1.ExposureType{"ClusterIP", "HostPort"}, o.settings.AllowedExposure); diff != "" {
+		t.Error(diff)
+	}
+	if o.metricsCertDir != "/tls" || o.metricsCertName != "tls.crt" || o.metricsKeyName != "tls.key" {
+		t.Errorf("metrics certificate %q %q %q", o.metricsCertDir, o.metricsCertName, o.metricsKeyName)
+	}
+
+	if o, err = parseOptions(nil, inNamespace, &help); err != nil {
+		t.Fatal(err)
+	}
+	if o.settings.Namespaced || o.settings.Objects.AllowPodImages || !o.metricsAuth || o.leaderElect {
+		t.Errorf("defaults %+v", o)
+	}
+	if _, err = parseOptions([]string{"--help"}, inNamespace, &help); !errors.Is(err, flag.ErrHelp) {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"-kubeconfig", "-default-image", "-probe"} {
+		if !strings.Contains(help.String(), name) {
+			t.Errorf("the usage lacks %s", name)
+		}
+	}
+}
+
+func TestMistakesInOptions(t *testing.T) {
+	_, err := parseOptions([]string{
+		"--watch-namespaces=Live", "--allowed-exposures=Ingress", "--metrics-tls-cert=a/tls.crt", "--metrics-tls-key=b/tls.key",
+		"--default-image=", "--log-format=xml", "--leader-elect", "surplus",
+	}, func(string) string { return "" }, nil)
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, want := range []string{
+		`unexpected argument "surplus"`, `"Live" is no namespace`, `"Ingress" is none of`, "name at least ClusterIP",
+		"must be in one folder", "--default-image", `"xml" is neither`, "needs POD_NAMESPACE",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("mistakes lack %q:\n%v", want, err)
+		}
+	}
+	if n := strings.Count(err.Error(), "\n"); n != 7 {
+		t.Errorf("%d lines for 8 mistakes:\n%v", n+1, err)
+	}
+}
+
+func TestProbe(t *testing.T) {
+	code := http.StatusOK
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }))
+	defer s.Close()
+	if err := probe(t.Context(), s.URL); err != nil {
+		t.Error(err)
+	}
+	code = http.StatusServiceUnavailable
+	if err := probe(t.Context(), s.URL); err == nil {
+		t.Error("503 passes")
+	}
+	s.Close()
+	if err := probe(t.Context(), s.URL); err == nil {
+		t.Error("a closed port passes")
+	}
+}

@@ -134,13 +134,13 @@ func TestPlayProxy(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	defer close(more)
 	target, err := url.Parse(server.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	proxy := httptest.NewServer(newPlayProxy(target, 4000))
 	defer proxy.Close()
+	defer close(more) // or the two would wait for the events' end
 	get := func(method, path string) *http.Response {
 		t.Helper()
 		req, err := http.NewRequestWithContext(t.Context(), method, proxy.URL+path, nil)

@@ -148,6 +148,7 @@ func (r *StreamPairReconciler) create(ctx context.Context, o Object) error {
 	if err := json.Unmarshal(text, &object.Object); err != nil {
 		return fmt.Errorf("read %s: %w", o.Key(), err)
 	}
+	object.SetUID("") // of one that is gone
 	return r.Client.Create(ctx, object, client.FieldOwner(FieldOwner))
 }
 

@@ -55,7 +55,7 @@ const idleRecheck = 30 * time.Second
 
 // decide returns what is to be done. Keys that have to be made are random; apart from them
 // it is pure.
-func decide(pair *v1alpha1.StreamPair, want []Object, seen *Observation, now time.Time) (*Plan, error) {
+func decide(pair *v1alpha1.StreamPair, want *wanted, seen *Observation, now time.Time) (*Plan, error) {
 	keys, renew, err := KeysPlan(ownSecret(pair, seen), pair, now)
 	if err != nil {
 		return nil, err
@@ -64,7 +64,7 @@ func decide(pair *v1alpha1.StreamPair, want []Object, seen *Observation, now tim
 	plan.decideSecret(pair, seen, keys, renew)
 	legs := viewLegs(pair, seen, now)
 	plan.decideObjects(pair, want, seen, legs)
-	plan.decidePods(pair, seen, keys)
+	plan.decidePods(pair, want.manifest, seen, keys)
 	plan.Recheck = earliest(recheckHosts(seen, now), recheckConflicts(pair, plan.Conflicts, now))
 	if plan.Rollout.WaitsForIdle {
 		plan.Recheck = earliest(plan.Recheck, idleRecheck)
@@ -91,53 +91,43 @@ func (p *Plan) decideSecret(pair *v1alpha1.StreamPair, seen *Observation, keys K
 	}
 }
 
-func (p *Plan) decideObjects(pair *v1alpha1.StreamPair, want []Object, seen *Observation, legs *views) {
-	var deployments [2]desired
-	for _, object := range want {
-		if object.Kind != KindDeployment {
-			p.decideObject(pair, newDesired(object), seen)
-			continue
-		}
-		object.meta.WithAnnotations(map[string]string{AnnotationSpecHash: specHash(pair)})
-		for i, role := range Roles() {
-			if object.Name == DeploymentName(pair.Name, role) {
-				deployments[i] = newDesired(object)
-			}
-		}
+func (p *Plan) decideObjects(pair *v1alpha1.StreamPair, want *wanted, seen *Observation, legs *views) {
+	for _, object := range want.others {
+		p.decideObject(pair, want, object, seen)
 	}
 	for _, key := range Obsolete(pair) {
 		if o := seen.Objects[key]; isOwned(o, pair) && o.GetDeletionTimestamp().IsZero() {
 			p.Deletes = append(p.Deletes, o)
 		}
 	}
-	p.Rollout = decideRollout(pair, deployments, seen, legs)
+	p.Rollout = decideRollout(pair, want, seen, legs)
 	// A media pod mounts the Secret and the ConfigMap by name: none is started on those of
 	// somebody else.
 	for i, role := range Roles() {
-		exists := seen.Objects[deployments[i].Key()] != nil
+		deployment := want.deployments[i]
+		exists := seen.Objects[deployment.Key()] != nil
 		if (exists || len(p.Conflicts) == 0) && p.Rollout.mayWrite(role) {
-			p.decideObject(pair, deployments[i], seen)
+			p.decideObject(pair, want, deployment, seen)
 		}
 	}
 }
 
-func (p *Plan) decideObject(pair *v1alpha1.StreamPair, want desired, seen *Observation) {
-	live := seen.Objects[want.Key()]
+func (p *Plan) decideObject(pair *v1alpha1.StreamPair, want *wanted, object desired, seen *Observation) {
+	live := seen.Objects[object.Key()]
 	switch {
 	case live == nil:
-		p.Writes = append(p.Writes, Write{Object: want.Object})
+		p.Writes = append(p.Writes, Write{Object: object.Object})
 	case !isOwned(live, pair):
-		p.Conflicts = append(p.Conflicts, want.Key())
+		p.Conflicts = append(p.Conflicts, object.Key())
 	case !live.GetDeletionTimestamp().IsZero():
 		// It goes, which is seen; then it is made anew.
-	case want.changes(live):
-		p.Writes = append(p.Writes, Write{Object: want.Object, UID: live.GetUID()})
+	case want.changes(object, live):
+		p.Writes = append(p.Writes, Write{Object: object.Object, UID: live.GetUID()})
 	}
 }
 
 // decidePods says which pods to follow and what to tell them.
-func (p *Plan) decidePods(pair *v1alpha1.StreamPair, seen *Observation, keys Keys) {
-	manifest := Manifest(pair)
+func (p *Plan) decidePods(pair *v1alpha1.StreamPair, manifest []byte, seen *Observation, keys Keys) {
 	for _, role := range Roles() {
 		for _, pod := range seen.Pods[role] {
 			if pod.ControlAddress == "" || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {

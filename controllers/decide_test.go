@@ -310,9 +310,15 @@ streampair_switches_total{namespace="live",pair="sunday",reason="PrimaryInputLos
 	}
 }
 
+// A media event, of which nothing but the status changes.
 func BenchmarkDecideAndReport(b *testing.B) {
 	s := newScene(&testing.T{}, nil)
+	want := newWanted(s.pair, s.objects)
 	for b.Loop() {
-		s.report()
+		plan, err := decide(s.pair, want, s.seen, s.now)
+		if err != nil {
+			b.Fatal(err)
+		}
+		newStatus(s.pair, s.refused, s.seen, plan, s.outcome, s.last, s.now)
 	}
 }

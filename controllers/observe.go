@@ -47,13 +47,9 @@ func (o *Observation) service(pair *v1alpha1.StreamPair, name string) *corev1.Se
 
 // observe reads all that the decision and the status depend on. Nothing else reads, but
 // apply, which asks the API server whom an object belongs to before it writes over it.
-func (r *StreamPairReconciler) observe(ctx context.Context, pair *v1alpha1.StreamPair, want []Object, now time.Time) (*Observation, error) {
+func (r *StreamPairReconciler) observe(ctx context.Context, pair *v1alpha1.StreamPair, want *wanted, now time.Time) (*Observation, error) {
 	seen := &Observation{Objects: map[ObjectKey]client.Object{}, Hosts: map[string]ResolvedHost{}}
-	keys := Obsolete(pair)
-	for _, object := range want {
-		keys = append(keys, object.Key())
-	}
-	for _, key := range keys {
+	for _, key := range append(want.keys(), Obsolete(pair)...) {
 		object := newObject(key.Kind)
 		err := r.Client.Get(ctx, client.ObjectKey{Namespace: pair.Namespace, Name: key.Name}, object)
 		switch {

@@ -51,7 +51,7 @@ type legRollout struct {
 	live, used, watched bool
 }
 
-func decideRollout(pair *v1alpha1.StreamPair, want [2]desired, seen *Observation, legs *views) Rollout {
+func decideRollout(pair *v1alpha1.StreamPair, want *wanted, seen *Observation, legs *views) Rollout {
 	var state [2]legRollout
 	for i, role := range Roles() {
 		v := legs.of(role)
@@ -59,8 +59,8 @@ func decideRollout(pair *v1alpha1.StreamPair, want [2]desired, seen *Observation
 		s.used, s.watched = v.used()
 		if d := seen.deployment(pair, role); d != nil {
 			s.exists = true
-			s.outdated = want[i].changesTemplate(d)
-			s.ours = d.Annotations[AnnotationSpecHash] == specHash(pair)
+			s.outdated = want.changesTemplate(want.deployments[i], d)
+			s.ours = d.Annotations[AnnotationSpecHash] == want.specHash
 			for _, pod := range seen.Pods[role] {
 				s.settled = s.settled || isReady(pod.Pod) && pod.DeletionTimestamp.IsZero() &&
 					pod.Annotations[AnnotationTemplateHash] == d.Spec.Template.Annotations[AnnotationTemplateHash]

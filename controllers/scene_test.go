@@ -88,6 +88,7 @@ func (s *scene) live(o Object) client.Object {
 		s.t.Fatal(err)
 	}
 	object.SetUID(types.UID("uid-of-" + o.Name))
+	object.SetResourceVersion("1")
 	if service, ok := object.(*corev1.Service); ok && service.Spec.Type == corev1.ServiceTypeNodePort {
 		for i := range service.Spec.Ports {
 			service.Spec.Ports[i].NodePort = 30000 + service.Spec.Ports[i].Port%1000 + int32(i)*1000
@@ -191,7 +192,7 @@ func (s *scene) resolves(host string, addresses ...string) {
 
 func (s *scene) decide() *Plan {
 	s.t.Helper()
-	plan, err := decide(s.pair, Objects(s.pair, s.objects), s.seen, s.now)
+	plan, err := decide(s.pair, newWanted(s.pair, s.objects), s.seen, s.now)
 	if err != nil {
 		s.t.Fatal(err)
 	}

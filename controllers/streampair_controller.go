@@ -87,6 +87,7 @@ type StreamPairReconciler struct {
 	// Now is the clock. Default [time.Now].
 	Now func() time.Time
 
+	wanted   wantedCache
 	hosts    hostCache
 	reported reports
 }
@@ -124,7 +125,7 @@ func (r *StreamPairReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	}
 	now := r.Now()
 	pair, refused := r.Settings.permit(pair)
-	want := Objects(pair, r.Settings.Objects)
+	want := r.wanted.of(pair, r.Settings.Objects)
 	seen, err := r.observe(ctx, pair, want, now)
 	if err != nil {
 		return ctrl.Result{}, err
@@ -144,6 +145,7 @@ func (r *StreamPairReconciler) forget(pair types.NamespacedName) {
 	r.Pods.Follow(pair, nil)
 	r.Metrics.Forget(pair)
 	r.reported.forget(pair)
+	r.wanted.forget(pair)
 }
 
 // SetupWithManager has the manager call Reconcile for every pair that changed, whose

@@ -252,7 +252,11 @@ func (f *flags) cluster(c *Config, mistakes *Mistakes) {
 		switch {
 		case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.Path != "" ||
 			u.RawQuery != "" || u.Fragment != "" || u.User != nil:
-			mistakes.add("%s: %q must be http://host:port", f.where("peer"), f.peer)
+			shown := f.peer
+			if err == nil {
+				shown = u.Redacted()
+			}
+			mistakes.add("%s: %q must be http://host:port", f.where("peer"), shown)
 		case f.role == "" || f.control.TokenFile == "":
 			mistakes.add("%s: needs --role and --control-token-file", f.where("peer"))
 		}

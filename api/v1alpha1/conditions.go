@@ -168,6 +168,8 @@ const (
 	SwitchPrimaryRecovered = "PrimaryRecovered"
 	// SwitchSelected: somebody asked for it, by spec.failover.select.
 	SwitchSelected = "Selected"
+	// SwitchFollowedPeer: the other media pod plays that leg, and both are to play the same.
+	SwitchFollowedPeer = "FollowedPeer"
 )
 
 // Reasons of the Events about a StreamPair, each recorded once when it happens.

@@ -36,6 +36,7 @@ const reasons: Readonly<Record<string, string>> = {
   BackupDegraded: "the backup lost its picture or sound",
   PrimaryRecovered: "the primary is back",
   Selected: "it was selected",
+  FollowedPeer: "the pair's other server plays it",
 };
 
 /** reasonWords turns a switch reason, which is a PascalCase word of the API, into words. */

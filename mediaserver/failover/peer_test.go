@@ -1,0 +1,327 @@
+package failover
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+// there is a peer that has played r for two minutes, a minute longer than on has.
+func there(r Role) Standing {
+	return Standing{Active: r, OnAir: true, Since: at - 2*time.Minute, FirstPicture: at - 10*time.Minute, Final: true, Settled: true}
+}
+
+func (s Standing) but(change func(*Standing)) *Standing {
+	change(&s)
+	return &s
+}
+
+func TestAgree(t *testing.T) {
+	const loss = at + time.Second // what a leg that is fine until now can do by waiting alone
+	stay := func(r Role) Decision { return Decision{Active: r, Reason: ReasonStarted, Recheck: loss} }
+	follow := func(r Role) Decision {
+		return Decision{Active: r, Reason: ReasonFollowedPeer, Urgency: Planned, Recheck: loss}
+	}
+	settledFor := func(d time.Duration) State { return on(Primary).fullFor(Primary, d) }
+	older := func(*Standing) {}
+	generation := func(p Policy, n int64) Policy {
+		p.Generation = n
+		return p
+	}
+	tests := []struct {
+		name            string
+		policy          Policy
+		state           State
+		primary, backup Leg
+		peer            *Standing
+		want            Decision
+	}{
+		{"the peer cannot be heard: stay", standard, on(Primary), whole(), whole(), nil, stay(Primary)},
+		{"the peer plays the same: stay", standard, on(Primary), whole(), whole(), there(Primary).but(older), stay(Primary)},
+		{"the peer has played nothing yet: stay", standard, on(Primary), whole(), whole(), &Standing{}, stay(Primary)},
+		{"the peer plays the other leg for longer: follow it", standard, on(Primary), whole(), whole(), there(Backup).but(older), follow(Backup)},
+		{"the same, the other way round", standard, on(Backup), whole(), whole(), there(Primary).but(older), follow(Primary)},
+		{"the peer is newer on its leg: it is to follow", standard, on(Primary), whole(), whole(),
+			there(Backup).but(func(s *Standing) { s.Since = at - time.Second }), stay(Primary)},
+		{"both at the same time: the primary stays", standard, on(Primary), whole(), whole(),
+			there(Backup).but(func(s *Standing) { s.Since = at - time.Minute }), stay(Primary)},
+		{"both at the same time: the backup gives way", standard, on(Backup), whole(), whole(),
+			there(Primary).but(func(s *Standing) { s.Since = at - time.Minute }), follow(Primary)},
+		{"a leg is not whole here for long enough: wait until it is", standard, settledFor(1500 * ms), whole(), whole(), there(Backup).but(older),
+			Decision{Active: Primary, Reason: ReasonStarted, Recheck: at + 500*ms}},
+		{"the peer's leg is lost here: stay", standard, on(Primary).fullFor(Backup, at), whole(), absent(), there(Backup).but(older), stay(Primary)},
+		{"a leg is not whole there: stay", standard, on(Primary), whole(), whole(),
+			there(Backup).but(func(s *Standing) { s.Settled = false }), stay(Primary)},
+		{"the peer is about to play this leg: stay", standard, on(Primary), whole(), whole(),
+			there(Backup).but(func(s *Standing) { s.SwitchingTo = Primary }), stay(Primary)},
+		{"the peer's leg cannot be entered: stay", standard, on(Primary), whole(), func() Leg {
+			l := whole()
+			l.EntryPoint = false
+			return l
+		}(), there(Backup).but(older), stay(Primary)},
+		{"the leg here is lost: fail over, whatever the peer plays", standard, on(Primary), silent(whole(), time.Second), whole(), there(Primary).but(older),
+			Decision{Active: Backup, Reason: ReasonPrimaryInputLost, Urgency: Urgent, Recheck: loss}},
+		{"the peer's policy is newer: follow it, although this leg is on for longer", standard, on(Primary), whole(), whole(),
+			there(Backup).but(func(s *Standing) { s.Generation, s.Since = 2, at-time.Second }), follow(Backup)},
+		{"the peer's policy is older: stay", generation(standard, 3), on(Primary), whole(), whole(),
+			there(Backup).but(func(s *Standing) { s.Generation = 2 }), stay(Primary)},
+		{"the policy leans to this leg: stay", standard.prefer(), on(Primary), whole(), whole(),
+			there(Backup).but(func(s *Standing) { s.Preferred = Primary }), stay(Primary)},
+		{"somebody has chosen the peer's leg there: follow", standard, on(Primary), whole(), whole(),
+			there(Backup).but(func(s *Standing) { s.Preferred, s.Since = Backup, at-time.Second }), follow(Backup)},
+		{"people have chosen different legs: leave it to them", standard.pin(Primary), on(Primary), whole(), whole(),
+			there(Backup).but(func(s *Standing) { s.Preferred = Backup }), stay(Primary)},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			legs := Legs{tt.primary, tt.backup}
+			d := Decide(tt.policy, legs, tt.state, at)
+			got := Agree(tt.policy, legs, tt.state, Accord{HasPeer: true, Peer: tt.peer}, d, at)
+			want := tt.want
+			if tt.name == "the peer's leg is lost here: stay" {
+				want.Recheck = d.Recheck
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+			if alone := Agree(tt.policy, legs, tt.state, Accord{}, d, at); alone != d {
+				t.Errorf("without a peer it decides %+v", alone)
+			}
+		})
+	}
+}
+
+func TestAPairThatBeginsPlaysWhatItsPeerPlays(t *testing.T) {
+	const loss = at + time.Second
+	started := func(r Role) Decision {
+		return Decision{Active: r, Reason: ReasonStarted, Urgency: Urgent, Recheck: loss}
+	}
+	adopt := func(r Role) Decision {
+		return Decision{Active: r, Reason: ReasonFollowedPeer, Urgency: Urgent, Recheck: loss}
+	}
+	wait := func(until time.Duration) Decision { return Decision{Reason: ReasonNoLiveStream, Recheck: until} }
+	tests := []struct {
+		name            string
+		primary, backup Leg
+		began           time.Duration // ago
+		peer            *Standing
+		want            Decision
+	}{
+		{"both legs are there, the peer plays the backup: the backup", whole(), whole(), 10 * ms, there(Backup).but(func(*Standing) {}), adopt(Backup)},
+		{"the same, long after the pair began here", whole(), whole(), time.Hour, there(Backup).but(func(*Standing) {}), adopt(Backup)},
+		{"the peer has not been heard yet: wait a moment", whole(), absent(), 100 * ms, nil, wait(at + 900*ms)},
+		{"it is not heard: begin without it", whole(), absent(), time.Second, nil, started(Primary)},
+		{"what it plays is not here yet: wait a moment", whole(), absent(), 100 * ms, there(Backup).but(func(*Standing) {}), wait(at + 900*ms)},
+		{"it does not come: begin with what is here", whole(), absent(), time.Second, there(Backup).but(func(*Standing) {}), started(Primary)},
+		{"the peer has played nothing: begin at once", absent(), whole(), 10 * ms, &Standing{}, started(Backup)},
+		{"the peer has nothing on air: begin at once", absent(), whole(), 10 * ms, there(Primary).but(func(s *Standing) { s.OnAir = false }), started(Backup)},
+		{"its leg lost its picture, the other one is whole: the whole one", audioSilent(whole(), time.Minute), whole(), time.Second,
+			there(Primary).but(func(*Standing) {}), started(Backup)},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			legs := Legs{tt.primary, tt.backup}
+			d := Decide(standard, legs, State{}, at)
+			got := Agree(standard, legs, State{}, Accord{HasPeer: true, Began: at - tt.began, Peer: tt.peer}, d, at)
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+func drawStanding(t *rapid.T, label string) Standing {
+	role := rapid.SampledFrom([]Role{"", Primary, Backup})
+	return Standing{
+		Active: rapid.SampledFrom([]Role{Primary, Backup}).Draw(t, label+" active"), OnAir: true, Settled: true,
+		Since:       time.Duration(rapid.IntRange(1, 3).Draw(t, label+" since")),
+		SwitchingTo: role.Draw(t, label+" switching to"), Preferred: role.Draw(t, label+" preferred"),
+		Generation: int64(rapid.IntRange(0, 2).Draw(t, label+" generation")),
+	}
+}
+
+func TestBothServersComeToTheSameLeg(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := drawStanding(t, "a"), drawStanding(t, "b")
+		if one, other := agreed(a, b), agreed(b, a); one != other {
+			t.Fatalf("one comes to %q, the other to %q", one, other)
+		}
+	})
+}
+
+// decider is one of two servers, as far as decisions go.
+type decider struct {
+	policy   Policy
+	state    State
+	began    time.Duration
+	switches []string
+}
+
+// step decides at now, and makes planned switches at IDRs only. It returns what the peer is told.
+func (d *decider) step(t *rapid.T, legs Legs, peer *Standing, idr bool, now time.Duration) Standing {
+	d.state = d.state.Observe(d.policy, legs, now)
+	decision := Decide(d.policy, legs, d.state, now)
+	decision = Agree(d.policy, legs, d.state, Accord{HasPeer: true, Began: d.began, Peer: peer}, decision, now)
+	var target Role
+	switch {
+	case decision.Urgency == "":
+	case decision.Urgency == Planned && !idr:
+		target = decision.Active
+	default:
+		from := d.state.Active
+		if from != "" && decision.Urgency == Planned && legs.Leg(decision.Active).Rank(d.policy, now) < legs.Leg(from).Rank(d.policy, now) {
+			t.Fatalf("%v: a planned switch to a lesser leg", now)
+		}
+		d.state = d.state.Switched(decision, now)
+		if from == "" && decision.Reason == ReasonFollowedPeer {
+			d.state = d.state.adopted(*peer)
+		}
+		if from != decision.Active {
+			d.switches = append(d.switches, fmt.Sprint(now, " ", decision.Active, " ", decision.Reason))
+		}
+	}
+	s := d.state.standing(d.policy, target, d.state.settled(now))
+	s.OnAir = d.state.Active != "" && legs.Leg(d.state.Active).Rank(d.policy, now) > RankNone
+	return s
+}
+
+// Whatever befalls the encoders, the relay and the servers: a while after the last of it
+// both play the same leg, and go on doing so.
+func TestTwoServersConverge(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		policy := standard
+		if rapid.Bool().Draw(t, "PreferPrimary") {
+			policy = policy.prefer()
+		}
+		const step, trouble, calm = 100 * ms, 600, 700 // steps
+		type fault struct{ from, to int }
+		draw := func(what string) []fault {
+			var all []fault
+			for range rapid.IntRange(0, 4).Draw(t, what+"s") {
+				from := rapid.IntRange(0, trouble).Draw(t, what+" from")
+				all = append(all, fault{from, from + rapid.IntRange(1, 100).Draw(t, what+" length")})
+			}
+			return all
+		}
+		during := func(all []fault, n int) bool {
+			for _, f := range all {
+				if n >= f.from && n < min(f.to, trouble) {
+					return true
+				}
+			}
+			return false
+		}
+		encoders := [2][]fault{draw("primary's loss"), draw("backup's loss")}
+		relay := draw("cut")
+		restarts := [2][]fault{draw("first server's restart"), draw("second server's restart")}
+		skew := rapid.IntRange(0, 30).Draw(t, "IDRs apart")
+
+		servers := [2]*decider{{policy: policy, began: time.Minute}, {policy: policy, began: time.Minute}}
+		var told [2]*Standing // what each heard last
+		full := [2][2]time.Duration{}
+		settledAt, same := 0, Role("")
+		for n := range trouble + calm {
+			now := time.Minute + time.Duration(n)*step
+			var next [2]*Standing
+			for i, s := range servers {
+				if during(restarts[i], n) {
+					*s = decider{policy: policy, began: now}
+					full[i] = [2]time.Duration{}
+					continue
+				}
+				var legs Legs
+				for leg, l := range []*Leg{&legs.Primary, &legs.Backup} {
+					// Each server ingests one leg, and has the other by the relay.
+					away := during(encoders[leg], n) || during(restarts[leg], n) || leg != i && during(relay, n)
+					if away {
+						full[i][leg] = 0
+						continue
+					}
+					if full[i][leg] == 0 {
+						full[i][leg] = now
+					}
+					*l = arriving(full[i][leg], now)
+				}
+				peer := told[i]
+				if during(relay, n) || during(restarts[1-i], n) {
+					peer = nil
+				}
+				standing := s.step(t, legs, peer, (n+i*skew)%20 == 0, now)
+				next[1-i] = &standing
+			}
+			told = next
+			if a, b := servers[0].state.Active, servers[1].state.Active; n > trouble && (a != b || a != same) {
+				same, settledAt = a, n
+			}
+		}
+		if a, b := servers[0].state.Active, servers[1].state.Active; a != b {
+			t.Fatalf("one plays %s, the other %s\n%q\n%q", a, b, servers[0].switches, servers[1].switches)
+		}
+		// Damping may put a return off; nothing may change once it is over.
+		if settledAt > trouble+calm-50 {
+			t.Fatalf("they still change after %v\n%q\n%q", time.Duration(settledAt-trouble)*step, servers[0].switches, servers[1].switches)
+		}
+	})
+}
+
+func TestAPairFollowsItsPeerAtAnIDR(t *testing.T) {
+	inStudio(t, func(cfg *PairConfig) { cfg.HasPeer = true }, func(t *testing.T, s *studio) {
+		s.pair.SetPeer(&Standing{})
+		s.bothOn()
+		here, _, changed := s.pair.Standing()
+		if here.Active != Primary || !here.OnAir || !here.Settled || here.FirstPicture == 0 {
+			t.Fatalf("the peer is told %+v", here)
+		}
+		peer := Standing{Active: Backup, OnAir: true, Since: here.Since - time.Second, Settled: true}
+		s.pair.SetPeer(&peer)
+		select {
+		case <-changed:
+		default:
+			t.Error("nobody is told that the peer changed")
+		}
+		s.wait()
+		s.wantOn(Primary, ReasonStarted, 0)
+		if to := s.pair.Status().SwitchingTo; to != Backup {
+			t.Errorf("switching to %q", to)
+		}
+		s.run(s.backup.toIDR() + 5*ms)
+		s.wantOn(Backup, ReasonFollowedPeer, 1)
+		if here, there, _ := s.pair.Standing(); here.Active != Backup || !here.Final || *there != peer {
+			t.Errorf("the standings are %+v, %+v", here, there)
+		}
+		s.run(time.Second)
+	})
+}
+
+func TestAPairThatIsAloneAfterAllBeginsSoon(t *testing.T) {
+	inStudio(t, func(cfg *PairConfig) { cfg.HasPeer = true }, func(t *testing.T, s *studio) {
+		s.primary.start()
+		s.run(adoptWithin - 100*ms)
+		if st := s.pair.Status(); st.Active != "" {
+			t.Errorf("%s is on at once", st.Active)
+		}
+		s.run(150 * ms)
+		s.wantOn(Primary, ReasonStarted, 0)
+	})
+}
+
+func TestAPairAdoptsTheBackupFromItsPeer(t *testing.T) {
+	for final, want := range map[bool]Role{true: Backup, false: Primary} {
+		t.Run(fmt.Sprintf("the primary comes later, final %v: %s", final, want), func(t *testing.T) {
+			inStudio(t, func(cfg *PairConfig) { cfg.HasPeer = true }, func(t *testing.T, s *studio) {
+				s.pair.SetPeer(&Standing{Active: Backup, OnAir: true, Since: s.now(), FirstPicture: s.now(), Final: final})
+				s.backup.start()
+				s.run(200 * ms)
+				s.wantOn(Backup, ReasonFollowedPeer, 0)
+				s.primary.start()
+				s.run(5 * time.Second)
+				if got := s.pair.Status().Active; got != want {
+					t.Errorf("%s is on", got)
+				}
+			})
+		})
+	}
+}

@@ -83,7 +83,7 @@ func (x *podExchange) exchange(ctx context.Context, request *http.Request) error
 	if err := request.Write(x.conn); err != nil {
 		return fmt.Errorf("send the request: %w", err)
 	}
-	response, err := http.ReadResponse(bufio.NewReaderSize(x.source, 2<<10), request)
+	response, err := http.ReadResponse(bufio.NewReaderSize(x.source, 2<<10), request) //nolint:bodyclose // close does
 	if err != nil {
 		return fmt.Errorf("read the answer: %w", err)
 	}
@@ -105,6 +105,9 @@ func (x *podExchange) handOver(ctx context.Context) {
 func (x *podExchange) close() {
 	x.release()
 	_ = x.conn.NetConn().Close()
+	if x.response != nil {
+		_ = x.response.Body.Close() // finds the connection closed, and waits for nothing
+	}
 }
 
 // refusal returns what the pod said is wrong with the request, in one line.

@@ -141,8 +141,11 @@ func TestAMediaServerIsFollowed(t *testing.T) {
 		m.start()
 		p := NewPods(PodsConfig{})
 		ctx, stop := context.WithCancel(t.Context())
-		ended := make(chan error)
-		go func() { ended <- p.Run(ctx) }()
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			_ = p.Run(ctx)
+		}()
 		defer func() {
 			stop()
 			<-ended

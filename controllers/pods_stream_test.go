@@ -111,7 +111,9 @@ func TestAWrongPodIsRefused(t *testing.T) {
 					t.Errorf("not fit to be shown: %q", s.Err)
 				}
 				stop()
-				<-ended
+				if err := <-ended; err != nil {
+					t.Error(err)
+				}
 			})
 		})
 	}

@@ -161,6 +161,9 @@ func (w *statusWriter) live(role v1alpha1.Role) verdict {
 	case w.ingestState(v) == v1alpha1.IngestLost:
 		return no(v1alpha1.ReasonInputLost, "The encoder went.")
 	}
+	if v.leg.Publishing {
+		return no(v1alpha1.ReasonWaitingForPublisher, "An encoder is connected; no media has arrived yet.")
+	}
 	return no(v1alpha1.ReasonWaitingForPublisher, "Nobody has published yet.")
 }
 
@@ -231,7 +234,7 @@ func (w *statusWriter) converged() verdict {
 // disagreement says that the pods play different legs, once that has lasted.
 func (w *statusWriter) disagreement() (verdict, bool) {
 	primary, backup := w.legs.primary.playing(), w.legs.backup.playing()
-	if primary == backup || primary == "" || backup == "" {
+	if primary == backup || primary == "" || backup == "" || len(playingPairs(w.legs)) < 2 {
 		return verdict{}, false
 	}
 	var latest time.Time

@@ -22,7 +22,8 @@ const (
 	// reachLost: there has been no word for UnreachableAfter. The pod may well serve
 	// viewers, so what it does is unknown and not a failure.
 	reachLost
-	// reachOpen: the pod says what it does, or did so less than UnreachableAfter ago.
+	// reachOpen: the pod says what it does, or did so less than UnreachableAfter ago and is
+	// ready.
 	reachOpen
 )
 
@@ -78,10 +79,12 @@ func viewPod(pair *v1alpha1.StreamPair, role v1alpha1.Role, pod *ObservedPod, no
 	switch {
 	case pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed:
 		return v
-	case pod.State.Status != nil && !silent:
+	case pod.State.Connected && pod.State.Status != nil:
 		v.reach = reachOpen
 	case !isReady(pod.Pod):
-		return v
+		return v // it has ended, or its node has gone: what it said is past
+	case pod.State.Status != nil && !silent:
+		v.reach = reachOpen
 	case silent:
 		v.reach = reachLost
 		return v

@@ -87,11 +87,12 @@ func (w *statusWriter) ingestState(v *legView) v1alpha1.IngestState {
 		return last.State
 	case v.live():
 		return v1alpha1.IngestLive
-	case v.leg != nil && (v.leg.LossReason == control.LossDisconnected || v.leg.LossReason == control.LossSilent):
+	case v.leg != nil && v.leg.LossReason == control.LossDisconnected:
 		return v1alpha1.IngestLost
 	case last.State == v1alpha1.IngestLive || last.State == v1alpha1.IngestLost:
-		// The pod is gone or new, and does not know that media did arrive. A stream of
-		// another name has not been there yet.
+		// An encoder that is connected and silent either fell silent or is about to begin;
+		// a pod that is gone or new does not know that media did arrive. A stream of another
+		// name has not been there yet.
 		if last.WHIP == "" || last.WHIP == w.plan.Addresses.WHIP[v.role] {
 			return v1alpha1.IngestLost
 		}
@@ -109,14 +110,23 @@ func (w *statusWriter) lastIngest(role v1alpha1.Role) v1alpha1.IngestStatus {
 }
 
 // playingPairs returns what the pods say that they play, without those that play nothing.
+// A pod that does not answer counts only if no other plays: when it has just died, what it
+// said last is not what viewers see.
 func playingPairs(legs *views) []*control.Pair {
-	var pairs []*control.Pair
+	var said, saidBefore []*control.Pair
 	for _, v := range legs.each() {
-		if v.playing() != "" {
-			pairs = append(pairs, v.pair)
+		switch {
+		case v.playing() == "":
+		case v.pod.State.Connected:
+			said = append(said, v.pair)
+		default:
+			saidBefore = append(saidBefore, v.pair)
 		}
 	}
-	return pairs
+	if len(said) > 0 {
+		return said
+	}
+	return saidBefore
 }
 
 // onAir returns the leg that viewers see, by what the pods say now; none if nobody plays.

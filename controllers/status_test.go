@@ -64,9 +64,28 @@ func TestConditions(t *testing.T) {
 			want:   map[string]string{"BackupLive": "False/InputLost", "Redundant": "False/BackupNotLive"},
 		},
 		{
-			name:   "the backup's encoder is silent",
+			name: "the backup's encoder fell silent",
+			change: func(s *scene) {
+				s.goesOn(time.Minute)
+				s.lose(roleBackup, control.LossSilent)
+			},
+			want: map[string]string{"BackupLive": "False/InputLost", "Redundant": "False/BackupNotLive"},
+		},
+		{
+			name:   "the backup's encoder is about to begin",
 			change: func(s *scene) { s.lose(roleBackup, control.LossSilent) },
-			want:   map[string]string{"BackupLive": "False/InputLost", "Redundant": "False/BackupNotLive"},
+			want:   map[string]string{"BackupLive": "False/WaitingForPublisher", "Redundant": "False/BackupNotLive"},
+		},
+		{
+			name: "the backup's pod has crashed a second ago",
+			change: func(s *scene) {
+				s.silence(roleBackup, time.Second)
+				s.unready(roleBackup)
+			},
+			want: map[string]string{
+				"Ready": "False/PodsNotReady", "BackupLive": "False/PodNotReady", "Redundant": "False/BackupNotLive",
+				"Converged": "Unknown/PodNotReady", "Progressing": "True/RollingOut",
+			},
 		},
 		{
 			name: "the backup has sound only",
@@ -401,6 +420,14 @@ func TestActiveStreamAndLastSwitch(t *testing.T) {
 			change: func(s *scene) {
 				switches(s, roleBackup, time.Minute, "PrimaryInputLost")
 				s.reports(rolePrimary).OnAir = false
+			},
+			active: onBackup, last: toBackup,
+		},
+		{
+			name: "the primary's pod has just died: what it said is not what viewers see",
+			change: func(s *scene) {
+				s.silence(rolePrimary, 100*time.Millisecond)
+				switches(s, roleBackup, time.Minute, "PrimaryInputLost")
 			},
 			active: onBackup, last: toBackup,
 		},

@@ -21,7 +21,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/streampair/streampair/api/v1alpha1"
-	"github.com/streampair/streampair/controllers"
 )
 
 // mediaServer is built once for all tests of the binary.
@@ -45,12 +44,16 @@ var mediaServer = sync.OnceValues(func() (string, error) {
 type kubelet struct {
 	*world
 	binary string
+	dir    string
 	// node names the node of a leg's pods.
 	node func(role string) string
 
-	mu        sync.Mutex // guards all below
+	mu        sync.Mutex // guards all below; processes are written by sync only
 	addresses map[string]string
 	processes map[types.UID]*process
+	// blind keeps readiness as it is: the nodes are there, and the operator's way to the
+	// pods is not.
+	blind bool
 }
 
 type process struct {
@@ -67,7 +70,7 @@ func (w *world) runPods() *kubelet {
 	binary, err := mediaServer()
 	w.must(err)
 	k := &kubelet{
-		world: w, binary: binary, addresses: map[string]string{}, processes: map[types.UID]*process{},
+		world: w, binary: binary, dir: w.t.TempDir(), addresses: map[string]string{}, processes: map[types.UID]*process{},
 		node: func(role string) string { return "node-" + role + "-" + w.namespace },
 	}
 	for _, role := range []string{"primary", "backup"} {
@@ -137,10 +140,16 @@ func (k *kubelet) sync(ctx context.Context) error {
 		if !there[uid] {
 			_ = p.cmd.Process.Kill()
 			<-p.gone
-			delete(k.processes, uid)
+			k.drop(uid)
 		}
 	}
 	return nil
+}
+
+func (k *kubelet) drop(uid types.UID) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.processes, uid)
 }
 
 func (k *kubelet) syncPod(ctx context.Context, pod *corev1.Pod) error {
@@ -155,7 +164,7 @@ func (k *kubelet) syncPod(ctx context.Context, pod *corev1.Pod) error {
 				_ = p.cmd.Process.Kill()
 				<-p.gone
 			}
-			delete(k.processes, pod.UID)
+			k.drop(pod.UID)
 		}
 		return client.IgnoreNotFound(k.admin.Delete(ctx, pod, client.GracePeriodSeconds(0)))
 	case p == nil:
@@ -163,6 +172,12 @@ func (k *kubelet) syncPod(ctx context.Context, pod *corev1.Pod) error {
 	}
 	if err := k.mount(ctx, pod, p.dir); err != nil {
 		return err
+	}
+	k.mu.Lock()
+	blind := k.blind
+	k.mu.Unlock()
+	if blind {
+		return nil
 	}
 	ready := false
 	select {
@@ -198,7 +213,7 @@ func (k *kubelet) startPod(ctx context.Context, pod *corev1.Pod) error {
 		}
 		return nil // seen next time
 	}
-	dir := filepath.Join(k.t.TempDir(), pod.Name)
+	dir := filepath.Join(k.dir, pod.Name)
 	if err := k.mount(ctx, pod, dir); err != nil {
 		return err
 	}
@@ -226,7 +241,9 @@ func (k *kubelet) startPod(ctx context.Context, pod *corev1.Pod) error {
 		_ = p.cmd.Wait()
 		close(p.gone)
 	}()
+	k.mu.Lock()
 	k.processes[pod.UID] = p
+	k.mu.Unlock()
 	return k.report(ctx, pod, false)
 }
 
@@ -311,13 +328,22 @@ func (k *kubelet) report(ctx context.Context, pod *corev1.Pod, ready bool) error
 	return k.admin.Status().Patch(ctx, pod, client.MergeFrom(before))
 }
 
-// pods returns the pods of a leg.
-func (k *kubelet) pods(pair, role string) []corev1.Pod {
+func (k *kubelet) setBlind(blind bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.blind = blind
+}
+
+// signal sends a signal to the media servers of a Deployment.
+func (k *kubelet) signal(deployment string, signal syscall.Signal) {
 	k.t.Helper()
-	pods := &corev1.PodList{}
-	k.must(k.admin.List(k.t.Context(), pods, client.InNamespace(k.namespace),
-		client.MatchingLabels(controllers.LegSelector(pair, v1alpha1.Role(strings.ToUpper(role[:1])+role[1:])))))
-	return pods.Items
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, p := range k.processes {
+		if strings.HasPrefix(filepath.Base(p.dir), deployment+"-") {
+			k.must(p.cmd.Process.Signal(signal))
+		}
+	}
 }
 
 // An encoder is a real ffmpeg that publishes a test picture.
@@ -331,7 +357,12 @@ func (k *kubelet) publish(pair, role, streamID string) *encoder {
 	k.t.Helper()
 	secret := &corev1.Secret{}
 	k.get(pair+"-keys", secret)
-	url := fmt.Sprintf("rtmp://%s:1935/live/%s?token=%s", k.address(pair, role), streamID, secret.Data[v1alpha1.SecretKeyPublishToken])
+	return k.publishWith(pair, role, streamID, string(secret.Data[v1alpha1.SecretKeyPublishToken]))
+}
+
+func (k *kubelet) publishWith(pair, role, streamID, token string) *encoder {
+	k.t.Helper()
+	url := fmt.Sprintf("rtmp://%s:1935/live/%s?token=%s", k.address(pair, role), streamID, token)
 	e := &encoder{gone: make(chan struct{})}
 	e.cmd = exec.Command("ffmpeg", "-hide_banner", "-loglevel", "error", "-re",
 		"-f", "lavfi", "-i", "testsrc=size=160x90:rate=15", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000",

@@ -1,11 +1,23 @@
 package integration_test
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"net/http"
 	"slices"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/controllers"
 )
 
 func TestARealFailoverIsReported(t *testing.T) {
@@ -83,4 +95,132 @@ func (w *world) metricIs(name string, labels map[string]string, want float64) {
 		}
 	}
 	w.t.Errorf("no %s%v", name, labels)
+}
+
+func TestAnOperatorThatWasAwayCatchesUp(t *testing.T) {
+	needFFmpeg(t)
+	w := newWorld(t)
+	k := w.runPods()
+	w.create("sunday", nil)
+	w.waitFor("sunday", "Ready=True/Ready")
+	primary := k.publish("sunday", "primary", "primary")
+	w.waitFor("sunday", "OnAir=True/OnAir", "PrimaryLive=True/Live")
+	k.publish("sunday", "backup", "backup")
+	w.waitFor("sunday", "Redundant=True/Redundant", "Progressing=False/UpToDate")
+	w.settle()
+	versions, writes := w.versions("sunday"), len(w.cluster.Writes(t, w.operator))
+
+	w.stop()
+	primary.kill()
+	time.Sleep(time.Second)
+	began := time.Now()
+	w.start()
+	w.eventually("the backup active", func() bool {
+		a := w.pair("sunday").Status.ActiveStream
+		return a != nil && a.Role == v1alpha1.RoleBackup
+	})
+	t.Logf("the status had caught up %v after the operator's start", time.Since(began).Round(time.Millisecond))
+	w.waitFor("sunday", "PrimaryLive=False/InputLost", "BackupLive=True/Live", "OnAir=True/OnAir")
+	w.eventually("the Event", func() bool { return slices.Contains(w.events("sunday"), v1alpha1.EventFailedOver) })
+	w.settle()
+	delete(versions, "StreamPair")
+	after := w.versions("sunday")
+	delete(after, "StreamPair")
+	if diff := cmp.Diff(versions, after); diff != "" {
+		t.Errorf("objects were written to (-before +after):\n%s", diff)
+	}
+	for _, write := range w.cluster.Writes(t, w.operator)[writes:] {
+		if write.Resource != "streampairs/status" && write.Resource != "events" {
+			t.Errorf("the operator wrote %+v", write)
+		}
+	}
+}
+
+func TestANewPublishTokenIsEnforced(t *testing.T) {
+	needFFmpeg(t)
+	w := newWorld(t)
+	k := w.runPods()
+	w.create("sunday", nil)
+	w.waitFor("sunday", "Ready=True/Ready")
+	old := &corev1.Secret{}
+	w.get("sunday-keys", old)
+	w.change("sunday", func(s *v1alpha1.StreamPairSpec) { s.Publish.TokenGeneration = 1 })
+	w.eventually("another token", func() bool {
+		fresh := &corev1.Secret{}
+		w.get("sunday-keys", fresh)
+		return string(fresh.Data[v1alpha1.SecretKeyPublishToken]) != string(old.Data[v1alpha1.SecretKeyPublishToken])
+	})
+	w.waitFor("sunday", "Converged=True/Converged", "Ready=True/Ready")
+	// The pods re-read their files; until then the old token may pass.
+	w.eventually("the old token refused", func() bool {
+		e := k.publishWith("sunday", "primary", "primary", string(old.Data[v1alpha1.SecretKeyPublishToken]))
+		select {
+		case <-e.gone:
+			return true
+		case <-time.After(3 * time.Second):
+			e.kill()
+			return false
+		}
+	})
+	k.publish("sunday", "primary", "primary")
+	w.waitFor("sunday", "PrimaryLive=True/Live")
+}
+
+func TestAPodThatIsSilentIsUnknownNotLost(t *testing.T) {
+	needFFmpeg(t)
+	w := newWorld(t)
+	k := w.runPods()
+	w.create("sunday", nil)
+	w.waitFor("sunday", "Ready=True/Ready")
+	k.publish("sunday", "primary", "primary")
+	w.waitFor("sunday", "PrimaryLive=True/Live")
+	k.setBlind(true)
+	time.Sleep(2 * time.Second) // a probe may be under way
+	k.signal("sunday-backup", syscall.SIGSTOP)
+	began := time.Now()
+	w.waitFor("sunday", "BackupLive=Unknown/PodUnreachable", "Converged=Unknown/PodUnreachable", "OnAir=True/OnAir")
+	t.Logf("unknown after %v", time.Since(began).Round(time.Millisecond))
+	k.signal("sunday-backup", syscall.SIGCONT)
+	k.setBlind(false)
+	w.waitFor("sunday", "BackupLive=False/WaitingForPublisher", "Converged=True/Converged")
+}
+
+func TestNodePortsAreToldToThePods(t *testing.T) {
+	w := newWorld(t)
+	k := w.runPods()
+	w.create("sunday", func(s *v1alpha1.StreamPairSpec) {
+		s.Exposure.HTTP.Type, s.Exposure.RTMP.Type, s.Exposure.WebRTC.Type = v1alpha1.ExposureNodePort, v1alpha1.ExposureNodePort, v1alpha1.ExposureNodePort
+	})
+	pair := w.waitFor("sunday", "Ready=True/Ready", "Exposed=True/Exposed")
+	play, media := &corev1.Service{}, &corev1.Service{}
+	w.get("sunday-play", play)
+	w.get("sunday-primary-media", media)
+	want := fmt.Sprintf("http://192.0.2.1:%d/live/play.html?", play.Spec.Ports[0].NodePort)
+	if !strings.HasPrefix(pair.Status.PlaybackURL, want) {
+		t.Errorf("playback URL %q, want %s…", pair.Status.PlaybackURL, want)
+	}
+	advertised := fmt.Sprintf("192.0.2.1:%d:%d", media.Spec.Ports[0].NodePort, media.Spec.Ports[1].NodePort)
+	w.eventually("the pod advertises "+advertised, func() bool {
+		return slices.Contains(k.status("sunday", "primary").Advertised, advertised)
+	})
+}
+
+// status asks the command port of a leg's pod, as the operator does.
+func (k *kubelet) status(pair, role string) control.Status {
+	k.t.Helper()
+	secret := &corev1.Secret{}
+	k.get(pair+"-keys", secret)
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(secret.Data[v1alpha1.SecretKeyControlCert])
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: controllers.ControlServerName(k.namespace, pair)}}
+	defer transport.CloseIdleConnections()
+	request, err := http.NewRequestWithContext(k.t.Context(), http.MethodGet, "https://"+k.address(pair, role)+":9091/v1/status", nil)
+	k.must(err)
+	request.Header.Set("Authorization", "Bearer "+string(secret.Data[v1alpha1.SecretKeyClusterToken]))
+	response, err := (&http.Client{Transport: transport, Timeout: 5 * time.Second}).Do(request)
+	k.must(err)
+	defer response.Body.Close()
+	var status control.Status
+	k.must(json.NewDecoder(response.Body).Decode(&status))
+	return status
 }

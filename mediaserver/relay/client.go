@@ -241,7 +241,7 @@ func (l *link) lost(ctx context.Context, err error) bool {
 	}
 	l.upSince = time.Time{}
 	within := min(max(retryWithin, time.Since(l.lostAt)/retryShare), seldom)
-	return wait(ctx, within/10+rand.N(within-within/10))
+	return wait(ctx, within/10+rand.N(within-within/10)) //nolint:gosec // no secret: only two servers' moments must differ
 }
 
 func wait(ctx context.Context, d time.Duration) bool {

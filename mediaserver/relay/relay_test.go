@@ -119,11 +119,11 @@ func TestAReaderThatComesLaterBeginsWithTheGOPCacheInItsTime(t *testing.T) {
 			if w.Kind != u.Kind || numberOf(w) != numberOf(u) {
 				continue
 			}
-			if d := here.wall(u.PTS).Sub(there.wall(w.PTS)); d.Abs() > 50*ms {
+			if d := here.wall(u.PTS).Sub(there.wall(w.PTS)); d.Abs() > 250*ms {
 				t.Errorf("%v %d lies %v later here", u.Kind, numberOf(u), d)
 			}
 			// Of the arrival there only the time is known here: this machine may have been late.
-			if d := here.wall(u.Arrival).Sub(there.wall(w.DTS)); d < -50*ms || u.Arrival > here.registry.Now() {
+			if d := here.wall(u.Arrival).Sub(there.wall(w.DTS)); d < -250*ms || u.Arrival > here.registry.Now() {
 				t.Errorf("%v %d arrived %v later here", u.Kind, numberOf(u), d)
 			}
 		}
@@ -164,7 +164,7 @@ func TestALossAndANewPublisherAreKnownAtOnce(t *testing.T) {
 	slices.Sort(began)
 	t.Logf("publication to first picture here: median %v, worst %v; end to loss: median %v, worst %v",
 		began[5], began[9], lost[5], lost[9])
-	if lost[5] > 50*ms || began[5] > 50*ms {
+	if lost[5] > 250*ms || began[5] > 250*ms {
 		t.Error("that is too long")
 	}
 	// One for each stream, and one in vain for the pair, which does not exist there.

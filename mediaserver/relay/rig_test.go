@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -106,7 +107,9 @@ func (n *node) follow(url string, options ...func(*ClientConfig)) *Client {
 	go func() { done <- c.Run(ctx) }()
 	n.t.Cleanup(func() {
 		stop()
-		<-done
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			n.t.Errorf("the client ended: %v", err)
+		}
 	})
 	c.Follow([]Twin{n.twin()})
 	return c

@@ -26,7 +26,7 @@ func (t *timeline) place(u *stream.AccessUnit) (dts, pts time.Duration) {
 	offset := u.Offset.Round(time.Millisecond)
 	near := func(other time.Duration) bool { return (offset - other).Abs() <= stream.MaxDeparture }
 	t.pictures = t.pictures || u.Kind == stream.Video
-	mapping := t.current
+	var mapping time.Duration
 	switch {
 	case !t.started:
 		t.started, t.current = true, offset

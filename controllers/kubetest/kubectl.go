@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"testing"
 	"time"
 )
 
@@ -17,7 +16,7 @@ const kubectlTimeout = 2 * time.Minute
 
 // Kubectl runs the real kubectl as the administrator, and returns what it prints. The test
 // fails if it fails.
-func (c *Cluster) Kubectl(t testing.TB, args ...string) string {
+func (c *Cluster) Kubectl(t TB, args ...string) string {
 	t.Helper()
 	out, err := c.KubectlInput(t, "", args...)
 	if err != nil {
@@ -28,7 +27,7 @@ func (c *Cluster) Kubectl(t testing.TB, args ...string) string {
 
 // KubectlInput runs the real kubectl with the input for `-f -`. The error, if kubectl
 // fails, holds the last lines of what it said.
-func (c *Cluster) KubectlInput(t testing.TB, input string, args ...string) (string, error) {
+func (c *Cluster) KubectlInput(t TB, input string, args ...string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), kubectlTimeout)
 	defer cancel()
@@ -43,3 +42,7 @@ func (c *Cluster) KubectlInput(t testing.TB, input string, args ...string) (stri
 	}
 	return out.String(), nil
 }
+
+// Assets is the folder of the programs: etcd, kube-apiserver, kube-controller-manager and
+// kubectl.
+func (c *Cluster) Assets() string { return c.assets }

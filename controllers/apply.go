@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/util/csaupgrade"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/streampair/streampair/api/v1alpha1"
 )
@@ -30,6 +31,9 @@ const (
 	// pushRetry is when a pod is told again that refused or did not answer. A Secret that it
 	// misses comes by the kubelet, within a minute or two.
 	pushRetry = 10 * time.Second
+	// refusedRetry is when an object is tried again that the API server refused by a rule:
+	// it takes a person to change that.
+	refusedRetry = 15 * time.Second
 )
 
 // An Outcome is what came of a plan.
@@ -66,7 +70,11 @@ func (r *StreamPairReconciler) apply(ctx context.Context, pair *v1alpha1.StreamP
 		if w.Object.Kind == KindDeployment && w.UID == "" && len(outcome.Conflicts) > 0 {
 			continue // see decideObjects
 		}
-		outcome.note(w.Object.Key(), r.write(ctx, pair, w))
+		err := r.write(ctx, pair, w)
+		outcome.note(w.Object.Key(), err)
+		if err == nil {
+			log.FromContext(ctx).Info("object written", "kind", w.Object.Kind, "object", w.Object.Name, "created", w.UID == "")
+		}
 	}
 	for _, object := range plan.Deletes {
 		uid := object.GetUID()
@@ -76,7 +84,7 @@ func (r *StreamPairReconciler) apply(ctx context.Context, pair *v1alpha1.StreamP
 		}
 	}
 	if len(outcome.Conflicts) > len(plan.Conflicts) {
-		outcome.Recheck = recheckConflicts(pair, outcome.Conflicts, r.Now())
+		outcome.Recheck = earliest(outcome.Recheck, recheckConflicts(pair, outcome.Conflicts, r.Now()))
 	}
 	r.Pods.Follow(client.ObjectKeyFromObject(pair), plan.Follow)
 	r.push(ctx, plan.Pushes, outcome)
@@ -94,7 +102,7 @@ func (o *Outcome) note(key ObjectKey, err error) {
 		// A quota, a policy, a value that only the API server can judge: somebody must do
 		// something about it, and should read what.
 		o.Refused = append(o.Refused, fmt.Sprintf("%s: %s", key, apiMessage(err)))
-		o.Err = errors.Join(o.Err, fmt.Errorf("apply %s: %w", key, err))
+		o.Recheck = earliest(o.Recheck, refusedRetry)
 	default:
 		o.Err = errors.Join(o.Err, fmt.Errorf("apply %s: %w", key, err))
 	}
@@ -225,6 +233,7 @@ func (r *StreamPairReconciler) report(ctx context.Context, pair *v1alpha1.Stream
 		r.reported.wrote(pair, status, version)
 	}
 	for _, event := range edges(last, status) {
+		log.FromContext(ctx).Info("pair changed", "event", event.Reason, "note", event.Note)
 		r.Recorder.Eventf(pair, nil, event.Type, event.Reason, event.Action, "%s", event.Note)
 	}
 	r.Metrics.Observe(client.ObjectKeyFromObject(pair), last, status)

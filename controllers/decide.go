@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"fmt"
+	"hash/fnv"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -49,6 +50,10 @@ type Push struct {
 	TellAddresses bool
 }
 
+// secretRecheck is how often the pair's Secret is looked at when nothing else happens: it is
+// not watched, and who deletes it wants other keys. Pairs take turns.
+const secretRecheck = 2 * time.Minute
+
 // idleRecheck is how often a change that waits until nobody watches looks whether that is
 // so: viewers come and go without a word from the pods.
 const idleRecheck = 30 * time.Second
@@ -66,6 +71,7 @@ func decide(pair *v1alpha1.StreamPair, want *wanted, seen *Observation, now time
 	plan.decideObjects(pair, want, seen, legs)
 	plan.decidePods(pair, want.manifest, seen, keys)
 	plan.Recheck = earliest(recheckHosts(seen, now), recheckConflicts(pair, plan.Conflicts, now))
+	plan.Recheck = earliest(plan.Recheck, spread(pair, secretRecheck))
 	if plan.Rollout.WaitsForIdle {
 		plan.Recheck = earliest(plan.Recheck, idleRecheck)
 	}
@@ -148,6 +154,14 @@ func (p *Plan) decidePods(pair *v1alpha1.StreamPair, manifest []byte, seen *Obse
 			})
 		}
 	}
+}
+
+// spread returns d give or take a tenth, which depends on the pair: 500 pairs that an
+// operator meets at its start are not met together for ever.
+func spread(pair *v1alpha1.StreamPair, d time.Duration) time.Duration {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(pair.UID))
+	return d*9/10 + time.Duration(h.Sum32())%(d/5)
 }
 
 // recheckHosts returns when the first of the load balancers' names is to be looked up again.

@@ -185,6 +185,12 @@ func TestAConflictIsLookedAtRarerAndRarer(t *testing.T) {
 	}
 }
 
+func TestAQuietPairIsLookedAtForItsSecretOnly(t *testing.T) {
+	if got := newScene(t, nil).decide().Recheck; got < secretRecheck*9/10 || got > secretRecheck*11/10 {
+		t.Errorf("looked at again in %v, want %v", got, secretRecheck)
+	}
+}
+
 func TestPermit(t *testing.T) {
 	s := newScene(t, func(s *v1alpha1.StreamPairSpec) {
 		s.Exposure.HTTP.Type = v1alpha1.ExposureLoadBalancer

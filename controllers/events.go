@@ -2,7 +2,6 @@ package controllers
 
 import (
 	"fmt"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -34,18 +33,19 @@ func edges(before, after *v1alpha1.StreamPairStatus) []Edge {
 		list = append(list, switchEdge(happened))
 	}
 	for _, role := range Roles() {
+		leg := LegName(role)
 		was, is := legCondition(before, role), legCondition(after, role)
-		if was == nil || is == nil {
-			continue
-		}
-		leg := strings.ToLower(string(role))
-		if is.Reason == v1alpha1.ReasonInputLost && was.Reason != v1alpha1.ReasonInputLost {
-			list = append(list, Edge{corev1.EventTypeWarning, v1alpha1.EventInputLost, actionWatch,
-				fmt.Sprintf("The %s's media stopped. %s", leg, is.Message)})
-		}
-		if was.Reason == v1alpha1.ReasonInputLost && is.Status == metav1.ConditionTrue {
-			list = append(list, Edge{corev1.EventTypeNormal, v1alpha1.EventInputRecovered, actionWatch,
-				fmt.Sprintf("The %s's media is back.", leg)})
+		switch stateWas := ingestOf(before, role).State; ingestOf(after, role).State {
+		case v1alpha1.IngestLost:
+			if stateWas == v1alpha1.IngestLive || stateWas == v1alpha1.IngestUnknown {
+				list = append(list, Edge{corev1.EventTypeWarning, v1alpha1.EventInputLost, actionWatch,
+					fmt.Sprintf("The %s's media stopped. %s", leg, is.Message)})
+			}
+		case v1alpha1.IngestLive:
+			if stateWas == v1alpha1.IngestLost {
+				list = append(list, Edge{corev1.EventTypeNormal, v1alpha1.EventInputRecovered, actionWatch,
+					fmt.Sprintf("The %s's media is back.", leg)})
+			}
 		}
 		if is.Reason == v1alpha1.ReasonPublisherConflict && was.Reason != v1alpha1.ReasonPublisherConflict {
 			list = append(list, Edge{corev1.EventTypeWarning, v1alpha1.EventPublisherConflict, actionPublish,
@@ -80,13 +80,28 @@ func switchEdge(s *v1alpha1.Switch) Edge {
 		why = " (" + s.Reason + ")"
 	}
 	e.Note = fmt.Sprintf("Viewers were switched from the %s to the %s%s.",
-		strings.ToLower(string(s.From)), strings.ToLower(string(s.To)), why)
+		LegName(s.From), LegName(s.To), why)
 	return e
 }
 
-func legCondition(status *v1alpha1.StreamPairStatus, role v1alpha1.Role) *metav1.Condition {
-	if role == v1alpha1.RolePrimary {
-		return meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionPrimaryLive)
+// legCondition returns the condition of a leg; empty if there is none yet.
+func legCondition(status *v1alpha1.StreamPairStatus, role v1alpha1.Role) metav1.Condition {
+	name := v1alpha1.ConditionPrimaryLive
+	if role == v1alpha1.RoleBackup {
+		name = v1alpha1.ConditionBackupLive
 	}
-	return meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionBackupLive)
+	if c := meta.FindStatusCondition(status.Conditions, name); c != nil {
+		return *c
+	}
+	return metav1.Condition{}
+}
+
+// ingestOf returns the entry of a leg; empty if there is none yet.
+func ingestOf(status *v1alpha1.StreamPairStatus, role v1alpha1.Role) v1alpha1.IngestStatus {
+	for _, s := range status.Ingest {
+		if s.Role == role {
+			return s
+		}
+	}
+	return v1alpha1.IngestStatus{}
 }

@@ -14,14 +14,19 @@ func TestEventsAreOnEdgesOnly(t *testing.T) {
 	at := func(d time.Duration, from, to v1alpha1.Role, reason string) *v1alpha1.Switch {
 		return &v1alpha1.Switch{From: from, To: to, Reason: reason, Time: metav1.NewTime(sceneNow.Add(d))}
 	}
-	status := func(primary string, last *v1alpha1.Switch) *v1alpha1.StreamPairStatus {
-		state := metav1.ConditionFalse
-		if primary == v1alpha1.ReasonLive || primary == v1alpha1.ReasonPublisherConflict {
-			state = metav1.ConditionTrue
+	in := func(primary v1alpha1.IngestState, reason string, last *v1alpha1.Switch) *v1alpha1.StreamPairStatus {
+		return &v1alpha1.StreamPairStatus{
+			LastSwitch: last,
+			Ingest:     []v1alpha1.IngestStatus{{Role: rolePrimary, State: primary}},
+			Conditions: []metav1.Condition{{Type: v1alpha1.ConditionPrimaryLive, Reason: reason, Message: "The encoder went."}},
 		}
-		return &v1alpha1.StreamPairStatus{LastSwitch: last, Conditions: []metav1.Condition{
-			{Type: v1alpha1.ConditionPrimaryLive, Status: state, Reason: primary, Message: "The encoder went."},
-		}}
+	}
+	status := func(reason string, last *v1alpha1.Switch) *v1alpha1.StreamPairStatus {
+		return in(map[string]v1alpha1.IngestState{
+			v1alpha1.ReasonLive: v1alpha1.IngestLive, v1alpha1.ReasonPublisherConflict: v1alpha1.IngestLive,
+			v1alpha1.ReasonInputLost: v1alpha1.IngestLost, v1alpha1.ReasonPodNotReady: v1alpha1.IngestLost,
+			v1alpha1.ReasonPodUnreachable: v1alpha1.IngestUnknown, v1alpha1.ReasonWaitingForPublisher: v1alpha1.IngestWaiting,
+		}[reason], reason, last)
 	}
 	lost := at(0, rolePrimary, roleBackup, v1alpha1.SwitchPrimaryInputLost)
 	for _, test := range []struct {
@@ -35,6 +40,10 @@ func TestEventsAreOnEdgesOnly(t *testing.T) {
 			[]string{"Warning FailedOver", "Warning InputLost"}},
 		{"it stays lost", status(v1alpha1.ReasonInputLost, lost), status(v1alpha1.ReasonInputLost, lost), nil},
 		{"it is back", status(v1alpha1.ReasonInputLost, lost), status(v1alpha1.ReasonLive, lost), []string{"Normal InputRecovered"}},
+		{"its pod goes", status(v1alpha1.ReasonLive, nil), status(v1alpha1.ReasonPodNotReady, nil), []string{"Warning InputLost"}},
+		{"its new pod waits", status(v1alpha1.ReasonPodNotReady, nil), status(v1alpha1.ReasonInputLost, nil), nil},
+		{"it is out of reach", status(v1alpha1.ReasonLive, nil), status(v1alpha1.ReasonPodUnreachable, nil), nil},
+		{"it is in reach again", status(v1alpha1.ReasonPodUnreachable, nil), status(v1alpha1.ReasonLive, nil), nil},
 		{"its pod went while it was lost", status(v1alpha1.ReasonInputLost, lost), status(v1alpha1.ReasonPodNotReady, lost), nil},
 		{"the backup is lost in its turn", status(v1alpha1.ReasonLive, lost),
 			status(v1alpha1.ReasonLive, at(time.Minute, roleBackup, rolePrimary, v1alpha1.SwitchBackupDisconnected)),

@@ -71,13 +71,13 @@ func (w *statusWriter) ingest(role v1alpha1.Role) v1alpha1.IngestStatus {
 		s.PodName, s.NodeName = v.pod.Name, v.pod.Spec.NodeName
 	}
 	if v.reach == reachStarting {
-		s.Playing = w.lastIngest(role).Playing
+		s.Playing = ingestOf(w.last, role).Playing
 	}
 	return s
 }
 
 func (w *statusWriter) ingestState(v *legView) v1alpha1.IngestState {
-	last := w.lastIngest(v.role)
+	last := ingestOf(w.last, v.role)
 	switch {
 	case w.pair.Spec.Paused:
 		return v1alpha1.IngestWaiting
@@ -98,15 +98,6 @@ func (w *statusWriter) ingestState(v *legView) v1alpha1.IngestState {
 		}
 	}
 	return v1alpha1.IngestWaiting
-}
-
-func (w *statusWriter) lastIngest(role v1alpha1.Role) v1alpha1.IngestStatus {
-	for _, s := range w.last.Ingest {
-		if s.Role == role {
-			return s
-		}
-	}
-	return v1alpha1.IngestStatus{}
 }
 
 // playingPairs returns what the pods say that they play, without those that play nothing.

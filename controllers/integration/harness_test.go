@@ -3,6 +3,7 @@ package integration_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -58,6 +59,7 @@ func newWorld(t *testing.T, options ...func(*world)) *world {
 	w.admin, w.namespace = w.cluster.Client(t, nil), w.cluster.Namespace(t)
 	w.operator = "operator-" + w.namespace
 	w.config = w.cluster.User(t, w.operator, "system:masters")
+	w.resolver = net.DefaultResolver
 	w.settings.Objects = controllers.ObjectSettings{DefaultImage: "media:1"}
 	for _, option := range options {
 		option(w)

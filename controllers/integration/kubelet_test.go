@@ -321,6 +321,7 @@ func (k *kubelet) report(ctx context.Context, pod *corev1.Pod, ready bool) error
 	before := pod.DeepCopy()
 	ip := k.address(pod.Labels[v1alpha1.LabelPair], pod.Labels[v1alpha1.LabelRole])
 	pod.Status.Phase, pod.Status.PodIP, pod.Status.PodIPs = corev1.PodRunning, ip, []corev1.PodIP{{IP: ip}}
+	pod.Status.HostIP, pod.Status.HostIPs = ip, []corev1.HostIP{{IP: ip}}
 	pod.Status.Conditions = []corev1.PodCondition{
 		{Type: corev1.PodReady, Status: status, LastTransitionTime: metav1.Now()},
 		{Type: corev1.PodScheduled, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Now()},

@@ -1,0 +1,169 @@
+package integration_test
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/streampair/streampair/api/v1alpha1"
+)
+
+// podNames returns the pods of the pair, by role.
+func (w *world) podNames(pair string) map[string]string {
+	w.t.Helper()
+	pods := &corev1.PodList{}
+	w.must(w.admin.List(w.t.Context(), pods, client.InNamespace(w.namespace), client.MatchingLabels{v1alpha1.LabelPair: pair}))
+	names := map[string]string{}
+	for _, pod := range pods.Items {
+		if pod.DeletionTimestamp.IsZero() {
+			names[pod.Labels[v1alpha1.LabelRole]] = pod.Name
+		}
+	}
+	return names
+}
+
+func TestAChangeIsRolledOneLegAfterTheOther(t *testing.T) {
+	needFFmpeg(t)
+	w := newWorld(t)
+	k := w.runPods()
+	w.create("sunday", nil)
+	w.waitFor("sunday", "Ready=True/Ready")
+	k.publish("sunday", "primary", "primary")
+	w.waitFor("sunday", "PrimaryLive=True/Live", "OnAir=True/OnAir")
+	backup := k.publish("sunday", "backup", "backup")
+	w.waitFor("sunday", "Redundant=True/Redundant", "Progressing=False/UpToDate")
+	before := w.podNames("sunday")
+
+	w.change("sunday", func(s *v1alpha1.StreamPairSpec) { seconds := int32(31); s.MediaServer.DrainTimeoutSeconds = &seconds })
+	// The standby goes, its encoder with it; the leg on air waits for both to be back.
+	w.waitFor("sunday", "Progressing=False/WaitingForStandbyPublisher", "OnAir=True/OnAir")
+	<-backup.gone
+	if now := w.podNames("sunday"); now["primary"] != before["primary"] || now["backup"] == before["backup"] {
+		t.Errorf("pods were %v and are %v", before, now)
+	}
+	k.publish("sunday", "backup", "backup")
+	w.waitFor("sunday", "Progressing=False/UpToDate", "BackupLive=True/Live", "Ready=True/Ready")
+	w.eventually("the other leg replaced", func() bool { return w.podNames("sunday")["primary"] != before["primary"] })
+	pair := w.waitFor("sunday", "OnAir=True/OnAir", "Ready=True/Ready", "Progressing=False/UpToDate")
+	if a := pair.Status.ActiveStream; a.Role != v1alpha1.RoleBackup {
+		t.Errorf("active is %+v", a)
+	}
+	t.Log(w.events("sunday"))
+}
+
+func TestNobodyPublishesSoAllIsRolledAtOnce(t *testing.T) {
+	w := newWorld(t)
+	w.runPods()
+	w.create("sunday", nil)
+	w.waitFor("sunday", "Ready=True/Ready", "Progressing=False/UpToDate")
+	before := w.podNames("sunday")
+	w.change("sunday", func(s *v1alpha1.StreamPairSpec) { s.Primary.StreamID = "other" })
+	w.eventually("both replaced", func() bool {
+		now := w.podNames("sunday")
+		return len(now) == 2 && now["primary"] != before["primary"] && now["backup"] != before["backup"]
+	})
+	pair := w.waitFor("sunday", "Ready=True/Ready", "Progressing=False/UpToDate", "Converged=True/Converged")
+	if !strings.Contains(pair.Status.PlaybackURL, "name=other&") || !strings.HasSuffix(pair.Status.Ingest[0].RTMP, "/live/other") {
+		t.Errorf("URLs are %s and %s", pair.Status.PlaybackURL, pair.Status.Ingest[0].RTMP)
+	}
+}
+
+func TestANewDefaultImageWaitsForAnIdleHour(t *testing.T) {
+	needFFmpeg(t)
+	w := newWorld(t)
+	k := w.runPods()
+	w.create("sunday", nil)
+	w.waitFor("sunday", "Ready=True/Ready")
+	encoder := k.publish("sunday", "primary", "primary")
+	w.waitFor("sunday", "PrimaryLive=True/Live", "Progressing=False/UpToDate")
+	before := w.podNames("sunday")
+	w.stop()
+	w.settings.Objects.DefaultImage = "media:2"
+	w.start()
+	w.waitFor("sunday", "Progressing=False/WaitingForIdle")
+	if now := w.podNames("sunday"); now["primary"] != before["primary"] || now["backup"] != before["backup"] {
+		t.Errorf("pods were %v and are %v", before, now)
+	}
+	encoder.kill()
+	w.eventually("both replaced", func() bool {
+		now := w.podNames("sunday")
+		return len(now) == 2 && now["primary"] != before["primary"] && now["backup"] != before["backup"]
+	})
+	w.waitFor("sunday", "Ready=True/Ready", "Progressing=False/UpToDate")
+}
+
+func TestTheDeathOfAPodIsReported(t *testing.T) {
+	needFFmpeg(t)
+	w := newWorld(t)
+	k := w.runPods()
+	w.create("sunday", nil)
+	w.waitFor("sunday", "Ready=True/Ready")
+	k.publish("sunday", "primary", "primary")
+	w.waitFor("sunday", "PrimaryLive=True/Live")
+	k.publish("sunday", "backup", "backup")
+	w.waitFor("sunday", "Redundant=True/Redundant")
+	began := time.Now()
+	k.signal("sunday-primary", syscall.SIGKILL)
+	w.eventually("the backup active", func() bool {
+		a := w.pair("sunday").Status.ActiveStream
+		return a != nil && a.Role == v1alpha1.RoleBackup
+	})
+	t.Logf("status.activeStream changed %v after the pod was killed", time.Since(began).Round(time.Millisecond))
+	w.waitFor("sunday", "Ready=False/PodsNotReady", "PrimaryLive=False/PodNotReady", "OnAir=True/OnAir", "Redundant=False/PrimaryNotLive")
+	w.eventually("the Event", func() bool { return slices.Contains(w.events("sunday"), v1alpha1.EventFailedOver) })
+}
+
+func TestAPausedPairEndsItsPods(t *testing.T) {
+	w := newWorld(t)
+	w.runPods()
+	w.create("sunday", nil)
+	w.waitFor("sunday", "Ready=True/Ready")
+	w.change("sunday", func(s *v1alpha1.StreamPairSpec) { s.Paused = true })
+	w.eventually("no pods", func() bool { return len(w.podNames("sunday")) == 0 })
+	w.waitFor("sunday", "Ready=False/Paused", "Exposed=True/ClusterOnly")
+	w.change("sunday", func(s *v1alpha1.StreamPairSpec) { s.Paused = false })
+	w.waitFor("sunday", "Ready=True/Ready")
+}
+
+// The manager has no rights but those of its role, generated from the markers in the code.
+func TestTheRoleIsEnough(t *testing.T) {
+	for _, namespaced := range []bool{false, true} {
+		t.Run(map[bool]string{false: "the cluster's", true: "a namespace's"}[namespaced], func(t *testing.T) {
+			role, err := os.ReadFile("../../config/rbac/role.yaml")
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := newWorld(t, func(w *world) {
+				text := string(role)
+				if namespaced {
+					w.settings.Namespaced = true
+					text = strings.Replace(text, "kind: ClusterRole", "kind: Role", 1)
+					text = strings.Replace(text, "  - nodes\n", "", 1)
+				}
+				w.config = w.cluster.ServiceAccountConfig(w.t, w.namespace, "operator", text)
+			})
+			w.runPods()
+			w.create("sunday", func(s *v1alpha1.StreamPairSpec) {
+				s.Exposure.HTTP.Type, s.Exposure.WebRTC.Type = v1alpha1.ExposureNodePort, v1alpha1.ExposureLoadBalancer
+			})
+			w.waitFor("sunday", "Exposed=False/AddressPending", "Ready=False/NotExposed")
+			w.eventually("a Service for each protocol", func() bool { return w.get("sunday-primary-media-tcp", &corev1.Service{}) })
+			w.change("sunday", func(s *v1alpha1.StreamPairSpec) {
+				s.Exposure.WebRTC.Type = v1alpha1.ExposureNodePort
+				s.Publish.TokenGeneration = 1
+			})
+			w.eventually("one Service", func() bool { return !w.get("sunday-primary-media-tcp", &corev1.Service{}) })
+			pair := w.waitFor("sunday", "Ready=True/Ready", "Exposed=True/Exposed", "Converged=True/Converged")
+			// In a namespace a node's address is what its pods say.
+			if node := "http://192.0.2.1:"; strings.HasPrefix(pair.Status.PlaybackURL, node) == namespaced {
+				t.Errorf("playback URL %s", pair.Status.PlaybackURL)
+			}
+		})
+	}
+}

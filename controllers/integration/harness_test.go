@@ -64,6 +64,7 @@ func newWorld(t *testing.T, options ...func(*world)) *world {
 	for _, option := range options {
 		option(w)
 	}
+	w.config.QPS, w.config.Burst = 200, 400 // as the command has it
 	w.start()
 	return w
 }

@@ -2,7 +2,9 @@ package integration_test
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -269,5 +271,41 @@ func TestWhatTheOperatorDoesNotAllowIsSaid(t *testing.T) {
 	service := &corev1.Service{}
 	if w.get("sunday-play", service); service.Spec.Type != corev1.ServiceTypeClusterIP {
 		t.Errorf("the Service is of type %s", service.Spec.Type)
+	}
+}
+
+// Every object is created once and nothing is written twice, though the cache lags behind
+// what was written and each object's arrival is a reason to look again.
+func TestNewPairsCostFewWrites(t *testing.T) {
+	const pairs = 30
+	w := newWorld(t)
+	began := time.Now()
+	for i := range pairs {
+		w.create(fmt.Sprintf("pair%d", i), nil)
+	}
+	for i := range pairs {
+		w.waitFor(fmt.Sprintf("pair%d", i), "Exposed=True/ClusterOnly")
+	}
+	t.Logf("%d pairs reported after %v", pairs, time.Since(began).Round(time.Millisecond))
+	w.settle()
+	count := map[string]int{}
+	for _, write := range w.cluster.Writes(t, w.operator) {
+		count[write.Verb+" "+write.Resource]++
+	}
+	t.Log(count)
+	for what, n := range count {
+		switch {
+		case strings.HasSuffix(what, "streampairs/status"):
+			if n > 4*pairs {
+				t.Errorf("%s: %d", what, n)
+			}
+		case strings.HasPrefix(what, "create "):
+			per := map[string]int{"create services": 7, "create deployments": 2}[what]
+			if n != max(per, 1)*pairs {
+				t.Errorf("%s: %d", what, n)
+			}
+		default:
+			t.Errorf("%s: %d, want none", what, n)
+		}
 	}
 }

@@ -39,15 +39,14 @@ type fakePod struct {
 	server      *http.Server
 	// events serves GET /v1/events; by default what send is given.
 	events http.HandlerFunc
-	// put serves PUT; by default 204.
-	put    http.HandlerFunc
 	out    chan string
 	hangUp chan struct{}
 
 	mu      sync.Mutex // guards all below
 	token   string
-	streams int      // opened so far
-	puts    []string // path and body
+	put     http.HandlerFunc // serves PUT; by default 204
+	streams int              // opened so far
+	puts    []string         // path and body
 }
 
 func newFakePod(tb testing.TB) *fakePod {
@@ -55,10 +54,12 @@ func newFakePod(tb testing.TB) *fakePod {
 	f := &fakePod{out: make(chan string), hangUp: make(chan struct{}), token: fakeToken}
 	f.certificate, f.pem = fakeCertificate(tb)
 	f.events = f.stream
-	f.put = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
+	f.put = accept
 	f.server = &http.Server{Handler: f, ErrorLog: log.New(io.Discard, "", 0)}
 	return f
 }
+
+func accept(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
 
 func fakeCertificate(tb testing.TB) (tls.Certificate, []byte) {
 	tb.Helper()
@@ -94,7 +95,7 @@ func (f *fakePod) serve(tb testing.TB, l net.Listener) {
 
 func (f *fakePod) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
-	token := f.token
+	token, put := f.token, f.put
 	f.mu.Unlock()
 	if r.Header.Get("Authorization") != "Bearer "+token {
 		w.WriteHeader(http.StatusUnauthorized)
@@ -106,7 +107,7 @@ func (f *fakePod) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.mu.Lock()
 		f.puts = append(f.puts, r.URL.Path+" "+string(body))
 		f.mu.Unlock()
-		f.put(w, r)
+		put(w, r)
 		return
 	}
 	f.mu.Lock()
@@ -132,6 +133,12 @@ func (f *fakePod) stream(w http.ResponseWriter, r *http.Request) {
 			_ = flush.Flush()
 		}
 	}
+}
+
+func (f *fakePod) change(token string, put http.HandlerFunc) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.token, f.put = token, put
 }
 
 func (f *fakePod) opened() int {

@@ -95,7 +95,7 @@ func TestARefusedDocumentIsExplainedInOneLine(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, f *followed) {
 				f.connect()
-				f.pod.put = tt.put
+				f.pod.change(fakeToken, tt.put)
 				began := time.Now()
 				err := f.PutConfig(t.Context(), sundayPrimary, []byte("a"))
 				if err == nil || err.Error() != tt.want {
@@ -104,7 +104,7 @@ func TestARefusedDocumentIsExplainedInOneLine(t *testing.T) {
 				if took := time.Since(began); took > 5*time.Second {
 					t.Errorf("took %v", took)
 				}
-				f.pod.put = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
+				f.pod.change(fakeToken, accept)
 				f.pod.received()
 				if err := f.PutConfig(t.Context(), sundayPrimary, []byte("a")); err != nil {
 					t.Error(err)
@@ -139,9 +139,7 @@ func TestNothingIsSentToAPodThatIsNotConnected(t *testing.T) {
 func TestARenewedTokenIsUsedByTheNextPush(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *followed) {
 		f.connect()
-		f.pod.mu.Lock()
-		f.pod.token = "renewed-token"
-		f.pod.mu.Unlock()
+		f.pod.change("renewed-token", accept)
 		err := f.PutConfig(t.Context(), sundayPrimary, []byte("a"))
 		if want := "PUT /v1/config: 401 Unauthorized: the bearer token is missing; or wrong"; err == nil || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)
@@ -158,7 +156,7 @@ func TestARenewedTokenIsUsedByTheNextPush(t *testing.T) {
 func TestAPushEndsWithItsContext(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *followed) {
 		f.connect()
-		f.pod.put = func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+		f.pod.change(fakeToken, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 		began := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()

@@ -214,12 +214,10 @@ func TestAPodThatConnectsAndFailsIsNotAskedFaster(t *testing.T) {
 func TestAStreamThatHeldIsOpenedAgainSoon(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *followed) {
 		target := f.pod.target(sundayPrimary)
-		f.pod.token = "not yet"
+		f.pod.change("not yet", accept)
 		f.Follow(sunday, []PodTarget{target})
 		time.Sleep(time.Minute) // by now it waits for up to 5 s
-		f.pod.mu.Lock()
-		f.pod.token = fakeToken
-		f.pod.mu.Unlock()
+		f.pod.change(fakeToken, accept)
 		time.Sleep(5 * time.Second)
 		f.pod.send(playing("Primary"))
 		time.Sleep(6 * time.Second)

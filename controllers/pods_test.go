@@ -150,7 +150,7 @@ func TestFollowDisturbsNoStreamThatGoesOn(t *testing.T) {
 
 func TestARenewedTokenIsTriedAtOnce(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *followed) {
-		f.pod.token = "renewed-token"
+		f.pod.change("renewed-token", accept)
 		target := f.pod.target(sundayPrimary)
 		f.Follow(sunday, []PodTarget{target})
 		time.Sleep(time.Minute)

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/prometheus/client_golang/prometheus"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/streampair/streampair/api/v1alpha1"
@@ -12,8 +13,9 @@ import (
 // Metrics are the operator's own figures of pairs. How reconciles go is measured by
 // controller-runtime.
 type Metrics struct {
-	activeLeg *prometheus.GaugeVec
-	switches  *prometheus.CounterVec
+	activeLeg  *prometheus.GaugeVec
+	switches   *prometheus.CounterVec
+	conditions *prometheus.GaugeVec
 }
 
 // NewMetrics returns the metrics, registered. A registry that has them already keeps its
@@ -28,6 +30,10 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			Name: "streampair_switches_total",
 			Help: "Changes from one leg to the other, by reason, since this operator began to follow the pair.",
 		}, []string{"namespace", "pair", "reason"})),
+		conditions: registered(registry, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "streampair_condition",
+			Help: "Conditions of pairs: 1 True, 0 False, -1 Unknown.",
+		}, []string{"namespace", "pair", "condition"})),
 	}
 }
 
@@ -54,6 +60,9 @@ func (m *Metrics) Observe(pair types.NamespacedName, before, after *v1alpha1.Str
 		}
 		m.activeLeg.WithLabelValues(pair.Namespace, pair.Name, string(role)).Set(value)
 	}
+	for _, c := range after.Conditions {
+		m.conditions.WithLabelValues(pair.Namespace, pair.Name, c.Type).Set(conditionValue(c.Status))
+	}
 	if s := switched(before, after); s != nil {
 		m.switches.WithLabelValues(pair.Namespace, pair.Name, s.Reason).Inc()
 	}
@@ -64,4 +73,16 @@ func (m *Metrics) Forget(pair types.NamespacedName) {
 	labels := prometheus.Labels{"namespace": pair.Namespace, "pair": pair.Name}
 	m.activeLeg.DeletePartialMatch(labels)
 	m.switches.DeletePartialMatch(labels)
+	m.conditions.DeletePartialMatch(labels)
+}
+
+func conditionValue(status metav1.ConditionStatus) float64 {
+	switch status {
+	case metav1.ConditionTrue:
+		return 1
+	case metav1.ConditionFalse:
+		return 0
+	default:
+		return -1
+	}
 }

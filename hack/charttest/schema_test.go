@@ -28,7 +28,7 @@ func TestBadValuesAreRefused(t *testing.T) {
 		"one namespace as a string":           {`watchNamespaces: live`, "at '/watchNamespaces': got string, want array"},
 		"an impossible namespace":             {`watchNamespaces: [Live]`, "at '/watchNamespaces/0'"},
 		"a namespace twice":                   {`watchNamespaces: [live, live]`, "at '/watchNamespaces'"},
-		"no rollout at all":                   {`maxConcurrentRollouts: 0`, "at '/maxConcurrentRollouts'"},
+		"viewers below none":                  {`mediaServer: {maxViewers: -1}`, "at '/mediaServer/maxViewers'"},
 		"an unknown log level":                {`logging: {level: verbose}`, "at '/logging/level'"},
 		"a true that is a string":             {`crds: {install: "no"}`, "at '/crds/install'"},
 		"an interval without unit":            {`metrics: {serviceMonitor: {interval: "30"}}`, "at '/metrics/serviceMonitor/interval'"},

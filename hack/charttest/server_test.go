@@ -70,14 +70,10 @@ func TestRestrictedNamespaceAcceptsThePods(t *testing.T) {
 	pods := map[string]*unstructured.Unstructured{}
 	for name, values := range map[string]string{"defaults": "", "openshift": valueSets(t)["openshift"], "monitoring": valueSets(t)["monitoring"]} {
 		r := render(t, values)
-		pods[name] = podOf(t, r.find("Deployment", "streampair-operator"))
+		pods[name] = podOf(t, operatorOf(t, r.objects))
 		pods[name+" test"] = r.find("Pod", "streampair-operator-test").DeepCopy()
 	}
-	for _, object := range kustomize(t, "default") {
-		if object.GetKind() == "Deployment" {
-			pods["config/default"] = podOf(t, object)
-		}
-	}
+	pods["config/default"] = podOf(t, operatorOf(t, kustomize(t, "default")))
 	for name, pod := range pods {
 		t.Run(name, func(t *testing.T) {
 			pod.SetNamespace(restricted)
@@ -94,6 +90,18 @@ func TestRestrictedNamespaceAcceptsThePods(t *testing.T) {
 			t.Error("a pod without security context was accepted: this test shows nothing")
 		}
 	})
+}
+
+// operatorOf returns the Deployment.
+func operatorOf(t *testing.T, objects []*unstructured.Unstructured) *unstructured.Unstructured {
+	t.Helper()
+	for _, object := range objects {
+		if object.GetKind() == "Deployment" {
+			return object
+		}
+	}
+	t.Fatal("no Deployment")
+	return nil
 }
 
 func podOf(t *testing.T, deployment *unstructured.Unstructured) *unstructured.Unstructured {

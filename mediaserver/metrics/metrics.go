@@ -27,6 +27,7 @@ type Metrics struct {
 	FFmpegRestarts     *prometheus.CounterVec // reason
 	HTTPRequestRefusal *prometheus.CounterVec // reason
 	RelayFailures      *prometheus.CounterVec // reason
+	TLSNotAfter        *prometheus.GaugeVec   // no labels: there is no series without a certificate
 }
 
 // New makes the metrics and registers them with reg.
@@ -62,6 +63,8 @@ func New(reg prometheus.Registerer) *Metrics {
 		HTTPRequestRefusal: counter("http_requests_refused_total",
 			"HTTP requests refused before they did anything.", "reason"),
 		RelayFailures: counter("relay_failures_total", "Connections to the peer that failed or ended.", "reason"),
+		TLSNotAfter: gauge("tls_certificate_not_after_seconds",
+			"Unix time at which the given TLS certificate ends; missing while a self-signed one is served."),
 	}
 	m.SwitchSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace: "streampair", Name: "switch_duration_seconds",

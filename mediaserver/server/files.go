@@ -2,6 +2,7 @@ package server
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io/fs"
 	"net/http"
@@ -15,6 +16,9 @@ func (s *Server) tls() (*tls.Config, error) {
 		return nil, nil
 	}
 	s.certs = newCertificates(s.cfg.TLSCert, s.cfg.TLSKey, s.log)
+	s.certs.loaded = func(leaf *x509.Certificate) {
+		s.pairs.metrics.TLSNotAfter.WithLabelValues().Set(float64(leaf.NotAfter.Unix()))
+	}
 	switch err := s.certs.load(); {
 	case s.cfg.Role != "" && errors.Is(err, fs.ErrNotExist):
 		// A pod's TLS Secret is mounted where it will be, and may come later. Whoever runs

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -221,6 +222,17 @@ func TestACertificateThatComesLaterIsServed(t *testing.T) {
 	st = p.tells(firstCluster).TLS
 	if !st.Present || st.SelfSigned || st.Error != "" || len(st.DNSNames) == 0 || st.DNSNames[0] != "localhost" || !st.NotAfter.Equal(served().NotAfter) {
 		t.Errorf("with a certificate status tells %+v", st)
+	}
+	// An alert watches this.
+	var metrics strings.Builder
+	if response, err := http.Get("http://" + p.Addresses().Probe + "/metrics"); err != nil {
+		t.Error(err)
+	} else {
+		_, _ = io.Copy(&metrics, response.Body)
+		_ = response.Body.Close()
+	}
+	if want := fmt.Sprintf("\nstreampair_tls_certificate_not_after_seconds %g\n", float64(st.NotAfter.Unix())); !strings.Contains(metrics.String(), want) {
+		t.Errorf("no %q among the metrics", strings.TrimSpace(want))
 	}
 	p.tls.replace(map[string]string{"tls.crt": cert, "tls.key": "no key"})
 	eventually(t, "half of a certificate is told of, and the old one served", func() bool {

@@ -29,6 +29,7 @@ const renewSelfSigned = 30 * 24 * time.Hour
 type certificates struct {
 	certFile, keyFile string // both empty: self-signed
 	log               *slog.Logger
+	loaded            func(*x509.Certificate) // told of each new certificate; may be nil
 	now               func() time.Time
 
 	mu    sync.Mutex // guards all below
@@ -55,6 +56,9 @@ func (c *certificates) load() error {
 	}
 	if c.given == nil || !bytes.Equal(c.given.Leaf.Raw, cert.Leaf.Raw) {
 		c.log.Info("certificate loaded", "file", c.certFile, "expires", cert.Leaf.NotAfter)
+		if c.loaded != nil {
+			c.loaded(cert.Leaf)
+		}
 	}
 	c.given = &cert
 	return nil

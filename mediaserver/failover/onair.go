@@ -117,8 +117,8 @@ func (p *Pair) carryOut(d Decision, l *leg, next *stream.AccessUnit) {
 	from, now := p.state.Active, p.now()
 	p.target, p.giveUp = "", 0
 	p.state = p.state.Switched(d, now)
-	if peer := p.accord().Peer; from == "" && d.Reason == ReasonFollowedPeer && peer != nil {
-		p.state = p.state.adopted(*peer)
+	if from == "" {
+		p.state = p.state.adopted(p.accord().Peer)
 	}
 
 	lastSent, burst := p.lastSent, 0

@@ -96,6 +96,9 @@ func (a Accord) begin(p Policy, legs Legs, d Decision, now time.Duration) Decisi
 	if known {
 		to := a.Peer.Active
 		leg := legs.Leg(to)
+		if d.Active == to {
+			return d
+		}
 		if leg.canEnter(p, now) && leg.Rank(p, now) >= legs.Leg(to.Other()).Rank(p, now) {
 			return d.to(to, ReasonFollowedPeer, Urgent)
 		}
@@ -154,9 +157,12 @@ func (s State) standing(p Policy, switchingTo Role, settled bool) Standing {
 	}
 }
 
-// adopted is the state of a pair that begins with what its peer plays: as if it had
-// begun with it.
-func (s State) adopted(peer Standing) State {
+// adopted is the state of a pair that has just begun, where that is with what its peer
+// plays: as if it had begun with it.
+func (s State) adopted(peer *Standing) State {
+	if peer == nil || !peer.OnAir || peer.Active != s.Active {
+		return s
+	}
 	if peer.FirstPicture != 0 {
 		s.FirstPicture = peer.FirstPicture
 	}

@@ -111,6 +111,7 @@ func TestAPairThatBeginsPlaysWhatItsPeerPlays(t *testing.T) {
 		want            Decision
 	}{
 		{"both legs are there, the peer plays the backup: the backup", whole(), whole(), 10 * ms, there(Backup).but(func(*Standing) {}), adopt(Backup)},
+		{"only that is here: it is no other choice", absent(), whole(), 10 * ms, there(Backup).but(func(*Standing) {}), started(Backup)},
 		{"the same, long after the pair began here", whole(), whole(), time.Hour, there(Backup).but(func(*Standing) {}), adopt(Backup)},
 		{"the peer has not been heard yet: wait a moment", whole(), absent(), 100 * ms, nil, wait(at + 900*ms)},
 		{"it is not heard: begin without it", whole(), absent(), time.Second, nil, started(Primary)},
@@ -176,8 +177,8 @@ func (d *decider) step(t *rapid.T, legs Legs, peer *Standing, idr bool, now time
 			t.Fatalf("%v: a planned switch to a lesser leg", now)
 		}
 		d.state = d.state.Switched(decision, now)
-		if from == "" && decision.Reason == ReasonFollowedPeer {
-			d.state = d.state.adopted(*peer)
+		if from == "" {
+			d.state = d.state.adopted(peer)
 		}
 		if from != decision.Active {
 			d.switches = append(d.switches, fmt.Sprint(now, " ", decision.Active, " ", decision.Reason))
@@ -315,7 +316,7 @@ func TestAPairAdoptsTheBackupFromItsPeer(t *testing.T) {
 				s.pair.SetPeer(&Standing{Active: Backup, OnAir: true, Since: s.now(), FirstPicture: s.now(), Final: final})
 				s.backup.start()
 				s.run(200 * ms)
-				s.wantOn(Backup, ReasonFollowedPeer, 0)
+				s.wantOn(Backup, ReasonStarted, 0)
 				s.primary.start()
 				s.run(5 * time.Second)
 				if got := s.pair.Status().Active; got != want {

@@ -17,10 +17,11 @@
 // The FLV begins with the GOP cache and goes on through takeovers and changes of
 // parameters. Its times are those of the serving server's media clock, so they go on too;
 // from one IDR to the next their distances are the encoder's own. Between the media are
-// script tags of the relay's own (see note), which other players skip: a publication
-// begins or has ended, and, twice a second, that the server is there. A reader that hears
-// nothing for two seconds connects anew. The answer to a stream that nobody publishes
-// begins at once too, so that its first picture comes without a request.
+// script tags of the relay's own (see note): a publication begins or has ended, and, twice
+// a second, that the server is there. They are for the peer: some players take such tags
+// for subtitles. A reader that hears nothing for two seconds connects anew. The answer to
+// a stream that nobody publishes begins at once too, so that its first picture comes
+// without a request.
 //
 // The package decides nothing about legs: failover.Agree does, with what a Client hands to
 // Pair.SetPeer. It re-encodes nothing.

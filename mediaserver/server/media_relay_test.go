@@ -285,7 +285,7 @@ func TestAServerThatStartsPlaysWhatItsPeerPlays(t *testing.T) {
 	w.play(1, true, true)
 	time.Sleep(3 * time.Second)
 	w.play(1, true, true)
-	if p := w.servers[0].pair("sunday"); p.Switches != 0 || p.Reason != "FollowedPeer" {
+	if p := w.servers[0].pair("sunday"); p.Switches != 0 {
 		t.Errorf("it made %d switches, the last for %s", p.Switches, p.Reason)
 	}
 	if p := w.servers[1].pair("sunday"); p.Switches != 1 {

@@ -94,6 +94,12 @@ func TestWhatIsWritten(t *testing.T) {
 			budget := s.seen.Objects[ObjectKey{KindPodDisruptionBudget, "sunday"}].(*policyv1.PodDisruptionBudget)
 			budget.Spec.MinAvailable.IntVal = 0
 		}, []string{"apply PodDisruptionBudget sunday"}},
+		{"somebody changed the order of arguments: that is no list with keys", func(s *scene) {
+			s.lose(rolePrimary, "NotPublished")
+			s.lose(roleBackup, "NotPublished")
+			args := deployment(s, roleBackup).Spec.Template.Spec.Containers[0].Args
+			args[0], args[1] = args[1], args[0]
+		}, []string{"apply Deployment sunday-backup"}},
 		{"others added what is theirs", func(s *scene) {
 			service := s.service("sunday-play")
 			service.Annotations["example.com/mine"], service.Labels["mine"] = "1", "1"

@@ -15,7 +15,7 @@ import (
 	"github.com/streampair/streampair/api/v1alpha1"
 )
 
-// AnnotationApplied, on each object of a pair, tells apart what the operator applied.
+// AnnotationApplied is on each object of a pair and tells apart what the operator applied.
 //
 // It lets an apply that would change nothing be left out, without a request. Two things
 // must hold for that. The object has the hash of what is to be applied: a field that was
@@ -114,11 +114,14 @@ func has(live, want any, field string) bool {
 	return sameValue(live, want, field)
 }
 
-// hasElement looks for an element of a list: in its place, else anywhere, as the server
-// may keep lists with keys in another order.
+// hasElement looks for an element of a list: in its place, and one with keys anywhere, as
+// the server may keep such lists in another order.
 func hasElement(list []any, i int, want any, field string) bool {
 	if has(list[i], want, field) {
 		return true
+	}
+	if _, keyed := want.(map[string]any); !keyed {
+		return false
 	}
 	for _, element := range list {
 		if has(element, want, field) {

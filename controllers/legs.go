@@ -147,10 +147,10 @@ func (v *legView) sees(role v1alpha1.Role) *control.Leg {
 // used says that somebody publishes to the pod or watches at it, or that this can't be
 // ruled out.
 func (v *legView) used() (publishing, watched bool) {
-	switch {
-	case v.reach == reachStarting || v.reach == reachLost:
+	switch v.reach {
+	case reachStarting, reachLost:
 		return true, true
-	case v.reach == reachNone:
+	case reachNone:
 		return false, false
 	}
 	return v.live() || v.leg != nil && v.leg.Publishing, v.status.Viewers > 0

@@ -9,7 +9,7 @@ import (
 	"github.com/streampair/streampair/api/v1alpha1"
 )
 
-// AnnotationSpecHash, on a leg's Deployment, is of what the pair's spec put into its pod
+// AnnotationSpecHash is on a leg's Deployment, of what the pair's spec put into its pod
 // template. When the template has to change and this has not, the change is the operator's:
 // a new default image, say.
 const AnnotationSpecHash = "media.streampair.dev/spec-hash"
@@ -96,9 +96,10 @@ func rollout(legs [2]legRollout, active v1alpha1.Role, paused bool, policy v1alp
 	if !used {
 		return r
 	}
-	first, last := legs[0], legs[1]
-	if active != v1alpha1.RoleBackup && !(active == "" && legs[1].live && !legs[0].live) {
-		first, last = legs[1], legs[0]
+	onlyBackup := active == "" && legs[1].live && !legs[0].live
+	first, last := legs[1], legs[0]
+	if active == v1alpha1.RoleBackup || onlyBackup {
+		first, last = legs[0], legs[1]
 	}
 	switch {
 	case outdated(first) && outdated(last):

@@ -107,7 +107,8 @@ func TestARolloutNeverTakesThePicture(t *testing.T) {
 				}
 				for _, pair := range [][2]legRollout{{p, b}, {b, p}} {
 					one, other := pair[0], pair[1]
-					if replaced(one) && one.live && one.role == active && !(other.live && other.settled) {
+					safe := other.live && other.settled
+					if replaced(one) && one.live && one.role == active && !safe {
 						t.Fatalf("the leg on air is replaced: %+v, and the other is %+v", one, other)
 					}
 				}

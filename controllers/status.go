@@ -169,6 +169,9 @@ func (w *statusWriter) activeStream() *v1alpha1.ActiveStream {
 	}
 	p := oldest(those)
 	active := &v1alpha1.ActiveStream{Role: role, StreamID: streamID(w.pair, role), StartTime: metav1.NewTime(w.now), Reason: p.Reason}
+	if p.ActiveStreamID != "" {
+		active.StreamID = p.ActiveStreamID
+	}
 	if p.Since != nil {
 		active.StartTime = metav1.NewTime(*p.Since)
 	}
@@ -255,10 +258,7 @@ func (w *statusWriter) anyReach(r reach) bool {
 
 // conditions are all that there are, each with the generation of the spec it speaks of.
 func (w *statusWriter) conditions(status *v1alpha1.StreamPairStatus) []metav1.Condition {
-	conditions := []metav1.Condition{}
-	for _, c := range w.last.Conditions {
-		conditions = append(conditions, c)
-	}
+	conditions := append([]metav1.Condition{}, w.last.Conditions...)
 	exposed := w.exposed()
 	for _, one := range []struct {
 		name    string

@@ -37,6 +37,10 @@ const (
 	// late the status may be once an API server is back.
 	firstRetry   = 50 * time.Millisecond
 	longestRetry = 5 * time.Second
+
+	// reconcileTimeout keeps one pair's reconcile from holding a worker for ever, be it by
+	// an API server that hangs, be it by a cache that must not list what it is asked for.
+	reconcileTimeout = time.Minute
 )
 
 // Settings are the operator's own, from its flags.
@@ -169,6 +173,7 @@ func (r *StreamPairReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		WatchesRawSource(r.Pods.Source()).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: r.Settings.Concurrency,
+			ReconciliationTimeout:   reconcileTimeout,
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstRetry, longestRetry),
 		}).
 		Complete(r)

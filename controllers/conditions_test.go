@@ -1,0 +1,340 @@
+package controllers
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/streampair/streampair/api/control"
+	"github.com/streampair/streampair/api/v1alpha1"
+)
+
+const (
+	rolePrimary = v1alpha1.RolePrimary
+	roleBackup  = v1alpha1.RoleBackup
+)
+
+// allWell are the conditions of a scene in which nothing is wrong.
+var allWell = map[string]string{
+	"Ready": "True/Ready", "OnAir": "True/OnAir", "PrimaryLive": "True/Live", "BackupLive": "True/Live",
+	"Redundant": "True/Redundant", "Converged": "True/Converged", "Exposed": "True/ClusterOnly", "Progressing": "False/UpToDate",
+}
+
+func shown(status *v1alpha1.StreamPairStatus) map[string]string {
+	m := map[string]string{}
+	for _, c := range status.Conditions {
+		m[c.Type] = string(c.Status) + "/" + c.Reason
+	}
+	return m
+}
+
+func TestConditions(t *testing.T) {
+	tls := func(s *v1alpha1.StreamPairSpec) { s.Playback.TLSSecretName = "live-tls" }
+	serve := func(s *scene, served control.TLS) {
+		for _, role := range Roles() {
+			s.at(role).State.Status.TLS = &served
+		}
+	}
+	tomorrow, yesterday := sceneNow.AddDate(0, 0, 1), sceneNow.AddDate(0, 0, -1)
+	for _, test := range []struct {
+		name   string
+		spec   func(*v1alpha1.StreamPairSpec)
+		change func(*scene)
+		want   map[string]string // beside allWell
+	}{
+		{name: "all is well"},
+		{
+			name: "nobody has published yet: ready all the same",
+			change: func(s *scene) {
+				s.lose(rolePrimary, control.LossNotPublished)
+				s.lose(roleBackup, control.LossNotPublished)
+				s.both(func(p *control.Pair) { p.Active, p.OnAir, p.Since = "", false, nil })
+			},
+			want: map[string]string{
+				"OnAir": "False/NoLiveStream", "PrimaryLive": "False/WaitingForPublisher", "BackupLive": "False/WaitingForPublisher",
+				"Redundant": "False/PrimaryNotLive",
+			},
+		},
+		{
+			name:   "the backup's encoder went",
+			change: func(s *scene) { s.lose(roleBackup, control.LossDisconnected) },
+			want:   map[string]string{"BackupLive": "False/InputLost", "Redundant": "False/BackupNotLive"},
+		},
+		{
+			name: "the backup's encoder fell silent",
+			change: func(s *scene) {
+				s.goesOn(time.Minute)
+				s.lose(roleBackup, control.LossSilent)
+			},
+			want: map[string]string{"BackupLive": "False/InputLost", "Redundant": "False/BackupNotLive"},
+		},
+		{
+			name:   "the backup's encoder is about to begin",
+			change: func(s *scene) { s.lose(roleBackup, control.LossSilent) },
+			want:   map[string]string{"BackupLive": "False/WaitingForPublisher", "Redundant": "False/BackupNotLive"},
+		},
+		{
+			name: "the backup's pod has crashed a second ago",
+			change: func(s *scene) {
+				s.silence(roleBackup, time.Second)
+				s.unready(roleBackup)
+			},
+			want: map[string]string{
+				"Ready": "False/PodsNotReady", "BackupLive": "False/PodNotReady", "Redundant": "False/BackupNotLive",
+				"Converged": "Unknown/PodNotReady", "Progressing": "True/RollingOut",
+			},
+		},
+		{
+			name: "the backup has sound only",
+			change: func(s *scene) {
+				s.both(func(p *control.Pair) { legOf(p, roleBackup).Rank = "AudioOnly" })
+			},
+			want: map[string]string{"Redundant": "False/BackupNotLive"},
+		},
+		{
+			name: "the backup sends no key frame",
+			change: func(s *scene) {
+				s.both(func(p *control.Pair) { legOf(p, roleBackup).EntryPoint = false })
+			},
+			want: map[string]string{"BackupLive": "False/NoEntryPoint", "Redundant": "False/BackupNotLive"},
+		},
+		{
+			name:   "two encoders share the primary's stream id",
+			change: func(s *scene) { legOf(s.reports(rolePrimary), rolePrimary).Conflict = true },
+			want:   map[string]string{"PrimaryLive": "True/PublisherConflict"},
+		},
+		{
+			name: "they share it, and neither gets through",
+			change: func(s *scene) {
+				s.lose(roleBackup, control.LossDisconnected)
+				legOf(s.reports(roleBackup), roleBackup).Conflict = true
+			},
+			want: map[string]string{"BackupLive": "False/PublisherConflict", "Redundant": "False/BackupNotLive"},
+		},
+		{
+			name:   "both pods on one node",
+			change: func(s *scene) { s.at(roleBackup).Spec.NodeName = "node-a" },
+			want:   map[string]string{"Redundant": "False/SameNode"},
+		},
+		{
+			name:   "no word for 14 s: what was said last stands",
+			change: func(s *scene) { s.silence(roleBackup, 14*time.Second) },
+		},
+		{
+			name:   "no word for 15 s: unknown, and no failure",
+			change: func(s *scene) { s.silence(roleBackup, 15*time.Second) },
+			want: map[string]string{
+				"BackupLive": "Unknown/PodUnreachable", "Redundant": "Unknown/PodUnreachable", "Converged": "Unknown/PodUnreachable",
+			},
+		},
+		{
+			name: "no word from either",
+			change: func(s *scene) {
+				s.silence(rolePrimary, time.Minute)
+				s.silence(roleBackup, time.Minute)
+			},
+			want: map[string]string{
+				"OnAir": "Unknown/PodUnreachable", "PrimaryLive": "Unknown/PodUnreachable", "BackupLive": "Unknown/PodUnreachable",
+				"Redundant": "Unknown/PodUnreachable", "Converged": "Unknown/PodUnreachable",
+			},
+		},
+		{
+			name:   "the backup's pod is gone",
+			change: func(s *scene) { s.seen.Pods[roleBackup] = nil },
+			want: map[string]string{
+				"Ready": "False/PodsNotReady", "BackupLive": "False/PodNotReady", "Redundant": "False/BackupNotLive",
+				"Converged": "Unknown/PodNotReady", "Progressing": "True/RollingOut",
+			},
+		},
+		{
+			name:   "the backup's pod is not ready, and still says that media arrives",
+			change: func(s *scene) { s.unready(roleBackup) },
+			want:   map[string]string{"Ready": "False/PodsNotReady", "Progressing": "True/RollingOut"},
+		},
+		{
+			name: "a new operator has heard nobody yet",
+			change: func(s *scene) {
+				s.unheard(rolePrimary)
+				s.unheard(roleBackup)
+			},
+			want: map[string]string{
+				"OnAir": "False/NoLiveStream", "PrimaryLive": "False/PodNotReady", "BackupLive": "False/PodNotReady",
+				"Redundant": "False/PrimaryNotLive", "Converged": "Unknown/PodNotReady",
+			},
+		},
+		{
+			name: "a new operator has heard nobody yet, but the last one had",
+			change: func(s *scene) {
+				s.goesOn(time.Minute)
+				s.unheard(rolePrimary)
+				s.unheard(roleBackup)
+			},
+		},
+		{
+			name:   "the relay to the backup's pod is down",
+			change: func(s *scene) { legOf(s.reports(roleBackup), rolePrimary).Live = false },
+			want:   map[string]string{"Converged": "False/RelayDown"},
+		},
+		{
+			name: "the pods disagree for a second",
+			change: func(s *scene) {
+				since := s.now.Add(-time.Second)
+				s.reports(roleBackup).Active, s.reports(roleBackup).Since = "Backup", &since
+			},
+			want: map[string]string{"Converged": "False/PodsDisagree"},
+		},
+		{
+			name: "one pod has switched, the other is about to",
+			change: func(s *scene) {
+				since := s.now.Add(-200 * time.Millisecond)
+				s.reports(roleBackup).Active, s.reports(roleBackup).Since = "Backup", &since
+			},
+		},
+		{
+			name:   "the backup's pod has an earlier spec",
+			change: func(s *scene) { s.at(roleBackup).State.Status.ConfigGeneration = 1 },
+			want:   map[string]string{"Converged": "False/DirectivePending"},
+		},
+		{
+			name: "it has accepted the latest just now",
+			change: func(s *scene) {
+				s.at(roleBackup).State.Status.ConfigGeneration = 1
+				s.outcome.Accepted[podKey(s.pair, roleBackup, s.at(roleBackup).Pod)] = true
+			},
+		},
+		{
+			name: "a pod misses a key of a Secret",
+			change: func(s *scene) {
+				s.at(rolePrimary).State.Status.ConfigErrors = []string{`spec.publish.tokenSecretRef: the Secret "mine" has no publishToken`}
+			},
+			want: map[string]string{"Ready": "False/InvalidSecret"},
+		},
+		{
+			name: "a pod refuses the manifest",
+			change: func(s *scene) {
+				s.at(rolePrimary).State.Status.ConfigErrors = []string{"spec.mediaServer.fast: unknown field"}
+			},
+			want: map[string]string{"Ready": "False/InvalidConfiguration"},
+		},
+		{
+			name: "an object in the way",
+			change: func(s *scene) {
+				s.service("sunday-play").OwnerReferences = nil
+			},
+			want: map[string]string{"Ready": "False/NameConflict", "Exposed": "False/NameConflict"},
+		},
+		{
+			name:   "the API server refused an object",
+			change: func(s *scene) { s.outcome.Refused = []string{"Deployment sunday-primary: exceeded quota"} },
+			want:   map[string]string{"Ready": "False/ApplyFailed"},
+		},
+		{
+			name:   "an image that is not allowed",
+			change: func(s *scene) { s.refused.Image = true },
+			want:   map[string]string{"Ready": "False/ImageNotAllowed"},
+		},
+		{
+			name:   "an exposure that is not allowed",
+			change: func(s *scene) { s.refused.Exposure = []string{"spec.exposure.http.type NodePort"} },
+			want:   map[string]string{"Ready": "False/NotExposed", "Exposed": "False/ExposureNotAllowed"},
+		},
+		{
+			name: "a load balancer without an address",
+			spec: func(s *v1alpha1.StreamPairSpec) { s.Exposure.HTTP.Type = v1alpha1.ExposureLoadBalancer },
+			want: map[string]string{"Ready": "False/NotExposed", "Exposed": "False/AddressPending"},
+		},
+		{
+			name: "a load balancer with one",
+			spec: func(s *v1alpha1.StreamPairSpec) { s.Exposure.HTTP.Type = v1alpha1.ExposureLoadBalancer },
+			change: func(s *scene) {
+				s.balancer("sunday-play", corev1.LoadBalancerIngress{IP: "198.51.100.1"})
+			},
+			want: map[string]string{"Exposed": "True/Exposed"},
+		},
+		{
+			name: "the certificate is not there", spec: tls,
+			change: func(s *scene) { serve(s, control.TLS{SelfSigned: true, NotAfter: &tomorrow}) },
+			want:   map[string]string{"Ready": "False/NotExposed", "Exposed": "False/InvalidTLSSecret"},
+		},
+		{
+			name: "the certificate cannot be read", spec: tls,
+			change: func(s *scene) { serve(s, control.TLS{Present: true, NotAfter: &tomorrow, Error: "tls: no PEM"}) },
+			want:   map[string]string{"Ready": "False/NotExposed", "Exposed": "False/InvalidTLSSecret"},
+		},
+		{
+			name: "the certificate has expired", spec: tls,
+			change: func(s *scene) { serve(s, control.TLS{Present: true, NotAfter: &yesterday}) },
+			want:   map[string]string{"Ready": "False/NotExposed", "Exposed": "False/InvalidTLSSecret"},
+		},
+		{
+			name: "the certificate is good", spec: tls,
+			change: func(s *scene) { serve(s, control.TLS{Present: true, NotAfter: &tomorrow}) },
+		},
+		{
+			name:   "a planned switch waits for a key frame",
+			change: func(s *scene) { s.reports(rolePrimary).SwitchingTo = "Backup" },
+			want:   map[string]string{"Progressing": "True/SwitchingOver"},
+		},
+		{
+			name:   "a new default image waits for an idle hour",
+			change: func(s *scene) { s.objects.DefaultImage = "media:2" },
+			want:   map[string]string{"Progressing": "False/WaitingForIdle"},
+		},
+		{
+			name:   "another stream id is rolled at once, the standby first",
+			change: func(s *scene) { s.pair.Spec.App = "tv" },
+			want:   map[string]string{"Progressing": "True/RollingOut"},
+		},
+		{
+			name: "half a rollout waits for the standby's encoder",
+			change: func(s *scene) {
+				s.pair.Spec.App = "tv"
+				before := s.seen.deployment(s.pair, rolePrimary).DeepCopy()
+				hash := s.at(rolePrimary).Annotations[AnnotationTemplateHash]
+				s.settle()
+				s.seen.Objects[ObjectKey{KindDeployment, "sunday-primary"}] = before
+				s.at(rolePrimary).Annotations[AnnotationTemplateHash] = hash
+				s.lose(roleBackup, control.LossDisconnected)
+			},
+			want: map[string]string{
+				"Progressing": "False/WaitingForStandbyPublisher", "BackupLive": "False/InputLost", "Redundant": "False/BackupNotLive",
+			},
+		},
+		{
+			name: "paused",
+			spec: func(s *v1alpha1.StreamPairSpec) { s.Paused = true },
+			change: func(s *scene) {
+				s.seen.Pods = map[v1alpha1.Role][]ObservedPod{}
+			},
+			want: map[string]string{
+				"Ready": "False/Paused", "OnAir": "False/Paused", "PrimaryLive": "False/Paused", "BackupLive": "False/Paused",
+				"Redundant": "False/Paused", "Converged": "False/Paused",
+			},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newScene(t, test.spec)
+			if test.change != nil {
+				test.change(s)
+			}
+			status, _ := s.report()
+			want := map[string]string{}
+			for name, value := range allWell {
+				want[name] = value
+			}
+			for name, value := range test.want {
+				want[name] = value
+			}
+			if diff := cmp.Diff(want, shown(status)); diff != "" {
+				t.Errorf("conditions (-want +got):\n%s", diff)
+			}
+			for _, c := range status.Conditions {
+				if c.ObservedGeneration != s.pair.Generation || c.Message == "" || c.LastTransitionTime.IsZero() {
+					t.Errorf("incomplete: %+v", c)
+				}
+			}
+		})
+	}
+}

@@ -19,11 +19,8 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -72,23 +69,13 @@ func newWorld(t *testing.T, options ...func(*world)) *world {
 // start runs an operator, as the command does.
 func (w *world) start() {
 	w.t.Helper()
-	has, err := labels.NewRequirement(v1alpha1.LabelPair, selection.Exists, nil)
-	w.must(err)
-	ours := cache.ByObject{Label: labels.NewSelector().Add(*has)}
 	skip := true
 	mgr, err := ctrl.NewManager(w.config, ctrl.Options{
 		Scheme:     kubetest.Scheme(),
 		Metrics:    metricsserver.Options{BindAddress: "0"},
 		Controller: config.Controller{SkipNameValidation: &skip},
-		Cache: cache.Options{
-			DefaultNamespaces: map[string]cache.Config{w.namespace: {}},
-			DefaultTransform:  cache.TransformStripManagedFields(),
-			ByObject: map[client.Object]cache.ByObject{
-				&appsv1.Deployment{}: ours, &corev1.Service{}: ours, &corev1.ConfigMap{}: ours, &corev1.ServiceAccount{}: ours,
-				&corev1.Pod{}: ours, &policyv1.PodDisruptionBudget{}: ours, &networkingv1.NetworkPolicy{}: ours,
-			},
-		},
-		Client: client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},
+		Cache:      controllers.CacheOptions([]string{w.namespace}),
+		Client:     controllers.ClientOptions(),
 	})
 	w.must(err)
 	w.metrics = prometheus.NewRegistry()

@@ -13,19 +13,11 @@ import (
 	"os"
 
 	"github.com/go-logr/logr"
-	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
-	policyv1 "k8s.io/api/policy/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/selection"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
@@ -84,8 +76,8 @@ func newManager(config *rest.Config, o options, log logr.Logger) (ctrl.Manager, 
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                 scheme,
 		Logger:                 log,
-		Cache:                  cacheOptions(o.namespaces),
-		Client:                 client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},
+		Cache:                  controllers.CacheOptions(o.namespaces),
+		Client:                 controllers.ClientOptions(),
 		Metrics:                metricsOptions(o),
 		HealthProbeBindAddress: o.probeAddress,
 		LeaderElection:         o.leaderElect,
@@ -117,30 +109,6 @@ func newManager(config *rest.Config, o options, log logr.Logger) (ctrl.Manager, 
 		return nil, fmt.Errorf("set up: %w", err)
 	}
 	return mgr, nil
-}
-
-// cacheOptions has the manager watch its own objects only, in the given namespaces, or in
-// all. Foreign ones of a pair's names are met when they are to be written.
-func cacheOptions(namespaces []string) cache.Options {
-	o := cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: map[client.Object]cache.ByObject{}}
-	if len(namespaces) > 0 {
-		o.DefaultNamespaces = map[string]cache.Config{}
-		for _, n := range namespaces {
-			o.DefaultNamespaces[n] = cache.Config{}
-		}
-	}
-	of, err := labels.NewRequirement(v1alpha1.LabelPair, selection.Exists, nil)
-	if err != nil { // the label is a constant
-		panic(err)
-	}
-	ours := cache.ByObject{Label: labels.NewSelector().Add(*of)}
-	for _, object := range []client.Object{
-		&appsv1.Deployment{}, &corev1.Service{}, &corev1.ConfigMap{}, &corev1.ServiceAccount{}, &corev1.Pod{},
-		&policyv1.PodDisruptionBudget{}, &networkingv1.NetworkPolicy{},
-	} {
-		o.ByObject[object] = ours
-	}
-	return o
 }
 
 // metricsOptions serves metrics by HTTPS, to whom the API server lets read them. The

@@ -1,0 +1,45 @@
+package controllers
+
+import (
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/streampair/streampair/api/v1alpha1"
+)
+
+// CacheOptions has a manager watch the objects of pairs and no others, in the given
+// namespaces, or in all if there are none. Foreign objects of a pair's names are met when
+// they are to be written.
+func CacheOptions(namespaces []string) cache.Options {
+	o := cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: map[client.Object]cache.ByObject{}}
+	if len(namespaces) > 0 {
+		o.DefaultNamespaces = map[string]cache.Config{}
+		for _, n := range namespaces {
+			o.DefaultNamespaces[n] = cache.Config{}
+		}
+	}
+	labelled, err := labels.NewRequirement(v1alpha1.LabelPair, selection.Exists, nil)
+	if err != nil { // the label is a constant
+		panic(err)
+	}
+	ofPairs := cache.ByObject{Label: labels.NewSelector().Add(*labelled)}
+	for _, object := range []client.Object{
+		&appsv1.Deployment{}, &corev1.Service{}, &corev1.ConfigMap{}, &corev1.ServiceAccount{}, &corev1.Pod{},
+		&policyv1.PodDisruptionBudget{}, &networkingv1.NetworkPolicy{},
+	} {
+		o.ByObject[object] = ofPairs
+	}
+	return o
+}
+
+// ClientOptions has a manager's client ask the API server for Secrets: a cache would have
+// to list and to watch those of everybody.
+func ClientOptions() client.Options {
+	return client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}}
+}

@@ -135,7 +135,8 @@ type LegAddresses struct {
 
 // LoadBalancerExposure is what a Service of type LoadBalancer gets beside its ports.
 type LoadBalancerExposure struct {
-	// class is the Service's loadBalancerClass. Default: the cluster's own.
+	// class is the Service's loadBalancerClass. Default: the cluster's own. It stays as
+	// it was when the Service got its type: to change it, go by ClusterIP.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=316

@@ -31,7 +31,12 @@ type StreamPair struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 
-	// spec is the pair as it should be.
+	// spec says which two streams make the pair, how to choose between them,
+	// and how publishers and viewers reach it. Only primary and backup are required.
+	//
+	// Everything may be changed later. A changed stream id, app, port, image or
+	// resource replaces the media pods, one leg after the other; the rest takes
+	// effect in them as they run.
 	// +required
 	Spec StreamPairSpec `json:"spec,omitzero"`
 
@@ -50,12 +55,7 @@ type StreamPairList struct {
 	Items           []StreamPair `json:"items"`
 }
 
-// StreamPairSpec says which two streams make the pair, how to choose between them,
-// and how publishers and viewers reach it. Only primary and backup are required.
-//
-// Everything may be changed later. A changed stream id, app, port, image or resource
-// replaces the media pods, one leg after the other; the rest takes effect in them as
-// they run.
+// StreamPairSpec is the pair as it should be.
 //
 // +kubebuilder:validation:XValidation:rule="self.primary.streamID != self.backup.streamID",message="primary.streamID and backup.streamID must differ: give the backup's encoder an id of its own",fieldPath=".backup.streamID"
 type StreamPairSpec struct {

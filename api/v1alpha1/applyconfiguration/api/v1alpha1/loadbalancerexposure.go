@@ -9,7 +9,8 @@ package v1alpha1
 //
 // LoadBalancerExposure is what a Service of type LoadBalancer gets beside its ports.
 type LoadBalancerExposureApplyConfiguration struct {
-	// class is the Service's loadBalancerClass. Default: the cluster's own.
+	// class is the Service's loadBalancerClass. Default: the cluster's own. It stays as
+	// it was when the Service got its type: to change it, go by ClusterIP.
 	Class *string `json:"class,omitempty"`
 	// annotations are added to the Service, at most 64; clouds are steered by them.
 	Annotations map[string]string `json:"annotations,omitempty"`

@@ -21,7 +21,8 @@ type MediaServerApplyConfiguration struct {
 	// 16.
 	ImagePullSecrets []v1.LocalObjectReference `json:"imagePullSecrets,omitempty"`
 	// resources of each media pod. Default: requests 100m CPU and 128Mi memory, memory
-	// limit 512Mi, no CPU limit: a throttled media server stutters.
+	// limit 512Mi, no CPU limit: a throttled media server stutters. A memory limit of 0
+	// means none.
 	Resources *v1.ResourceRequirements `json:"resources,omitempty"`
 	// antiAffinity keeps the two legs on different nodes, and in different zones where
 	// there are any, so that the loss of one takes one leg only. Preferred: on one node

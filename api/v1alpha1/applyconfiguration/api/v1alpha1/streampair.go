@@ -24,7 +24,12 @@ import (
 type StreamPairApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration    `json:""`
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
-	// spec is the pair as it should be.
+	// spec says which two streams make the pair, how to choose between them,
+	// and how publishers and viewers reach it. Only primary and backup are required.
+	//
+	// Everything may be changed later. A changed stream id, app, port, image or
+	// resource replaces the media pods, one leg after the other; the rest takes
+	// effect in them as they run.
 	Spec *StreamPairSpecApplyConfiguration `json:"spec,omitempty"`
 	// status is the pair as it was last seen. It is written by the operator.
 	Status *StreamPairStatusApplyConfiguration `json:"status,omitempty"`

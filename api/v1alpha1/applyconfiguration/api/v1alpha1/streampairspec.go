@@ -7,12 +7,7 @@ package v1alpha1
 // StreamPairSpecApplyConfiguration represents a declarative configuration of the StreamPairSpec type for use
 // with apply.
 //
-// StreamPairSpec says which two streams make the pair, how to choose between them,
-// and how publishers and viewers reach it. Only primary and backup are required.
-//
-// Everything may be changed later. A changed stream id, app, port, image or resource
-// replaces the media pods, one leg after the other; the rest takes effect in them as
-// they run.
+// StreamPairSpec is the pair as it should be.
 type StreamPairSpecApplyConfiguration struct {
 	// app is the first path segment of every URL of the pair: rtmp://host/{app}/{streamID}
 	// and http://host/{app}/play.html. 1 to 64 letters, digits, '.', '_' and '-', starting

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"testing"
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -35,7 +34,7 @@ const requestTimeout = 30 * time.Second
 
 // Client returns the administrator's client. A nil scheme means Kubernetes' own kinds and
 // StreamPair.
-func (c *Cluster) Client(t testing.TB, scheme *runtime.Scheme) client.Client {
+func (c *Cluster) Client(t TB, scheme *runtime.Scheme) client.Client {
 	t.Helper()
 	if scheme == nil {
 		scheme = Scheme()
@@ -57,14 +56,14 @@ func Scheme() *runtime.Scheme {
 
 // Namespace returns the name of a new namespace in which pods can be made. It is deleted
 // with everything in it after the test.
-func (c *Cluster) Namespace(t testing.TB) string {
+func (c *Cluster) Namespace(t TB) string {
 	t.Helper()
 	return c.namespace(t, nil)
 }
 
 // RestrictedNamespace is Namespace, and the namespace enforces the Pod Security level
 // "restricted": pods that are not are refused, and Deployments with such get a warning.
-func (c *Cluster) RestrictedNamespace(t testing.TB) string {
+func (c *Cluster) RestrictedNamespace(t TB) string {
 	t.Helper()
 	return c.namespace(t, map[string]string{
 		"pod-security.kubernetes.io/enforce": "restricted",
@@ -72,7 +71,7 @@ func (c *Cluster) RestrictedNamespace(t testing.TB) string {
 	})
 }
 
-func (c *Cluster) namespace(t testing.TB, labels map[string]string) string {
+func (c *Cluster) namespace(t TB, labels map[string]string) string {
 	t.Helper()
 	admin := c.Client(t, nil)
 	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
@@ -94,7 +93,7 @@ func (c *Cluster) namespace(t testing.TB, labels map[string]string) string {
 
 // deleteAfter deletes an object after the test, without waiting until it is gone. A test
 // may end while the API server is stopped; then it ends with its cluster.
-func (c *Cluster) deleteAfter(t testing.TB, admin client.Client, object client.Object) {
+func (c *Cluster) deleteAfter(t TB, admin client.Client, object client.Object) {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
 		defer cancel()
@@ -108,7 +107,7 @@ func (c *Cluster) deleteAfter(t testing.TB, admin client.Client, object client.O
 // User returns the configuration of a user with a client certificate of that name and
 // those groups. Such a user may do what RBAC lets the name and the groups do, at first
 // hardly anything.
-func (c *Cluster) User(t testing.TB, name string, groups ...string) *rest.Config {
+func (c *Cluster) User(t TB, name string, groups ...string) *rest.Config {
 	t.Helper()
 	user, err := c.env.AddUser(envtest.User{Name: name, Groups: groups}, &rest.Config{QPS: -1})
 	if err != nil {
@@ -125,7 +124,7 @@ func (c *Cluster) User(t testing.TB, name string, groups ...string) *rest.Config
 // over, so that the whole output can be given. They are applied, in the namespace if they
 // name none, and deleted after the test. A role that no binding of the manifests names is
 // bound to the account.
-func (c *Cluster) ServiceAccountConfig(t testing.TB, namespace, name string, manifests ...string) *rest.Config {
+func (c *Cluster) ServiceAccountConfig(t TB, namespace, name string, manifests ...string) *rest.Config {
 	t.Helper()
 	admin := c.Client(t, nil)
 	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
@@ -219,7 +218,7 @@ func (c *Cluster) Kubeconfig() string { return filepath.Join(c.dir, "kubeconfig"
 
 // KubeconfigOf writes a kubeconfig file for a program that is to act as User or
 // ServiceAccountConfig say, and returns its path.
-func (c *Cluster) KubeconfigOf(t testing.TB, config *rest.Config) string {
+func (c *Cluster) KubeconfigOf(t TB, config *rest.Config) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "kubeconfig")
 	kubeconfig := clientcmdapi.NewConfig()

@@ -52,7 +52,7 @@ type Cluster struct {
 
 // Start returns the cluster that the tests of this binary share if their TestMain is Main,
 // or else one of the test's own, which ends with it.
-func Start(t testing.TB) *Cluster {
+func Start(t TB) *Cluster {
 	t.Helper()
 
 	shared.Lock()
@@ -75,7 +75,7 @@ func Start(t testing.TB) *Cluster {
 
 // StartOwn returns a cluster that no other test uses, for a test that stops its API server
 // or counts its requests. It ends with the test.
-func StartOwn(t testing.TB) *Cluster {
+func StartOwn(t TB) *Cluster {
 	t.Helper()
 
 	began := time.Now()
@@ -202,7 +202,9 @@ func (c *Cluster) configure(crds string) error {
 		Disable("disable-admission-plugins").
 		Set("service-cluster-ip-range", "10.0.0.0/16").
 		Set("audit-policy-file", policy).
-		Set("audit-log-path", c.auditLog())
+		Set("audit-log-path", c.auditLog()).
+		// In one file, or Writes would forget the oldest.
+		Set("audit-log-maxsize", "4096")
 
 	c.env = &envtest.Environment{
 		ControlPlane:             envtest.ControlPlane{Etcd: etcd, APIServer: apiServer, KubectlPath: filepath.Join(c.assets, "kubectl")},
@@ -237,9 +239,23 @@ func (c *Cluster) stop() error {
 	return errors.Join(errs...)
 }
 
+// StopControllers ends kube-controller-manager, for who plays its part: Deployments make no
+// pods any more, Services have no endpoints, and nothing is collected. Only for a cluster of
+// StartOwn.
+func (c *Cluster) StopControllers(t TB) {
+	t.Helper()
+	if c.shared {
+		t.Fatal("other tests share these controllers: use StartOwn in a test that stops them")
+	}
+	if err := c.controllers.stop(); err != nil {
+		t.Fatalf("stop kube-controller-manager: %v", err)
+	}
+	c.forget("kube-controller-manager")
+}
+
 // StopAPIServer makes the API server unreachable until StartAPIServer, as an outage does:
 // requests and watches break. What was stored stays. Only for a cluster of StartOwn.
-func (c *Cluster) StopAPIServer(t testing.TB) {
+func (c *Cluster) StopAPIServer(t TB) {
 	t.Helper()
 	if c.shared {
 		t.Fatal("other tests share this API server: use StartOwn in a test that stops it")
@@ -256,7 +272,7 @@ func (c *Cluster) StopAPIServer(t testing.TB) {
 
 // StartAPIServer ends the outage: the API server returns at its old address with its old
 // certificates and tokens. It returns when requests work again.
-func (c *Cluster) StartAPIServer(t testing.TB) {
+func (c *Cluster) StartAPIServer(t TB) {
 	t.Helper()
 	if err := c.env.ControlPlane.APIServer.Start(); err != nil {
 		t.Fatalf("start kube-apiserver again: %v%s", err, c.logTails("kube-apiserver"))

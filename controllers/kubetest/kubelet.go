@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -31,7 +30,7 @@ type KubeletConfig struct {
 // test: each pod gets a node, becomes Running and Ready with an address once Run has
 // returned, and is gone when it was deleted and stop has returned. A pod that has ended
 // is not restarted, there are no probes, and nobody evicts pods.
-func (c *Cluster) Kubelet(t testing.TB, namespace string, config KubeletConfig) {
+func (c *Cluster) Kubelet(t TB, namespace string, config KubeletConfig) {
 	t.Helper()
 	if config.Nodes == 0 {
 		config.Nodes = 2
@@ -60,7 +59,7 @@ func (c *Cluster) Kubelet(t testing.TB, namespace string, config KubeletConfig) 
 
 // kubelet has one goroutine that owns pods, and one for each pod while that starts or ends.
 type kubelet struct {
-	t         testing.TB
+	t         TB
 	namespace string
 	config    KubeletConfig
 	admin     client.Client

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"testing"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
@@ -35,7 +34,7 @@ func (r Requests) Since(earlier Requests) Requests {
 // apiserver_request_total of its metrics. They are everybody's: other tests', the
 // controllers', the API server's own. Leases are left out, because some are renewed for
 // ever, and dry runs. Writes tells who wrote what.
-func (c *Cluster) APIRequests(t testing.TB) Requests {
+func (c *Cluster) APIRequests(t TB) Requests {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
 	defer cancel()
@@ -101,7 +100,7 @@ type Write struct {
 // Writes returns the write requests of the user since the cluster was started, oldest
 // first, leases and dry runs left out. An empty user means everybody. A request that was answered just
 // now may be missing for some milliseconds.
-func (c *Cluster) Writes(t testing.TB, user string) []Write {
+func (c *Cluster) Writes(t TB, user string) []Write {
 	t.Helper()
 	log, err := os.ReadFile(c.auditLog())
 	if err != nil {

@@ -3,7 +3,10 @@
 // encoding them, Chromium and pion viewers watch. It is what `make bench` runs; the
 // machine should be otherwise idle. Everything stays on loopback.
 //
-//	bench [-server FILE] [-runs N] [-viewers N,N,…] [-only PART]
+// The operator's part runs the built operator on a real API server, with a stand-in for
+// its media pods.
+//
+//	bench [-server FILE] [-operator FILE] [-runs N] [-viewers N,N,…] [-pairs N,N,…] [-kill=false] [-only PART]
 package main
 
 import (
@@ -21,20 +24,26 @@ import (
 
 // options are the command line.
 type options struct {
-	server  string
-	runs    int
-	viewers []int
-	only    string
+	server   string
+	operator string
+	runs     int
+	viewers  []int
+	pairs    []int
+	kill     bool
+	only     string
 }
 
 func main() {
 	var o options
-	var viewers, watch string
+	var viewers, pairs, watch string
 	var count int
 	flag.StringVar(&o.server, "server", "bin/streampair-mediaserver", "the media server's `FILE`")
 	flag.IntVar(&o.runs, "runs", 20, "`N` faults of each kind")
 	flag.StringVar(&viewers, "viewers", "50,100,200", "measure the cost of `N,N,…` viewers")
-	flag.StringVar(&o.only, "only", "", "measure one `PART`: kill, long-gop, silent, start, load")
+	flag.StringVar(&o.operator, "operator", "bin/streampair-operator", "the operator's `FILE`")
+	flag.StringVar(&pairs, "pairs", "500,2000", "measure the operator with `N,N,…` pairs")
+	flag.BoolVar(&o.kill, "kill", true, "kill the leading operator, too, and wait for 2 minutes until its lease ends")
+	flag.StringVar(&o.only, "only", "", "measure one `PART`: kill, long-gop, silent, start, load, operator")
 	flag.StringVar(&watch, "watch", "", "be the viewers of a WHEP `URL` (started by bench itself)")
 	flag.IntVar(&count, "count", 0, "with -watch: `N` viewers")
 	flag.Parse()
@@ -45,14 +54,25 @@ func main() {
 		exitOn(beViewers(ctx, watch, count))
 		return
 	}
-	for _, word := range strings.Split(viewers, ",") {
-		n, err := strconv.Atoi(word)
-		if err != nil || n < 1 || n > 1000 {
-			exitOn(fmt.Errorf("-viewers takes numbers from 1 to 1000 with commas, not %q", viewers))
-		}
-		o.viewers = append(o.viewers, n)
-	}
+	var err error
+	o.viewers, err = numbers("-viewers", viewers, 1000)
+	exitOn(err)
+	o.pairs, err = numbers("-pairs", pairs, 5000)
+	exitOn(err)
 	exitOn(run(ctx, o))
+}
+
+// numbers reads the value of a flag.
+func numbers(flag, text string, highest int) ([]int, error) {
+	var list []int
+	for _, word := range strings.Split(text, ",") {
+		n, err := strconv.Atoi(word)
+		if err != nil || n < 1 || n > highest {
+			return nil, fmt.Errorf("%s takes numbers from 1 to %d with commas, not %q", flag, highest, text)
+		}
+		list = append(list, n)
+	}
+	return list, nil
 }
 
 func exitOn(err error) {
@@ -73,6 +93,7 @@ func run(ctx context.Context, o options) error {
 			measure func(*scope, options) []table
 		}{
 			{"kill", measureKill}, {"long-gop", measureLongGOP}, {"silent", measureSilence}, {"start", measureStart}, {"load", measureLoad},
+			{"operator", measureOperator},
 		} {
 			if o.only == "" || o.only == part.name {
 				tables = append(tables, part.measure(t, o)...)

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// scope lets this program use the helpers of tests (mediatest.TB): what they start ends
+// scope lets this program use the helpers of tests (mediatest.TB, kubetest.TB): what they start ends
 // with it, and a failure ends the measurement.
 type scope struct {
 	ctx context.Context //nolint:containedctx // it is the program's, as a test's is
@@ -69,6 +69,13 @@ func (s *scope) Cleanup(f func()) {
 	s.cleanups = append(s.cleanups, f)
 }
 
+func (s *scope) TempDir() string {
+	dir, err := os.MkdirTemp("", "streampair-bench")
+	s.must(err)
+	s.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
 func (s *scope) Logf(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 
 func (s *scope) Errorf(format string, args ...any) {
@@ -113,10 +120,16 @@ func (s *scope) sleep(d time.Duration) {
 }
 
 // until waits until the condition holds.
-func (s *scope) until(what string, condition func() bool) {
-	for deadline := time.Now().Add(30 * time.Second); !condition(); s.sleep(10 * time.Millisecond) {
+func (s *scope) until(what string, condition func() bool) { s.within(30*time.Second, what, condition) }
+
+// within waits until the condition holds, or something else has failed.
+func (s *scope) within(limit time.Duration, what string, condition func() bool) {
+	for deadline := time.Now().Add(limit); !condition(); s.sleep(10 * time.Millisecond) {
+		if s.Failed() {
+			runtime.Goexit()
+		}
 		if time.Now().After(deadline) {
-			s.Fatalf("did not happen: %s", what)
+			s.Fatalf("did not happen within %v: %s", limit, what)
 		}
 	}
 }

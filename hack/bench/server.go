@@ -100,31 +100,37 @@ func (s *server) http(path string) string { return "http://" + s.addresses.HTTP 
 
 const pairQuery = "?backupStreamId=backup"
 
-// cpu is the processor time that the server has used.
-func (s *server) cpu() time.Duration {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
-	s.t.must(err)
-	// Fields 14 and 15 of proc(5), in ticks of 10 ms; the name in field 2 may hold blanks.
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	user, err := strconv.Atoi(fields[11])
-	s.t.must(err)
-	system, err := strconv.Atoi(fields[12])
-	s.t.must(err)
-	return time.Duration(user+system) * 10 * time.Millisecond
-}
-
-// memory is the server's resident set, in bytes.
-func (s *server) memory() int {
-	statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", s.cmd.Process.Pid))
-	s.t.must(err)
-	pages, err := strconv.Atoi(strings.Fields(string(statm))[1])
-	s.t.must(err)
-	return pages * os.Getpagesize()
-}
-
 // load is the share of one core that the server uses over the given time.
 func (s *server) load(over time.Duration) float64 {
 	before, begun := s.cpu(), time.Now()
 	s.t.sleep(over)
 	return float64(s.cpu()-before) / float64(time.Since(begun))
+}
+
+// cpu is the processor time that the server has used.
+func (s *server) cpu() time.Duration { return cpuOf(s.t, s.cmd.Process.Pid) }
+
+// memory is the server's resident set, in bytes.
+func (s *server) memory() int { return memoryOf(s.t, s.cmd.Process.Pid) }
+
+// cpuOf is the processor time that a process has used.
+func cpuOf(t *scope, pid int) time.Duration {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	t.must(err)
+	// Fields 14 and 15 of proc(5), in ticks of 10 ms; the name in field 2 may hold blanks.
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	user, err := strconv.Atoi(fields[11])
+	t.must(err)
+	system, err := strconv.Atoi(fields[12])
+	t.must(err)
+	return time.Duration(user+system) * 10 * time.Millisecond
+}
+
+// memoryOf is the resident set of a process, in bytes.
+func memoryOf(t *scope, pid int) int {
+	statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	t.must(err)
+	pages, err := strconv.Atoi(strings.Fields(string(statm))[1])
+	t.must(err)
+	return pages * os.Getpagesize()
 }

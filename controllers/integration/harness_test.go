@@ -52,7 +52,12 @@ type world struct {
 func newWorld(t *testing.T, options ...func(*world)) *world {
 	t.Helper()
 	t.Parallel()
-	w := &world{t: t, cluster: kubetest.Start(t)}
+	return newWorldIn(t, kubetest.Start(t), options...)
+}
+
+func newWorldIn(t *testing.T, cluster *kubetest.Cluster, options ...func(*world)) *world {
+	t.Helper()
+	w := &world{t: t, cluster: cluster}
 	w.admin, w.namespace = w.cluster.Client(t, nil), w.cluster.Namespace(t)
 	w.operator = "operator-" + w.namespace
 	w.config = w.cluster.User(t, w.operator, "system:masters")

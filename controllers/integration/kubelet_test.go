@@ -85,8 +85,10 @@ func (w *world) runPods() *kubelet {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
+		said := "" // once, not each time
 		for ctx.Err() == nil {
-			if err := k.sync(ctx); err != nil && ctx.Err() == nil {
+			if err := k.sync(ctx); err != nil && ctx.Err() == nil && err.Error() != said {
+				said = err.Error()
 				w.t.Logf("kubelet: %v", err)
 			}
 			select {

@@ -109,6 +109,8 @@ func (c *Cluster) deleteAfter(t TB, admin client.Client, object client.Object) {
 // hardly anything.
 func (c *Cluster) User(t TB, name string, groups ...string) *rest.Config {
 	t.Helper()
+	c.users.Lock()
+	defer c.users.Unlock()
 	user, err := c.env.AddUser(envtest.User{Name: name, Groups: groups}, &rest.Config{QPS: -1})
 	if err != nil {
 		t.Fatal(err)

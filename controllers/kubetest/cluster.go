@@ -32,6 +32,8 @@ const (
 	// startTimeoutVariable overrides startTimeout, as everywhere envtest is used.
 	startTimeoutVariable = "KUBEBUILDER_CONTROLPLANE_START_TIMEOUT"
 	stopTimeout          = 20 * time.Second
+	// outageGrace is how long an API server may take to end before an outage becomes one.
+	outageGrace = 2 * time.Second
 )
 
 // Cluster is a running control plane. Its methods may be used from several tests at once,
@@ -48,6 +50,8 @@ type Cluster struct {
 	dir         string // everything of this cluster, removed when it ends
 	logs        []*os.File
 	shared      bool // with the other tests of this binary
+
+	users sync.Mutex // held while envtest makes a user, which it does for one at a time
 }
 
 // Start returns the cluster that the tests of this binary share if their TestMain is Main,
@@ -264,7 +268,16 @@ func (c *Cluster) StopAPIServer(t TB) {
 	if err := c.controllers.stop(); err != nil {
 		t.Fatalf("stop kube-controller-manager: %v", err)
 	}
-	if err := c.env.ControlPlane.APIServer.Stop(); err != nil {
+	// Asked to end, it waits a minute for watches, and breaks none. An outage does.
+	stopped := make(chan error, 1)
+	go func() { stopped <- c.env.ControlPlane.APIServer.Stop() }()
+	var err error
+	select {
+	case err = <-stopped:
+	case <-time.After(outageGrace):
+		err = errors.Join(c.kill("kube-apiserver"), <-stopped)
+	}
+	if err != nil {
 		t.Fatalf("stop kube-apiserver: %v", err)
 	}
 	c.forget("kube-apiserver")

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -28,6 +29,19 @@ func (c *Cluster) wrap(name string) (string, error) {
 	script := fmt.Sprintf("#!/bin/sh\necho $$ >'%s'\nexec '%s' \"$@\"\n",
 		filepath.Join(c.dir, pidFolder, name), filepath.Join(c.assets, name))
 	return path, os.WriteFile(path, []byte(script), 0o700)
+}
+
+// kill ends a program at once.
+func (c *Cluster) kill(name string) error {
+	note, err := os.ReadFile(filepath.Join(c.dir, pidFolder, name))
+	if err != nil {
+		return err
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(note)))
+	if err != nil {
+		return err
+	}
+	return syscall.Kill(pid, syscall.SIGKILL)
 }
 
 // forget removes the note of a program that has ended: its process id may be used again.

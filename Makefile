@@ -47,6 +47,10 @@ build: .cache/player.built ## Build bin/streampair-mediaserver, with the player 
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' \
 		-o bin/ ./mediaserver/cmd/streampair-mediaserver
 
+.PHONY: commands
+commands: ## Build bin/streampair-operator and bin/kubectl-streampair
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./controllers/cmd/...
+
 .PHONY: lint
 lint: .cache/player.built ## Check format, go vet and golangci-lint (its first build takes minutes)
 	@unformatted=$$(git ls-files -co --exclude-standard '*.go' | xargs -r gofmt -l); \
@@ -84,8 +88,7 @@ images: .cache/player.built ## Build both container images, for amd64 and arm64,
 .PHONY: bench
 bench: ## Measure failover, joining, viewers, publishers and many pairs, and print the tables
 	@hack/deps.sh bench
-	@$(MAKE) build
-	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./controllers/cmd/streampair-operator
+	@$(MAKE) build commands
 	@go build -o bin/bench ./hack/bench
 	@KUBEBUILDER_ASSETS=$$(hack/kube.sh); export KUBEBUILDER_ASSETS; exec bin/bench $(BENCHFLAGS)
 

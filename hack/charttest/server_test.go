@@ -3,6 +3,7 @@ package charttest
 import (
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -15,7 +16,7 @@ import (
 func TestMain(m *testing.M) { os.Exit(kubetest.Main(m)) }
 
 // TestServerAcceptsEveryRendering: a real API server takes all objects of every set of
-// values, and of every kustomization, in a server-side dry run.
+// values, of every kustomization and of every sample, in a server-side dry run.
 func TestServerAcceptsEveryRendering(t *testing.T) {
 	cluster := kubetest.Start(t)
 	for _, name := range []string{namespace, "live", "studio"} {
@@ -45,7 +46,7 @@ func TestServerAcceptsEveryRendering(t *testing.T) {
 			check(t, toYAML(t, slices.Concat(r.objects, r.hooks)...))
 		})
 	}
-	for _, folder := range []string{"crd", "rbac", "default", "prometheus", "network-policy"} {
+	for _, folder := range []string{"crd", "rbac", "default", "prometheus", "network-policy", "samples"} {
 		t.Run("config/"+folder, func(t *testing.T) {
 			objects := kustomize(t, folder)
 			if folder == "rbac" { // has no namespace by itself
@@ -57,6 +58,17 @@ func TestServerAcceptsEveryRendering(t *testing.T) {
 			}
 			check(t, toYAML(t, objects...))
 		})
+	}
+	samples, err := filepath.Glob("../../config/samples/*.yaml")
+	if err != nil || len(samples) == 0 {
+		t.Fatalf("no samples: %v", err)
+	}
+	for _, path := range samples {
+		if filepath.Base(path) != "kustomization.yaml" {
+			t.Run("config/samples/"+filepath.Base(path), func(t *testing.T) {
+				check(t, toYAML(t, parse(t, path, readFile(t, path))...))
+			})
+		}
 	}
 }
 

@@ -143,21 +143,35 @@ func (r *StreamPairReconciler) write(ctx context.Context, pair *v1alpha1.StreamP
 	if err := r.ownByApply(ctx, pair, w.Object.Key(), uid); err != nil {
 		return err
 	}
-	w.Object.SetUID(uid)
-	return r.Client.Apply(ctx, w.Object.Config, client.FieldOwner(FieldOwner), client.ForceOwnership)
+	object, err := w.Object.unstructured()
+	if err != nil {
+		return err
+	}
+	object.SetUID(uid)
+	return r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner(FieldOwner), client.ForceOwnership)
 }
 
 func (r *StreamPairReconciler) create(ctx context.Context, o Object) error {
+	object, err := o.unstructured()
+	if err != nil {
+		return err
+	}
+	return r.Client.Create(ctx, object, client.FieldOwner(FieldOwner))
+}
+
+// unstructured returns a copy of the object, for one request: the client reads the answer
+// into what it sent, and what a pair wants is kept for the next time. Sent again, an answer
+// would be refused for its resource version.
+func (o Object) unstructured() (*unstructured.Unstructured, error) {
 	text, err := json.Marshal(o.Config)
 	if err != nil {
-		return fmt.Errorf("write %s: %w", o.Key(), err)
+		return nil, fmt.Errorf("write %s: %w", o.Key(), err)
 	}
 	object := &unstructured.Unstructured{}
 	if err := json.Unmarshal(text, &object.Object); err != nil {
-		return fmt.Errorf("read %s: %w", o.Key(), err)
+		return nil, fmt.Errorf("read %s: %w", o.Key(), err)
 	}
-	object.SetUID("") // of one that is gone
-	return r.Client.Create(ctx, object, client.FieldOwner(FieldOwner))
+	return object, nil
 }
 
 // ownByApply makes the fields that came with a create the operator's by apply. Otherwise

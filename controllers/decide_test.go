@@ -313,8 +313,11 @@ streampair_active_leg{namespace="live",pair="sunday",role="Primary"} 0
 # TYPE streampair_switches_total counter
 streampair_switches_total{namespace="live",pair="sunday",reason="PrimaryInputLost"} 1
 `
-	if err := testutil.GatherAndCompare(registry, strings.NewReader(want)); err != nil {
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "streampair_active_leg", "streampair_switches_total"); err != nil {
 		t.Error(err)
+	}
+	if n, err := testutil.GatherAndCount(registry, "streampair_condition"); n != len(allWell) || err != nil {
+		t.Errorf("%d conditions (%v), want %d", n, err, len(allWell))
 	}
 	m.Forget(name)
 	if n, err := testutil.GatherAndCount(registry); n != 0 || err != nil {

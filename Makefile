@@ -57,6 +57,9 @@ lint: .cache/player.built ## Check format, go vet and golangci-lint (its first b
 		[ -z "$$unformatted" ] || { echo "gofmt would change:" $$unformatted; exit 1; }
 	go vet $(PACKAGES)
 	$(TOOL) golangci-lint run $(PACKAGES)
+	for module in hack/charttest hack/images; do \
+		(cd "$$module" && go tool -modfile=../tools/go.mod golangci-lint run ./...); \
+	done
 
 .PHONY: generate
 generate: ## Generate code, the CRD and the API reference from api/

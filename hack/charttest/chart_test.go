@@ -42,9 +42,6 @@ func (r rendering) find(kind, name string) *unstructured.Unstructured {
 	return nil
 }
 
-// yaml returns the objects, without hooks, as kubectl takes them.
-func (r rendering) yaml(t *testing.T) string { return toYAML(t, r.objects...) }
-
 func loadChart(t *testing.T) *chart.Chart {
 	t.Helper()
 	c, err := loader.LoadDir(chartFolder)

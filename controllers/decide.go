@@ -136,7 +136,7 @@ func (p *Plan) decideObject(pair *v1alpha1.StreamPair, want *wanted, object desi
 func (p *Plan) decidePods(pair *v1alpha1.StreamPair, manifest []byte, seen *Observation, keys Keys) {
 	for _, role := range Roles() {
 		for _, pod := range seen.Pods[role] {
-			if pod.ControlAddress == "" || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
+			if pod.ControlAddress == "" || hasEnded(pod.Pod) {
 				continue
 			}
 			key := podKey(pair, role, pod.Pod)
@@ -147,10 +147,14 @@ func (p *Plan) decidePods(pair *v1alpha1.StreamPair, manifest []byte, seen *Obse
 			if !pod.State.Connected || pod.State.Status == nil {
 				continue // it hears of it when it is connected
 			}
+			// A name that does not resolve, or a load balancer that has no address just now, is
+			// no reason to take away what viewers were told: an operator that starts while name
+			// servers are down would.
 			addresses := p.Addresses.WebRTC[role]
+			takeBack := len(pod.State.Status.Advertised) > 0 && pair.Spec.Exposure.WebRTC.Type == v1alpha1.ExposureClusterIP
 			p.Pushes = append(p.Pushes, Push{
 				Pod: key, Manifest: manifest, WebRTC: addresses,
-				TellAddresses: len(addresses)+len(pod.State.Status.Advertised) > 0,
+				TellAddresses: len(addresses) > 0 || takeBack,
 			})
 		}
 	}

@@ -77,7 +77,7 @@ func viewPod(pair *v1alpha1.StreamPair, role v1alpha1.Role, pod *ObservedPod, no
 	v := legView{role: role, pod: pod, ready: isReady(pod.Pod) && pod.DeletionTimestamp.IsZero()}
 	silent := !pod.State.Connected && !pod.State.Since.IsZero() && now.Sub(pod.State.Since) >= UnreachableAfter
 	switch {
-	case pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed:
+	case hasEnded(pod.Pod):
 		return v
 	case pod.State.Connected && pod.State.Status != nil:
 		v.reach = reachOpen
@@ -172,4 +172,9 @@ func isReady(pod *corev1.Pod) bool {
 		}
 	}
 	return false
+}
+
+// hasEnded says that the pod will never run again, though it is still there.
+func hasEnded(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }

@@ -49,13 +49,15 @@ type legRollout struct {
 	// live: media arrives. used: somebody publishes to it, or that can't be ruled out;
 	// watched likewise.
 	live, used, watched bool
+	// unheard: it has a pod, of which this operator has heard nothing yet.
+	unheard bool
 }
 
 func decideRollout(pair *v1alpha1.StreamPair, want *wanted, seen *Observation, legs *views) Rollout {
 	var state [2]legRollout
 	for i, role := range Roles() {
 		v := legs.of(role)
-		s := legRollout{role: role, live: v.live()}
+		s := legRollout{role: role, live: v.live(), unheard: v.reach == reachStarting}
 		s.used, s.watched = v.used()
 		if d := seen.deployment(pair, role); d != nil {
 			s.exists = true
@@ -68,7 +70,11 @@ func decideRollout(pair *v1alpha1.StreamPair, want *wanted, seen *Observation, l
 		}
 		state[i] = s
 	}
-	return rollout(state, onAir(legs), pair.Spec.Paused, pair.Spec.MediaServer.UpdatePolicy)
+	active := onAir(legs)
+	if last := pair.Status.ActiveStream; active == "" && last != nil && legs.of(last.Role).reach == reachLost {
+		active = last.Role // its pod may well serve viewers
+	}
+	return rollout(state, active, pair.Spec.Paused, pair.Spec.MediaServer.UpdatePolicy)
 }
 
 // rollout orders the replacement of the legs' pods: the standby first, and the leg on air
@@ -94,6 +100,16 @@ func rollout(legs [2]legRollout, active v1alpha1.Role, paused bool, policy v1alp
 		return Rollout{Running: unsettled(legs), Held: []v1alpha1.Role{v1alpha1.RolePrimary, v1alpha1.RoleBackup}, WaitsForIdle: true}
 	}
 	if !used {
+		return r
+	}
+	if legs[0].unheard || legs[1].unheard {
+		// An operator that has just started may not guess which leg is on air. It hears of
+		// it in a moment, or knows after UnreachableAfter that it does not.
+		for _, leg := range legs {
+			if outdated(leg) {
+				r.Held = append(r.Held, leg.role)
+			}
+		}
 		return r
 	}
 	onlyBackup := active == "" && legs[1].live && !legs[0].live

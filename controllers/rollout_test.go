@@ -2,9 +2,11 @@ package controllers
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/api/v1alpha1"
 )
 
@@ -17,6 +19,7 @@ func TestRollout(t *testing.T) {
 	}
 	outdated := with(func(l *legRollout) { l.outdated = true })
 	ours := with(func(l *legRollout) { l.outdated, l.ours = true, true })
+	unheard := with(func(l *legRollout) { l.outdated, l.live, l.unheard = true, false, true })
 	starting := with(func(l *legRollout) { l.settled, l.live, l.used, l.watched = false, false, false, false })
 	quiet := with(func(l *legRollout) { l.live, l.used, l.watched = false, false, false })
 	idle := func(l legRollout) legRollout { l.live, l.used, l.watched = false, false, false; return l }
@@ -58,6 +61,10 @@ func TestRollout(t *testing.T) {
 			want: Rollout{Running: onlyPrimary}},
 		{name: "a change of ours with updatePolicy Auto", primary: ours, backup: ours, active: rolePrimary, auto: true,
 			want: Rollout{Running: both, Held: onlyPrimary}},
+		{name: "both outdated, and nobody knows yet who is on air: both wait", primary: unheard, backup: unheard, want: Rollout{Running: both, Held: both}},
+		{name: "the leg on air is outdated, the other not heard yet: wait", primary: outdated, backup: with(func(l *legRollout) { l.live, l.unheard = false, true }),
+			active: rolePrimary, want: Rollout{Running: onlyPrimary, Held: onlyPrimary}},
+		{name: "paused: all goes, heard or not", primary: unheard, backup: unheard, paused: true},
 		{name: "paused: all goes", primary: outdated, backup: outdated, active: rolePrimary, paused: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -117,5 +124,33 @@ func TestARolloutNeverTakesThePicture(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+func TestARolloutBeginsWithTheStandby(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(*scene)
+		want   []v1alpha1.Role
+	}{
+		{name: "the backup is on air", change: func(s *scene) { s.both(func(p *control.Pair) { p.Active = "Backup" }) }, want: []v1alpha1.Role{roleBackup}},
+		{name: "an operator that has just started", want: []v1alpha1.Role{rolePrimary, roleBackup}, change: func(s *scene) {
+			s.unheard(rolePrimary)
+			s.unheard(roleBackup)
+		}},
+		{name: "no word from either pod, the backup was on air", want: []v1alpha1.Role{roleBackup}, change: func(s *scene) {
+			s.pair.Status.ActiveStream = &v1alpha1.ActiveStream{Role: roleBackup}
+			s.silence(rolePrimary, time.Minute)
+			s.silence(roleBackup, time.Minute)
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newScene(t, nil)
+			s.pair.Spec.MediaServer.PriorityClassName = "high"
+			test.change(s)
+			if diff := cmp.Diff(test.want, s.decide().Rollout.Held); diff != "" {
+				t.Errorf("held (-want +got):\n%s", diff)
+			}
+		})
 	}
 }

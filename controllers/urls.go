@@ -311,6 +311,9 @@ func (f *addressFinder) nodeIP(role v1alpha1.Role) netip.Addr {
 func (f *addressFinder) podNode(role v1alpha1.Role) string {
 	address := ""
 	for _, pod := range f.seen.Pods[role] {
+		if hasEnded(pod.Pod) {
+			continue // an evicted pod stays for a long time, with the node that it was on
+		}
 		if pod.NodeAddress != "" && (address == "" || pod.DeletionTimestamp.IsZero()) {
 			address = pod.NodeAddress
 		}

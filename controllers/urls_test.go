@@ -78,6 +78,23 @@ func TestAddresses(t *testing.T) {
 			},
 		},
 		{
+			name: "NodePort, and an evicted pod of the primary on another node",
+			spec: everything(v1alpha1.ExposureNodePort),
+			change: func(s *scene) {
+				evicted := s.pod(rolePrimary, 6)
+				evicted.Status.Phase = corev1.PodFailed
+				s.seen.Pods[rolePrimary] = append(s.seen.Pods[rolePrimary], evicted)
+			},
+			want: func(a *Addresses) {
+				*a = Addresses{
+					Playback: "http://203.0.113.1:30080" + query,
+					RTMP:     legs{rolePrimary: "rtmp://203.0.113.1:30935/live/primary", roleBackup: "rtmp://203.0.113.2:30935/live/backup"},
+					WHIP:     legs{rolePrimary: "http://203.0.113.1:30080/live/whip/primary", roleBackup: "http://203.0.113.1:30080/live/whip/backup"},
+					WebRTC:   media{rolePrimary: {"203.0.113.1:30189:31189"}, roleBackup: {"203.0.113.2:30189:31189"}},
+				}
+			},
+		},
+		{
 			name: "HostPort",
 			spec: func(s *v1alpha1.StreamPairSpec) {
 				s.Exposure.WebRTC = v1alpha1.WebRTCExposure{Type: v1alpha1.ExposureHostPort, HostPorts: &v1alpha1.HostPorts{Primary: 8189, Backup: 8190}}
@@ -163,5 +180,16 @@ func TestAddresses(t *testing.T) {
 				t.Errorf("addresses (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestAddressesThatAreNotKnownNowAreNotTakenBack(t *testing.T) {
+	s := newScene(t, func(s *v1alpha1.StreamPairSpec) { s.Exposure.WebRTC.Type = v1alpha1.ExposureLoadBalancer })
+	for _, name := range []string{"sunday-primary-media", "sunday-primary-media-tcp"} {
+		s.balancer(name, corev1.LoadBalancerIngress{Hostname: "media.elb.example.com"}) // does not resolve
+	}
+	s.at(rolePrimary).State.Status.Advertised = []string{"198.51.100.5:8189:8189"}
+	if push := s.decide().Pushes[0]; push.TellAddresses {
+		t.Errorf("the pod is told %v in place of what it tells browsers", push.WebRTC)
 	}
 }

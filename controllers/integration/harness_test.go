@@ -32,7 +32,14 @@ import (
 
 func TestMain(m *testing.M) {
 	ctrl.SetLogger(logr.Discard())
-	os.Exit(kubetest.Main(m))
+	dir, err := os.MkdirTemp("", "streampair-integration-")
+	if err != nil {
+		panic(err)
+	}
+	buildFolder = dir
+	code := kubetest.Main(m)
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
 }
 
 // A world is one namespace of the real API server, with an operator that sees no other.

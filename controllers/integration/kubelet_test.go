@@ -23,13 +23,12 @@ import (
 	"github.com/streampair/streampair/api/v1alpha1"
 )
 
+// buildFolder takes what is built for the tests; TestMain sets and removes it.
+var buildFolder string
+
 // mediaServer is built once for all tests of the binary.
 var mediaServer = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "streampair-integration-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "streampair-mediaserver")
+	path := filepath.Join(buildFolder, "streampair-mediaserver")
 	build := exec.Command("go", "build", "-buildvcs=false", "-o", path, "../../mediaserver/cmd/streampair-mediaserver")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {

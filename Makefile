@@ -33,7 +33,7 @@ demo: ## Build, start the server and two encoders, and print the URL to watch
 .PHONY: test
 test: ## Run all tests, with the race detector; installs ffmpeg and Chromium as root
 	@hack/deps.sh test
-	@$(MAKE) build
+	@$(MAKE) build commands
 	cd $(PLAYER) && npm run --silent typecheck && npm test --silent
 	@# One package at a time: they play media in real time, and would starve each other.
 	@# Kubernetes only for those who need it: its first build takes minutes.

@@ -25,11 +25,9 @@ import (
 // request and, if nothing really differs, changes nothing.
 const AnnotationApplied = "media.streampair.dev/applied"
 
-// A desired object is one to be applied, as the tree of its JSON.
-type desired struct {
-	Object
-	tree map[string]any
-}
+// A desired object is one to be applied, with the annotation. Its tree is made when it is
+// needed: kept, those of all pairs would be half of the operator's memory.
+type desired struct{ Object }
 
 // newDesired adds the annotation to an object of the pair.
 func newDesired(o Object) desired {
@@ -38,33 +36,30 @@ func newDesired(o Object) desired {
 		panic(fmt.Sprintf("write %s %s: %v", o.Kind, o.Name, err)) // strings, numbers and quantities
 	}
 	sum := sha256.Sum256(text)
-	applied := hex.EncodeToString(sum[:8])
-	o.meta.WithAnnotations(map[string]string{AnnotationApplied: applied})
-	d := desired{Object: o}
-	if err := json.Unmarshal(text, &d.tree); err != nil {
-		panic(fmt.Sprintf("read %s %s: %v", o.Kind, o.Name, err))
+	o.meta.WithAnnotations(map[string]string{AnnotationApplied: hex.EncodeToString(sum[:8])})
+	return desired{o}
+}
+
+// tree returns the tree of the object's JSON.
+func (d desired) tree() map[string]any {
+	object, err := d.unstructured()
+	if err != nil {
+		panic(err) // see newDesired
 	}
-	metadata, _ := d.tree["metadata"].(map[string]any)
-	annotations, _ := metadata["annotations"].(map[string]any)
-	if annotations == nil {
-		annotations = map[string]any{}
-		metadata["annotations"] = annotations
-	}
-	annotations[AnnotationApplied] = applied
-	return d
+	return object.Object
 }
 
 // changes says whether applying d would change live.
 func (d desired) changes(live client.Object) bool {
-	tree := treeOf(live)
+	have, want := treeOf(live), d.tree()
 	// The server leaves them out of typed objects, and they are part of the request's path.
-	tree["apiVersion"], tree["kind"] = d.tree["apiVersion"], d.tree["kind"]
-	return !has(tree, d.tree, "")
+	have["apiVersion"], have["kind"] = want["apiVersion"], want["kind"]
+	return !has(have, want, "")
 }
 
 // changesTemplate says whether applying d would change the pod template of live.
 func (d desired) changesTemplate(live client.Object) bool {
-	return !has(template(treeOf(live)), template(d.tree), "template")
+	return !has(template(treeOf(live)), template(d.tree()), "template")
 }
 
 func template(tree map[string]any) any {

@@ -69,9 +69,9 @@ func newManager(config *rest.Config, o options, log logr.Logger) (ctrl.Manager, 
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return nil, err
 	}
-	// Reconciles of one pair are few; those of 500 at a start must not wait for each
+	// Reconciles of one pair are few; those of 2,000 at a start must not wait for each
 	// other. The API server limits by priority and fairness.
-	config.QPS, config.Burst = 200, 400
+	config.QPS = -1
 	config.UserAgent = "streampair-operator/" + version
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                 scheme,

@@ -163,9 +163,9 @@ func (p *Plan) decidePods(pair *v1alpha1.StreamPair, manifest []byte, seen *Obse
 // spread returns d give or take a tenth, which depends on the pair: 500 pairs that an
 // operator meets at its start are not met together for ever.
 func spread(pair *v1alpha1.StreamPair, d time.Duration) time.Duration {
-	h := fnv.New32a()
+	h := fnv.New64a()
 	_, _ = h.Write([]byte(pair.UID))
-	return d*9/10 + time.Duration(h.Sum32())%(d/5)
+	return d*9/10 + time.Duration(h.Sum64()%uint64(d/5))
 }
 
 // recheckHosts returns when the first of the load balancers' names is to be looked up again.

@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/streampair/streampair/api/v1alpha1"
@@ -335,5 +337,19 @@ func BenchmarkDecideAndReport(b *testing.B) {
 			b.Fatal(err)
 		}
 		newStatus(s.pair, s.refused, s.seen, plan, s.outcome, s.last, s.now)
+	}
+}
+
+func TestPairsAreLookedAtSpreadOverTime(t *testing.T) {
+	const d = 2 * time.Minute
+	shortest, longest := d*2, time.Duration(0)
+	for i := range 500 {
+		pair := &v1alpha1.StreamPair{}
+		pair.UID = types.UID(fmt.Sprintf("6e5f9f6a-0000-4000-8000-%012d", i))
+		wait := spread(pair, d)
+		shortest, longest = min(shortest, wait), max(longest, wait)
+	}
+	if shortest < d*9/10 || longest > d*11/10 || longest-shortest < d*18/100 {
+		t.Errorf("500 pairs wait %v to %v, want %v to %v", shortest, longest, d*9/10, d*11/10)
 	}
 }

@@ -25,7 +25,7 @@ func (s *Server) Configure(manifest []byte) error {
 	defer s.configuring.Unlock()
 	sources := []config.Source{{Name: "manifest", Content: manifest}}
 	before := s.Manifest()
-	m, err := s.cfg.Files.Parse(before, sources...)
+	m, err := s.parse(before, sources)
 	if err != nil {
 		return err
 	}
@@ -37,6 +37,25 @@ func (s *Server) Configure(manifest []byte) error {
 	s.complain(&s.complaints.secrets, m.SecretErrors)
 	s.log.Info("configuration changed", "pairs", len(m.Pairs), "generation", m.Generation())
 	return nil
+}
+
+// parse reads what is to follow before. A media pod keeps the streams that it began with:
+// for others the operator replaces it, one leg after the other, while to change them here
+// would take the picture from the viewers of both legs at once.
+func (s *Server) parse(before config.Manifest, sources []config.Source) (config.Manifest, error) {
+	m, err := s.cfg.Files.Parse(before, sources...)
+	if err != nil || s.cfg.Role == "" {
+		return m, err
+	}
+	for i := range m.Pairs {
+		now := &m.Pairs[i].Spec
+		for _, p := range before.Pairs {
+			if p.Name == m.Pairs[i].Name && p.Namespace == m.Pairs[i].Namespace {
+				now.App, now.Primary, now.Backup = p.Spec.App, p.Spec.Primary, p.Spec.Backup
+			}
+		}
+	}
+	return m, nil
 }
 
 // isStale says whether m is from before the one in force. One without a generation is
@@ -65,7 +84,7 @@ func (s *Server) reload() {
 // command. One that says the same changes nothing, not even a leg that was selected since.
 func (s *Server) adopt(file []config.Source) error {
 	before := s.Manifest()
-	m, err := s.cfg.Files.Parse(before, file...)
+	m, err := s.parse(before, file)
 	if err != nil {
 		return err
 	}
@@ -87,7 +106,7 @@ func (s *Server) renewKeys() {
 		return
 	}
 	before := s.Manifest()
-	m, err := s.cfg.Files.Parse(before, s.sources.inForce...)
+	m, err := s.parse(before, s.sources.inForce)
 	if err != nil {
 		return // it was right before, and what is wrong with Secrets is no error
 	}

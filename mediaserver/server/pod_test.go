@@ -173,6 +173,25 @@ func TestTheNewerManifestWinsOverAStaleFile(t *testing.T) {
 	})
 }
 
+func TestAPodKeepsTheStreamsThatItBeganWith(t *testing.T) {
+	t.Parallel()
+	p := startPod(t, pairOf(1, ""))
+	renamed := strings.ReplaceAll(pairOf(2, "  failover: {mode: PreferPrimary}\n"), "streamID: backup", "streamID: other")
+	kept := func(generation int64) func() bool {
+		return func() bool {
+			told := p.tells(firstCluster)
+			return told.ConfigGeneration == generation && len(told.Pairs) == 1 && told.Pairs[0].BackupID == "backup" &&
+				p.Manifest().Pairs[0].Spec.Failover.Mode == v1alpha1.FailoverPreferPrimary
+		}
+	}
+	if code, text := p.command("PUT", "/v1/config", firstCluster, renamed); code != http.StatusNoContent {
+		t.Fatalf("%d %s", code, text)
+	}
+	eventually(t, "all but the streams is in force", kept(2))
+	p.config.replace(map[string]string{"pair.yaml": strings.ReplaceAll(renamed, `"2"`, `"3"`)})
+	eventually(t, "by the file too", kept(3))
+}
+
 func TestAWrongManifestFileChangesNothingAndIsToldOf(t *testing.T) {
 	t.Parallel()
 	p := startPod(t, pairOf(1, ""))

@@ -45,7 +45,7 @@ type Config struct {
 	ControlAddress string // TCP, loopback unless Control has files; default 127.0.0.1:9091
 
 	// TLSCert and TLSKey are PEM files for HTTPS and RTMPS; both empty: self-signed. They
-	// may be missing only where Role is set.
+	// may be missing or wrong only where Role is set.
 	TLSCert, TLSKey string
 
 	// Files are what Manifest was read from; Sources is what they held.

@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"io/fs"
 	"net/http"
 
 	"github.com/streampair/streampair/mediaserver/control"
@@ -20,10 +19,11 @@ func (s *Server) tls() (*tls.Config, error) {
 		s.pairs.metrics.TLSNotAfter.WithLabelValues().Set(float64(leaf.NotAfter.Unix()))
 	}
 	switch err := s.certs.load(); {
-	case s.cfg.Role != "" && errors.Is(err, fs.ErrNotExist):
-		// A pod's TLS Secret is mounted where it will be, and may come later. Whoever runs
-		// the server by hand has mistyped a name, and is told so.
-		s.log.Warn("HTTPS uses a self-signed certificate until there is one", "file", s.cfg.TLSCert)
+	case s.cfg.Role != "" && err != nil:
+		// A pod's TLS Secret is mounted where it will be, and may come later or be mended
+		// later: a pod that did not start for it would take RTMP and the relay with it.
+		// Whoever runs the server by hand has mistyped a name, and is told so.
+		s.log.Warn("HTTPS uses a self-signed certificate until there is one that can be used", "error", err)
 	case err != nil:
 		return nil, err
 	case s.cfg.TLSCert == "":

@@ -260,6 +260,22 @@ func TestACertificateThatComesLaterIsServed(t *testing.T) {
 	})
 }
 
+func TestAPodWithAWrongCertificateStartsAllTheSame(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	bad := newMount(t, filepath.Join(folder, "tls"), map[string]string{"tls.crt": "no certificate", "tls.key": "no key"})
+	p := startPod(t, pairOf(1, ""), "--tls-cert", filepath.Join(bad.path, "tls.crt"), "--tls-key", filepath.Join(bad.path, "tls.key"))
+	if st := p.tells(firstCluster).TLS; st == nil || st.Present || !st.SelfSigned || !strings.Contains(st.Error, "failed to find any PEM data") {
+		t.Errorf("status tells %+v", st)
+	}
+	cert, key := certificate(t)
+	bad.replace(map[string]string{"tls.crt": cert, "tls.key": key})
+	eventually(t, "the mended certificate is served", func() bool {
+		st := p.tells(firstCluster).TLS
+		return st.Present && st.Error == ""
+	})
+}
+
 func TestASelfSignedCertificateIsRenewedBeforeItEnds(t *testing.T) {
 	c := newCertificates("", "", slog.New(slog.DiscardHandler))
 	now := time.Now()

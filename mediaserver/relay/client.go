@@ -200,14 +200,13 @@ func (l *link) open(ctx context.Context, path string) (*answerBody, error) {
 		}
 		return nil, &failure{failedConnect, fmt.Errorf("connect to the peer: %w", err)}
 	}
-	if res.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(res.Body, maxRefusal))
-		_ = res.Body.Close()
-		cancel(nil)
-		return nil, &failure{failedRefused, fmt.Errorf("the peer answers %s: %.200q", res.Status, text)}
-	}
 	b := &answerBody{body: res.Body, cancel: cancel, cause: func() error { return context.Cause(ctx) }}
 	b.silence = time.AfterFunc(silence, func() { cancel(errSilent) })
+	if res.StatusCode != http.StatusOK {
+		defer b.Close()
+		text, _ := io.ReadAll(io.LimitReader(b, maxRefusal))
+		return nil, &failure{failedRefused, fmt.Errorf("the peer answers %s: %.200q", res.Status, text)}
+	}
 	return b, nil
 }
 

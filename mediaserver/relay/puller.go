@@ -13,9 +13,9 @@ import (
 // Protocol is that of relayed publications in status, logs and metrics.
 const Protocol = "relay"
 
-// maxTag is what a tag may have: a picture as large as an encoder may send it, with
-// parameter sets beside it.
-const maxTag = flv.DefaultMaxBody + 64<<10
+// maxTag is what a tag may have: a picture as large as an encoder may send it, by WHIP or
+// RTMP, with parameter sets beside it.
+const maxTag = 8<<20 + 64<<10
 
 // errGaveWay says that somebody publishes the stream here, or that the pair is paused.
 var errGaveWay = errors.New("the relayed publication was ended")
@@ -26,7 +26,7 @@ type puller struct {
 	key stream.Key
 
 	feed *feed.Feed // nil: nothing is published there
-	// before is what feed takes over from, at its first IDR; nil: nothing.
+	// before is what feed takes over from, at its first IDR; nil: nothing, or it has.
 	before *stream.Publication
 }
 
@@ -113,14 +113,21 @@ func (p *puller) take(tag flv.Tag) error {
 			return malformed(err)
 		}
 	}
-	if p.feed == nil {
-		return nil
+	if p.before != nil && hasEnded(p.before) {
+		p.before = nil // with what it has cached
 	}
-	select {
-	case <-p.feed.Publication().Done():
+	if p.feed != nil && hasEnded(p.feed.Publication()) {
 		return errGaveWay
+	}
+	return nil
+}
+
+func hasEnded(p *stream.Publication) bool {
+	select {
+	case <-p.Done():
+		return true
 	default:
-		return nil
+		return false
 	}
 }
 
@@ -135,7 +142,9 @@ func (p *puller) publish(timestamp uint32) error {
 	case err != nil:
 		return &failure{failedRefused, err}
 	}
-	if p.feed != nil {
+	// A feed that still waited for its IDR has been ended by this one: what it was to take
+	// over from is then this one's to.
+	if p.feed != nil && (p.before == nil || hasEnded(p.before)) {
 		p.before = p.feed.Publication()
 	}
 	p.feed = feed.New(publication)

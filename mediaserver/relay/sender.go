@@ -34,10 +34,10 @@ func newSender(w io.Writer, s *stream.Stream) (*sender, error) {
 
 // begin tells the reader what there is.
 func (s *sender) begin() error {
-	if s.published() == nil {
-		return s.note(noteUnpublished)
+	if err := s.follow(); err != nil || s.publication != 0 {
+		return err
 	}
-	return s.follow()
+	return s.note(noteUnpublished)
 }
 
 // published is the encoder's publication, nil if there is none: what is relayed here is

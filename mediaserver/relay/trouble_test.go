@@ -279,6 +279,58 @@ func TestAReaderThatTakesNothingHoldsUpNobody(t *testing.T) {
 	eventually(t, "end of the connection", func() bool { return !there.connected(stalled.LocalAddr()) })
 }
 
+func TestARefusalWithoutAnEndIsOne(t *testing.T) {
+	t.Parallel()
+	here := newNode(t)
+	peer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}))
+	defer peer.Close()
+	defer peer.CloseClientConnections()
+	here.follow(peer.URL)
+	eventually(t, "refusals", func() bool { return here.failures(failedRefused) >= 4 })
+}
+
+// What a newcomer at the peer waits to take over from ends with the relay, however many
+// newcomers there were.
+func TestNothingIsLeftOfSeveralTakeovers(t *testing.T) {
+	registry := stream.NewRegistry(stream.Config{})
+	c := NewClient(ClientConfig{Registry: registry, Peer: "http://peer"})
+	p := &puller{link: c.link("stream", "live/primary"), key: primaryKey}
+	var file bytes.Buffer
+	w, err := flv.NewWriter(&file, true, true)
+	err = errors.Join(
+		err,
+		w.WriteTag(notePublished.tag(3000)),
+		w.WriteVideoConfig(3*time.Second, sps240, pps0),
+		w.WriteVideo(3*time.Second, 3*time.Second, true, [][]byte{{0x65, 0x88, 0x80}}),
+		w.WriteTag(notePublished.tag(3100)),
+		w.WriteTag(notePublished.tag(3200)),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tags := flv.NewReader(&file, maxTag)
+	for range 5 {
+		tag, err := tags.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.take(tag); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !registry.Stream(primaryKey).Snapshot().EntryPoint {
+		t.Error("a newcomer without an IDR has taken over")
+	}
+	p.end(stream.EndClosed)
+	if snap := registry.Stream(primaryKey).Snapshot(); snap.Publication != nil {
+		t.Errorf("left is %+v", snap.Publication)
+	}
+}
+
 func TestWhatIsNoStream(t *testing.T) {
 	n := newNode(t)
 	for _, path := range []string{"/live/primary", "/live/primary.m3u8", "/live/.flv", "/-/primary.flv"} {

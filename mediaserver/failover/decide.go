@@ -100,8 +100,9 @@ type State struct {
 	// lastFailover, and how many followed each other within dampingWindow.
 	lastFailover time.Duration
 	inSuccession int
-	// lastPlanned is when the last planned switch was made.
-	lastPlanned time.Duration
+	// lastPlanned is when the last planned switch was made, and lastFollowed when the last
+	// one was to the leg that the peer plays.
+	lastPlanned, lastFollowed time.Duration
 	// obeyed is the pin that was last carried out.
 	obeyed Role
 	// overruled says that somebody wanted the backup on: that it came before the
@@ -154,6 +155,9 @@ func (s State) Switched(d Decision, now time.Duration) State {
 	}
 	if d.Urgency == Planned {
 		s.lastPlanned = now
+		if d.Reason == ReasonFollowedPeer {
+			s.lastFollowed = now
+		}
 	}
 	s.Active, s.Reason, s.Since = d.Active, d.Reason, now
 	return s

@@ -9,6 +9,10 @@ const (
 	// adoptWithin is how long after its start a pair waits to hear what its peer plays, so
 	// that viewers of a server that has just started are not switched a moment later.
 	adoptWithin = time.Second
+	// followInterval is the least time between two switches to the peer's leg that nobody
+	// asked for, so that a leg which comes by a relay that keeps failing does not go on and
+	// off air with it.
+	followInterval = 30 * time.Second
 )
 
 // A Standing is how a pair stands at one of the two media servers that play it, as that
@@ -79,8 +83,14 @@ func Agree(p Policy, legs Legs, s State, a Accord, d Decision, now time.Duration
 	if a.Peer == nil || a.Peer.Active == "" || a.Peer.intent() == s.Active || !a.Peer.Settled {
 		return d
 	}
-	to := agreed(s.standing(p, "", true), *a.Peer)
+	here := s.standing(p, "", true)
+	to := agreed(here, *a.Peer)
 	if to != s.Active.Other() || !legs.Leg(to).canEnter(p, now) {
+		return d
+	}
+	asked := here.Generation != a.Peer.Generation || here.Preferred != a.Peer.Preferred
+	if at := s.lastFollowed + followInterval; !asked && s.lastFollowed != 0 && now < at {
+		d.Recheck = earliest(d.Recheck, at)
 		return d
 	}
 	return d.to(to, ReasonFollowedPeer, Planned)
@@ -90,8 +100,8 @@ func Agree(p Policy, legs Legs, s State, a Accord, d Decision, now time.Duration
 func (a Accord) begin(p Policy, legs Legs, d Decision, now time.Duration) Decision {
 	waiting := now < a.Began+adoptWithin
 	known := a.Peer != nil
-	if known && !a.Peer.OnAir {
-		return d // its choice is as open as ours
+	if known && (!a.Peer.OnAir || a.Peer.Active == "") {
+		return d // its choice is as open as ours, or not one that this version knows
 	}
 	if known {
 		to := a.Peer.Active

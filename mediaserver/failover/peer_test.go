@@ -26,6 +26,11 @@ func TestAgree(t *testing.T) {
 		return Decision{Active: r, Reason: ReasonFollowedPeer, Urgency: Planned, Recheck: loss}
 	}
 	settledFor := func(d time.Duration) State { return on(Primary).fullFor(Primary, d) }
+	followed := func(ago time.Duration) State {
+		s := on(Primary)
+		s.lastFollowed = at - ago
+		return s
+	}
 	older := func(*Standing) {}
 	generation := func(p Policy, n int64) Policy {
 		p.Generation = n
@@ -68,6 +73,13 @@ func TestAgree(t *testing.T) {
 			there(Backup).but(func(s *Standing) { s.Generation, s.Since = 2, at-time.Second }), follow(Backup)},
 		{"the peer's policy is older: stay", generation(standard, 3), on(Primary), whole(), whole(),
 			there(Backup).but(func(s *Standing) { s.Generation = 2 }), stay(Primary)},
+		{"it has followed the peer a moment ago: wait", standard, followed(29500 * ms), whole(), whole(), there(Backup).but(older),
+			Decision{Active: Primary, Reason: ReasonStarted, Recheck: at + 500*ms}},
+		{"it has followed the peer some time ago: follow it again", standard, followed(followInterval), whole(), whole(), there(Backup).but(older), follow(Backup)},
+		{"it has followed the peer a moment ago, but now the policy is newer there: follow it", standard, followed(time.Second), whole(), whole(),
+			there(Backup).but(func(s *Standing) { s.Generation = 2 }), follow(Backup)},
+		{"it has followed the peer a moment ago, but now somebody has chosen the other leg there: follow", standard, followed(time.Second), whole(), whole(),
+			there(Backup).but(func(s *Standing) { s.Preferred = Backup }), follow(Backup)},
 		{"the policy leans to this leg: stay", standard.prefer(), on(Primary), whole(), whole(),
 			there(Backup).but(func(s *Standing) { s.Preferred = Primary }), stay(Primary)},
 		{"somebody has chosen the peer's leg there: follow", standard, on(Primary), whole(), whole(),
@@ -119,6 +131,7 @@ func TestAPairThatBeginsPlaysWhatItsPeerPlays(t *testing.T) {
 		{"it does not come: begin with what is here", whole(), absent(), time.Second, there(Backup).but(func(*Standing) {}), started(Primary)},
 		{"the peer has played nothing: begin at once", absent(), whole(), 10 * ms, &Standing{}, started(Backup)},
 		{"the peer has nothing on air: begin at once", absent(), whole(), 10 * ms, there(Primary).but(func(s *Standing) { s.OnAir = false }), started(Backup)},
+		{"what it plays has no name here: begin at once", absent(), whole(), 10 * ms, there("").but(func(*Standing) {}), started(Backup)},
 		{"its leg lost its picture, the other one is whole: the whole one", audioSilent(whole(), time.Minute), whole(), time.Second,
 			there(Primary).but(func(*Standing) {}), started(Backup)},
 	}
@@ -264,6 +277,34 @@ func TestTwoServersConverge(t *testing.T) {
 		// Damping may put a return off; nothing may change once it is over.
 		if settledAt > trouble+calm-50 {
 			t.Fatalf("they still change after %v\n%q\n%q", time.Duration(settledAt-trouble)*step, servers[0].switches, servers[1].switches)
+		}
+	})
+}
+
+// The relay fails every few seconds: the leg that comes by it must not go on and off air
+// as often.
+func TestARelayThatKeepsFailingMakesNoFlicker(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const step, steps = 100 * ms, 1200
+		up := rapid.IntRange(25, 80).Draw(t, "steps for which the relay works")
+		d := &decider{policy: standard}
+		peer := Standing{Active: Primary, OnAir: true, Since: time.Second, Settled: true}
+		var since time.Duration
+		for n := range steps {
+			now := time.Minute + time.Duration(n)*step
+			legs := Legs{Backup: arriving(time.Second, now)}
+			if n%(up+10) < up {
+				if since == 0 {
+					since = now
+				}
+				legs.Primary = arriving(since, now)
+			} else {
+				since = 0
+			}
+			d.step(t, legs, &peer, true, now)
+		}
+		if most := 2 * int(steps*step/followInterval+1); len(d.switches) > most {
+			t.Fatalf("%d switches in %v, and at most %d would do\n%q", len(d.switches), steps*step, most, d.switches)
 		}
 	})
 }

@@ -16,6 +16,7 @@ type Metrics struct {
 	activeLeg  *prometheus.GaugeVec
 	switches   *prometheus.CounterVec
 	conditions *prometheus.GaugeVec
+	paused     *prometheus.GaugeVec
 }
 
 // NewMetrics returns the metrics, registered. A registry that has them already keeps its
@@ -34,6 +35,10 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			Name: "streampair_condition",
 			Help: "Conditions of pairs: 1 True, 0 False, -1 Unknown.",
 		}, []string{"namespace", "pair", "condition"})),
+		paused: registered(registry, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "streampair_paused",
+			Help: "1 for a pair with spec.paused, of which most conditions are False on purpose; 0 for others.",
+		}, []string{"namespace", "pair"})),
 	}
 }
 
@@ -60,9 +65,14 @@ func (m *Metrics) Observe(pair types.NamespacedName, before, after *v1alpha1.Str
 		}
 		m.activeLeg.WithLabelValues(pair.Namespace, pair.Name, string(role)).Set(value)
 	}
+	paused := 0.0
 	for _, c := range after.Conditions {
 		m.conditions.WithLabelValues(pair.Namespace, pair.Name, c.Type).Set(conditionValue(c.Status))
+		if c.Type == v1alpha1.ConditionOnAir && c.Reason == v1alpha1.ReasonPaused {
+			paused = 1
+		}
 	}
+	m.paused.WithLabelValues(pair.Namespace, pair.Name).Set(paused)
 	if s := switched(before, after); s != nil {
 		m.switches.WithLabelValues(pair.Namespace, pair.Name, s.Reason).Inc()
 	}
@@ -74,6 +84,7 @@ func (m *Metrics) Forget(pair types.NamespacedName) {
 	m.activeLeg.DeletePartialMatch(labels)
 	m.switches.DeletePartialMatch(labels)
 	m.conditions.DeletePartialMatch(labels)
+	m.paused.DeletePartialMatch(labels)
 }
 
 func conditionValue(status metav1.ConditionStatus) float64 {

@@ -36,6 +36,29 @@ func TestConditionsAreMetrics(t *testing.T) {
 	}
 }
 
+// TestPausedIsAMetric: the alerts leave out a pair that was paused.
+func TestPausedIsAMetric(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	metrics := NewMetrics(registry)
+	pair := types.NamespacedName{Namespace: "live", Name: "sunday"}
+	for _, paused := range []bool{false, true, false} {
+		s := newScene(t, func(spec *v1alpha1.StreamPairSpec) { spec.Paused = paused })
+		status, _ := s.report()
+		metrics.Observe(pair, &v1alpha1.StreamPairStatus{}, status)
+		want := map[string]float64{"namespace=live pair=sunday": 0}
+		if paused {
+			want["namespace=live pair=sunday"] = 1
+		}
+		if diff := cmp.Diff(want, gathered(t, registry, "streampair_paused")); diff != "" {
+			t.Errorf("paused %v: (-want +got):\n%s", paused, diff)
+		}
+	}
+	metrics.Forget(pair)
+	if left := gathered(t, registry, "streampair_paused"); len(left) > 0 {
+		t.Errorf("a pair that is gone left %v", left)
+	}
+}
+
 func gathered(t *testing.T, registry *prometheus.Registry, name string) map[string]float64 {
 	t.Helper()
 	families, err := registry.Gather()

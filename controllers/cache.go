@@ -5,6 +5,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -35,7 +36,21 @@ func CacheOptions(namespaces []string) cache.Options {
 	} {
 		o.ByObject[object] = ofPairs
 	}
+	// Of nodes, whose objects are large and change all the time, the addresses are read.
+	o.ByObject[&corev1.Node{}] = cache.ByObject{Transform: onlyAddresses}
 	return o
+}
+
+// onlyAddresses leaves of a node what identifies it, and its addresses.
+func onlyAddresses(object any) (any, error) {
+	node, ok := object.(*corev1.Node)
+	if !ok {
+		return object, nil
+	}
+	return &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: node.Name, UID: node.UID, ResourceVersion: node.ResourceVersion},
+		Status:     corev1.NodeStatus{Addresses: node.Status.Addresses},
+	}, nil
 }
 
 // ClientOptions has a manager's client ask the API server for Secrets: a cache would have

@@ -53,7 +53,7 @@ func (p *plugin) forward(ctx context.Context, pod *corev1.Pod, ports []string, o
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	opened := make(chan struct{})
-	forwarder, err := portforward.NewOnAddressesWithContext(ctx, dialer, []string{"127.0.0.1"}, ports, opened, io.Discard, p.out)
+	forwarder, err := portforward.NewOnAddressesWithContext(ctx, dialer, []string{"127.0.0.1"}, ports, opened, io.Discard, p.errOut)
 	if err != nil {
 		return err
 	}

@@ -52,13 +52,14 @@ type plugin struct {
 	client    client.Client
 	config    *rest.Config
 	namespace string
-	out       io.Writer
+	// out is for what a script takes, such as a URL; comments for people go to errOut.
+	out, errOut io.Writer
 	// port is where play and publish listen; 0: one that is free.
 	port int
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	p := &plugin{out: stdout}
+	p := &plugin{out: stdout, errOut: stderr}
 	flags := pflag.NewFlagSet("kubectl streampair", pflag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()

@@ -26,7 +26,7 @@ import (
 func (p *plugin) play(ctx context.Context, pair *v1alpha1.StreamPair) error {
 	pair.Default()
 	if pair.Spec.Playback.Auth != v1alpha1.PlaybackNone {
-		fmt.Fprintln(p.out, "# this pair asks viewers for a token: add &token=… to the URL")
+		fmt.Fprintln(p.errOut, "# this pair asks viewers for a token: add &token=… to the URL")
 	}
 	role := v1alpha1.RolePrimary
 	if a := pair.Status.ActiveStream; a != nil {
@@ -47,7 +47,8 @@ func (p *plugin) play(ctx context.Context, pair *v1alpha1.StreamPair) error {
 	defer l.Close()
 	ports := []string{fmt.Sprintf("0:%d", controllers.PortHTTP), fmt.Sprintf("0:%d", controllers.PortWebRTC)}
 	return p.forward(ctx, pod, ports, func(local []uint16) error {
-		fmt.Fprintf(p.out, "http://%s%s\n# from pod %s, until Ctrl-C\n", l.Addr(), controllers.PlayPath(pair), pod.Name)
+		fmt.Fprintf(p.out, "http://%s%s\n", l.Addr(), controllers.PlayPath(pair))
+		fmt.Fprintf(p.errOut, "# from pod %s, until Ctrl-C\n", pod.Name)
 		return serve(ctx, l, newPlayProxy(localURL("http", local[0]), local[1]))
 	})
 }

@@ -61,6 +61,27 @@ func TestDescribe(t *testing.T) {
 	}
 }
 
+// A browser is to be opened with what stdout says.
+func TestTheURLStandsAlone(t *testing.T) {
+	var out, errOut strings.Builder
+	p := &plugin{out: &out, errOut: &errOut}
+	pair := &v1alpha1.StreamPair{ObjectMeta: metav1.ObjectMeta{Name: "sunday"}}
+	if err := p.url(t.Context(), pair); err == nil || out.Len() > 0 {
+		t.Errorf("a URL before there is one: %v, %q", err, &out)
+	}
+	pair.Status.PlaybackURL = "http://sunday-play.live.svc/live/play.html?name=a"
+	pair.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionExposed, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonClusterOnly}}
+	if err := p.url(t.Context(), pair); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(pair.Status.PlaybackURL+"\n", out.String()); diff != "" {
+		t.Errorf("stdout (-want +got):\n%s", diff)
+	}
+	if want := "# opens inside the cluster only; from here: kubectl streampair play sunday\n"; errOut.String() != want {
+		t.Errorf("stderr %q, want %q", &errOut, want)
+	}
+}
+
 func TestCommands(t *testing.T) {
 	tests := []struct {
 		args, pair, wrong string

@@ -97,13 +97,13 @@ func (p *plugin) pin(ctx context.Context, pair *v1alpha1.StreamPair, to v1alpha1
 	return err
 }
 
-// url prints where viewers go.
+// url prints where viewers go, and nothing else to out: `open $(kubectl streampair url)`.
 func (p *plugin) url(_ context.Context, pair *v1alpha1.StreamPair) error {
 	if pair.Status.PlaybackURL == "" {
 		return noAddress(pair)
 	}
 	if c := meta.FindStatusCondition(pair.Status.Conditions, v1alpha1.ConditionExposed); c != nil && c.Reason == v1alpha1.ReasonClusterOnly {
-		defer fmt.Fprintf(p.out, "# opens inside the cluster only; from here: kubectl streampair play %s\n", pair.Name)
+		fmt.Fprintf(p.errOut, "# opens inside the cluster only; from here: kubectl streampair play %s\n", pair.Name)
 	}
 	_, err := fmt.Fprintln(p.out, pair.Status.PlaybackURL)
 	return err

@@ -4,7 +4,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
-	networkingv1ac "k8s.io/client-go/applyconfigurations/networking/v1"
 
 	"github.com/streampair/streampair/api/v1alpha1"
 )
@@ -25,11 +24,12 @@ type ObjectSettings struct {
 	// NetworkPolicy leaves the command port to its token and certificate.
 	OperatorNamespace string
 	OperatorLabels    map[string]string
-	// MetricsPeers may reach the port with the metrics; none: anybody may. The kubelet
-	// always may.
-	MetricsPeers []*networkingv1ac.NetworkPolicyPeerApplyConfiguration
-	// ClusterDomain ends the names of Services in URLs. Default cluster.local.
-	ClusterDomain string
+	// MetricsNamespaces are those whose pods may reach the port with the metrics; none:
+	// anybody may. The kubelet always may.
+	MetricsNamespaces []string
+	// ClusterChoosesUser leaves the ids of user and groups out of the pods, for OpenShift,
+	// which assigns them and refuses others.
+	ClusterChoosesUser bool
 }
 
 // An Object is one object of a pair, as the operator applies it.

@@ -25,12 +25,7 @@ func podSpec(pair *v1alpha1.StreamPair, role v1alpha1.Role, s ObjectSettings) *c
 		// Variables for each Service of the namespace would be taken for flags.
 		WithEnableServiceLinks(false).
 		WithTerminationGracePeriodSeconds(int64(graceSeconds(pair))).
-		WithSecurityContext(corev1ac.PodSecurityContext().
-			WithRunAsNonRoot(true).
-			WithRunAsUser(nobody).
-			WithRunAsGroup(nobody).
-			WithFSGroup(nobody). // may read the Secrets, which others may not
-			WithSeccompProfile(corev1ac.SeccompProfile().WithType(corev1.SeccompProfileTypeRuntimeDefault))).
+		WithSecurityContext(podSecurityContext(s)).
 		WithNodeSelector(m.NodeSelector).
 		WithTolerations(tolerations(m)...).
 		WithContainers(container(pair, role, s)).
@@ -42,6 +37,21 @@ func podSpec(pair *v1alpha1.StreamPair, role v1alpha1.Role, s ObjectSettings) *c
 		spec.WithPriorityClassName(m.PriorityClassName)
 	}
 	return keptApart(spec, pair, role)
+}
+
+// podSecurityContext has no ids where the cluster chooses them: OpenShift refuses a user or
+// a group that is not of the namespace's range.
+func podSecurityContext(s ObjectSettings) *corev1ac.PodSecurityContextApplyConfiguration {
+	security := corev1ac.PodSecurityContext().
+		WithRunAsNonRoot(true).
+		WithSeccompProfile(corev1ac.SeccompProfile().WithType(corev1.SeccompProfileTypeRuntimeDefault))
+	if s.ClusterChoosesUser {
+		return security
+	}
+	return security.
+		WithRunAsUser(nobody).
+		WithRunAsGroup(nobody).
+		WithFSGroup(nobody) // may read the Secrets, which others may not
 }
 
 func container(pair *v1alpha1.StreamPair, role v1alpha1.Role, s ObjectSettings) *corev1ac.ContainerApplyConfiguration {

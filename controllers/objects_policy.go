@@ -44,14 +44,15 @@ func networkPolicy(pair *v1alpha1.StreamPair, s ObjectSettings) Object {
 		policyPort(corev1.ProtocolTCP, PortWebRTC),
 		policyPort(corev1.ProtocolUDP, PortWebRTC))
 	metrics := networkingv1ac.NetworkPolicyIngressRule().
-		WithPorts(policyPort(corev1.ProtocolTCP, PortProbe)).
-		WithFrom(s.MetricsPeers...)
+		WithPorts(policyPort(corev1.ProtocolTCP, PortProbe))
+	for _, namespace := range s.MetricsNamespaces {
+		metrics.WithFrom(networkingv1ac.NetworkPolicyPeer().WithNamespaceSelector(namespaceSelector(namespace)))
+	}
 	commands := networkingv1ac.NetworkPolicyIngressRule().
 		WithPorts(policyPort(corev1.ProtocolTCP, PortControl))
 	if s.OperatorNamespace != "" {
 		commands.WithFrom(networkingv1ac.NetworkPolicyPeer().
-			WithNamespaceSelector(metav1ac.LabelSelector().
-				WithMatchLabels(map[string]string{corev1.LabelMetadataName: s.OperatorNamespace})).
+			WithNamespaceSelector(namespaceSelector(s.OperatorNamespace)).
 			WithPodSelector(metav1ac.LabelSelector().WithMatchLabels(s.OperatorLabels)))
 	}
 	policy := networkingv1ac.NetworkPolicy(pair.Name, pair.Namespace).
@@ -60,6 +61,10 @@ func networkPolicy(pair *v1alpha1.StreamPair, s ObjectSettings) Object {
 			WithPolicyTypes(networkingv1.PolicyTypeIngress).
 			WithIngress(anybody, metrics, commands))
 	return owned(pair, KindNetworkPolicy, policy, policy.ObjectMetaApplyConfiguration, PairLabels(pair.Name))
+}
+
+func namespaceSelector(name string) *metav1ac.LabelSelectorApplyConfiguration {
+	return metav1ac.LabelSelector().WithMatchLabels(map[string]string{corev1.LabelMetadataName: name})
 }
 
 func policyPort(protocol corev1.Protocol, port int32) *networkingv1ac.NetworkPolicyPortApplyConfiguration {

@@ -12,8 +12,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
-	networkingv1ac "k8s.io/client-go/applyconfigurations/networking/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/streampair/streampair/api/v1alpha1"
@@ -32,26 +30,37 @@ var testSettings = ObjectSettings{
 // Each testdata/objects/NAME.pair.yaml gives NAME.golden.yaml.
 func TestObjectsAreThoseOfTheGoldenFiles(t *testing.T) {
 	for name, pair := range samplePairs(t) {
-		t.Run(name, func(t *testing.T) {
-			var got bytes.Buffer
-			for _, object := range Objects(pair, testSettings) {
-				got.WriteString("---\n")
-				got.Write(objectYAML(t, object))
-			}
-			file := filepath.Join("testdata", "objects", name+".golden.yaml")
-			if *update {
-				if err := os.WriteFile(file, got.Bytes(), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatalf("%v (-update writes it)", err)
-			}
-			if diff := cmp.Diff(string(want), got.String()); diff != "" {
-				t.Errorf("the objects changed (-update writes the file) -want +got:\n%s", diff)
-			}
-		})
+		t.Run(name, func(t *testing.T) { compareGolden(t, name, Objects(pair, testSettings)) })
+	}
+}
+
+// The smallest pair where the cluster chooses the user, and two namespaces scrape.
+func TestObjectsOnOpenShiftAreThoseOfTheGoldenFile(t *testing.T) {
+	settings := testSettings
+	settings.ClusterChoosesUser = true
+	settings.MetricsNamespaces = []string{"openshift-monitoring", "openshift-user-workload-monitoring"}
+	compareGolden(t, "openshift", Objects(samplePairs(t)["smallest"], settings))
+}
+
+func compareGolden(t *testing.T, name string, objects []Object) {
+	t.Helper()
+	var got bytes.Buffer
+	for _, object := range objects {
+		got.WriteString("---\n")
+		got.Write(objectYAML(t, object))
+	}
+	file := filepath.Join("testdata", "objects", name+".golden.yaml")
+	if *update {
+		if err := os.WriteFile(file, got.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatalf("%v (-update writes it)", err)
+	}
+	if diff := cmp.Diff(string(want), got.String()); diff != "" {
+		t.Errorf("the objects changed (-update writes the file) -want +got:\n%s", diff)
 	}
 }
 
@@ -93,10 +102,7 @@ func TestTheOperatorsSettingsReachTheObjects(t *testing.T) {
 	settings := testSettings
 	settings.MaxViewers = 250
 	settings.OperatorNamespace = ""
-	settings.MetricsPeers = []*networkingv1ac.NetworkPolicyPeerApplyConfiguration{
-		networkingv1ac.NetworkPolicyPeer().WithNamespaceSelector(
-			metav1ac.LabelSelector().WithMatchLabels(map[string]string{"kubernetes.io/metadata.name": "monitoring"})),
-	}
+	settings.MetricsNamespaces = []string{"monitoring"}
 	objects := Objects(samplePairs(t)["smallest"], settings)
 	for _, d := range deploymentsOf(t, objects) {
 		if args := strings.Join(d.Spec.Template.Spec.Containers[0].Args, " "); !strings.Contains(args, "--max-viewers=250") {

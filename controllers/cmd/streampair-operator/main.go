@@ -81,7 +81,7 @@ func newManager(config *rest.Config, o options, log logr.Logger) (ctrl.Manager, 
 		Metrics:                metricsOptions(o),
 		HealthProbeBindAddress: o.probeAddress,
 		LeaderElection:         o.leaderElect,
-		LeaderElectionID:       "streampair-operator",
+		LeaderElectionID:       o.leaderElectionID,
 		// A pod that ends gives its place away at once. The long lease lets the leader
 		// live through an API server's restart: nobody could take over meanwhile.
 		LeaderElectionNamespace:       o.namespace,

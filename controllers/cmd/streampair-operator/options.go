@@ -31,6 +31,8 @@ var (
 // options are what the command line says.
 type options struct {
 	leaderElect bool
+	// leaderElectionID names the lease.
+	leaderElectionID string
 	// namespace is the operator's own; empty outside a cluster.
 	namespace string
 	// namespaces to watch; none: all, with a ClusterRole.
@@ -65,6 +67,7 @@ func parseOptions(args []string, env func(string) string, help io.Writer) (optio
 	flag.CommandLine.VisitAll(func(g *flag.Flag) { f.Var(g.Value, g.Name, g.Usage) })
 
 	f.BoolVar(&o.leaderElect, "leader-elect", false, "let one of several operators work at a time")
+	f.StringVar(&o.leaderElectionID, "leader-election-id", "streampair-operator", "`NAME` of the lease; operators of one name and namespace take turns")
 	f.StringVar(&o.metricsAddress, "metrics-address", ":8443", "serve metrics by HTTPS at this `ADDRESS`; 0: not at all")
 	f.BoolVar(&o.metricsAuth, "metrics-auth", true, "ask the API server who may read metrics")
 	cert := f.String("metrics-tls-cert", "", "PEM `FILE` of the metrics' certificate, read again when it changes; default: self-signed")
@@ -74,9 +77,11 @@ func parseOptions(args []string, env func(string) string, help io.Writer) (optio
 	f.StringVar(&o.settings.Objects.DefaultImage, "default-image", "ghcr.io/streampair/mediaserver:"+version, "the media server's `IMAGE`")
 	f.BoolVar(&o.settings.Objects.AllowPodImages, "allow-pod-images", false, "let pairs choose their image (spec.mediaServer.image)")
 	f.IntVar(&o.settings.Objects.MaxViewers, "max-viewers", 0, "`N` viewers of one media pod at a time; 0: the media server's default")
-	allowed := f.String("allowed-exposures", "ClusterIP,NodePort,LoadBalancer,HostPort", "`TYPES` of exposure that pairs may use")
-	f.StringVar(&o.settings.Objects.ClusterDomain, "cluster-domain", "cluster.local", "the cluster's DNS `DOMAIN`")
-	f.IntVar(&o.settings.Concurrency, "concurrency", 0, "reconcile `N` pairs at a time; default 8")
+	metricsNamespaces := f.String("metrics-namespaces", "", "let only pods of these `NAMESPACES` read the metrics of media pods; default: all")
+	f.BoolVar(&o.settings.Objects.ClusterChoosesUser, "cluster-chooses-user", false, "leave user and group out of media pods, for OpenShift, which assigns them")
+	allowed := f.String("allowed-exposures", "ClusterIP,NodePort,LoadBalancer",
+		"`TYPES` of exposure that pairs may use; with HostPort too, who may write a pair may take ports of nodes")
+	f.IntVar(&o.settings.Concurrency, "concurrency", 8, "reconcile `N` pairs at a time")
 	f.StringVar(&o.logFormat, "log-format", "text", "`FORMAT` of the log: text or json")
 	f.TextVar(&o.logLevel, "log-level", slog.LevelInfo, "least `LEVEL` of what is logged: debug, info, warn or error")
 	f.StringVar(&o.probe, "probe", "", "ask this `URL`, and fail unless it answers 200")
@@ -93,13 +98,20 @@ func parseOptions(args []string, env func(string) string, help io.Writer) (optio
 	if f.NArg() > 0 {
 		add("unexpected argument %q", f.Arg(0))
 	}
-	if o.namespaces = list(*namespaces); len(o.namespaces) > 0 {
-		o.settings.Namespaced = true
-	}
-	for _, n := range o.namespaces {
-		if wrong := validation.IsDNS1123Label(n); len(wrong) > 0 {
-			add("--watch-namespaces: %q is no namespace: %s", n, wrong[0])
+	namespacesOf := func(flag, value string) []string {
+		names := list(value)
+		for _, n := range names {
+			if wrong := validation.IsDNS1123Label(n); len(wrong) > 0 {
+				add("%s: %q is no namespace: %s", flag, n, wrong[0])
+			}
 		}
+		return names
+	}
+	o.namespaces = namespacesOf("--watch-namespaces", *namespaces)
+	o.settings.Namespaced = len(o.namespaces) > 0
+	o.settings.Objects.MetricsNamespaces = namespacesOf("--metrics-namespaces", *metricsNamespaces)
+	if o.settings.Concurrency < 1 {
+		add("--concurrency: %d, but at least 1 pair at a time", o.settings.Concurrency)
 	}
 	for _, e := range list(*allowed) {
 		if !slices.Contains(exposures, v1alpha1.ExposureType(e)) {
@@ -127,6 +139,9 @@ func parseOptions(args []string, env func(string) string, help io.Writer) (optio
 	}
 	if o.leaderElect && o.namespace == "" {
 		add("--leader-elect needs POD_NAMESPACE, the namespace for the lease")
+	}
+	if wrong := validation.IsDNS1123Subdomain(o.leaderElectionID); len(wrong) > 0 {
+		add("--leader-election-id: %q is no name of a lease: %s", o.leaderElectionID, wrong[0])
 	}
 	o.settings.Objects.OperatorNamespace = o.namespace
 	// As in the chart and in config/manager.

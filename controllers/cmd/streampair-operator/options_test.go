@@ -22,6 +22,7 @@ func TestOptions(t *testing.T) {
 	o, err := parseOptions([]string{
 		"--leader-elect", "--watch-namespaces=live,news", "--allowed-exposures=ClusterIP,HostPort",
 		"--metrics-tls-cert=/tls/tls.crt", "--metrics-tls-key=/tls/tls.key", "--log-format=json", "--log-level=warn",
+		"--metrics-namespaces=monitoring,tracing", "--cluster-chooses-user", "--leader-election-id=pairs", "--concurrency=2",
 	}, inNamespace, &help)
 	if err != nil {
 		t.Fatal(err)
@@ -39,11 +40,26 @@ func TestOptions(t *testing.T) {
 		t.Errorf("metrics certificate %q %q %q", o.metricsCertDir, o.metricsCertName, o.metricsKeyName)
 	}
 
+	if diff := cmp.Diff([]string{"monitoring", "tracing"}, o.settings.Objects.MetricsNamespaces); diff != "" {
+		t.Error(diff)
+	}
+	if !o.settings.Objects.ClusterChoosesUser || o.leaderElectionID != "pairs" || o.settings.Concurrency != 2 {
+		t.Errorf("options %+v", o)
+	}
+
 	if o, err = parseOptions(nil, inNamespace, &help); err != nil {
 		t.Fatal(err)
 	}
 	if o.settings.Namespaced || o.settings.Objects.AllowPodImages || !o.metricsAuth || o.leaderElect {
 		t.Errorf("defaults %+v", o)
+	}
+	if len(o.settings.Objects.MetricsNamespaces) > 0 || o.settings.Objects.ClusterChoosesUser ||
+		o.leaderElectionID != "streampair-operator" || o.settings.Concurrency != 8 {
+		t.Errorf("defaults %+v", o)
+	}
+	// Whoever may write a pair could take ports of nodes.
+	if diff := cmp.Diff([]v1alpha1.ExposureType{"ClusterIP", "NodePort", "LoadBalancer"}, o.settings.AllowedExposure); diff != "" {
+		t.Error(diff)
 	}
 	if _, err = parseOptions([]string{"--help"}, inNamespace, &help); !errors.Is(err, flag.ErrHelp) {
 		t.Fatal(err)
@@ -58,7 +74,8 @@ func TestOptions(t *testing.T) {
 func TestMistakesInOptions(t *testing.T) {
 	_, err := parseOptions([]string{
 		"--watch-namespaces=Live", "--allowed-exposures=Ingress", "--metrics-tls-cert=a/tls.crt", "--metrics-tls-key=b/tls.key",
-		"--default-image=", "--log-format=xml", "--leader-elect", "surplus",
+		"--default-image=", "--log-format=xml", "--leader-elect",
+		"--metrics-namespaces=monitoring,a/b", "--leader-election-id=", "--concurrency=-1", "surplus",
 	}, func(string) string { return "" }, nil)
 	if err == nil {
 		t.Fatal("accepted")
@@ -66,13 +83,14 @@ func TestMistakesInOptions(t *testing.T) {
 	for _, want := range []string{
 		`unexpected argument "surplus"`, `"Live" is no namespace`, `"Ingress" is none of`, "name at least ClusterIP",
 		"must be in one folder", "--default-image", `"xml" is neither`, "needs POD_NAMESPACE",
+		`--metrics-namespaces: "a/b" is no namespace`, `"" is no name of a lease`, "at least 1 pair",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("mistakes lack %q:\n%v", want, err)
 		}
 	}
-	if n := strings.Count(err.Error(), "\n"); n != 7 {
-		t.Errorf("%d lines for 8 mistakes:\n%v", n+1, err)
+	if n := strings.Count(err.Error(), "\n"); n != 10 {
+		t.Errorf("%d lines for 11 mistakes:\n%v", n+1, err)
 	}
 }
 

@@ -46,6 +46,8 @@ type Outcome struct {
 	Accepted map[PodKey]bool
 	// PushErrors say why other pods have not, one line each.
 	PushErrors map[PodKey]string
+	// AddressErrors say why pods did not take their media addresses, one line each.
+	AddressErrors map[PodKey]string
 	// Recheck is when to try again what failed without being worth an error.
 	Recheck time.Duration
 	// Err is what failed and is to be tried again with back-off.
@@ -65,6 +67,7 @@ func (o *Outcome) refusal(pod PodKey) string {
 func (r *StreamPairReconciler) apply(ctx context.Context, pair *v1alpha1.StreamPair, plan *Plan) *Outcome {
 	outcome := &Outcome{
 		Conflicts: slices.Clone(plan.Conflicts), Accepted: map[PodKey]bool{}, PushErrors: map[PodKey]string{},
+		AddressErrors: map[PodKey]string{},
 	}
 	for _, w := range plan.Writes {
 		if w.Object.Kind == KindDeployment && w.UID == "" && len(outcome.Conflicts) > 0 {
@@ -210,26 +213,31 @@ func (r *StreamPairReconciler) push(ctx context.Context, pushes []Push, outcome 
 	}
 	ctx, cancel := context.WithTimeout(ctx, pushTimeout)
 	defer cancel()
-	errs := make([]error, len(pushes))
+	type answer struct{ config, addresses error }
+	answers := make([]answer, len(pushes))
 	var all sync.WaitGroup
 	for i, one := range pushes {
 		all.Go(func() {
-			err := r.Pods.PutConfig(ctx, one.Pod, one.Manifest)
-			if err == nil && one.TellAddresses {
-				err = r.Pods.PutAddresses(ctx, one.Pod, one.WebRTC)
+			if one.Manifest != nil {
+				answers[i].config = r.Pods.PutConfig(ctx, one.Pod, one.Manifest)
 			}
-			errs[i] = err
+			if answers[i].config == nil && one.TellAddresses {
+				answers[i].addresses = r.Pods.PutAddresses(ctx, one.Pod, one.WebRTC)
+			}
 		})
 	}
 	all.Wait()
+	// A pod that is not connected hints when it is, and is told then.
 	for i, one := range pushes {
-		switch err := errs[i]; {
+		switch err := answers[i].config; {
 		case err == nil:
-			outcome.Accepted[one.Pod] = true
-		case errors.Is(err, ErrPodNotConnected):
-			// It hints when it is, and is told then.
-		default:
+			outcome.Accepted[one.Pod] = one.Manifest != nil
+		case !errors.Is(err, ErrPodNotConnected):
 			outcome.PushErrors[one.Pod] = err.Error()
+			outcome.Recheck = earliest(outcome.Recheck, pushRetry)
+		}
+		if err := answers[i].addresses; err != nil && !errors.Is(err, ErrPodNotConnected) {
+			outcome.AddressErrors[one.Pod] = err.Error()
 			outcome.Recheck = earliest(outcome.Recheck, pushRetry)
 		}
 	}

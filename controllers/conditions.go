@@ -213,9 +213,17 @@ func (w *statusWriter) converged() verdict {
 		}
 	}
 	for _, v := range w.legs.each() {
+		if w.pending(v) && v.pod.Annotations[AnnotationStreams] != streamsOf(w.pair) {
+			return no(v1alpha1.ReasonDirectivePending,
+				"The %s's pod serves the stream ids before until it is replaced.", LegName(v.role))
+		}
 		if w.pending(v) {
 			return no(v1alpha1.ReasonDirectivePending, "The %s's pod has not taken over the latest spec yet%s.",
 				LegName(v.role), w.outcome.refusal(podKey(w.pair, v.role, v.pod.Pod)))
+		}
+		if refusal := w.outcome.AddressErrors[podKey(w.pair, v.role, v.pod.Pod)]; refusal != "" {
+			return no(v1alpha1.ReasonDirectivePending, "The %s's pod has not taken over its media addresses yet: %s.",
+				LegName(v.role), strings.TrimSuffix(refusal, "."))
 		}
 	}
 	for _, v := range w.legs.each() {

@@ -205,6 +205,13 @@ func TestConditions(t *testing.T) {
 			},
 		},
 		{
+			name: "it refuses its media addresses",
+			change: func(s *scene) {
+				s.outcome.AddressErrors[podKey(s.pair, roleBackup, s.at(roleBackup).Pod)] = "PUT /v1/addresses: 422: no address"
+			},
+			want: map[string]string{"Converged": "False/DirectivePending"},
+		},
+		{
 			name: "a pod misses a key of a Secret",
 			change: func(s *scene) {
 				s.at(rolePrimary).State.Status.ConfigErrors = []string{`spec.publish.tokenSecretRef: the Secret "mine" has no publishToken`}

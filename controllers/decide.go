@@ -42,7 +42,8 @@ type Write struct {
 // A Push is what one pod is to be told.
 type Push struct {
 	Pod PodKey
-	// Manifest is the pair with its directives, as in the ConfigMap.
+	// Manifest is the pair with its directives, as in the ConfigMap; nil: the pod is not to
+	// have it, see decidePods.
 	Manifest []byte
 	// WebRTC are the media addresses for browsers.
 	WebRTC []string
@@ -152,10 +153,14 @@ func (p *Plan) decidePods(pair *v1alpha1.StreamPair, manifest []byte, seen *Obse
 			// servers are down would.
 			addresses := p.Addresses.WebRTC[role]
 			takeBack := len(pod.State.Status.Advertised) > 0 && pair.Spec.Exposure.WebRTC.Type == v1alpha1.ExposureClusterIP
-			p.Pushes = append(p.Pushes, Push{
-				Pod: key, Manifest: manifest, WebRTC: addresses,
-				TellAddresses: len(addresses) > 0 || takeBack,
-			})
+			push := Push{Pod: key, WebRTC: addresses, TellAddresses: len(addresses) > 0 || takeBack}
+			// Another app or stream id would end the pod's pair, and its publisher and viewers
+			// with it, in both legs at once. The pod serves as it does until the rollout
+			// replaces it, one leg after the other.
+			if pod.Annotations[AnnotationStreams] == streamsOf(pair) {
+				push.Manifest = manifest
+			}
+			p.Pushes = append(p.Pushes, push)
 		}
 	}
 }

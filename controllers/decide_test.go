@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/api/v1alpha1"
 )
 
@@ -177,6 +178,60 @@ func TestWhatPodsAreTold(t *testing.T) {
 	s.at(rolePrimary).State.Status.Advertised = nil
 	if push := s.decide().Pushes[0]; push.TellAddresses {
 		t.Error("takes back what nobody was told")
+	}
+}
+
+func TestAPodThatServesOtherStreamsIsNotToldOfThese(t *testing.T) {
+	for name, change := range map[string]func(*v1alpha1.StreamPairSpec){
+		"app":        func(s *v1alpha1.StreamPairSpec) { s.App = "tv" },
+		"stream ids": func(s *v1alpha1.StreamPairSpec) { s.Primary.StreamID, s.Backup.StreamID = "one", "two" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t, func(s *v1alpha1.StreamPairSpec) { s.Exposure.WebRTC.Type = v1alpha1.ExposureNodePort })
+			change(&s.pair.Spec)
+			s.pair.Generation++
+			plan := s.decide()
+			if len(plan.Pushes) != 2 {
+				t.Fatalf("%d pushes", len(plan.Pushes))
+			}
+			for _, push := range plan.Pushes {
+				if push.Manifest != nil || !push.TellAddresses {
+					t.Errorf("the %s's pod is told %q, addresses %v", push.Pod.Role, push.Manifest, push.TellAddresses)
+				}
+			}
+			status, _ := s.report()
+			if got := shown(status)["Converged"]; got != "False/DirectivePending" {
+				t.Errorf("Converged is %s", got)
+			}
+			if diff := cmp.Diff([]v1alpha1.Role{rolePrimary}, plan.Rollout.Held); diff != "" {
+				t.Errorf("held (-want +got):\n%s", diff)
+			}
+			// A leg with a publisher that the new spec does not know is used all the same.
+			for _, role := range Roles() {
+				state := s.at(role).State.Status
+				state.Pairs = nil
+				state.Streams = []control.Stream{{App: "live", StreamID: "primary", Publishing: role == rolePrimary}, {Publishing: true, Relayed: true}}
+			}
+			if used, _ := viewLegs(s.pair, s.seen, s.now).backup.used(); used {
+				t.Error("what is relayed counts as a publisher")
+			}
+			if held := s.decide().Rollout.Held; len(held) == 0 {
+				t.Error("both legs are replaced at once")
+			}
+		})
+	}
+}
+
+func TestAPodIsToldNoMoreAddressesThanItTakes(t *testing.T) {
+	s := newScene(t, func(s *v1alpha1.StreamPairSpec) { s.Exposure.WebRTC.Type = v1alpha1.ExposureLoadBalancer })
+	var many []string
+	for i := range 40 {
+		many = append(many, fmt.Sprintf("198.51.100.%d", i))
+	}
+	s.balancer("sunday-primary-media", corev1.LoadBalancerIngress{Hostname: "lb.example.com"})
+	s.resolves("lb.example.com", many...)
+	if n := len(s.decide().Pushes[0].WebRTC); n != 16 {
+		t.Errorf("told %d addresses", n)
 	}
 }
 

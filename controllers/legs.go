@@ -153,7 +153,12 @@ func (v *legView) used() (publishing, watched bool) {
 	case reachNone:
 		return false, false
 	}
-	return v.live() || v.leg != nil && v.leg.Publishing, v.status.Viewers > 0
+	publishing = v.live() || v.leg != nil && v.leg.Publishing
+	for _, s := range v.status.Streams {
+		// Not by the pair's ids alone: a pod may still serve those of the spec before.
+		publishing = publishing || s.Publishing && !s.Relayed
+	}
+	return publishing, v.status.Viewers > 0
 }
 
 func legOf(p *control.Pair, role v1alpha1.Role) *control.Leg {

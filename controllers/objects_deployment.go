@@ -53,11 +53,15 @@ func podTemplate(pair *v1alpha1.StreamPair, role v1alpha1.Role, s ObjectSettings
 	template := corev1ac.PodTemplateSpec().
 		WithLabels(LegLabels(pair.Name, role)).
 		WithAnnotations(map[string]string{
-			AnnotationStreams: fmt.Sprintf("%[1]s/%[2]s %[1]s/%[3]s",
-				pair.Spec.App, pair.Spec.Primary.StreamID, pair.Spec.Backup.StreamID),
+			AnnotationStreams: streamsOf(pair),
 		}).
 		WithSpec(podSpec(pair, role, s))
 	return template.WithAnnotations(map[string]string{AnnotationTemplateHash: templateHash(template)})
+}
+
+// streamsOf is the value of AnnotationStreams.
+func streamsOf(pair *v1alpha1.StreamPair) string {
+	return fmt.Sprintf("%[1]s/%[2]s %[1]s/%[3]s", pair.Spec.App, pair.Spec.Primary.StreamID, pair.Spec.Backup.StreamID)
 }
 
 // templateHash is of the template before it is annotated with it.

@@ -46,7 +46,7 @@ func newScene(t *testing.T, spec func(*v1alpha1.StreamPairSpec)) *scene {
 		spec(&s.pair.Spec)
 	}
 	s.pair.Default()
-	s.outcome = &Outcome{Accepted: map[PodKey]bool{}, PushErrors: map[PodKey]string{}}
+	s.outcome = &Outcome{Accepted: map[PodKey]bool{}, PushErrors: map[PodKey]string{}, AddressErrors: map[PodKey]string{}}
 	s.seen = &Observation{
 		Objects: map[ObjectKey]client.Object{}, Pods: map[v1alpha1.Role][]ObservedPod{}, Hosts: map[string]ResolvedHost{},
 	}
@@ -72,7 +72,7 @@ func (s *scene) settle() {
 	}
 	for role := range s.seen.Pods {
 		for _, pod := range s.seen.Pods[role] {
-			pod.Annotations[AnnotationTemplateHash] = s.hash(role)
+			pod.Annotations[AnnotationTemplateHash], pod.Annotations[AnnotationStreams] = s.hash(role), streamsOf(s.pair)
 		}
 	}
 }
@@ -111,7 +111,7 @@ func (s *scene) pod(role v1alpha1.Role, i int) ObservedPod {
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: s.pair.Namespace, Name: DeploymentName(s.pair.Name, role) + "-1", UID: types.UID(LegName(role) + "-1"),
 			Labels:            LegLabels(s.pair.Name, role),
-			Annotations:       map[string]string{AnnotationTemplateHash: s.hash(role)},
+			Annotations:       map[string]string{AnnotationTemplateHash: s.hash(role), AnnotationStreams: streamsOf(s.pair)},
 			CreationTimestamp: metav1.NewTime(s.now.Add(-2 * time.Hour)),
 		},
 		Spec: corev1.PodSpec{NodeName: fmt.Sprintf("node-%c", 'a'+i)},
@@ -211,5 +211,5 @@ func (s *scene) goesOn(d time.Duration) {
 	s.t.Helper()
 	status, _ := s.report()
 	s.last, s.now = status, s.now.Add(d)
-	s.outcome = &Outcome{Accepted: map[PodKey]bool{}, PushErrors: map[PodKey]string{}}
+	s.outcome = &Outcome{Accepted: map[PodKey]bool{}, PushErrors: map[PodKey]string{}, AddressErrors: map[PodKey]string{}}
 }

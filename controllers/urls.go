@@ -30,6 +30,9 @@ type Addresses struct {
 	Pending []string
 }
 
+// maxMediaAddresses is how many media addresses a pod takes; see control.MediaAddresses.
+const maxMediaAddresses = 16
+
 // addressesOf is pure: from the Services, the pods' nodes and the load balancers' names.
 func addressesOf(pair *v1alpha1.StreamPair, seen *Observation) Addresses {
 	f := addressFinder{pair: pair, seen: seen}
@@ -49,7 +52,7 @@ func addressesOf(pair *v1alpha1.StreamPair, seen *Observation) Addresses {
 			a.WHIP[role] = base + "/" + pair.Spec.App + "/whip/" + id
 		}
 		if addresses := f.webrtc(role); len(addresses) > 0 {
-			a.WebRTC[role] = addresses
+			a.WebRTC[role] = addresses[:min(len(addresses), maxMediaAddresses)]
 		}
 	}
 	slices.Sort(f.pending)

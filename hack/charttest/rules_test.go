@@ -2,6 +2,7 @@ package charttest
 
 import (
 	"context"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
@@ -29,9 +31,10 @@ type alert struct {
 func TestAlerts(t *testing.T) {
 	const onAir, redundant = `streampair_condition{namespace="live",pair="sunday",condition="OnAir"}`,
 		`streampair_condition{namespace="live",pair="sunday",condition="Redundant"}`
+	const paused = `streampair_paused{namespace="live",pair="sunday"}`
 	const switches = `streampair_switches_total{job="streampair-operator",namespace="live",pair="sunday",reason="PrimaryInputLost"}`
 	day := 24 * time.Hour.Seconds()
-	constant := func(value float64) func(time.Duration) float64 { return func(time.Duration) float64 { return value } }
+	constant := func(v float64) func(time.Duration) float64 { return func(time.Duration) float64 { return v } }
 	// until is one value until that long before the end, and another from then on.
 	until := func(before time.Duration, first, then float64) func(time.Duration) float64 {
 		return func(left time.Duration) float64 {
@@ -40,6 +43,11 @@ func TestAlerts(t *testing.T) {
 			}
 			return then
 		}
+	}
+	gone := math.Float64frombits(value.StaleNaN)
+	// of is a series as one operator exports it.
+	of := func(metric, instance string) string {
+		return strings.TrimSuffix(metric, "}") + `,instance="` + instance + `",pod="operator-` + instance + `"}`
 	}
 	tests := []struct {
 		name, alert string
@@ -50,6 +58,16 @@ func TestAlerts(t *testing.T) {
 		{"nobody has published", "StreamPairOffAir", series{onAir: constant(0)}, false},
 		{"the programme ended an hour ago", "StreamPairOffAir", series{onAir: until(20*time.Minute, 1, 0)}, false},
 		{"it is on air again", "StreamPairOffAir", series{onAir: until(time.Minute, 0, 1)}, false},
+		{"it was paused", "StreamPairOffAir", series{onAir: until(time.Minute, 1, 0), paused: until(time.Minute, 0, 1)}, false},
+		{"it is not paused", "StreamPairOffAir", series{onAir: until(time.Minute, 1, 0), paused: constant(0)}, true},
+		{"another pair is paused", "StreamPairOffAir", series{
+			onAir: until(time.Minute, 1, 0), strings.ReplaceAll(paused, "sunday", "monday"): constant(1)}, true},
+		{"both encoders are lost while one operator takes over from another", "StreamPairOffAir", series{
+			of(onAir, "a"): until(3*time.Minute, 1, gone), of(paused, "a"): until(3*time.Minute, 0, gone),
+			of(onAir, "b"): until(2*time.Minute, gone, 0), of(paused, "b"): until(2*time.Minute, gone, 0)}, true},
+		{"it was paused while one operator takes over from another", "StreamPairOffAir", series{
+			of(onAir, "a"): until(3*time.Minute, 1, gone), of(paused, "a"): until(3*time.Minute, 0, gone),
+			of(onAir, "b"): until(2*time.Minute, gone, 0), of(paused, "b"): until(2*time.Minute, gone, 1)}, false},
 
 		{"on air with one leg", "StreamPairNotRedundant", series{onAir: constant(1), redundant: constant(0)}, true},
 		{"on air with both", "StreamPairNotRedundant", series{onAir: constant(1), redundant: constant(1)}, false},
@@ -59,7 +77,11 @@ func TestAlerts(t *testing.T) {
 
 		{"the pods disagree", "StreamPairNotConverged", series{strings.ReplaceAll(onAir, "OnAir", "Converged"): constant(0)}, true},
 		{"a pod cannot be asked", "StreamPairNotConverged", series{strings.ReplaceAll(onAir, "OnAir", "Converged"): constant(-1)}, false},
+		{"it is paused", "StreamPairNotConverged", series{strings.ReplaceAll(onAir, "OnAir", "Converged"): constant(0), paused: constant(1)}, false},
 		{"pods are not ready", "StreamPairNotReady", series{strings.ReplaceAll(onAir, "OnAir", "Ready"): constant(0)}, true},
+		{"pods are not ready, and it is not paused", "StreamPairNotReady", series{
+			strings.ReplaceAll(onAir, "OnAir", "Ready"): constant(0), paused: constant(0)}, true},
+		{"it is paused", "StreamPairNotReady", series{strings.ReplaceAll(onAir, "OnAir", "Ready"): constant(0), paused: constant(1)}, false},
 		{"pods are ready", "StreamPairNotReady", series{strings.ReplaceAll(onAir, "OnAir", "Ready"): constant(1)}, false},
 		{"the backup's pod cannot be asked", "StreamPairUnknown", series{strings.ReplaceAll(onAir, "OnAir", "BackupLive"): constant(-1)}, true},
 		{"the backup is silent", "StreamPairUnknown", series{strings.ReplaceAll(onAir, "OnAir", "BackupLive"): constant(0)}, false},
@@ -157,10 +179,10 @@ func evaluate(t *testing.T, expression string, metrics series) promql.Vector {
 	t.Helper()
 	engine := promql.NewEngine(promql.EngineOpts{MaxSamples: 1e6, Timeout: time.Minute})
 	var stored memory
-	for metric, value := range metrics {
+	for metric, at := range metrics {
 		var samples []chunks.Sample
 		for left := 30 * time.Minute; left >= 0; left -= 30 * time.Second {
-			samples = append(samples, sample{now.Add(-left).UnixMilli(), value(left)})
+			samples = append(samples, sample{now.Add(-left).UnixMilli(), at(left)})
 		}
 		stored = append(stored, storage.NewListSeries(parseLabels(t, metric), samples))
 	}

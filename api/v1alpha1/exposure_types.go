@@ -73,8 +73,9 @@ type WebRTCExposure struct {
 	//
 	// ClusterIP: inside the cluster only. NodePort: a port of every node; browsers are told
 	// the address of the node that the pod is on. LoadBalancer: an address of the cloud's
-	// for each leg. HostPort: a port of the node itself, without a Service; a namespace that
-	// enforces the Pod Security level "restricted" or "baseline" refuses it.
+	// for each leg. HostPort: a port of the node itself, without a Service. The operator must
+	// have been told to allow it (--allowed-exposures), and a namespace that enforces the Pod
+	// Security level "restricted" or "baseline" refuses it.
 	// +optional
 	// +kubebuilder:default=ClusterIP
 	// +kubebuilder:validation:Enum=ClusterIP;NodePort;LoadBalancer;HostPort

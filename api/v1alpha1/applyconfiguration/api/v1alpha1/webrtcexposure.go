@@ -17,8 +17,9 @@ type WebRTCExposureApplyConfiguration struct {
 	//
 	// ClusterIP: inside the cluster only. NodePort: a port of every node; browsers are told
 	// the address of the node that the pod is on. LoadBalancer: an address of the cloud's
-	// for each leg. HostPort: a port of the node itself, without a Service; a namespace that
-	// enforces the Pod Security level "restricted" or "baseline" refuses it.
+	// for each leg. HostPort: a port of the node itself, without a Service. The operator must
+	// have been told to allow it (--allowed-exposures), and a namespace that enforces the Pod
+	// Security level "restricted" or "baseline" refuses it.
 	Type *apiv1alpha1.ExposureType `json:"type,omitempty"`
 	// loadBalancer has what type LoadBalancer needs beside the Service.
 	LoadBalancer *LoadBalancerExposureApplyConfiguration `json:"loadBalancer,omitempty"`

@@ -84,7 +84,7 @@ func newFlags() *flags {
 	f.address("rtmps-address", "", "RTMPS ingest on `ADDRESS`, such as :1936", func(c *Config) *string { return &c.RTMPSAddress })
 	f.address("http-address", ":5080", "player, WHIP, WHEP and events on `ADDRESS`", func(c *Config) *string { return &c.HTTPAddress })
 	f.address("https-address", ":5443", "the same over TLS on `ADDRESS`", func(c *Config) *string { return &c.HTTPSAddress })
-	f.set.StringVar(&f.tlsCert, "tls-cert", "", "certificate `FILE` (PEM) for HTTPS and RTMPS, read again when it changes. Without it, and with --role as long as it is missing, a self-signed one is made")
+	f.set.StringVar(&f.tlsCert, "tls-cert", "", "certificate `FILE` (PEM) for HTTPS and RTMPS, read again when it changes. Without it, and with --role as long as it is missing or wrong, a self-signed one is made")
 	f.set.StringVar(&f.tlsKey, "tls-key", "", "key `FILE` (PEM) of --tls-cert")
 	f.address("webrtc-address", ":8189", "WebRTC media on `ADDRESS`, UDP and TCP", func(c *Config) *string { return &c.WebRTCAddress })
 	f.set.Var(&f.advertise, "advertise-address", "tell browsers `IP[:udpPort[:tcpPort]]` as media address; may be repeated. Needed behind NAT")

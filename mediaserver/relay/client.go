@@ -40,12 +40,14 @@ type ClientConfig struct {
 	// Peer is the base URL of the other media server, without a slash at its end.
 	Peer string
 	// Token returns the cluster token in force.
-	Token    func() string
+	Token func() string
+	// Registry is where it is published; required.
 	Registry *stream.Registry
 	// Changed returns a channel that is closed when a stream of the registry changes.
 	Changed func() <-chan struct{}
 	// Logger; default none.
-	Logger  *slog.Logger
+	Logger *slog.Logger
+	// Metrics; required.
 	Metrics *metrics.Metrics
 }
 

@@ -15,7 +15,7 @@ import (
 
 const (
 	// depth holds the access units of a stream while a reader's connection is busy:
-	// some 6 s of a 60 fps stream with audio. Beyond that they are dropped up to the
+	// some 9 s of a 60 fps stream with audio. Beyond that they are dropped up to the
 	// next IDR.
 	depth = 1024
 	// maxBatch of them are sent before the reader's deadline is put off.
@@ -24,6 +24,7 @@ const (
 
 // HandlerConfig configures a Handler.
 type HandlerConfig struct {
+	// Registry has what is served; required.
 	Registry *stream.Registry
 	// Pair returns a declared pair, or nil.
 	Pair func(app, primaryID, backupID string) *failover.Pair
@@ -31,7 +32,8 @@ type HandlerConfig struct {
 	// same time wherever the two differ.
 	IsToken func(string) bool
 	// Logger; default none.
-	Logger  *slog.Logger
+	Logger *slog.Logger
+	// Metrics; required.
 	Metrics *metrics.Metrics
 }
 

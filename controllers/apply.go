@@ -64,7 +64,7 @@ func (o *Outcome) refusal(pod PodKey) string {
 
 // apply carries out a plan as far as it goes: what fails does not keep the rest from being
 // tried, and all of it is in the outcome.
-func (r *StreamPairReconciler) apply(ctx context.Context, pair *v1alpha1.StreamPair, plan *Plan) *Outcome {
+func (r *StreamPairReconciler) apply(ctx context.Context, pair *v1alpha1.StreamPair, want *wanted, plan *Plan) *Outcome {
 	outcome := &Outcome{
 		Conflicts: slices.Clone(plan.Conflicts), Accepted: map[PodKey]bool{}, PushErrors: map[PodKey]string{},
 		AddressErrors: map[PodKey]string{},
@@ -73,9 +73,12 @@ func (r *StreamPairReconciler) apply(ctx context.Context, pair *v1alpha1.StreamP
 		if w.Object.Kind == KindDeployment && w.UID == "" && len(outcome.Conflicts) > 0 {
 			continue // see decideObjects
 		}
-		err := r.write(ctx, pair, w)
+		answer, err := r.write(ctx, pair, w)
 		outcome.note(w.Object.Key(), err)
 		if err == nil {
+			if answer != nil && w.Object.Kind != KindSecret {
+				want.answered(w.Object, answer)
+			}
 			log.FromContext(ctx).Info("object written", "kind", w.Object.Kind, "object", w.Object.Name, "created", w.UID == "")
 		}
 	}
@@ -124,42 +127,74 @@ type conflictError struct{ key ObjectKey }
 
 func (e conflictError) Error() string { return e.key.String() + " is not an object of this pair" }
 
-// write creates an object or applies it. An apply without more would take over whatever
-// bears the name; a create does not, and an apply that carries a UID meets that object only.
-func (r *StreamPairReconciler) write(ctx context.Context, pair *v1alpha1.StreamPair, w Write) error {
+// write creates an object or applies it, and returns what the server made of it. An apply
+// without more would take over whatever bears the name; a create does not, and an apply that
+// carries a UID meets that object only.
+func (r *StreamPairReconciler) write(ctx context.Context, pair *v1alpha1.StreamPair, w Write) (client.Object, error) {
 	uid := w.UID
 	if uid == "" {
-		err := r.create(ctx, w.Object)
+		object, err := w.Object.unstructured()
+		if err != nil {
+			return nil, err
+		}
+		err = r.Client.Create(ctx, object, client.FieldOwner(FieldOwner))
+		if err == nil {
+			return asTyped(w.Object.Kind, object)
+		}
 		if !apierrors.IsAlreadyExists(err) {
-			return err
+			return nil, err
 		}
 		// The cache does not know it: it lags, or the object lacks our labels.
 		there, err := r.metadataOf(ctx, pair, w.Object.Key())
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if !metav1.IsControlledBy(there, pair) {
-			return conflictError{w.Object.Key()}
+			return nil, conflictError{w.Object.Key()}
 		}
 		uid = there.UID
 	}
 	if err := r.ownByApply(ctx, pair, w.Object.Key(), uid); err != nil {
-		return err
+		return nil, err
 	}
-	object, err := w.Object.unstructured()
-	if err != nil {
-		return err
-	}
-	object.SetUID(uid)
-	return r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner(FieldOwner), client.ForceOwnership)
+	return r.applyTo(ctx, w.Object, uid)
 }
 
-func (r *StreamPairReconciler) create(ctx context.Context, o Object) error {
+// applyTo applies an object to the one of that UID, and returns what the server made of it.
+func (r *StreamPairReconciler) applyTo(ctx context.Context, o desired, uid types.UID, options ...client.ApplyOption) (client.Object, error) {
 	object, err := o.unstructured()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return r.Client.Create(ctx, object, client.FieldOwner(FieldOwner))
+	object.SetUID(uid)
+	options = append(options, client.FieldOwner(FieldOwner), client.ForceOwnership)
+	if err := r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), options...); err != nil {
+		return nil, err
+	}
+	return asTyped(o.Kind, object)
+}
+
+// settleDoubts asks the server what applying a Deployment would make of it, where it differs
+// from what was applied: an apply ends pods, unless a webhook would change it back. Where the
+// server does not say, it is taken for what was applied, by its annotation.
+func (r *StreamPairReconciler) settleDoubts(ctx context.Context, pair *v1alpha1.StreamPair, want *wanted, seen *Observation) {
+	for i, role := range Roles() {
+		live := seen.deployment(pair, role)
+		if live == nil || !live.DeletionTimestamp.IsZero() || !want.isDoubtful(want.deployments[i], live) {
+			continue
+		}
+		answer, err := r.applyTo(ctx, want.deployments[i], live.UID, client.DryRunAll)
+		switch {
+		case err == nil && contentOf(answer) == contentOf(live):
+			want.answered(want.deployments[i], answer)
+		case err == nil:
+			want.drifted[want.deployments[i].Key()] = contentOf(live)
+		case apierrors.IsBadRequest(err), apierrors.IsForbidden(err), apierrors.IsInvalid(err):
+			want.answered(want.deployments[i], live)
+			log.FromContext(ctx).Info("it is not known whether a Deployment was changed: the API server refuses a dry run",
+				"object", live.Name, "reason", apiMessage(err))
+		}
+	}
 }
 
 // unstructured returns a copy of the object, for one request: the client reads the answer

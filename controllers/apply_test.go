@@ -3,10 +3,13 @@ package controllers
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -48,6 +51,110 @@ func (c *answeringClient) Get(_ context.Context, key client.ObjectKey, o client.
 	return nil
 }
 
+// A mirroringClient is an API server with a webhook that rewrites images.
+type mirroringClient struct {
+	client.Client
+	on           bool
+	refuses      error
+	dry, applied int
+}
+
+func (c *mirroringClient) Apply(_ context.Context, o runtime.ApplyConfiguration, options ...client.ApplyOption) error {
+	var all client.ApplyOptions
+	all.ApplyOptions(options)
+	if len(all.DryRun) > 0 {
+		c.dry++
+		if c.refuses != nil {
+			return c.refuses
+		}
+	} else {
+		c.applied++
+	}
+	text, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	var d appsv1.Deployment
+	if err := json.Unmarshal(text, &d); err != nil {
+		return err
+	}
+	if c.on {
+		d.Spec.Template.Spec.Containers[0].Image = "mirror.example.com/" + d.Spec.Template.Spec.Containers[0].Image
+	}
+	text, err = json.Marshal(d)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, o)
+}
+
+func TestADeploymentThatAWebhookRewritesIsUpToDate(t *testing.T) {
+	rewrite := func(s *scene, image string) {
+		for _, role := range Roles() {
+			s.seen.deployment(s.pair, role).Spec.Template.Spec.Containers[0].Image = image
+		}
+	}
+	for _, test := range []struct {
+		name    string
+		image   string
+		webhook bool
+		refuses error
+		waits   bool
+	}{
+		{name: "as applied", image: testSettings.DefaultImage, webhook: true},
+		{name: "by a webhook", image: "mirror.example.com/" + testSettings.DefaultImage, webhook: true},
+		{name: "by a webhook that is gone", image: "mirror.example.com/" + testSettings.DefaultImage, waits: true},
+		{name: "by hand", image: "other:1", webhook: true, waits: true},
+		{
+			name: "by nobody knows whom", image: "other:1", webhook: true,
+			refuses: apierrors.NewBadRequest("admission webhook mirror does not support dry run"),
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newScene(t, nil)
+			rewrite(s, test.image)
+			fake := &mirroringClient{on: test.webhook, refuses: test.refuses}
+			r := &StreamPairReconciler{Client: fake}
+			want := newWanted(s.pair, s.objects)
+			for range 3 {
+				r.settleDoubts(t.Context(), s.pair, want, s.seen)
+				plan, err := decide(s.pair, want, s.seen, s.now)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if plan.Rollout.WaitsForIdle != test.waits || len(plan.Writes) > 0 {
+					t.Errorf("waits %v, writes %v", plan.Rollout.WaitsForIdle, written(plan))
+				}
+			}
+			if fake.dry > 2 || fake.applied > 0 {
+				t.Errorf("asked %d times for two Deployments, applied %d", fake.dry, fake.applied)
+			}
+		})
+	}
+	t.Run("after a change of the spec", func(t *testing.T) {
+		s := newScene(t, nil)
+		rewrite(s, "mirror.example.com/"+testSettings.DefaultImage)
+		s.pair.Spec.MediaServer.PriorityClassName = "high"
+		want := newWanted(s.pair, s.objects)
+		r := &StreamPairReconciler{Client: &mirroringClient{on: true}}
+		backup := want.deployments[1]
+		answer, err := r.applyTo(t.Context(), backup, s.seen.deployment(s.pair, roleBackup).UID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want.answered(backup, answer)
+		s.seen.Objects[backup.Key()] = answer
+		s.at(roleBackup).Annotations[AnnotationTemplateHash] = backup.TemplateHash()
+		plan, err := decide(s.pair, want, s.seen, s.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := written(plan); !slices.Contains(got, "apply Deployment sunday-primary") || slices.Contains(got, "apply Deployment sunday-backup") {
+			t.Errorf("writes %v, want the other leg's and no more of this one's", got)
+		}
+	})
+}
+
 func TestAnObjectIsWrittenAlikeEachTime(t *testing.T) {
 	scheme := runtime.NewScheme()
 	if err := corev1.AddToScheme(scheme); err != nil {
@@ -56,16 +163,16 @@ func TestAnObjectIsWrittenAlikeEachTime(t *testing.T) {
 	fake := &answeringClient{scheme: scheme}
 	r := &StreamPairReconciler{Client: fake, Reader: fake}
 	pair := newScene(t, nil).pair
-	object := newDesired(playService(pair)).Object
+	object := newDesired(playService(pair))
 	for range 2 {
-		if err := r.write(t.Context(), pair, Write{Object: object, UID: "there"}); err != nil {
+		if _, err := r.write(t.Context(), pair, Write{Object: object, UID: "there"}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if diff := cmp.Diff(fake.sent[0], fake.sent[1]); diff != "" {
 		t.Errorf("applied (-first +second):\n%s", diff)
 	}
-	if err := r.write(t.Context(), pair, Write{Object: object}); err != nil {
+	if _, err := r.write(t.Context(), pair, Write{Object: object}); err != nil {
 		t.Fatal(err)
 	}
 	var created metav1.PartialObjectMetadata

@@ -34,7 +34,7 @@ type Plan struct {
 
 // A Write creates an object, or applies it to the one that is there.
 type Write struct {
-	Object Object
+	Object desired
 	// UID of the object that is there; empty: none is known of, so that it is created.
 	UID types.UID
 }
@@ -87,7 +87,7 @@ func ownSecret(pair *v1alpha1.StreamPair, seen *Observation) *corev1.Secret {
 }
 
 func (p *Plan) decideSecret(pair *v1alpha1.StreamPair, seen *Observation, keys Keys, renew bool) {
-	object := KeysObject(pair, keys)
+	object := desired{KeysObject(pair, keys)}
 	switch {
 	case seen.Secret == nil:
 		p.Writes = append(p.Writes, Write{Object: object})
@@ -123,13 +123,13 @@ func (p *Plan) decideObject(pair *v1alpha1.StreamPair, want *wanted, object desi
 	live := seen.Objects[object.Key()]
 	switch {
 	case live == nil:
-		p.Writes = append(p.Writes, Write{Object: object.Object})
+		p.Writes = append(p.Writes, Write{Object: object})
 	case !isOwned(live, pair):
 		p.Conflicts = append(p.Conflicts, object.Key())
 	case !live.GetDeletionTimestamp().IsZero():
 		// It goes, which is seen; then it is made anew.
 	case want.changes(object, live):
-		p.Writes = append(p.Writes, Write{Object: object.Object, UID: live.GetUID()})
+		p.Writes = append(p.Writes, Write{Object: object, UID: live.GetUID()})
 	}
 }
 
@@ -177,6 +177,9 @@ func spread(pair *v1alpha1.StreamPair, d time.Duration) time.Duration {
 func recheckHosts(seen *Observation, now time.Time) time.Duration {
 	var recheck time.Duration
 	for _, host := range seen.Hosts {
+		if host.Expires.IsZero() {
+			continue // it is being looked up
+		}
 		recheck = earliest(recheck, max(host.Expires.Sub(now), time.Second))
 	}
 	return recheck

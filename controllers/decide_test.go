@@ -1,10 +1,7 @@
 package controllers
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -103,6 +100,12 @@ func TestWhatIsWritten(t *testing.T) {
 			args := deployment(s, roleBackup).Spec.Template.Spec.Containers[0].Args
 			args[0], args[1] = args[1], args[0]
 		}, []string{"apply Deployment sunday-backup"}},
+		{"somebody removed a no that is no default", func(s *scene) {
+			s.lose(rolePrimary, "NotPublished")
+			s.lose(roleBackup, "NotPublished")
+			deployment(s, rolePrimary).Spec.Template.Spec.AutomountServiceAccountToken = nil
+			deployment(s, roleBackup).Spec.Template.Spec.Containers[0].SecurityContext.AllowPrivilegeEscalation = nil
+		}, []string{"apply Deployment sunday-primary", "apply Deployment sunday-backup"}},
 		{"others added what is theirs", func(s *scene) {
 			service := s.service("sunday-play")
 			service.Annotations["example.com/mine"], service.Labels["mine"] = "1", "1"
@@ -278,52 +281,6 @@ func TestPermit(t *testing.T) {
 	}
 	if _, refused := (Settings{Objects: ObjectSettings{AllowPodImages: true}}).permit(s.pair); refused.Image || refused.Exposure != nil {
 		t.Errorf("an operator that allows everything refuses %+v", refused)
-	}
-}
-
-type fakeResolver struct {
-	addresses []string
-	err       error
-	asked     int
-}
-
-func (f *fakeResolver) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
-	f.asked++
-	var list []netip.Addr
-	for _, a := range f.addresses {
-		list = append(list, netip.MustParseAddr(a))
-	}
-	return list, f.err
-}
-
-func TestNamesOfLoadBalancersAreRefreshedAndKept(t *testing.T) {
-	var cache hostCache
-	resolver := &fakeResolver{err: errors.New("no such host")}
-	ask := func(now time.Time) string {
-		var list []string
-		for _, a := range cache.resolve(t.Context(), resolver, "lb.example.com", now).Addresses {
-			list = append(list, a.String())
-		}
-		return strings.Join(list, " ")
-	}
-	now := sceneNow
-	if got := ask(now); got != "" {
-		t.Errorf("resolved to %q", got)
-	}
-	resolver.addresses, resolver.err = []string{"198.51.100.2", "::ffff:198.51.100.1", "198.51.100.2"}, nil
-	if ask(now.Add(time.Second)); resolver.asked != 1 {
-		t.Error("a failure is asked again at once")
-	}
-	now = now.Add(hostRetry)
-	if got := ask(now); got != "198.51.100.1 198.51.100.2" {
-		t.Errorf("resolved to %q, want them in order, once", got)
-	}
-	if ask(now.Add(hostTTL - time.Second)); resolver.asked != 2 {
-		t.Error("what is known is asked again")
-	}
-	resolver.addresses, resolver.err = nil, errors.New("server failure")
-	if got := ask(now.Add(hostTTL)); got != "198.51.100.1 198.51.100.2" {
-		t.Errorf("a name server's failure takes the addresses: %q", got)
 	}
 }
 

@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -25,6 +27,10 @@ import (
 // request and, if nothing really differs, changes nothing.
 const AnnotationApplied = "media.streampair.dev/applied"
 
+// Where a webhook has the last word, say on the registry of images, the object never has
+// what is applied. What the server made of an apply is remembered therefore: an object that
+// is like that is settled. See wanted.answered.
+
 // A desired object is one to be applied, with the annotation. Its tree is made when it is
 // needed: kept, those of all pairs would be half of the operator's memory.
 type desired struct{ Object }
@@ -40,13 +46,49 @@ func newDesired(o Object) desired {
 	return desired{o}
 }
 
-// tree returns the tree of the object's JSON.
+// tree returns the tree of the object's JSON, as the API's own types write it: they leave
+// out false, 0 and "" where those say nothing, and keep them where they do.
 func (d desired) tree() map[string]any {
 	object, err := d.unstructured()
 	if err != nil {
 		panic(err) // see newDesired
 	}
-	return object.Object
+	o, err := asTyped(d.Kind, object)
+	if err != nil {
+		panic(err) // written by these types
+	}
+	return treeOf(o)
+}
+
+// asTyped returns an object of a pair in the API's own type.
+func asTyped(kind string, object *unstructured.Unstructured) (client.Object, error) {
+	o := newObject(kind)
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, o); err != nil {
+		return nil, fmt.Errorf("read %s %s: %w", kind, object.GetName(), err)
+	}
+	return o, nil
+}
+
+// contentOf tells apart what people and webhooks can change of an object. What the cluster
+// itself writes, such as versions and the status, is not of it.
+func contentOf(o client.Object) string {
+	tree := treeOf(o)
+	annotations := map[string]string{}
+	for key, value := range o.GetAnnotations() {
+		if !strings.HasPrefix(key, "deployment.kubernetes.io/") {
+			annotations[key] = value
+		}
+	}
+	delete(tree, "apiVersion")
+	delete(tree, "kind")
+	delete(tree, "status")
+	tree["metadata"] = []any{o.GetUID(), o.GetLabels(), annotations, o.GetOwnerReferences()}
+	text, err := json.Marshal(tree)
+	if err != nil {
+		panic(fmt.Sprintf("write %T %s: %v", o, o.GetName(), err)) // an object of the API's own types
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:8])
 }
 
 // changes says whether applying d would change live.
@@ -54,6 +96,7 @@ func (d desired) changes(live client.Object) bool {
 	have, want := treeOf(live), d.tree()
 	// The server leaves them out of typed objects, and they are part of the request's path.
 	have["apiVersion"], have["kind"] = want["apiVersion"], want["kind"]
+	delete(want, "status") // a type writes it though nothing is in it
 	return !has(have, want, "")
 }
 
@@ -145,10 +188,6 @@ func inside(field, key string) string {
 
 // sameValue compares two values that are neither maps nor lists.
 func sameValue(live, want any, field string) bool {
-	if live == nil {
-		// The server leaves out false, 0 and "" where they say nothing.
-		return reflect.ValueOf(want).IsZero()
-	}
 	if a, ok := number(live); ok {
 		b, ok := number(want)
 		return ok && a == b

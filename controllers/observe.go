@@ -65,7 +65,7 @@ func (r *StreamPairReconciler) observe(ctx context.Context, pair *v1alpha1.Strea
 	if err := r.observePods(ctx, pair, seen); err != nil {
 		return nil, err
 	}
-	r.observeHosts(ctx, pair, seen, now)
+	r.observeHosts(pair, seen, now)
 	return seen, nil
 }
 
@@ -139,7 +139,7 @@ func (r *StreamPairReconciler) nodeAddress(ctx context.Context, pair *v1alpha1.S
 
 // observeHosts resolves the names of the load balancers of WebRTC media: browsers are told
 // addresses only.
-func (r *StreamPairReconciler) observeHosts(ctx context.Context, pair *v1alpha1.StreamPair, seen *Observation, now time.Time) {
+func (r *StreamPairReconciler) observeHosts(pair *v1alpha1.StreamPair, seen *Observation, now time.Time) {
 	for _, role := range Roles() {
 		for _, name := range []string{MediaServiceName(pair.Name, role), MediaTCPServiceName(pair.Name, role)} {
 			service := seen.service(pair, name)
@@ -148,7 +148,7 @@ func (r *StreamPairReconciler) observeHosts(ctx context.Context, pair *v1alpha1.
 			}
 			for _, ingress := range service.Status.LoadBalancer.Ingress {
 				if ingress.IP == "" && ingress.Hostname != "" {
-					seen.Hosts[ingress.Hostname] = r.hosts.resolve(ctx, r.Resolver, ingress.Hostname, now)
+					seen.Hosts[ingress.Hostname] = r.hosts.resolve(ingress.Hostname, client.ObjectKeyFromObject(pair), now)
 				}
 			}
 		}

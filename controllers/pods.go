@@ -10,7 +10,6 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/api/v1alpha1"
@@ -81,16 +80,11 @@ type Pods struct {
 	log   logr.Logger
 	times podTimes
 	dial  func(ctx context.Context, network, address string) (net.Conn, error)
-	hints chan event.TypedGenericEvent[types.NamespacedName]
-	wake  chan struct{} // has an element if queue has
+	hints *hintQueue
 
 	mu    sync.Mutex // guards all below, and what pod says it guards
 	pairs map[types.NamespacedName]map[PodKey]*pod
 	start func(*pod) // starts the pod's stream; nil unless Run runs
-	// queue are the pairs to look at, each once, so that it is no longer than there are
-	// pairs, however slow the reconciler is; queued is the same as a set.
-	queue  []types.NamespacedName
-	queued map[types.NamespacedName]struct{}
 }
 
 // podTimes are shorter in tests that cannot fake the clock.
@@ -131,11 +125,9 @@ func NewPods(cfg PodsConfig) *Pods {
 			connect: 5 * time.Second, silence: 10 * time.Second, push: 5 * time.Second,
 			retryMin: 250 * time.Millisecond, retryMax: 5 * time.Second, unreachable: UnreachableAfter,
 		},
-		dial:   dialer.DialContext,
-		hints:  make(chan event.TypedGenericEvent[types.NamespacedName]),
-		wake:   make(chan struct{}, 1),
-		pairs:  map[types.NamespacedName]map[PodKey]*pod{},
-		queued: map[types.NamespacedName]struct{}{},
+		dial:  dialer.DialContext,
+		hints: newHintQueue(),
+		pairs: map[types.NamespacedName]map[PodKey]*pod{},
 	}
 }
 
@@ -172,7 +164,7 @@ func (p *Pods) Run(ctx context.Context) error {
 	}
 	p.mu.Unlock()
 
-	p.deliver(ctx)
+	p.hints.deliver(ctx)
 
 	p.mu.Lock()
 	p.start = nil

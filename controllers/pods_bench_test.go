@@ -140,7 +140,7 @@ func BenchmarkPodStreams(b *testing.B) {
 					b.Fatalf("not all pods are connected: %+v", p.State(key))
 				}
 				select {
-				case <-p.hints:
+				case <-p.hints.hints:
 				case <-time.After(10 * time.Millisecond):
 				}
 			}
@@ -150,7 +150,7 @@ func BenchmarkPodStreams(b *testing.B) {
 		cpu, from, hints := processorTime(), time.Now(), 0
 		for end := time.After(10 * time.Second); end != nil; {
 			select {
-			case <-p.hints:
+			case <-p.hints.hints:
 				hints++
 			case <-end:
 				end = nil

@@ -287,7 +287,7 @@ func (f *followed) hinted() []types.NamespacedName {
 	for {
 		synctest.Wait()
 		select {
-		case e := <-f.hints:
+		case e := <-f.hints.hints:
 			pairs = append(pairs, e.Object)
 		default:
 			return pairs

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -12,16 +13,79 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 )
 
-// Source makes a controller reconcile a pair when one of its pods connects, is lost, has
-// been lost for UnreachableAfter, or reports what the pair's status shows. It is a hint to
-// look, never the data, and there is one for any number of changes until it is taken.
-func (p *Pods) Source() source.Source {
-	return source.Channel(p.hints, handler.TypedFuncs[types.NamespacedName, reconcile.Request]{
+// A hintQueue makes a controller reconcile pairs. A hint is to look, never the data, and
+// there is one for any number of changes until it is taken: the queue is no longer than
+// there are pairs, however slow the reconciler is.
+type hintQueue struct {
+	hints chan event.TypedGenericEvent[types.NamespacedName]
+	wake  chan struct{} // has an element if queue has
+
+	mu     sync.Mutex
+	queue  []types.NamespacedName            // guarded by mu
+	queued map[types.NamespacedName]struct{} // the same as a set, guarded by mu
+}
+
+func newHintQueue() *hintQueue {
+	return &hintQueue{
+		hints: make(chan event.TypedGenericEvent[types.NamespacedName]), wake: make(chan struct{}, 1),
+		queued: map[types.NamespacedName]struct{}{},
+	}
+}
+
+func (q *hintQueue) source() source.Source {
+	return source.Channel(q.hints, handler.TypedFuncs[types.NamespacedName, reconcile.Request]{
 		GenericFunc: func(_ context.Context, e event.TypedGenericEvent[types.NamespacedName], q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 			q.Add(reconcile.Request{NamespacedName: e.Object})
 		},
 	})
 }
+
+// add puts the pair into the queue.
+func (q *hintQueue) add(pair types.NamespacedName) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if _, ok := q.queued[pair]; ok {
+		return
+	}
+	q.queued[pair] = struct{}{}
+	q.queue = append(q.queue, pair)
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// deliver sends the queue to source, one at a time, until ctx ends. A pair leaves the queue
+// before it is sent: what changes meanwhile is sent as one more hint.
+func (q *hintQueue) deliver(ctx context.Context) {
+	for {
+		q.mu.Lock()
+		var next *types.NamespacedName
+		if len(q.queue) > 0 {
+			next = &q.queue[0]
+			q.queue = q.queue[1:]
+			delete(q.queued, *next)
+		}
+		q.mu.Unlock()
+		if next == nil {
+			select {
+			case <-q.wake:
+			case <-ctx.Done():
+				return
+			}
+			continue
+		}
+		select {
+		case q.hints <- event.TypedGenericEvent[types.NamespacedName]{Object: *next}:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Source makes a controller reconcile a pair when one of its pods connects, is lost, has
+// been lost for UnreachableAfter, or reports what the pair's status shows.
+func (p *Pods) Source() source.Source { return p.hints.source() }
 
 // expectAgain hints at the pair once more if the pod stays away. Pods.mu is held.
 func (p *Pods) expectAgain(d *pod) {
@@ -38,43 +102,5 @@ func (p *Pods) expectAgain(d *pod) {
 	})
 }
 
-// hint puts the pair into the queue. Pods.mu is held.
-func (p *Pods) hint(pair types.NamespacedName) {
-	if _, ok := p.queued[pair]; ok {
-		return
-	}
-	p.queued[pair] = struct{}{}
-	p.queue = append(p.queue, pair)
-	select {
-	case p.wake <- struct{}{}:
-	default:
-	}
-}
-
-// deliver sends the queue to Source, one at a time, until ctx ends. A pair leaves the queue
-// before it is sent: what changes meanwhile is sent as one more hint.
-func (p *Pods) deliver(ctx context.Context) {
-	for {
-		p.mu.Lock()
-		var next *types.NamespacedName
-		if len(p.queue) > 0 {
-			next = &p.queue[0]
-			p.queue = p.queue[1:]
-			delete(p.queued, *next)
-		}
-		p.mu.Unlock()
-		if next == nil {
-			select {
-			case <-p.wake:
-			case <-ctx.Done():
-				return
-			}
-			continue
-		}
-		select {
-		case p.hints <- event.TypedGenericEvent[types.NamespacedName]{Object: *next}:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
+// hint puts the pair into the queue.
+func (p *Pods) hint(pair types.NamespacedName) { p.hints.add(pair) }

@@ -166,7 +166,7 @@ func TestAMediaServerIsFollowed(t *testing.T) {
 					return
 				}
 				select {
-				case <-p.hints:
+				case <-p.hints.hints:
 				case <-patience:
 					t.Fatalf("%s: not within 30 s; state %+v, pair %+v", what, s, pair)
 				}
@@ -193,7 +193,7 @@ func TestAMediaServerIsFollowed(t *testing.T) {
 		before := p.State(sundayPrimary).Status
 		for quiet := time.After(2 * time.Second); quiet != nil; {
 			select {
-			case <-p.hints:
+			case <-p.hints.hints:
 				now := p.State(sundayPrimary).Status
 				if sameForPair("sunday", before, now) {
 					t.Error("a hint though nothing happened")

@@ -356,7 +356,7 @@ func TestRunLeavesNothingBehind(t *testing.T) {
 		target.Address, nobody.Address = l.Addr().String(), "127.0.0.1:1"
 		p.Follow(sunday, []PodTarget{target, nobody})
 		pod.send(playing("Primary"))
-		if got := <-p.hints; got.Object != sunday || !p.State(sundayPrimary).Connected {
+		if got := <-p.hints.hints; got.Object != sunday || !p.State(sundayPrimary).Connected {
 			t.Errorf("hint at %v, state %+v", got.Object, p.State(sundayPrimary))
 		}
 		stop()

@@ -92,7 +92,7 @@ type StreamPairReconciler struct {
 	Now func() time.Time
 
 	wanted   wantedCache
-	hosts    hostCache
+	hosts    *hostCache // made by setDefaults
 	reported reports
 }
 
@@ -134,11 +134,12 @@ func (r *StreamPairReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	r.settleDoubts(ctx, pair, want, seen)
 	plan, err := decide(pair, want, seen, now)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	outcome := r.apply(ctx, pair, plan)
+	outcome := r.apply(ctx, pair, want, plan)
 	status, recheck := newStatus(pair, refused, seen, plan, outcome, r.reported.last(pair), now)
 	err = errors.Join(outcome.Err, r.report(ctx, pair, status))
 	return ctrl.Result{RequeueAfter: earliest(plan.Recheck, earliest(outcome.Recheck, recheck))}, err
@@ -159,6 +160,9 @@ func (r *StreamPairReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &corev1.Pod{}, podsByPair, indexByPair); err != nil {
 		return err
 	}
+	if err := mgr.Add(r.hosts); err != nil {
+		return err
+	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named(ControllerName).
 		// The status is written here, and is no reason to look again.
@@ -171,6 +175,7 @@ func (r *StreamPairReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Owns(&networkingv1.NetworkPolicy{}).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(pairOfPod)).
 		WatchesRawSource(r.Pods.Source()).
+		WatchesRawSource(r.hosts.source()).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: r.Settings.Concurrency,
 			ReconciliationTimeout:   reconcileTimeout,
@@ -194,6 +199,7 @@ func (r *StreamPairReconciler) setDefaults() {
 	if r.Now == nil {
 		r.Now = time.Now
 	}
+	r.hosts = newHostCache(r.Resolver, r.Now)
 }
 
 // podsByPair indexes pods by the pair that their label names.

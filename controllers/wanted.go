@@ -21,11 +21,19 @@ type wanted struct {
 	// settled are the versions of objects that were found to be as they should: a version
 	// is not compared twice.
 	settled map[ObjectKey]string
+	// answers are what the server made of objects that it did not take as they were applied:
+	// the content by which they are known to be settled. answered writes it.
+	answers map[ObjectKey]string
+	// drifted are contents of which the server said that an apply would change them.
+	drifted map[ObjectKey]string
 }
 
 // newWanted is pure.
 func newWanted(pair *v1alpha1.StreamPair, s ObjectSettings) *wanted {
-	w := &wanted{uid: pair.UID, generation: pair.Generation, manifest: Manifest(pair), specHash: specHash(pair), settled: map[ObjectKey]string{}}
+	w := &wanted{
+		uid: pair.UID, generation: pair.Generation, manifest: Manifest(pair), specHash: specHash(pair),
+		settled: map[ObjectKey]string{}, answers: map[ObjectKey]string{}, drifted: map[ObjectKey]string{},
+	}
 	for _, object := range Objects(pair, s) {
 		if object.Kind != KindDeployment {
 			w.others = append(w.others, newDesired(object))
@@ -46,7 +54,7 @@ func (w *wanted) changes(d desired, live client.Object) bool {
 	if w.isSettled(d, live) {
 		return false
 	}
-	if d.changes(live) {
+	if d.changes(live) && w.answers[d.Key()] != contentOf(live) {
 		return true
 	}
 	w.settled[d.Key()] = live.GetResourceVersion()
@@ -55,7 +63,23 @@ func (w *wanted) changes(d desired, live client.Object) bool {
 
 // changesTemplate says whether applying d would change the pod template of live.
 func (w *wanted) changesTemplate(d desired, live client.Object) bool {
-	return !w.isSettled(d, live) && d.changesTemplate(live)
+	return !w.isSettled(d, live) && d.changesTemplate(live) && w.answers[d.Key()] != contentOf(live)
+}
+
+// answered notes what the server made of an apply, dry or not.
+func (w *wanted) answered(d desired, answer client.Object) {
+	if d.changes(answer) {
+		w.answers[d.Key()] = contentOf(answer)
+	} else {
+		delete(w.answers, d.Key())
+	}
+}
+
+// isDoubtful says whether the object differs though it says that it is what d applies: somebody
+// changed it since, or a webhook did as it was applied.
+func (w *wanted) isDoubtful(d desired, live client.Object) bool {
+	return live.GetAnnotations()[AnnotationApplied] == d.meta.Annotations[AnnotationApplied] && w.changes(d, live) &&
+		w.drifted[d.Key()] != contentOf(live)
 }
 
 func (w *wanted) isSettled(d desired, live client.Object) bool {

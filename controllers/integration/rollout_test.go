@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"context"
 	"os"
 	"slices"
 	"strings"
@@ -8,7 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/streampair/streampair/api/v1alpha1"
@@ -96,6 +101,85 @@ func TestANewDefaultImageWaitsForAnIdleHour(t *testing.T) {
 		return len(now) == 2 && now["primary"] != before["primary"] && now["backup"] != before["backup"]
 	})
 	w.waitFor("sunday", "Ready=True/Ready", "Progressing=False/UpToDate")
+}
+
+// A cluster's policy may rewrite what is applied, say to a mirror of the registry.
+func TestAPolicyThatRewritesImagesStallsNoRollout(t *testing.T) {
+	w := newWorld(t)
+	policy := &admissionv1.MutatingAdmissionPolicy{
+		ObjectMeta: metav1.ObjectMeta{Name: "mirror-" + w.namespace},
+		Spec: admissionv1.MutatingAdmissionPolicySpec{
+			ReinvocationPolicy: admissionv1.NeverReinvocationPolicy,
+			MatchConstraints: &admissionv1.MatchResources{
+				NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": w.namespace}},
+				ResourceRules: []admissionv1.NamedRuleWithOperations{{RuleWithOperations: admissionv1.RuleWithOperations{
+					Operations: []admissionv1.OperationType{admissionv1.Create, admissionv1.Update},
+					Rule:       admissionv1.Rule{APIGroups: []string{"apps"}, APIVersions: []string{"v1"}, Resources: []string{"deployments"}},
+				}}},
+			},
+			Mutations: []admissionv1.Mutation{{
+				PatchType: admissionv1.PatchTypeJSONPatch,
+				JSONPatch: &admissionv1.JSONPatch{Expression: `object.spec.template.spec.containers[0].image.startsWith("mirror/") ? [] :
+					[JSONPatch{op: "replace", path: "/spec/template/spec/containers/0/image",
+						value: "mirror/" + object.spec.template.spec.containers[0].image}]`},
+			}},
+		},
+	}
+	w.must(w.admin.Create(t.Context(), policy))
+	t.Cleanup(func() { _ = w.admin.Delete(context.Background(), policy) })
+	binding := &admissionv1.MutatingAdmissionPolicyBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: policy.Name},
+		Spec:       admissionv1.MutatingAdmissionPolicyBindingSpec{PolicyName: policy.Name},
+	}
+	w.must(w.admin.Create(t.Context(), binding))
+	t.Cleanup(func() { _ = w.admin.Delete(context.Background(), binding) })
+	image := func() string {
+		d := &appsv1.Deployment{}
+		if !w.get("sunday-primary", d) {
+			return ""
+		}
+		return d.Spec.Template.Spec.Containers[0].Image
+	}
+	w.eventually("the policy in force", func() bool {
+		d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "probe"}, Spec: appsv1.DeploymentSpec{
+			Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"a": "b"}},
+				Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "a", Image: "a:1"}}},
+			},
+		}}
+		w.must(w.admin.Create(t.Context(), d, client.DryRunAll))
+		return d.Spec.Template.Spec.Containers[0].Image == "mirror/a:1"
+	})
+
+	w.runPods()
+	w.create("sunday", nil)
+	w.waitFor("sunday", "Ready=True/Ready", "Progressing=False/UpToDate")
+	if got := image(); got != "mirror/media:1" {
+		t.Fatalf("the image is %s", got)
+	}
+	before := w.podNames("sunday")
+	w.change("sunday", func(s *v1alpha1.StreamPairSpec) { seconds := int32(31); s.MediaServer.DrainTimeoutSeconds = &seconds })
+	w.eventually("both replaced", func() bool {
+		now := w.podNames("sunday")
+		return len(now) == 2 && now["primary"] != before["primary"] && now["backup"] != before["backup"]
+	})
+	w.waitFor("sunday", "Ready=True/Ready", "Progressing=False/UpToDate", "Converged=True/Converged")
+	w.settle()
+
+	// An operator that starts anew has not seen what the policy did.
+	names, versions := w.podNames("sunday"), w.versions("sunday")
+	w.stop()
+	w.start()
+	time.Sleep(2 * time.Second)
+	w.touch("sunday")
+	time.Sleep(time.Second)
+	if diff := cmp.Diff(versions, w.versions("sunday")); diff != "" {
+		t.Errorf("resource versions changed (-before +after):\n%s", diff)
+	}
+	if diff := cmp.Diff(names, w.podNames("sunday")); diff != "" {
+		t.Errorf("pods changed (-before +after):\n%s", diff)
+	}
 }
 
 func TestTheDeathOfAPodIsReported(t *testing.T) {

@@ -105,7 +105,7 @@ func measureScale(parent *scope, o options, n int) scale {
 	begun := time.Now()
 	p.createPairs()
 	say("  created after %v", time.Since(begun).Round(time.Millisecond))
-	s.created = p.allReported(5 * time.Minute).Sub(begun)
+	s.created = p.allReported(10 * time.Minute).Sub(begun)
 	t.sleep(5 * time.Second)
 	writes := p.writes(operatorUser, begun)
 	s.writesPerPair = float64(total(writes)) / float64(n)

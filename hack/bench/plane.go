@@ -70,6 +70,8 @@ func newPlane(t *scope, n int) *plane {
 	// They need more of the machine than the operator does.
 	p.cluster.StopControllers(t)
 	p.watch()
+	// The API server takes seconds until it stores a kind that it has just learned.
+	t.must(p.create(p.names[0], client.DryRunAll))
 	return p
 }
 
@@ -157,14 +159,16 @@ func (p *plane) runPod(ctx context.Context, d *appsv1.Deployment) error {
 
 // createPairs makes all pairs.
 func (p *plane) createPairs() {
-	p.each(func(name types.NamespacedName) error {
-		return p.admin.Create(p.t.ctx, &v1alpha1.StreamPair{
-			ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name},
-			Spec: v1alpha1.StreamPairSpec{
-				Primary: v1alpha1.Leg{StreamID: "primary"}, Backup: v1alpha1.Leg{StreamID: "backup"},
-			},
-		})
-	})
+	p.each(func(name types.NamespacedName) error { return p.create(name) })
+}
+
+func (p *plane) create(name types.NamespacedName, options ...client.CreateOption) error {
+	return p.admin.Create(p.t.ctx, &v1alpha1.StreamPair{
+		ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name},
+		Spec: v1alpha1.StreamPairSpec{
+			Primary: v1alpha1.Leg{StreamID: "primary"}, Backup: v1alpha1.Leg{StreamID: "backup"},
+		},
+	}, options...)
 }
 
 // each does something to all pairs.

@@ -67,7 +67,7 @@ func startStandIn(t *scope, admin client.Client) *standIn {
 	s := &standIn{t: t, admin: admin, began: time.Now(), addresses: map[v1alpha1.Role]string{}, pairs: map[string]*fakePair{}}
 	for _, role := range controllers.Roles() {
 		// The port is fixed, so the address is what keeps clear of other programs.
-		address := fmt.Sprintf("127.%d.%d.%d", 10+rand.IntN(240), rand.IntN(256), 1+rand.IntN(254))
+		address := fmt.Sprintf("127.%d.%d.%d", 10+chance(240), chance(256), 1+chance(254))
 		l, err := net.Listen("tcp", net.JoinHostPort(address, strconv.Itoa(controllers.PortControl)))
 		t.must(err)
 		s.addresses[role] = address
@@ -75,6 +75,8 @@ func startStandIn(t *scope, admin client.Client) *standIn {
 			Handler:   s.handler(role),
 			TLSConfig: &tls.Config{GetCertificate: s.certificate, NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS13},
 			ErrorLog:  log.New(io.Discard, "", 0),
+
+			ReadHeaderTimeout: 10 * time.Second,
 		}
 		go func() { _ = server.ServeTLS(l, "", "") }()
 		t.Cleanup(func() { _ = server.Close() })
@@ -185,7 +187,7 @@ func (s *standIn) event(p *fakePair, role v1alpha1.Role) (string, <-chan struct{
 	status := control.Status{
 		Version: "bench", BootID: pod, StartTime: s.began, Role: string(role), PodName: pod, NodeName: node, ConfigGeneration: 1,
 		// Figures that move all the time.
-		Viewers: rand.IntN(100),
+		Viewers: chance(100),
 	}
 	pair := control.Pair{
 		Name: p.name.Name, Declared: true, App: "live", PrimaryID: "primary", BackupID: "backup",
@@ -202,9 +204,9 @@ func (s *standIn) event(p *fakePair, role v1alpha1.Role) (string, <-chan struct{
 		})
 		status.Streams = append(status.Streams, control.Stream{
 			App: "live", StreamID: id, Publishing: true, Protocol: "rtmp", Relayed: leg != role, StartTime: &s.began,
-			BitrateBPS: 2_000_000 + rand.Int64N(1_000_000), EntryPoint: true,
-			Video: &control.Track{Codec: "H264", Width: 1920, Height: 1080, FrameRate: 30 + rand.Float64()},
-			Audio: &control.Track{Codec: "AAC", SampleRateHz: 48000, Channels: 2, SilentMilliseconds: rand.Int64N(20)},
+			BitrateBPS: 2_000_000 + int64(chance(1_000_000)), EntryPoint: true,
+			Video: &control.Track{Codec: "H264", Width: 1920, Height: 1080, FrameRate: 30 + float64(chance(100))/100},
+			Audio: &control.Track{Codec: "AAC", SampleRateHz: 48000, Channels: 2, SilentMilliseconds: int64(chance(20))},
 		})
 	}
 	status.Pairs = []control.Pair{pair}
@@ -233,6 +235,8 @@ func (p *fakePair) onAir() v1alpha1.Role {
 	defer p.mu.Unlock()
 	return p.active
 }
+
+func chance(n int) int { return rand.IntN(n) } //nolint:gosec // no secret is made of it
 
 func nodeOf(role v1alpha1.Role) string { return "bench-" + controllers.LegName(role) }
 

@@ -17,7 +17,7 @@ func TestNotesCanBeCopied(t *testing.T) {
 		t.Run(ns, func(t *testing.T) {
 			folder := t.TempDir()
 			kubectl := "#!/bin/sh\nprintf 'kubectl %s\\n' \"$*\" >>\"$0.log\"\n[ \"$1\" != apply ] || cat >>\"$0.log\"\n"
-			if err := os.WriteFile(filepath.Join(folder, "kubectl"), []byte(kubectl), 0o755); err != nil { //nolint:gosec // it is run
+			if err := os.WriteFile(filepath.Join(folder, "kubectl"), []byte(kubectl), 0o755); err != nil {
 				t.Fatal(err)
 			}
 			_, commands, _ := strings.Cut(render(t, values).notes, "1. Make a pair")

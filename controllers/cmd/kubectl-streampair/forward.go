@@ -77,7 +77,7 @@ func (p *plugin) forward(ctx context.Context, pod *corev1.Pod, ports []string, o
 	select {
 	case err = <-served:
 		stop()
-		<-ended
+		<-ended //nolint:errcheck // it ends by this stop
 		return err
 	case err = <-ended:
 		if ctx.Err() != nil {

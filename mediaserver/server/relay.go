@@ -16,12 +16,12 @@ import (
 func (s *Server) openRelay(m *metrics.Metrics) {
 	if s.cfg.Control.TokenFile != "" {
 		s.relay = relay.NewHandler(relay.HandlerConfig{
-			Registry: s.registry, Pair: s.pairs.twin, IsToken: s.clusterToken.is, Logger: s.log, Metrics: m,
+			Registry: s.registry, Pair: s.pairs.twin, IsToken: s.clusterToken.isRelays, Logger: s.log, Metrics: m,
 		})
 	}
 	if s.cfg.Peer != "" {
 		s.peer = relay.NewClient(relay.ClientConfig{
-			Peer: s.cfg.Peer, Token: s.clusterToken.token, Registry: s.registry, Changed: s.changes.next,
+			Peer: s.cfg.Peer, Token: s.clusterToken.relayToken, Registry: s.registry, Changed: s.changes.next,
 			Logger: s.log, Metrics: m,
 		})
 	}

@@ -9,10 +9,10 @@ import (
 	"net/url"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/httpstream"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
+	"k8s.io/streaming/pkg/httpstream"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/streampair/streampair/api/v1alpha1"
@@ -53,7 +53,7 @@ func (p *plugin) forward(ctx context.Context, pod *corev1.Pod, ports []string, o
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	opened := make(chan struct{})
-	forwarder, err := portforward.NewOnAddressesWithContext(ctx, dialer, []string{"127.0.0.1"}, ports, opened, io.Discard, p.errOut)
+	forwarder, err := portforward.NewOnAddressesForStreamingWithContext(ctx, dialer, []string{"127.0.0.1"}, ports, opened, io.Discard, p.errOut)
 	if err != nil {
 		return err
 	}
@@ -99,12 +99,12 @@ func (p *plugin) dialer(pod *corev1.Pod) (httpstream.Dialer, error) {
 	if err != nil {
 		return nil, err
 	}
-	bySPDY := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, u)
-	byWebSocket, err := portforward.NewSPDYOverWebsocketDialer(u, p.config)
+	bySPDY := spdy.NewDialerForStreaming(upgrader, &http.Client{Transport: transport}, http.MethodPost, u)
+	byWebSocket, err := portforward.NewSPDYOverWebsocketDialerForStreaming(u, p.config)
 	if err != nil {
 		return nil, err
 	}
-	return portforward.NewFallbackDialer(byWebSocket, bySPDY, func(err error) bool {
+	return portforward.NewFallbackDialerForStreaming(byWebSocket, bySPDY, func(err error) bool {
 		return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
 	}), nil
 }

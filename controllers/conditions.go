@@ -44,7 +44,7 @@ func (w *statusWriter) ready(exposed verdict) verdict {
 		return no(v1alpha1.ReasonApplyFailed, "The API server refused: %s", sentences(w.outcome.Refused))
 	case w.refused.Image:
 		return no(v1alpha1.ReasonImageNotAllowed,
-			"spec.mediaServer.image is not allowed by the operator (--allow-pod-images); its default image is used.")
+			"spec.mediaServer.image is not allowed by the operator (--allow-pod-images); media pods are made with its default image.")
 	case w.pair.Spec.Paused:
 		return no(v1alpha1.ReasonPaused, "spec.paused is true.")
 	}
@@ -272,7 +272,7 @@ func (w *statusWriter) exposed() verdict {
 	case len(services) > 0:
 		return no(v1alpha1.ReasonNameConflict, "%s: not an object of this pair.", keyList(services))
 	case len(w.refused.Exposure) > 0:
-		return no(v1alpha1.ReasonExposureNotAllowed, "%s: not allowed by the operator (--allowed-exposures); ClusterIP is used.",
+		return no(v1alpha1.ReasonExposureNotAllowed, "%s: not allowed by the operator (--allowed-exposures); ClusterIP takes its place.",
 			strings.Join(w.refused.Exposure, ", "))
 	case len(addresses.Pending) > 0 && w.pair.Spec.Paused && usesNodeAddress(w.pair):
 		return no(v1alpha1.ReasonPaused, "spec.paused is true.")
@@ -368,15 +368,21 @@ func keyList(keys []ObjectKey) string {
 // maxMessage is the longest message of a condition that the API server takes, nearly.
 const maxMessage = 30000
 
+// cut bounds the message of a condition.
+func cut(text string) string {
+	if len(text) > maxMessage {
+		text = strings.ToValidUTF8(text[:maxMessage], "")
+	}
+	return text
+}
+
 // sentences joins clauses to text.
 func sentences(clauses []string) string {
 	text := strings.Join(clauses, "; ")
 	if text != "" && text[0] >= 'a' && text[0] <= 'z' {
 		text = strings.ToUpper(text[:1]) + text[1:]
 	}
-	if len(text) > maxMessage {
-		text = strings.ToValidUTF8(text[:maxMessage], "")
-	}
+	text = cut(text)
 	if !strings.HasSuffix(text, ".") {
 		text += "."
 	}

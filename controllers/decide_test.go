@@ -284,6 +284,30 @@ func TestPermit(t *testing.T) {
 	}
 }
 
+func TestARevokedPermissionIsRolledAtOnce(t *testing.T) {
+	for name, spec := range map[string]func(*v1alpha1.StreamPairSpec){
+		"image": func(s *v1alpha1.StreamPairSpec) { s.MediaServer.Image = "mine:1" },
+		"host ports": func(s *v1alpha1.StreamPairSpec) {
+			s.Exposure.WebRTC = v1alpha1.WebRTCExposure{Type: v1alpha1.ExposureHostPort, HostPorts: &v1alpha1.HostPorts{Primary: 8189, Backup: 8190}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t, spec)
+			s.objects.AllowPodImages = true
+			s.settle()
+			if got := written(s.decide()); len(got) > 0 {
+				t.Fatalf("while it is allowed it writes %v", got)
+			}
+			s.objects.AllowPodImages = false
+			s.pair, s.refused = Settings{AllowedExposure: []v1alpha1.ExposureType{}, Objects: s.objects}.permit(s.pair)
+			plan := s.decide()
+			if plan.Rollout.WaitsForIdle || !cmp.Equal(plan.Rollout.Held, []v1alpha1.Role{rolePrimary}) {
+				t.Errorf("rollout %+v, want the standby at once", plan.Rollout)
+			}
+		})
+	}
+}
+
 func TestStatusOfThePairIsTheNewerOfCacheAndOwn(t *testing.T) {
 	var r reports
 	pair := newScene(t, nil).pair

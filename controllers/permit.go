@@ -14,8 +14,8 @@ type Refusals struct {
 	Image bool
 }
 
-// permit returns a copy of the pair with defaults, and with ClusterIP in place of the types
-// of exposure that are not allowed: a pair that asks for too much is served inside the
+// permit returns a copy of the pair with defaults, without an image that is not allowed, and
+// with ClusterIP in place of the types of exposure that are not: a pair that asks for too much is served inside the
 // cluster, and its status says why it is not outside.
 func (s Settings) permit(pair *v1alpha1.StreamPair) (*v1alpha1.StreamPair, Refusals) {
 	pair = withDefaults(pair)
@@ -38,6 +38,10 @@ func (s Settings) permit(pair *v1alpha1.StreamPair) (*v1alpha1.StreamPair, Refus
 	if refuse("webrtc", &e.WebRTC.Type) {
 		e.WebRTC.LoadBalancer, e.WebRTC.HostPorts = nil, nil
 	}
-	refused.Image = pair.Spec.MediaServer.Image != "" && !s.Objects.AllowPodImages
+	if pair.Spec.MediaServer.Image != "" && !s.Objects.AllowPodImages {
+		// As if the spec did not name it: what was allowed and is not any more is a change of
+		// the spec, which does not wait until nobody watches.
+		pair.Spec.MediaServer.Image, refused.Image = "", true
+	}
 	return pair, refused
 }

@@ -122,5 +122,6 @@ func decodeStatus(data []byte) (*control.Status, error) {
 	if s.BootID == "" {
 		return nil, errors.New("the pod sent a status without a boot id")
 	}
+	saneStatus(&s)
 	return &s, nil
 }

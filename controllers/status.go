@@ -281,7 +281,7 @@ func (w *statusWriter) conditions(status *v1alpha1.StreamPairStatus) []metav1.Co
 			}
 		}
 		meta.SetStatusCondition(&conditions, metav1.Condition{
-			Type: one.name, Status: v.status, Reason: v.reason, Message: v.message,
+			Type: one.name, Status: v.status, Reason: v.reason, Message: cut(v.message),
 			ObservedGeneration: w.pair.Generation, LastTransitionTime: metav1.NewTime(w.now.Truncate(time.Second)),
 		})
 	}

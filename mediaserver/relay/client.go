@@ -193,7 +193,7 @@ func (l *link) open(ctx context.Context, path string) (*answerBody, error) {
 		return nil, &failure{failedConnect, fmt.Errorf("ask for %s: %w", path, err)}
 	}
 	req.Header.Set("Authorization", "Bearer "+l.client.cfg.Token())
-	res, err := l.client.http.Do(req)
+	res, err := l.client.http.Do(req) //nolint:bodyclose // answerBody closes it
 	if err != nil {
 		cancel(nil)
 		var unsaid *url.Error // it would name the URL in each line of the log

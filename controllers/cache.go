@@ -31,14 +31,26 @@ func CacheOptions(namespaces []string) cache.Options {
 	}
 	ofPairs := cache.ByObject{Label: labels.NewSelector().Add(*labelled)}
 	for _, object := range []client.Object{
-		&appsv1.Deployment{}, &corev1.Service{}, &corev1.ConfigMap{}, &corev1.ServiceAccount{}, &corev1.Pod{},
+		&appsv1.Deployment{}, &corev1.Service{}, &corev1.ConfigMap{}, &corev1.ServiceAccount{},
 		&policyv1.PodDisruptionBudget{}, &networkingv1.NetworkPolicy{},
 	} {
 		o.ByObject[object] = ofPairs
 	}
+	// Of what runs in a pod nothing is read but its status.
+	pods := ofPairs
+	pods.Transform = withoutContainers
+	o.ByObject[&corev1.Pod{}] = pods
 	// Of nodes, whose objects are large and change all the time, the addresses are read.
 	o.ByObject[&corev1.Node{}] = cache.ByObject{Transform: onlyAddresses}
 	return o
+}
+
+// withoutContainers leaves of a pod's spec the node.
+func withoutContainers(object any) (any, error) {
+	if pod, ok := object.(*corev1.Pod); ok {
+		pod.ManagedFields, pod.Spec = nil, corev1.PodSpec{NodeName: pod.Spec.NodeName}
+	}
+	return object, nil
 }
 
 // onlyAddresses leaves of a node what identifies it, and its addresses.

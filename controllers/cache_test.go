@@ -43,3 +43,32 @@ func TestTheCacheKeepsLittleOfNodes(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+// TestTheCacheKeepsNoContainersOfPods: of 2,000 pairs they would be tens of megabytes.
+func TestTheCacheKeepsNoContainersOfPods(t *testing.T) {
+	var ofPods cache.ByObject
+	for object, options := range CacheOptions(nil).ByObject {
+		if _, ok := object.(*corev1.Pod); ok {
+			ofPods = options
+		}
+	}
+	if ofPods.Transform == nil || ofPods.Label == nil {
+		t.Fatal("pods are cached whole, or those of others too")
+	}
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: "p1", Labels: map[string]string{"a": "b"}, ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kubelet"}},
+		},
+		Spec:   corev1.PodSpec{NodeName: "n1", Containers: []corev1.Container{{Name: "media-server"}}},
+		Status: corev1.PodStatus{PodIP: "192.0.2.1"},
+	}
+	got, err := ofPods.Transform(pod.DeepCopy())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := pod.DeepCopy()
+	want.ManagedFields, want.Spec.Containers = nil, nil
+	if diff := cmp.Diff(any(want), got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

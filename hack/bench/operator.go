@@ -50,7 +50,7 @@ type takeover struct {
 func measureOperator(t *scope, o options) []table {
 	ctrl.SetLogger(logr.Discard())
 	out := table{
-		title:  "The operator: all pairs with two media pods each, by a stand-in, on a real API server on the same machine",
+		title:  "The operator, with its API server and a stand-in for all media pods on the same machine",
 		header: "figure",
 	}
 	var all []scale

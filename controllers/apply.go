@@ -89,8 +89,12 @@ func (r *StreamPairReconciler) apply(ctx context.Context, pair *v1alpha1.StreamP
 			outcome.Err = errors.Join(outcome.Err, fmt.Errorf("delete %s: %w", object.GetName(), err))
 		}
 	}
-	if len(outcome.Conflicts) > len(plan.Conflicts) {
-		outcome.Recheck = earliest(outcome.Recheck, recheckConflicts(pair, outcome.Conflicts, r.Now()))
+	if found := outcome.Conflicts[len(plan.Conflicts):]; len(found) > 0 {
+		wait := recheckConflicts(pair, outcome.Conflicts, r.Now())
+		outcome.Recheck = earliest(outcome.Recheck, wait)
+		for _, key := range found {
+			want.inTheWay[key] = r.Now().Add(wait)
+		}
 	}
 	r.Pods.Follow(client.ObjectKeyFromObject(pair), plan.Follow)
 	r.push(ctx, plan.Pushes, outcome)
@@ -281,7 +285,7 @@ func (r *StreamPairReconciler) push(ctx context.Context, pushes []Push, outcome 
 // report writes the status if it changed, then records what happened as Events and counts
 // it. An Event before the status would be recorded again if the status could not be written.
 func (r *StreamPairReconciler) report(ctx context.Context, pair *v1alpha1.StreamPair, status *v1alpha1.StreamPairStatus) error {
-	last := r.reported.last(pair)
+	last, before := r.reported.last(pair), r.reported.before(pair)
 	if !sameStatus(last, status) {
 		version, err := r.writeStatus(ctx, pair, status)
 		if client.IgnoreNotFound(err) != nil {
@@ -289,12 +293,27 @@ func (r *StreamPairReconciler) report(ctx context.Context, pair *v1alpha1.Stream
 		}
 		r.reported.wrote(pair, status, version)
 	}
-	for _, event := range edges(last, status) {
+	r.reported.remember(client.ObjectKeyFromObject(pair), before, status)
+	for _, event := range edges(before, status) {
 		log.FromContext(ctx).Info("pair changed", "event", event.Reason, "note", event.Note)
 		r.Recorder.Eventf(pair, nil, event.Type, event.Reason, event.Action, "%s", event.Note)
 	}
 	r.Metrics.Observe(client.ObjectKeyFromObject(pair), last, status)
 	return nil
+}
+
+// reportBlindness says that the pair could not be looked at, once that has lasted or will not
+// pass by itself. The rest of the status stands: nobody knows better.
+func (r *StreamPairReconciler) reportBlindness(ctx context.Context, pair *v1alpha1.StreamPair, err error, now time.Time) error {
+	since := r.reported.blindSince(pair, now)
+	if !apierrors.IsForbidden(err) && now.Sub(since) < UnreachableAfter {
+		return nil
+	}
+	status := blindStatus(pair, r.reported.last(pair), err, now)
+	if status == nil {
+		return nil
+	}
+	return r.report(ctx, pair, status)
 }
 
 // writeStatus applies the whole status: a field left out is given up, and goes.

@@ -228,7 +228,10 @@ func (w *statusWriter) converged() verdict {
 	}
 	for _, v := range w.legs.each() {
 		other := w.legs.of(OtherRole(v.role))
-		if seen := v.sees(other.role); other.live() && seen != nil && !seen.Live {
+		if v.pair != nil && v.pair.Peer != nil && !v.pair.Peer.Connected && w.lasts(latest(v.readySince(), other.readySince()), peerGrace) {
+			return no(v1alpha1.ReasonRelayDown, "The %s's pod does not reach the %s's pod.", LegName(v.role), LegName(other.role))
+		}
+		if seen := v.sees(other.role); other.live() && seen != nil && !seen.Live && w.lasts(w.liveSince(other.role), relayGrace) {
 			return no(v1alpha1.ReasonRelayDown, "The %s's pod does not get the %s's media from its peer.",
 				LegName(v.role), LegName(other.role))
 		}
@@ -239,20 +242,39 @@ func (w *statusWriter) converged() verdict {
 	return yes(v1alpha1.ReasonConverged, "Both media pods play alike.")
 }
 
+// lasts says whether something that began at since has lasted for a while; if not, the status
+// is looked at again when it has.
+func (w *statusWriter) lasts(since time.Time, grace time.Duration) bool {
+	rest := grace - w.now.Sub(since)
+	if rest > 0 {
+		w.changesIn(rest)
+	}
+	return rest <= 0
+}
+
+// liveSince returns since when the leg's media arrives, as reported, to a second; now if that
+// is news.
+func (w *statusWriter) liveSince(role v1alpha1.Role) time.Time {
+	c := legCondition(w.last, role)
+	if c.Status == metav1.ConditionTrue || c.Reason == v1alpha1.ReasonNoEntryPoint {
+		return c.LastTransitionTime.Time
+	}
+	return w.now
+}
+
 // disagreement says that the pods play different legs, once that has lasted.
 func (w *statusWriter) disagreement() (verdict, bool) {
 	primary, backup := w.legs.primary.playing(), w.legs.backup.playing()
 	if primary == backup || primary == "" || backup == "" || len(playingPairs(w.legs)) < 2 {
 		return verdict{}, false
 	}
-	var latest time.Time
+	var switched time.Time
 	for _, v := range w.legs.each() {
-		if v.pair.Since != nil && v.pair.Since.After(latest) {
-			latest = *v.pair.Since
+		if v.pair.Since != nil {
+			switched = latest(switched, *v.pair.Since)
 		}
 	}
-	if since := w.now.Sub(latest); since < disagreementGrace {
-		w.changesIn(disagreementGrace - since)
+	if !w.lasts(switched, disagreementGrace) {
 		return verdict{}, false
 	}
 	return no(v1alpha1.ReasonPodsDisagree, "The primary's pod plays the %s, the backup's the %s.",
@@ -354,37 +376,4 @@ func (w *statusWriter) silence(v *legView) string {
 		message += ": " + strings.TrimSuffix(err, ".")
 	}
 	return message + "."
-}
-
-func keyList(keys []ObjectKey) string {
-	var names []string
-	for _, key := range keys {
-		names = append(names, key.String())
-	}
-	slices.Sort(names)
-	return strings.Join(names, ", ")
-}
-
-// maxMessage is the longest message of a condition that the API server takes, nearly.
-const maxMessage = 30000
-
-// cut bounds the message of a condition.
-func cut(text string) string {
-	if len(text) > maxMessage {
-		text = strings.ToValidUTF8(text[:maxMessage], "")
-	}
-	return text
-}
-
-// sentences joins clauses to text.
-func sentences(clauses []string) string {
-	text := strings.Join(clauses, "; ")
-	if text != "" && text[0] >= 'a' && text[0] <= 'z' {
-		text = strings.ToUpper(text[:1]) + text[1:]
-	}
-	text = cut(text)
-	if !strings.HasSuffix(text, ".") {
-		text += "."
-	}
-	return text
 }

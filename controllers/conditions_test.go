@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/api/v1alpha1"
@@ -173,9 +174,36 @@ func TestConditions(t *testing.T) {
 			},
 		},
 		{
-			name:   "the relay to the backup's pod is down",
+			name: "the relay to the backup's pod is down",
+			change: func(s *scene) {
+				s.goesOn(time.Minute)
+				legOf(s.reports(roleBackup), rolePrimary).Live = false
+			},
+			want: map[string]string{"Converged": "False/RelayDown"},
+		},
+		{
+			name:   "a publisher has just begun, and the relay has not yet",
 			change: func(s *scene) { legOf(s.reports(roleBackup), rolePrimary).Live = false },
-			want:   map[string]string{"Converged": "False/RelayDown"},
+		},
+		{
+			name: "nobody publishes, and the pods do not reach each other",
+			change: func(s *scene) {
+				s.lose(rolePrimary, control.LossNotPublished)
+				s.lose(roleBackup, control.LossNotPublished)
+				s.both(func(p *control.Pair) { p.Active, p.OnAir, p.Since = "", false, nil })
+				s.reports(roleBackup).Peer = &control.Peer{}
+			},
+			want: map[string]string{
+				"OnAir": "False/NoLiveStream", "PrimaryLive": "False/WaitingForPublisher", "BackupLive": "False/WaitingForPublisher",
+				"Redundant": "False/PrimaryNotLive", "Converged": "False/RelayDown",
+			},
+		},
+		{
+			name: "a pod is new, and the other does not reach it yet",
+			change: func(s *scene) {
+				s.at(rolePrimary).Status.Conditions[0].LastTransitionTime = metav1.NewTime(s.now.Add(-5 * time.Second))
+				s.both(func(p *control.Pair) { p.Peer = &control.Peer{} })
+			},
 		},
 		{
 			name: "the pods disagree for a second",

@@ -69,7 +69,7 @@ func decide(pair *v1alpha1.StreamPair, want *wanted, seen *Observation, now time
 	plan := &Plan{Addresses: addressesOf(pair, seen)}
 	plan.decideSecret(pair, seen, keys, renew)
 	legs := viewLegs(pair, seen, now)
-	plan.decideObjects(pair, want, seen, legs)
+	plan.decideObjects(pair, want, seen, legs, now)
 	plan.decidePods(pair, want.manifest, seen, keys)
 	plan.Recheck = earliest(recheckHosts(seen, now), recheckConflicts(pair, plan.Conflicts, now))
 	plan.Recheck = earliest(plan.Recheck, spread(pair, secretRecheck))
@@ -98,9 +98,9 @@ func (p *Plan) decideSecret(pair *v1alpha1.StreamPair, seen *Observation, keys K
 	}
 }
 
-func (p *Plan) decideObjects(pair *v1alpha1.StreamPair, want *wanted, seen *Observation, legs *views) {
+func (p *Plan) decideObjects(pair *v1alpha1.StreamPair, want *wanted, seen *Observation, legs *views, now time.Time) {
 	for _, object := range want.others {
-		p.decideObject(pair, want, object, seen)
+		p.decideObject(pair, want, object, seen, now)
 	}
 	for _, key := range Obsolete(pair) {
 		if o := seen.Objects[key]; isOwned(o, pair) && o.GetDeletionTimestamp().IsZero() {
@@ -114,14 +114,16 @@ func (p *Plan) decideObjects(pair *v1alpha1.StreamPair, want *wanted, seen *Obse
 		deployment := want.deployments[i]
 		exists := seen.Objects[deployment.Key()] != nil
 		if (exists || len(p.Conflicts) == 0) && p.Rollout.mayWrite(role) {
-			p.decideObject(pair, want, deployment, seen)
+			p.decideObject(pair, want, deployment, seen, now)
 		}
 	}
 }
 
-func (p *Plan) decideObject(pair *v1alpha1.StreamPair, want *wanted, object desired, seen *Observation) {
+func (p *Plan) decideObject(pair *v1alpha1.StreamPair, want *wanted, object desired, seen *Observation, now time.Time) {
 	live := seen.Objects[object.Key()]
 	switch {
+	case live == nil && now.Before(want.inTheWay[object.Key()]):
+		p.Conflicts = append(p.Conflicts, object.Key())
 	case live == nil:
 		p.Writes = append(p.Writes, Write{Object: object})
 	case !isOwned(live, pair):

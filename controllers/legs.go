@@ -136,6 +136,25 @@ func (v *legView) playing() v1alpha1.Role {
 	return v1alpha1.Role(v.pair.Active)
 }
 
+// readySince returns since when the leg's pod is ready.
+func (v *legView) readySince() time.Time {
+	if v.pod != nil {
+		for _, c := range v.pod.Status.Conditions {
+			if c.Type == corev1.PodReady {
+				return c.LastTransitionTime.Time
+			}
+		}
+	}
+	return time.Time{}
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
 // sees returns the leg of role as this pod has it; nil: it does not say.
 func (v *legView) sees(role v1alpha1.Role) *control.Leg {
 	if v.pair == nil {

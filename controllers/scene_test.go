@@ -30,6 +30,7 @@ type scene struct {
 	seen    *Observation
 	outcome *Outcome
 	last    *v1alpha1.StreamPairStatus
+	heard   heardStates
 	now     time.Time
 }
 
@@ -203,7 +204,7 @@ func (s *scene) report() (*v1alpha1.StreamPairStatus, time.Duration) {
 	s.t.Helper()
 	plan := s.decide()
 	s.outcome.Conflicts = append(s.outcome.Conflicts, plan.Conflicts...)
-	return newStatus(s.pair, s.refused, s.seen, plan, s.outcome, s.last, s.now)
+	return newStatus(s.pair, s.refused, s.seen, plan, s.outcome, s.last, recalled(s.last, s.heard), s.now)
 }
 
 // goesOn makes the status the one reported before, and lets time pass.

@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -17,6 +18,10 @@ const (
 	// disagreementGrace is how long two pods may play different legs without being said to
 	// disagree: one of them hears of a switch by the other.
 	disagreementGrace = time.Second
+	// relayGrace is how long a pod may lack the media that the other one has got, without the
+	// relay being said to be down; peerGrace how long it may take to reach a new pod.
+	relayGrace = 3 * time.Second
+	peerGrace  = 10 * time.Second
 )
 
 // A statusWriter derives a status. It has no effects.
@@ -27,6 +32,7 @@ type statusWriter struct {
 	plan    *Plan
 	outcome *Outcome
 	last    *v1alpha1.StreamPairStatus // as reported before
+	before  *v1alpha1.StreamPairStatus // the same, without Unknown legs; see reports.before
 	legs    *views
 	now     time.Time
 	recheck time.Duration // when time alone changes the status
@@ -34,17 +40,18 @@ type statusWriter struct {
 
 // newStatus returns the whole status of a pair, and when it changes by waiting alone; 0:
 // never. It is pure. last is the status reported before: its times are kept for what did
-// not change, and it stands where a pod has not been heard yet.
+// not change, and it stands where a pod has not been heard yet. before is the same with the
+// states of legs before they became Unknown.
 func newStatus(pair *v1alpha1.StreamPair, refused Refusals, seen *Observation, plan *Plan, outcome *Outcome,
-	last *v1alpha1.StreamPairStatus, now time.Time,
+	last, before *v1alpha1.StreamPairStatus, now time.Time,
 ) (*v1alpha1.StreamPairStatus, time.Duration) {
 	w := &statusWriter{
-		pair: pair, refused: refused, seen: seen, plan: plan, outcome: outcome, last: last, now: now,
+		pair: pair, refused: refused, seen: seen, plan: plan, outcome: outcome, last: last, before: before, now: now,
 		legs: viewLegs(pair, seen, now),
 	}
 	status := &v1alpha1.StreamPairStatus{
 		ObservedGeneration: pair.Generation,
-		PlaybackURL:        plan.Addresses.Playback,
+		PlaybackURL:        w.address(plan.Addresses.Playback, last.PlaybackURL, PlayPath(pair)),
 	}
 	for _, role := range Roles() {
 		status.Ingest = append(status.Ingest, w.ingest(role))
@@ -55,6 +62,22 @@ func newStatus(pair *v1alpha1.StreamPair, refused Refusals, seen *Observation, p
 	return status, w.recheck
 }
 
+// blindStatus is the last status with a Ready that says why there is no newer one; nil: the
+// last one says so. Errors of connections differ each time, and are said once.
+func blindStatus(pair *v1alpha1.StreamPair, last *v1alpha1.StreamPairStatus, err error, now time.Time) *v1alpha1.StreamPairStatus {
+	ready := meta.FindStatusCondition(last.Conditions, v1alpha1.ConditionReady)
+	if ready != nil && ready.Reason == v1alpha1.ReasonReadFailed && ready.ObservedGeneration == pair.Generation {
+		return nil
+	}
+	status := last.DeepCopy()
+	meta.SetStatusCondition(&status.Conditions, metav1.Condition{
+		Type: v1alpha1.ConditionReady, Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonReadFailed,
+		Message:            sentences([]string{"the operator cannot look at the pair: " + shortLine(err.Error())}),
+		ObservedGeneration: pair.Generation, LastTransitionTime: metav1.NewTime(now.Truncate(time.Second)),
+	})
+	return status
+}
+
 // changesIn notes that the status changes after d by itself.
 func (w *statusWriter) changesIn(d time.Duration) {
 	w.recheck = earliest(w.recheck, max(d, 10*time.Millisecond))
@@ -63,28 +86,41 @@ func (w *statusWriter) changesIn(d time.Duration) {
 // ingest describes one leg as its own pod sees it.
 func (w *statusWriter) ingest(role v1alpha1.Role) v1alpha1.IngestStatus {
 	v := w.legs.of(role)
+	last := ingestOf(w.last, role)
+	path := "/" + streamID(w.pair, role)
 	s := v1alpha1.IngestStatus{
-		Role: role, RTMP: w.plan.Addresses.RTMP[role], WHIP: w.plan.Addresses.WHIP[role],
+		Role: role, RTMP: w.address(w.plan.Addresses.RTMP[role], last.RTMP, "/"+w.pair.Spec.App+path),
+		WHIP:  w.address(w.plan.Addresses.WHIP[role], last.WHIP, "/"+w.pair.Spec.App+"/whip"+path),
 		State: w.ingestState(v), Playing: v.playing(),
 	}
 	if v.pod != nil {
 		s.PodName, s.NodeName = v.pod.Name, v.pod.Spec.NodeName
 	}
 	if v.reach == reachStarting {
-		s.Playing = ingestOf(w.last, role).Playing
+		s.Playing = last.Playing
 	}
 	return s
 }
 
+// address returns the address as it is known now, and of a paused pair the one before if it
+// is for the same path: without pods there is no node by which to tell it, and those who have
+// it shall find the pair there again.
+func (w *statusWriter) address(now, before, path string) string {
+	if now == "" && w.pair.Spec.Paused && strings.HasSuffix(before, path) {
+		return before
+	}
+	return now
+}
+
 func (w *statusWriter) ingestState(v *legView) v1alpha1.IngestState {
-	last := ingestOf(w.last, v.role)
+	last := ingestOf(w.before, v.role)
 	switch {
 	case w.pair.Spec.Paused:
 		return v1alpha1.IngestWaiting
 	case v.reach == reachLost:
 		return v1alpha1.IngestUnknown
 	case v.reach == reachStarting && last.State != "":
-		return last.State
+		return ingestOf(w.last, v.role).State
 	case v.live():
 		return v1alpha1.IngestLive
 	case v.leg != nil && v.leg.LossReason == control.LossDisconnected:

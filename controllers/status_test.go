@@ -1,11 +1,15 @@
 package controllers
 
 import (
+	"errors"
+	"maps"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/api/v1alpha1"
@@ -198,6 +202,122 @@ func TestIngest(t *testing.T) {
 				t.Errorf("state (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestWhatIsLostWhileNobodyCanAskIsReported(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		before func(*scene)
+		after  func(*scene)
+		state  v1alpha1.IngestState
+		events []string
+	}{
+		{"a live leg's node is lost, and another pod takes over", func(*scene) {},
+			func(s *scene) { s.lose(roleBackup, control.LossNotPublished) }, v1alpha1.IngestLost, []string{v1alpha1.EventInputLost}},
+		{"a live leg's node is lost, and its pod removed", func(*scene) {},
+			func(s *scene) { s.seen.Pods[roleBackup] = nil }, v1alpha1.IngestLost, []string{v1alpha1.EventInputLost}},
+		{"it was live all the time", func(*scene) {}, func(*scene) {}, v1alpha1.IngestLive, nil},
+		{"nobody had published", func(s *scene) { s.lose(roleBackup, control.LossNotPublished) },
+			func(s *scene) { s.lose(roleBackup, control.LossNotPublished) }, v1alpha1.IngestWaiting, nil},
+		{"it had been lost before", func(s *scene) { s.lose(roleBackup, control.LossDisconnected) },
+			func(s *scene) { s.lose(roleBackup, control.LossNotPublished) }, v1alpha1.IngestLost, nil},
+		{"it had been lost before and is back", func(s *scene) { s.lose(roleBackup, control.LossDisconnected) },
+			func(*scene) {}, v1alpha1.IngestLive, []string{v1alpha1.EventInputRecovered}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var r reports
+			s := newScene(t, nil)
+			var events []string
+			report := func() *v1alpha1.StreamPairStatus {
+				s.pair.Status = *s.last
+				before := r.before(s.pair)
+				s.heard = r.heard[client.ObjectKeyFromObject(s.pair)]
+				status, _ := s.report()
+				r.remember(client.ObjectKeyFromObject(s.pair), before, status)
+				for _, e := range edges(before, status) {
+					events = append(events, e.Reason)
+				}
+				s.last, s.now = status, s.now.Add(time.Minute)
+				return status
+			}
+			fine := s.at(roleBackup).State
+			test.before(s)
+			report()
+			events = nil
+			s.silence(roleBackup, time.Minute)
+			for range 2 {
+				if got := report().Ingest[1].State; got != v1alpha1.IngestUnknown {
+					t.Fatalf("out of reach it is %s", got)
+				}
+			}
+			fresh := s.pod(roleBackup, 1)
+			fresh.State.Since = fine.Since
+			s.seen.Pods[roleBackup][0] = fresh
+			legOf(s.reports(rolePrimary), roleBackup).Live = true
+			test.after(s)
+			if got := report().Ingest[1].State; got != test.state {
+				t.Errorf("it is %s, want %s", got, test.state)
+			}
+			if diff := cmp.Diff(test.events, events); diff != "" {
+				t.Errorf("events (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAPausedPairKeepsItsAddresses(t *testing.T) {
+	for name, change := range map[string]func(*v1alpha1.StreamPairSpec){
+		"as it was": func(*v1alpha1.StreamPairSpec) {}, "other stream ids": func(s *v1alpha1.StreamPairSpec) { s.Primary.StreamID = "other" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t, func(s *v1alpha1.StreamPairSpec) {
+				s.Exposure.HTTP.Type, s.Exposure.RTMP.Type = v1alpha1.ExposureNodePort, v1alpha1.ExposureNodePort
+			})
+			s.goesOn(time.Minute)
+			before := s.last
+			if before.PlaybackURL == "" || before.Ingest[0].RTMP == "" || before.Ingest[0].WHIP == "" {
+				t.Fatalf("no addresses: %+v", before)
+			}
+			s.pair.Spec.Paused, s.seen.Pods = true, nil
+			change(&s.pair.Spec)
+			status, _ := s.report()
+			kept := s.pair.Spec.Primary.StreamID == "primary"
+			if (status.PlaybackURL == before.PlaybackURL) != kept || (status.Ingest[0].RTMP == before.Ingest[0].RTMP) != kept ||
+				(status.Ingest[0].WHIP == before.Ingest[0].WHIP) != kept || status.Ingest[1].RTMP != before.Ingest[1].RTMP {
+				t.Errorf("addresses %q %+v, before %q %+v", status.PlaybackURL, status.Ingest, before.PlaybackURL, before.Ingest)
+			}
+		})
+	}
+}
+
+func TestAPairThatCannotBeReadIsReported(t *testing.T) {
+	s := newScene(t, nil)
+	s.goesOn(time.Minute)
+	status := blindStatus(s.pair, s.last, errors.New("read the pair's Secret: forbidden "+strings.Repeat("x", 40000)), s.now)
+	want := maps.Clone(allWell)
+	want["Ready"] = "Unknown/ReadFailed"
+	if diff := cmp.Diff(want, shown(status)); diff != "" {
+		t.Errorf("conditions (-want +got):\n%s", diff)
+	}
+	if again := blindStatus(s.pair, status, errors.New("something else"), s.now); again != nil {
+		t.Error("it is written at each failure")
+	}
+	s.last = status
+	status, _ = s.report()
+	if diff := cmp.Diff(allWell, shown(status)); diff != "" {
+		t.Errorf("when it can be read again (-want +got):\n%s", diff)
+	}
+	var r reports
+	if since := r.blindSince(s.pair, s.now); !since.Equal(s.now) {
+		t.Error("the first failure is not the first")
+	}
+	if since := r.blindSince(s.pair, s.now.Add(time.Minute)); !since.Equal(s.now) {
+		t.Error("the first failure is forgotten")
+	}
+	r.sees(s.pair)
+	if since := r.blindSince(s.pair, s.now.Add(time.Hour)); since.Equal(s.now) {
+		t.Error("what has passed counts")
 	}
 }
 

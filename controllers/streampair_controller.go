@@ -132,15 +132,16 @@ func (r *StreamPairReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	want := r.wanted.of(pair, r.Settings.Objects)
 	seen, err := r.observe(ctx, pair, want, now)
 	if err != nil {
-		return ctrl.Result{}, err
+		return ctrl.Result{}, errors.Join(err, r.reportBlindness(ctx, pair, err, now))
 	}
+	r.reported.sees(pair)
 	r.settleDoubts(ctx, pair, want, seen)
 	plan, err := decide(pair, want, seen, now)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
 	outcome := r.apply(ctx, pair, want, plan)
-	status, recheck := newStatus(pair, refused, seen, plan, outcome, r.reported.last(pair), now)
+	status, recheck := newStatus(pair, refused, seen, plan, outcome, r.reported.last(pair), r.reported.before(pair), now)
 	err = errors.Join(outcome.Err, r.report(ctx, pair, status))
 	return ctrl.Result{RequeueAfter: earliest(plan.Recheck, earliest(outcome.Recheck, recheck))}, err
 }
@@ -179,6 +180,7 @@ func (r *StreamPairReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: r.Settings.Concurrency,
 			ReconciliationTimeout:   reconcileTimeout,
+			LogConstructor:          logConstructor(mgr.GetLogger(), newLogLimit(r.Now)),
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstRetry, longestRetry),
 		}).
 		Complete(r)

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -26,13 +27,16 @@ type wanted struct {
 	answers map[ObjectKey]string
 	// drifted are contents of which the server said that an apply would change them.
 	drifted map[ObjectKey]string
+	// inTheWay are objects that the cache does not have, as they lack our labels, and when to
+	// ask for them again.
+	inTheWay map[ObjectKey]time.Time
 }
 
 // newWanted is pure.
 func newWanted(pair *v1alpha1.StreamPair, s ObjectSettings) *wanted {
 	w := &wanted{
 		uid: pair.UID, generation: pair.Generation, manifest: Manifest(pair), specHash: specHash(pair),
-		settled: map[ObjectKey]string{}, answers: map[ObjectKey]string{}, drifted: map[ObjectKey]string{},
+		settled: map[ObjectKey]string{}, answers: map[ObjectKey]string{}, drifted: map[ObjectKey]string{}, inTheWay: map[ObjectKey]time.Time{},
 	}
 	for _, object := range Objects(pair, s) {
 		if object.Kind != KindDeployment {

@@ -60,6 +60,9 @@ const (
 	// ReasonApplyFailed: the API server refused one of the pair's objects, by a quota or
 	// a policy for instance.
 	ReasonApplyFailed = "ApplyFailed"
+	// ReasonReadFailed (status Unknown): the operator cannot read one of the pair's objects,
+	// for want of a right for instance. The other conditions are as it saw them last.
+	ReasonReadFailed = "ReadFailed"
 )
 
 // Reasons of ConditionOnAir.

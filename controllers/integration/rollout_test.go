@@ -215,6 +215,28 @@ func TestAPausedPairEndsItsPods(t *testing.T) {
 	w.waitFor("sunday", "Ready=True/Ready")
 }
 
+func TestAMissingRightIsReported(t *testing.T) {
+	role, err := os.ReadFile("../../config/rbac/role.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(string(role), "  - secrets\n", "  - replicationcontrollers\n", 1)
+	if text == string(role) {
+		t.Fatal("the role says nothing of Secrets")
+	}
+	w := newWorld(t, func(w *world) { w.config = w.cluster.ServiceAccountConfig(w.t, w.namespace, "operator", text) })
+	w.create("sunday", nil)
+	pair := w.waitFor("sunday", "Ready=Unknown/ReadFailed")
+	if text := describe(pair); !strings.Contains(text, "secrets") {
+		t.Errorf("it does not say what is missing:\n%s", text)
+	}
+	version := pair.ResourceVersion
+	time.Sleep(2 * time.Second)
+	if again := w.pair("sunday").ResourceVersion; again != version {
+		t.Error("it is written at each failure")
+	}
+}
+
 // The manager has no rights but those of its role, generated from the markers in the code.
 func TestTheRoleIsEnough(t *testing.T) {
 	for _, namespaced := range []bool{false, true} {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,13 +41,14 @@ func hostScene(t *testing.T, resolver Resolver, act func(cache *hostCache, ask f
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		go func() { _ = cache.Start(ctx) }()
-		sunday, hints := types.NamespacedName{Namespace: "live", Name: "sunday"}, 0
+		sunday := types.NamespacedName{Namespace: "live", Name: "sunday"}
+		var hints atomic.Int64
 		go func() {
 			for {
 				select {
 				case hint := <-cache.hints.hints:
 					if hint.Object == sunday {
-						hints++
+						hints.Add(1)
 					}
 				case <-ctx.Done():
 					return
@@ -64,7 +66,7 @@ func hostScene(t *testing.T, resolver Resolver, act func(cache *hostCache, ask f
 			}
 			return strings.Join(list, " ")
 		}
-		act(cache, ask, func() int { synctest.Wait(); return hints })
+		act(cache, ask, func() int { synctest.Wait(); return int(hints.Load()) })
 	})
 }
 

@@ -146,7 +146,10 @@ func TestTheDefinitionAcceptsWhatValidateAccepts(t *testing.T) {
 			}
 			received.Default()
 			if received.Validate() == nil && tt.want != nil {
-				t.Skip("JSON leaves the mistake out")
+				if tt.name != "an order of nothing" {
+					t.Fatal("JSON leaves the mistake out, so that nothing is tested")
+				}
+				return // it is sent as JSON of its own in another test
 			}
 			_, errs := d.judge(t, sent)
 			if refused := len(errs) > 0; refused != (tt.want != nil) {

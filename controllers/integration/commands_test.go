@@ -180,10 +180,7 @@ func TestThePlugin(t *testing.T) {
 	}
 	w.create("sunday", nil)
 	w.waitFor("sunday", "Ready=True/Ready")
-	k.publish("sunday", "primary", "primary")
-	w.waitFor("sunday", "OnAir=True/OnAir", "PrimaryLive=True/Live")
-	k.publish("sunday", "backup", "backup")
-	w.waitFor("sunday", "Redundant=True/Redundant")
+	k.publishBoth("sunday")
 
 	secret := &corev1.Secret{}
 	w.get("sunday-keys", secret)

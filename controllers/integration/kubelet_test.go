@@ -362,6 +362,16 @@ func (k *kubelet) publish(pair, role, streamID string) *encoder {
 	return k.publishWith(pair, role, streamID, string(secret.Data[v1alpha1.SecretKeyPublishToken]))
 }
 
+// publishBoth brings both legs on the air, the primary first.
+func (k *kubelet) publishBoth(pair string) (primary, backup *encoder) {
+	k.t.Helper()
+	primary = k.publish(pair, "primary", "primary")
+	k.waitFor(pair, "OnAir=True/OnAir", "PrimaryLive=True/Live")
+	backup = k.publish(pair, "backup", "backup")
+	k.waitFor(pair, "Redundant=True/Redundant", "Progressing=False/UpToDate")
+	return primary, backup
+}
+
 func (k *kubelet) publishWith(pair, role, streamID, token string) *encoder {
 	k.t.Helper()
 	url := fmt.Sprintf("rtmp://%s:1935/live/%s?token=%s", k.address(pair, role), streamID, token)

@@ -103,10 +103,7 @@ func TestAnOperatorThatWasAwayCatchesUp(t *testing.T) {
 	k := w.runPods()
 	w.create("sunday", nil)
 	w.waitFor("sunday", "Ready=True/Ready")
-	primary := k.publish("sunday", "primary", "primary")
-	w.waitFor("sunday", "OnAir=True/OnAir", "PrimaryLive=True/Live")
-	k.publish("sunday", "backup", "backup")
-	w.waitFor("sunday", "Redundant=True/Redundant", "Progressing=False/UpToDate")
+	primary, _ := k.publishBoth("sunday")
 	w.settle()
 	versions, writes := w.versions("sunday"), len(w.cluster.Writes(t, w.operator))
 

@@ -130,10 +130,7 @@ func TestAnOutageOfTheAPIServerIsSurvived(t *testing.T) {
 	k := w.runPods()
 	w.create("sunday", nil)
 	w.waitFor("sunday", "Ready=True/Ready")
-	primary := k.publish("sunday", "primary", "primary")
-	w.waitFor("sunday", "PrimaryLive=True/Live")
-	k.publish("sunday", "backup", "backup")
-	w.waitFor("sunday", "Redundant=True/Redundant", "Progressing=False/UpToDate")
+	primary, _ := k.publishBoth("sunday")
 	w.settle()
 
 	w.cluster.StopAPIServer(t)

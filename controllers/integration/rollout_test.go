@@ -39,10 +39,7 @@ func TestAChangeIsRolledOneLegAfterTheOther(t *testing.T) {
 	k := w.runPods()
 	w.create("sunday", nil)
 	w.waitFor("sunday", "Ready=True/Ready")
-	k.publish("sunday", "primary", "primary")
-	w.waitFor("sunday", "PrimaryLive=True/Live", "OnAir=True/OnAir")
-	backup := k.publish("sunday", "backup", "backup")
-	w.waitFor("sunday", "Redundant=True/Redundant", "Progressing=False/UpToDate")
+	_, backup := k.publishBoth("sunday")
 	before := w.podNames("sunday")
 
 	w.change("sunday", func(s *v1alpha1.StreamPairSpec) { seconds := int32(31); s.MediaServer.DrainTimeoutSeconds = &seconds })
@@ -188,10 +185,7 @@ func TestTheDeathOfAPodIsReported(t *testing.T) {
 	k := w.runPods()
 	w.create("sunday", nil)
 	w.waitFor("sunday", "Ready=True/Ready")
-	k.publish("sunday", "primary", "primary")
-	w.waitFor("sunday", "PrimaryLive=True/Live")
-	k.publish("sunday", "backup", "backup")
-	w.waitFor("sunday", "Redundant=True/Redundant")
+	k.publishBoth("sunday")
 	began := time.Now()
 	k.signal("sunday-primary", syscall.SIGKILL)
 	w.eventually("the backup active", func() bool {

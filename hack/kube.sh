@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Builds etcd, kube-apiserver, kube-controller-manager and kubectl for the tests, from the
-# Go modules pinned in hack/kube, and prints the folder they are in: it is what
+# Builds etcd, Kubernetes and kubectl for the tests and the test cluster, from the Go
+# modules pinned in hack/kube, and prints the folder they are in: it is what
 # KUBEBUILDER_ASSETS should name. That takes minutes the first time and nothing after it.
 # If KUBEBUILDER_ASSETS names a folder that has them all, that folder is printed instead.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-programs=(etcd kube-apiserver kube-controller-manager kubectl)
+programs=(etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl)
 out=$PWD/.cache/kube
 
 say() { echo "kube.sh: $1" >&2; }

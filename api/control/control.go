@@ -36,6 +36,8 @@ type Status struct {
 	// Advertised are the media addresses told to browsers, IP[:udpPort:tcpPort]; none:
 	// those of the pod or machine itself.
 	Advertised []string `json:"advertised,omitempty"`
+	// BaseURLs are those of MediaAddresses.HTTP, as they were told last.
+	BaseURLs map[string]string `json:"baseURLs,omitempty"`
 	// TLS is the certificate of HTTPS and RTMPS; nil: neither is on.
 	TLS *TLS `json:"tls,omitempty"`
 	// Draining says that the server has been told to end.
@@ -157,7 +159,8 @@ type Leg struct {
 	Live       bool   `json:"live"`
 	Rank       string `json:"rank"`
 	EntryPoint bool   `json:"entryPoint"`
-	// Local says that the leg's encoder publishes here, not at the other pod.
+	// Local says that the leg's encoder is to publish here, not at the other pod. Where it
+	// really does is in Stream.Relayed.
 	Local bool `json:"local"`
 	// Publishing says that somebody is connected, whether or not media arrives.
 	Publishing bool `json:"publishing"`
@@ -187,10 +190,16 @@ type Switch struct {
 	Time   time.Time `json:"time"`
 }
 
-// MediaAddresses replaces the media addresses told to browsers, until the server ends:
-// at most 16 of the form IP[:udpPort[:tcpPort]]. With none they are told the pod's own.
+// MediaAddresses replaces the addresses under which viewers are told to reach the pair's
+// pods, until the server ends.
 type MediaAddresses struct {
+	// WebRTC are the media addresses told to browsers: at most 16 of the form
+	// IP[:udpPort[:tcpPort]]. With none they are told the pod's own.
 	WebRTC []string `json:"webrtc"`
+	// HTTP holds the URL under which viewers reach the pod of a leg, by its role, Primary or
+	// Backup, either of which may be missing: http or https, a host, perhaps a port and a
+	// path, and no slash at the end. Players go there when the pod that serves them dies.
+	HTTP map[string]string `json:"http,omitempty"`
 }
 
 // Selection pins a leg: Auto, Primary or Backup.

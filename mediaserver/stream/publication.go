@@ -28,9 +28,12 @@ type PublishRequest struct {
 	Key Key
 	// Authenticated publishers replace a live incumbent; others only a silent one.
 	Authenticated bool
-	// Relayed publications come from another server's publisher. One replaces another as an
-	// authenticated one would, but none replaces a publisher of this server.
+	// Relayed publications come from another server's publisher: one replaces another that
+	// began earlier there, and a publisher of this server only if that is silent.
 	Relayed bool
+	// Began is when the publication began at the server that has the publisher; zero: not
+	// known, and of those of this server, now.
+	Began time.Time
 	// Protocol is "rtmp", "whip" …
 	Protocol string
 	// Remote is the publisher's address, for logs and status.
@@ -59,6 +62,7 @@ type Publication struct {
 
 	// Guarded by stream.mu:
 	ended        bool
+	leaving      bool // the server that has the publisher is about to end
 	clock        clock
 	video, audio track
 	cache        gopCache
@@ -68,6 +72,9 @@ type Publication struct {
 }
 
 func (s *Stream) newPublication(req PublishRequest, now time.Duration) *Publication {
+	if req.Began.IsZero() && !req.Relayed {
+		req.Began = s.registry.epoch.Add(now)
+	}
 	s.seq++ // also numbers publications: ids grow, and are unique within the stream
 	return &Publication{
 		stream: s, req: req, id: s.seq, since: now, done: make(chan struct{}),
@@ -247,6 +254,10 @@ func (p *Publication) add(u *AccessUnit, dts time.Duration, decodable bool) erro
 	if p.ended {
 		return ErrPublicationEnded
 	}
+	if p.mustGiveWay() {
+		s.end(p, EndTakenOver, ErrTakenOver)
+		return ErrPublicationEnded
+	}
 	t := &p.video
 	if u.Kind == Audio {
 		t = &p.audio
@@ -297,9 +308,16 @@ func (p *Publication) canTakeOver(u *AccessUnit) bool {
 	if p != s.pending {
 		return false
 	}
+	if p.behindOwn() { // and it is still silent: see mustGiveWay
+		return u.IDR || p.takesOverBySound(u)
+	}
 	if u.IDR || s.current.silent(u.Arrival, s.registry.cfg.InputLoss) {
 		return true
 	}
+	return p.takesOverBySound(u)
+}
+
+func (p *Publication) takesOverBySound(u *AccessUnit) bool {
 	return u.Kind == Audio && !p.video.announced && u.Arrival-p.since > audioOnlyAfter
 }
 

@@ -193,12 +193,15 @@ func (r *Registry) Publish(req PublishRequest) (*Publication, error) {
 	return s.Publish(req)
 }
 
-// Drain refuses new publications from now on; those that run go on. Relayed ones may
-// begin, for the viewers that are left.
+// Drain refuses new publications from now on; those that run go on, and are marked as
+// leaving. Relayed ones may begin, for the viewers that are left.
 func (r *Registry) Drain() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.draining = true
+	for _, s := range r.streams {
+		s.leave()
+	}
 }
 
 // Close ends every publication and refuses new ones.

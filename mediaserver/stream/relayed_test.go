@@ -18,20 +18,18 @@ func relay(t *testing.T, r *Registry) *Publication {
 	return p
 }
 
-func TestARelayedPublicationNeverReplacesAPublisher(t *testing.T) {
+func TestARelayedPublicationNeverReplacesALivePublisher(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := NewRegistry(Config{})
 		p := begin(t, r)
 		writeIDR(t, p, 0)
 		refused := func(when string) {
 			t.Helper()
-			if _, err := r.Publish(relayedLive); !errors.Is(err, ErrStreamInUse) {
+			if _, err := r.Publish(relayedLive); !errors.Is(err, ErrStreamInUse) || p.Stream().Admits(time.Time{}) {
 				t.Errorf("%s: %v, want %v", when, err, ErrStreamInUse)
 			}
 		}
 		refused("a live one")
-		time.Sleep(time.Minute)
-		refused("a silent one")
 		p.End(EndClosed)
 		relayed := relay(t, r)
 		writeIDR(t, relayed, 0)
@@ -41,6 +39,153 @@ func TestARelayedPublicationNeverReplacesAPublisher(t *testing.T) {
 			t.Error("a relay that is refused is no second encoder")
 		}
 	})
+}
+
+func TestARelayedPublicationReplacesASilentPublisherAtItsIDR(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := NewRegistry(Config{})
+		var told error
+		req := PublishRequest{Key: keyLive, Authenticated: true}
+		req.Close = func(err error) { told = err }
+		own, err := r.Publish(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := own.Stream()
+		must(t, own.SetVideoParameters(sps240, pps0))
+		writeIDR(t, own, 0)
+		time.Sleep(1500 * ms)
+		relayed := relay(t, r)
+		must(t, relayed.SetVideoParameters(sps240, pps0))
+		writeInter(t, relayed, 0)
+		if id := s.Snapshot().Publication.ID; id != own.ID() {
+			t.Fatal("it took over without an IDR")
+		}
+		writeIDR(t, relayed, 40*ms)
+		synctest.Wait()
+		if snap := s.Snapshot(); snap.Publication.ID != relayed.ID() || !errors.Is(told, ErrTakenOver) {
+			t.Fatalf("it did not take over from a silent publisher, which is told %v: %+v", told, snap.Publication)
+		}
+		if err := own.WriteAudio(0, []byte{1}); err == nil {
+			t.Error("the silent one goes on")
+		}
+	})
+}
+
+func TestAPublisherThatIsHeardAgainKeepsItsPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := NewRegistry(Config{})
+		own := begin(t, r)
+		writeIDR(t, own, 0)
+		time.Sleep(1500 * ms)
+		relayed := relay(t, r)
+		must(t, relayed.SetVideoParameters(sps240, pps0))
+		writeInter(t, own, 1500*ms)
+		if err := relayed.WriteVideo(0, 0, [][]byte{sps240, pps0, {0x65, 0x88}}); !errors.Is(err, ErrPublicationEnded) {
+			t.Errorf("the relay, which is to give way: %v", err)
+		}
+		if id := own.Stream().Snapshot().Publication.ID; id != own.ID() {
+			t.Error("it lost its place")
+		}
+	})
+}
+
+// The encoder's connection hangs, so it comes again while a relay is about to take over.
+func TestAPublisherThatComesAgainIsPreferredToTheRelay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := NewRegistry(Config{})
+		hangs := begin(t, r)
+		writeIDR(t, hangs, 0)
+		time.Sleep(1500 * ms)
+		relayed := relay(t, r)
+		again := begin(t, r)
+		for _, p := range []*Publication{hangs, relayed} {
+			select {
+			case <-p.Done():
+			default:
+				t.Errorf("publication %d goes on", p.ID())
+			}
+		}
+		if id := again.Stream().Snapshot().Publication.ID; id != again.ID() {
+			t.Error("it does not begin at once")
+		}
+	})
+}
+
+// Two servers of a leg both have a publisher, one of which its encoder has forgotten.
+func TestOfTwoRelayedPublicationsTheLaterWins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := NewRegistry(Config{})
+		of := func(began time.Time) PublishRequest {
+			req := relayedLive
+			req.Began = began
+			return req
+		}
+		earlier, later := of(time.Now().Add(-time.Hour)), of(time.Now().Add(-time.Minute))
+		p, err := r.Publish(later)
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeIDR(t, p, 0)
+		if _, err := r.Publish(earlier); !errors.Is(err, ErrStreamInUse) || p.Stream().Admits(earlier.Began) {
+			t.Errorf("the earlier one: %v", err)
+		}
+		if !p.Stream().Admits(later.Began) || !p.Stream().Admits(time.Time{}) {
+			t.Error("the same again, or one of which nothing is known, may not begin")
+		}
+		time.Sleep(1500 * ms)
+		stale, err := r.Publish(earlier)
+		if err != nil {
+			t.Fatalf("the earlier one, while the later is silent: %v", err)
+		}
+		writeIDR(t, stale, 0)
+		back, err := r.Publish(later)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if id := p.Stream().Snapshot().Publication.ID; id != stale.ID() {
+			t.Error("it took over without an IDR")
+		}
+		writeIDR(t, back, 0)
+		if id := p.Stream().Snapshot().Publication.ID; id != back.ID() {
+			t.Error("it did not take over")
+		}
+	})
+}
+
+func TestAPublicationOfAServerThatDrainsIsLeaving(t *testing.T) {
+	r := NewRegistry(Config{})
+	own := begin(t, r)
+	other := PublishRequest{Key: Key{"live", "other"}, Relayed: true}
+	relayed, err := r.Publish(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	derived := NewDerived(own.Stream())
+	r.Drain()
+	if !own.Stream().Snapshot().Leaving || !derived.Snapshot().Leaving {
+		t.Error("its publisher's is not")
+	}
+	if relayed.Stream().Snapshot().Leaving {
+		t.Error("another server's is, too")
+	}
+	sub := relayed.Stream().Subscribe(1)
+	defer sub.Close()
+	relayed.Leave()
+	select {
+	case <-sub.Changed:
+	default:
+		t.Error("nobody is told")
+	}
+	if !relayed.Stream().Snapshot().Leaving {
+		t.Error("the other server's is not, although it said so")
+	}
+	for _, s := range []*Stream{own.Stream(), relayed.Stream()} {
+		s.EndOwn(EndShutdown, ErrShuttingDown)
+	}
+	if own.Stream().Snapshot().Publication != nil || relayed.Stream().Snapshot().Publication == nil {
+		t.Error("of the two, only the server's own publisher's is to end")
+	}
 }
 
 func TestAPublisherReplacesARelayedPublicationAtItsIDR(t *testing.T) {

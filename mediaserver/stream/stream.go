@@ -56,6 +56,8 @@ type Snapshot struct {
 	GOPFrames, GOPBytes  int
 	LastIDR, IDRInterval time.Duration
 	Warnings             []Warning
+	// Leaving says that the server which has the publisher is about to end.
+	Leaving bool
 	// Published says that somebody publishes or did; Conflict, that within the last minute
 	// a second publisher was refused because of the first.
 	Published, Conflict bool
@@ -67,6 +69,8 @@ type PublicationSnapshot struct {
 	Protocol, Remote string
 	// Relayed says that the publisher is another server's.
 	Relayed bool
+	// Began is when it began at the server that has the publisher; zero: not known.
+	Began time.Time
 	// Since is when it began, on the media clock.
 	Since time.Duration
 	// BitrateBPS is the bit rate over the last seconds.
@@ -117,7 +121,8 @@ func (s *Stream) idle() (idle bool, lastUse time.Duration) {
 func (s *Stream) Snapshot() Snapshot {
 	var snap Snapshot
 	if s.parent != nil {
-		snap.Warnings = s.parent.Snapshot().Warnings
+		parent := s.parent.Snapshot()
+		snap.Warnings, snap.Leaving = parent.Warnings, parent.Leaving
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -131,7 +136,8 @@ func (s *Stream) Snapshot() Snapshot {
 	if p == nil {
 		return snap
 	}
-	snap.Publication = &PublicationSnapshot{p.id, p.req.Protocol, p.req.Remote, p.req.Relayed, p.since, p.rate.at(s.now())}
+	snap.Publication = &PublicationSnapshot{p.id, p.req.Protocol, p.req.Remote, p.req.Relayed, p.req.Began, p.since, p.rate.at(s.now())}
+	snap.Leaving = snap.Leaving || p.leaving
 	snap.Video, snap.Audio = p.video.snapshot(), p.audio.snapshot()
 	snap.EntryPoint = len(p.cache.video) > 0
 	snap.GOPFrames, snap.GOPBytes = len(p.cache.video), p.cache.videoBytes
@@ -234,11 +240,15 @@ func (s *Stream) Publish(req PublishRequest) (*Publication, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now, loss := s.now(), s.registry.cfg.InputLoss
-	if req.Relayed && s.hasOwnPublisher() {
-		return nil, fmt.Errorf("relay %s: %w", s.key, ErrStreamInUse)
+	if req.Relayed {
+		return s.publishRelayed(req, now)
 	}
 	if s.pending != nil && s.current.silent(now, loss) {
-		s.end(s.current, EndTakenOver, ErrTakenOver) // its successor is the incumbent now
+		if s.pending.behindOwn() {
+			s.end(s.pending, EndTakenOver, ErrTakenOver) // it was to stand in for p
+		} else {
+			s.end(s.current, EndTakenOver, ErrTakenOver) // its successor is the incumbent now
+		}
 	}
 	p := s.newPublication(req, now)
 	if s.current == nil {
@@ -255,7 +265,7 @@ func (s *Stream) Publish(req PublishRequest) (*Publication, error) {
 		return nil, fmt.Errorf("publish %s: %w", s.key, ErrStreamInUse)
 	}
 	if s.current.req.Relayed {
-		return s.waitForIDR(p), nil // the relay gives way, and two of them are one publisher
+		return s.waitForIDR(p), nil // the relay gives way
 	}
 	s.takeovers = slices.DeleteFunc(s.takeovers, func(t time.Duration) bool { return now-t > takeoverWindow })
 	if len(s.takeovers) >= maxTakeovers && s.parent == nil { // a view takes over as often as its parent does
@@ -285,17 +295,6 @@ func (s *Stream) waitForIDR(p *Publication) *Publication {
 	}
 	s.pending = p
 	return p
-}
-
-// hasOwnPublisher says whether somebody publishes to this server, or is about to. s.mu is
-// held.
-func (s *Stream) hasOwnPublisher() bool {
-	for _, p := range []*Publication{s.current, s.pending} {
-		if p != nil && !p.req.Relayed {
-			return true
-		}
-	}
-	return false
 }
 
 // begin puts p on air. s.mu is held.

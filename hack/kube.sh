@@ -5,6 +5,7 @@
 # If KUBEBUILDER_ASSETS names a folder that has them all, that folder is printed instead.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. hack/built.sh
 
 programs=(etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl)
 out=$PWD/.cache/kube
@@ -33,44 +34,19 @@ for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
 done
 
 stamp=$({ cat hack/kube/{go.mod,go.sum,main.go}; go version; echo "$ldflags ${programs[*]}"; } | sha256sum)
-current() { [ "$(cat "$out/stamp" 2>/dev/null)" = "$stamp" ]; }
 
-if ! current; then
-	mkdir -p .cache
-	# Two at a time would take twice as long; the second finds the work done.
-	if command -v flock >/dev/null 2>&1; then
-		exec 9>.cache/kube.lock
-		flock 9
-	fi
-fi
-if ! current; then
-	start=$SECONDS
+build() {
+	local start=$SECONDS total program
 	say "building Kubernetes $version for the tests: 4 to 15 minutes the first time, and 5 GB of build cache"
-	build=$(mktemp -d "$PWD/.cache/kube.XXXXXX")
-	trap 'rm -rf "$build"' EXIT
 
 	# Lists the packages to know how many there are, and downloads their modules by it.
-	total=$(cd hack/kube && CGO_ENABLED=0 go list -deps . 2> >(
-		awk '/^go: downloading/ { if (++n % 20 == 0) print "kube.sh: downloaded " n " modules"; next } { print }' >&2
-	) | wc -l)
-
-	# go build -v names each package as it is compiled. Anything else it says is an error.
-	(cd hack/kube && CGO_ENABLED=0 nice -n 10 go build -v -trimpath -buildvcs=false -ldflags "$ldflags" -o "$build/kube" .) \
-		2> >(awk -v total="$total" '
-			/^[^ :#]+$/ { if (++n % 100 == 0) print "kube.sh: compiled " n " of " total " packages"; fflush(); next }
-			/^go: downloading/ { next }
-			{ print; fflush() }' >&2)
+	total=$(cd hack/kube && CGO_ENABLED=0 go list -deps . 2> >(downloaded kube.sh) | wc -l)
+	(cd hack/kube && CGO_ENABLED=0 nice -n 10 go build -v -trimpath -buildvcs=false -ldflags "$ldflags" -o "$1/kube" .) \
+		2> >(progress kube.sh "$total")
 	for program in "${programs[@]}"; do
-		ln -s kube "$build/$program"
+		ln -s kube "$1/$program"
 	done
-	echo "$stamp" >"$build/stamp"
-
-	# Complete or not there at all: other test runs look at this folder.
-	chmod 755 "$build"
-	rm -rf "$out.old"
-	[ ! -e "$out" ] || mv "$out" "$out.old"
-	mv "$build" "$out"
-	rm -rf "$out.old"
-	say "Kubernetes $version is in .cache/kube, after $((SECONDS - start)) s"
-fi
+	say "Kubernetes $version is built, after $((SECONDS - start)) s"
+}
+built kube "$stamp" build
 echo "$out"

@@ -30,6 +30,8 @@ func run(args []string) error {
 	root := flags.String("root", ".", "`FOLDER` of the sources, for the licences")
 	version := flags.String("version", "devel", "tag of the images")
 	revision := flags.String("revision", "", "git commit of the sources")
+	set := flags.String("set", "product", "`SET` of images: product, or cluster: what the test cluster needs beside it")
+	only := flags.String("only", "", "`BINARY` of the one image to write; default: all of the set")
 	platforms := flags.String("platforms", "amd64,arm64", "comma-separated `ARCHITECTURES`")
 	certificates := flags.String("ca-certificates", "", "PEM `FILE` with the CA certificates; default: this machine's")
 	if err := flags.Parse(args); err != nil {
@@ -49,7 +51,14 @@ func run(args []string) error {
 	if err := os.MkdirAll(*out, 0o755); err != nil {
 		return err
 	}
-	for _, image := range images() {
+	chosen := map[string][]Image{"product": images(), "cluster": clusterImages()}[*set]
+	if chosen == nil {
+		return fmt.Errorf("-set %s: no such set", *set)
+	}
+	for _, image := range chosen {
+		if *only != "" && image.Binary != *only {
+			continue
+		}
 		image.Version, image.Revision, image.Created = imageTag(*version), *revision, created
 		image.Files = common
 		var built []platformImage
@@ -86,6 +95,24 @@ func images() []Image {
 		Licenses:    "Apache-2.0 AND LGPL-2.1-or-later", // the AAC decoder: see NOTICE
 		Binary:      "streampair-mediaserver",
 		Ports:       []string{"1935/tcp", "1936/tcp", "5080/tcp", "5443/tcp", "8189/tcp", "8189/udp", "9090/tcp", "9091/tcp"},
+	}}
+}
+
+// clusterImages are those of the test cluster, which stay on the machine that made them.
+func clusterImages() []Image {
+	return []Image{{
+		Repository:  "streampair.test/pause",
+		Title:       "pause",
+		Description: "Holds the namespaces of a pod of Streampair's test cluster",
+		Licenses:    "Apache-2.0",
+		Binary:      "pause",
+	}, {
+		Repository:  "streampair.test/coredns",
+		Title:       "CoreDNS",
+		Description: "The name server of Streampair's test cluster",
+		Licenses:    "Apache-2.0",
+		Binary:      "coredns",
+		Ports:       []string{"53/tcp", "53/udp"},
 	}}
 }
 

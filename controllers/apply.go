@@ -261,7 +261,7 @@ func (r *StreamPairReconciler) push(ctx context.Context, pushes []Push, outcome 
 				answers[i].config = r.Pods.PutConfig(ctx, one.Pod, one.Manifest)
 			}
 			if answers[i].config == nil && one.TellAddresses {
-				answers[i].addresses = r.Pods.PutAddresses(ctx, one.Pod, one.WebRTC)
+				answers[i].addresses = r.Pods.PutAddresses(ctx, one.Pod, one.Addresses)
 			}
 		})
 	}

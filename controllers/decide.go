@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/api/v1alpha1"
 )
 
@@ -45,8 +46,8 @@ type Push struct {
 	// Manifest is the pair with its directives, as in the ConfigMap; nil: the pod is not to
 	// have it, see decidePods.
 	Manifest []byte
-	// WebRTC are the media addresses for browsers.
-	WebRTC []string
+	// Addresses are what viewers are told.
+	Addresses control.MediaAddresses
 	// TellAddresses is false when there are none to tell, nor any to take back.
 	TellAddresses bool
 }
@@ -150,12 +151,8 @@ func (p *Plan) decidePods(pair *v1alpha1.StreamPair, manifest []byte, seen *Obse
 			if !pod.State.Connected || pod.State.Status == nil {
 				continue // it hears of it when it is connected
 			}
-			// A name that does not resolve, or a load balancer that has no address just now, is
-			// no reason to take away what viewers were told: an operator that starts while name
-			// servers are down would.
-			addresses := p.Addresses.WebRTC[role]
-			takeBack := len(pod.State.Status.Advertised) > 0 && pair.Spec.Exposure.WebRTC.Type == v1alpha1.ExposureClusterIP
-			push := Push{Pod: key, WebRTC: addresses, TellAddresses: len(addresses) > 0 || takeBack}
+			push := Push{Pod: key}
+			push.Addresses, push.TellAddresses = p.Addresses.told(pair, role, pod.State.Status)
 			// Another app or stream id would end the pod's pair, and its publisher and viewers
 			// with it, in both legs at once. The pod serves as it does until the rollout
 			// replaces it, one leg after the other.
@@ -165,6 +162,31 @@ func (p *Plan) decidePods(pair *v1alpha1.StreamPair, manifest []byte, seen *Obse
 			p.Pushes = append(p.Pushes, push)
 		}
 	}
+}
+
+// told returns what a leg's pod is to tell viewers, and whether it has to hear of it.
+//
+// A name that does not resolve, or a load balancer that has no address just now, is no reason
+// to take away what viewers were told: an operator that starts while name servers are down
+// would.
+func (a Addresses) told(pair *v1alpha1.StreamPair, role v1alpha1.Role, status *control.Status) (control.MediaAddresses, bool) {
+	m := control.MediaAddresses{WebRTC: a.WebRTC[role], HTTP: map[string]string{}}
+	exposure := pair.Spec.Exposure.WebRTC
+	if len(m.WebRTC) == 0 && exposure.Type != v1alpha1.ExposureClusterIP {
+		m.WebRTC = status.Advertised[:min(len(status.Advertised), maxMediaAddresses)]
+	}
+	balanced := exposure.Type == v1alpha1.ExposureLoadBalancer && mediaCarriesHTTP(pair)
+	for _, role := range Roles() {
+		base := a.Bases[role]
+		if base == "" && balanced {
+			base = status.BaseURLs[string(role)]
+		}
+		if base != "" {
+			m.HTTP[string(role)] = base
+		}
+	}
+	tell := len(m.WebRTC) > 0 || len(m.HTTP) > 0 || len(status.Advertised) > 0 || len(status.BaseURLs) > 0
+	return m, tell
 }
 
 // spread returns d give or take a tenth, which depends on the pair: 500 pairs that an

@@ -164,8 +164,13 @@ func TestWhatPodsAreTold(t *testing.T) {
 		t.Fatalf("tells %v, want the connected pod only", plan.Pushes)
 	}
 	push := plan.Pushes[0]
-	if !push.TellAddresses || len(push.WebRTC) != 1 || push.WebRTC[0] != "203.0.113.1:30189:31189" {
-		t.Errorf("tells addresses %v", push.WebRTC)
+	// Of its own media, and of both pods' bases: viewers learn the other one from it.
+	bases := map[string]string{
+		"Primary": "http://sunday-primary-pods.live.svc:5080", "Backup": "http://sunday-backup-pods.live.svc:5080",
+	}
+	told := control.MediaAddresses{WebRTC: []string{"203.0.113.1:30189:31189"}, HTTP: bases}
+	if diff := cmp.Diff(told, push.Addresses); diff != "" || !push.TellAddresses {
+		t.Errorf("tells (%v) -want +got:\n%s", push.TellAddresses, diff)
 	}
 	config := s.seen.Objects[ObjectKey{KindConfigMap, "sunday-config"}].(*corev1.ConfigMap)
 	if diff := cmp.Diff(config.Data[ManifestKey], string(push.Manifest)); diff != "" {
@@ -174,11 +179,12 @@ func TestWhatPodsAreTold(t *testing.T) {
 
 	// What was told is taken back, once.
 	s.pair.Spec.Exposure.WebRTC.Type = v1alpha1.ExposureClusterIP
-	s.at(rolePrimary).State.Status.Advertised = push.WebRTC
-	if push := s.decide().Pushes[0]; !push.TellAddresses || len(push.WebRTC) != 0 {
+	s.pair.Spec.Playback.ExternalURL = "https://live.example.com"
+	s.at(rolePrimary).State.Status.Advertised, s.at(rolePrimary).State.Status.BaseURLs = push.Addresses.WebRTC, bases
+	if push := s.decide().Pushes[0]; !push.TellAddresses || len(push.Addresses.WebRTC) != 0 || len(push.Addresses.HTTP) != 0 {
 		t.Errorf("does not take the addresses back: %+v", push)
 	}
-	s.at(rolePrimary).State.Status.Advertised = nil
+	s.at(rolePrimary).State.Status.Advertised, s.at(rolePrimary).State.Status.BaseURLs = nil, nil
 	if push := s.decide().Pushes[0]; push.TellAddresses {
 		t.Error("takes back what nobody was told")
 	}
@@ -233,7 +239,7 @@ func TestAPodIsToldNoMoreAddressesThanItTakes(t *testing.T) {
 	}
 	s.balancer("sunday-primary-media", corev1.LoadBalancerIngress{Hostname: "lb.example.com"})
 	s.resolves("lb.example.com", many...)
-	if n := len(s.decide().Pushes[0].WebRTC); n != 16 {
+	if n := len(s.decide().Pushes[0].Addresses.WebRTC); n != 16 {
 		t.Errorf("told %d addresses", n)
 	}
 }

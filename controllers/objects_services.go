@@ -1,6 +1,8 @@
 package controllers
 
 import (
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
@@ -45,6 +47,10 @@ func rtmpService(pair *v1alpha1.StreamPair, role v1alpha1.Role) Object {
 // traffic of a node, and its address translation forgets a quiet UDP flow after 30 s.
 //
 // With HostPort the Service stays, for viewers inside the cluster and for port forwarding.
+//
+// Where viewers from outside signal by HTTP, the Service with TCP lets them do so here too:
+// a player whose pod is gone opens the other leg's pod by its own address, and does not wait
+// until the playback Service has learned that the pod is gone.
 func mediaServices(pair *v1alpha1.StreamPair, role v1alpha1.Role) []Object {
 	exposure := pair.Spec.Exposure.WebRTC
 	kind := exposure.Type
@@ -60,13 +66,35 @@ func mediaServices(pair *v1alpha1.StreamPair, role v1alpha1.Role) []Object {
 	}
 	udp := servicePort(PortNameWebRTCUDP, corev1.ProtocolUDP, PortWebRTC, PortWebRTC)
 	tcp := servicePort(PortNameWebRTCTCP, corev1.ProtocolTCP, PortWebRTC, PortWebRTC)
+	overTCP := []*corev1ac.ServicePortApplyConfiguration{tcp}
+	if mediaCarriesHTTP(pair) {
+		overTCP = append(overTCP, servicePort(PortNameHTTP, corev1.ProtocolTCP, PortPlayHTTP, PortHTTP))
+	}
 	if splitsMedia(exposure) {
 		return []Object{
 			media(MediaServiceName(pair.Name, role), udp),
-			media(MediaTCPServiceName(pair.Name, role), tcp),
+			media(MediaTCPServiceName(pair.Name, role), overTCP...),
 		}
 	}
-	return []Object{media(MediaServiceName(pair.Name, role), udp, tcp)}
+	return []Object{media(MediaServiceName(pair.Name, role), append([]*corev1ac.ServicePortApplyConfiguration{udp}, overTCP...)...)}
+}
+
+// mediaCarriesHTTP reports whether viewers reach the HTTP of a leg's pod where they reach
+// its media. A certificate would not be for that address; and nobody gets in there who may
+// not get in by the playback Service.
+func mediaCarriesHTTP(pair *v1alpha1.StreamPair) bool {
+	outside := func(kind v1alpha1.ExposureType) bool {
+		return kind == v1alpha1.ExposureNodePort || kind == v1alpha1.ExposureLoadBalancer
+	}
+	http, media := pair.Spec.Exposure.HTTP, pair.Spec.Exposure.WebRTC
+	if pair.Spec.Playback.TLSSecretName != "" || !outside(http.Type) || !outside(media.Type) {
+		return false
+	}
+	if http.LoadBalancer == nil || len(http.LoadBalancer.SourceRanges) == 0 {
+		return true
+	}
+	return media.LoadBalancer != nil &&
+		slices.Equal(slices.Sorted(slices.Values(http.LoadBalancer.SourceRanges)), slices.Sorted(slices.Values(media.LoadBalancer.SourceRanges)))
 }
 
 // splitsMedia reports whether UDP and TCP need a Service each: most load balancers take

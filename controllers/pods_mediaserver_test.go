@@ -216,7 +216,7 @@ func TestAMediaServerIsFollowed(t *testing.T) {
 		})
 		push(p.PutSelect(ctx, sundayPrimary, "Auto"))
 		until("the pin is gone", func(_ PodState, pair control.Pair) bool { return pair.Select == "Auto" })
-		push(p.PutAddresses(ctx, sundayPrimary, []string{"203.0.113.7:30189:30190"}))
+		push(p.PutAddresses(ctx, sundayPrimary, control.MediaAddresses{WebRTC: []string{"203.0.113.7:30189:30190"}}))
 		until("the addresses are advertised", func(s PodState, _ control.Pair) bool {
 			return strings.Join(s.Status.Advertised, " ") == "203.0.113.7:30189:30190"
 		})

@@ -46,13 +46,12 @@ func (p *Pods) PutSelect(ctx context.Context, key PodKey, selection string) erro
 	return p.putJSON(ctx, key, path, control.Selection{Select: selection}, undone)
 }
 
-// PutAddresses replaces the addresses that browsers are told for WebRTC, each
-// IP[:udpPort[:tcpPort]]. See PutConfig.
-func (p *Pods) PutAddresses(ctx context.Context, key PodKey, webrtc []string) error {
-	if webrtc == nil {
-		webrtc = []string{}
+// PutAddresses replaces what viewers are told of where the pods are reached. See PutConfig.
+func (p *Pods) PutAddresses(ctx context.Context, key PodKey, addresses control.MediaAddresses) error {
+	if addresses.WebRTC == nil {
+		addresses.WebRTC = []string{} // null says less clearly that there are none
 	}
-	return p.putJSON(ctx, key, "/v1/addresses", control.MediaAddresses{WebRTC: webrtc}, nil)
+	return p.putJSON(ctx, key, "/v1/addresses", addresses, nil)
 }
 
 func (p *Pods) putJSON(ctx context.Context, key PodKey, path string, v any, undone func(*control.Status) bool) error {

@@ -26,7 +26,7 @@ func TestADocumentIsSentOncePerBoot(t *testing.T) {
 			return func() error { return f.PutSelect(t.Context(), sundayPrimary, leg) }
 		}
 		addresses := func(all ...string) func() error {
-			return func() error { return f.PutAddresses(t.Context(), sundayPrimary, all) }
+			return func() error { return f.PutAddresses(t.Context(), sundayPrimary, control.MediaAddresses{WebRTC: all}) }
 		}
 		report := func(boot, pin string) func() error {
 			return func() error {
@@ -58,6 +58,9 @@ func TestADocumentIsSentOncePerBoot(t *testing.T) {
 			{"addresses", addresses("203.0.113.1:30189"), []string{`/v1/addresses {"webrtc":["203.0.113.1:30189"]}`}},
 			{"the same addresses", addresses("203.0.113.1:30189"), nil},
 			{"none", addresses(), []string{`/v1/addresses {"webrtc":[]}`}},
+			{"bases", func() error {
+				return f.PutAddresses(t.Context(), sundayPrimary, control.MediaAddresses{HTTP: map[string]string{"Primary": "http://a", "Backup": "http://b"}})
+			}, []string{`/v1/addresses {"webrtc":[],"http":{"Backup":"http://b","Primary":"http://a"}}`}},
 			{"the pod restarts", report("boot-2", "Auto"), nil},
 			{"the same manifest to another boot", config("c"), []string{"/v1/config c"}},
 			{"once", config("c"), nil},

@@ -24,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
+	"github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/api/v1alpha1"
 )
 
@@ -65,7 +66,7 @@ type PodStreams interface {
 	Follow(pair types.NamespacedName, targets []PodTarget)
 	State(PodKey) PodState
 	PutConfig(ctx context.Context, pod PodKey, manifest []byte) error
-	PutAddresses(ctx context.Context, pod PodKey, webrtc []string) error
+	PutAddresses(ctx context.Context, pod PodKey, addresses control.MediaAddresses) error
 	Source() source.Source
 }
 

@@ -24,6 +24,9 @@ type Addresses struct {
 	// WebRTC are the addresses that browsers are told beside the pod's own:
 	// IP[:udpPort[:tcpPort]].
 	WebRTC map[v1alpha1.Role][]string
+	// Bases are the URLs, without a slash at the end, under which each leg's own pod serves
+	// viewers: a player whose pod is gone opens the other one by it.
+	Bases map[v1alpha1.Role]string
 	// ClusterOnly says that the playback URL can be opened inside the cluster only.
 	ClusterOnly bool
 	// Pending says what is not known yet, one sentence each, without a full stop.
@@ -38,6 +41,7 @@ func addressesOf(pair *v1alpha1.StreamPair, seen *Observation) Addresses {
 	f := addressFinder{pair: pair, seen: seen}
 	a := Addresses{
 		RTMP: map[v1alpha1.Role]string{}, WHIP: map[v1alpha1.Role]string{}, WebRTC: map[v1alpha1.Role][]string{},
+		Bases: map[v1alpha1.Role]string{},
 	}
 	base := f.playbackBase(&a)
 	if base != "" {
@@ -50,6 +54,9 @@ func addressesOf(pair *v1alpha1.StreamPair, seen *Observation) Addresses {
 		}
 		if base := f.whipBase(role); base != "" {
 			a.WHIP[role] = base + "/" + pair.Spec.App + "/whip/" + id
+		}
+		if base := f.legBase(role); base != "" {
+			a.Bases[role] = base
 		}
 		if addresses := f.webrtc(role); len(addresses) > 0 {
 			a.WebRTC[role] = addresses[:min(len(addresses), maxMediaAddresses)]
@@ -145,18 +152,70 @@ func (f *addressFinder) rtmpHost(role v1alpha1.Role) string {
 	return f.serviceHost(RTMPServiceName(f.pair.Name, role), PortNameRTMP, port, role)
 }
 
-// whipBase is the base for the leg's WHIP publisher. Inside the cluster it names the leg's
-// own pod. From outside there is one way in for both legs, unless each has an address.
+// whipBase is the base for the leg's WHIP publisher: that of the leg's own pod, or else the
+// one way in for both legs.
 func (f *addressFinder) whipBase(role v1alpha1.Role) string {
-	exposure := f.pair.Spec.Exposure.HTTP
-	scheme, _, port := f.scheme()
-	if addresses := legAddresses(exposure.ExternalAddresses, role); len(addresses) > 0 {
-		return scheme + "://" + externalHost(addresses[0], port)
+	if base := f.legBase(role); base != "" {
+		return base
 	}
-	if exposure.Type != v1alpha1.ExposureClusterIP {
+	if f.pair.Spec.Exposure.HTTP.Type != v1alpha1.ExposureClusterIP {
 		return f.serviceBase()
 	}
+	if external := f.pair.Spec.Playback.ExternalURL; external != "" {
+		return strings.TrimRight(external, "/")
+	}
 	// The certificate for viewers does not name this host.
+	return f.podsBase(role)
+}
+
+// legBase is the base under which viewers reach the leg's own pod; empty: they can't, or
+// browsers would not let them. It never waits: it spares viewers a detour and is not missed.
+func (f *addressFinder) legBase(role v1alpha1.Role) string {
+	spec := f.pair.Spec
+	scheme, _, port := f.scheme()
+	if addresses := legAddresses(spec.Exposure.HTTP.ExternalAddresses, role); len(addresses) > 0 {
+		return scheme + "://" + externalHost(addresses[0], port)
+	}
+	// From a page that came by HTTPS browsers ask nothing by HTTP, and no certificate names
+	// the addresses that follow.
+	if scheme == "https" || strings.HasPrefix(spec.Playback.ExternalURL, "https:") {
+		return ""
+	}
+	if spec.Exposure.HTTP.Type == v1alpha1.ExposureClusterIP {
+		if spec.Playback.ExternalURL != "" {
+			return ""
+		}
+		return f.podsBase(role)
+	}
+	// What stands before the leg's media need not let HTTP pass.
+	if !mediaCarriesHTTP(f.pair) || len(legAddresses(spec.Exposure.WebRTC.ExternalAddresses, role)) > 0 {
+		return ""
+	}
+	name := MediaServiceName(f.pair.Name, role)
+	if splitsMedia(spec.Exposure.WebRTC) {
+		name = MediaTCPServiceName(f.pair.Name, role)
+	}
+	service := f.seen.service(f.pair, name)
+	if service == nil {
+		return ""
+	}
+	if spec.Exposure.WebRTC.Type == v1alpha1.ExposureNodePort {
+		address, port := f.podNode(role), nodePort(service, PortNameHTTP)
+		if address == "" || port == 0 {
+			return ""
+		}
+		return "http://" + net.JoinHostPort(address, strconv.Itoa(int(port)))
+	}
+	for _, ingress := range service.Status.LoadBalancer.Ingress {
+		if host := cmp.Or(ingress.Hostname, ingress.IP); host != "" && servicePortNamed(service, PortNameHTTP) != nil {
+			return "http://" + withPort(host, strconv.Itoa(PortPlayHTTP), "80")
+		}
+	}
+	return ""
+}
+
+// podsBase is the base of the leg's own pod inside the cluster.
+func (f *addressFinder) podsBase(role v1alpha1.Role) string {
 	return "http://" + f.clusterHost(PodsServiceName(f.pair.Name, role), PortHTTP)
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/api/v1alpha1"
 )
 
@@ -18,6 +19,7 @@ func TestAddresses(t *testing.T) {
 		RTMP:        legs{rolePrimary: "rtmp://sunday-primary-rtmp.live.svc/live/primary", roleBackup: "rtmp://sunday-backup-rtmp.live.svc/live/backup"},
 		WHIP:        legs{rolePrimary: "http://sunday-primary-pods.live.svc:5080/live/whip/primary", roleBackup: "http://sunday-backup-pods.live.svc:5080/live/whip/backup"},
 		WebRTC:      media{},
+		Bases:       legs{rolePrimary: "http://sunday-primary-pods.live.svc:5080", roleBackup: "http://sunday-backup-pods.live.svc:5080"},
 		ClusterOnly: true,
 	}
 	everything := func(kind v1alpha1.ExposureType) func(*v1alpha1.StreamPairSpec) {
@@ -38,7 +40,9 @@ func TestAddresses(t *testing.T) {
 		{
 			name: "ClusterIP with a certificate",
 			spec: func(s *v1alpha1.StreamPairSpec) { s.Playback.TLSSecretName = "live-tls" },
-			want: func(a *Addresses) { a.Playback = "https://sunday-play.live.svc:5443" + query },
+			want: func(a *Addresses) {
+				a.Playback, a.Bases = "https://sunday-play.live.svc:5443"+query, legs{}
+			},
 		},
 		{
 			name: "the external URL wins, with a path of its own",
@@ -48,7 +52,8 @@ func TestAddresses(t *testing.T) {
 			},
 			want: func(a *Addresses) {
 				a.Playback = "https://live.example.com/tv/live/play.html?name=primary&backupStreamId=backup&playOrder=hls"
-				a.ClusterOnly = false
+				a.WHIP = legs{rolePrimary: "https://live.example.com/tv/live/whip/primary", roleBackup: "https://live.example.com/tv/live/whip/backup"}
+				a.Bases, a.ClusterOnly = legs{}, false
 			},
 		},
 		{
@@ -58,8 +63,9 @@ func TestAddresses(t *testing.T) {
 				*a = Addresses{
 					Playback: "http://203.0.113.1:30080" + query,
 					RTMP:     legs{rolePrimary: "rtmp://203.0.113.1:30935/live/primary", roleBackup: "rtmp://203.0.113.2:30935/live/backup"},
-					WHIP:     legs{rolePrimary: "http://203.0.113.1:30080/live/whip/primary", roleBackup: "http://203.0.113.1:30080/live/whip/backup"},
+					WHIP:     legs{rolePrimary: "http://203.0.113.1:32080/live/whip/primary", roleBackup: "http://203.0.113.2:32080/live/whip/backup"},
 					WebRTC:   media{rolePrimary: {"203.0.113.1:30189:31189"}, roleBackup: {"203.0.113.2:30189:31189"}},
+					Bases:    legs{rolePrimary: "http://203.0.113.1:32080", roleBackup: "http://203.0.113.2:32080"},
 				}
 			},
 		},
@@ -71,8 +77,9 @@ func TestAddresses(t *testing.T) {
 				*a = Addresses{
 					Playback: "http://203.0.113.2:30080" + query,
 					RTMP:     legs{rolePrimary: "rtmp://203.0.113.2:30935/live/primary", roleBackup: "rtmp://203.0.113.2:30935/live/backup"},
-					WHIP:     legs{rolePrimary: "http://203.0.113.2:30080/live/whip/primary", roleBackup: "http://203.0.113.2:30080/live/whip/backup"},
+					WHIP:     legs{rolePrimary: "http://203.0.113.2:30080/live/whip/primary", roleBackup: "http://203.0.113.2:32080/live/whip/backup"},
 					WebRTC:   media{roleBackup: {"203.0.113.2:30189:31189"}},
+					Bases:    legs{roleBackup: "http://203.0.113.2:32080"},
 					Pending:  []string{"the primary's pod is not on a node with an address yet"},
 				}
 			},
@@ -89,8 +96,9 @@ func TestAddresses(t *testing.T) {
 				*a = Addresses{
 					Playback: "http://203.0.113.1:30080" + query,
 					RTMP:     legs{rolePrimary: "rtmp://203.0.113.1:30935/live/primary", roleBackup: "rtmp://203.0.113.2:30935/live/backup"},
-					WHIP:     legs{rolePrimary: "http://203.0.113.1:30080/live/whip/primary", roleBackup: "http://203.0.113.1:30080/live/whip/backup"},
+					WHIP:     legs{rolePrimary: "http://203.0.113.1:32080/live/whip/primary", roleBackup: "http://203.0.113.2:32080/live/whip/backup"},
 					WebRTC:   media{rolePrimary: {"203.0.113.1:30189:31189"}, roleBackup: {"203.0.113.2:30189:31189"}},
+					Bases:    legs{rolePrimary: "http://203.0.113.1:32080", roleBackup: "http://203.0.113.2:32080"},
 				}
 			},
 		},
@@ -128,7 +136,66 @@ func TestAddresses(t *testing.T) {
 						rolePrimary: {"198.51.100.3:8189:8189", "198.51.100.4:8189:8189"},
 						roleBackup:  {"198.51.100.5:8189:8189", "[2001:db8::5]:8189:8189"},
 					},
+					Bases: legs{}, // the certificate is not for these addresses
 				}
+			},
+		},
+		{
+			name: "LoadBalancer without a certificate: signalling where the media goes over TCP",
+			spec: everything(v1alpha1.ExposureLoadBalancer),
+			change: func(s *scene) {
+				s.balancer("sunday-play", host("play.elb.example.com"))
+				s.balancer("sunday-primary-rtmp", ip("198.51.100.1"))
+				s.balancer("sunday-backup-rtmp", ip("198.51.100.2"))
+				s.balancer("sunday-primary-media", ip("198.51.100.3"))
+				s.balancer("sunday-primary-media-tcp", ip("198.51.100.4"))
+				s.balancer("sunday-backup-media", ip("198.51.100.5"))
+				s.balancer("sunday-backup-media-tcp", host("media.elb.example.com"))
+				s.resolves("media.elb.example.com", "2001:db8::5")
+			},
+			want: func(a *Addresses) {
+				*a = Addresses{
+					Playback: "http://play.elb.example.com" + query,
+					RTMP:     legs{rolePrimary: "rtmp://198.51.100.1/live/primary", roleBackup: "rtmp://198.51.100.2/live/backup"},
+					WHIP:     legs{rolePrimary: "http://198.51.100.4/live/whip/primary", roleBackup: "http://media.elb.example.com/live/whip/backup"},
+					WebRTC: media{
+						rolePrimary: {"198.51.100.3:8189:8189", "198.51.100.4:8189:8189"},
+						roleBackup:  {"198.51.100.5:8189:8189", "[2001:db8::5]:8189:8189"},
+					},
+					Bases: legs{rolePrimary: "http://198.51.100.4", roleBackup: "http://media.elb.example.com"},
+				}
+			},
+		},
+		{
+			name: "a page that comes by HTTPS asks nothing by HTTP",
+			spec: func(s *v1alpha1.StreamPairSpec) {
+				everything(v1alpha1.ExposureNodePort)(s)
+				s.Playback.ExternalURL = "https://live.example.com"
+			},
+			want: func(a *Addresses) {
+				*a = Addresses{
+					Playback: "https://live.example.com" + query,
+					RTMP:     legs{rolePrimary: "rtmp://203.0.113.1:30935/live/primary", roleBackup: "rtmp://203.0.113.2:30935/live/backup"},
+					WHIP:     legs{rolePrimary: "http://203.0.113.1:30080/live/whip/primary", roleBackup: "http://203.0.113.1:30080/live/whip/backup"},
+					WebRTC:   media{rolePrimary: {"203.0.113.1:30189:31189"}, roleBackup: {"203.0.113.2:30189:31189"}},
+					Bases:    legs{},
+				}
+			},
+		},
+		{
+			name: "who may not get in by the playback Service, may not by the media's",
+			spec: func(s *v1alpha1.StreamPairSpec) {
+				s.Exposure.HTTP = v1alpha1.ServiceExposure{
+					Type: v1alpha1.ExposureLoadBalancer, LoadBalancer: &v1alpha1.LoadBalancerExposure{SourceRanges: []string{"192.0.2.0/24"}},
+				}
+				s.Exposure.WebRTC.Type = v1alpha1.ExposureNodePort
+			},
+			change: func(s *scene) { s.balancer("sunday-play", ip("198.51.100.1")) },
+			want: func(a *Addresses) {
+				a.Playback, a.ClusterOnly = "http://198.51.100.1"+query, false
+				a.WHIP = legs{rolePrimary: "http://198.51.100.1/live/whip/primary", roleBackup: "http://198.51.100.1/live/whip/backup"}
+				a.WebRTC = media{rolePrimary: {"203.0.113.1:30189:31189"}, roleBackup: {"203.0.113.2:30189:31189"}}
+				a.Bases = legs{}
 			},
 		},
 		{
@@ -138,7 +205,7 @@ func TestAddresses(t *testing.T) {
 				s.balancer("sunday-backup-media", host("media.elb.example.com"))
 			},
 			want: func(a *Addresses) {
-				*a = Addresses{RTMP: legs{}, WHIP: legs{}, WebRTC: media{}, Pending: []string{
+				*a = Addresses{RTMP: legs{}, WHIP: legs{}, WebRTC: media{}, Bases: legs{}, Pending: []string{
 					"Service sunday-backup-media-tcp has no address of its load balancer yet",
 					"Service sunday-backup-rtmp has no address of its load balancer yet",
 					"Service sunday-play has no address of its load balancer yet",
@@ -163,6 +230,7 @@ func TestAddresses(t *testing.T) {
 					RTMP:     legs{rolePrimary: "rtmp://[2001:db8::9]/live/primary", roleBackup: "rtmp://in.example.com:1940/live/backup"},
 					WHIP:     legs{rolePrimary: "http://a.example.com/live/whip/primary", roleBackup: "http://b.example.com:8443/live/whip/backup"},
 					WebRTC:   media{rolePrimary: {"198.51.100.9:40000:40001"}, roleBackup: {"203.0.113.2:30189:31189"}},
+					Bases:    legs{rolePrimary: "http://a.example.com", roleBackup: "http://b.example.com:8443"},
 				}
 			},
 		},
@@ -184,12 +252,27 @@ func TestAddresses(t *testing.T) {
 }
 
 func TestAddressesThatAreNotKnownNowAreNotTakenBack(t *testing.T) {
-	s := newScene(t, func(s *v1alpha1.StreamPairSpec) { s.Exposure.WebRTC.Type = v1alpha1.ExposureLoadBalancer })
+	s := newScene(t, func(s *v1alpha1.StreamPairSpec) {
+		s.Exposure.HTTP.Type, s.Exposure.WebRTC.Type = v1alpha1.ExposureLoadBalancer, v1alpha1.ExposureLoadBalancer
+	})
 	for _, name := range []string{"sunday-primary-media", "sunday-primary-media-tcp"} {
 		s.balancer(name, corev1.LoadBalancerIngress{Hostname: "media.elb.example.com"}) // does not resolve
 	}
-	s.at(rolePrimary).State.Status.Advertised = []string{"198.51.100.5:8189:8189"}
-	if push := s.decide().Pushes[0]; push.TellAddresses {
-		t.Errorf("the pod is told %v in place of what it tells browsers", push.WebRTC)
+	status := s.at(rolePrimary).State.Status
+	status.Advertised = []string{"198.51.100.5:8189:8189"}
+	status.BaseURLs = map[string]string{"Primary": "http://198.51.100.5", "Backup": "http://198.51.100.6"}
+	s.balancer("sunday-backup-media-tcp", corev1.LoadBalancerIngress{IP: "198.51.100.7"})
+	want := control.MediaAddresses{
+		WebRTC: status.Advertised, HTTP: map[string]string{"Primary": "http://media.elb.example.com", "Backup": "http://198.51.100.7"},
+	}
+	if diff := cmp.Diff(want, s.decide().Pushes[0].Addresses); diff != "" {
+		t.Errorf("a name does not resolve: told -want +got:\n%s", diff)
+	}
+	for _, name := range []string{"sunday-primary-media", "sunday-primary-media-tcp"} {
+		s.balancer(name)
+	}
+	want.HTTP["Primary"] = "http://198.51.100.5"
+	if diff := cmp.Diff(want, s.decide().Pushes[0].Addresses); diff != "" {
+		t.Errorf("a load balancer lost its address: told -want +got:\n%s", diff)
 	}
 }

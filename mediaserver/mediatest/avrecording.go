@@ -111,7 +111,7 @@ func (r *Recording) SequenceGaps() int {
 
 // recording is a Recording under way.
 type recording struct {
-	video, countOnly bool
+	video, timesOnly bool
 
 	mu       sync.Mutex // guards all below
 	changed  chan struct{}
@@ -120,12 +120,12 @@ type recording struct {
 	assemble assembler
 }
 
-func newRecording(video, countOnly bool) *recording {
+func newRecording(video bool, options WatchOptions) *recording {
 	rate := 48000
 	if video {
 		rate = 90000
 	}
-	return &recording{video: video, countOnly: countOnly, changed: make(chan struct{}), r: Recording{clockRate: rate}}
+	return &recording{video: video, timesOnly: options.TimesOnly, changed: make(chan struct{}), r: Recording{clockRate: rate}}
 }
 
 func (r *recording) count(packet []byte, now time.Time) {
@@ -151,13 +151,18 @@ func (r *recording) receive(p *rtp.Packet, now time.Time) {
 	defer r.mu.Unlock()
 	r.note(p.SSRC, len(p.Payload), now)
 	packet := Packet{now, p.SSRC, p.SequenceNumber, p.Timestamp, p.Marker, p.PayloadType, p.Payload}
-	r.r.Packets = append(r.r.Packets, packet)
+	if !r.timesOnly {
+		r.r.Packets = append(r.r.Packets, packet)
+	}
 	if !r.video {
 		return
 	}
 	added := false
 	for _, next := range r.reorder.add(packet) {
 		if picture, ok := r.assemble.add(next); ok {
+			if r.timesOnly {
+				picture.AnnexB = nil
+			}
 			r.r.Pictures = append(r.r.Pictures, picture)
 			added = true
 		}

@@ -33,6 +33,9 @@ type WatchOptions struct {
 	Decode bool
 	// CountOnly keeps nothing but counters, for hundreds of viewers.
 	CountOnly bool
+	// TimesOnly keeps of packets nothing and of pictures only when they came, for a viewer
+	// that watches for long.
+	TimesOnly bool
 }
 
 // A StatusError is an HTTP status that opened no session.
@@ -74,7 +77,7 @@ func WatchWHEP(ctx context.Context, whepURL string, options WatchOptions) (*View
 	}
 	v := &Viewer{
 		pc: pc, options: options, connects: make(chan struct{}), failed: make(chan struct{}),
-		video: newRecording(true, options.CountOnly), audio: newRecording(false, options.CountOnly),
+		video: newRecording(true, options), audio: newRecording(false, options),
 		ended: make(chan struct{}), kill: func() {},
 	}
 	if err := v.open(ctx, whepURL); err != nil {
@@ -355,6 +358,12 @@ func (v *Viewer) Sightings() []Sighting {
 		out[i].Presented, _ = v.video.presentation(out[i].rtp)
 	}
 	return out
+}
+
+// PicturesFrom returns the pictures received so far but for the first n.
+func (v *Viewer) PicturesFrom(n int) []Picture {
+	pictures, _ := v.video.picturesFrom(n)
+	return pictures
 }
 
 // Video returns what was received of the video track.

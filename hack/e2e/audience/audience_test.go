@@ -1,0 +1,176 @@
+package audience
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/streampair/streampair/mediaserver/config"
+	"github.com/streampair/streampair/mediaserver/mediatest"
+	"github.com/streampair/streampair/mediaserver/server"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const manifest = `
+apiVersion: media.streampair.dev/v1alpha1
+kind: StreamPair
+metadata: {name: sunday}
+spec:
+  primary: {streamID: primary}
+  backup: {streamID: backup}
+  publish: {auth: None}
+`
+
+// studio is a media server with an encoder for each leg.
+type studio struct {
+	base     string
+	encoders [2]*Encoder
+	end      func() // ends the server, then the encoders
+}
+
+func newStudio(t *testing.T) *studio {
+	t.Helper()
+	m, err := config.ParseManifest(config.Manifest{}, config.Source{Name: "manifest", Content: []byte(manifest)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const free = "127.0.0.1:0"
+	srv, err := server.New(server.Config{
+		Config: config.Config{
+			Manifest: m, RTMPAddress: free, HTTPAddress: free, WebRTCAddress: free, ProbeAddress: free, ControlAddress: free, MaxViewers: 100,
+		},
+		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	addresses := srv.Addresses()
+	s := &studio{base: "http://" + addresses.HTTP}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 3)
+	go func() { ended <- srv.Run(ctx) }()
+	life, stop := context.WithCancel(context.Background())
+	for i, id := range []string{"primary", "backup"} {
+		file, err := mediatest.Programme{Leg: i, GOP: time.Second}.File(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.encoders[i] = NewEncoder(EncoderConfig{File: file, URL: "rtmp://" + addresses.RTMP + "/live/" + id, Log: t.Output()})
+		go func() { ended <- s.encoders[i].Run(life) }()
+	}
+	running := true
+	s.end = func() {
+		if !running {
+			return
+		}
+		running = false
+		cancel()
+		stop()
+		for range 3 {
+			if err := <-ended; err != nil && !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+		}
+	}
+	t.Cleanup(s.end)
+	return s
+}
+
+func eventually(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for began := time.Now(); !done(); time.Sleep(20 * time.Millisecond) {
+		if time.Since(began) > 30*time.Second {
+			t.Fatalf("did not happen: %s", what)
+		}
+	}
+}
+
+// watch waits for both legs, so that a switch has somewhere to go.
+func watch(t *testing.T, s *studio, others ...string) *Watcher {
+	t.Helper()
+	cfg := WatcherConfig{Base: s.base, Others: others, App: "live", StreamID: "primary", BackupStreamID: "backup", Logf: t.Logf}
+	var w *Watcher
+	eventually(t, "a picture", func() bool {
+		var err error
+		w, err = Watch(t.Context(), cfg)
+		return err == nil
+	})
+	t.Cleanup(w.Close)
+	time.Sleep(2 * time.Second)
+	return w
+}
+
+func TestThePictureGoesOnWhenAnEncoderDies(t *testing.T) {
+	s := newStudio(t)
+	w := watch(t, s)
+	page := OpenBrowser(t)
+	if err := page.Open(s.base + "/live/play.html?name=primary&backupStreamId=backup&playOrder=webrtc"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the primary on screen", func() bool { return page.Leg() == 0 })
+	time.Sleep(2 * time.Second)
+
+	fault := time.Now()
+	if err := s.encoders[0].Kill(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(3 * time.Second)
+	now := time.Now()
+	before := fault.Add(-time.Second)
+	t.Logf("pion: %v without a picture, %v before; page: %v, %v before; page %+v", w.Pictures().LongestGap(fault, now), w.Pictures().LongestGap(before, fault),
+		page.Pictures().LongestGap(fault, now), page.Pictures().LongestGap(before, fault), page.State())
+	if gap := w.Pictures().LongestGap(fault, now); gap > time.Second {
+		t.Errorf("pion: %v without a picture", gap)
+	}
+	if gap := page.Pictures().LongestGap(fault, now); gap > time.Second {
+		t.Errorf("page: %v without a picture", gap)
+	}
+	if page.Leg() != 1 || page.Opened() != 1 || w.Opened() != 1 {
+		t.Errorf("leg %d after %d and %d sessions", page.Leg(), page.Opened(), w.Opened())
+	}
+	if role := ServedBy(w.Session()); role != "s" {
+		t.Errorf("session %s is served by %q", w.Session(), role)
+	}
+	eventually(t, "another encoder in its place", func() bool { return s.encoders[0].Starts() == 2 })
+}
+
+func TestAFrozenEncoderIsSilentUntilItIsKilled(t *testing.T) {
+	s := newStudio(t)
+	w := watch(t, s)
+	fault := time.Now()
+	if err := s.encoders[0].Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(3 * time.Second)
+	gap := w.Pictures().LongestGap(fault, time.Now())
+	t.Logf("%v without a picture", gap)
+	if gap < 500*time.Millisecond || gap > 4*time.Second {
+		t.Errorf("%v without a picture, after a second of silence", gap)
+	}
+	if s.encoders[0].Starts() != 1 {
+		t.Error("the frozen encoder was replaced")
+	}
+	if err := s.encoders[0].Kill(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "another encoder in its place", func() bool { return s.encoders[0].Starts() == 2 })
+}
+
+func TestAWatcherFindsAnotherServer(t *testing.T) {
+	a, b := newStudio(t), newStudio(t)
+	w := watch(t, a, b.base)
+	fault := time.Now()
+	a.end()
+	eventually(t, "a second session", func() bool { return w.Opened() == 2 })
+	time.Sleep(time.Second)
+	t.Logf("%v without a picture", w.Pictures().LongestGap(fault, time.Now()))
+	if frozen := w.Pictures().Frozen(time.Now().Add(-time.Second), time.Now(), 500*time.Millisecond); frozen > 0 {
+		t.Errorf("the picture stands still at %s", w.Session())
+	}
+}

@@ -1,0 +1,124 @@
+package audience
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// restartDelay is how long an encoder that has ended waits before it tries again, as one
+// that is set to reconnect does.
+const restartDelay = 500 * time.Millisecond
+
+// EncoderConfig says what an Encoder sends where.
+type EncoderConfig struct {
+	// File is the programme; it is sent in real time, for ever, without being encoded.
+	File string
+	// URL to publish to, with its token.
+	URL string
+	// Log gets what ffmpeg says, and when it ends; default: nobody.
+	Log io.Writer
+}
+
+// An Encoder is an ffmpeg that publishes and is started again whenever it ends.
+type Encoder struct {
+	cfg EncoderConfig
+
+	mu      sync.Mutex // guards both
+	process *os.Process
+	starts  int
+}
+
+// NewEncoder returns an encoder that is off until Run.
+func NewEncoder(cfg EncoderConfig) *Encoder {
+	if cfg.Log == nil {
+		cfg.Log = io.Discard
+	}
+	return &Encoder{cfg: cfg}
+}
+
+// Run publishes until ctx ends. The error is that ffmpeg cannot be started at all.
+func (e *Encoder) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		if err := e.publish(ctx); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(restartDelay):
+		}
+	}
+	return nil
+}
+
+// publish runs ffmpeg once. Without -max_interleave_delta it holds sound back for the next
+// picture, and browsers hold pictures back for their sound. With -rw_timeout it gives a
+// server up that does not answer.
+func (e *Encoder) publish(ctx context.Context) error {
+	cmd := exec.CommandContext(ctx, "ffmpeg", "-hide_banner", "-loglevel", "warning", "-nostats", "-nostdin",
+		"-re", "-stream_loop", "-1", "-i", e.cfg.File, "-c", "copy", "-max_interleave_delta", "1",
+		"-f", "flv", "-flvflags", "no_duration_filesize", "-rw_timeout", "5000000", e.cfg.URL)
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	endWithParent(cmd)
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start ffmpeg: %w", err)
+	}
+	e.set(cmd.Process)
+	err := cmd.Wait()
+	e.set(nil)
+	if ctx.Err() == nil {
+		_, _ = fmt.Fprintf(e.cfg.Log, "%s ffmpeg ended: %v\n%s", time.Now().Format(clock), err, said.Bytes())
+	}
+	return nil
+}
+
+// clock is the time in logs.
+const clock = "15:04:05.000"
+
+func (e *Encoder) set(p *os.Process) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.process = p
+	if p != nil {
+		e.starts++
+	}
+}
+
+// Starts is how often it has begun to publish.
+func (e *Encoder) Starts() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.starts
+}
+
+// Kill ends the encoder as a power cut does; another one is started in its place.
+func (e *Encoder) Kill() error { return e.signal(syscall.SIGKILL) }
+
+// Freeze leaves the encoder connected and silent, until Kill. It is not to be thawed: it
+// would send what it has queued meanwhile.
+func (e *Encoder) Freeze() error { return e.signal(syscall.SIGSTOP) }
+
+// signal waits for a process that is just being started anew.
+func (e *Encoder) signal(s syscall.Signal) error {
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		e.mu.Lock()
+		p := e.process
+		e.mu.Unlock()
+		if p != nil {
+			if err := p.Signal(s); !errors.Is(err, os.ErrProcessDone) {
+				return err
+			}
+		}
+		if time.Now().After(deadline) {
+			return errors.New("the encoder does not run")
+		}
+	}
+}

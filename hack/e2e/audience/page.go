@@ -1,0 +1,131 @@
+package audience
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net/url"
+	"path"
+	"slices"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"github.com/streampair/streampair/hack/e2e/measure"
+	"github.com/streampair/streampair/mediaserver/mediatest"
+)
+
+// A Page is the player in Chromium, in the one tab of a browser of its own.
+type Page struct {
+	t   mediatest.TB
+	ctx context.Context //nolint:containedctx // chromedp's handle of the tab
+
+	pictures measure.Pictures
+	legs     []int // of the pictures, as their time codes tell; -1: unreadable
+}
+
+// watchPictures notes when pictures of the element on screen are presented, and whose they
+// are. The player fills one element while it shows another, and may make more of them.
+const watchPictures = `(() => {
+	const read = ` + mediatest.TimeCodeJS + `;
+	window.sightings = [];
+	const followed = new WeakSet();
+	const follow = () => document.querySelectorAll("video").forEach((video) => {
+		if (followed.has(video)) return;
+		followed.add(video);
+		const note = () => {
+			const at = performance.timeOrigin + performance.now();
+			if (video === window.streampair?.video()) {
+				const code = read(video);
+				window.sightings.push([at, code ? code.leg : -1]);
+			}
+			video.requestVideoFrameCallback(note);
+		};
+		video.requestVideoFrameCallback(note);
+	});
+	follow();
+	new MutationObserver(follow).observe(document, {childList: true, subtree: true});
+})()`
+
+// OpenBrowser starts a browser, which ends with t.
+func OpenBrowser(t mediatest.TB, options ...chromedp.ExecAllocatorOption) *Page {
+	return &Page{t: t, ctx: mediatest.Browser(t, options...)}
+}
+
+// Open loads the player. What was seen before is forgotten.
+func (p *Page) Open(playURL string) error {
+	p.pictures, p.legs = nil, nil
+	if err := chromedp.Do(p.ctx, chromedp.Navigate(playURL)); err != nil {
+		return fmt.Errorf("open %s: %w", playURL, err)
+	}
+	if err := chromedp.Do(p.ctx, chromedp.Evaluate[chromedp.Void](watchPictures)); err != nil {
+		return fmt.Errorf("watch the pictures of %s: %w", playURL, err)
+	}
+	return nil
+}
+
+// Close leaves the player.
+func (p *Page) Close() { _ = chromedp.Do(p.ctx, chromedp.Navigate("about:blank")) }
+
+// Pictures are those on screen so far.
+func (p *Page) Pictures() measure.Pictures {
+	p.look()
+	return slices.Clone(p.pictures)
+}
+
+// Leg is the leg whose picture was on screen last, 0 or 1 as the programmes have it; -1:
+// none, or it cannot be told.
+func (p *Page) Leg() int {
+	p.look()
+	if len(p.legs) == 0 {
+		return -1
+	}
+	return p.legs[len(p.legs)-1]
+}
+
+func (p *Page) look() {
+	for _, s := range mediatest.Eval[[][2]float64](p.t, p.ctx, "(window.sightings ?? []).splice(0)") {
+		seconds, fraction := math.Modf(s[0] / 1000)
+		p.pictures = append(p.pictures, time.Unix(int64(seconds), int64(fraction*1e9)))
+		p.legs = append(p.legs, int(s[1]))
+	}
+}
+
+// PlayerState is what the page says of itself.
+type PlayerState struct {
+	Phase   string `json:"phase"`
+	Message string `json:"message"`
+	Active  string `json:"active"`
+	// ConnectionsOpened counts sessions since the page was loaded, those given up too.
+	ConnectionsOpened int `json:"connectionsOpened"`
+	// Connection is the number of the one shown, Session its URL.
+	Connection int    `json:"connection"`
+	Session    string `json:"session"`
+}
+
+// State asks the page.
+func (p *Page) State() PlayerState {
+	return mediatest.Eval[PlayerState](p.t, p.ctx, `(async () => {
+		const hooks = window.streampair;
+		if (!hooks) return {phase: "loading"};
+		const {phase, message, active, connectionsOpened} = hooks.state(), {connection, session} = await hooks.stats();
+		return {phase, message, active, connectionsOpened, connection, session};
+	})()`)
+}
+
+// Opened is how many sessions the page has opened, those given up too.
+func (p *Page) Opened() int { return p.State().ConnectionsOpened }
+
+// ServedBy is the first letter of a session's id, which is its pod's role: p, b, or s for
+// one that holds both legs.
+func ServedBy(session string) string {
+	u, err := url.Parse(session)
+	if err != nil {
+		return ""
+	}
+	id := path.Base(u.Path)
+	if id == "" || id == "/" || id == "." {
+		return ""
+	}
+	return id[:1]
+}

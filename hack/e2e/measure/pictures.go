@@ -1,0 +1,59 @@
+// Package measure turns what viewers saw into the figures of the end-to-end tests: how long
+// nobody had a new picture, medians and worst values, and the table of them. It is pure,
+// but for writing the table's file; who looks at pictures is package audience.
+//
+// Start from Pictures.
+package measure
+
+import (
+	"slices"
+	"time"
+)
+
+// Pictures are the times at which a viewer got a new picture, the earliest first.
+type Pictures []time.Time
+
+// within returns the pictures from begin to end.
+func (p Pictures) within(begin, end time.Time) Pictures {
+	first, _ := slices.BinarySearchFunc(p, begin, time.Time.Compare)
+	last, found := slices.BinarySearchFunc(p, end, time.Time.Compare)
+	if found {
+		last++
+	}
+	return p[first:max(first, last)]
+}
+
+// LongestGap returns the longest time without a new picture from begin to end. What was
+// seen before begin and after end does not count: both bound a gap.
+func (p Pictures) LongestGap(begin, end time.Time) time.Duration {
+	longest := time.Duration(0)
+	for gap := range p.gaps(begin, end) {
+		longest = max(longest, gap)
+	}
+	return longest
+}
+
+// Frozen returns how long in all there was no new picture from begin to end, of gaps
+// longer than tolerated.
+func (p Pictures) Frozen(begin, end time.Time, tolerated time.Duration) time.Duration {
+	sum := time.Duration(0)
+	for gap := range p.gaps(begin, end) {
+		if gap > tolerated {
+			sum += gap
+		}
+	}
+	return sum
+}
+
+func (p Pictures) gaps(begin, end time.Time) func(yield func(time.Duration) bool) {
+	return func(yield func(time.Duration) bool) {
+		last := begin
+		for _, at := range p.within(begin, end) {
+			if !yield(at.Sub(last)) {
+				return
+			}
+			last = at
+		}
+		yield(end.Sub(last))
+	}
+}

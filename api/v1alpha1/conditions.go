@@ -173,6 +173,10 @@ const (
 	SwitchSelected = "Selected"
 	// SwitchFollowedPeer: the other media pod plays that leg, and both are to play the same.
 	SwitchFollowedPeer = "FollowedPeer"
+	// SwitchPrimaryDraining and SwitchBackupDraining: that leg's pod is about to end, and
+	// the other leg is live.
+	SwitchPrimaryDraining = "PrimaryDraining"
+	SwitchBackupDraining  = "BackupDraining"
 )
 
 // Reasons of the Events about a StreamPair, each recorded once when it happens.

@@ -68,6 +68,8 @@ const (
 	ReasonPrimaryRecovered    Reason = "PrimaryRecovered"
 	ReasonSelected            Reason = "Selected"
 	ReasonFollowedPeer        Reason = "FollowedPeer"
+	ReasonPrimaryDraining     Reason = "PrimaryDraining"
+	ReasonBackupDraining      Reason = "BackupDraining"
 )
 
 // Urgency says how a switch is made.
@@ -204,7 +206,8 @@ type Decision struct {
 //
 // It is pure: the same policy, legs and state give the same answer, so the one branch
 // that may take the picture from viewers is tested without a clock. It never chooses a
-// leg of lower rank than the other's.
+// leg of lower rank than the other's, and of equal ones leaves that whose server is about
+// to end.
 func Decide(p Policy, legs Legs, s State, now time.Duration) Decision {
 	d := Decision{Active: s.Active, Reason: s.Reason}
 	d.Recheck = earliest(legs.Primary.nextChange(p, now), legs.Backup.nextChange(p, now))
@@ -220,8 +223,10 @@ func Decide(p Policy, legs Legs, s State, now time.Duration) Decision {
 	switch {
 	case activeRank < otherRank:
 		return d.to(to, active.lossReason(s.Active, p, now), Urgent)
-	case activeRank > otherRank:
+	case activeRank > otherRank, other.Leaving && !active.Leaving:
 		return d
+	case active.Leaving && !other.Leaving:
+		return d.to(to, drainReason(s.Active), Planned)
 	case s.primaryIsLate():
 		return d.to(Primary, ReasonPrimaryStarted, Planned)
 	case p.preferred() != to:
@@ -288,4 +293,12 @@ func (l Leg) lossReason(r Role, p Policy, now time.Duration) Reason {
 		return lost
 	}
 	return degraded
+}
+
+// drainReason says that the leg of role r is left because its server is about to end.
+func drainReason(r Role) Reason {
+	if r == Backup {
+		return ReasonBackupDraining
+	}
+	return ReasonPrimaryDraining
 }

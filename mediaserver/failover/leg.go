@@ -80,6 +80,8 @@ type Leg struct {
 	Decodable bool
 	// EntryPoint says that an IDR with its parameter sets is at hand.
 	EntryPoint bool
+	// Leaving says that the server which has the publisher is about to end.
+	Leaving bool
 }
 
 // Legs are both legs of a pair.
@@ -100,7 +102,7 @@ func LegOf(s stream.Snapshot) Leg {
 	}
 	l := Leg{
 		Video: track(s.Video), Audio: track(s.Audio),
-		Decodable: s.LastIDR != 0, EntryPoint: s.EntryPoint,
+		Decodable: s.LastIDR != 0, EntryPoint: s.EntryPoint, Leaving: s.Leaving,
 	}
 	if s.Publication != nil {
 		l.Publishing, l.Since = true, s.Publication.Since

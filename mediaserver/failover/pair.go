@@ -13,7 +13,7 @@ import (
 
 const (
 	// subscriptionDepth holds the access units of a leg while the pair's goroutine is
-	// busy with a splice: some 3 s of a 60 fps stream with audio.
+	// busy with a splice: some 5 s of a 60 fps stream with audio.
 	subscriptionDepth = 512
 	// audioTick is how often silence is filled in where no audio came.
 	audioTick = 40 * time.Millisecond

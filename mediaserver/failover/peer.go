@@ -37,6 +37,8 @@ type Standing struct {
 	Generation int64
 	// Settled says that both legs have been at full rank for some time.
 	Settled bool
+	// Leaving says that the server is about to end. Its own pair does not know.
+	Leaving bool
 }
 
 // intent is the leg that is about to be on air.
@@ -45,6 +47,11 @@ func (s Standing) intent() Role {
 		return s.SwitchingTo
 	}
 	return s.Active
+}
+
+// HasLeft says that viewers there play the other leg, and that no switch to r is planned.
+func (s Standing) HasLeft(r Role) bool {
+	return s.OnAir && s.Active == r.Other() && s.intent() != r
 }
 
 // An Accord is what two media servers that play the same pair need to agree. Its zero
@@ -69,6 +76,8 @@ func Agree(p Policy, legs Legs, s State, a Accord, d Decision, now time.Duration
 		return d
 	case s.Active == "":
 		return a.begin(p, legs, d, now)
+	case d.Urgency == Planned && a.overrules(p, legs, s):
+		return Decision{Active: s.Active, Reason: s.Reason, Recheck: d.Recheck}
 	case d.Urgency != "":
 		return d
 	}
@@ -85,7 +94,7 @@ func Agree(p Policy, legs Legs, s State, a Accord, d Decision, now time.Duration
 	}
 	here := s.standing(p, "", true)
 	to := agreed(here, *a.Peer)
-	if to != s.Active.Other() || !legs.Leg(to).canEnter(p, now) {
+	if to != s.Active.Other() || !legs.Leg(to).canEnter(p, now) || legs.Leg(to).Leaving && !legs.Leg(s.Active).Leaving {
 		return d
 	}
 	asked := here.Generation != a.Peer.Generation || here.Preferred != a.Peer.Preferred
@@ -94,6 +103,13 @@ func Agree(p Policy, legs Legs, s State, a Accord, d Decision, now time.Duration
 		return d
 	}
 	return d.to(to, ReasonFollowedPeer, Planned)
+}
+
+// overrules says whether the policy here, which has a switch planned, is older than that of
+// the peer, which is content with what is on air: the switch would soon be taken back. A
+// leg whose server ends is left all the same.
+func (a Accord) overrules(p Policy, legs Legs, s State) bool {
+	return a.Peer != nil && a.Peer.Generation > p.Generation && a.Peer.intent() == s.Active && !legs.Leg(s.Active).Leaving
 }
 
 // begin chooses the first leg: the peer's, if it has one on air that can be played here.

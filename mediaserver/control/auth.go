@@ -3,17 +3,16 @@ package control
 import (
 	"errors"
 	"net/http"
-	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/streampair/streampair/mediaserver/signalling"
 )
 
-// RequireToken lets only requests pass whose bearer token (RFC 6750 section 2.1) is the
-// right one; the others get 401 and are counted.
+// RequireToken lets only requests pass whose bearer token is the right one; the others get 401 and are counted.
 func RequireToken(h http.Handler, right func(token string) bool, refused prometheus.Counter) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		if !strings.EqualFold(scheme, "Bearer") || !right(strings.TrimSpace(token)) {
+		if !right(signalling.BearerToken(r)) {
 			refused.Inc()
 			w.Header().Set("WWW-Authenticate", `Bearer realm="streampair"`)
 			refuse(w, http.StatusUnauthorized, errors.New("the command port needs its bearer token"))

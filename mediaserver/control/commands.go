@@ -47,9 +47,9 @@ type Backend interface {
 	// Select pins a leg of a declared pair: Auto, Primary or Backup. Errors:
 	// ErrUnknownPair, or a wrong selection.
 	Select(pair, selection string) error
-	// Advertise replaces the media addresses told to browsers. Its error has one line per
+	// Advertise replaces the addresses that viewers are told. Its error has one line per
 	// mistake, and then nothing was changed.
-	Advertise(webRTC []string) error
+	Advertise(control.MediaAddresses) error
 }
 
 // NewCommands returns the handler of the command port. It does not authenticate: the
@@ -141,10 +141,10 @@ func (c *commands) selection(w http.ResponseWriter, r *http.Request) {
 func (c *commands) addresses(w http.ResponseWriter, r *http.Request) {
 	var a control.MediaAddresses
 	if err := decode(w, r, &a); err != nil {
-		refuse(w, http.StatusBadRequest, fmt.Errorf(`the body must be {"webrtc":["IP:udpPort:tcpPort"]}: %w`, err))
+		refuse(w, http.StatusBadRequest, fmt.Errorf(`the body must be {"webrtc":["IP:udpPort:tcpPort"],"http":{"Primary":"URL"}}: %w`, err))
 		return
 	}
-	if err := c.backend.Advertise(a.WebRTC); err != nil {
+	if err := c.backend.Advertise(a); err != nil {
 		refuse(w, http.StatusUnprocessableEntity, err)
 		return
 	}

@@ -33,7 +33,7 @@ type backend struct {
 	changed  chan struct{}
 	manifest string
 	selected string
-	told     []string // media addresses
+	told     control.MediaAddresses
 }
 
 func (b *backend) Status() control.Status {
@@ -51,11 +51,11 @@ func (b *backend) Configure(manifest []byte) error {
 	return nil
 }
 
-func (b *backend) Advertise(webRTC []string) error {
-	if slices.Contains(webRTC, "wrong") {
+func (b *backend) Advertise(told control.MediaAddresses) error {
+	if slices.Contains(told.WebRTC, "wrong") {
 		return errors.New("webrtc[0]: wrong\nwebrtc[1]: wrong too")
 	}
-	b.told = append([]string{}, webRTC...)
+	b.told = told
 	return nil
 }
 
@@ -87,6 +87,7 @@ func TestCommands(t *testing.T) {
 		{"an older manifest is not", "PUT", "/v1/config", "stale", 409, "older generation than the one in force: it has 1"},
 		{"media addresses", "PUT", "/v1/addresses", `{"webrtc":["192.0.2.1:30000:30001"]}`, 204, ""},
 		{"no media addresses", "PUT", "/v1/addresses", `{"webrtc":[]}`, 204, ""},
+		{"base URLs", "PUT", "/v1/addresses", `{"webrtc":[],"http":{"Primary":"http://192.0.2.1"}}`, 204, ""},
 		{"wrong media addresses", "PUT", "/v1/addresses", `{"webrtc":["wrong"]}`, 422, `{"errors":["webrtc[0]: wrong","webrtc[1]: wrong too"]}`},
 		{"other addresses", "PUT", "/v1/addresses", `{"rtmp":[]}`, 400, "unknown field"},
 		{"very many media addresses", "PUT", "/v1/addresses", `{"webrtc":["` + strings.Repeat("x", maxBody) + `"]}`, 400, "too large"},
@@ -100,7 +101,7 @@ func TestCommands(t *testing.T) {
 			if w.Code != tt.code || !strings.Contains(w.Body.String(), tt.answer) {
 				t.Errorf("got %d %q, want %d and %q", w.Code, w.Body, tt.code, tt.answer)
 			}
-			if tt.code == 204 && b.manifest == "" && b.selected == "" && b.told == nil {
+			if tt.code == 204 && b.manifest == "" && b.selected == "" && b.told.WebRTC == nil {
 				t.Error("the backend was not told")
 			}
 		})

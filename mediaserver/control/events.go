@@ -9,6 +9,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/access"
 	"github.com/streampair/streampair/mediaserver/failover"
 	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/signalling"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
@@ -25,6 +26,17 @@ type EventsConfig struct {
 	// Authorize says whether the token may play; an error's text is shown to the viewer,
 	// with 404 for an access.ErrUnknownStream and else 401.
 	Authorize func(app, streamID, backupID, token string) error
+	// Session returns a channel that is closed when the session of that id has ended; it
+	// is not ok if there is no such session here. Required.
+	Session func(id string) (ended <-chan struct{}, ok bool)
+	// BaseURLs returns the URLs under which viewers reach each pod of the pair, and a
+	// channel that is closed when they change. Default: none.
+	BaseURLs func() (urls []string, changed <-chan struct{})
+	// Role is the leg that this server ingests; empty: both.
+	Role failover.Role
+	// Alternate returns the base URL of the other leg's server, for players who come when
+	// this one is about to end; empty: none is known. Default: none.
+	Alternate func() string
 	// Epoch is the zero of the media clock.
 	Epoch time.Time
 	// Draining is closed when the server is about to end: players are told to open their
@@ -37,17 +49,29 @@ type EventsConfig struct {
 
 // Events serves GET /{app}/events/{streamId}: server-sent events "state" (State, at
 // first and on every change) and "heartbeat" (Heartbeat, every 500 ms).
+//
+// With ?session=ID they are those of one viewer's session, and end with it: where it does
+// not exist the answer is 404, so the player learns that it must open another one.
 type Events struct {
 	cfg       EventsConfig
 	listeners atomic.Int64
 }
 
-var errDraining = errors.New("the server is shutting down; reconnect")
+var (
+	errDraining  = errors.New("the server is shutting down; reconnect")
+	errNoSession = errors.New("no such session; open a new one")
+)
 
 // NewEvents returns the handler.
 func NewEvents(cfg EventsConfig) *Events {
 	if cfg.MaxListeners == 0 {
 		cfg.MaxListeners = 4096
+	}
+	if cfg.BaseURLs == nil {
+		cfg.BaseURLs = func() ([]string, <-chan struct{}) { return nil, nil }
+	}
+	if cfg.Alternate == nil {
+		cfg.Alternate = func() string { return "" }
 	}
 	return &Events{cfg: cfg}
 }
@@ -70,8 +94,12 @@ type State struct {
 	// Draining says that the server is about to end: open the connection anew, while this
 	// one still plays.
 	Draining bool `json:"draining,omitempty"`
-	// BaseURLs are the pods' own, where a player finds the pair if this one dies.
+	// BaseURLs are the pods' own, the primary's first, without a slash at the end, where a
+	// player finds the pair if this one dies.
 	BaseURLs []string `json:"baseURLs"`
+	// ServedBy is the leg whose pod serves the session that was asked for; empty: none was,
+	// or one server has both legs.
+	ServedBy failover.Role `json:"servedBy"`
 }
 
 // LegState is the state of one leg.
@@ -100,10 +128,11 @@ func (e *Events) Register(mux *http.ServeMux) {
 
 func (e *Events) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Access-Control-Allow-Origin", "*")
+	w.Header().Set("Access-Control-Expose-Headers", "Link, Retry-After")
 	app, streamID := r.PathValue("app"), r.PathValue("streamId")
 	query := r.URL.Query()
-	backupID := query.Get("backupStreamId")
-	if err := e.cfg.Authorize(app, streamID, backupID, query.Get("token")); err != nil {
+	backupID, sessionID := query.Get("backupStreamId"), query.Get("session")
+	if err := e.cfg.Authorize(app, streamID, backupID, signalling.Token(r)); err != nil {
 		if errors.Is(err, access.ErrUnknownStream) {
 			e.refuse(w, "unknown_stream", http.StatusNotFound, err)
 		} else {
@@ -111,14 +140,21 @@ func (e *Events) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	select {
-	case <-e.cfg.Draining:
+	f := following{draining: e.cfg.Draining, state: State{StreamID: streamID, BackupStreamID: backupID}}
+	if sessionID != "" {
+		ended, ok := e.cfg.Session(sessionID)
+		if !ok {
+			e.refuse(w, "unknown_session", http.StatusNotFound, errNoSession)
+			return
+		}
+		f.ended, f.state.ServedBy = ended, e.cfg.Role
+	} else if e.isDraining() {
 		// Another server takes the next attempt, on another connection.
 		w.Header().Set("Connection", "close")
 		w.Header().Set("Retry-After", "1")
+		signalling.LinkAlternate(w, e.cfg.Alternate())
 		e.refuse(w, "draining", http.StatusServiceUnavailable, errDraining)
 		return
-	default:
 	}
 	if e.listeners.Add(1) > int64(e.cfg.MaxListeners) {
 		e.listeners.Add(-1)
@@ -139,7 +175,17 @@ func (e *Events) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer release()
-	e.follow(newEventStream(w), r, pair, State{StreamID: streamID, BackupStreamID: backupID})
+	f.pair = pair
+	e.follow(newEventStream(w), r, f)
+}
+
+func (e *Events) isDraining() bool {
+	select {
+	case <-e.cfg.Draining:
+		return true
+	default:
+		return false
+	}
 }
 
 func (e *Events) refuse(w http.ResponseWriter, reason string, code int, err error) {
@@ -147,27 +193,46 @@ func (e *Events) refuse(w http.ResponseWriter, reason string, code int, err erro
 	http.Error(w, err.Error(), code)
 }
 
-// follow sends the pair's state until the player goes away, or the pair ends: the player
-// then asks again, and is told about the pair that took its place.
-func (e *Events) follow(s *eventStream, r *http.Request, pair *failover.Pair, state State) {
+// following is what one player follows.
+type following struct {
+	pair *failover.Pair
+	// ended is closed when the player's session ends; nil: it named none.
+	ended <-chan struct{}
+	// draining is nil once the player was told.
+	draining <-chan struct{}
+	state    State
+}
+
+// follow sends the pair's state until the player goes away, its session ends, or the pair
+// does: the player then asks again, and is told about the pair that took its place. A
+// server that is about to end keeps the events of sessions, for they go on too.
+func (e *Events) follow(s *eventStream, r *http.Request, f following) {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	for {
-		status, changed := pair.Watch()
-		if s.send("state", e.state(state, status)) != nil {
+		baseURLs, moved := e.cfg.BaseURLs()
+		status, changed := f.pair.Watch()
+		f.state.BaseURLs = append([]string{}, baseURLs...)
+		if s.send("state", e.state(f.state, status)) != nil {
+			return
+		}
+		if f.state.Draining && f.ended == nil {
 			return
 		}
 		for waiting := true; waiting; {
 			select {
 			case <-r.Context().Done():
 				return
-			case <-pair.Done():
+			case <-f.pair.Done():
 				return
-			case <-e.cfg.Draining:
-				state.Draining = true
-				_ = s.send("state", e.state(state, pair.Status()))
+			case <-f.ended:
 				return
+			case <-f.draining:
+				f.draining, f.state.Draining = nil, true
+				waiting = false
 			case <-changed:
+				waiting = false
+			case <-moved:
 				waiting = false
 			case now := <-beat.C:
 				if s.send("heartbeat", Heartbeat{now.UTC()}) != nil {
@@ -182,7 +247,7 @@ func (e *Events) state(state State, status failover.Status) State {
 	state.Active, state.ActiveStreamID = status.Active, status.ActiveStreamID
 	state.OnAir, state.Reason, state.Switches = status.OnAir, status.Reason, status.Switches
 	state.ServerTime = time.Now().UTC()
-	state.Legs, state.Warnings, state.BaseURLs = []LegState{}, []LegWarning{}, []string{}
+	state.Legs, state.Warnings = []LegState{}, []LegWarning{}
 	if status.Active != "" {
 		since := e.cfg.Epoch.Add(status.Since).UTC()
 		state.Since = &since

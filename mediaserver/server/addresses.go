@@ -5,6 +5,7 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
+	api "github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/api/v1alpha1"
 	"github.com/streampair/streampair/mediaserver/config"
 	"github.com/streampair/streampair/mediaserver/rtc"
@@ -23,24 +24,26 @@ func advertised(addresses []v1alpha1.MediaAddress) []rtc.AdvertisedAddress {
 }
 
 // Advertise implements control.Backend.
-func (s *Server) Advertise(addresses []string) error {
-	if len(addresses) > maxAdvertised {
-		return fmt.Errorf("webrtc: %d addresses, and at most %d are taken", len(addresses), maxAdvertised)
+func (s *Server) Advertise(told api.MediaAddresses) error {
+	if len(told.WebRTC) > maxAdvertised {
+		return fmt.Errorf("webrtc: %d addresses, and at most %d are taken", len(told.WebRTC), maxAdvertised)
 	}
 	var parsed []v1alpha1.MediaAddress
 	var mistakes config.Mistakes
-	for i, text := range addresses {
+	for i, text := range told.WebRTC {
 		address, err := v1alpha1.ParseMediaAddress(text)
 		if err != nil {
 			mistakes = append(mistakes, fmt.Sprintf("webrtc[%d]: %q: %v", i, text, err))
 		}
 		parsed = append(parsed, address)
 	}
+	mistakes = append(mistakes, checkBaseURLs(told.HTTP)...)
 	if len(mistakes) > 0 {
 		return mistakes
 	}
 	s.engine.Advertise(advertised(parsed))
-	s.log.Info("media addresses changed", "advertised", s.advertised())
+	s.baseURLs.set(told.HTTP)
+	s.log.Info("viewers are told other addresses", "advertised", s.advertised(), "baseURLs", told.HTTP)
 	s.changes.notify()
 	return nil
 }

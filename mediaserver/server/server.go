@@ -2,9 +2,7 @@ package server
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/tls"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,7 +19,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	api "github.com/streampair/streampair/api/control"
-	"github.com/streampair/streampair/api/v1alpha1"
 	"github.com/streampair/streampair/mediaserver/access"
 	"github.com/streampair/streampair/mediaserver/config"
 	"github.com/streampair/streampair/mediaserver/control"
@@ -31,6 +28,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/relay"
 	"github.com/streampair/streampair/mediaserver/rtc"
 	"github.com/streampair/streampair/mediaserver/rtmp"
+	"github.com/streampair/streampair/mediaserver/signalling"
 	"github.com/streampair/streampair/mediaserver/stream"
 	"github.com/streampair/streampair/mediaserver/transcode"
 	"github.com/streampair/streampair/mediaserver/whep"
@@ -63,6 +61,7 @@ type Server struct {
 	access   *access.Policy
 	engine   *rtc.Engine
 	pairs    *pairs
+	baseURLs baseURLs
 	rtmp     *rtmp.Server // nil: neither RTMP nor RTMPS
 	whip     *whip.Handler
 	whep     *whep.Handler
@@ -89,11 +88,7 @@ type Server struct {
 
 // New opens the ports. Run must be called, and closes them.
 func New(cfg Config) (*Server, error) {
-	id := make([]byte, 4)
-	if _, err := rand.Read(id); err != nil {
-		return nil, fmt.Errorf("make boot id: %w", err)
-	}
-	s := &Server{cfg: cfg, log: cfg.Logger, bootID: hex.EncodeToString(id), started: time.Now(), metrics: prometheus.NewRegistry()}
+	s := &Server{cfg: cfg, log: cfg.Logger, bootID: signalling.NewBootID(), started: time.Now(), metrics: prometheus.NewRegistry()}
 	s.draining = make(chan struct{})
 	s.sources = configSources{inForce: cfg.Sources, file: cfg.Sources}
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -135,11 +130,12 @@ func (s *Server) open(m *metrics.Metrics) error {
 	s.whip = whip.NewHandler(whip.Config{
 		Engine: s.engine, Registry: s.registry, Authorize: s.mayPublish,
 		ICEServers: func(key stream.Key) []webrtc.ICEServer { return s.iceServers(key.App, key.ID, "") },
-		Logger:     s.log, Metrics: m,
+		Origin:     s.origin(), Alternate: s.alternate,
+		Logger: s.log, Metrics: m,
 	})
 	s.whep = whep.NewHandler(whep.Config{
-		Engine: s.engine, Open: s.openOutput, Authorize: s.mayWatch, BootID: s.bootID,
-		MaxViewers: s.cfg.MaxViewers, ICEServers: s.iceServers, Role: sessionRole(s.cfg.Role),
+		Engine: s.engine, Open: s.openOutput, Authorize: s.mayWatch, Origin: s.origin(), Alternate: s.alternate,
+		MaxViewers: s.cfg.MaxViewers, ICEServers: s.iceServers,
 		Logger: s.log, Metrics: m,
 	})
 	for _, l := range []struct {
@@ -184,13 +180,17 @@ func (s *Server) open(m *metrics.Metrics) error {
 	return nil
 }
 
-// sessionRole is the letter that begins WHEP session ids: s for standalone, p or b.
-func sessionRole(r v1alpha1.Role) string {
-	if r == "" {
-		return "s"
+// origin is what the ids of the server's sessions begin with.
+func (s *Server) origin() signalling.Origin {
+	o := signalling.Origin{Role: "s", BootID: s.bootID}
+	if role := s.cfg.Role; role != "" {
+		o.Role = strings.ToLower(string(role[:1]))
 	}
-	return strings.ToLower(string(r[:1]))
+	return o
 }
+
+// alternate is the base URL of the other leg's server; empty: not known.
+func (s *Server) alternate() string { return s.baseURLs.alternate(s.cfg.Role) }
 
 func (s *Server) mayPublish(key stream.Key, token string) (bool, error) {
 	return s.access.Publish(key.App, key.ID, token)
@@ -328,7 +328,9 @@ func (s *Server) mediaHandler() http.Handler {
 		s.relay.Register(mux)
 	}
 	control.NewEvents(control.EventsConfig{
-		Open: s.openPair, Authorize: s.access.Play, Epoch: s.registry.Epoch(), Draining: s.draining, Metrics: s.pairs.metrics,
+		Open: s.openPair, Authorize: s.access.Play, Session: s.whep.Session,
+		BaseURLs: s.baseURLs.watch, Alternate: s.alternate, Role: failover.Role(s.cfg.Role),
+		Epoch: s.registry.Epoch(), Draining: s.draining, Metrics: s.pairs.metrics,
 	}).Register(mux)
 	return mux
 }

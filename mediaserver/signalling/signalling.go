@@ -14,6 +14,32 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
+// BearerToken is the token of a request's Authorization header, RFC 6750 section 2.1;
+// empty: there is none.
+func BearerToken(r *http.Request) string {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+// Token is the bearer token of a request, or that of its URL, which is what a link carries.
+func Token(r *http.Request) string {
+	if token := BearerToken(r); token != "" {
+		return token
+	}
+	return r.URL.Query().Get("token")
+}
+
+// LinkAlternate tells a client that is refused here of a server that serves the same, by
+// its base URL; empty: none is known. See RFC 8288.
+func LinkAlternate(w http.ResponseWriter, base string) {
+	if base != "" {
+		w.Header().Add("Link", "<"+base+`>; rel="alternate"`)
+	}
+}
+
 // ICEServerLinks writes STUN and TURN servers to recommend as the values of Link
 // headers, RFC 9725 section 4.6.
 func ICEServerLinks(servers []webrtc.ICEServer) []string {

@@ -9,13 +9,10 @@ package whep
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"log/slog"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/pion/webrtc/v4"
@@ -63,12 +60,13 @@ type Config struct {
 	// ICEServers returns what is recommended in Link headers to those who may watch.
 	// Default: none.
 	ICEServers func(app, streamID, backupID string) []webrtc.ICEServer
-	// BootID is the part of session ids that tells this process from the one
-	// before. Default: random.
-	BootID string
-	// Role is the letter that begins session ids: "s" standalone, "p" or "b" for a
-	// leg's pod. Default: "s".
-	Role string
+	// Origin is what session ids begin with. Default: a standalone server that has just
+	// begun.
+	Origin signalling.Origin
+	// Alternate returns the base URL of another server that plays the same, to be told to
+	// viewers who are refused because this one is about to end; empty: none is known.
+	// Default: none.
+	Alternate func() string
 	// Logger; default slog.Default(). Metrics; required.
 	Logger  *slog.Logger
 	Metrics *metrics.Metrics
@@ -97,11 +95,11 @@ func NewHandler(cfg Config) *Handler {
 	if cfg.ICEServers == nil {
 		cfg.ICEServers = func(string, string, string) []webrtc.ICEServer { return nil }
 	}
-	if cfg.Role == "" {
-		cfg.Role = "s"
+	if cfg.Origin == (signalling.Origin{}) {
+		cfg.Origin = signalling.Origin{Role: "s", BootID: signalling.NewBootID()}
 	}
-	if cfg.BootID == "" {
-		cfg.BootID = randomHex(4)
+	if cfg.Alternate == nil {
+		cfg.Alternate = func() string { return "" }
 	}
 	return &Handler{
 		cfg: cfg, log: cfg.Logger.With("component", "whep"),
@@ -131,6 +129,18 @@ func (h *Handler) ViewerCount() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.places.Count()
+}
+
+// Session returns a channel that is closed when the session of that id has ended; it is not
+// ok if there is no such session now.
+func (h *Handler) Session(id string) (ended <-chan struct{}, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := h.sessions[id]
+	if s == nil {
+		return nil, false
+	}
+	return s.left, true
 }
 
 // Drain refuses new sessions; those that are open go on.
@@ -178,6 +188,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *refusal) {
 			// Another server takes the next attempt, on another connection.
 			after = 1
 			w.Header().Set("Connection", "close")
+			signalling.LinkAlternate(w, h.cfg.Alternate())
 		}
 		w.Header().Set("Retry-After", strconv.Itoa(after))
 	case http.StatusUnauthorized:
@@ -198,7 +209,7 @@ func (h *Handler) options(w http.ResponseWriter, r *http.Request) {
 		// For clients that want them before they make an offer (RFC 9725 section 4.6). A
 		// browser's preflight has no token, and needs none of this.
 		app, streamID, backupID := target(r)
-		if h.cfg.Authorize(app, streamID, backupID, token(r)) == nil {
+		if h.cfg.Authorize(app, streamID, backupID, signalling.Token(r)) == nil {
 			h.linkICEServers(w, r)
 		}
 	} else {
@@ -226,16 +237,6 @@ func (h *Handler) linkICEServers(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// token is the bearer token of a request (RFC 6750 section 2.1), or that of its URL,
-// which is what a link to the player carries.
-func token(r *http.Request) string {
-	scheme, value, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if strings.EqualFold(scheme, "Bearer") {
-		return strings.TrimSpace(value)
-	}
-	return r.URL.Query().Get("token")
-}
-
 // bodyReasons are metrics' words for a signalling.BodyError.
 var bodyReasons = map[int]string{
 	http.StatusUnsupportedMediaType:  "content_type",
@@ -250,10 +251,4 @@ func readBody(w http.ResponseWriter, r *http.Request, mediaType string, limit in
 		return "", &refusal{err.Status, err.Message, bodyReasons[err.Status]}
 	}
 	return string(body), nil
-}
-
-func randomHex(bytes int) string {
-	b := make([]byte, bytes)
-	rand.Read(b) // never fails
-	return hex.EncodeToString(b)
 }

@@ -12,11 +12,12 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"github.com/streampair/streampair/mediaserver/rtc"
+	"github.com/streampair/streampair/mediaserver/signalling"
 )
 
 func TestSessionFromOfferToDelete(t *testing.T) {
 	s := newServer(t, func(cfg *Config) {
-		cfg.BootID = "boot1"
+		cfg.Origin = signalling.Origin{Role: "b", BootID: "00112233"}
 		cfg.ICEServers = func(app, streamID, backupID string) []webrtc.ICEServer {
 			if app != "live" || streamID != "primary" || backupID != "backup" {
 				t.Errorf("asked for the servers of %s/%s+%s", app, streamID, backupID)
@@ -34,7 +35,7 @@ func TestSessionFromOfferToDelete(t *testing.T) {
 		t.Fatalf("%s: %s", response.Status, answer)
 	}
 	location := response.Header.Get("Location")
-	if !strings.HasPrefix(location, "/live/whep/primary/sboot1") {
+	if !strings.HasPrefix(location, "/live/whep/primary/b00112233") {
 		t.Errorf("Location %q", location)
 	}
 	for name, want := range map[string]string{

@@ -26,7 +26,8 @@ type session struct {
 	pc         *webrtc.PeerConnection
 	viewer     *rtc.Viewer
 	candidates atomic.Int32
-	gone       bool // guarded by Handler.mu
+	left       chan struct{} // closed when it has given its place back
+	gone       bool          // guarded by Handler.mu
 }
 
 // Host implements signalling.Guest.
@@ -55,7 +56,7 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusCreated)
 	if _, err := w.Write([]byte(answer)); err != nil {
 		// The viewer can't connect without it; its session times out.
-		h.log.Debug("write answer", "viewer", s.id, "error", err)
+		h.log.Debug("write answer", "viewer", signalling.LogName(s.id), "error", err)
 	}
 }
 
@@ -66,7 +67,7 @@ func (h *Handler) open(w http.ResponseWriter, r *http.Request) (*session, string
 		return nil, "", refused
 	}
 	app, streamID, backupID := target(r)
-	switch err := h.cfg.Authorize(app, streamID, backupID, token(r)); {
+	switch err := h.cfg.Authorize(app, streamID, backupID, signalling.Token(r)); {
 	case errors.Is(err, ErrUnknownStream):
 		return nil, "", &refusal{http.StatusNotFound, err.Error(), "unknown_stream"}
 	case err != nil:
@@ -77,8 +78,8 @@ func (h *Handler) open(w http.ResponseWriter, r *http.Request) (*session, string
 		return nil, "", refused
 	}
 	s := &session{
-		id: h.cfg.Role + h.cfg.BootID + randomHex(12), etag: `"` + randomHex(8) + `"`, ufrags: formats.ufrags,
-		host: signalling.HostOf(r.RemoteAddr), since: time.Now(),
+		id: h.cfg.Origin.NewID(), etag: signalling.NewETag(), ufrags: formats.ufrags,
+		host: signalling.HostOf(r.RemoteAddr), since: time.Now(), left: make(chan struct{}),
 	}
 	if refused := h.reserve(s); refused != nil {
 		return nil, "", refused
@@ -146,6 +147,7 @@ func (h *Handler) leave(s *session) {
 	s.gone = true
 	delete(h.sessions, s.id)
 	h.places.Leave(s)
+	close(s.left)
 	h.wait.Done()
 }
 
@@ -167,11 +169,11 @@ func (h *Handler) negotiate(s *session, app, streamID, backupID, offer string, f
 	}
 	s.pc, err = h.peerConnection(formats)
 	if err != nil {
-		h.log.Error("make peer connection", "viewer", s.id, "error", err)
+		h.log.Error("make peer connection", "viewer", signalling.LogName(s.id), "error", err)
 		return fail(&refusal{http.StatusInternalServerError, "the server could not make a WebRTC connection", "internal"})
 	}
 	s.viewer, err = output.AddViewer(s.pc, rtc.ViewerConfig{
-		ID: s.id, Protocol: "whep", Video: formats.video, Audio: formats.audio,
+		ID: signalling.LogName(s.id), Protocol: "whep", Video: formats.video, Audio: formats.audio,
 		OnConnected: func() { h.connected(s) },
 		OnClosed: func(string) {
 			release()
@@ -231,8 +233,7 @@ func (h *Handler) find(r *http.Request) (*session, *refusal) {
 	return s, nil
 }
 
-// delete ends a session. Its id, 96 random bits that only its opener was told, is
-// the authorisation.
+// delete ends a session. Its id, which only its opener was told, is the authorisation.
 func (h *Handler) delete(w http.ResponseWriter, r *http.Request) {
 	allowOrigins(w)
 	s, refused := h.find(r)

@@ -58,6 +58,13 @@ type Config struct {
 	// MaxConnecting bounds those that are not connected yet; a new one takes the place of
 	// the one that has tried for the longest. Default 32.
 	MaxConnecting int
+	// Origin is what session ids begin with. Default: a standalone server that has just
+	// begun.
+	Origin signalling.Origin
+	// Alternate returns the base URL of another server that takes the same streams, to be
+	// told to publishers who are refused because this one is about to end; empty: none is
+	// known. Default: none.
+	Alternate func() string
 	// ConnectTimeout is how long a publisher has from its offer until media can
 	// flow; default 15 s.
 	ConnectTimeout time.Duration
@@ -92,6 +99,12 @@ func NewHandler(cfg Config) *Handler {
 	}
 	if cfg.ConnectTimeout == 0 {
 		cfg.ConnectTimeout = 15 * time.Second
+	}
+	if cfg.Origin == (signalling.Origin{}) {
+		cfg.Origin = signalling.Origin{Role: "s", BootID: signalling.NewBootID()}
+	}
+	if cfg.Alternate == nil {
+		cfg.Alternate = func() string { return "" }
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
@@ -169,7 +182,7 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request) *refusal {
 	if !key.Valid() {
 		return refusePublish(stream.ErrInvalidStreamID)
 	}
-	token, sent := bearer(r)
+	token := signalling.Token(r)
 	authenticated, err := h.cfg.Authorize(key, token)
 	switch {
 	case err != nil && token == "":
@@ -186,7 +199,7 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request) *refusal {
 	if refusal != nil {
 		return refusal
 	}
-	s := h.newSession(key, token, sent, o, r.RemoteAddr)
+	s := h.newSession(key, token, signalling.BearerToken(r) != "", o, r.RemoteAddr)
 	if refusal := h.reserve(s); refusal != nil {
 		s.cancel()
 		return refusal
@@ -281,7 +294,7 @@ func (h *Handler) find(r *http.Request) (*session, *refusal) {
 	if s == nil || s.key != key || s.ctx.Err() != nil {
 		return nil, refuse(http.StatusNotFound, "NoSession", "This session has ended; POST a new offer to publish again.")
 	}
-	if token, _ := bearer(r); !s.authorised(token) {
+	if !s.authorised(signalling.Token(r)) {
 		return nil, refuse(http.StatusUnauthorized, "Unauthorized", "This request needs the token the session was begun with.")
 	}
 	return s, nil
@@ -322,6 +335,9 @@ func (h *Handler) refuse(w http.ResponseWriter, r *refusal) {
 		w.Header().Set("Accept-Post", sdpType)
 		w.Header().Set("Accept-Patch", sdpfrag.ContentType)
 	}
+	if r.reason == reasonShuttingDown {
+		signalling.LinkAlternate(w, h.cfg.Alternate())
+	}
 	if r.retryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(r.retryAfter))
 	}
@@ -354,15 +370,6 @@ func preflight(w http.ResponseWriter, methods string) {
 	w.Header().Set("Access-Control-Max-Age", "3600")
 	w.Header().Set("Allow", methods)
 	w.WriteHeader(http.StatusNoContent)
-}
-
-// bearer returns the request's token, and whether it came in the header.
-func bearer(r *http.Request) (token string, inHeader bool) {
-	scheme, value, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if strings.EqualFold(scheme, "Bearer") && strings.TrimSpace(value) != "" {
-		return strings.TrimSpace(value), true
-	}
-	return r.URL.Query().Get("token"), false
 }
 
 // bodyReasons are metrics' words for a signalling.BodyError.

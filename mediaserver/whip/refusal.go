@@ -22,6 +22,9 @@ func refuse(status int, reason, format string, args ...any) *refusal {
 	return &refusal{status: status, reason: reason, text: fmt.Sprintf(format, args...)}
 }
 
+// reasonShuttingDown is that of a server that is about to end.
+const reasonShuttingDown = "ShuttingDown"
+
 // refusePublish words an error of Registry.Publish.
 func refusePublish(err error) *refusal {
 	r := &refusal{status: http.StatusInternalServerError, reason: "Internal", text: sentence(err)}
@@ -35,7 +38,7 @@ func refusePublish(err error) *refusal {
 	case errors.Is(err, stream.ErrTooManyStreams):
 		r.status, r.reason, r.retryAfter = http.StatusServiceUnavailable, "TooManyStreams", 10
 	case errors.Is(err, stream.ErrShuttingDown):
-		r.status, r.reason, r.retryAfter = http.StatusServiceUnavailable, "ShuttingDown", 2
+		r.status, r.reason, r.retryAfter = http.StatusServiceUnavailable, reasonShuttingDown, 2
 	}
 	return r
 }

@@ -3,10 +3,8 @@ package whip
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -90,23 +88,16 @@ type trackReport struct {
 	timestamp uint32
 }
 
-// randomID returns 128 bits nobody can guess.
-func randomID() string {
-	b := make([]byte, 16)
-	_, _ = rand.Read(b) // never fails
-	return base64.RawURLEncoding.EncodeToString(b)
-}
-
 // newSession makes a session that is not begun yet.
 func (h *Handler) newSession(key stream.Key, token string, tokenSent bool, o offer, remote string) *session {
 	s := &session{
-		handler: h, id: randomID(), etag: `"` + randomID() + `"`, key: key,
+		handler: h, id: h.cfg.Origin.NewID(), etag: signalling.NewETag(), key: key,
 		host: signalling.HostOf(remote), since: time.Now(),
 		token: sha256.Sum256([]byte(token)), tokenSent: tokenSent, offer: o,
 		tracks: make(chan trackPacket, packetQueue), reports: make(chan trackReport, 16),
 		kinds: map[stream.Kind]bool{},
 	}
-	s.log = h.cfg.Logger.With("stream", key.String(), "protocol", "whip", "remote", remote, "session", s.id[:8])
+	s.log = h.cfg.Logger.With("stream", key.String(), "protocol", "whip", "remote", remote, "session", signalling.LogName(s.id))
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }

@@ -27,6 +27,7 @@ type Metrics struct {
 	FFmpegRestarts     *prometheus.CounterVec // reason
 	HTTPRequestRefusal *prometheus.CounterVec // reason
 	RelayFailures      *prometheus.CounterVec // reason
+	SessionForwards    *prometheus.CounterVec // result
 	TLSNotAfter        *prometheus.GaugeVec   // no labels: there is no series without a certificate
 }
 
@@ -62,7 +63,8 @@ func New(reg prometheus.Registerer) *Metrics {
 		FFmpegRestarts:   counter("ffmpeg_restarts_total", "ffmpeg processes replaced.", "reason"),
 		HTTPRequestRefusal: counter("http_requests_refused_total",
 			"HTTP requests refused before they did anything.", "reason"),
-		RelayFailures: counter("relay_failures_total", "Connections to the peer that failed or ended.", "reason"),
+		RelayFailures:   counter("relay_failures_total", "Connections to the peer that failed or ended.", "reason"),
+		SessionForwards: counter("session_forwards_total", "Requests about a session that were passed on to the other leg's server.", "result"),
 		TLSNotAfter: gauge("tls_certificate_not_after_seconds",
 			"Unix time at which the given TLS certificate ends; missing while a self-signed one is served."),
 	}

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -23,6 +22,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/config"
 	"github.com/streampair/streampair/mediaserver/control"
 	"github.com/streampair/streampair/mediaserver/failover"
+	"github.com/streampair/streampair/mediaserver/forward"
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/player"
 	"github.com/streampair/streampair/mediaserver/relay"
@@ -65,6 +65,7 @@ type Server struct {
 	rtmp     *rtmp.Server // nil: neither RTMP nor RTMPS
 	whip     *whip.Handler
 	whep     *whep.Handler
+	forward  *forward.Forwarder
 
 	// Listeners; nil: that port is off.
 	http, https, probe, control net.Listener
@@ -127,6 +128,7 @@ func (s *Server) open(m *metrics.Metrics) error {
 		return err
 	}
 	s.openRelay(m)
+	s.openForward(m)
 	s.whip = whip.NewHandler(whip.Config{
 		Engine: s.engine, Registry: s.registry, Authorize: s.mayPublish,
 		ICEServers: func(key stream.Key) []webrtc.ICEServer { return s.iceServers(key.App, key.ID, "") },
@@ -179,18 +181,6 @@ func (s *Server) open(m *metrics.Metrics) error {
 	s.log.Info("listening", "addresses", s.Addresses())
 	return nil
 }
-
-// origin is what the ids of the server's sessions begin with.
-func (s *Server) origin() signalling.Origin {
-	o := signalling.Origin{Role: "s", BootID: s.bootID}
-	if role := s.cfg.Role; role != "" {
-		o.Role = strings.ToLower(string(role[:1]))
-	}
-	return o
-}
-
-// alternate is the base URL of the other leg's server; empty: not known.
-func (s *Server) alternate() string { return s.baseURLs.alternate(s.cfg.Role) }
 
 func (s *Server) mayPublish(key stream.Key, token string) (bool, error) {
 	return s.access.Publish(key.App, key.ID, token)
@@ -300,6 +290,7 @@ func (s *Server) Run(ctx context.Context) error {
 		if s.relay != nil {
 			s.relay.Close()
 		}
+		s.forward.Close()
 		s.whip.Close()
 		return s.whep.Shutdown(closing)
 	})
@@ -332,5 +323,5 @@ func (s *Server) mediaHandler() http.Handler {
 		BaseURLs: s.baseURLs.watch, Alternate: s.alternate, Role: failover.Role(s.cfg.Role),
 		Epoch: s.registry.Epoch(), Draining: s.draining, Metrics: s.pairs.metrics,
 	}).Register(mux)
-	return mux
+	return s.forward.Handler(mux)
 }

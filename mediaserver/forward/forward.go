@@ -1,0 +1,235 @@
+// Package forward passes requests about a session on to the media server that has it: the
+// two servers of a pair are behind one URL, and what leads there chooses either of them
+// for each request.
+//
+// A session's id says whose it is (signalling.Origin). A request for another server's goes
+// one hop, to those of the other leg, and carries a token that tells them so: they answer
+// it themselves, whatever they know. Where a new session is opened is not decided here: it
+// is where its viewer asked. Start with New.
+package forward
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httputil"
+	"sync/atomic"
+	"time"
+
+	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/sdpfrag"
+	"github.com/streampair/streampair/mediaserver/signalling"
+)
+
+// Header marks a request that was forwarded. Its value is the token of Config.
+const Header = "Streampair-Forwarded"
+
+const (
+	// maxForwards bounds the forwards at a time, most of which are event streams: as many
+	// as a server takes of its own.
+	maxForwards = 4096
+	// writeTimeout is how long a client may take to accept what came from the peer.
+	writeTimeout = 5 * time.Second
+)
+
+// The results of a forward, as metrics have them.
+const (
+	resultOK       = "ok"        // the peer answered, whatever it was
+	resultNotFound = "not_found" // there is no such session
+	resultFailed   = "failed"    // the server that may have it did not answer
+)
+
+// Config configures a Forwarder.
+type Config struct {
+	// Own is the origin of this server's sessions. Required.
+	Own signalling.Origin
+	// Peers returns the base URLs of the other leg's servers, without a slash at the end.
+	// Default: none, and all requests are answered here.
+	Peers func() []string
+	// ServerName is the name by which the certificate of https peers is verified, if it is
+	// not that of their URLs.
+	ServerName string
+	// Token returns what is shown to the peers; empty: nothing is forwarded. Required if
+	// there are Peers.
+	Token func() string
+	// IsToken says whether it is what a peer shows. It should take the same time wherever
+	// the two differ. Default: it is not.
+	IsToken func(string) bool
+	// Logger; default none.
+	Logger *slog.Logger
+	// Metrics; required.
+	Metrics *metrics.Metrics
+}
+
+// A Forwarder forwards requests.
+type Forwarder struct {
+	cfg     Config
+	log     *slog.Logger
+	peers   *http.Transport
+	running atomic.Int64
+
+	closed context.Context //nolint:containedctx // is done when Close is called, which ends what requests began
+	close  context.CancelFunc
+}
+
+// New returns a Forwarder.
+func New(cfg Config) *Forwarder {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Peers == nil {
+		cfg.Peers = func() []string { return nil }
+	}
+	if cfg.IsToken == nil {
+		cfg.IsToken = func(string) bool { return false }
+	}
+	f := &Forwarder{cfg: cfg, log: cfg.Logger.With("component", "forward"), peers: newTransport(cfg.ServerName)}
+	f.closed, f.close = context.WithCancel(context.Background())
+	return f
+}
+
+// Close ends what is being forwarded.
+func (f *Forwarder) Close() { f.close() }
+
+// Handler forwards requests about sessions that are not here, and has next answer all
+// others.
+func (f *Forwarder) Handler(next http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", next)
+	route := func(pattern string, id func(*http.Request) string) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { f.serve(w, r, id(r), next) })
+	}
+	for _, protocol := range []string{"whip", "whep"} {
+		for _, method := range []string{http.MethodPatch, http.MethodDelete} {
+			route(method+" /{app}/"+protocol+"/{streamId}/{session}", func(r *http.Request) string { return r.PathValue("session") })
+		}
+	}
+	route("GET /{app}/events/{streamId}", func(r *http.Request) string { return r.URL.Query().Get("session") })
+	return mux
+}
+
+// A verdict says who answers a request.
+type verdict int
+
+const (
+	here   verdict = iota // this server, if only that there is no such session
+	there                 // a server of the other leg
+	forged                // nobody: it says that it was forwarded, and was not
+)
+
+// decide says who answers a request about a session. marked says that it has the Header,
+// trusted that this is right.
+func decide(own signalling.Origin, id string, marked, trusted bool) verdict {
+	of, ok := signalling.OriginOf(id)
+	switch {
+	case marked && !trusted:
+		return forged
+	case marked: // one hop is enough, so nothing goes round in circles
+		return here
+	case !ok || of.BootID == own.BootID:
+		return here
+	case of.Role == own.Role: // of the pod that was here before: none of the other leg's has it
+		return here
+	}
+	return there
+}
+
+func (f *Forwarder) serve(w http.ResponseWriter, r *http.Request, id string, next http.Handler) {
+	marks := r.Header.Values(Header)
+	switch decide(f.cfg.Own, id, len(marks) > 0, len(marks) == 1 && f.cfg.IsToken(marks[0])) {
+	case forged:
+		w.Header().Set("WWW-Authenticate", Header)
+		f.refuse(w, "unauthorized", http.StatusUnauthorized, "the header "+Header+" is for the other leg's media server alone")
+		return
+	case there:
+		if bases := f.cfg.Peers(); len(bases) > 0 && f.cfg.Token() != "" {
+			f.forward(w, r, bases)
+			return
+		}
+	case here:
+	}
+	next.ServeHTTP(w, r)
+}
+
+// refuse answers a request that a page of any origin may have made.
+func (f *Forwarder) refuse(w http.ResponseWriter, reason string, code int, text string) {
+	f.cfg.Metrics.HTTPRequestRefusal.WithLabelValues(reason).Inc()
+	w.Header().Set("Access-Control-Allow-Origin", "*")
+	http.Error(w, text, code)
+}
+
+// forward has one of the peers answer a request.
+func (f *Forwarder) forward(w http.ResponseWriter, r *http.Request, bases []string) {
+	defer f.running.Add(-1)
+	if f.running.Add(1) > maxForwards {
+		w.Header().Set("Retry-After", "5")
+		f.refuse(w, "too_many_forwards", http.StatusServiceUnavailable, "the server forwards as many requests as it can; try again in a few seconds")
+		return
+	}
+	// Several peers may be asked, and the largest body is that of a PATCH.
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, sdpfrag.MaxSize))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		f.refuse(w, "body_too_large", http.StatusRequestEntityTooLarge, "the body is too large")
+		return
+	case err != nil:
+		f.refuse(w, "body", http.StatusBadRequest, "the body did not arrive")
+		return
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(f.closed, cancel)()
+	count := func(result string) { f.cfg.Metrics.SessionForwards.WithLabelValues(result).Inc() }
+	token := f.cfg.Token()
+	proxy := httputil.ReverseProxy{
+		Rewrite:       func(p *httputil.ProxyRequest) { p.Out.Header.Set(Header, token) },
+		Transport:     &question{peers: f.peers, bases: bases, body: body},
+		FlushInterval: -1, // events are of the moment
+		ErrorLog:      slog.NewLogLogger(f.log.Handler(), slog.LevelDebug),
+		ModifyResponse: func(answer *http.Response) error {
+			if answer.StatusCode == http.StatusNotFound {
+				count(resultNotFound)
+			} else {
+				count(resultOK)
+			}
+			return nil
+		},
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+			if r.Context().Err() == nil { // else it is the client who has gone
+				count(resultFailed)
+				f.log.Debug("session not forwarded", "method", r.Method, "path", r.URL.Path, "error", err)
+			}
+			f.refuse(w, "bad_gateway", http.StatusBadGateway, "the media server of this session does not answer; open a new one")
+		},
+	}
+	r = r.WithContext(ctx)
+	r.Body, r.ContentLength = http.NoBody, 0 // question has it
+	proxy.ServeHTTP(patientWriter{w, http.NewResponseController(w)}, r)
+}
+
+// A patientWriter gives each part of an answer its own deadline: that of the whole would
+// cut event streams.
+type patientWriter struct {
+	http.ResponseWriter
+	rc *http.ResponseController
+}
+
+func (p patientWriter) Write(b []byte) (int, error) {
+	_ = p.rc.SetWriteDeadline(time.Now().Add(writeTimeout)) // not all writers can
+	return p.ResponseWriter.Write(b)
+}
+
+// Unwrap is for http.ResponseController.
+func (p patientWriter) Unwrap() http.ResponseWriter { return p.ResponseWriter }
+
+// reader is a new reader of a body.
+func reader(body []byte) io.ReadCloser {
+	if len(body) == 0 {
+		return http.NoBody
+	}
+	return io.NopCloser(bytes.NewReader(body))
+}

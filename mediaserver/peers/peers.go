@@ -52,8 +52,9 @@ type Directory struct {
 	base      *url.URL
 	isAddress bool // the host is an address, so there is nothing to look up
 
-	mu      sync.Mutex // guards the next two
-	bases   []string
+	mu      sync.Mutex // guards the next three
+	current []netip.Addr
+	bases   []string      // of current
 	changed chan struct{} // closed and replaced when bases changes
 
 	// Owned by Run's goroutine:
@@ -96,6 +97,13 @@ func (d *Directory) Bases() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.bases
+}
+
+// Includes says whether one of the media servers has that address.
+func (d *Directory) Includes(a netip.Addr) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Contains(d.current, a.Unmap())
 }
 
 // Changed returns a channel that is closed when Bases changes. Get it before Bases.
@@ -184,7 +192,7 @@ func (d *Directory) take(addresses []netip.Addr) {
 	if slices.Equal(bases, d.bases) {
 		return
 	}
-	d.bases = bases
+	d.current, d.bases = all, bases
 	close(d.changed)
 	d.changed = make(chan struct{})
 	d.log.Info("the peer's addresses", "bases", bases)

@@ -137,6 +137,18 @@ func TestANameServerThatHangsIsAskedAgain(t *testing.T) {
 	})
 }
 
+func TestAnAddressIsOneOfThePeers(t *testing.T) {
+	d, err := New(Config{Base: "http://10.0.0.5:5080"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]bool{"10.0.0.5": true, "::ffff:10.0.0.5": true, "10.0.0.6": false} {
+		if got := d.Includes(netip.MustParseAddr(text)); got != want {
+			t.Errorf("%s: %v", text, got)
+		}
+	}
+}
+
 func TestTheNameForACertificate(t *testing.T) {
 	for base, want := range map[string]string{"https://peer.live:5443": "peer.live", "https://10.0.0.8:5443": "", "https://[::1]:5443": ""} {
 		d, err := New(Config{Base: base})

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -35,10 +36,21 @@ const (
 	maxRefusal = 512
 )
 
+// Peers are the other leg's media servers.
+type Peers interface {
+	// Bases are their base URLs, without a slash at the end.
+	Bases() []string
+	// Changed returns a channel that is closed when Bases changes.
+	Changed() <-chan struct{}
+}
+
 // ClientConfig configures a Client.
 type ClientConfig struct {
-	// Peer is the base URL of the other media server, without a slash at its end.
-	Peer string
+	// Peers are asked, each by itself: one that is dead delays no other. Required.
+	Peers Peers
+	// ServerName is the name in the peers' certificates, where their URLs have addresses;
+	// default: the URL's host.
+	ServerName string
 	// Token returns the cluster token in force.
 	Token func() string
 	// Registry is where it is published; required.
@@ -57,17 +69,24 @@ type Twin struct {
 	Pair                     *failover.Pair
 }
 
-// A Client reads from the peer what is published there.
+// A Client reads from the peers what is published there.
 type Client struct {
 	cfg  ClientConfig
-	log  *slog.Logger
 	http *http.Client
 
 	running sync.WaitGroup
 
-	mu     sync.Mutex // guards all below
-	closed bool
-	links  map[any]context.CancelFunc // by Twin, and by stream.Key
+	mu       sync.Mutex // guards all below
+	closed   bool
+	twins    []Twin
+	choruses map[Twin]*chorus
+	links    map[resource]context.CancelFunc
+}
+
+// A resource is what a link is for: a Twin or a stream.Key, at one of the peers.
+type resource struct {
+	base string
+	what any
 }
 
 // NewClient returns a Client; call Run.
@@ -76,25 +95,35 @@ func NewClient(cfg ClientConfig) *Client {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Client{
-		cfg: cfg, log: cfg.Logger.With("peer", cfg.Peer), links: make(map[any]context.CancelFunc),
+		cfg: cfg, choruses: make(map[Twin]*chorus), links: make(map[resource]context.CancelFunc),
 		http: &http.Client{
 			Transport: &http.Transport{
 				DialContext:            (&net.Dialer{Timeout: connectTimeout}).DialContext,
+				TLSClientConfig:        &tls.Config{ServerName: cfg.ServerName, MinVersion: tls.VersionTLS12},
 				TLSHandshakeTimeout:    connectTimeout,
 				ResponseHeaderTimeout:  connectTimeout,
 				MaxResponseHeaderBytes: 16 << 10,
 				DisableKeepAlives:      true, // an answer ends with its connection
 				DisableCompression:     true,
 			},
-			// The token is for the peer alone.
+			// The token is for the peers alone.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
 }
 
-// Run ends when ctx does, with all that the Client relays.
+// Run relays from the peers that there are until ctx ends, and then ends all of it.
 func (c *Client) Run(ctx context.Context) error {
-	<-ctx.Done()
+	for ctx.Err() == nil {
+		changed := c.cfg.Peers.Changed()
+		c.mu.Lock()
+		c.arrange()
+		c.mu.Unlock()
+		select {
+		case <-ctx.Done():
+		case <-changed:
+		}
+	}
 	c.mu.Lock()
 	c.closed = true
 	for _, stop := range c.links {
@@ -109,30 +138,60 @@ func (c *Client) Run(ctx context.Context) error {
 func (c *Client) Follow(twins []Twin) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.twins = twins
+	c.arrange()
+}
+
+// arrange begins and ends links, so that there is one for each resource of each peer. c.mu
+// is held.
+func (c *Client) arrange() {
 	if c.closed {
 		return
 	}
-	wanted := make(map[any]func(context.Context))
-	for _, t := range twins {
-		wanted[t] = (&standings{link: c.link("pair", t.App+"/"+t.PrimaryID+"+"+t.BackupID), twin: t}).run
-		for _, id := range []string{t.PrimaryID, t.BackupID} {
-			key := stream.Key{App: t.App, ID: id}
-			wanted[key] = (&puller{link: c.link("stream", key.String()), key: key}).run
+	wanted := make(map[resource]func(context.Context))
+	choruses := make(map[Twin]*chorus)
+	for _, t := range c.twins {
+		choruses[t] = c.choruses[t]
+		if choruses[t] == nil {
+			choruses[t] = newChorus(t.Pair)
 		}
 	}
-	for key, stop := range c.links {
-		if wanted[key] == nil {
+	for _, base := range c.cfg.Peers.Bases() {
+		for t, chorus := range choruses {
+			link := c.link(base, "pair", t.App+"/"+t.PrimaryID+"+"+t.BackupID)
+			wanted[resource{base, t}] = (&standings{link: link, twin: t, chorus: chorus}).run
+			for _, id := range []string{t.PrimaryID, t.BackupID} {
+				key := stream.Key{App: t.App, ID: id}
+				wanted[resource{base, key}] = (&puller{link: c.link(base, "stream", key.String()), key: key}).run
+			}
+		}
+	}
+	for r, stop := range c.links {
+		if wanted[r] == nil {
 			stop()
-			delete(c.links, key)
+			delete(c.links, r)
 		}
 	}
-	for key, run := range wanted {
-		if c.links[key] == nil {
-			ctx, stop := context.WithCancel(context.Background()) // until Follow or Run
-			c.links[key] = stop
+	for r, run := range wanted {
+		if c.links[r] == nil {
+			ctx, stop := context.WithCancel(context.Background()) // until it is not wanted, or Run ends
+			c.links[r] = stop
 			c.running.Go(func() { run(ctx) })
 		}
 	}
+	c.choruses = choruses
+}
+
+// Standings are how a pair stands at those peers that can be heard.
+func (c *Client) Standings(p *failover.Pair) []failover.Standing {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for t, chorus := range c.choruses {
+		if t.Pair == p {
+			return chorus.all()
+		}
+	}
+	return nil
 }
 
 // Reasons for which a connection to the peer ends, as metrics have them.
@@ -173,26 +232,28 @@ func hung(err error) bool {
 // goroutine.
 type link struct {
 	client *Client
+	base   string
 	log    *slog.Logger
 	// lostAt is when the link was lost; zero while it is up. upSince is since when it may be
 	// up again.
 	lostAt, upSince time.Time
 }
 
-func (c *Client) link(kind, name string) link {
-	return link{client: c, log: c.log.With(kind, name)}
+func (c *Client) link(base, kind, name string) link {
+	return link{client: c, base: base, log: c.cfg.Logger.With("peer", base, kind, name)}
 }
 
 // open asks the peer for path, and returns the answer's body, which must be closed. It
 // can be read until the peer has been silent for too long.
 func (l *link) open(ctx context.Context, path string) (*answerBody, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, l.client.cfg.Peer+path, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, l.base+path, nil)
 	if err != nil {
 		cancel(nil)
 		return nil, &failure{failedConnect, fmt.Errorf("ask for %s: %w", path, err)}
 	}
 	req.Header.Set("Authorization", "Bearer "+l.client.cfg.Token())
+	req.Header.Set(relayHeader, "1")
 	res, err := l.client.http.Do(req) //nolint:bodyclose // answerBody closes it
 	if err != nil {
 		cancel(nil)

@@ -2,10 +2,13 @@ package relay
 
 import (
 	"encoding/json"
+	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/streampair/streampair/mediaserver/failover"
@@ -22,6 +25,14 @@ const (
 	maxBatch = 64
 )
 
+// relayHeader marks the requests of a peer: with another token than its own it is to be
+// refused, and not to be taken for a player.
+const relayHeader = "Streampair-Relay"
+
+// ErrUnknownStream may be wrapped by HandlerConfig.Play for a stream that does not exist
+// here and will not: the player gets 404 instead of 401.
+var ErrUnknownStream = errors.New("unknown stream")
+
 // HandlerConfig configures a Handler.
 type HandlerConfig struct {
 	// Registry has what is served; required.
@@ -31,18 +42,26 @@ type HandlerConfig struct {
 	// IsToken says whether what a reader shows is the cluster token. It should take the
 	// same time wherever the two differ.
 	IsToken func(string) bool
+	// Play says whether the token opens the stream to a player; an error's text is shown to
+	// it, with 404 for an ErrUnknownStream and else 401. Default: there are no players.
+	Play func(app, streamID, token string) error
+	// Full says whether there are as many viewers as the server accepts, besides these
+	// players. Default: never.
+	Full func(players int) bool
 	// Logger; default none.
 	Logger *slog.Logger
 	// Metrics; required.
 	Metrics *metrics.Metrics
 }
 
-// A Handler serves a media server's own publications and pairs to its peer.
+// A Handler serves a media server's own publications and pairs to its peers, and streams to
+// players.
 type Handler struct {
-	cfg    HandlerConfig
-	log    *slog.Logger
-	closed chan struct{}
-	close  func()
+	cfg             HandlerConfig
+	log             *slog.Logger
+	leaving, closed chan struct{}
+	leave, close    func()
+	players         atomic.Int64
 }
 
 // NewHandler returns a Handler.
@@ -50,10 +69,19 @@ func NewHandler(cfg HandlerConfig) *Handler {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	h := &Handler{cfg: cfg, log: cfg.Logger, closed: make(chan struct{})}
+	if cfg.Full == nil {
+		cfg.Full = func(int) bool { return false }
+	}
+	h := &Handler{cfg: cfg, log: cfg.Logger, leaving: make(chan struct{}), closed: make(chan struct{})}
+	h.leave = sync.OnceFunc(func() { close(h.leaving) })
 	h.close = sync.OnceFunc(func() { close(h.closed) })
 	return h
 }
+
+// Drain tells peers that the server is about to end. Players, which cannot be told, come
+// again when their answer ends, and find another server then: it ends now, and new ones are
+// refused.
+func (h *Handler) Drain() { h.leave() }
 
 // Close ends all answers.
 func (h *Handler) Close() { h.close() }
@@ -64,54 +92,61 @@ func (h *Handler) Register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /{app}/relay/{streamId}", h.servePair)
 }
 
-// authorized lets the peer in.
-func (h *Handler) authorized(w http.ResponseWriter, r *http.Request) bool {
+// isPeer says whether a request shows the cluster token.
+func (h *Handler) isPeer(r *http.Request) bool {
+	token := bearer(r)
+	return token != "" && h.cfg.IsToken(token)
+}
+
+func bearer(r *http.Request) string {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if strings.EqualFold(scheme, "Bearer") && h.cfg.IsToken(token) {
-		return true
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
 	}
-	h.cfg.Metrics.HTTPRequestRefusal.WithLabelValues("unauthorized").Inc()
-	w.Header().Set("WWW-Authenticate", "Bearer")
-	http.Error(w, "the cluster token is missing or wrong", http.StatusUnauthorized)
-	return false
+	return strings.TrimSpace(token)
 }
 
-// An answer is a response without an end, on which a reader that takes nothing is
-// given up.
-type answer struct {
-	w  http.ResponseWriter
-	rc *http.ResponseController
+func (h *Handler) refuse(w http.ResponseWriter, code int, reason, text string) {
+	h.cfg.Metrics.HTTPRequestRefusal.WithLabelValues(reason).Inc()
+	if code == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	http.Error(w, text, code)
 }
 
-func newAnswer(w http.ResponseWriter, contentType string) answer {
-	header := w.Header()
-	header.Set("Content-Type", contentType)
-	header.Set("Cache-Control", "no-store")
-	header.Set("X-Accel-Buffering", "no") // nginx would hold it back
-	return answer{w, http.NewResponseController(w)}
-}
-
-// within sends what write writes, at once.
-func (a answer) within(write func() error) error {
-	if err := a.rc.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return err
-	}
-	if err := write(); err != nil {
-		return err
-	}
-	return a.rc.Flush()
+func (h *Handler) refusePeer(w http.ResponseWriter) {
+	h.refuse(w, http.StatusUnauthorized, "unauthorized", "the cluster token is missing or wrong")
 }
 
 func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request) {
 	id, isFLV := strings.CutSuffix(r.PathValue("file"), ".flv")
 	key := stream.Key{App: r.PathValue("app"), ID: id}
-	if !isFLV || !key.Valid() {
+	switch {
+	case !isFLV || !key.Valid():
 		http.NotFound(w, r)
-		return
+	case h.isPeer(r):
+		h.serve(w, r, key, nil, func(w io.Writer, s *stream.Stream) (feeder, error) { return newSender(w, s) })
+	case h.cfg.Play == nil || r.Header.Get(relayHeader) != "":
+		h.refusePeer(w)
+	default:
+		h.servePlayer(w, r, key)
 	}
-	if !h.authorized(w, r) {
-		return
-	}
+}
+
+// A feeder writes a stream to a reader.
+type feeder interface {
+	// begin sends what there is.
+	begin() error
+	// follow looks at what became of the stream, send takes an access unit of it, and beat
+	// is called every heartbeat.
+	follow() error
+	send(*stream.AccessUnit) error
+	beat() error
+}
+
+// serve sends a stream to a reader until it goes away or takes nothing, or until enough is
+// closed.
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, key stream.Key, enough <-chan struct{}, start func(io.Writer, *stream.Stream) (feeder, error)) {
 	a := newAnswer(w, "video/x-flv")
 	if r.Method == http.MethodHead {
 		return
@@ -120,23 +155,21 @@ func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request) {
 	sub := s.Subscribe(depth)
 	defer sub.Close()
 	log := h.log.With("stream", key.String(), "remote", r.RemoteAddr)
-	log.Debug("relay reader came")
-	err := h.stream(r, a, s, sub)
-	log.Debug("relay reader left", "dropped", sub.Dropped(), "error", err)
-}
-
-// stream sends a stream until the reader goes away or takes nothing.
-func (h *Handler) stream(r *http.Request, a answer, s *stream.Stream, sub *stream.Subscription) error {
-	var out *sender
-	err := a.within(func() (err error) {
-		if out, err = newSender(a.w, s); err != nil {
+	log.Debug("reader came")
+	var out feeder
+	err := a.sent(func() (err error) {
+		if out, err = start(a, s); err != nil {
 			return err
 		}
 		return out.begin()
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		err = h.feed(r, a, out, sub, enough)
 	}
+	log.Debug("reader left", "dropped", sub.Dropped(), "error", err)
+}
+
+func (h *Handler) feed(r *http.Request, a answer, out feeder, sub *stream.Subscription, enough <-chan struct{}) error {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	for {
@@ -146,38 +179,40 @@ func (h *Handler) stream(r *http.Request, a answer, s *stream.Stream, sub *strea
 			return r.Context().Err()
 		case <-h.closed:
 			return http.ErrServerClosed
+		case <-enough:
+			return http.ErrServerClosed
 		case u := <-sub.C:
 			act = func() error {
 				if err := out.send(u); err != nil {
 					return err
 				}
-				return out.sendNext(sub.C, maxBatch)
+				return sendNext(out, sub.C, maxBatch)
 			}
 		case <-sub.Changed:
 			act = out.follow
 			if n := len(sub.C); n > 0 { // what a publication sent before it ended still counts
 				act = func() error {
-					if err := out.sendNext(sub.C, n); err != nil {
+					if err := sendNext(out, sub.C, n); err != nil {
 						return err
 					}
 					return out.follow()
 				}
 			}
 		case <-beat.C:
-			act = func() error { return out.note(noteAlive) }
+			act = out.beat
 		}
-		if err := a.within(act); err != nil {
+		if err := a.sent(act); err != nil {
 			return err
 		}
 	}
 }
 
 // sendNext sends what has come, up to n access units.
-func (s *sender) sendNext(c <-chan *stream.AccessUnit, n int) error {
+func sendNext(out feeder, c <-chan *stream.AccessUnit, n int) error {
 	for range n {
 		select {
 		case u := <-c:
-			if err := s.send(u); err != nil {
+			if err := out.send(u); err != nil {
 				return err
 			}
 		default:
@@ -189,7 +224,8 @@ func (s *sender) sendNext(c <-chan *stream.AccessUnit, n int) error {
 
 // servePair sends how a pair stands here, whenever that changes, and as a heartbeat.
 func (h *Handler) servePair(w http.ResponseWriter, r *http.Request) {
-	if !h.authorized(w, r) {
+	if !h.isPeer(r) {
+		h.refusePeer(w)
 		return
 	}
 	pair := h.cfg.Pair(r.PathValue("app"), r.PathValue("streamId"), r.URL.Query().Get("backupStreamId"))
@@ -201,12 +237,14 @@ func (h *Handler) servePair(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead {
 		return
 	}
-	lines := json.NewEncoder(a.w)
+	lines := json.NewEncoder(a)
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
+	leaving := h.leaving
 	for {
 		here, _, changed := pair.Standing()
-		if a.within(func() error { return lines.Encode(toWire(here, h.cfg.Registry.Epoch())) }) != nil {
+		here.Leaving = leaving == nil
+		if a.sent(func() error { return lines.Encode(toWire(here, h.cfg.Registry.Epoch())) }) != nil {
 			return
 		}
 		select {
@@ -216,6 +254,8 @@ func (h *Handler) servePair(w http.ResponseWriter, r *http.Request) {
 			return
 		case <-pair.Done():
 			return
+		case <-leaving:
+			leaving = nil
 		case <-changed:
 		case <-beat.C:
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"time"
 
 	"github.com/streampair/streampair/mediaserver/flv"
 	"github.com/streampair/streampair/mediaserver/flv/feed"
@@ -28,6 +29,12 @@ type puller struct {
 	feed *feed.Feed // nil: nothing is published there
 	// before is what feed takes over from, at its first IDR; nil: nothing, or it has.
 	before *stream.Publication
+	// began is when the publication began there, announced what is said of the next one.
+	// benched says that another server's, which began later, has its place; what comes is
+	// left out until that is silent.
+	began, announced time.Time
+	benched          bool
+	leaving          bool // the server is about to end
 }
 
 // run pulls the stream until ctx ends.
@@ -53,20 +60,30 @@ func (p *puller) run(ctx context.Context) {
 	}
 }
 
-// vacant waits until nobody publishes the stream here.
+// vacant waits until nobody publishes the stream here, or nothing that arrives.
 func (p *puller) vacant(ctx context.Context) bool {
 	for {
 		changed := p.client.cfg.Changed()
-		current := p.client.cfg.Registry.Stream(p.key).Snapshot().Publication
-		if current == nil || current.Relayed {
+		if p.admitted(time.Time{}) {
 			return ctx.Err() == nil
 		}
+		silent := time.NewTimer(retryWithin) // of which nobody tells
 		select {
 		case <-ctx.Done():
-			return false
 		case <-changed:
+		case <-silent.C:
+		}
+		silent.Stop()
+		if ctx.Err() != nil {
+			return false
 		}
 	}
+}
+
+// admitted says whether a publication that began then at the peer may be published here:
+// see stream.Stream.Admits.
+func (p *puller) admitted(began time.Time) bool {
+	return p.client.cfg.Registry.Stream(p.key).Admits(began)
 }
 
 // pull reads the stream until the connection ends.
@@ -76,6 +93,7 @@ func (p *puller) pull(ctx context.Context) error {
 		return err
 	}
 	defer body.Close()
+	p.announced, p.benched, p.leaving = time.Time{}, false, false
 	tags := flv.NewReader(body, maxTag)
 	for {
 		tag, err := tags.Next()
@@ -91,33 +109,56 @@ func (p *puller) pull(ctx context.Context) error {
 
 // take handles one tag.
 func (p *puller) take(tag flv.Tag) error {
-	switch tag.Type {
-	case flv.ScriptTag:
-		switch parseNote(tag.Body) {
-		case notePublished:
-			if err := p.publish(tag.Timestamp); err != nil {
-				return err
-			}
-		case noteUnpublished:
-			p.end(stream.EndUnpublished)
-		}
-	case flv.VideoTag, flv.AudioTag:
-		if p.feed == nil {
-			return malformed(errors.New("media without a publication"))
-		}
-		write := p.feed.Video
-		if tag.Type == flv.AudioTag {
-			write = p.feed.Audio
-		}
-		if err := write(tag.Timestamp, tag.Body); err != nil {
-			return malformed(err)
-		}
+	var err error
+	if tag.Type == flv.ScriptTag {
+		err = p.takeNote(tag)
+	} else if !p.benched {
+		err = p.takeMedia(tag)
 	}
-	if p.before != nil && hasEnded(p.before) {
+	switch {
+	case err != nil:
+		return err
+	case p.benched && p.admitted(p.began):
+		return errGaveWay // and its turn has come, with what is cached there
+	case p.before != nil && hasEnded(p.before):
 		p.before = nil // with what it has cached
 	}
 	if p.feed != nil && hasEnded(p.feed.Publication()) {
-		return errGaveWay
+		return p.giveWay()
+	}
+	return nil
+}
+
+func (p *puller) takeNote(tag flv.Tag) error {
+	switch parseNote(tag.Body) {
+	case notePublished:
+		p.began, p.announced, p.benched = p.announced, time.Time{}, false
+		return p.publish(tag.Timestamp)
+	case noteUnpublished:
+		p.benched = false
+		p.end(stream.EndUnpublished)
+	case noteLeaving:
+		p.leaving = true
+		p.leave()
+	case noteAlive:
+	default:
+		if began := parseBegan(tag.Body); !began.IsZero() {
+			p.announced = began
+		}
+	}
+	return nil
+}
+
+func (p *puller) takeMedia(tag flv.Tag) error {
+	if p.feed == nil {
+		return malformed(errors.New("media without a publication"))
+	}
+	write := p.feed.Video
+	if tag.Type == flv.AudioTag {
+		write = p.feed.Audio
+	}
+	if err := write(tag.Timestamp, tag.Body); err != nil {
+		return malformed(err)
 	}
 	return nil
 }
@@ -134,22 +175,54 @@ func hasEnded(p *stream.Publication) bool {
 // publish begins a publication, on the peer's clock of which it is timestamp now.
 func (p *puller) publish(timestamp uint32) error {
 	publication, err := p.client.cfg.Registry.Publish(stream.PublishRequest{
-		Key: p.key, Authenticated: true, Relayed: true, Protocol: Protocol, Remote: p.client.cfg.Peer,
+		Key: p.key, Authenticated: true, Relayed: true, Began: p.began,
+		Protocol: Protocol, Remote: p.base,
 	})
 	switch {
 	case errors.Is(err, stream.ErrStreamInUse):
-		return errGaveWay
+		return p.giveWay()
 	case err != nil:
 		return &failure{failedRefused, err}
 	}
-	// A feed that still waited for its IDR has been ended by this one: what it was to take
-	// over from is then this one's to.
+	p.retire()
+	p.feed = feed.New(publication)
+	p.feed.Anchor(timestamp)
+	if p.leaving {
+		p.leave()
+	}
+	return nil
+}
+
+// leave says of what is published here that it is about to end.
+func (p *puller) leave() {
+	if p.feed != nil {
+		p.feed.Publication().Leave()
+	}
+	if p.before != nil {
+		p.before.Leave()
+	}
+}
+
+// giveWay leaves the stream to somebody who publishes here, which ends the connection too,
+// or to another server that has a later publisher. In that case the connection stays, to
+// hear of what becomes of this one.
+func (p *puller) giveWay() error {
+	if !p.admitted(time.Time{}) || p.admitted(p.began) {
+		return errGaveWay
+	}
+	p.benched = true
+	p.retire()
+	return nil
+}
+
+// retire leaves feed to be taken over from.
+func (p *puller) retire() {
+	// A feed that still waited for its IDR has been ended by its successor: what it was to
+	// take over from is then the successor's to.
 	if p.feed != nil && (p.before == nil || hasEnded(p.before)) {
 		p.before = p.feed.Publication()
 	}
-	p.feed = feed.New(publication)
-	p.feed.Anchor(timestamp)
-	return nil
+	p.feed = nil
 }
 
 // end ends what is published here.

@@ -92,10 +92,16 @@ func (n *node) connected(address net.Addr) bool {
 	return n.readers[address.String()]
 }
 
+// bases are peers that do not move.
+type bases []string
+
+func (b bases) Bases() []string        { return b }
+func (bases) Changed() <-chan struct{} { return nil }
+
 // follow relays both streams of the pair from the server at url, until the test ends.
 func (n *node) follow(url string, options ...func(*ClientConfig)) *Client {
 	cfg := ClientConfig{
-		Peer: url, Token: func() string { return token }, Registry: n.registry, Changed: n.next,
+		Peers: bases{url}, Token: func() string { return token }, Registry: n.registry, Changed: n.next,
 		Logger: slog.New(slog.NewTextHandler(n.t.Output(), nil)), Metrics: n.metrics,
 	}
 	for _, option := range options {

@@ -1,27 +1,18 @@
 package relay
 
 import (
-	"bytes"
-	"fmt"
 	"io"
-	"time"
 
 	"github.com/streampair/streampair/mediaserver/flv"
-	"github.com/streampair/streampair/mediaserver/flv/feed"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// A sender writes what an encoder publishes of one stream as FLV. It is for one
+// A sender writes what an encoder publishes of one stream as FLV, for a peer. It is for one
 // goroutine. An error of its methods is one of the writer's.
 type sender struct {
 	stream *stream.Stream
-	flv    *flv.Writer
-
-	publication uint64 // being sent; 0: none
-	seq         uint64 // of the last access unit that was sent
-	timeline    timeline
-	sps, pps    []byte         // last sent; nil: none of this publication
-	audio       *stream.Format // last sent; nil: none of this publication
+	muxer
+	leaving bool // the peer has been told of this publication
 }
 
 func newSender(w io.Writer, s *stream.Stream) (*sender, error) {
@@ -29,7 +20,7 @@ func newSender(w io.Writer, s *stream.Stream) (*sender, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &sender{stream: s, flv: f}, nil
+	return &sender{stream: s, muxer: muxer{flv: f}}, nil
 }
 
 // begin tells the reader what there is.
@@ -61,7 +52,11 @@ func (s *sender) follow() error {
 		s.publication = 0
 		return s.note(noteUnpublished)
 	case snap.Publication.ID != s.publication:
-		s.publication, s.timeline, s.sps, s.pps, s.audio = snap.Publication.ID, timeline{}, nil, nil, nil
+		s.turnTo(snap.Publication.ID)
+		s.leaving = false
+		if err := s.flv.WriteTag(beganTag(snap.Publication.Began)); err != nil {
+			return err
+		}
 		if err := s.note(notePublished); err != nil {
 			return err
 		}
@@ -73,9 +68,16 @@ func (s *sender) follow() error {
 	return s.announce(snap)
 }
 
-// announce sends what the publication has announced: a track that is yet to come is not
-// one that is missing. What changes later goes with the access units that it is for.
+// announce sends what is known of the publication: that this server is about to end, and
+// what it has announced, for a track that is yet to come is not one that is missing. What
+// changes later goes with the access units that it is for.
 func (s *sender) announce(snap *stream.Snapshot) error {
+	if snap.Leaving && !s.leaving {
+		s.leaving = true
+		if err := s.note(noteLeaving); err != nil {
+			return err
+		}
+	}
 	if f := snap.Video.Format; f != nil && s.sps == nil {
 		if err := s.videoConfig(s.stream.Now(), f); err != nil {
 			return err
@@ -121,53 +123,8 @@ func (s *sender) send(u *stream.AccessUnit) error {
 	return s.write(u)
 }
 
-func (s *sender) write(u *stream.AccessUnit) error {
-	if u.Seq <= s.seq {
-		return nil // came out of the cache already
-	}
-	s.seq = u.Seq
-	dts, pts := s.timeline.place(u)
-	if u.Kind == stream.Video {
-		if err := s.videoConfig(dts, u.Format); err != nil {
-			return err
-		}
-		return s.flv.WriteVideo(dts, pts, u.IDR, u.NALUs)
-	}
-	if err := s.audioConfig(pts, u.Format); err != nil {
-		return err
-	}
-	return s.flv.WriteAudio(pts, audioCodec(u.Format), u.Frame)
-}
-
-func (s *sender) videoConfig(at time.Duration, f *stream.Format) error {
-	if bytes.Equal(f.SPS, s.sps) && bytes.Equal(f.PPS, s.pps) {
-		return nil
-	}
-	s.sps, s.pps = f.SPS, f.PPS
-	if err := s.flv.WriteVideoConfig(at, f.SPS, f.PPS); err != nil {
-		return fmt.Errorf("write parameter sets: %w", err)
-	}
-	return nil
-}
-
-func (s *sender) audioConfig(at time.Duration, f *stream.Format) error {
-	if f == s.audio {
-		return nil
-	}
-	s.audio = f
-	config := f.Config
-	if f.Codec == stream.Opus {
-		config = feed.OpusHead(f.Channels)
-	}
-	return s.flv.WriteAudioConfig(at, audioCodec(f), config)
-}
-
-func audioCodec(f *stream.Format) flv.AudioCodec {
-	if f.Codec == stream.Opus {
-		return flv.Opus
-	}
-	return flv.AAC
-}
+// beat says that the server is there.
+func (s *sender) beat() error { return s.note(noteAlive) }
 
 func (s *sender) note(n note) error {
 	return s.flv.WriteTag(n.tag(uint32(s.stream.Now().Milliseconds())))

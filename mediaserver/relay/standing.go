@@ -18,6 +18,7 @@ type wireStanding struct {
 	Preferred    failover.Role `json:"preferred,omitempty"`
 	Generation   int64         `json:"generation"`
 	Settled      bool          `json:"settled"`
+	Leaving      bool          `json:"leaving,omitempty"`
 }
 
 func toWire(s failover.Standing, epoch time.Time) wireStanding {
@@ -30,7 +31,7 @@ func toWire(s failover.Standing, epoch time.Time) wireStanding {
 	return wireStanding{
 		Active: s.Active, OnAir: s.OnAir, Since: wire(s.Since), SwitchingTo: s.SwitchingTo,
 		FirstPicture: wire(s.FirstPicture), Final: s.Final,
-		Preferred: s.Preferred, Generation: s.Generation, Settled: s.Settled,
+		Preferred: s.Preferred, Generation: s.Generation, Settled: s.Settled, Leaving: s.Leaving,
 	}
 }
 
@@ -45,7 +46,7 @@ func (w wireStanding) standing(epoch time.Time) failover.Standing {
 	return failover.Standing{
 		Active: role(w.Active), OnAir: w.OnAir, Since: media(w.Since), SwitchingTo: role(w.SwitchingTo),
 		FirstPicture: media(w.FirstPicture), Final: w.Final,
-		Preferred: role(w.Preferred), Generation: w.Generation, Settled: w.Settled,
+		Preferred: role(w.Preferred), Generation: w.Generation, Settled: w.Settled, Leaving: w.Leaving,
 	}
 }
 

@@ -11,17 +11,18 @@ import (
 // maxLine bounds a line of JSON; real ones have some 300 bytes.
 const maxLine = 16 << 10
 
-// standings tells a pair how it stands at the peer.
+// standings tells a pair how it stands at one of the peers.
 type standings struct {
 	link
-	twin Twin
+	twin   Twin
+	chorus *chorus
 }
 
 // run does so until ctx ends.
 func (s *standings) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := s.follow(ctx)
-		s.twin.Pair.SetPeer(nil)
+		s.chorus.hear(s.base, nil)
 		if !s.lost(ctx, err) {
 			return
 		}
@@ -45,7 +46,7 @@ func (s *standings) follow(ctx context.Context) error {
 		}
 		s.up()
 		there := w.standing(s.client.cfg.Registry.Epoch())
-		s.twin.Pair.SetPeer(&there)
+		s.chorus.hear(s.base, &there)
 	}
 	return malformed(lines.Err())
 }

@@ -297,8 +297,8 @@ func TestARefusalWithoutAnEndIsOne(t *testing.T) {
 // newcomers there were.
 func TestNothingIsLeftOfSeveralTakeovers(t *testing.T) {
 	registry := stream.NewRegistry(stream.Config{})
-	c := NewClient(ClientConfig{Registry: registry, Peer: "http://peer"})
-	p := &puller{link: c.link("stream", "live/primary"), key: primaryKey}
+	c := NewClient(ClientConfig{Registry: registry})
+	p := &puller{link: c.link("http://peer", "stream", "live/primary"), key: primaryKey}
 	var file bytes.Buffer
 	w, err := flv.NewWriter(&file, true, true)
 	err = errors.Join(
@@ -368,8 +368,8 @@ func FuzzPuller(f *testing.F) {
 	f.Add([]byte("FLV\x01\x05\x00\x00\x00\x09\x00\x00\x00\x00"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		registry := stream.NewRegistry(stream.Config{})
-		c := NewClient(ClientConfig{Registry: registry, Peer: "http://peer"})
-		p := &puller{link: c.link("stream", "live/primary"), key: primaryKey}
+		c := NewClient(ClientConfig{Registry: registry})
+		p := &puller{link: c.link("http://peer", "stream", "live/primary"), key: primaryKey}
 		tags := flv.NewReader(bytes.NewReader(b), maxTag)
 		for {
 			tag, err := tags.Next()

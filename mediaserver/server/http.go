@@ -19,8 +19,6 @@ const (
 	answerTimeout = 30 * time.Second
 	idleTimeout   = 2 * time.Minute
 	maxHeader     = 16 << 10 // bytes
-	// maxConnections of each HTTP port: idle ones cost descriptors that media need too.
-	maxConnections = 8192
 	// closeTimeout is how long running requests are given when the server stops.
 	closeTimeout = 2 * time.Second
 )

@@ -2,29 +2,55 @@ package server
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	api "github.com/streampair/streampair/api/control"
+	"github.com/streampair/streampair/mediaserver/access"
 	"github.com/streampair/streampair/mediaserver/failover"
 	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/peers"
 	"github.com/streampair/streampair/mediaserver/relay"
 )
 
-// openRelay makes what joins the server with the other leg's: a server with a token
-// serves what is published to it, and one that knows its peer relays what is published
+// openRelay makes what joins the server with the other leg's: it serves streams to players
+// and, with a token, to its peers, and one that knows its peers relays what is published
 // there.
-func (s *Server) openRelay(m *metrics.Metrics) {
-	if s.cfg.Control.TokenFile != "" {
-		s.relay = relay.NewHandler(relay.HandlerConfig{
-			Registry: s.registry, Pair: s.pairs.twin, IsToken: s.clusterToken.isRelays, Logger: s.log, Metrics: m,
-		})
+func (s *Server) openRelay(m *metrics.Metrics) error {
+	s.relay = relay.NewHandler(relay.HandlerConfig{
+		Registry: s.registry, Pair: s.pairs.twin, IsToken: s.clusterToken.isRelays, Play: s.mayPlay, Full: s.isFull,
+		Logger: s.log, Metrics: m,
+	})
+	if s.cfg.Peer == "" {
+		return nil
 	}
-	if s.cfg.Peer != "" {
-		s.peer = relay.NewClient(relay.ClientConfig{
-			Peer: s.cfg.Peer, Token: s.clusterToken.relayToken, Registry: s.registry, Changed: s.changes.next,
-			Logger: s.log, Metrics: m,
-		})
+	var err error
+	s.peers, err = peers.New(peers.Config{Base: s.cfg.Peer, Own: s.cfg.Pod.IP, Logger: s.log})
+	if err != nil {
+		return err
 	}
+	s.peer = relay.NewClient(relay.ClientConfig{
+		Peers: s.peers, ServerName: s.peers.ServerName(), Token: s.clusterToken.relayToken,
+		Registry: s.registry, Changed: s.changes.next, Logger: s.log, Metrics: m,
+	})
+	return nil
+}
+
+// mayPlay says whether the token opens a stream to a player of FLV.
+func (s *Server) mayPlay(app, streamID, token string) error {
+	err := s.access.Play(app, streamID, "", token)
+	if errors.Is(err, access.ErrUnknownStream) {
+		return fmt.Errorf("%w: %w", relay.ErrUnknownStream, err)
+	}
+	return err
+}
+
+// isFull says whether there are as many viewers as may be, with that many players of FLV.
+func (s *Server) isFull(players int) bool {
+	return s.cfg.MaxViewers > 0 && s.whep.ViewerCount()+players >= s.cfg.MaxViewers
 }
 
 // runPeer relays until ctx ends.
@@ -33,7 +59,10 @@ func (s *Server) runPeer(ctx context.Context) error {
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	return s.peer.Run(ctx)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.peers.Run(ctx) })
+	g.Go(func() error { return s.peer.Run(ctx) })
+	return g.Wait()
 }
 
 // followPeer relays the declared pairs. s.mu is held.

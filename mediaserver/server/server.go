@@ -14,7 +14,6 @@ import (
 	"github.com/pion/webrtc/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 
 	api "github.com/streampair/streampair/api/control"
@@ -24,6 +23,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/failover"
 	"github.com/streampair/streampair/mediaserver/forward"
 	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/peers"
 	"github.com/streampair/streampair/mediaserver/player"
 	"github.com/streampair/streampair/mediaserver/relay"
 	"github.com/streampair/streampair/mediaserver/rtc"
@@ -74,8 +74,9 @@ type Server struct {
 	controlCerts *certificates // of the command port; nil: it is for this machine alone
 	clusterToken tokenFile     // of the command port and of the other leg's pod
 
-	relay *relay.Handler // nil: there is no token for the peer
-	peer  *relay.Client  // nil: there is none
+	relay *relay.Handler
+	peers *peers.Directory // nil: there are none
+	peer  *relay.Client    // nil: there is none
 
 	draining chan struct{} // closed when the server is told to end, if it then waits
 
@@ -127,7 +128,9 @@ func (s *Server) open(m *metrics.Metrics) error {
 	if err != nil {
 		return err
 	}
-	s.openRelay(m)
+	if err := s.openRelay(m); err != nil {
+		return err
+	}
 	s.openForward(m)
 	s.whip = whip.NewHandler(whip.Config{
 		Engine: s.engine, Registry: s.registry, Authorize: s.mayPublish,
@@ -156,7 +159,7 @@ func (s *Server) open(m *metrics.Metrics) error {
 		if *l.to, err = net.Listen("tcp", l.address); err != nil {
 			return fmt.Errorf("open the %s port: %w", l.name, err)
 		}
-		*l.to = netutil.LimitListener(*l.to, maxConnections)
+		*l.to = bounded(*l.to, s.isPeer)
 	}
 	if s.https != nil {
 		https := tlsConfig.Clone()
@@ -287,9 +290,7 @@ func (s *Server) Run(ctx context.Context) error {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
 		s.registry.Close()
-		if s.relay != nil {
-			s.relay.Close()
-		}
+		s.relay.Close()
 		s.forward.Close()
 		s.whip.Close()
 		return s.whep.Shutdown(closing)
@@ -315,9 +316,7 @@ func (s *Server) mediaHandler() http.Handler {
 	player.Register(mux)
 	s.whip.Register(mux)
 	s.whep.Register(mux)
-	if s.relay != nil {
-		s.relay.Register(mux)
-	}
+	s.relay.Register(mux)
 	control.NewEvents(control.EventsConfig{
 		Open: s.openPair, Authorize: s.access.Play, Session: s.whep.Session,
 		BaseURLs: s.baseURLs.watch, Alternate: s.alternate, Role: failover.Role(s.cfg.Role),

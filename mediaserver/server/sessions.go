@@ -30,8 +30,8 @@ func (s *Server) openForward(m *metrics.Metrics) {
 
 // peerBases are the base URLs of the other leg's servers.
 func (s *Server) peerBases() []string {
-	if s.cfg.Peer == "" {
+	if s.peers == nil {
 		return nil
 	}
-	return []string{s.cfg.Peer}
+	return s.peers.Bases()
 }

@@ -1,0 +1,79 @@
+package relay
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"github.com/streampair/streampair/mediaserver/flv"
+	"github.com/streampair/streampair/mediaserver/flv/feed"
+	"github.com/streampair/streampair/mediaserver/stream"
+)
+
+// A muxer writes access units as FLV, with the parameters that they need. It is for one
+// goroutine. An error of its methods is one of the writer's.
+type muxer struct {
+	flv *flv.Writer
+	// origin, on the media clock, is the zero of the times that are written.
+	origin time.Duration
+
+	publication uint64 // being sent; 0: none
+	seq         uint64 // of the last access unit that was sent
+	timeline    timeline
+	sps, pps    []byte         // last sent; nil: none of this publication
+	audio       *stream.Format // last sent; nil: none of this publication
+}
+
+// turnTo begins with a publication.
+func (m *muxer) turnTo(publication uint64) {
+	m.publication, m.timeline, m.sps, m.pps, m.audio = publication, timeline{}, nil, nil, nil
+}
+
+func (m *muxer) write(u *stream.AccessUnit) error {
+	if u.Seq <= m.seq {
+		return nil // came out of the cache already
+	}
+	m.seq = u.Seq
+	dts, pts := m.timeline.place(u)
+	dts, pts = max(dts-m.origin, 0), max(pts-m.origin, 0)
+	if u.Kind == stream.Video {
+		if err := m.videoConfig(dts, u.Format); err != nil {
+			return err
+		}
+		return m.flv.WriteVideo(dts, pts, u.IDR, u.NALUs)
+	}
+	if err := m.audioConfig(pts, u.Format); err != nil {
+		return err
+	}
+	return m.flv.WriteAudio(pts, audioCodec(u.Format), u.Frame)
+}
+
+func (m *muxer) videoConfig(at time.Duration, f *stream.Format) error {
+	if bytes.Equal(f.SPS, m.sps) && bytes.Equal(f.PPS, m.pps) {
+		return nil
+	}
+	m.sps, m.pps = f.SPS, f.PPS
+	if err := m.flv.WriteVideoConfig(at, f.SPS, f.PPS); err != nil {
+		return fmt.Errorf("write parameter sets: %w", err)
+	}
+	return nil
+}
+
+func (m *muxer) audioConfig(at time.Duration, f *stream.Format) error {
+	if f == m.audio {
+		return nil
+	}
+	m.audio = f
+	config := f.Config
+	if f.Codec == stream.Opus {
+		config = feed.OpusHead(f.Channels)
+	}
+	return m.flv.WriteAudioConfig(at, audioCodec(f), config)
+}
+
+func audioCodec(f *stream.Format) flv.AudioCodec {
+	if f.Codec == stream.Opus {
+		return flv.Opus
+	}
+	return flv.AAC
+}

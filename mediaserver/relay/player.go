@@ -1,0 +1,147 @@
+package relay
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/streampair/streampair/mediaserver/flv"
+	"github.com/streampair/streampair/mediaserver/stream"
+)
+
+const (
+	// soundAlone is how long a publication without a picture has been on when a player
+	// gets its sound alone.
+	soundAlone = time.Second
+	// vacancy is how long a player is kept while nobody publishes, for an encoder that
+	// connects anew.
+	vacancy = 5 * time.Second
+)
+
+// servePlayer sends a stream to somebody who watches it.
+func (h *Handler) servePlayer(w http.ResponseWriter, r *http.Request, key stream.Key) {
+	w.Header().Set("Access-Control-Allow-Origin", "*") // players in other sites' pages; no cookie is looked at
+	token := bearer(r)
+	if token == "" {
+		token = r.URL.Query().Get("token")
+	}
+	if err := h.cfg.Play(key.App, key.ID, token); err != nil {
+		if errors.Is(err, ErrUnknownStream) {
+			h.refuse(w, http.StatusNotFound, "unknown_stream", err.Error())
+		} else {
+			h.refuse(w, http.StatusUnauthorized, "unauthorized", err.Error())
+		}
+		return
+	}
+	select {
+	case <-h.leaving:
+		// Another server takes the next attempt, on another connection.
+		w.Header().Set("Connection", "close")
+		w.Header().Set("Retry-After", "1")
+		h.refuse(w, http.StatusServiceUnavailable, "draining", "the server is shutting down; connect again")
+		return
+	default:
+	}
+	if h.cfg.Registry.Stream(key).Snapshot().Publication == nil {
+		h.refuse(w, http.StatusNotFound, "not_published", "nobody publishes this stream at the moment")
+		return
+	}
+	defer h.players.Add(-1)
+	if h.cfg.Full(int(h.players.Add(1)) - 1) {
+		w.Header().Set("Retry-After", "5")
+		h.refuse(w, http.StatusServiceUnavailable, "full", "the server has as many viewers as it accepts; try again in a few seconds")
+		return
+	}
+	h.serve(w, r, key, h.leaving, func(w io.Writer, s *stream.Stream) (feeder, error) { return newPlayerSender(w, s), nil })
+}
+
+// PlayerCount is how many players there are.
+func (h *Handler) PlayerCount() int { return int(h.players.Load()) }
+
+// errOver ends a player's answer: nobody publishes the stream any more.
+var errOver = errors.New("the stream is over")
+
+// A playerSender writes a stream as FLV, for a player: its own publisher's or a relayed one,
+// with nothing but media, beginning at zero with an IDR. It is for one goroutine. An error
+// of its methods is one of the writer's, or errOver.
+type playerSender struct {
+	stream *stream.Stream
+	w      io.Writer
+	muxer                // without a writer until it has begun
+	vacant time.Duration // since when nobody publishes; 0: somebody does
+}
+
+func newPlayerSender(w io.Writer, s *stream.Stream) *playerSender {
+	return &playerSender{stream: s, w: w}
+}
+
+// begin sends what is cached, if there is anything to begin with.
+func (p *playerSender) begin() error { return p.follow() }
+
+// follow goes on with the publication that there is now.
+func (p *playerSender) follow() error {
+	snap := p.stream.Snapshot()
+	switch {
+	case snap.Publication == nil:
+		if p.vacant == 0 {
+			p.vacant = p.stream.Now()
+		}
+		return nil
+	case p.flv == nil:
+		return p.start(snap)
+	}
+	p.vacant = 0
+	return nil
+}
+
+// start begins with the publication, if it can be played yet.
+func (p *playerSender) start(snap stream.Snapshot) error {
+	p.vacant = 0
+	pictures := snap.Video.Announced
+	if pictures && !snap.EntryPoint || !pictures && p.stream.Now() < snap.Publication.Since+soundAlone {
+		return nil
+	}
+	units := p.stream.Cached()
+	for len(units) > 0 && pictures && !units[0].IDR {
+		units = units[1:] // sound from before the first picture
+	}
+	if len(units) == 0 {
+		return nil
+	}
+	f, err := flv.NewWriter(p.w, pictures, snap.Audio.Announced)
+	if err != nil {
+		return err
+	}
+	p.flv, p.origin = f, units[0].DTS.Round(time.Millisecond)
+	for _, u := range units {
+		if err := p.send(u); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// send sends an access unit as it comes.
+func (p *playerSender) send(u *stream.AccessUnit) error {
+	if p.flv == nil {
+		return p.follow()
+	}
+	if id := u.Publication.ID(); u.DTS < p.origin || id < p.publication {
+		return nil // it belongs with what the player has not had, or has been taken over from
+	} else if id > p.publication {
+		p.turnTo(id)
+	}
+	return p.write(u)
+}
+
+// beat is called now and then.
+func (p *playerSender) beat() error {
+	if err := p.follow(); err != nil {
+		return err
+	}
+	if p.vacant != 0 && p.stream.Now()-p.vacant > vacancy {
+		return errOver
+	}
+	return nil
+}

@@ -27,7 +27,7 @@ type EventsConfig struct {
 	// with 404 for an access.ErrUnknownStream and else 401.
 	Authorize func(app, streamID, backupID, token string) error
 	// Session returns a channel that is closed when the session of that id has ended; it
-	// is not ok if there is no such session here. Required.
+	// is not ok if there is no such session here. Default: there is none.
 	Session func(id string) (ended <-chan struct{}, ok bool)
 	// BaseURLs returns the URLs under which viewers reach each pod of the pair, and a
 	// channel that is closed when they change. Default: none.
@@ -66,6 +66,9 @@ var (
 func NewEvents(cfg EventsConfig) *Events {
 	if cfg.MaxListeners == 0 {
 		cfg.MaxListeners = 4096
+	}
+	if cfg.Session == nil {
+		cfg.Session = func(string) (<-chan struct{}, bool) { return nil, false }
 	}
 	if cfg.BaseURLs == nil {
 		cfg.BaseURLs = func() ([]string, <-chan struct{}) { return nil, nil }
@@ -129,31 +132,8 @@ func (e *Events) Register(mux *http.ServeMux) {
 func (e *Events) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Access-Control-Allow-Origin", "*")
 	w.Header().Set("Access-Control-Expose-Headers", "Link, Retry-After")
-	app, streamID := r.PathValue("app"), r.PathValue("streamId")
-	query := r.URL.Query()
-	backupID, sessionID := query.Get("backupStreamId"), query.Get("session")
-	if err := e.cfg.Authorize(app, streamID, backupID, signalling.Token(r)); err != nil {
-		if errors.Is(err, access.ErrUnknownStream) {
-			e.refuse(w, "unknown_stream", http.StatusNotFound, err)
-		} else {
-			e.refuse(w, "unauthorized", http.StatusUnauthorized, err)
-		}
-		return
-	}
-	f := following{draining: e.cfg.Draining, state: State{StreamID: streamID, BackupStreamID: backupID}}
-	if sessionID != "" {
-		ended, ok := e.cfg.Session(sessionID)
-		if !ok {
-			e.refuse(w, "unknown_session", http.StatusNotFound, errNoSession)
-			return
-		}
-		f.ended, f.state.ServedBy = ended, e.cfg.Role
-	} else if e.isDraining() {
-		// Another server takes the next attempt, on another connection.
-		w.Header().Set("Connection", "close")
-		w.Header().Set("Retry-After", "1")
-		signalling.LinkAlternate(w, e.cfg.Alternate())
-		e.refuse(w, "draining", http.StatusServiceUnavailable, errDraining)
+	f, ok := e.admit(w, r)
+	if !ok {
 		return
 	}
 	if e.listeners.Add(1) > int64(e.cfg.MaxListeners) {
@@ -164,7 +144,7 @@ func (e *Events) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer e.listeners.Add(-1)
-	pair, release, err := e.cfg.Open(app, streamID, backupID)
+	pair, release, err := e.cfg.Open(r.PathValue("app"), f.state.StreamID, f.state.BackupStreamID)
 	if err != nil {
 		if errors.Is(err, access.ErrUnknownStream) {
 			e.refuse(w, "unknown_stream", http.StatusNotFound, err)
@@ -179,13 +159,44 @@ func (e *Events) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.follow(newEventStream(w), r, f)
 }
 
-func (e *Events) isDraining() bool {
-	select {
-	case <-e.cfg.Draining:
-		return true
-	default:
-		return false
+// admit says whether a player may follow, and what. If not it is answered.
+func (e *Events) admit(w http.ResponseWriter, r *http.Request) (following, bool) {
+	query := r.URL.Query()
+	f := following{
+		draining: e.cfg.Draining,
+		state:    State{StreamID: r.PathValue("streamId"), BackupStreamID: query.Get("backupStreamId")},
 	}
+	select {
+	case <-f.draining:
+		f.draining, f.state.Draining = nil, true
+	default:
+	}
+	switch err := e.cfg.Authorize(r.PathValue("app"), f.state.StreamID, f.state.BackupStreamID, signalling.Token(r)); {
+	case errors.Is(err, access.ErrUnknownStream):
+		e.refuse(w, "unknown_stream", http.StatusNotFound, err)
+		return f, false
+	case err != nil:
+		e.refuse(w, "unauthorized", http.StatusUnauthorized, err)
+		return f, false
+	}
+	if session := query.Get("session"); session != "" {
+		ended, ok := e.cfg.Session(session)
+		if !ok {
+			e.refuse(w, "unknown_session", http.StatusNotFound, errNoSession)
+			return f, false
+		}
+		f.ended, f.state.ServedBy = ended, e.cfg.Role
+		return f, true
+	}
+	if f.state.Draining {
+		// Another server takes the next attempt, on another connection.
+		w.Header().Set("Connection", "close")
+		w.Header().Set("Retry-After", "1")
+		signalling.LinkAlternate(w, e.cfg.Alternate())
+		e.refuse(w, "draining", http.StatusServiceUnavailable, errDraining)
+		return f, false
+	}
+	return f, true
 }
 
 func (e *Events) refuse(w http.ResponseWriter, reason string, code int, err error) {

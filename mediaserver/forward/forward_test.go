@@ -75,7 +75,7 @@ func (s *server) forwards() map[string]float64 {
 	return counted
 }
 
-// answers are a request's status, header and body.
+// ask makes a request; header is name, value, name, value …
 func ask(t *testing.T, method, url, body string, header ...string) (*http.Response, string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -283,7 +283,7 @@ func TestALongBodyIsRefused(t *testing.T) {
 }
 
 // listen follows events of a session until its first line.
-func listen(t *testing.T, s *server, session string) (body io.ReadCloser, lines *bufio.Scanner, leave func()) {
+func listen(t *testing.T, s *server, session string) (lines *bufio.Scanner, leave func()) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	t.Cleanup(cancel)
@@ -301,22 +301,21 @@ func listen(t *testing.T, s *server, session string) (body io.ReadCloser, lines 
 	if !lines.Scan() || answer.StatusCode != http.StatusOK {
 		t.Fatalf("%s %v", answer.Status, lines.Err())
 	}
-	return answer.Body, lines, cancel
+	return lines, cancel
 }
 
 func TestEventsComeAtOnceAndEndWithEitherSide(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		// end ends what is forwarded; still is what the peer's events do.
+		// end ends what is forwarded; by still the peer is told to say no more, or to end.
 		end    func(peer, asked *server, leave func(), still chan<- bool)
 		within time.Duration
-		left   bool // the peer is told
 	}{
-		{"the viewer leaves", func(_, _ *server, leave func(), _ chan<- bool) { leave() }, patience, true},
-		{"the peer is killed", func(peer, _ *server, _ func(), _ chan<- bool) { peer.CloseClientConnections() }, patience / 2, true},
-		{"the peer says no more", func(_, _ *server, _ func(), still chan<- bool) { still <- true }, 2*silence + patience/2, true},
-		{"the peer ends them", func(_, _ *server, _ func(), still chan<- bool) { still <- false }, patience / 2, true},
-		{"the server that forwards them ends", func(_, asked *server, _ func(), _ chan<- bool) { asked.Forwarder.Close() }, patience / 2, true},
+		{"the viewer leaves", func(_, _ *server, leave func(), _ chan<- bool) { leave() }, patience},
+		{"the peer is killed", func(peer, _ *server, _ func(), _ chan<- bool) { peer.CloseClientConnections() }, patience / 2},
+		{"the peer says no more", func(_, _ *server, _ func(), still chan<- bool) { still <- true }, 2*silence + patience/2},
+		{"the peer ends them", func(_, _ *server, _ func(), still chan<- bool) { still <- false }, patience / 2},
+		{"the server that forwards them ends", func(_, asked *server, _ func(), _ chan<- bool) { asked.Forwarder.Close() }, patience / 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			still, left := make(chan bool, 1), make(chan struct{})
@@ -340,7 +339,7 @@ func TestEventsComeAtOnceAndEndWithEitherSide(t *testing.T) {
 			})
 			asked := newServer(t, "p", secret, unexpected(t))
 			asked.peers = []string{peer.URL}
-			_, lines, leave := listen(t, asked, peer.session)
+			lines, leave := listen(t, asked, peer.session)
 			for range 20 {
 				if !lines.Scan() {
 					t.Fatal(lines.Err())
@@ -365,5 +364,29 @@ func TestEventsComeAtOnceAndEndWithEitherSide(t *testing.T) {
 				t.Error("the peer goes on")
 			}
 		})
+	}
+}
+
+func TestEventsOutlastTheDeadlineOfAnAnswer(t *testing.T) {
+	const deadline = 300 * time.Millisecond
+	peer := newServer(t, "b", secret, func(w http.ResponseWriter, r *http.Request) {
+		for r.Context().Err() == nil {
+			_, _ = io.WriteString(w, "event\n")
+			_ = http.NewResponseController(w).Flush()
+			time.Sleep(50 * time.Millisecond)
+		}
+	})
+	asked := newServer(t, "p", secret, unexpected(t))
+	asked.peers = []string{peer.URL}
+	handler := asked.Config.Handler
+	asked.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(deadline))
+		handler.ServeHTTP(w, r)
+	})
+	lines, _ := listen(t, asked, peer.session)
+	for began := time.Now(); time.Since(began) < 5*deadline; {
+		if !lines.Scan() {
+			t.Fatalf("they ended after %v: %v", time.Since(began).Round(time.Millisecond), lines.Err())
+		}
 	}
 }

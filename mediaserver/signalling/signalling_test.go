@@ -29,6 +29,40 @@ func TestICEServersAreLinked(t *testing.T) {
 	}
 }
 
+func TestTokens(t *testing.T) {
+	type tokens struct{ Bearer, Any string }
+	for name, tt := range map[string]struct {
+		authorization, query string
+		want                 tokens
+	}{
+		"none":                     {"", "", tokens{}},
+		"of the header":            {"Bearer abc", "", tokens{"abc", "abc"}},
+		"in any case, with spaces": {"bEARER   abc ", "", tokens{"abc", "abc"}},
+		"of the URL":               {"", "?token=def", tokens{"", "def"}},
+		"the header's comes first": {"Bearer abc", "?token=def", tokens{"abc", "abc"}},
+		"an empty header":          {"Bearer ", "?token=def", tokens{"", "def"}},
+		"another scheme":           {"Basic abc", "?token=def", tokens{"", "def"}},
+		"no scheme":                {"abc", "", tokens{}},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/"+tt.query, nil)
+		if tt.authorization != "" {
+			r.Header.Set("Authorization", tt.authorization)
+		}
+		if diff := cmp.Diff(tt.want, tokens{BearerToken(r), Token(r)}); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+func TestAnAlternateIsLinked(t *testing.T) {
+	w := httptest.NewRecorder()
+	LinkAlternate(w, "")
+	LinkAlternate(w, "http://192.0.2.1:5080")
+	if diff := cmp.Diff([]string{`<http://192.0.2.1:5080>; rel="alternate"`}, w.Header().Values("Link")); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestReadBody(t *testing.T) {
 	for _, test := range []struct {
 		name, contentType, body string

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { longestWaitMs, parseRetryAfter, refusedWait, retryWait, shortestWaitMs } from "./backoff.ts";
+import { longestWaitMs, parseRetryAfter, raceStart, raceWait, refusedWait, retryWait, shortestWaitMs } from "./backoff.ts";
 
 test("waits double from half a second to eight seconds, and are drawn from the whole range", () => {
   const range = (attempt: number) => [retryWait(attempt, 0), retryWait(attempt, 0.999999)];
@@ -44,4 +44,11 @@ test("Retry-After is seconds or a date", () => {
   assert.equal(parseRetryAfter("Sun, 22 Nov 2026 12:00:09 GMT", now), 9_000);
   assert.equal(parseRetryAfter("Sun, 22 Nov 2026 11:00:00 GMT", now), 0);
   assert.equal(parseRetryAfter("soon", now), 0);
+});
+
+test("a thousand players spread their first attempts over 150 ms, and ask again at most four times a second", () => {
+  assert.deepEqual([raceStart(0), raceStart(0.5), raceStart(0.999)], [0, 75, 150]);
+  assert.deepEqual([raceWait(0, 0), raceWait(0.999, 0)], [250, 500]);
+  assert.equal(raceWait(0, 10), 240);
+  assert.equal(raceWait(0.999, 1_000), 0, "it has waited for an answer already");
 });

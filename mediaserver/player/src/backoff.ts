@@ -29,6 +29,25 @@ export function refusedWait(random: number, retryAfterMs = 0): number {
   return retryWait(16, random, Math.max(refusedWaitMs, retryAfterMs));
 }
 
+/** Players that lose their server begin to look for another within this time. */
+export const raceSpreadMs = 150;
+/** So often each place is asked without a wait worth the name; then the waits above begin. */
+export const raceTries = 3;
+/** In a race a place that has not answered for this long is asked again. */
+export const raceAnswerMs = 1_000;
+/** A place that refuses at once is not asked more often than this in a race, and up to twice as seldom. */
+export const raceSpacingMs = 250;
+
+/** raceStart returns the milliseconds to wait before the first attempts of a race. */
+export function raceStart(random: number): number {
+  return Math.round(random * raceSpreadMs);
+}
+
+/** raceWait is the time between two attempts of a race at one place, of which `spentMs` have passed. */
+export function raceWait(random: number, spentMs: number): number {
+  return Math.max(0, Math.round(raceSpacingMs * (1 + random) - spentMs));
+}
+
 /** parseRetryAfter reads a Retry-After header: seconds, or an HTTP date (RFC 9110, 10.2.3). 0 if there is none. */
 export function parseRetryAfter(header: string | null, nowMs: number): number {
   if (header === null) {

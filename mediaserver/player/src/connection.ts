@@ -1,9 +1,9 @@
-import type { ConnectionFacts } from "./decide.ts";
-import { type Failure, SessionError, internalFailure, noConnection } from "./failure.ts";
+import { type Failure, SessionError, internalFailure, noConnection, serverLost } from "./failure.ts";
 import { withStereoOpus } from "./sdp.ts";
 import { Session, type SessionTarget } from "./session.ts";
 import { type Flow, observe, rest, startFlow } from "./stall.ts";
-import { type Reading, readStats } from "./statistics.ts";
+import { type Reading, mediaAt, readStats } from "./statistics.ts";
+import type { ConnectionFacts } from "./trouble.ts";
 
 /** A programme whose sound has come for this long without a picture has no picture. */
 const soundOnlyMs = 1_500;
@@ -25,6 +25,7 @@ export class Connection {
   private connectedAt: number | undefined;
   private disconnectedAt: number | undefined;
   private failure: Failure | undefined;
+  private lostAt: number | undefined;
   private flow: Flow;
   private firstFrame = false;
   private picture = false;
@@ -37,6 +38,7 @@ export class Connection {
   /** number counts the page's connections from 1. changed is called after facts changed. */
   constructor(
     readonly number: number,
+    readonly base: string,
     readonly video: HTMLVideoElement,
     target: SessionTarget,
     private readonly changed: () => void,
@@ -58,8 +60,8 @@ export class Connection {
   }
 
   get facts(): ConnectionFacts {
-    const { phase, openedAt, connectedAt, disconnectedAt, failure, flow, firstFrame } = this;
-    return { phase, openedAt, connectedAt, disconnectedAt, failure, flow, firstFrame };
+    const { number, base, phase, openedAt, connectedAt, disconnectedAt, failure, flow, firstFrame, lostAt } = this;
+    return { number, base, phase, openedAt, answered: this.session.answered, connectedAt, disconnectedAt, failure, flow, firstFrame, lostAt };
   }
 
   /** hasPicture is false for a programme that has only been heard. */
@@ -71,7 +73,7 @@ export class Connection {
     this.pc.addTransceiver("video", { direction: "recvonly" });
     this.pc.addTransceiver("audio", { direction: "recvonly" });
     try {
-      await this.session.open(withStereoOpus);
+      await this.session.open(withStereoOpus, () => this.changed());
     } catch (error) {
       this.fail(error instanceof SessionError ? error.failure : internalFailure(error));
     }
@@ -91,9 +93,16 @@ export class Connection {
     this.video.srcObject = null;
   }
 
-  /** restFlow forgets a quiet time in which the page was not looking. */
-  restFlow(rested: (flow: Flow) => Flow): void {
-    this.flow = rested(this.flow);
+  /** markLost notes that the server was found dead. */
+  markLost(): void {
+    this.lostAt = performance.now();
+  }
+
+  /** restFlow forgets a quiet time in which the page was not looking; not one that has been judged. */
+  restFlow(): void {
+    if (this.lostAt === undefined || this.flow.mediaAt > this.lostAt) {
+      this.flow = rest(this.flow, performance.now());
+    }
   }
 
   /** sample reads the statistics; overlapping calls do nothing. */
@@ -120,7 +129,7 @@ export class Connection {
     while (this.history.length > 2 && reading.at - (this.history[1]?.at ?? 0) >= rateMs) {
       this.history.shift();
     }
-    this.flow = observe(this.flow, { at: reading.at, media: reading.mediaBytes, transport: reading.transportBytes });
+    this.flow = observe(this.flow, { at: reading.at, media: reading.mediaBytes, mediaAt: mediaAt(reading), transport: reading.transportBytes });
     this.chooseTracks(reading);
     this.lookWithoutFrameCallback(reading);
   }
@@ -178,7 +187,7 @@ export class Connection {
     // A server that ends a session says so in DTLS; ICE alone would notice much later.
     receiver.transport?.addEventListener("statechange", () => {
       if (receiver.transport?.state === "closed") {
-        this.fail(noConnection);
+        this.fail(serverLost);
       }
     });
     if (this.tracks.length < 2 || this.closed) {
@@ -229,14 +238,18 @@ export class Connection {
         break;
       case "failed":
       case "closed":
-        this.fail(noConnection);
+        this.fail(this.endedByServer() ? serverLost : noConnection);
         return;
     }
     this.changed();
   }
 
+  private endedByServer(): boolean {
+    return this.pc.getReceivers().some((receiver) => receiver.transport?.state === "closed");
+  }
+
   private fail(failure: Failure): void {
-    if (!this.closed) {
+    if (!this.closed && this.phase !== "failed") {
       this.phase = "failed";
       this.failure = failure;
       this.changed();

@@ -3,44 +3,39 @@
  * out, so every branch that may take the picture from a viewer is tested without a
  * browser. player.ts collects the facts and acts.
  *
- * There are at most two connections: `shown`, whose last frame is on screen, alive or
- * not, and `pending`, which takes its place with its first frame.
+ * One connection is `shown`: its last frame is on screen, alive or not. While another is
+ * needed there are `lanes`, one for each place where it may be had. They run beside each
+ * other, each with waits of its own, and the first with a frame takes the place of the
+ * connection shown.
  */
-import { type Failure, noConnection, stalledFailure } from "./failure.ts";
+import { type Target, mostTargets, moveTargets, raceTargets } from "./bases.ts";
+import type { Failure } from "./failure.ts";
 import type { PlayParameters } from "./parameters.ts";
-import type { PairState } from "./pairstate.ts";
-import { type Expectation, type Flow, quietMs, stalled } from "./stall.ts";
-import { waitingWords } from "./words.ts";
+import { quietMs } from "./stall.ts";
+import { type ConnectionFacts, type FeedFacts, recoveredMs, trouble } from "./trouble.ts";
+import { type View, viewOf } from "./view.ts";
 
-/** An offer that has led to no connection after this long has failed. */
-export const connectLimitMs = 15_000;
-/** ICE reports "disconnected" during short gaps too. */
-export const disconnectedLimitMs = 3_000;
-/** A connection that was in trouble and delivers again for this long is kept. */
-export const recoveredMs = 1_000;
-/** Nothing to play for this long: say so. */
-const awayMs = 500;
 /** A connection this old without trouble ends the back-off. */
 export const settledMs = 10_000;
+/** After so many connections that were lost before they were settled there is no more hurry. */
+const hurriesUnsettled = 3;
 
-export interface ConnectionFacts {
-  readonly phase: "opening" | "connected" | "failed";
-  readonly openedAt: number;
-  readonly connectedAt: number | undefined;
-  /** Since when ICE has been "disconnected". */
-  readonly disconnectedAt: number | undefined;
-  readonly failure: Failure | undefined;
-  readonly flow: Flow;
-  /** It has had something to show: a picture, or sound of a programme without pictures. */
-  readonly firstFrame: boolean;
+/** A lane leads to one place: it has a connection there, or waits to open one. */
+export interface LaneFacts {
+  readonly target: Target;
+  readonly connection: ConnectionFacts | undefined;
+  /** When the next connection may be opened; of no meaning while there is one. */
+  readonly nextAt: number;
+  /** Connections it has opened so far that failed. */
+  readonly failures: number;
 }
 
-export interface FeedFacts {
-  readonly ok: boolean;
-  readonly since: number;
-  readonly state: PairState | undefined;
-  /** Since when state.onAir has had its value. */
-  readonly onAirSince: number;
+/** The server of the connection shown is about to end. */
+export interface MoveFacts {
+  /** The number of that connection. */
+  readonly from: number;
+  /** When to leave it. */
+  readonly at: number;
 }
 
 export interface Facts {
@@ -49,42 +44,45 @@ export interface Facts {
   /** The viewer, or autoplay, has asked for playback. */
   readonly started: boolean;
   readonly parameters: PlayParameters;
+  /** The app's address where the page came from. */
+  readonly page: string;
+  /** Addresses of other servers that refusals have named. */
+  readonly alternates: readonly string[];
   readonly shown: ConnectionFacts | undefined;
-  readonly pending: ConnectionFacts | undefined;
+  readonly lanes: readonly LaneFacts[];
   readonly feed: FeedFacts;
-  /** When to leave connections opened before then, because their server is about to end; undefined: never. */
-  readonly moveAt: number | undefined;
-  /** When the wait under way ends; undefined: none. */
-  readonly retryAt: number | undefined;
-  /** Attempts since the last settled connection. */
+  readonly move: MoveFacts | undefined;
+  /** Times that a connection was needed since the last settled one, or that one failed. */
   readonly attempts: number;
   /** Why the last attempt failed. */
   readonly lastFailure: Failure | undefined;
 }
 
+/** How long new lanes wait before their first attempt. */
+export type Pace =
+  /** Not at all. */
+  | "now"
+  /** A moment, drawn at random; then each asks again and again, a few times. */
+  | "race"
+  /** A moment, drawn at random. */
+  | "spread"
+  /** As after a failed attempt. */
+  | "backoff";
+
 export type Act =
   | { readonly kind: "none" }
-  /** Open a pending connection now. */
-  | { readonly kind: "open" }
-  /** Begin to wait before the next attempt. */
-  | { readonly kind: "wait"; readonly failure: Failure }
-  /** Close the pending connection; with a failure: and wait before the next. */
-  | { readonly kind: "abandon"; readonly failure: Failure | undefined }
-  /** Show the pending connection and close the one shown. */
-  | { readonly kind: "swap" }
-  /** Trouble is over: forget the wait. */
+  /** Add lanes. The failure is what they are needed for, the first time. */
+  | { readonly kind: "add"; readonly targets: readonly Target[]; readonly pace: Pace; readonly failure: Failure | undefined }
+  /** Open the lane's connection now. */
+  | { readonly kind: "open"; readonly lane: number }
+  /** Close the lane's connection, and wait before its next. */
+  | { readonly kind: "abandon"; readonly lane: number; readonly failure: Failure }
+  /** Close all lanes but this one. */
+  | { readonly kind: "keep"; readonly lane: number }
+  /** Show the lane's connection, close the one shown and all other lanes. */
+  | { readonly kind: "swap"; readonly lane: number }
+  /** Trouble is over: close all lanes. */
   | { readonly kind: "calm" };
-
-export type Phase = "idle" | "connecting" | "waiting" | "playing" | "reconnecting" | "error";
-
-export interface View {
-  readonly phase: Phase;
-  /** One sentence; "" while playing. */
-  readonly message: string;
-  readonly detail: string;
-  /** The failure behind it, if any. */
-  readonly failure: Failure | undefined;
-}
 
 export interface Decision {
   readonly act: Act;
@@ -99,127 +97,95 @@ function nextAct(f: Facts): Act {
   if (!f.started) {
     return { kind: "none" };
   }
-  if (f.pending !== undefined) {
-    return judgePending(f, f.pending);
+  const first = f.lanes.findIndex((lane) => lane.connection?.firstFrame);
+  if (first >= 0) {
+    return { kind: "swap", lane: first };
   }
-  const failure = f.shown === undefined ? f.lastFailure : trouble(f, f.shown);
-  if (f.shown !== undefined && failure === undefined) {
-    if (moving(f, f.shown)) {
-      return f.retryAt === undefined || f.now >= f.retryAt ? { kind: "open" } : { kind: "none" };
+  for (const [lane, { connection }] of f.lanes.entries()) {
+    const failure = connection && trouble(f, connection);
+    if (failure !== undefined) {
+      return { kind: "abandon", lane, failure };
     }
-    return f.retryAt === undefined ? { kind: "none" } : { kind: "calm" };
   }
-  if (f.retryAt !== undefined) {
-    return f.now >= f.retryAt ? { kind: "open" } : { kind: "none" };
+  const failure = f.shown && trouble(f, f.shown);
+  if (f.shown !== undefined && failure === undefined && !moving(f, f.shown)) {
+    return f.lanes.length > 0 && recovered(f, f.shown) ? { kind: "calm" } : { kind: "none" };
   }
-  // The very first connection is not worth waiting for; all others are.
-  return failure === undefined ? { kind: "open" } : { kind: "wait", failure };
+  return nextLane(f, failure);
 }
 
-function judgePending(f: Facts, pending: ConnectionFacts): Act {
-  if (pending.firstFrame) {
-    return { kind: "swap" };
+/** nextLane is for when another connection is needed, and none has anything to show. */
+function nextLane(f: Facts, failure: Failure | undefined): Act {
+  const waiting = f.lanes.findIndex((lane) => waitsForProgramme(f, lane.connection));
+  if (waiting >= 0) {
+    return f.lanes.length > 1 ? { kind: "keep", lane: waiting } : { kind: "none" };
   }
-  const failure = trouble(f, pending);
-  if (failure !== undefined) {
-    return { kind: "abandon", failure };
+  const targets = wantedTargets(f, failure)
+    .filter((target) => !f.lanes.some((lane) => same(lane.target, target)))
+    .slice(0, mostTargets - f.lanes.length);
+  if (targets.length > 0) {
+    return f.lanes.length === 0
+      ? { kind: "add", targets, pace: firstPace(f, failure), failure }
+      : { kind: "add", targets, pace: "spread", failure: undefined };
   }
-  if (f.shown !== undefined && !moving(f, f.shown) && recovered(f, f.shown, pending)) {
-    return { kind: "abandon", failure: undefined };
+  const due = f.lanes.findIndex((lane) => lane.connection === undefined && f.now >= lane.nextAt);
+  return due >= 0 ? { kind: "open", lane: due } : { kind: "none" };
+}
+
+function wantedTargets(f: Facts, failure: Failure | undefined): Target[] {
+  const { page, alternates, shown } = f;
+  const state = f.feed.state;
+  if (shown !== undefined && failure === undefined) {
+    return moveTargets(page, state, alternates, shown.base);
   }
-  return { kind: "none" };
+  const race = raceTargets(page, state, alternates);
+  if (urgent(failure)) {
+    return race;
+  }
+  // Everywhere once the page's own place has failed, and then each place once.
+  const everywhere = f.lanes.some((lane) => lane.failures > 0);
+  return everywhere ? race.filter((target) => target.copy === 0) : [{ base: page, copy: 0 }];
+}
+
+function firstPace(f: Facts, failure: Failure | undefined): Pace {
+  // The very first connection is not worth waiting for, and who moves has waited.
+  if (failure === undefined) {
+    return "now";
+  }
+  return urgent(failure) && f.attempts < hurriesUnsettled ? "race" : "backoff";
+}
+
+/** urgent: the picture has stopped for everybody who is on that server, and others may have it. */
+function urgent(failure: Failure | undefined): boolean {
+  return failure?.code === "server-lost";
+}
+
+/** waitsForProgramme: it is connected, and its server has nothing to play. */
+function waitsForProgramme(f: Facts, c: ConnectionFacts | undefined): boolean {
+  return c?.phase === "connected" && f.feed.follows === c.number && f.feed.ok && f.feed.state?.onAir === false;
 }
 
 /** moving: the connection shown plays, and its server is about to end. */
 function moving(f: Facts, shown: ConnectionFacts): boolean {
-  return f.moveAt !== undefined && f.now >= f.moveAt && shown.openedAt < f.moveAt;
+  return f.move !== undefined && f.move.from === shown.number && f.now >= f.move.at;
 }
 
-/** recovered: the connection shown has delivered again since the other was opened. */
-function recovered(f: Facts, shown: ConnectionFacts, pending: ConnectionFacts): boolean {
-  return (
-    shown.phase === "connected" &&
-    trouble(f, shown) === undefined &&
-    quietMs(shown.flow, f.now) < recoveredMs &&
-    shown.flow.mediaAt - pending.openedAt >= recoveredMs
-  );
+/** recovered: the connection shown has delivered again since others were opened. */
+function recovered(f: Facts, shown: ConnectionFacts): boolean {
+  const opened = f.lanes.flatMap((lane) => lane.connection?.openedAt ?? []);
+  return opened.length === 0 || (quietMs(shown.flow, f.now) < recoveredMs && shown.flow.mediaAt - Math.min(...opened) >= recoveredMs);
 }
 
-/** trouble says what is wrong with a connection; undefined if nothing is. */
-export function trouble(f: Facts, c: ConnectionFacts): Failure | undefined {
-  switch (c.phase) {
-    case "failed":
-      return c.failure ?? noConnection;
-    case "opening":
-      return f.now - c.openedAt > connectLimitMs ? noConnection : undefined;
-    case "connected":
-      if (c.disconnectedAt !== undefined && f.now - c.disconnectedAt > disconnectedLimitMs) {
-        return noConnection;
-      }
-      // Browsers stop or slow down everything on a hidden page: quiet means nothing there.
-      return !f.hidden && stalled(c.flow, expectation(f.feed), f.now) ? stalledFailure : undefined;
+/** followed is the number of the connection whose session's events to follow; undefined: none yet. */
+export function followed(f: Facts): number | undefined {
+  const { shown, feed } = f;
+  const sessions = f.lanes.flatMap((lane) => (lane.connection?.answered && lane.connection.phase !== "failed" ? [lane.connection.number] : []));
+  if (feed.follows !== undefined && (sessions.includes(feed.follows) || (feed.follows === shown?.number && feed.ok))) {
+    return feed.follows;
   }
+  return sessions[0] ?? (shown?.answered && shown.phase !== "failed" ? shown.number : feed.follows);
 }
 
-export function expectation(feed: FeedFacts): Expectation {
-  if (!feed.ok || feed.state === undefined) {
-    return { kind: "unknown", since: feed.since };
-  }
-  return feed.state.onAir ? { kind: "media", since: Math.max(feed.onAirSince, feed.since) } : { kind: "nothing" };
-}
-
-function viewOf(f: Facts): View {
-  if (!f.started) {
-    return view("idle", "");
-  }
-  const monitored = f.pending ?? f.shown;
-  const problem = monitored === undefined ? f.lastFailure : trouble(f, monitored) ?? f.lastFailure;
-  if (f.pending?.firstFrame) {
-    return view("playing", "");
-  }
-  if (f.shown !== undefined && trouble(f, f.shown) === undefined) {
-    if (f.pending === undefined) {
-      return away(f) ? waiting(f) : view("playing", "");
-    }
-    // A false alarm, or a gap that is over: do not talk over a moving picture.
-    if (quietMs(f.shown.flow, f.now) < recoveredMs) {
-      return view("playing", "");
-    }
-  }
-  if (monitored?.phase === "connected" && trouble(f, monitored) === undefined) {
-    // Connected, nothing seen of this connection yet.
-    return f.feed.ok && f.feed.state?.onAir ? starting(f) : waiting(f);
-  }
-  if (problem?.lasting) {
-    return { phase: "error", message: problem.message, detail: "It is tried again every half minute.", failure: problem };
-  }
-  if (f.shown !== undefined) {
-    const detail = problem === undefined || problem.code === "stalled" ? "" : problem.message;
-    return { phase: "reconnecting", message: "Connection lost, reconnecting…", detail, failure: problem };
-  }
-  if (problem !== undefined) {
-    return { phase: "reconnecting", message: problem.message, detail: "Trying again…", failure: problem };
-  }
-  return view("connecting", "Connecting…");
-}
-
-/**
- * away: the server has nothing to play. Media may still come: the server keeps the audio
- * track alive with silence.
- */
-function away(f: Facts): boolean {
-  return f.feed.ok && f.feed.state?.onAir === false && f.now - f.feed.onAirSince >= awayMs;
-}
-
-function waiting(f: Facts): View {
-  const words = waitingWords(f.parameters, f.feed.state, f.shown !== undefined);
-  return { phase: "waiting", message: words.message, detail: words.detail, failure: undefined };
-}
-
-function starting(f: Facts): View {
-  return f.shown === undefined ? view("connecting", "Starting…") : view("reconnecting", "Connected again, waiting for the picture…");
-}
-
-function view(phase: Phase, message: string): View {
-  return { phase, message, detail: "", failure: undefined };
+function same(a: Target, b: Target): boolean {
+  return a.base === b.base && a.copy === b.copy;
 }

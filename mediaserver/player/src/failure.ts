@@ -12,6 +12,7 @@ export interface Failure {
     | "refused"
     | "unreachable"
     | "no-connection"
+    | "server-lost"
     | "stalled"
     | "unsupported"
     | "internal";
@@ -20,6 +21,8 @@ export interface Failure {
   /** Only a person can mend it: retried slowly. */
   readonly lasting: boolean;
   readonly retryAfterMs: number;
+  /** Another server of the same programme, where one was named. */
+  readonly alternate?: string | undefined;
 }
 
 export type Purpose = "play" | "publish";
@@ -91,6 +94,14 @@ export const unreachable: Failure = {
 export const noConnection: Failure = {
   code: "no-connection",
   message: "The server answers, but media cannot get through. A firewall may block it.",
+  lasting: false,
+  retryAfterMs: 0,
+};
+
+/** The server, or the way to it, is gone; others may be there. */
+export const serverLost: Failure = {
+  code: "server-lost",
+  message: "The server has gone away.",
   lasting: false,
   retryAfterMs: 0,
 };

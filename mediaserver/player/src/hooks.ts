@@ -28,11 +28,12 @@ export function publishHooks(parameters: PlayParameters, notices: readonly strin
         switches: pair?.switches ?? 0,
         legs: pair?.legs ?? [],
         warnings: pair?.warnings ?? [],
+        servedBy: pair?.servedBy ?? "",
         eventsConnected,
         /** Sessions opened since the page was loaded. */
         connectionsOpened: opened,
         attempts,
-        /** A session is being opened beside the one shown. */
+        /** Sessions are being opened beside the one shown. */
         pending,
         notices,
       };

@@ -28,6 +28,10 @@ export interface PairState {
   readonly switches: number;
   readonly legs: readonly Leg[];
   readonly warnings: readonly Warning[];
+  /** The servers' own addresses without a path, the primary's first; may be empty. */
+  readonly baseURLs: readonly string[];
+  /** Which of them serves the session whose events these are: "Primary", "Backup" or "". */
+  readonly servedBy: string;
 }
 
 /**
@@ -61,6 +65,9 @@ export function parsePairState(data: string): PairState | undefined {
       code: string(warning["code"]),
       message: string(warning["message"]),
     })),
+    // By position, so what is no address stays in its place.
+    baseURLs: list(o["baseURLs"]).map(string),
+    servedBy: string(o["servedBy"]),
   };
 }
 
@@ -85,7 +92,13 @@ function record(v: unknown): Fields | undefined {
 }
 
 function records(v: unknown): Fields[] {
-  return Array.isArray(v) ? v.map(record).filter((o): o is Fields => o !== undefined) : [];
+  return list(v)
+    .map(record)
+    .filter((o): o is Fields => o !== undefined);
+}
+
+function list(v: unknown): unknown[] {
+  return Array.isArray(v) ? v : [];
 }
 
 function string(v: unknown): string {

@@ -1,4 +1,5 @@
 /** The entry point of play.html. */
+import { mostTargets } from "./bases.ts";
 import { publishHooks } from "./hooks.ts";
 import { tellHost } from "./host.ts";
 import { parsePlayParameters } from "./parameters.ts";
@@ -20,7 +21,7 @@ function main(): void {
     tellHost("streampair:error", { code: "bad-address", message: problem, retrying: false });
     return;
   }
-  if (!("RTCPeerConnection" in window) || !("EventSource" in window)) {
+  if (!("RTCPeerConnection" in window) || !("ReadableStream" in window)) {
     const message = "This browser cannot play live video over WebRTC.";
     ui.fail(message, "Try a current Chrome, Edge, Firefox or Safari.");
     tellHost("streampair:error", { code: "unsupported", message, retrying: false });
@@ -87,12 +88,12 @@ function guard(ui: Ui): void {
   });
 }
 
-function videos(): [HTMLVideoElement, HTMLVideoElement] {
-  const [a, b] = document.querySelectorAll("video");
-  if (a === undefined || b === undefined) {
-    throw new Error("the page has no video elements");
+function videos(): HTMLVideoElement[] {
+  const found = [...document.querySelectorAll("video")];
+  if (found.length <= mostTargets) {
+    throw new Error("the page has too few video elements");
   }
-  return [a, b];
+  return found;
 }
 
 main();

@@ -1,21 +1,27 @@
-import { refusedWait, retryWait, shortestWaitMs } from "./backoff.ts";
+import { eventsAddress, whepAddress } from "./bases.ts";
 import { Connection } from "./connection.ts";
-import { type Act, type Facts, type View, decide, settledMs } from "./decide.ts";
+import { type Act, type Facts, type MoveFacts, decide, followed, settledMs } from "./decide.ts";
 import { EventFeed } from "./events.ts";
 import type { Failure } from "./failure.ts";
 import { ActiveReporter, tellError, tellHost } from "./host.ts";
+import { Lane } from "./lane.ts";
 import type { PlayParameters } from "./parameters.ts";
 import type { PairState } from "./pairstate.ts";
 import { Sound } from "./sound.ts";
-import { rest } from "./stall.ts";
 import { type Figures, figures } from "./statistics.ts";
+import { lookAgainMs } from "./trouble.ts";
+import type { View } from "./view.ts";
 
-/** How often counters are read and decisions taken. */
-const tickMs = 250;
 /** A server that is about to end says so to all its players at once: they leave it within this time. */
 const moveWithinMs = 1_000;
 /** A tick this late means that the page was frozen or throttled: quiet proves nothing. */
-const lateMs = 3_000;
+const lateMs = 1_000;
+/** No two ticks are closer together. */
+const leastTickMs = 10;
+/** Decisions at a time: some for each lane. */
+const mostActs = 16;
+/** Addresses that refusals have named are remembered, the newest of them. */
+const mostAlternates = 2;
 
 /** A Snapshot is all that the user interface shows. */
 export interface Snapshot {
@@ -32,37 +38,42 @@ export interface Snapshot {
 }
 
 /**
- * A Player owns the connections and the two elements they are shown in, asks decide
- * what to do, and does it. The user interface is told by `render`.
+ * A Player owns the connections and the elements they are shown in, asks decide what to
+ * do, and does it. The user interface is told by `render`.
+ *
+ * Each connection has an element of its own from the start, drawn below the one shown, so
+ * that the frame by which it wins is on screen the moment it is put in front. There is one
+ * more element than lanes. They are in the page from the beginning, because some browsers
+ * allow sound to each element by itself, and only to those there were at the tap.
  */
 export class Player {
   private shown: Connection | undefined;
-  private pending: Connection | undefined;
+  private lanes: Lane[] = [];
   private readonly feed: EventFeed;
   private readonly sound: Sound;
   private readonly active = new ActiveReporter();
   private started = false;
   private attempts = 0;
-  private retryAt: number | undefined;
   private lastFailure: Failure | undefined;
+  private alternates: string[] = [];
   private onAirSince = 0;
   private onAir: boolean | undefined;
-  private feedWasOk = false;
-  private moveAt: number | undefined;
-  private movesFor: PairState | undefined;
+  private feedAnswered = false;
+  private move: MoveFacts | undefined;
   private opened = 0;
   private tickTimer: number | undefined;
   private tickedAt = 0;
+  private tickDue = 0;
   private view: View = { phase: "idle", message: "", detail: "", failure: undefined };
 
   constructor(
     private readonly parameters: PlayParameters,
-    private readonly videos: readonly [HTMLVideoElement, HTMLVideoElement],
+    private readonly videos: readonly HTMLVideoElement[],
     /** The address of the app, ending in "/": WHEP and events are below it. */
     private readonly base: URL,
     private readonly render: (snapshot: Snapshot) => void,
   ) {
-    this.feed = new EventFeed(this.eventsUrl(), () => this.feedChanged());
+    this.feed = new EventFeed(() => this.feedChanged());
     this.sound = new Sound(videos, parameters.mute, () => this.draw());
   }
 
@@ -71,20 +82,17 @@ export class Player {
       return;
     }
     this.started = true;
-    this.tickedAt = performance.now();
-    this.tickTimer = window.setInterval(() => void this.tick(), tickMs);
+    this.tickedAt = this.tickDue = performance.now();
     this.evaluate();
   }
 
   /** stop ends the sessions; the last frame stays. start begins again. */
   stop(): void {
     this.started = false;
-    window.clearInterval(this.tickTimer);
+    window.clearTimeout(this.tickTimer);
     this.feed.stop();
-    this.pending?.close();
+    this.closeLanes();
     this.shown?.close();
-    this.pending = undefined;
-    this.retryAt = undefined;
     this.lastFailure = undefined;
     this.attempts = 0;
   }
@@ -103,26 +111,24 @@ export class Player {
     this.sound.setPaused(!this.sound.paused);
   }
 
-  /** retryNow ends a wait under way. */
+  /** retryNow ends the waits under way. */
   retryNow(): void {
-    if (this.retryAt !== undefined) {
-      this.retryAt = performance.now();
-      this.evaluate();
-    }
+    const now = performance.now();
+    this.lanes.forEach((lane) => lane.retryAt(now));
+    this.evaluate();
   }
 
   /** retrySoon is retryNow for signs that a thousand players see at once. */
   retrySoon(): void {
-    // Not when the server itself has said for how long.
-    if (this.retryAt !== undefined && !this.lastFailure?.lasting && !this.lastFailure?.retryAfterMs) {
-      this.retryAt = Math.min(this.retryAt, performance.now() + Math.random() * shortestWaitMs);
-    }
+    const now = performance.now();
+    this.lanes.forEach((lane) => lane.retrySoon(now));
     this.feed.retrySoon();
+    this.schedule();
   }
 
   /** becameVisible begins to look again. */
   becameVisible(): void {
-    this.restFlows();
+    this.rest();
     this.sound.keepPlaying();
     this.evaluate();
   }
@@ -133,7 +139,7 @@ export class Player {
   }
 
   get connection(): Connection | undefined {
-    return this.shown ?? this.pending;
+    return this.shown ?? this.pending[0];
   }
 
   get snapshot(): Snapshot {
@@ -147,25 +153,47 @@ export class Player {
     return {
       opened: this.opened,
       attempts: this.attempts,
-      pending: this.pending !== undefined,
+      pending: this.pending.length > 0,
       eventsConnected: this.feed.health.ok,
     };
   }
 
-  private async tick(): Promise<void> {
+  /** pending are the connections that wait to be shown. */
+  private get pending(): Connection[] {
+    return this.lanes.flatMap((lane) => lane.connection ?? []);
+  }
+
+  private tick(): void {
     const now = performance.now();
-    if (now - this.tickedAt > tickMs + lateMs) {
-      this.restFlows();
+    if (now - this.tickDue > lateMs) {
+      this.rest();
     }
     this.tickedAt = now;
-    await Promise.all([this.shown?.sample(), this.pending?.sample()]);
     this.sound.keepPlaying();
     this.evaluate();
+    void Promise.all([this.shown, ...this.pending].map((c) => c?.sample())).then(() => this.evaluate());
+  }
+
+  /** schedule sets the timer for the next look, or for the end of a wait if that is sooner. */
+  private schedule(): void {
+    window.clearTimeout(this.tickTimer);
+    if (!this.started) {
+      return;
+    }
+    const facts = this.facts();
+    const watched = [facts.shown, ...facts.lanes.map((lane) => lane.connection)].find((c) => c !== undefined && c.number === facts.feed.follows);
+    const waits = facts.lanes.filter((lane) => lane.connection === undefined).map((lane) => lane.nextAt);
+    const move = this.move !== undefined && this.move.at > facts.now ? [this.move.at] : [];
+    this.tickDue = Math.max(facts.now, Math.min(this.tickedAt + lookAgainMs(facts, watched), ...waits, ...move));
+    // A wait that is over and leads to nothing must not make it spin.
+    this.tickDue = Math.max(this.tickDue, this.tickedAt + leastTickMs);
+    this.tickTimer = window.setTimeout(() => this.tick(), this.tickDue - facts.now);
   }
 
   /** evaluate decides and acts until there is nothing more to do now. */
   private evaluate(): void {
-    for (let i = 0; i < 4 && this.started; i++) {
+    for (let i = 0; i < mostActs && this.started; i++) {
+      this.follow();
       const decision = decide(this.facts());
       this.setView(decision.view);
       if (decision.act.kind === "none") {
@@ -174,96 +202,140 @@ export class Player {
       this.perform(decision.act);
     }
     this.settle();
+    this.schedule();
     this.draw();
   }
 
   private facts(): Facts {
+    const { follows, health, heard, heardAt, gone, state } = this.feed;
     return {
       now: performance.now(),
       hidden: document.hidden,
       started: this.started,
       parameters: this.parameters,
+      page: this.base.href,
+      alternates: this.alternates,
       shown: this.shown?.facts,
-      pending: this.pending?.facts,
-      feed: { ...this.feed.health, state: this.feed.state, onAirSince: this.onAirSince },
-      moveAt: this.moveAt,
-      retryAt: this.retryAt,
+      lanes: this.lanes.map((lane) => lane.facts),
+      feed: { follows, ...health, heard, heardAt, gone, state, onAirSince: this.onAirSince },
+      move: this.move,
       attempts: this.attempts,
       lastFailure: this.lastFailure,
     };
   }
 
+  /** follow has the events of the right session followed. */
+  private follow(): void {
+    const number = followed(this.facts());
+    const c = [this.shown, ...this.pending].find((c) => c?.number === number);
+    if (c !== undefined) {
+      this.feed.follow(c.number, () => eventsAddress(c.base, this.parameters, c.resource));
+    }
+  }
+
   private perform(act: Act): void {
     switch (act.kind) {
-      case "open":
-        this.open();
+      case "none":
         break;
-      case "wait":
-        this.failed(act.failure);
+      case "add":
+        this.add(act);
+        break;
+      case "open":
+        this.open(act.lane);
         break;
       case "abandon":
-        this.pending?.release();
-        this.pending = undefined;
-        if (act.failure !== undefined) {
-          this.failed(act.failure);
-        }
+        this.abandon(act.lane, act.failure);
+        break;
+      case "keep":
+        this.closeLanes(this.lanes[act.lane]);
         break;
       case "swap":
-        this.swap();
+        this.swap(this.lanes[act.lane]);
         break;
       case "calm":
-        this.retryAt = undefined;
+        this.closeLanes();
         this.lastFailure = undefined;
         break;
     }
   }
 
-  private open(): void {
-    this.retryAt = undefined;
-    const video = this.shown?.video === this.videos[0] ? this.videos[1] : this.videos[0];
-    video.muted = true;
-    const { name, token } = this.parameters;
-    const target = { purpose: "play" as const, stream: name, url: this.whepUrl(), token };
-    this.opened++;
-    this.feed.start();
-    this.pending = new Connection(this.opened, video, target, () => this.evaluate());
-    void this.pending.open();
-  }
-
-  private failed(failure: Failure): void {
-    this.attempts++;
-    this.lastFailure = failure;
-    const wait = failure.lasting
-      ? refusedWait(Math.random(), failure.retryAfterMs)
-      : retryWait(this.attempts, Math.random(), failure.retryAfterMs);
-    this.retryAt = performance.now() + wait;
-    if (failure.lasting && this.shown === undefined) {
-      this.feed.stop(); // it would be refused as well, again and again
+  private add({ targets, pace, failure }: Extract<Act, { kind: "add" }>): void {
+    if (failure !== undefined) {
+      this.attempts++;
+      this.lastFailure = failure;
+      if (failure.code === "server-lost") {
+        this.shown?.markLost();
+      }
+      tellError(failure);
     }
-    tellError(failure);
+    const now = performance.now();
+    this.lanes.push(...targets.map((target) => new Lane(target, pace, this.attempts, now)));
   }
 
-  private swap(): void {
+  private open(number: number): void {
+    const lane = this.lanes[number];
+    const used = [this.shown, ...this.pending].map((c) => c?.video);
+    const video = this.videos.find((video) => !used.includes(video));
+    if (lane === undefined || video === undefined) {
+      throw new Error("there is no element for another connection");
+    }
+    video.muted = true;
+    const { base } = lane.target;
+    const { name, token } = this.parameters;
+    const target = { purpose: "play" as const, stream: name, url: whepAddress(base, this.parameters), token, answerMs: lane.answerMs };
+    this.opened++;
+    const connection = new Connection(this.opened, base, video, target, () => this.evaluate());
+    lane.connection = connection;
+    void connection.open();
+  }
+
+  private abandon(number: number, failure: Failure): void {
+    const lane = this.lanes[number];
+    if (lane === undefined) {
+      return;
+    }
+    if (failure.alternate !== undefined && !this.alternates.includes(failure.alternate)) {
+      this.alternates = [failure.alternate, ...this.alternates].slice(0, mostAlternates);
+    }
+    this.lastFailure = failure;
+    if (lane.failed(failure, performance.now())) {
+      this.attempts++;
+      tellError(failure);
+    }
+  }
+
+  private swap(lane: Lane | undefined): void {
     const old = this.shown;
-    this.shown = this.pending;
-    this.pending = undefined;
+    this.shown = lane?.connection;
+    if (lane !== undefined) {
+      lane.connection = undefined; // it is no lane's any more
+    }
+    this.closeLanes();
     this.lastFailure = undefined;
     if (this.shown !== undefined) {
       this.sound.show(this.shown.video);
-      this.feed.retrySoon(); // the server is there
     }
     old?.release();
   }
 
+  private closeLanes(but?: Lane): void {
+    for (const lane of this.lanes) {
+      if (lane !== but) {
+        lane.release();
+      }
+    }
+    this.lanes = this.lanes.filter((lane) => lane === but);
+  }
+
   /** settle ends the back-off once a connection has proved itself. */
   private settle(): void {
-    const c = this.pending ?? this.shown;
+    const c = this.pending.find((c) => c.facts.phase === "connected") ?? (this.lanes.length === 0 ? this.shown : undefined);
     const connectedAt = c?.facts.connectedAt;
     if (c?.facts.phase !== "connected" || connectedAt === undefined) {
       return;
     }
-    this.lastFailure = this.retryAt === undefined ? undefined : this.lastFailure;
-    if (this.retryAt === undefined && performance.now() - connectedAt > settledMs) {
+    this.lastFailure = undefined;
+    if (performance.now() - connectedAt > settledMs) {
       this.attempts = 0;
     }
   }
@@ -274,25 +346,23 @@ export class Player {
       this.onAir = state.onAir;
       this.onAirSince = performance.now();
     }
-    if (state?.draining === true && state !== this.movesFor) {
-      this.movesFor = state;
-      this.moveAt = performance.now() + Math.random() * moveWithinMs;
+    const { health, follows, gone } = this.feed;
+    if (state?.draining === true && health.ok && follows !== undefined && follows === this.shown?.number && this.move?.from !== follows) {
+      this.move = { from: follows, at: performance.now() + Math.random() * moveWithinMs };
     }
-    const ok = this.feed.health.ok;
-    if (ok) {
+    if (health.ok) {
       this.active.report(state);
     }
-    if (ok && !this.feedWasOk) {
+    if ((health.ok || gone) && !this.feedAnswered) {
       this.retrySoon(); // the server is there again
     }
-    this.feedWasOk = ok;
+    this.feedAnswered = health.ok || gone;
     this.evaluate();
   }
 
-  private restFlows(): void {
-    const now = performance.now();
-    this.shown?.restFlow((flow) => rest(flow, now));
-    this.pending?.restFlow((flow) => rest(flow, now));
+  private rest(): void {
+    this.feed.rest();
+    [this.shown, ...this.pending].forEach((c) => c?.restFlow());
   }
 
   private setView(view: View): void {
@@ -315,26 +385,5 @@ export class Player {
 
   private draw(): void {
     this.render(this.snapshot);
-  }
-
-  private whepUrl(): string {
-    return this.address("whep", {});
-  }
-
-  private eventsUrl(): string {
-    // EventSource cannot send a header.
-    return this.address("events", this.parameters.token === "" ? {} : { token: this.parameters.token });
-  }
-
-  private address(surface: string, query: Record<string, string>): string {
-    const { name, backupStreamId } = this.parameters;
-    const url = new URL(`${surface}/${encodeURIComponent(name)}`, this.base);
-    if (backupStreamId !== "") {
-      url.searchParams.set("backupStreamId", backupStreamId);
-    }
-    for (const [key, value] of Object.entries(query)) {
-      url.searchParams.set(key, value);
-    }
-    return url.href;
   }
 }

@@ -1,9 +1,10 @@
 import { refusedWait, retryWait } from "./backoff.ts";
 import { preferH264 } from "./codecs.ts";
-import { connectLimitMs, disconnectedLimitMs, settledMs } from "./decide.ts";
+import { settledMs } from "./decide.ts";
 import { type Failure, SessionError, internalFailure, noConnection } from "./failure.ts";
 import { withStereoOpus } from "./sdp.ts";
 import { Session, type SessionTarget } from "./session.ts";
+import { connectLimitMs, disconnectedLimitMs } from "./trouble.ts";
 
 /** Enough for 720p30; more than a home's upstream carries helps nobody. */
 const videoBitrateBPS = 2_500_000;

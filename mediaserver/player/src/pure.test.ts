@@ -73,12 +73,14 @@ test("the pair's state is read, and a strange one breaks nothing", () => {
     '{"streamId":"primary","backupStreamId":"backup","active":"Backup","activeStreamId":"backup","onAir":true,' +
       '"reason":"PrimaryInputLost","since":"2026-11-22T12:00:00Z","switches":2,' +
       '"legs":[{"role":"Primary","streamId":"primary","live":false,"rank":"None"}],' +
-      '"warnings":[{"role":"Primary","code":"BFrames","message":"Turn B-frames off."}],"baseURLs":[],"new":{}}',
+      '"warnings":[{"role":"Primary","code":"BFrames","message":"Turn B-frames off."}],"baseURLs":[7,"http://b.test"],"servedBy":"Backup","new":{}}',
   );
   assert.equal(state?.activeStreamId, "backup");
   assert.equal(state?.switches, 2);
   assert.equal(state?.legs[0]?.live, false);
   assert.equal(state?.warnings[0]?.code, "BFrames");
+  assert.deepEqual(state?.baseURLs, ["", "http://b.test"]);
+  assert.equal(state?.servedBy, "Backup");
   for (const bad of ["", "null", "[]", "7", "{", '{"onAir":"yes"}']) {
     assert.equal(parsePairState(bad), undefined, bad);
   }
@@ -94,6 +96,8 @@ test("the pair's state is read, and a strange one breaks nothing", () => {
     switches: 0,
     legs: [],
     warnings: [],
+    baseURLs: [],
+    servedBy: "",
   });
 });
 

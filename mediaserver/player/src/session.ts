@@ -1,5 +1,5 @@
 import { type Failure, type Purpose, SessionError, httpFailure, internalFailure, unreachable } from "./failure.ts";
-import { iceServers } from "./iceservers.ts";
+import { alternate, iceServers } from "./links.ts";
 import { type IceCredentials, iceCredentials, sdpFragment } from "./sdp.ts";
 
 /** An HTTP request that has not been answered for this long has failed. */
@@ -14,6 +14,8 @@ export interface SessionTarget {
   /** Address that takes the offer. */
   readonly url: string;
   readonly token: string;
+  /** How long to wait for the answer to the offer, milliseconds; default 10,000. */
+  readonly answerMs?: number | undefined;
 }
 
 /**
@@ -24,6 +26,9 @@ export interface SessionTarget {
 export class Session {
   /** The session's resource on the server; undefined until the offer was answered. */
   resource: string | undefined;
+
+  /** The offer was accepted. */
+  answered = false;
 
   private etag: string | undefined;
   private credentials: IceCredentials | undefined;
@@ -39,26 +44,27 @@ export class Session {
     private readonly target: SessionTarget,
   ) {}
 
-  /** open negotiates. It throws a SessionError; the caller then closes the session. */
-  async open(prepareOffer: (sdp: string) => string = (sdp) => sdp): Promise<void> {
+  /**
+   * open negotiates. It calls accepted when there is a session. It throws a SessionError;
+   * the caller then closes the session.
+   */
+  async open(prepareOffer: (sdp: string) => string = (sdp) => sdp, accepted: () => void = () => {}): Promise<void> {
     try {
-      await this.negotiate(prepareOffer);
+      await this.negotiate(prepareOffer, accepted);
     } catch (error) {
       throw error instanceof SessionError ? error : new SessionError(internalFailure(error));
     }
   }
 
-  private async negotiate(prepareOffer: (sdp: string) => string): Promise<void> {
+  private async negotiate(prepareOffer: (sdp: string) => string, accepted: () => void): Promise<void> {
     const pc = this.pc;
     pc.addEventListener("icecandidate", (event) => this.gather(event.candidate));
     const offer = await pc.createOffer();
     const sdp = prepareOffer(offer.sdp ?? "");
     this.credentials = iceCredentials(sdp);
 
-    const response = await this.request("POST", this.target.url, {
-      headers: { "Content-Type": "application/sdp", Accept: "application/sdp" },
-      body: sdp,
-    });
+    const headers = { "Content-Type": "application/sdp", Accept: "application/sdp" };
+    const response = await this.request("POST", this.target.url, { headers, body: sdp }, this.target.answerMs);
     if (response.status !== 201) {
       throw new SessionError(await this.refusal(response));
     }
@@ -78,6 +84,8 @@ export class Session {
     this.useIceServers(response.headers.get("Link"));
     await pc.setLocalDescription({ type: "offer", sdp });
     await pc.setRemoteDescription({ type: "answer", sdp: answer });
+    this.answered = true;
+    accepted();
     this.trickleSoon();
   }
 
@@ -158,8 +166,8 @@ export class Session {
     }
   }
 
-  private async request(method: string, url: string, init: { headers: Record<string, string>; body: string }): Promise<Response> {
-    const limit = window.setTimeout(() => this.abort.abort(), requestLimitMs);
+  private async request(method: string, url: string, init: { headers: Record<string, string>; body: string }, limitMs = requestLimitMs): Promise<Response> {
+    const limit = window.setTimeout(() => this.abort.abort(), limitMs);
     try {
       return await fetch(url, {
         method,
@@ -181,7 +189,8 @@ export class Session {
     const body = await response.text().catch(() => "");
     const textual = (response.headers.get("Content-Type") ?? "").startsWith("text/plain");
     const reason = textual ? (body.split("\n", 1)[0] ?? "").trim().slice(0, 200) : "";
-    return httpFailure(purpose, stream, response.status, response.headers.get("Retry-After"), reason, Date.now());
+    const failure = httpFailure(purpose, stream, response.status, response.headers.get("Retry-After"), reason, Date.now());
+    return { ...failure, alternate: alternate(response.headers.get("Link") ?? "") };
   }
 
   private authorization(): Record<string, string> {

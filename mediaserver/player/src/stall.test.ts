@@ -34,19 +34,21 @@ const cases: { what: string; flow: Flow; expected: Expectation; now: number; sta
     now: 73_000,
     stalled: true,
   },
-  { what: "media and events both lost", flow: flowing(10_000), expected: { kind: "unknown", since: 10_000 }, now: 11_500, stalled: true },
-  { what: "events lost, media flows", flow: flowing(20_000), expected: { kind: "unknown", since: 10_000 }, now: 20_500, stalled: false },
+  { what: "media and events both lost", flow: flowing(10_000), expected: { kind: "unknown", since: 10_000, onAir: true }, now: 11_500, stalled: true },
+  { what: "nothing was on air when the events were lost", flow: flowing(10_000), expected: { kind: "unknown", since: 60_000, onAir: false }, now: 61_000, stalled: false },
+  { what: "and they do not come back", flow: flowing(10_000), expected: { kind: "unknown", since: 60_000, onAir: false }, now: 61_500, stalled: true },
+  { what: "events lost, media flows", flow: flowing(20_000), expected: { kind: "unknown", since: 10_000, onAir: true }, now: 20_500, stalled: false },
   {
     what: "events lost while waiting for the first media",
     flow: startFlow(1_000),
-    expected: { kind: "unknown", since: 50_000 },
+    expected: { kind: "unknown", since: 50_000, onAir: true },
     now: 53_000,
     stalled: true,
   },
   {
     what: "a waiting session opened after the events were lost proves that the server is there",
     flow: startFlow(51_000),
-    expected: { kind: "unknown", since: 50_000 },
+    expected: { kind: "unknown", since: 50_000, onAir: true },
     now: 120_000,
     stalled: false,
   },
@@ -70,4 +72,10 @@ test("a rest forgets the quiet before it", () => {
 test("counters that start again from zero count as arrival", () => {
   const flow = observe(flowing(10_000), { at: 12_000, media: 10, transport: 10 });
   assert.equal(quietMs(flow, 12_000), 0);
+});
+
+test("the browser's own time of the last packet is better than that of the sample", () => {
+  const flow = observe(flowing(10_000), { at: 10_300, media: 99_999, mediaAt: 10_060, transport: 99_999 });
+  assert.equal(quietMs(flow, 10_300), 240);
+  assert.equal(flow.sampledAt, 10_300);
 });

@@ -13,14 +13,16 @@ export type Expectation =
   | { readonly kind: "media"; readonly since: number }
   /** The server says that there is nothing to play. */
   | { readonly kind: "nothing" }
-  /** The event stream is gone too. */
-  | { readonly kind: "unknown"; readonly since: number };
+  /** The event stream is gone too; onAir is what it said last. */
+  | { readonly kind: "unknown"; readonly since: number; readonly onAir: boolean };
 
 export interface Sample {
   /** Milliseconds on any steady clock. */
   readonly at: number;
   /** Bytes of RTP received, both tracks. */
   readonly media: number;
+  /** When the last of them came; undefined where the browser does not say. */
+  readonly mediaAt?: number | undefined;
   /** Bytes received by the transport, RTCP included. */
   readonly transport: number;
 }
@@ -33,6 +35,8 @@ export interface Flow {
   readonly transport: number;
   readonly transportAt: number;
   readonly everMedia: boolean;
+  /** When the counters were read last. */
+  readonly sampledAt: number;
 }
 
 /** Nothing at all arrives although the server says that it sends. */
@@ -43,7 +47,7 @@ export const silentMs = 10_000;
 export const lostBothMs = 1_500;
 
 export function startFlow(now: number): Flow {
-  return { began: now, media: 0, mediaAt: now, transport: 0, transportAt: now, everMedia: false };
+  return { began: now, media: 0, mediaAt: now, transport: 0, transportAt: now, everMedia: false, sampledAt: now };
 }
 
 /** observe takes a sample into account. Counters that shrink (a new transport) count as growth. */
@@ -53,16 +57,18 @@ export function observe(flow: Flow, s: Sample): Flow {
   return {
     began: flow.began,
     media: s.media,
-    mediaAt: media ? s.at : flow.mediaAt,
+    // A rest may have been later than the packet.
+    mediaAt: media ? Math.max(flow.mediaAt, s.mediaAt ?? s.at) : flow.mediaAt,
     transport: s.transport,
     transportAt: media || transport ? s.at : flow.transportAt,
     everMedia: flow.everMedia || s.media > 0,
+    sampledAt: s.at,
   };
 }
 
 /** rest forgets the quiet so far: after a time in which nobody looked, such as a hidden page. */
 export function rest(flow: Flow, now: number): Flow {
-  return { ...flow, mediaAt: now, transportAt: now };
+  return { ...flow, mediaAt: now, transportAt: now, sampledAt: now };
 }
 
 /** quietMs is for how long no media arrived. */
@@ -82,7 +88,8 @@ export function stalled(flow: Flow, expected: Expectation, now: number): boolean
       return (noMedia >= deadPathMs && noBytes >= deadPathMs) || noMedia >= silentMs;
     }
     case "unknown": {
-      const quiet = now - flow.mediaAt;
+      // What was quiet while there was nothing to send does not count.
+      const quiet = now - (expected.onAir ? flow.mediaAt : Math.max(flow.mediaAt, expected.since));
       if (flow.everMedia && quiet >= lostBothMs) {
         return true;
       }

@@ -8,6 +8,8 @@ export interface TrackReading {
   readonly codec: string;
   readonly jitterBufferSeconds: number;
   readonly jitterBufferEmitted: number;
+  /** How long before the reading the last packet came, milliseconds; undefined where the browser does not say. */
+  readonly packetAgeMs: number | undefined;
   /** When what is heard or seen now was sent, milliseconds since 1970 on the server's clock; 0 if unknown. */
   readonly playoutAt: number;
 }
@@ -33,6 +35,12 @@ export interface Reading {
   readonly mediaBytes: number;
   readonly transportBytes: number;
   readonly rttMs: number | undefined;
+}
+
+/** mediaAt is when the last packet of media came, on the clock of the reading; undefined where the browser does not say. */
+export function mediaAt(r: Reading): number | undefined {
+  const ages = [r.video?.packetAgeMs, r.audio?.packetAgeMs].filter((age): age is number => age !== undefined);
+  return ages.length === 0 ? undefined : r.at - Math.min(...ages);
 }
 
 /** Figures are what the panel shows; undefined is "not known (yet)". */
@@ -104,6 +112,7 @@ export function readStats(stats: Iterable<unknown>, at: number): Reading {
 
 function readTrack(s: Stat, byId: Map<string, Stat>): TrackReading {
   const playout = count(s["estimatedPlayoutTimestamp"]);
+  const packetAge = count(s["timestamp"]) - count(s["lastPacketReceivedTimestamp"]);
   return {
     ssrc: count(s["ssrc"]),
     bytes: count(s["bytesReceived"]),
@@ -112,6 +121,8 @@ function readTrack(s: Stat, byId: Map<string, Stat>): TrackReading {
     codec: text(byId.get(text(s["codecId"]))?.["mimeType"]).replace(/^(audio|video)\//, ""),
     jitterBufferSeconds: count(s["jitterBufferDelay"]),
     jitterBufferEmitted: count(s["jitterBufferEmittedCount"]),
+    // Browsers count both from 1970; one that counted differently would be off by decades.
+    packetAgeMs: packetAge >= 0 && packetAge < 60_000 ? packetAge : undefined,
     playoutAt: playout > ntpToUnixMs ? playout - ntpToUnixMs : playout,
   };
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { iceServers } from "./iceservers.ts";
+import { alternate, iceServers } from "./links.ts";
 
 const cases: [string, string, RTCIceServer[]][] = [
   ["nothing", "", []],
@@ -22,3 +22,9 @@ const cases: [string, string, RTCIceServer[]][] = [
 for (const [what, header, want] of cases) {
   test(`ICE servers: ${what}`, () => assert.deepEqual(iceServers(header), want));
 }
+
+test("another server", () => {
+  assert.equal(alternate('<stun:s>; rel="ice-server", <http://192.0.2.7:5080>; rel="alternate"'), "http://192.0.2.7:5080");
+  assert.equal(alternate('<javascript:x>; rel="alternate", </a>; rel=alternate'), undefined);
+  assert.equal(alternate(""), undefined);
+});

@@ -347,13 +347,20 @@ func (w *statusWriter) progressing() verdict {
 		for _, role := range rollout.Running {
 			legs = append(legs, LegName(role))
 		}
-		return yes(v1alpha1.ReasonRollingOut, "The pod of the %s is being made or replaced.", strings.Join(legs, " and of the "))
+		reason := v1alpha1.ReasonRollingOut
+		if rollout.NeedsTurn && !rollout.WaitsForTurn {
+			reason = v1alpha1.ReasonRollingOutUpdate
+		}
+		return yes(reason, "The pod of the %s is being made or replaced.", strings.Join(legs, " and of the "))
 	case w.legs.primary.switching() || w.legs.backup.switching():
 		return yes(v1alpha1.ReasonSwitchingOver, "A planned switch waits for the next key frame.")
 	case rollout.WaitsForStandby:
 		return no(v1alpha1.ReasonWaitingForStandbyPublisher, "The leg on air is replaced once the other one is live.")
 	case rollout.WaitsForIdle:
 		return no(v1alpha1.ReasonWaitingForIdle, "The media pods are replaced once nobody publishes or watches (spec.mediaServer.updatePolicy).")
+	case rollout.WaitsForTurn:
+		return no(v1alpha1.ReasonWaitingForOtherRollouts,
+			"The media pods are replaced after those of other pairs: the operator updates as many at a time as --max-concurrent-rollouts says.")
 	}
 	return no(v1alpha1.ReasonUpToDate, "Nothing is left to do.")
 }

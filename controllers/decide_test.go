@@ -131,6 +131,7 @@ func TestWhatIsWritten(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := newScene(t, nil)
+			s.seen.Turn = true // what somebody changed by hand is put right in turn
 			test.change(s)
 			if diff := cmp.Diff(test.want, written(s.decide())); diff != "" {
 				t.Errorf("writes (-want +got):\n%s", diff)

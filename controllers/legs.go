@@ -138,11 +138,16 @@ func (v *legView) playing() v1alpha1.Role {
 
 // readySince returns since when the leg's pod is ready.
 func (v *legView) readySince() time.Time {
-	if v.pod != nil {
-		for _, c := range v.pod.Status.Conditions {
-			if c.Type == corev1.PodReady {
-				return c.LastTransitionTime.Time
-			}
+	if v.pod == nil {
+		return time.Time{}
+	}
+	return readySince(v.pod.Pod)
+}
+
+func readySince(pod *corev1.Pod) time.Time {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			return c.LastTransitionTime.Time
 		}
 	}
 	return time.Time{}

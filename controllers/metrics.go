@@ -17,6 +17,7 @@ type Metrics struct {
 	switches   *prometheus.CounterVec
 	conditions *prometheus.GaugeVec
 	paused     *prometheus.GaugeVec
+	updates    *prometheus.GaugeVec
 }
 
 // NewMetrics returns the metrics, registered. A registry that has them already keeps its
@@ -39,6 +40,10 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			Name: "streampair_paused",
 			Help: "1 for a pair with spec.paused, of which most conditions are False on purpose; 0 for others.",
 		}, []string{"namespace", "pair"})),
+		updates: registered(registry, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "streampair_updates",
+			Help: "Pairs that get a change of the operator's, such as a new default image: running, or waiting until fewer others do.",
+		}, []string{"state"})),
 	}
 }
 
@@ -76,6 +81,12 @@ func (m *Metrics) Observe(pair types.NamespacedName, before, after *v1alpha1.Str
 	if s := switched(before, after); s != nil {
 		m.switches.WithLabelValues(pair.Namespace, pair.Name, s.Reason).Inc()
 	}
+}
+
+// Updates takes over how many pairs are being updated by the operator, and how many wait.
+func (m *Metrics) Updates(running, waiting int) {
+	m.updates.WithLabelValues("running").Set(float64(running))
+	m.updates.WithLabelValues("waiting").Set(float64(waiting))
 }
 
 // Forget removes the series of a pair that is gone.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
@@ -24,9 +25,10 @@ const (
 	revisionHistoryLimit = 2
 )
 
-// deployment is one leg: one pod, of which a change ends the old before it starts the new,
-// as both would publish to the same viewers. It is not a StatefulSet, which never replaces
-// a pod on a lost node.
+// deployment is one leg: one pod, of which a change tells the old to end before it starts the
+// new. It does not wait until the old one has ended, as Recreate does: on a lost node that is
+// never, and the leg would have no pod. Both may be there for a while, as after kubectl
+// delete pod. For the same reason it is not a StatefulSet.
 func deployment(pair *v1alpha1.StreamPair, role v1alpha1.Role, s ObjectSettings) Object {
 	replicas := int32(1)
 	if pair.Spec.Paused {
@@ -37,7 +39,11 @@ func deployment(pair *v1alpha1.StreamPair, role v1alpha1.Role, s ObjectSettings)
 			WithReplicas(replicas).
 			WithRevisionHistoryLimit(revisionHistoryLimit).
 			WithProgressDeadlineSeconds(graceSeconds(pair) + progressBeyondGraceSeconds).
-			WithStrategy(appsv1ac.DeploymentStrategy().WithType(appsv1.RecreateDeploymentStrategyType)).
+			WithStrategy(appsv1ac.DeploymentStrategy().
+				WithType(appsv1.RollingUpdateDeploymentStrategyType).
+				WithRollingUpdate(appsv1ac.RollingUpdateDeployment().
+					WithMaxSurge(intstr.FromInt32(0)).
+					WithMaxUnavailable(intstr.FromInt32(1)))).
 			WithSelector(metav1ac.LabelSelector().WithMatchLabels(LegSelector(pair.Name, role))).
 			WithTemplate(podTemplate(pair, role, s)))
 	return owned(pair, KindDeployment, config, config.ObjectMetaApplyConfiguration, LegLabels(pair.Name, role))

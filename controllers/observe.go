@@ -23,6 +23,8 @@ type Observation struct {
 	Secret *corev1.Secret
 	// Pods are the media pods of each leg, ending ones too.
 	Pods map[v1alpha1.Role][]ObservedPod
+	// Turn says that the pair is among those that the operator updates now; see turns.
+	Turn bool
 	// Hosts are the addresses of load balancers that have a name only.
 	Hosts map[string]ResolvedHost
 }
@@ -66,7 +68,24 @@ func (r *StreamPairReconciler) observe(ctx context.Context, pair *v1alpha1.Strea
 		return nil, err
 	}
 	r.observeHosts(pair, seen, now)
+	if err := r.observeTurn(ctx, pair, seen); err != nil {
+		return nil, err
+	}
 	return seen, nil
+}
+
+// observeTurn also finds out, the first time, which pairs the operator before this one had
+// begun with.
+func (r *StreamPairReconciler) observeTurn(ctx context.Context, pair *v1alpha1.StreamPair, seen *Observation) error {
+	if !r.turns.isSeeded() {
+		all := &v1alpha1.StreamPairList{}
+		if err := r.Client.List(ctx, all); err != nil {
+			return fmt.Errorf("list the pairs: %w", err)
+		}
+		r.turns.seed(all.Items)
+	}
+	seen.Turn = r.turns.has(client.ObjectKeyFromObject(pair))
+	return nil
 }
 
 // observeSecret asks the API server itself: a cache would need to list and to watch the

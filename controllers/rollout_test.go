@@ -19,6 +19,8 @@ func TestRollout(t *testing.T) {
 	}
 	outdated := with(func(l *legRollout) { l.outdated = true })
 	ours := with(func(l *legRollout) { l.outdated, l.ours = true, true })
+	forsaken := with(func(l *legRollout) { l.live, l.used, l.watched, l.forsaken = false, false, false, true })
+	ending := func(l legRollout) legRollout { l.live, l.ending, l.settled = false, true, false; return l }
 	unheard := with(func(l *legRollout) { l.outdated, l.live, l.unheard = true, false, true })
 	starting := with(func(l *legRollout) { l.settled, l.live, l.used, l.watched = false, false, false, false })
 	quiet := with(func(l *legRollout) { l.live, l.used, l.watched = false, false, false })
@@ -32,6 +34,7 @@ func TestRollout(t *testing.T) {
 		primary, backup legRollout
 		active          v1alpha1.Role
 		paused, auto    bool
+		turn            bool
 		want            Rollout
 	}{
 		{name: "nothing to do", primary: fine, backup: fine, active: rolePrimary},
@@ -48,6 +51,19 @@ func TestRollout(t *testing.T) {
 			want: Rollout{Running: onlyPrimary}},
 		{name: "nothing on air, the backup live alone: the primary first", primary: idle(outdated), backup: outdated,
 			want: Rollout{Running: both, Held: onlyBackup}},
+		{name: "the pods say that the primary is on air, and the backup alone has media: the primary first", primary: idle(outdated), backup: outdated,
+			active: rolePrimary, want: Rollout{Running: both, Held: onlyBackup}},
+		{name: "no word from the pod that was on air: the other one first", active: rolePrimary, backup: outdated,
+			primary: with(func(l *legRollout) { l.outdated, l.live, l.lost = true, false, true }), want: Rollout{Running: both, Held: onlyPrimary}},
+		{name: "the pod on air was deleted: it comes back up to date, the other one waits", primary: ending(outdated), backup: outdated, active: rolePrimary,
+			want: Rollout{Running: both, Held: onlyBackup}},
+		{name: "the pod on air was deleted, and the other encoder is away: both wait", primary: ending(outdated), backup: idle(outdated), active: rolePrimary,
+			want: Rollout{Running: both, Held: both}},
+		{name: "the standby alone is outdated, and the pod on air was deleted", primary: ending(fine), backup: outdated, active: rolePrimary,
+			want: Rollout{Running: both, Held: onlyBackup}},
+		{name: "the standby is ready, its encoder still at the pod before: the leg on air waits", primary: outdated, active: rolePrimary,
+			backup: with(func(l *legRollout) { l.live, l.ending = false, true }),
+			want:   Rollout{Running: none, Held: onlyPrimary, WaitsForStandby: true}},
 		{name: "nobody publishes: both at once", primary: idle(outdated), backup: idle(outdated), want: Rollout{Running: both}},
 		{name: "the standby alone is outdated", primary: fine, backup: outdated, active: rolePrimary, want: Rollout{Running: onlyBackup}},
 		{name: "the standby alone is outdated, and the leg on air starts", primary: starting, backup: outdated, active: rolePrimary,
@@ -56,11 +72,28 @@ func TestRollout(t *testing.T) {
 			want: Rollout{Held: both, WaitsForIdle: true}},
 		{name: "a change of ours waits while somebody watches", primary: watched(ours), backup: idle(ours),
 			want: Rollout{Held: both, WaitsForIdle: true}},
-		{name: "a change of ours, and nobody there", primary: idle(ours), backup: idle(ours), want: Rollout{Running: both}},
-		{name: "a change of ours that has begun goes on", primary: ours, backup: fine, active: rolePrimary,
-			want: Rollout{Running: onlyPrimary}},
-		{name: "a change of ours with updatePolicy Auto", primary: ours, backup: ours, active: rolePrimary, auto: true,
+		{name: "a change of ours, and nobody there", primary: idle(ours), backup: idle(ours), turn: true, want: Rollout{Running: both, NeedsTurn: true}},
+		{name: "a change of ours, and nobody there, but not our turn", primary: idle(ours), backup: idle(ours),
+			want: Rollout{Held: both, NeedsTurn: true, WaitsForTurn: true}},
+		{name: "a change of ours whose pods are being made keeps its turn", primary: starting, backup: starting, turn: true,
+			want: Rollout{Running: both, NeedsTurn: true}},
+		{name: "a change of ours that is through gives its turn back", primary: fine, backup: fine, active: rolePrimary, turn: true},
+		{name: "pods being made for another reason take no turn", primary: starting, backup: starting, want: Rollout{Running: both}},
+		{name: "a pair that is paused gives its turn back", primary: idle(ours), backup: idle(ours), turn: true, paused: true},
+		{name: "a pair that is watched again gives its turn back", primary: ours, backup: ours, active: rolePrimary, turn: true,
+			want: Rollout{Held: both, WaitsForIdle: true}},
+		{name: "a change of the spec needs no turn", primary: outdated, backup: ours, active: rolePrimary, turn: true,
 			want: Rollout{Running: both, Held: onlyPrimary}},
+		{name: "a change of ours that has begun goes on", primary: ours, backup: fine, active: rolePrimary,
+			want: Rollout{Running: onlyPrimary, NeedsTurn: true}},
+		{name: "a change of ours that waits for the standby keeps its turn", primary: ours, backup: quiet, active: rolePrimary, turn: true,
+			want: Rollout{Running: none, Held: onlyPrimary, WaitsForStandby: true, NeedsTurn: true}},
+		{name: "but not for ever", primary: ours, backup: forsaken, active: rolePrimary, turn: true,
+			want: Rollout{Running: none, Held: onlyPrimary, WaitsForStandby: true}},
+		{name: "a change of ours with updatePolicy Auto", primary: ours, backup: ours, active: rolePrimary, auto: true, turn: true,
+			want: Rollout{Running: both, Held: onlyPrimary, NeedsTurn: true}},
+		{name: "a change of ours with updatePolicy Auto, but not our turn", primary: ours, backup: ours, active: rolePrimary, auto: true,
+			want: Rollout{Held: both, NeedsTurn: true, WaitsForTurn: true}},
 		{name: "both outdated, and nobody knows yet who is on air: both wait", primary: unheard, backup: unheard, want: Rollout{Running: both, Held: both}},
 		{name: "the leg on air is outdated, the other not heard yet: wait", primary: outdated, backup: with(func(l *legRollout) { l.live, l.unheard = false, true }),
 			active: rolePrimary, want: Rollout{Running: onlyPrimary, Held: onlyPrimary}},
@@ -73,7 +106,7 @@ func TestRollout(t *testing.T) {
 			if test.auto {
 				policy = v1alpha1.UpdateAuto
 			}
-			got := rollout([2]legRollout{test.primary, test.backup}, test.active, test.paused, policy)
+			got := rollout([2]legRollout{test.primary, test.backup}, test.active, test.paused, policy, test.turn)
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("rollout (-want +got):\n%s", diff)
 			}
@@ -94,7 +127,11 @@ func TestARolloutNeverTakesThePicture(t *testing.T) {
 						if live && !used {
 							continue
 						}
-						legs = append(legs, legRollout{exists: true, outdated: outdated, ours: ours, settled: settled, live: live, used: used, watched: used})
+						leg := legRollout{exists: true, outdated: outdated, ours: ours, settled: settled, live: live, used: used, watched: used}
+						legs = append(legs, leg)
+						if leg.ending = used && !live; leg.ending {
+							legs = append(legs, leg)
+						}
 					}
 				}
 			}
@@ -104,10 +141,7 @@ func TestARolloutNeverTakesThePicture(t *testing.T) {
 		for _, b := range legs {
 			p.role, b.role = rolePrimary, roleBackup
 			for _, active := range []v1alpha1.Role{"", rolePrimary, roleBackup} {
-				if active == rolePrimary && !p.live || active == roleBackup && !b.live {
-					continue
-				}
-				r := rollout([2]legRollout{p, b}, active, false, v1alpha1.UpdateAuto)
+				r := rollout([2]legRollout{p, b}, active, false, v1alpha1.UpdateAuto, true)
 				replaced := func(l legRollout) bool { return l.outdated && r.mayWrite(l.role) }
 				if replaced(p) && replaced(b) && (p.used || b.used) {
 					t.Fatalf("both replaced at once: %+v %+v active %q", p, b, active)
@@ -115,11 +149,14 @@ func TestARolloutNeverTakesThePicture(t *testing.T) {
 				for _, pair := range [][2]legRollout{{p, b}, {b, p}} {
 					one, other := pair[0], pair[1]
 					safe := other.live && other.settled
-					if replaced(one) && one.live && one.role == active && !safe {
+					if replaced(one) && one.live && (one.role == active || !other.live) && !safe {
 						t.Fatalf("the leg on air is replaced: %+v, and the other is %+v", one, other)
 					}
+					if replaced(one) && one.used && other.ending && one.live {
+						t.Fatalf("viewers flee to a leg that is replaced: %+v, and the other is %+v", one, other)
+					}
 				}
-				if p.outdated && b.outdated && !replaced(p) && !replaced(b) {
+				if p.outdated && b.outdated && !p.ending && !b.ending && !replaced(p) && !replaced(b) {
 					t.Fatalf("neither replaced: %+v %+v active %q", p, b, active)
 				}
 			}

@@ -56,6 +56,9 @@ type Settings struct {
 	Namespaced bool
 	// Concurrency is how many pairs are reconciled at the same time. Default 8.
 	Concurrency int
+	// MaxConcurrentRollouts is how many pairs at a time get a change that the operator
+	// brings, such as a new default image. 0: no limit.
+	MaxConcurrentRollouts int
 	// PodAddress returns host:port of a pod's command port. Default: its IP and 9091.
 	PodAddress func(*corev1.Pod) string
 }
@@ -94,6 +97,7 @@ type StreamPairReconciler struct {
 
 	wanted   wantedCache
 	hosts    *hostCache // made by setDefaults
+	turns    *turns     // made by setDefaults
 	reported reports
 }
 
@@ -137,7 +141,7 @@ func (r *StreamPairReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	}
 	r.reported.sees(pair)
 	r.settleDoubts(ctx, pair, want, seen)
-	plan, err := decide(pair, want, seen, now)
+	plan, err := r.decideInTurn(pair, want, seen, now)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -147,12 +151,27 @@ func (r *StreamPairReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	return ctrl.Result{RequeueAfter: earliest(plan.Recheck, earliest(outcome.Recheck, recheck))}, err
 }
 
+// decideInTurn decides, and once more if the pair's turn to be updated has come.
+func (r *StreamPairReconciler) decideInTurn(pair *v1alpha1.StreamPair, want *wanted, seen *Observation, now time.Time) (*Plan, error) {
+	name := client.ObjectKeyFromObject(pair)
+	plan, err := decide(pair, want, seen, now)
+	if err == nil && plan.Rollout.WaitsForTurn && r.turns.take(name) {
+		seen.Turn = true
+		plan, err = decide(pair, want, seen, now)
+	}
+	if err == nil {
+		r.turns.settle(name, plan.Rollout)
+	}
+	return plan, err
+}
+
 // forget drops what is kept about a pair that is gone.
 func (r *StreamPairReconciler) forget(pair types.NamespacedName) {
 	r.Pods.Follow(pair, nil)
 	r.Metrics.Forget(pair)
 	r.reported.forget(pair)
 	r.wanted.forget(pair)
+	r.turns.forget(pair)
 }
 
 // SetupWithManager has the manager call Reconcile for every pair that changed, whose
@@ -162,7 +181,7 @@ func (r *StreamPairReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &corev1.Pod{}, podsByPair, indexByPair); err != nil {
 		return err
 	}
-	if err := mgr.Add(r.hosts); err != nil {
+	if err := errors.Join(mgr.Add(r.hosts), mgr.Add(r.turns)); err != nil {
 		return err
 	}
 	return ctrl.NewControllerManagedBy(mgr).
@@ -178,6 +197,7 @@ func (r *StreamPairReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(pairOfPod)).
 		WatchesRawSource(r.Pods.Source()).
 		WatchesRawSource(r.hosts.source()).
+		WatchesRawSource(r.turns.source()).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: r.Settings.Concurrency,
 			ReconciliationTimeout:   reconcileTimeout,
@@ -203,6 +223,7 @@ func (r *StreamPairReconciler) setDefaults() {
 		r.Now = time.Now
 	}
 	r.hosts = newHostCache(r.Resolver, r.Now)
+	r.turns = newTurns(r.Settings.MaxConcurrentRollouts, r.Metrics)
 }
 
 // podsByPair indexes pods by the pair that their label names.

@@ -139,6 +139,9 @@ const (
 	ReasonUpToDate = "UpToDate"
 	// ReasonRollingOut (True): a leg's pod is being made or replaced.
 	ReasonRollingOut = "RollingOut"
+	// ReasonRollingOutUpdate (True): as RollingOut, for a change that the operator brings, such
+	// as a new default image. Only so many pairs at a time are updated.
+	ReasonRollingOutUpdate = "RollingOutUpdate"
 	// ReasonSwitchingOver (True): a planned switch waits for the next key frame.
 	ReasonSwitchingOver = "SwitchingOver"
 	// ReasonWaitingForStandbyPublisher (False): the leg on air cannot be rolled before the
@@ -147,6 +150,9 @@ const (
 	// ReasonWaitingForIdle (False): a change of the operator's waits until nobody
 	// publishes or watches; see spec.mediaServer.updatePolicy.
 	ReasonWaitingForIdle = "WaitingForIdle"
+	// ReasonWaitingForOtherRollouts (False): a change of the operator's waits until fewer
+	// other pairs are being updated (--max-concurrent-rollouts).
+	ReasonWaitingForOtherRollouts = "WaitingForOtherRollouts"
 )
 
 // Reasons of a switch, in status.activeStream and status.lastSwitch.

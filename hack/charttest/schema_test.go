@@ -34,6 +34,7 @@ func TestBadValuesAreRefused(t *testing.T) {
 		"an interval without unit":            {`metrics: {serviceMonitor: {interval: "30"}}`, "at '/metrics/serviceMonitor/interval'"},
 		"an empty peer, which is everybody":   {`networkPolicy: {metricsFrom: [{}]}`, "at '/networkPolicy/metricsFrom/0'"},
 		"nothing at a time":                   {`concurrency: 0`, "at '/concurrency': minimum"},
+		"fewer rollouts than none":            {`maxConcurrentRollouts: -1`, "at '/maxConcurrentRollouts': minimum"},
 		"metrics for an impossible namespace": {`mediaServer: {metricsNamespaces: [a/b]}`, "at '/mediaServer/metricsNamespaces/0'"},
 		"pull secrets by name alone":          {`imagePullSecrets: [pull]`, "at '/imagePullSecrets/0'"},
 		"labels that are not strings":         {`podLabels: {a: 1}`, "at '/podLabels/a'"},

@@ -82,6 +82,8 @@ func parseOptions(args []string, env func(string) string, help io.Writer) (optio
 	allowed := f.String("allowed-exposures", "ClusterIP,NodePort,LoadBalancer",
 		"`TYPES` of exposure that pairs may use; with HostPort too, who may write a pair may take ports of nodes")
 	f.IntVar(&o.settings.Concurrency, "concurrency", 8, "reconcile `N` pairs at a time")
+	f.IntVar(&o.settings.MaxConcurrentRollouts, "max-concurrent-rollouts", 10,
+		"bring a new default image, and other changes of the operator's, to `N` pairs at a time; 0: to all")
 	f.StringVar(&o.logFormat, "log-format", "text", "`FORMAT` of the log: text or json")
 	f.TextVar(&o.logLevel, "log-level", slog.LevelInfo, "least `LEVEL` of what is logged: debug, info, warn or error")
 	f.StringVar(&o.probe, "probe", "", "ask this `URL`, and fail unless it answers 200")
@@ -112,6 +114,9 @@ func parseOptions(args []string, env func(string) string, help io.Writer) (optio
 	o.settings.Objects.MetricsNamespaces = namespacesOf("--metrics-namespaces", *metricsNamespaces)
 	if o.settings.Concurrency < 1 {
 		add("--concurrency: %d, but at least 1 pair at a time", o.settings.Concurrency)
+	}
+	if o.settings.MaxConcurrentRollouts < 0 {
+		add("--max-concurrent-rollouts: %d, but 0 is no limit and 1 the lowest", o.settings.MaxConcurrentRollouts)
 	}
 	for _, e := range list(*allowed) {
 		if !slices.Contains(exposures, v1alpha1.ExposureType(e)) {

@@ -22,7 +22,7 @@ func TestOptions(t *testing.T) {
 	o, err := parseOptions([]string{
 		"--leader-elect", "--watch-namespaces=live,news", "--allowed-exposures=ClusterIP,HostPort",
 		"--metrics-tls-cert=/tls/tls.crt", "--metrics-tls-key=/tls/tls.key", "--log-format=json", "--log-level=warn",
-		"--metrics-namespaces=monitoring,tracing", "--cluster-chooses-user", "--leader-election-id=pairs", "--concurrency=2",
+		"--metrics-namespaces=monitoring,tracing", "--cluster-chooses-user", "--leader-election-id=pairs", "--concurrency=2", "--max-concurrent-rollouts=0",
 	}, inNamespace, &help)
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +43,7 @@ func TestOptions(t *testing.T) {
 	if diff := cmp.Diff([]string{"monitoring", "tracing"}, o.settings.Objects.MetricsNamespaces); diff != "" {
 		t.Error(diff)
 	}
-	if !o.settings.Objects.ClusterChoosesUser || o.leaderElectionID != "pairs" || o.settings.Concurrency != 2 {
+	if !o.settings.Objects.ClusterChoosesUser || o.leaderElectionID != "pairs" || o.settings.Concurrency != 2 || o.settings.MaxConcurrentRollouts != 0 {
 		t.Errorf("options %+v", o)
 	}
 
@@ -54,7 +54,7 @@ func TestOptions(t *testing.T) {
 		t.Errorf("defaults %+v", o)
 	}
 	if len(o.settings.Objects.MetricsNamespaces) > 0 || o.settings.Objects.ClusterChoosesUser ||
-		o.leaderElectionID != "streampair-operator" || o.settings.Concurrency != 8 {
+		o.leaderElectionID != "streampair-operator" || o.settings.Concurrency != 8 || o.settings.MaxConcurrentRollouts != 10 {
 		t.Errorf("defaults %+v", o)
 	}
 	// Whoever may write a pair could take ports of nodes.
@@ -75,7 +75,7 @@ func TestMistakesInOptions(t *testing.T) {
 	_, err := parseOptions([]string{
 		"--watch-namespaces=Live", "--allowed-exposures=Ingress", "--metrics-tls-cert=a/tls.crt", "--metrics-tls-key=b/tls.key",
 		"--default-image=", "--log-format=xml", "--leader-elect",
-		"--metrics-namespaces=monitoring,a/b", "--leader-election-id=", "--concurrency=-1", "surplus",
+		"--metrics-namespaces=monitoring,a/b", "--leader-election-id=", "--concurrency=-1", "--max-concurrent-rollouts=-1", "surplus",
 	}, func(string) string { return "" }, nil)
 	if err == nil {
 		t.Fatal("accepted")
@@ -83,14 +83,14 @@ func TestMistakesInOptions(t *testing.T) {
 	for _, want := range []string{
 		`unexpected argument "surplus"`, `"Live" is no namespace`, `"Ingress" is none of`, "name at least ClusterIP",
 		"must be in one folder", "--default-image", `"xml" is neither`, "needs POD_NAMESPACE",
-		`--metrics-namespaces: "a/b" is no namespace`, `"" is no name of a lease`, "at least 1 pair",
+		`--metrics-namespaces: "a/b" is no namespace`, `"" is no name of a lease`, "at least 1 pair", "--max-concurrent-rollouts: -1",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("mistakes lack %q:\n%v", want, err)
 		}
 	}
-	if n := strings.Count(err.Error(), "\n"); n != 10 {
-		t.Errorf("%d lines for 11 mistakes:\n%v", n+1, err)
+	if n := strings.Count(err.Error(), "\n"); n != 11 {
+		t.Errorf("%d lines for 12 mistakes:\n%v", n+1, err)
 	}
 }
 

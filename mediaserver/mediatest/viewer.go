@@ -36,6 +36,9 @@ type WatchOptions struct {
 	// TimesOnly keeps of packets nothing and of pictures only when they came, for a viewer
 	// that watches for long.
 	TimesOnly bool
+	// Answer changes the server's SDP before it is used, to leave candidates out for
+	// instance.
+	Answer func(sdp string) string
 }
 
 // A StatusError is an HTTP status that opened no session.
@@ -192,6 +195,9 @@ func (v *Viewer) post(ctx context.Context, whepURL, offer string) error {
 		return fmt.Errorf("WHEP: %w", err)
 	}
 	v.answer = string(body)
+	if v.options.Answer != nil {
+		v.answer = v.options.Answer(v.answer)
+	}
 	return nil
 }
 

@@ -1,0 +1,88 @@
+package e2e_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/streampair/streampair/api/v1alpha1"
+)
+
+// aftermath is how long viewers are observed after a fault that is over at once.
+const aftermath = 4 * time.Second
+
+// overByCut is the goal of a fault that the servers notice by themselves at once, and
+// overBySilence of one that they notice by the input loss time.
+var (
+	overByCut     = goal{within: 200 * time.Millisecond}
+	overBySilence = goal{within: inputLoss + 300*time.Millisecond}
+)
+
+func TestTheActiveEncoderIsKilled(t *testing.T) {
+	eachRun(t, func(t *testing.T, active v1alpha1.Role) {
+		s := setScene(t, active)
+		s.do("kill the active encoder", s.encoders[s.active].Kill)
+		s.observe(aftermath)
+		s.figure("active encoder killed", "pion viewers of both pods", overByCut, s.watchers[s.active], s.watchers[s.standby])
+		s.figure("active encoder killed", "browser", overByCut, s.page)
+		s.hasFailedOver(disconnected(s.active))
+	})
+}
+
+func TestTheActiveEncoderIsConnectedButSilent(t *testing.T) {
+	eachRun(t, func(t *testing.T, active v1alpha1.Role) {
+		s := setScene(t, active)
+		s.do("freeze the active encoder", s.encoders[s.active].Freeze)
+		t.Cleanup(func() { s.must(s.encoders[s.active].Kill()) })
+		s.observe(inputLoss + aftermath)
+		s.figure("active encoder connected but silent", "pion viewers of both pods", overBySilence, s.watchers[s.active], s.watchers[s.standby])
+		s.figure("active encoder connected but silent", "browser", overBySilence, s.page)
+		s.hasFailedOver(silent(s.active))
+	})
+}
+
+func disconnected(role v1alpha1.Role) string {
+	if role == v1alpha1.RoleBackup {
+		return v1alpha1.SwitchBackupDisconnected
+	}
+	return v1alpha1.SwitchPrimaryDisconnected
+}
+
+func silent(role v1alpha1.Role) string {
+	if role == v1alpha1.RoleBackup {
+		return v1alpha1.SwitchBackupInputLost
+	}
+	return v1alpha1.SwitchPrimaryInputLost
+}
+
+// hasFailedOver checks that the other leg is played, and that status and Events say so. The
+// pods report the switch each by itself: one of the reasons must be it.
+func (s *scene) hasFailedOver(reasons ...string) {
+	s.t.Helper()
+	for _, pod := range s.pods {
+		s.eventually("pod "+pod.Name+" plays the "+string(s.standby), func() bool {
+			state, err := stateAt(s.t.Context(), base(pod), "")
+			return err == nil && state.Active == s.standby && state.OnAir
+		})
+	}
+	s.reportsFailover(reasons...)
+}
+
+// reportsFailover waits until the status tells of the switch.
+func (s *scene) reportsFailover(reasons ...string) {
+	s.t.Helper()
+	var last *v1alpha1.Switch
+	s.eventually("status tells of the switch", func() bool {
+		pair := s.pair(s.t, pairName)
+		last = pair.Status.LastSwitch
+		return pair.Status.ActiveStream != nil && pair.Status.ActiveStream.Role == s.standby && last != nil && last.To == s.standby
+	})
+	known := false
+	for _, reason := range reasons {
+		known = known || last.Reason == reason
+	}
+	if !known {
+		s.t.Errorf("the reason of the switch is %s, want %v", last.Reason, reasons)
+	}
+	s.waitForEvent(s.t, s.fault.Add(-time.Second), v1alpha1.EventFailedOver)
+	s.waitFor(s.t, "OnAir=True", "Converged=True")
+}

@@ -1,0 +1,161 @@
+package e2e_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/controllers"
+)
+
+// returned is how soon after its return the operator's status is to be right.
+const returned = 30 * time.Second
+
+func TestTheOperatorIsKilled(t *testing.T) {
+	eachRun(t, func(t *testing.T, active v1alpha1.Role) {
+		s := setScene(t, active)
+		s.needCluster(t)
+		operator := s.operatorPods()[0]
+		restarts := operator.Status.ContainerStatuses[0].RestartCount
+		s.do("kill -9 of the operator, then of the active encoder", func() error {
+			if err := s.cluster.KillContainer(t.Context(), operator.Status.ContainerStatuses[0].ContainerID); err != nil {
+				return err
+			}
+			return s.encoders[s.active].Kill()
+		})
+		s.observe(aftermath)
+		const fault = "operator killed, and an encoder meanwhile"
+		s.figure(fault, "all viewers", overByCut, s.viewers()...)
+		s.eventually("the operator is back", func() bool {
+			pods := s.operatorPods()
+			return len(pods) == 1 && ready(&pods[0]) && pods[0].Status.ContainerStatuses[0].RestartCount > restarts
+		})
+		back := time.Now()
+		s.reportsFailover(disconnected(s.active))
+		s.took(fault, "status right after its return", returned, time.Since(back))
+	})
+}
+
+func TestTheAPIServerIsDown(t *testing.T) {
+	eachRun(t, func(t *testing.T, active v1alpha1.Role) {
+		s := setScene(t, active)
+		s.needCluster(t)
+		down := time.Now()
+		s.do("stop the API server", func() error { return s.cluster.StopAPIServer(t.Context()) })
+		s.observe(5 * time.Second)
+		s.do("kill the active encoder", s.encoders[s.active].Kill)
+		s.observe(time.Until(down.Add(time.Minute)))
+		const fault = "API server down for 60 s, an encoder killed meanwhile"
+		s.figure(fault, "all viewers", overByCut, s.viewers()...)
+		s.must(s.cluster.StartAPIServer(t.Context()))
+		back := time.Now()
+		s.reportsFailover(disconnected(s.active))
+		s.waitFor(t, "PrimaryLive=True", "BackupLive=True", "Redundant=True")
+		s.took(fault, "status right after its return", returned, time.Since(back))
+		s.observe(aftermath)
+		s.figure(fault, "all viewers, until after its return", overByCut, s.viewers()...)
+	})
+}
+
+// An operator of a new release brings another image for the pods. That is rolled out when
+// nobody is on air, unless the pair says otherwise.
+func TestTheOperatorIsUpgraded(t *testing.T) {
+	eachRun(t, func(t *testing.T, active v1alpha1.Role) {
+		s := setScene(t, active)
+		s.needCluster(t)
+		image := s.otherImage(s.pods[s.active])
+		_, tag, _ := strings.Cut(image, ":")
+		s.reinstall = true
+		s.do("upgrade the operator to one of the default image "+image, func() error {
+			return s.cluster.Install(t.Context(), "mediaServer: {image: {tag: "+tag+"}}")
+		})
+		s.waitFor(t, "Progressing=False/"+v1alpha1.ReasonWaitingForIdle)
+		s.observe(2 * aftermath)
+		const fault = "operator upgraded with a new default media image"
+		s.figure(fault, "all viewers, WhenIdle", goal{}, s.viewers()...)
+		for _, role := range controllers.Roles() {
+			if pod, ok := s.pod(t, role); !ok || pod.UID != s.pods[role].UID {
+				t.Errorf("the %s's pod was replaced while on air", role)
+			}
+		}
+
+		s.do("let it roll", func() error {
+			s.change(t, pairName, func(p *v1alpha1.StreamPairSpec) { p.MediaServer.UpdatePolicy = v1alpha1.UpdateAuto })
+			return nil
+		})
+		t.Cleanup(func() {
+			s.change(t, pairName, func(p *v1alpha1.StreamPairSpec) { p.MediaServer.UpdatePolicy = v1alpha1.UpdateWhenIdle })
+		})
+		s.rollsOut(fault+", Auto", image)
+	})
+}
+
+func TestTheMediaImageIsUpdated(t *testing.T) {
+	eachRun(t, func(t *testing.T, active v1alpha1.Role) {
+		s := setScene(t, active)
+		s.needCluster(t)
+		image := s.otherImage(s.pods[s.active])
+		s.do("update the media image to "+image, func() error {
+			s.change(t, pairName, func(p *v1alpha1.StreamPairSpec) { p.MediaServer.Image = image })
+			return nil
+		})
+		s.rollsOut("rolling update of the media image", image)
+	})
+}
+
+// otherImage is that of the two images which a pod does not have.
+func (s *scene) otherImage(pod *corev1.Pod) string {
+	if pod.Spec.Containers[0].Image == s.settings.MediaImage {
+		return s.settings.NextMediaImage
+	}
+	return s.settings.MediaImage
+}
+
+// rollsOut waits until both pods have the image, and checks what viewers got of it: what
+// they get of a planned switch, and of opening another session before the old one ends.
+func (s *scene) rollsOut(fault, image string) {
+	s.t.Helper()
+	s.eventually("both pods have the image "+image, func() bool {
+		for _, role := range controllers.Roles() {
+			pod, ok := s.pod(s.t, role)
+			if !ok || pod.Spec.Containers[0].Image != image {
+				return false
+			}
+		}
+		return true
+	})
+	s.waitFor(s.t, whole...)
+	s.took(fault, "both legs updated and live", time.Minute, time.Since(s.fault))
+	s.observe(aftermath)
+	s.figure(fault, "browser", goal{within: 500 * time.Millisecond, reconnects: true}, s.page)
+	s.figure(fault, "pion viewers", goal{within: 500 * time.Millisecond, reconnects: true}, s.watchers[s.active], s.watchers[s.standby])
+	s.stays("OnAir", "True/OnAir")
+	if away := s.timeline.bothAway(s.fault); !away.IsZero() {
+		s.t.Errorf("both legs were away at %v", away)
+	}
+	if story := s.timeline.story("Progressing", s.fault); !slices.ContainsFunc(story, func(v string) bool { return strings.HasPrefix(v, "True/") }) {
+		s.t.Errorf("Progressing was %v: it told nothing of the rollout", story)
+	}
+}
+
+// bothAway returns when neither leg was live, for the first time since a moment; zero:
+// never.
+func (l *timeline) bothAway(since time.Time) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	away := map[string]bool{}
+	for _, e := range l.entries {
+		if e.subject != v1alpha1.ConditionPrimaryLive && e.subject != v1alpha1.ConditionBackupLive {
+			continue
+		}
+		away[e.subject] = strings.HasPrefix(e.value, "False")
+		if e.at.After(since) && away[v1alpha1.ConditionPrimaryLive] && away[v1alpha1.ConditionBackupLive] {
+			return e.at
+		}
+	}
+	return time.Time{}
+}

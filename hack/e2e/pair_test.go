@@ -1,0 +1,109 @@
+package e2e_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	eventsv1 "k8s.io/api/events/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/streampair/streampair/api/v1alpha1"
+)
+
+// pair reads a pair. It waits while the API server is away.
+func (s *stage) pair(t *testing.T, name string) *v1alpha1.StreamPair {
+	t.Helper()
+	pair := &v1alpha1.StreamPair{}
+	var err error
+	s.eventually(t, "the API server answers", func() bool {
+		err = s.kube.Get(t.Context(), client.ObjectKey{Namespace: options.namespace, Name: name}, pair)
+		return err == nil
+	})
+	return pair
+}
+
+// change changes a pair's spec.
+func (s *stage) change(t *testing.T, name string, change func(*v1alpha1.StreamPairSpec)) {
+	t.Helper()
+	pair := s.pair(t, name)
+	before := pair.DeepCopy()
+	change(&pair.Spec)
+	s.must(t, s.kube.Patch(t.Context(), pair, client.MergeFrom(before)))
+}
+
+// waitFor waits for conditions of the pair, written "Type=Status" or "Type=Status/Reason".
+func (s *stage) waitFor(t *testing.T, conditions ...string) *v1alpha1.StreamPair {
+	t.Helper()
+	return s.waitForPair(t, pairName, patience, conditions...)
+}
+
+func (s *stage) waitForPair(t *testing.T, name string, limit time.Duration, conditions ...string) *v1alpha1.StreamPair {
+	t.Helper()
+	began := time.Now()
+	for {
+		pair := s.pair(t, name)
+		lacks := missing(pair, conditions)
+		if len(lacks) == 0 {
+			return pair
+		}
+		if time.Since(began) > limit {
+			t.Fatalf("%s has not %v within %v, but:\n%s", name, lacks, limit, describe(pair))
+		}
+		s.sleep(t, 50*time.Millisecond)
+	}
+}
+
+// missing returns the conditions that do not hold, for the spec as it is.
+func missing(pair *v1alpha1.StreamPair, conditions []string) []string {
+	holds := map[string]bool{}
+	for _, c := range pair.Status.Conditions {
+		if c.ObservedGeneration == pair.Generation {
+			holds[fmt.Sprintf("%s=%s", c.Type, c.Status)] = true
+			holds[fmt.Sprintf("%s=%s/%s", c.Type, c.Status, c.Reason)] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(conditions), func(want string) bool { return holds[want] })
+}
+
+func describe(pair *v1alpha1.StreamPair) string {
+	var b strings.Builder
+	for _, c := range pair.Status.Conditions {
+		fmt.Fprintf(&b, "  %s=%s/%s since %s (generation %d of %d): %s\n", c.Type, c.Status, c.Reason,
+			c.LastTransitionTime.Format("15:04:05"), c.ObservedGeneration, pair.Generation, c.Message)
+	}
+	fmt.Fprintf(&b, "  active %+v, last switch %+v\n", pair.Status.ActiveStream, pair.Status.LastSwitch)
+	for _, ingest := range pair.Status.Ingest {
+		fmt.Fprintf(&b, "  %+v\n", ingest)
+	}
+	return b.String()
+}
+
+// events returns the reasons of the Events about the pair since a moment, in their order.
+func (s *stage) events(t *testing.T, since time.Time) []string {
+	t.Helper()
+	list := &eventsv1.EventList{}
+	if err := s.kube.List(t.Context(), list, client.InNamespace(options.namespace)); err != nil {
+		return nil // asked again
+	}
+	slices.SortFunc(list.Items, func(a, b eventsv1.Event) int { return a.EventTime.Compare(b.EventTime.Time) })
+	var reasons []string
+	for _, e := range list.Items {
+		at := e.EventTime.Time
+		if e.Series != nil {
+			at = e.Series.LastObservedTime.Time
+		}
+		if e.Regarding.Kind == "StreamPair" && e.Regarding.Name == pairName && at.After(since) {
+			reasons = append(reasons, e.Reason)
+		}
+	}
+	return reasons
+}
+
+// waitForEvent waits for an Event about the pair.
+func (s *stage) waitForEvent(t *testing.T, since time.Time, reason string) {
+	t.Helper()
+	s.eventually(t, "the Event "+reason, func() bool { return slices.Contains(s.events(t, since), reason) })
+}

@@ -1,0 +1,116 @@
+package e2e_test
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"os/exec"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/hack/e2e/audience"
+)
+
+// A pair that only the cluster reaches is fed and watched from a machine that only the API
+// server reaches, through ports that the plugin forwards.
+func TestThePluginPublishesAndPlays(t *testing.T) {
+	s := here(t)
+	const name = "tuesday"
+	pair := newPair(name)
+	pair.Spec.Exposure = v1alpha1.Exposure{}
+	s.make(t, pair)
+	t.Cleanup(func() { s.must(t, s.kube.Delete(context.Background(), pair)) })
+	s.waitForPair(t, name, patience, "Ready=True")
+
+	urls := s.plugin(t, 2, regexp.MustCompile(`ffmpeg +(rtmp://127\.0\.0\.1:\S+)`), "publish", name)
+	life, end := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer end()
+	for _, url := range urls {
+		role := v1alpha1.RolePrimary
+		if strings.Contains(url, "/backup") {
+			role = v1alpha1.RoleBackup
+		}
+		e := audience.NewEncoder(audience.EncoderConfig{File: s.files[role], URL: url, Log: t.Output()})
+		running.Go(func() { _ = e.Run(life) })
+	}
+	s.waitForPair(t, name, patience, "OnAir=True", "PrimaryLive=True", "BackupLive=True")
+
+	played := s.plugin(t, 1, regexp.MustCompile(`^(http://127\.0\.0\.1:\S+)$`), "play", name)[0]
+	s.must(t, s.page.Open(played))
+	defer s.page.Close()
+	s.eventually(t, "a picture on "+played, func() bool { return s.page.State().Phase == "playing" && s.page.Leg() >= 0 })
+	s.sleep(t, 3*time.Second)
+	now := time.Now()
+	if gap := s.page.Pictures().LongestGap(now.Add(-2*time.Second), now); gap > time.Second {
+		t.Errorf("%v without a new picture", gap)
+	}
+
+	// What it says of the pair is what the pods do.
+	out := s.runPlugin(t, "status", name)
+	for _, want := range []string{"on air", "Live"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("status says nothing of %q:\n%s", want, out)
+		}
+	}
+	s.runPlugin(t, "switch", "backup", name)
+	s.eventually(t, "the backup on screen", func() bool { return s.page.Leg() == legNumber(v1alpha1.RoleBackup) })
+}
+
+// legNumber is what the pictures of a leg's programme say of themselves.
+func legNumber(role v1alpha1.Role) int {
+	if role == v1alpha1.RoleBackup {
+		return 1
+	}
+	return 0
+}
+
+func (s *stage) runPlugin(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), binary(t, "kubectl-streampair"),
+		append([]string{"--kubeconfig", s.kubeconfig, "-n", options.namespace}, args...)...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("kubectl streampair %v: %v\n%s", args, err, out)
+	}
+	return string(out)
+}
+
+// plugin runs the plugin until the test ends, and returns what it prints that matches, n
+// times.
+func (s *stage) plugin(t *testing.T, n int, match *regexp.Regexp, args ...string) []string {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, binary(t, "kubectl-streampair"), append([]string{"--kubeconfig", s.kubeconfig, "-n", options.namespace}, args...)...)
+	cmd.Stderr = t.Output()
+	stdout, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		_ = cmd.Wait()
+	})
+	// One that hangs is ended, and so are its lines.
+	limit := time.AfterFunc(patience, cancel)
+	defer limit.Stop()
+	var found []string
+	for lines := bufio.NewScanner(stdout); len(found) < n && lines.Scan(); {
+		if m := match.FindStringSubmatch(lines.Text()); m != nil {
+			found = append(found, m[1])
+		}
+	}
+	if len(found) < n {
+		t.Fatalf("kubectl streampair %v ended without %v", args, match)
+	}
+	go func() { _, _ = io.Copy(io.Discard, stdout) }()
+	return found
+}

@@ -18,15 +18,16 @@ type twins struct {
 	t        *testing.T
 	manifest string
 	token    string
+	options  []func(*Config)
 	servers  [2]*testServer     // by the leg that they ingest
 	gates    [2]*mediatest.Gate // to each
 }
 
 var legIDs = [2]string{"primary", "backup"}
 
-func startTwins(t *testing.T, manifest string) *twins {
+func startTwins(t *testing.T, manifest string, options ...func(*Config)) *twins {
 	t.Helper()
-	w := &twins{t: t, manifest: manifest, token: filepath.Join(t.TempDir(), "clusterToken")}
+	w := &twins{t: t, manifest: manifest, options: options, token: filepath.Join(t.TempDir(), "clusterToken")}
 	if err := os.WriteFile(w.token, []byte(firstCluster), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -43,12 +44,12 @@ func startTwins(t *testing.T, manifest string) *twins {
 // start starts the server that ingests a leg.
 func (w *twins) start(leg int) {
 	w.t.Helper()
-	w.servers[leg] = startServer(w.t, w.manifest, func(c *Config) {
+	w.servers[leg] = startServer(w.t, w.manifest, append(w.options, func(c *Config) {
 		c.Role = [2]v1alpha1.Role{v1alpha1.RolePrimary, v1alpha1.RoleBackup}[leg]
 		c.Peer = "http://" + w.gates[1-leg].Addr()
 		c.Control.TokenFile = w.token
 		c.Logger = c.Logger.With("server", legIDs[leg])
-	})
+	})...)
 	w.gates[leg].LeadTo(w.servers[leg].Addresses().HTTP)
 }
 

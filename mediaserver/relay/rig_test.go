@@ -98,6 +98,19 @@ type bases []string
 func (b bases) Bases() []string        { return b }
 func (bases) Changed() <-chan struct{} { return nil }
 
+// connections is how many readers are connected.
+func (n *node) connections() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	count := 0
+	for _, there := range n.readers {
+		if there {
+			count++
+		}
+	}
+	return count
+}
+
 // follow relays both streams of the pair from the server at url, until the test ends.
 func (n *node) follow(url string, options ...func(*ClientConfig)) *Client {
 	cfg := ClientConfig{

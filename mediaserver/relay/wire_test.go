@@ -1,0 +1,85 @@
+package relay
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/streampair/streampair/mediaserver/failover"
+)
+
+func TestNotesAreReadAsTheyAreWritten(t *testing.T) {
+	for _, n := range []note{notePublished, noteUnpublished, noteAlive, noteLeaving} {
+		if got := parseNote(n.tag(7).Body); got != n {
+			t.Errorf("%s became %q", n, got)
+		}
+		if got := parseBegan(n.tag(7).Body); !got.IsZero() {
+			t.Errorf("%s tells a time: %v", n, got)
+		}
+	}
+	began := time.UnixMilli(1795373412345)
+	if got := parseBegan(beganTag(began).Body); !got.Equal(began) {
+		t.Errorf("%v became %v", began, got)
+	}
+	if got := parseNote(beganTag(began).Body); got != "" {
+		t.Errorf("it became the note %q", got)
+	}
+	for name, body := range map[string][]byte{
+		"nothing": nil, "short": beganTag(began).Body[:12], "not a number": append(scriptName(nameBegan), amfNumber, 0x7f, 0xf8, 0, 0, 0, 0, 0, 0),
+		"infinite": append(scriptName(nameBegan), amfNumber, 0x7f, 0xf0, 0, 0, 0, 0, 0, 0), "negative": beganTag(time.UnixMilli(-5)).Body,
+	} {
+		if got := parseBegan(body); !got.IsZero() {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+func TestAStandingIsReadAsItIsWritten(t *testing.T) {
+	epoch := time.Now()
+	want := failover.Standing{
+		Active: failover.Backup, OnAir: true, Since: 5 * time.Second, SwitchingTo: failover.Primary, FirstPicture: time.Second,
+		Final: true, Preferred: failover.Primary, Generation: 7, Settled: true, Leaving: true,
+	}
+	if diff := cmp.Diff(want, toWire(want, epoch).standing(epoch)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// deadlines counts how often a reader is given more time.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	putOff, biggest int
+}
+
+func (d *deadlines) SetWriteDeadline(time.Time) error {
+	d.putOff++
+	return nil
+}
+
+func (d *deadlines) Write(b []byte) (int, error) {
+	d.biggest = max(d.biggest, len(b))
+	return d.ResponseRecorder.Write(b)
+}
+
+// A GOP of many megabytes goes to a reader on a slow line, which takes it bit by bit.
+func TestASlowReaderHasTimeForEachPart(t *testing.T) {
+	d := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+	a := newAnswer(http.ResponseWriter(d), "video/x-flv")
+	const size = 10*writeChunk + 1
+	err := a.sent(func() error {
+		n, err := a.Write(make([]byte, size))
+		if n != size {
+			t.Errorf("%d bytes of %d", n, size)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Body.Len() != size || d.biggest > writeChunk || d.putOff != 12 {
+		t.Errorf("%d bytes, %d at most at once, %d times more time", d.Body.Len(), d.biggest, d.putOff)
+	}
+}

@@ -1,0 +1,72 @@
+// Command render prints the objects of the chart in charts/streampair as Helm would send
+// them to a cluster at an installation, without the hooks. The test cluster installs by it.
+//
+//	render [-chart FOLDER] [-namespace NAME] [VALUES FILE…]
+//
+// Later files of values win.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"helm.sh/helm/v4/pkg/chart/common"
+	"helm.sh/helm/v4/pkg/chart/common/util"
+	"helm.sh/helm/v4/pkg/chart/v2/loader"
+	"helm.sh/helm/v4/pkg/engine"
+	"sigs.k8s.io/yaml"
+)
+
+func main() {
+	folder := flag.String("chart", "charts/streampair", "the chart's `FOLDER`")
+	namespace := flag.String("namespace", "streampair-system", "`NAMESPACE` of the release")
+	flag.Parse()
+	if err := run(*folder, *namespace, flag.Args()); err != nil {
+		fmt.Fprintln(os.Stderr, "render:", err)
+		os.Exit(1)
+	}
+}
+
+func run(folder, namespace string, valueFiles []string) error {
+	values := map[string]any{}
+	for _, file := range valueFiles {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		var given map[string]any
+		if err := yaml.UnmarshalStrict(content, &given); err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+		values = util.CoalesceTables(given, values)
+	}
+	c, err := loader.LoadDir(folder)
+	if err != nil {
+		return err
+	}
+	options := common.ReleaseOptions{Name: "streampair", Namespace: namespace, Revision: 1, IsInstall: true}
+	all, err := util.ToRenderValues(c, values, options, common.DefaultCapabilities.Copy())
+	if err != nil {
+		return err
+	}
+	files, err := engine.Render(c, all)
+	if err != nil {
+		return err
+	}
+	if len(files) == 0 {
+		return errors.New("the chart renders to nothing")
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if base := path.Base(name); base == "NOTES.txt" || base[0] == '_' || strings.Contains(files[name], "helm.sh/hook") {
+			continue
+		}
+		fmt.Printf("---\n%s\n", files[name])
+	}
+	return nil
+}

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/streampair/streampair/hack/cluster/kubernetes"
+)
+
+// What a cluster changes on the host, and where another process finds it. In /run, since a
+// reboot puts it all right.
+const (
+	hostFolder = "/run/streampair-cluster"
+	lockFile   = hostFolder + "/lock"
+	stateFile  = hostFolder + "/state.json"
+)
+
+// instances is the limit of inotify instances for each user: each kubelet and containerd
+// has some, and the usual 128 are not enough for two nodes beside a desktop.
+const (
+	instances       = "/proc/sys/fs/inotify/max_user_instances"
+	instancesNeeded = 1024
+)
+
+// A host is the one that a cluster runs on. There is one cluster on a host at a time.
+type host struct {
+	lock *os.File
+
+	// Instances is the limit as it was, 0 if it is unchanged.
+	Instances int `json:"instances,omitempty"`
+	// Viewers is the PID of the viewers' machine, 0 until the cluster is up.
+	Viewers    int    `json:"viewers,omitempty"`
+	Kubeconfig string `json:"kubeconfig,omitempty"`
+	Socket     string `json:"socket,omitempty"`
+}
+
+// claimHost takes the host for a new cluster. It puts right what one left behind that was
+// killed: its machines have ended with it.
+func claimHost() (*host, error) {
+	if err := os.MkdirAll(hostFolder, 0o700); err != nil {
+		return nil, err
+	}
+	lock, err := os.OpenFile(lockFile, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = lock.Close()
+		return nil, errors.New("a test cluster runs on this machine already")
+	}
+	h := &host{lock: lock}
+	if left, err := readState(); err == nil {
+		left.restore()
+	}
+	kubernetes.CleanUp()
+	if h.Instances, err = raise(instances, instancesNeeded); err == nil {
+		err = h.save()
+	}
+	if err != nil {
+		h.release()
+		return nil, err
+	}
+	return h, nil
+}
+
+// publish tells other processes where the cluster is.
+func (h *host) publish(c *kubernetes.Cluster) error {
+	h.Viewers, h.Kubeconfig, h.Socket = c.Viewers().PID(), c.Kubeconfig(), c.Socket()
+	return h.save()
+}
+
+// release gives the host back as it was.
+func (h *host) release() {
+	h.restore()
+	_ = os.Remove(stateFile)
+	_ = h.lock.Close() // the file stays: another process may be waiting for it
+}
+
+func (h *host) restore() {
+	if h.Instances != 0 {
+		_ = os.WriteFile(instances, []byte(strconv.Itoa(h.Instances)), 0o644)
+	}
+}
+
+func (h *host) save() error {
+	content, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(stateFile, content, 0o600)
+}
+
+func readState() (*host, error) {
+	content, err := os.ReadFile(stateFile)
+	if err != nil {
+		return nil, err
+	}
+	h := &host{}
+	return h, json.Unmarshal(content, h)
+}
+
+// running returns what the cluster that runs has published.
+func running() (*host, error) {
+	h, err := readState()
+	if err != nil || h.Viewers == 0 {
+		return nil, errors.New("no test cluster is up; start one with make cluster")
+	}
+	return h, nil
+}
+
+// raise sets a limit that is lower, and returns what it was; 0 if it was high enough.
+func raise(path string, needed int) (before int, err error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	before, err = strconv.Atoi(strings.TrimSpace(string(content)))
+	if err != nil || before >= needed {
+		return 0, err
+	}
+	if err := os.WriteFile(path, []byte(strconv.Itoa(needed)), 0o644); err != nil {
+		return 0, fmt.Errorf("raise %s: %w", path, err)
+	}
+	return before, nil
+}

@@ -1,0 +1,86 @@
+package kubernetes
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+const cgroupsFolder = "/sys/fs/cgroup"
+
+// makeCgroups makes the cgroups of a node's pods, in each hierarchy of version 1 or in the
+// only one of version 2. Pods' own limits need nothing else of the host.
+func makeCgroups(name string) error {
+	if _, err := os.Stat(filepath.Join(cgroupsFolder, "cgroup.controllers")); err == nil {
+		for _, controller := range []string{"cpuset", "cpu", "io", "memory", "pids", "hugetlb"} {
+			// What the kernel has not, the kubelet will complain about if it needs it.
+			_ = os.WriteFile(filepath.Join(cgroupsFolder, "cgroup.subtree_control"), []byte("+"+controller), 0o644)
+		}
+		return mkdir(filepath.Join(cgroupsFolder, name))
+	}
+	hierarchies, err := filepath.Glob(cgroupsFolder + "/*/cgroup.procs")
+	if err != nil {
+		return err
+	}
+	for _, hierarchy := range hierarchies {
+		parent := filepath.Dir(hierarchy)
+		folder := filepath.Join(parent, name)
+		if err := mkdir(folder); err != nil {
+			return err
+		}
+		// Nothing can run in a cpuset without these.
+		for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
+			value, err := os.ReadFile(filepath.Join(parent, file))
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			if err == nil {
+				err = os.WriteFile(filepath.Join(folder, file), value, 0o644)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func mkdir(path string) error {
+	if err := os.Mkdir(path, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
+}
+
+// CleanUp removes the cgroups that a cluster leaves on this host: all that does not end with
+// its processes.
+func CleanUp() {
+	var folders []string
+	for _, pattern := range []string{"/*/", "/"} {
+		found, _ := filepath.Glob(cgroupsFolder + pattern + cgroupPrefix + "node*")
+		folders = append(folders, found...)
+	}
+	for _, folder := range folders {
+		var all []string
+		_ = filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+			if err == nil && entry.IsDir() {
+				all = append(all, path)
+			}
+			return nil
+		})
+		slices.SortFunc(all, func(a, b string) int { return strings.Count(b, "/") - strings.Count(a, "/") })
+		for _, path := range all {
+			// The kernel needs a moment to see that the last process has gone.
+			for range 20 {
+				if err := os.Remove(path); err == nil || errors.Is(err, fs.ErrNotExist) {
+					break
+				}
+				time.Sleep(50 * time.Millisecond)
+			}
+		}
+	}
+}

@@ -1,0 +1,58 @@
+package kubernetes
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/streampair/streampair/hack/cluster/client"
+)
+
+// relayPort is the media server's, where the other leg's pod connects.
+const relayPort = 5080
+
+// A side is which packets of a connection a cut meets.
+type side int
+
+const (
+	fromClients side = iota // those of whoever connected
+	fromBoth
+)
+
+// ruleset is what a node's packet filter is loaded with, in place of what was loaded before.
+// It drops what isolates the node from the API server, and cuts what passes between pods.
+func ruleset(isolated bool, cuts map[[2]string]client.Cut, which side) string {
+	var b strings.Builder
+	const table = "table inet streampair-faults"
+	fmt.Fprintf(&b, "%s\ndelete %s\n%s {\n", table, table, table)
+	if isolated {
+		for _, chain := range []struct{ hook, packets string }{
+			{"output", "daddr"}, {"input", "saddr"}, {"forward", "daddr"}, {"forward", "saddr"},
+		} {
+			fmt.Fprintf(&b, "chain %s-%s { type filter hook %s priority -10; ip %s %s drop; }\n",
+				chain.hook, chain.packets, chain.hook, chain.packets, controlAddress)
+		}
+	}
+	b.WriteString("chain relay { type filter hook forward priority -10;\n")
+	for _, pods := range slices.SortedFunc(maps.Keys(cuts), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
+		verdict := "drop"
+		if cuts[pods] == client.Reset {
+			verdict = "reject with tcp reset"
+		}
+		for _, way := range [][2]string{pods, {pods[1], pods[0]}} {
+			fmt.Fprintf(&b, "ip saddr %s ip daddr %s tcp dport %d %s\n", way[0], way[1], relayPort, verdict)
+			if which == fromBoth {
+				fmt.Fprintf(&b, "ip saddr %s ip daddr %s tcp sport %d %s\n", way[0], way[1], relayPort, verdict)
+			}
+		}
+	}
+	b.WriteString("}\n}\n")
+	return b.String()
+}
+
+func (n *node) filter(ctx context.Context, cuts map[[2]string]client.Cut, which side) error {
+	_, err := n.host.Output(ctx, strings.NewReader(ruleset(n.isolated, cuts, which)), "nft", "-f", "-")
+	return err
+}

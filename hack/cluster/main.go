@@ -1,0 +1,199 @@
+// Command cluster runs a real Kubernetes of two nodes on this machine, with Streampair's
+// chart installed, in namespaces that leave nothing behind. It needs root on Linux.
+//
+//	cluster [flags] up                 runs it until interrupted
+//	cluster [flags] run -- CMD ARGS…   runs CMD beside it, and ends it after CMD
+//	cluster exec -- CMD ARGS…          runs CMD beside the cluster that runs already
+//
+// CMD runs on the machine that stands for viewers and encoders, from which it reaches pods,
+// nodes and Services. Its environment has KUBECONFIG, a PATH with kubectl, and
+// STREAMPAIR_CLUSTER: the socket for faults, see hack/cluster/client.
+//
+// The cluster itself is hack/cluster/kubernetes; here is what a person types, and what must
+// be put right on the host.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/streampair/streampair/hack/cluster/client"
+	"github.com/streampair/streampair/hack/cluster/kubernetes"
+	"github.com/streampair/streampair/hack/cluster/machine"
+)
+
+func main() {
+	if len(os.Args) == 2 && os.Args[1] == machine.InitArgument {
+		machine.Init()
+	}
+	nodes := flag.Int("nodes", 2, "number of `NODES`")
+	flag.Usage = func() {
+		fmt.Fprintln(flag.CommandLine.Output(), "usage: cluster [flags] up | run -- CMD ARGS… | exec -- CMD ARGS…")
+		flag.PrintDefaults()
+	}
+	flag.Parse()
+	// A first interrupt ends the cluster in order; nothing is left behind by a second.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	err := run(ctx, *nodes, flag.Args())
+	var ended commandError
+	switch {
+	case errors.As(err, &ended):
+		os.Exit(ended.code())
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "cluster:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, nodes int, args []string) error {
+	if os.Geteuid() != 0 {
+		return errors.New("needs root: it makes namespaces, links and mounts of its own")
+	}
+	if len(args) == 0 {
+		flag.Usage()
+		return errors.New("say what to do")
+	}
+	command := args[1:]
+	if len(command) > 0 && command[0] == "--" {
+		command = command[1:]
+	}
+	switch {
+	case args[0] == "up" && len(command) == 0:
+		return up(ctx, nodes, func(ctx context.Context, c *kubernetes.Cluster) error {
+			fmt.Println("cluster: it is up until Ctrl-C; bin/cluster exec -- kubectl get pods -A")
+			<-ctx.Done()
+			return nil
+		})
+	case args[0] == "run" && len(command) > 0:
+		return up(ctx, nodes, func(ctx context.Context, c *kubernetes.Cluster) error {
+			cmd := beside(command, c.Kubeconfig(), c.Socket())
+			return runUntil(ctx, c.Viewers(), cmd)
+		})
+	case args[0] == "exec" && len(command) > 0:
+		h, err := running()
+		if err != nil {
+			return err
+		}
+		viewers, err := machine.Attach("viewers", h.Viewers)
+		if err != nil {
+			return err
+		}
+		return runUntil(ctx, viewers, beside(command, h.Kubeconfig, h.Socket))
+	default:
+		flag.Usage()
+		return fmt.Errorf("cannot do %q", args)
+	}
+}
+
+// up runs a cluster for as long as use takes.
+func up(ctx context.Context, nodes int, use func(context.Context, *kubernetes.Cluster) error) (err error) {
+	root, err := repository()
+	if err != nil {
+		return err
+	}
+	h, err := claimHost()
+	if err != nil {
+		return err
+	}
+	defer h.release()
+	c, err := kubernetes.New(kubernetes.Config{
+		Root:  root,
+		State: filepath.Join(root, ".cache/cluster"),
+		Nodes: nodes,
+		Out:   os.Stderr,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		fmt.Fprintln(os.Stderr, "cluster: ending")
+		if down := c.Down(); err == nil {
+			err = down
+		}
+	}()
+	if err := c.Up(ctx); err != nil {
+		if ctx.Err() != nil {
+			return errors.New("interrupted")
+		}
+		return err
+	}
+	if err := h.publish(c); err != nil {
+		return err
+	}
+	return use(ctx, c)
+}
+
+// repository is the folder that this program's bin is in.
+func repository() (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	root := filepath.Dir(filepath.Dir(self))
+	for _, needed := range []string{".cache/kube", ".cache/node", "bin/cluster-images", "bin/render"} {
+		if _, err := os.Stat(filepath.Join(root, needed)); err != nil {
+			return "", fmt.Errorf("%w; make cluster-binaries makes it, and puts this program in bin/", err)
+		}
+	}
+	return root, nil
+}
+
+// beside is the command with the environment that it finds the cluster by.
+func beside(command []string, kubeconfig, socket string) *exec.Cmd {
+	state := filepath.Dir(socket)
+	root := filepath.Dir(filepath.Dir(state))
+	path := filepath.Join(root, ".cache/kube") + ":" + filepath.Join(root, "bin") + ":" + os.Getenv("PATH")
+	_ = os.Setenv("PATH", path) // for the look-up of the command itself
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, client.SocketVariable+"="+socket)
+	return cmd
+}
+
+// runUntil runs a command; when the context ends it is asked to end, and later killed. An
+// interrupt on a terminal has reached it by itself.
+func runUntil(ctx context.Context, m *machine.Machine, cmd *exec.Cmd) error {
+	ended := make(chan error, 1)
+	go func() {
+		err := m.Run(cmd)
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+			err = commandError{exit}
+		}
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	if cmd.Process != nil {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+	}
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(20 * time.Second):
+		_ = cmd.Process.Kill()
+		return <-ended
+	}
+}
+
+// A commandError is how the command ended that a person gave. It has said itself why.
+type commandError struct{ *exec.ExitError }
+
+// code is a shell's exit code.
+func (e commandError) code() int {
+	if status, ok := e.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return 128 + int(status.Signal())
+	}
+	return e.ExitCode()
+}

@@ -22,16 +22,11 @@ func (s *Server) alternate() string { return s.baseURLs.alternate(s.cfg.Role) }
 
 // openForward makes what passes requests about the other leg's sessions on.
 func (s *Server) openForward(m *metrics.Metrics) {
-	s.forward = forward.New(forward.Config{
-		Own: s.origin(), Peers: s.peerBases, Token: s.clusterToken.relayToken, IsToken: s.clusterToken.isRelays,
-		Logger: s.log, Metrics: m,
-	})
-}
-
-// peerBases are the base URLs of the other leg's servers.
-func (s *Server) peerBases() []string {
-	if s.peers == nil {
-		return nil
+	cfg := forward.Config{
+		Own: s.origin(), Token: s.clusterToken.relayToken, IsToken: s.clusterToken.isRelays, Logger: s.log, Metrics: m,
 	}
-	return s.peers.Bases()
+	if s.peers != nil {
+		cfg.Peers, cfg.ServerName = s.peers.Bases, s.peers.ServerName()
+	}
+	s.forward = forward.New(cfg)
 }

@@ -286,58 +286,6 @@ func (w *statusWriter) pending(v *legView) bool {
 	return v.status.ConfigGeneration < w.pair.Generation && !w.outcome.Accepted[podKey(w.pair, v.role, v.pod.Pod)]
 }
 
-// exposed: the addresses are known, and the playback URL can be opened.
-func (w *statusWriter) exposed() verdict {
-	addresses := w.plan.Addresses
-	services := slices.DeleteFunc(slices.Clone(w.outcome.Conflicts), func(k ObjectKey) bool { return k.Kind != KindService })
-	switch {
-	case len(services) > 0:
-		return no(v1alpha1.ReasonNameConflict, "%s: not an object of this pair.", keyList(services))
-	case len(w.refused.Exposure) > 0:
-		return no(v1alpha1.ReasonExposureNotAllowed, "%s: not allowed by the operator (--allowed-exposures); ClusterIP takes its place.",
-			strings.Join(w.refused.Exposure, ", "))
-	case len(addresses.Pending) > 0 && w.pair.Spec.Paused && usesNodeAddress(w.pair):
-		return no(v1alpha1.ReasonPaused, "spec.paused is true.")
-	case len(addresses.Pending) > 0:
-		return no(v1alpha1.ReasonAddressPending, "%s", sentences(addresses.Pending))
-	}
-	if problem := w.certificateProblem(); problem != "" {
-		return no(v1alpha1.ReasonInvalidTLSSecret, "%s", problem)
-	}
-	if addresses.ClusterOnly {
-		return yes(v1alpha1.ReasonClusterOnly,
-			"The playback URL can be opened inside the cluster only. Set spec.exposure or spec.playback.externalURL to let others in.")
-	}
-	return yes(v1alpha1.ReasonExposed, "The playback URL can be opened.")
-}
-
-// certificateProblem says what is wrong with the certificate of spec.playback.tlsSecretName,
-// by what the pods serve; the operator does not read the Secret.
-func (w *statusWriter) certificateProblem() string {
-	name := w.pair.Spec.Playback.TLSSecretName
-	if name == "" || w.pair.Spec.Paused {
-		return ""
-	}
-	for _, v := range w.legs.each() {
-		if v.status == nil || v.status.TLS == nil {
-			continue
-		}
-		served := v.status.TLS
-		switch {
-		case served.Error != "":
-			return fmt.Sprintf("The certificate of Secret %s cannot be used: %s.", name, strings.TrimSuffix(served.Error, "."))
-		case !served.Present || served.SelfSigned:
-			return fmt.Sprintf("Secret %s has no certificate (tls.crt, tls.key), or has not reached the media pods yet.", name)
-		case served.NotAfter == nil:
-		case !w.now.Before(*served.NotAfter):
-			return fmt.Sprintf("The certificate of Secret %s expired at %s.", name, served.NotAfter.UTC().Format(time.RFC3339))
-		default:
-			w.changesIn(served.NotAfter.Sub(w.now))
-		}
-	}
-	return ""
-}
-
 // progressing: a rollout or a planned switch is under way.
 func (w *statusWriter) progressing() verdict {
 	rollout := w.plan.Rollout

@@ -44,7 +44,23 @@ type PodTarget struct {
 	Certificate []byte
 	// ServerName is sent in the TLS handshake.
 	ServerName string
+
+	// before are a token and a certificate that were replaced, for a pod that has not read
+	// the renewed Secret yet; nil: there are none, or the pod has shown the new certificate.
+	before *replacedKeys
 }
+
+// replacedKeys are good until the kubelet has had the time to bring the new ones, at the
+// most: who took the old ones may stand at the pod's address.
+type replacedKeys struct {
+	token       string
+	certificate []byte
+	until       time.Time
+}
+
+// replacedFor is how long replaced keys are good for. A kubelet brings a Secret's change
+// within a minute or two.
+const replacedFor = 5 * time.Minute
 
 func (t PodTarget) equal(o PodTarget) bool {
 	return t.Key == o.Key && t.Name == o.Name && t.Address == o.Address && t.Token == o.Token &&
@@ -55,7 +71,8 @@ func (t PodTarget) equal(o PodTarget) bool {
 type PodState struct {
 	// Connected says that its event stream is open and has brought a status.
 	Connected bool
-	// Since is when Connected got its value, or when the pod was first followed.
+	// Since is when Connected got its value, or when the pod was first followed. A pod that
+	// fell silent is not connected since its last word.
 	Since time.Time
 	// Status is the last one received, nil before the first. It outlives the stream and
 	// must not be changed.
@@ -237,6 +254,10 @@ func (d *pod) retarget(t PodTarget) {
 		return
 	}
 	moved := d.target.Address != t.Address
+	t.before = d.target.before
+	if !bytes.Equal(d.target.Certificate, t.Certificate) {
+		t.before = &replacedKeys{d.target.Token, d.target.Certificate, time.Now().Add(replacedFor)}
+	}
 	d.target = t
 	if d.state.Connected && !moved {
 		return
@@ -247,6 +268,19 @@ func (d *pod) retarget(t PodTarget) {
 	}
 	if d.cut != nil {
 		d.cut(errRetargeted)
+	}
+}
+
+// showed notes which certificate a pod showed, among those that target has. Once it has shown
+// the new one, the one before is good no longer.
+func (p *Pods) showed(d *pod, target PodTarget, x *podExchange) {
+	if x.before || target.before == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if d.target.before == target.before {
+		d.target.before = nil
 	}
 }
 
@@ -302,9 +336,12 @@ func (p *Pods) lost(d *pod, err error) time.Duration {
 		}
 		return 0
 	}
-	now := time.Now()
-	held := now.Sub(d.state.Since)
-	d.state.Connected, d.state.Since = false, now
+	lastWord := time.Now()
+	if silent := (silentError{}); errors.As(err, &silent) {
+		lastWord = lastWord.Add(-silent.silence)
+	}
+	held := lastWord.Sub(d.state.Since)
+	d.state.Connected, d.state.Since = false, lastWord
 	p.logOf(d).Info("media pod lost", "reason", d.state.Err)
 	p.expectAgain(d)
 	p.hint(d.key.pair())

@@ -37,13 +37,15 @@ type podExchange struct {
 	conn     *tls.Conn
 	source   *io.LimitedReader
 	response *http.Response
+	before   bool        // the pod showed the certificate before
 	release  func() bool // lets go of the context that ends it
 }
 
 // open connects to a pod, sends a request and reads the header of the answer. All of it,
 // with the body, ends with ctx and at its deadline.
 func (p *Pods) open(ctx context.Context, t PodTarget, method, path string, body []byte) (*podExchange, error) {
-	config, err := pinned(t)
+	x := &podExchange{}
+	config, err := pinned(t, &x.before)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +53,6 @@ func (p *Pods) open(ctx context.Context, t PodTarget, method, path string, body 
 	if err != nil {
 		return nil, fmt.Errorf("the pod's address: %w", err)
 	}
-	request.Header.Set("Authorization", "Bearer "+t.Token)
 	request.Header.Set("User-Agent", "streampair-operator")
 	request.Close = method != http.MethodGet
 
@@ -60,9 +61,9 @@ func (p *Pods) open(ctx context.Context, t PodTarget, method, path string, body 
 		return nil, fmt.Errorf("connect to the pod: %w", err)
 	}
 	conn := tls.Client(raw, config)
-	x := &podExchange{conn: conn, source: &io.LimitedReader{R: conn, N: maxPodHeader}}
+	x.conn, x.source = conn, &io.LimitedReader{R: conn, N: maxPodHeader}
 	x.release = context.AfterFunc(ctx, func() { _ = raw.Close() })
-	if err := x.exchange(ctx, request); err != nil {
+	if err := x.exchange(ctx, t, request); err != nil {
 		x.close()
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
 			err = errors.New("no answer in time")
@@ -72,7 +73,7 @@ func (p *Pods) open(ctx context.Context, t PodTarget, method, path string, body 
 	return x, nil
 }
 
-func (x *podExchange) exchange(ctx context.Context, request *http.Request) error {
+func (x *podExchange) exchange(ctx context.Context, t PodTarget, request *http.Request) error {
 	deadline, _ := ctx.Deadline()
 	if err := x.conn.SetDeadline(deadline); err != nil {
 		return err
@@ -80,6 +81,11 @@ func (x *podExchange) exchange(ctx context.Context, request *http.Request) error
 	if err := x.conn.Handshake(); err != nil {
 		return err
 	}
+	token := t.Token
+	if x.before {
+		token = t.before.token // the new one is not for whoever has the old key
+	}
+	request.Header.Set("Authorization", "Bearer "+token)
 	if err := request.Write(x.conn); err != nil {
 		return fmt.Errorf("send the request: %w", err)
 	}
@@ -140,11 +146,16 @@ func oneLine(text string) string {
 	return strings.Join(strings.Fields(text), " ")
 }
 
-// pinned returns a configuration that accepts the target's certificate and no other.
-func pinned(t PodTarget) (*tls.Config, error) {
-	block, _ := pem.Decode(t.Certificate)
-	if block == nil || block.Type != "CERTIFICATE" {
+// pinned returns a configuration that accepts the target's certificate, or for a while the
+// one before, and no other. It sets before if the pod shows that one.
+func pinned(t PodTarget, before *bool) (*tls.Config, error) {
+	wanted := certificateBytes(t.Certificate)
+	if wanted == nil {
 		return nil, errors.New("the Secret has no certificate by which to know the pod")
+	}
+	var replaced []byte
+	if t.before != nil && time.Now().Before(t.before.until) {
+		replaced = certificateBytes(t.before.certificate)
 	}
 	return &tls.Config{
 		ServerName: t.ServerName,
@@ -153,12 +164,26 @@ func pinned(t PodTarget) (*tls.Config, error) {
 		// that was generated, and its key was proven by the handshake.
 		InsecureSkipVerify: true, //nolint:gosec // the exact certificate is compared below
 		VerifyConnection: func(s tls.ConnectionState) error {
-			if shown := s.PeerCertificates[0]; !bytes.Equal(shown.Raw, block.Bytes) {
-				return &podCertificateError{shown, block.Bytes}
+			switch shown := s.PeerCertificates[0]; {
+			case bytes.Equal(shown.Raw, wanted):
+				return nil
+			case replaced != nil && bytes.Equal(shown.Raw, replaced):
+				*before = true
+				return nil
+			default:
+				return &podCertificateError{shown, wanted}
 			}
-			return nil
 		},
 	}, nil
+}
+
+// certificateBytes returns the certificate of a PEM text; nil: it has none.
+func certificateBytes(text []byte) []byte {
+	block, _ := pem.Decode(text)
+	if block == nil || block.Type != "CERTIFICATE" {
+		return nil
+	}
+	return block.Bytes
 }
 
 // A podCertificateError says that somebody else answers at a pod's address, or that the pod

@@ -89,11 +89,12 @@ func (p *Pods) Source() source.Source { return p.hints.source() }
 
 // expectAgain hints at the pair once more if the pod stays away. Pods.mu is held.
 func (p *Pods) expectAgain(d *pod) {
+	wait := max(0, p.times.unreachable-time.Since(d.state.Since))
 	if d.overdue != nil {
-		d.overdue.Reset(p.times.unreachable)
+		d.overdue.Reset(wait)
 		return
 	}
-	d.overdue = time.AfterFunc(p.times.unreachable, func() {
+	d.overdue = time.AfterFunc(wait, func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if !d.gone && !d.state.Connected {

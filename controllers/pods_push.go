@@ -92,6 +92,7 @@ func (p *Pods) put(ctx context.Context, key PodKey, path string, document []byte
 		return err
 	}
 	defer x.close()
+	p.showed(d, target, x)
 	if code := x.response.StatusCode; code < 200 || code > 299 {
 		return x.refusal()
 	}

@@ -67,6 +67,7 @@ func (p *Pods) readStream(ctx context.Context, d *pod, target PodTarget) error {
 		return err
 	}
 	defer x.close()
+	p.showed(d, target, x)
 	if x.response.StatusCode != http.StatusOK {
 		return x.refusal()
 	}
@@ -83,7 +84,7 @@ func (p *Pods) readStream(ctx context.Context, d *pod, target PodTarget) error {
 		e, err := events.next()
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			return fmt.Errorf("the pod was silent for %v", p.times.silence)
+			return silentError{p.times.silence}
 		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 			return errors.New("the pod closed the event stream")
 		case err != nil:
@@ -105,6 +106,12 @@ func (p *Pods) readStream(ctx context.Context, d *pod, target PodTarget) error {
 		}
 	}
 }
+
+// A silentError says that nothing was heard of a pod for a while, though the connection is
+// there.
+type silentError struct{ silence time.Duration }
+
+func (e silentError) Error() string { return fmt.Sprintf("the pod was silent for %v", e.silence) }
 
 // A pacer bounds how much work one pod can make. The server's own pace, ten statuses a
 // second at the most, is far below it; a pod that sends faster is read more slowly, and TCP

@@ -104,9 +104,15 @@ func TestAPodThatReturnsIsFollowedAgain(t *testing.T) {
 		if s := f.State(sundayPrimary); !s.Connected || s.Err != "" {
 			t.Errorf("got %+v", s)
 		}
-		time.Sleep(UnreachableAfter)
+		lastWord := time.Now()
+		time.Sleep(UnreachableAfter - time.Millisecond)
 		f.pod.out <- ":\n"
 		f.wantHints(1, "silence for longer than 10 s ends it") // and no late hint of the first loss
+		if s := f.State(sundayPrimary); s.Connected || !s.Since.Equal(lastWord) {
+			t.Errorf("not connected since %v, and the last word was at %v", s.Since, lastWord)
+		}
+		time.Sleep(time.Millisecond)
+		f.wantHints(1, "15 s without a word")
 	})
 }
 

@@ -118,7 +118,7 @@ const (
 
 // Reasons of ConditionExposed.
 const (
-	// ReasonExposed (True).
+	// ReasonExposed (True). The message says if WebRTC media does not leave the cluster.
 	ReasonExposed = "Exposed"
 	// ReasonClusterOnly (True): the playback URL can be opened inside the cluster only.
 	// Choose another spec.exposure.http.type, or set spec.playback.externalURL.

@@ -19,6 +19,11 @@ const (
 type Exposure struct {
 	// http carries the player, WHIP, WHEP, HLS and events, over one Service for both
 	// legs: TCP 80 and 443, of the pods 5080 and 5443.
+	//
+	// A player whose pod dies goes to the other one, and is faster if it can reach that by
+	// itself: by externalAddresses of each leg; or, without playback.tlsSecretName and with
+	// both http and webrtc of type NodePort or LoadBalancer, at the leg's webrtc Service,
+	// which then has TCP 80 too. From a page that came by HTTPS browsers reach HTTPS only.
 	// +optional
 	// +kubebuilder:default={}
 	HTTP ServiceExposure `json:"http,omitzero"`
@@ -56,7 +61,8 @@ type ServiceExposure struct {
 
 	// externalAddresses are host or host:port under which each leg is reached, an IPv6
 	// address in brackets. They win over what the Services report; set them when something
-	// stands before the Services that Kubernetes does not know of.
+	// stands before the Services that Kubernetes does not know of. Those of http must lead
+	// to the pod of that leg.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="!has(self.primary) || self.primary.all(a, a.matches('^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\\\\[[0-9A-Fa-f:.]+\\\\])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?$'))",message="each address must be host or host:port, such as live.example.com:1935, an IPv6 address in brackets",fieldPath=".primary"
 	// +kubebuilder:validation:XValidation:rule="!has(self.backup) || self.backup.all(a, a.matches('^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\\\\[[0-9A-Fa-f:.]+\\\\])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?$'))",message="each address must be host or host:port, such as live.example.com:1935, an IPv6 address in brackets",fieldPath=".backup"

@@ -36,7 +36,9 @@ type Publish struct {
 	TokenSecretRef *SecretReference `json:"tokenSecretRef,omitempty"`
 
 	// tokenGeneration: raise it by one to have the generated tokens made anew, for instance
-	// when one got into the wrong hands. It does nothing to a Secret of your own.
+	// when one got into the wrong hands. It does nothing to a Secret of your own, and leaves
+	// jwtKey as it is, as what signs with it would have to follow: to renew that, delete the
+	// key from the generated Secret.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	TokenGeneration int64 `json:"tokenGeneration,omitempty"`

@@ -53,11 +53,14 @@ type kubelet struct {
 	// blind keeps readiness as it is: the nodes are there, and the operator's way to the
 	// pods is not.
 	blind bool
+	// lost are pods on nodes that are gone: nobody ever says that they have ended.
+	lost map[types.UID]bool
 }
 
 type process struct {
 	cmd   *exec.Cmd
 	dir   string
+	ip    string
 	log   *bytes.Buffer
 	ready bool
 	gone  chan struct{}
@@ -69,7 +72,7 @@ func (w *world) runPods() *kubelet {
 	binary, err := mediaServer()
 	w.must(err)
 	k := &kubelet{
-		world: w, binary: binary, dir: w.t.TempDir(), addresses: map[string]string{}, processes: map[types.UID]*process{},
+		world: w, binary: binary, dir: w.t.TempDir(), addresses: map[string]string{}, processes: map[types.UID]*process{}, lost: map[types.UID]bool{},
 		node: func(role string) string { return "node-" + role + "-" + w.namespace },
 	}
 	for _, role := range []string{"primary", "backup"} {
@@ -154,8 +157,12 @@ func (k *kubelet) drop(uid types.UID) {
 }
 
 func (k *kubelet) syncPod(ctx context.Context, pod *corev1.Pod) error {
-	p := k.processes[pod.UID]
+	k.mu.Lock()
+	p, lost := k.processes[pod.UID], k.lost[pod.UID]
+	k.mu.Unlock()
 	switch {
+	case lost:
+		return nil
 	case pod.DeletionTimestamp != nil:
 		if p != nil {
 			_ = p.cmd.Process.Signal(syscall.SIGTERM)
@@ -219,6 +226,11 @@ func (k *kubelet) startPod(ctx context.Context, pod *corev1.Pod) error {
 		return err
 	}
 	ip := k.address(pair, role)
+	for _, other := range k.processes {
+		if other.ip == ip {
+			return nil // the leg's pod before has not ended
+		}
+	}
 	peer := map[string]string{"primary": "backup", "backup": "primary"}[role]
 	var args []string
 	for _, arg := range pod.Spec.Containers[0].Args {
@@ -231,7 +243,7 @@ func (k *kubelet) startPod(ctx context.Context, pod *corev1.Pod) error {
 		}
 		args = append(args, name+"="+strings.ReplaceAll(value, "/etc/streampair", dir))
 	}
-	p := &process{dir: dir, log: &bytes.Buffer{}, gone: make(chan struct{})}
+	p := &process{dir: dir, ip: ip, log: &bytes.Buffer{}, gone: make(chan struct{})}
 	p.cmd = exec.Command(k.binary, args...)
 	p.cmd.Env = []string{"POD_IP=" + ip, "POD_NAME=" + pod.Name, "NODE_NAME=" + pod.Spec.NodeName, "PATH=" + os.Getenv("PATH"), "HOME=" + dir}
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
@@ -334,6 +346,28 @@ func (k *kubelet) setBlind(blind bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.blind = blind
+}
+
+// loseNode is the end of the node of a leg's pod: what runs there ends at once, the node's
+// controller reports the pod unready and evicts it, and nobody says that it has ended.
+func (k *kubelet) loseNode(pod string) {
+	k.t.Helper()
+	object := &corev1.Pod{}
+	if !k.get(pod, object) {
+		k.t.Fatalf("there is no pod %s", pod)
+	}
+	k.mu.Lock()
+	k.lost[object.UID] = true
+	p := k.processes[object.UID]
+	delete(k.processes, object.UID)
+	k.mu.Unlock()
+	if p != nil {
+		_ = p.cmd.Process.Kill()
+		<-p.gone
+	}
+	k.must(k.report(k.t.Context(), object, false))
+	k.must(k.admin.Delete(k.t.Context(), object))
+	k.t.Cleanup(func() { _ = k.admin.Delete(context.Background(), object, client.GracePeriodSeconds(0)) })
 }
 
 // signal sends a signal to the media servers of a Deployment.

@@ -29,7 +29,9 @@ type PublishApplyConfiguration struct {
 	// encoders that come, those that publish go on.
 	TokenSecretRef *SecretReferenceApplyConfiguration `json:"tokenSecretRef,omitempty"`
 	// tokenGeneration: raise it by one to have the generated tokens made anew, for instance
-	// when one got into the wrong hands. It does nothing to a Secret of your own.
+	// when one got into the wrong hands. It does nothing to a Secret of your own, and leaves
+	// jwtKey as it is, as what signs with it would have to follow: to renew that, delete the
+	// key from the generated Secret.
 	TokenGeneration *int64 `json:"tokenGeneration,omitempty"`
 }
 

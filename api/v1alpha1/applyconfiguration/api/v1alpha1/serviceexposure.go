@@ -23,7 +23,8 @@ type ServiceExposureApplyConfiguration struct {
 	LoadBalancer *LoadBalancerExposureApplyConfiguration `json:"loadBalancer,omitempty"`
 	// externalAddresses are host or host:port under which each leg is reached, an IPv6
 	// address in brackets. They win over what the Services report; set them when something
-	// stands before the Services that Kubernetes does not know of.
+	// stands before the Services that Kubernetes does not know of. Those of http must lead
+	// to the pod of that leg.
 	ExternalAddresses *LegAddressesApplyConfiguration `json:"externalAddresses,omitempty"`
 }
 

@@ -1,0 +1,175 @@
+package controllers
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/streampair/streampair/api/control"
+	"github.com/streampair/streampair/api/v1alpha1"
+)
+
+// loseNode is what happened when the primary's node went a minute ago, all at once: its pod
+// is unready, was evicted, and stays as nobody can say that it has ended. Viewers have the
+// backup.
+func loseNode(s *scene) {
+	s.silence(rolePrimary, time.Minute)
+	s.unready(rolePrimary)
+	evicted := metav1.NewTime(s.now.Add(-30 * time.Second))
+	s.at(rolePrimary).DeletionTimestamp = &evicted
+	since := s.now.Add(-time.Minute)
+	p := s.reports(roleBackup)
+	p.Active, p.ActiveStreamID, p.Reason, p.Since = "Backup", "backup", v1alpha1.SwitchPrimaryInputLost, &since
+	leg := legOf(p, rolePrimary)
+	leg.Live, leg.Rank, leg.EntryPoint, leg.LossReason = false, "None", false, control.LossDisconnected
+}
+
+func TestTheReplacementOfALostPodIsWhatIsShown(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		// replacement changes the pod that was made in place of the lost one; nil: none yet.
+		replacement func(*ObservedPod)
+		node        string // of the primary, as shown
+		rtmp        string // its address
+		want        map[string]string
+	}{
+		{
+			name: "there is none yet", node: "node-a", rtmp: "203.0.113.1",
+			want: map[string]string{"Ready": "False/PodsNotReady", "PrimaryLive": "False/PodNotReady", "Redundant": "False/PrimaryNotLive",
+				"Converged": "Unknown/PodNotReady", "Progressing": "True/RollingOut"},
+		},
+		{
+			name: "no node has room for it", node: "", rtmp: "203.0.113.1",
+			replacement: func(pod *ObservedPod) {
+				pod.Spec.NodeName, pod.NodeAddress, pod.ControlAddress, pod.State = "", "", "", PodState{}
+				pod.Status = corev1.PodStatus{Phase: corev1.PodPending, Conditions: []corev1.PodCondition{
+					{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Message: "0/2 nodes are available"},
+				}}
+			},
+			want: map[string]string{"Ready": "False/PodsNotReady", "PrimaryLive": "False/PodNotReady", "Redundant": "False/PrimaryNotLive",
+				"Converged": "Unknown/PodNotReady", "Progressing": "True/RollingOut"},
+		},
+		{
+			name: "its encoder is not back", node: "node-c", rtmp: "203.0.113.3",
+			replacement: func(pod *ObservedPod) {
+				p := &pod.State.Status.Pairs[0]
+				p.Active, p.ActiveStreamID = "Backup", "backup"
+				*legOf(p, rolePrimary) = control.Leg{Role: "Primary", StreamID: "primary", Rank: "None", LossReason: control.LossNotPublished}
+			},
+			want: map[string]string{"PrimaryLive": "False/InputLost", "Redundant": "False/PrimaryNotLive"},
+		},
+		{
+			name: "it is live", node: "node-c", rtmp: "203.0.113.3",
+			replacement: func(pod *ObservedPod) {
+				p := &pod.State.Status.Pairs[0]
+				p.Active, p.ActiveStreamID = "Backup", "backup"
+			},
+			want: map[string]string{},
+		},
+		{
+			name: "it is live, beside the other leg", node: "node-b", rtmp: "203.0.113.3",
+			replacement: func(pod *ObservedPod) {
+				p := &pod.State.Status.Pairs[0]
+				p.Active, p.ActiveStreamID, pod.Spec.NodeName = "Backup", "backup", "node-b"
+			},
+			want: map[string]string{"Redundant": "False/SameNode"},
+		},
+	} {
+		for _, order := range []string{"the lost pod first", "the lost pod last"} {
+			t.Run(test.name+", "+order, func(t *testing.T) {
+				s := newScene(t, func(spec *v1alpha1.StreamPairSpec) { spec.Exposure.RTMP.Type = v1alpha1.ExposureNodePort })
+				s.goesOn(time.Hour)
+				loseNode(s)
+				name := "sunday-primary-1"
+				if test.replacement != nil {
+					name = "sunday-primary-2"
+					pod := s.pod(rolePrimary, 2)
+					pod.Name, pod.UID, pod.CreationTimestamp = name, "primary-2", metav1.NewTime(s.now.Add(-30*time.Second))
+					test.replacement(&pod)
+					if pod.State.Connected && legOf(&pod.State.Status.Pairs[0], rolePrimary).Live {
+						*legOf(s.reports(roleBackup), rolePrimary) = *legOf(&pod.State.Status.Pairs[0], rolePrimary)
+					}
+					s.seen.Pods[rolePrimary] = append(s.seen.Pods[rolePrimary], pod)
+				}
+				if order == "the lost pod last" {
+					slices.Reverse(s.seen.Pods[rolePrimary])
+				}
+				status, _ := s.report()
+				want := map[string]string{
+					"Ready": "True/Ready", "OnAir": "True/OnAir", "PrimaryLive": "True/Live", "BackupLive": "True/Live",
+					"Redundant": "True/Redundant", "Converged": "True/Converged", "Exposed": "True/ClusterOnly", "Progressing": "False/UpToDate",
+				}
+				for c, v := range test.want {
+					want[c] = v
+				}
+				if diff := cmp.Diff(want, shown(status)); diff != "" {
+					t.Errorf("conditions (-want +got):\n%s", diff)
+				}
+				leg := status.Ingest[0]
+				if leg.PodName != name || leg.NodeName != test.node || !strings.HasPrefix(leg.RTMP, "rtmp://"+test.rtmp+":") {
+					t.Errorf("shown are pod %q on node %q at %s, want %q on %q at %s", leg.PodName, leg.NodeName, leg.RTMP, name, test.node, test.rtmp)
+				}
+				if a := status.ActiveStream; a == nil || a.Role != roleBackup {
+					t.Errorf("the active stream is %+v", a)
+				}
+			})
+		}
+	}
+}
+
+// A pod that nobody will ever hear of again is no reason to wait.
+func TestALostPodHoldsNoRollout(t *testing.T) {
+	s := newScene(t, nil)
+	loseNode(s)
+	fresh := s.pod(rolePrimary, 2)
+	fresh.Name, fresh.UID, fresh.State.Status.Pairs[0].Active = "sunday-primary-2", "primary-2", "Backup"
+	s.seen.Pods[rolePrimary] = append(s.seen.Pods[rolePrimary], fresh)
+	s.pair.Spec.MediaServer.PriorityClassName = "now"
+	if diff := cmp.Diff([]string{"apply ConfigMap sunday-config", "apply Deployment sunday-primary"}, written(s.decide())); diff != "" {
+		t.Errorf("writes (-want +got):\n%s", diff)
+	}
+	s.seen.Pods[rolePrimary] = s.seen.Pods[rolePrimary][:1] // nor where it has no replacement
+	if diff := cmp.Diff([]string{"apply ConfigMap sunday-config", "apply Deployment sunday-primary"}, written(s.decide())); diff != "" {
+		t.Errorf("writes (-want +got):\n%s", diff)
+	}
+}
+
+// A viewer who gets the page and no picture is worth a word.
+func TestMediaThatStaysInsideIsSaid(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		spec func(*v1alpha1.StreamPairSpec)
+		want string // in the message; empty: nothing of it
+	}{
+		{"behind an Ingress", func(*v1alpha1.StreamPairSpec) {}, "of the primary and of the backup stays inside"},
+		{"an address for one leg", func(s *v1alpha1.StreamPairSpec) {
+			s.Exposure.WebRTC.ExternalAddresses = &v1alpha1.LegAddresses{Primary: []string{"203.0.113.7"}}
+		}, "of the backup stays inside"},
+		{"node ports", func(s *v1alpha1.StreamPairSpec) { s.Exposure.WebRTC.Type = v1alpha1.ExposureNodePort }, ""},
+		{"STUN helps nobody in", func(s *v1alpha1.StreamPairSpec) {
+			s.MediaServer.ICEServers = []v1alpha1.ICEServer{{URLs: []string{"stun:stun.example.com"}}}
+		}, "stays inside"},
+		{"TURN does", func(s *v1alpha1.StreamPairSpec) {
+			s.MediaServer.ICEServers = []v1alpha1.ICEServer{{URLs: []string{"stun:stun.example.com", "turns:turn.example.com"}}}
+		}, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newScene(t, func(spec *v1alpha1.StreamPairSpec) {
+				spec.Playback.ExternalURL = "https://live.example.com"
+				test.spec(spec)
+			})
+			status, _ := s.report()
+			exposed := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionExposed)
+			if exposed.Reason != v1alpha1.ReasonExposed || test.want == "" && strings.Contains(exposed.Message, "inside") ||
+				!strings.Contains(exposed.Message, test.want) {
+				t.Errorf("Exposed is %s: %s", exposed.Reason, exposed.Message)
+			}
+		})
+	}
+}

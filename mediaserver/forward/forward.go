@@ -29,7 +29,8 @@ const Header = "Streampair-Forwarded"
 
 const (
 	// maxForwards bounds the forwards at a time, most of which are event streams: as many
-	// as a server takes of its own.
+	// as a server takes of its own. It leaves the relay room among the connections that a
+	// peer takes.
 	maxForwards = 4096
 	// writeTimeout is how long a client may take to accept what came from the peer.
 	writeTimeout = 5 * time.Second
@@ -154,9 +155,13 @@ func (f *Forwarder) serve(w http.ResponseWriter, r *http.Request, id string, nex
 	next.ServeHTTP(w, r)
 }
 
-// refuse answers a request that a page of any origin may have made.
 func (f *Forwarder) refuse(w http.ResponseWriter, reason string, code int, text string) {
 	f.cfg.Metrics.HTTPRequestRefusal.WithLabelValues(reason).Inc()
+	explain(w, code, text)
+}
+
+// explain says why a request has no answer, to a page of any origin.
+func explain(w http.ResponseWriter, code int, text string) {
 	w.Header().Set("Access-Control-Allow-Origin", "*")
 	http.Error(w, text, code)
 }
@@ -203,7 +208,7 @@ func (f *Forwarder) forward(w http.ResponseWriter, r *http.Request, bases []stri
 				count(resultFailed)
 				f.log.Debug("session not forwarded", "method", r.Method, "path", r.URL.Path, "error", err)
 			}
-			f.refuse(w, "bad_gateway", http.StatusBadGateway, "the media server of this session does not answer; open a new one")
+			explain(w, http.StatusBadGateway, "the media server of this session does not answer; open a new one")
 		},
 	}
 	r = r.WithContext(ctx)

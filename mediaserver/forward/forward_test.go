@@ -40,7 +40,8 @@ type server struct {
 }
 
 // newServer starts a server whose own handler is handle, which is called for its session.
-func newServer(t *testing.T, role, token string, handle http.HandlerFunc) *server {
+// What is before its Forwarder can be added.
+func newServer(t *testing.T, role, token string, handle http.HandlerFunc, before ...func(http.ResponseWriter)) *server {
 	t.Helper()
 	s := &server{metrics: metrics.New(prometheus.NewRegistry())}
 	own := signalling.Origin{Role: role, BootID: signalling.NewBootID()}
@@ -49,14 +50,20 @@ func newServer(t *testing.T, role, token string, handle http.HandlerFunc) *serve
 		Own: own, Peers: func() []string { return s.peers }, Metrics: s.metrics,
 		Token: func() string { return token }, IsToken: func(got string) bool { return got == secret },
 	})
-	s.Server = httptest.NewServer(s.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	handler := s.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.asked.Add(1)
 		if !strings.HasSuffix(r.URL.Path, "/"+s.session) && r.URL.Query().Get("session") != s.session {
 			http.Error(w, "no such session", http.StatusNotFound)
 			return
 		}
 		handle(w, r)
-	})))
+	}))
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, act := range before {
+			act(w)
+		}
+		handler.ServeHTTP(w, r)
+	}))
 	t.Cleanup(func() {
 		s.Forwarder.Close()
 		s.Server.CloseClientConnections()
@@ -376,13 +383,10 @@ func TestEventsOutlastTheDeadlineOfAnAnswer(t *testing.T) {
 			time.Sleep(50 * time.Millisecond)
 		}
 	})
-	asked := newServer(t, "p", secret, unexpected(t))
-	asked.peers = []string{peer.URL}
-	handler := asked.Config.Handler
-	asked.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	asked := newServer(t, "p", secret, unexpected(t), func(w http.ResponseWriter) {
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(deadline))
-		handler.ServeHTTP(w, r)
 	})
+	asked.peers = []string{peer.URL}
 	lines, _ := listen(t, asked, peer.session)
 	for began := time.Now(); time.Since(began) < 5*deadline; {
 		if !lines.Scan() {

@@ -12,6 +12,12 @@ TOOL := go tool -modfile=hack/tools/go.mod
 # The version is given by -ldflags; stamping by Go fails where git distrusts the folder.
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
+# Arguments for the e2e test binary, such as E2EFLAGS='-test.run TestRelay -test.v -runs 5'.
+E2EFLAGS ?=
+# A kubeconfig of a cluster to use in place of one of our own, without the faults that only
+# that can have.
+KUBECONFIG_E2E ?=
+
 # Arguments for go test, such as TESTFLAGS='-run TestAttack -v'.
 TESTFLAGS ?=
 PACKAGES ?= ./...
@@ -21,7 +27,7 @@ PLAYER_SOURCES := $(wildcard $(PLAYER)/src/*) $(PLAYER)/build.mjs $(PLAYER)/tsco
 
 .PHONY: help
 help: ## List the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## Build, start the server and two encoders, and print the URL to watch
@@ -94,6 +100,54 @@ bench: ## Measure failover, joining, viewers, publishers and many pairs, and pri
 	@$(MAKE) build commands
 	@go build -o bin/bench ./hack/bench
 	@KUBEBUILDER_ASSETS=$$(hack/kube.sh); export KUBEBUILDER_ASSETS; exec bin/bench $(BENCHFLAGS)
+
+# The image's version, as always the same: images in the cluster are from the work tree.
+CLUSTER_IMAGES := bin/cluster-images
+
+.PHONY: cluster-binaries
+cluster-binaries: .cache/player.built
+	@if [ "$$(uname)" != Linux ] || [ "$$(id -u)" != 0 ]; then \
+		echo "make cluster and make e2e run a Kubernetes of their own: they need root on Linux" >&2; exit 1; \
+	fi
+	@hack/deps.sh cluster
+	@hack/kube.sh >/dev/null && hack/node.sh >/dev/null
+	@arch=$$(go env GOARCH); export CGO_ENABLED=0; \
+	go build -trimpath -ldflags '-s -w -X main.version=cluster' -o $(CLUSTER_IMAGES)/linux-$$arch/ \
+		./controllers/cmd/streampair-operator ./mediaserver/cmd/streampair-mediaserver; \
+	go build -trimpath -ldflags '-s -w -X main.version=cluster' -o bin/ ./controllers/cmd/kubectl-streampair; \
+	go build -trimpath -o bin/cluster ./hack/cluster; \
+	go build -C hack/charttest -trimpath -o ../../bin/render ./render; \
+	go build -C hack/images -o ../../bin/images/build .; \
+	bin/images/build -platforms $$arch -set cluster -version 1 -binaries .cache/node -out $(CLUSTER_IMAGES) >/dev/null; \
+	bin/images/build -platforms $$arch -version cluster -binaries $(CLUSTER_IMAGES) -out $(CLUSTER_IMAGES) >/dev/null; \
+	bin/images/build -platforms $$arch -version cluster-next -only streampair-mediaserver \
+		-binaries $(CLUSTER_IMAGES) -out $(CLUSTER_IMAGES)/next >/dev/null
+
+.PHONY: cluster
+cluster: cluster-binaries ## Run a Kubernetes of two nodes with the chart installed, until Ctrl-C (root on Linux)
+	@exec bin/cluster up
+
+.PHONY: cluster-demo
+cluster-demo: cluster-binaries ## The same with a demo pair and two encoders, and print the URL to watch
+	@hack/deps.sh demo
+	@exec bin/cluster demo
+
+.PHONY: e2e-binaries
+e2e-binaries:
+	@hack/deps.sh e2e
+	@CGO_ENABLED=0 go test -c -trimpath -race=false -o bin/e2e.test ./hack/e2e
+
+.PHONY: e2e
+e2e: e2e-binaries ## Take pods, nodes and links of such a cluster away, and watch; KUBECONFIG_E2E=FILE: of another cluster
+	@if [ -n "$(KUBECONFIG_E2E)" ]; then \
+		E2E_KUBECONFIG='$(KUBECONFIG_E2E)' exec bin/e2e.test -test.timeout 60m $(E2EFLAGS); \
+	fi; \
+	$(MAKE) cluster-binaries; \
+	exec bin/cluster run -- bin/e2e.test -test.timeout 60m $(E2EFLAGS)
+
+.PHONY: e2e-soak
+e2e-soak: ## Random faults for ten minutes in such a cluster
+	@$(MAKE) e2e E2EFLAGS='-test.run TestSoak -soak 10m $(E2EFLAGS)'
 
 .PHONY: clean
 clean: ## Remove everything that was built

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Makes sure that the programs are there which a make target needs: build, demo, test or
-# bench.
+# Makes sure that the programs are there which a make target needs: build, demo, test,
+# bench, cluster or e2e.
 # As root with apt-get it installs what is missing; otherwise it ends with one line that
 # says what to install. Go and Node are never installed: which version is a choice.
 set -euo pipefail
 
-purpose=${1:?usage: deps.sh build|demo|test|bench}
+purpose=${1:?usage: deps.sh build|demo|test|bench|cluster|e2e}
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
@@ -20,17 +20,25 @@ node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 20 ? 0 : 1)
 	stop "Node.js $(node --version) is too old; install 20 or later (https://nodejs.org)"
 
 missing=()
-if [ "$purpose" != build ]; then
+if [ "$purpose" != build ] && [ "$purpose" != cluster ]; then
 	have ffmpeg || missing+=(ffmpeg)
 	# The font of the text that demo and tests burn into their pictures.
 	[ -e /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf ] || missing+=(fonts-dejavu-core)
 fi
-if [ "$purpose" = test ] || [ "$purpose" = bench ]; then
+if [ "$purpose" = test ] || [ "$purpose" = bench ] || [ "$purpose" = e2e ]; then
 	have chromium || have chromium-browser || have google-chrome || missing+=(chromium)
 fi
 if [ "$purpose" = test ]; then
 	# The race detector links with C.
 	have "${CC:-gcc}" || missing+=(gcc libc6-dev)
+fi
+if [ "$purpose" = cluster ]; then
+	have ip || missing+=(iproute2)
+	have nft || missing+=(nftables)
+	# runc is built here, with C.
+	have "${CC:-gcc}" || missing+=(gcc libc6-dev)
+	have pkg-config || missing+=(pkg-config)
+	if ! have pkg-config || ! pkg-config --exists libseccomp; then missing+=(libseccomp-dev); fi
 fi
 [ "${#missing[@]}" -gt 0 ] || exit 0
 

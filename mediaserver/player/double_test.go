@@ -1,20 +1,13 @@
 package player_test
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"os"
-	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/pion/ice/v4"
 	"github.com/pion/webrtc/v4"
 	"github.com/pion/webrtc/v4/pkg/media"
 
@@ -30,6 +23,8 @@ const (
 // the event stream through pion, and does on demand what a server does in trouble.
 type double struct {
 	t       *testing.T
+	role    string // whose pod it is, in a pair of doubles; letter is what its sessions' ids begin with
+	letter  string
 	address string
 	sources map[string][][]byte // "primary", "backup": access units in Annex B
 	tone    [][]byte            // Opus packets
@@ -39,7 +34,9 @@ type double struct {
 	mu       sync.Mutex // guards all below
 	server   *http.Server
 	sessions map[string]*session
-	posts    []time.Time // WHEP offers
+	lost     []*session    // of a server that was killed
+	hung     chan struct{} // closed when it goes on; nil: it runs
+	posts    []time.Time   // WHEP offers
 	deletes  int
 	patches  int
 	made     int
@@ -54,47 +51,11 @@ type double struct {
 	received map[string]int // RTP packets by codec, from publishers
 }
 
-type session struct {
-	pc           *webrtc.PeerConnection
-	video, audio *webrtc.TrackLocalStaticSample
-	frozen       bool // nothing is sent on it any more
-	started      bool // has had an IDR
-}
-
-type pairState struct {
-	StreamID       string    `json:"streamId"`
-	BackupStreamID string    `json:"backupStreamId"`
-	Active         string    `json:"active"`
-	ActiveStreamID string    `json:"activeStreamId"`
-	OnAir          bool      `json:"onAir"`
-	Draining       bool      `json:"draining"`
-	Reason         string    `json:"reason"`
-	Since          string    `json:"since"`
-	Switches       int       `json:"switches"`
-	ServerTime     string    `json:"serverTime"`
-	Legs           []leg     `json:"legs"`
-	Warnings       []warning `json:"warnings"`
-	BaseURLs       []string  `json:"baseURLs"`
-}
-
-type leg struct {
-	Role     string `json:"role"`
-	StreamID string `json:"streamId"`
-	Live     bool   `json:"live"`
-	Rank     string `json:"rank"`
-}
-
-type warning struct {
-	Role    string `json:"role"`
-	Code    string `json:"code"`
-	Message string `json:"message"`
-}
-
 // newDouble starts a double with the primary on air.
 func newDouble(t *testing.T) *double {
 	t.Helper()
 	d := &double{
-		t: t,
+		t: t, letter: "s",
 		sources: map[string][][]byte{
 			"primary": accessUnits(t, "testdata/primary.h264"),
 			"backup":  accessUnits(t, "testdata/backup.h264"),
@@ -106,7 +67,8 @@ func newDouble(t *testing.T) *double {
 		received: map[string]int{},
 		state: pairState{
 			StreamID: "primary", BackupStreamID: "backup", Active: "Primary", ActiveStreamID: "primary", OnAir: true,
-			Legs: []leg{{"Primary", "primary", true, "Full"}, {"Backup", "backup", true, "Full"}},
+			Legs:     []leg{{"Primary", "primary", true, "Full"}, {"Backup", "backup", true, "Full"}},
+			BaseURLs: []string{},
 		},
 	}
 	d.listen("127.0.0.1:0")
@@ -118,6 +80,18 @@ func newDouble(t *testing.T) *double {
 		d.crash()
 	})
 	return d
+}
+
+// newDoubles starts two doubles that play the same pair, each a pod of its own.
+func newDoubles(t *testing.T) (primary, backup *double) {
+	t.Helper()
+	primary, backup = newDouble(t), newDouble(t)
+	primary.role, primary.letter = "Primary", "p"
+	backup.role, backup.letter = "Backup", "b"
+	for _, d := range []*double{primary, backup} {
+		d.setState(func(s *pairState) { s.BaseURLs = []string{"http://" + primary.address, "http://" + backup.address} })
+	}
+	return primary, backup
 }
 
 func (d *double) url(page string) string { return "http://" + d.address + "/live/" + page }
@@ -135,21 +109,78 @@ func (d *double) listen(address string) {
 	mux.HandleFunc("PATCH /live/session/{id}", d.patch)
 	mux.HandleFunc("DELETE /live/session/{id}", d.delete)
 	mux.HandleFunc("GET /live/events/{id}", d.events)
+	mux.HandleFunc("OPTIONS /live/", preflight)
 	mux.HandleFunc("GET /elsewhere.html", embedder)
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: d.gate(mux), ReadHeaderTimeout: 10 * time.Second}
 	d.locked(func() { d.server = server })
 	go func() { _ = server.Serve(listener) }()
 }
 
-// crash ends everything at once, as a killed server does; restart brings it back.
+// gate lets no request through while the double hangs, and lets pages of others read its answers.
+func (d *double) gate(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		d.waitWhileHung(r)
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		w.Header().Set("Access-Control-Expose-Headers", "Location, ETag, Link, Retry-After")
+		next.ServeHTTP(w, r)
+	})
+}
+
+func preflight(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Access-Control-Allow-Methods", "OPTIONS, POST, PATCH, DELETE")
+	w.Header().Set("Access-Control-Allow-Headers", "Authorization, Content-Type, If-Match")
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// crash ends everything at once and says so to the viewers; restart brings it back.
 func (d *double) crash() {
-	var sessions map[string]*session
+	var sessions []*session
 	d.locked(func() {
 		_ = d.server.Close()
-		sessions, d.sessions = d.sessions, map[string]*session{}
+		sessions, d.lost = append(sessions, d.lost...), nil
+		for _, s := range d.sessions {
+			sessions = append(sessions, s)
+		}
+		d.sessions = map[string]*session{}
 	})
 	for _, s := range sessions {
 		_ = s.pc.Close()
+	}
+}
+
+// kill ends everything at once as SIGKILL does: nobody is told.
+func (d *double) kill() {
+	d.locked(func() {
+		_ = d.server.Close()
+		d.forget()
+	})
+}
+
+// forget loses all sessions, with mu: nothing is sent on them any more.
+func (d *double) forget() {
+	for _, s := range d.sessions {
+		d.lost = append(d.lost, s)
+	}
+	d.sessions = map[string]*session{}
+}
+
+// hang stops everything as SIGSTOP does: connections stay open, and nothing comes.
+func (d *double) hang() { d.locked(func() { d.hung = make(chan struct{}) }) }
+
+func (d *double) wake() {
+	d.locked(func() {
+		close(d.hung)
+		d.hung = nil
+	})
+}
+
+func (d *double) waitWhileHung(r *http.Request) {
+	if hung := get(d, func() chan struct{} { return d.hung }); hung != nil {
+		select {
+		case <-hung:
+		case <-d.stop:
+		case <-r.Context().Done():
+		}
 	}
 }
 
@@ -169,232 +200,19 @@ func get[T any](d *double, f func() T) T {
 
 func (d *double) offers() int { return get(d, func() int { return len(d.posts) }) }
 
-// setState changes the pair's state and tells the followers.
-func (d *double) setState(change func(*pairState)) {
-	d.locked(func() {
-		change(&d.state)
-		for feed := range d.feeds {
-			feed <- d.stateEvent()
-		}
-	})
-}
-
-func (d *double) switchTo(role, streamID, reason string) {
-	d.setState(func(s *pairState) {
-		s.Active, s.ActiveStreamID, s.Reason, s.OnAir = role, streamID, reason, true
-		s.Since = time.Now().UTC().Format(time.RFC3339Nano)
-		s.Switches++
-	})
-	d.locked(func() {
-		for _, s := range d.sessions {
-			s.started = false // goes on with the other leg's next IDR
-		}
-	})
-}
-
-func (d *double) stateEvent() string { // with mu
-	d.state.ServerTime = time.Now().UTC().Format(time.RFC3339Nano)
-	data, err := json.Marshal(d.state)
-	if err != nil {
-		panic(err)
-	}
-	return "event: state\ndata: " + string(data) + "\n\n"
-}
-
-func (d *double) events(w http.ResponseWriter, r *http.Request) {
-	feed := make(chan string, 64)
-	if get(d, func() bool { return d.noFeed }) {
-		http.Error(w, "no events", http.StatusServiceUnavailable)
-		return
-	}
-	w.Header().Set("Content-Type", "text/event-stream")
-	d.locked(func() {
-		d.feeds[feed] = struct{}{}
-		feed <- d.stateEvent()
-	})
-	defer d.locked(func() { delete(d.feeds, feed) })
-	heartbeat := time.NewTicker(500 * time.Millisecond)
-	defer heartbeat.Stop()
-	for {
-		var event string
-		select {
-		case <-r.Context().Done():
-			return
-		case <-d.stop:
-			return
-		case event = <-feed:
-		case now := <-heartbeat.C:
-			if get(d, func() bool { return d.noFeed }) {
-				return
-			}
-			event = fmt.Sprintf("event: heartbeat\ndata: {\"now\":%q}\n\n", now.UTC().Format(time.RFC3339Nano))
-		}
-		if _, err := io.WriteString(w, event); err != nil {
-			return
-		}
-		_ = http.NewResponseController(w).Flush()
-	}
-}
-
-func (d *double) postWHEP(w http.ResponseWriter, r *http.Request) {
-	var refuse func(http.ResponseWriter) bool
-	d.locked(func() {
-		d.posts = append(d.posts, time.Now())
-		d.tokens = append(d.tokens, r.Header.Get("Authorization"))
-		refuse = d.refuse
-	})
-	if refuse != nil && refuse(w) {
-		return
-	}
-	s := &session{}
-	var err error
-	if s.video, err = webrtc.NewTrackLocalStaticSample(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeH264}, "video", "pair"); err != nil {
-		d.t.Error(err)
-	}
-	if s.audio, err = webrtc.NewTrackLocalStaticSample(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus}, "audio", "pair"); err != nil {
-		d.t.Error(err)
-	}
-	d.answer(w, r, s, func(pc *webrtc.PeerConnection) error {
-		for _, track := range []webrtc.TrackLocal{s.video, s.audio} {
-			sender, err := pc.AddTrack(track)
-			if err != nil {
-				return err
-			}
-			go drain(sender)
-		}
-		return nil
-	})
-}
-
-func (d *double) postWHIP(w http.ResponseWriter, r *http.Request) {
-	var refuse func(http.ResponseWriter) bool
-	d.locked(func() {
-		d.posts = append(d.posts, time.Now())
-		d.tokens = append(d.tokens, r.Header.Get("Authorization"))
-		refuse = d.refuse
-	})
-	if refuse != nil && refuse(w) {
-		return
-	}
-	d.answer(w, r, &session{}, func(pc *webrtc.PeerConnection) error {
-		pc.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
-			for {
-				if _, _, err := track.ReadRTP(); err != nil {
-					return
-				}
-				d.locked(func() { d.received[track.Codec().MimeType]++ })
-			}
-		})
-		return nil
-	})
-}
-
-// answer negotiates and registers a session, the same way for WHEP and WHIP.
-func (d *double) answer(w http.ResponseWriter, r *http.Request, s *session, addTracks func(*webrtc.PeerConnection) error) {
-	offer, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
-	if err != nil || r.Header.Get("Content-Type") != "application/sdp" {
-		http.Error(w, "no offer", http.StatusBadRequest)
-		return
-	}
-	answer, err := d.negotiate(s, string(offer), addTracks)
-	if err != nil {
-		d.t.Errorf("negotiate: %v", err)
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	id := get(d, func() string {
-		d.made++
-		id := fmt.Sprintf("s%d", d.made)
-		d.sessions[id] = s
-		return id
-	})
-	for _, link := range get(d, func() []string { return d.links }) {
-		w.Header().Add("Link", link)
-	}
-	w.Header().Set("Content-Type", "application/sdp")
-	w.Header().Set("Location", "/live/session/"+id)
-	w.Header().Set("ETag", `"`+id+`"`)
-	w.WriteHeader(http.StatusCreated)
-	_, _ = io.WriteString(w, answer)
-}
-
-func (d *double) negotiate(s *session, offer string, addTracks func(*webrtc.PeerConnection) error) (string, error) {
-	var settings webrtc.SettingEngine
-	settings.SetIncludeLoopbackCandidate(true)
-	settings.SetInterfaceFilter(func(name string) bool { return name == "lo" })
-	settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	settings.SetLite(true)
-	pc, err := webrtc.NewAPI(webrtc.WithSettingEngine(settings)).NewPeerConnection(webrtc.Configuration{})
-	if err != nil {
-		return "", err
-	}
-	s.pc = pc
-	if err := addTracks(pc); err != nil {
-		return "", err
-	}
-	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer}); err != nil {
-		return "", err
-	}
-	answer, err := pc.CreateAnswer(nil)
-	if err != nil {
-		return "", err
-	}
-	gathered := webrtc.GatheringCompletePromise(pc)
-	if err := pc.SetLocalDescription(answer); err != nil {
-		return "", err
-	}
-	<-gathered
-	return pc.LocalDescription().SDP, nil
-}
-
-func (d *double) patch(w http.ResponseWriter, r *http.Request) {
-	body, _ := io.ReadAll(io.LimitReader(r.Body, 1<<16))
-	id := r.PathValue("id")
-	switch {
-	case r.Header.Get("Content-Type") != "application/trickle-ice-sdpfrag",
-		r.Header.Get("If-Match") != `"`+id+`"`,
-		!strings.Contains(string(body), "a=ice-ufrag:"),
-		!strings.Contains(string(body), "a=mid:0"):
-		d.t.Errorf("bad trickle: %v %q", r.Header, body)
-		w.WriteHeader(http.StatusBadRequest)
-		return
-	}
-	d.locked(func() { d.patches++ })
-	w.WriteHeader(http.StatusNoContent)
-}
-
-func (d *double) delete(w http.ResponseWriter, r *http.Request) {
-	s := get(d, func() *session {
-		s := d.sessions[r.PathValue("id")]
-		delete(d.sessions, r.PathValue("id"))
-		d.deletes++
-		return s
-	})
-	if s == nil {
-		http.NotFound(w, r)
-		return
-	}
-	_ = s.pc.Close()
-}
-
-// sendVideo feeds every session with the active source, from its IDR on.
+// sendVideo feeds every session with the active source, from its IDR on: a viewer who
+// joins, or whose leg was switched, gets that at once.
 func (d *double) sendVideo() {
 	d.every(frameInterval, func(tick int) {
 		source := d.sources[d.state.ActiveStreamID]
-		unit := source[tick%len(source)]
-		idr := tick%len(source) == 0
 		for _, s := range d.sessions {
-			if s.video == nil || s.frozen || d.silent || !d.state.OnAir {
+			if s.video == nil || s.frozen || d.silent || !d.state.OnAir || s.pc.ConnectionState() != webrtc.PeerConnectionStateConnected {
 				continue
 			}
-			if !s.started && !idr {
-				// A joining or switched viewer gets the source's IDR at once.
-				_ = s.video.WriteSample(media.Sample{Data: source[0], Duration: frameInterval})
-				s.started = true
-				continue
+			if !s.started {
+				s.started, s.first = true, tick
 			}
-			s.started = true
-			_ = s.video.WriteSample(media.Sample{Data: unit, Duration: frameInterval})
+			_ = s.video.WriteSample(media.Sample{Data: source[(tick-s.first)%len(source)], Duration: frameInterval})
 		}
 	})
 }
@@ -418,15 +236,11 @@ func (d *double) every(interval time.Duration, f func(tick int)) {
 		case <-d.stop:
 			return
 		case <-ticker.C:
-			d.locked(func() { f(tick) })
-		}
-	}
-}
-
-func drain(sender *webrtc.RTPSender) {
-	for {
-		if _, _, err := sender.ReadRTCP(); err != nil {
-			return
+			d.locked(func() {
+				if d.hung == nil {
+					f(tick)
+				}
+			})
 		}
 	}
 }
@@ -437,60 +251,4 @@ func embedder(w http.ResponseWriter, r *http.Request) {
 	_, _ = fmt.Fprintf(w, `<!doctype html><title>Embedder</title>
 <script>heard = []; addEventListener("message", e => heard.push(e.data))</script>
 <iframe src="%s" allow="autoplay; fullscreen" width="800" height="450"></iframe>`, r.URL.Query().Get("player"))
-}
-
-// accessUnits splits an Annex B file of one slice per picture.
-func accessUnits(t *testing.T, name string) [][]byte {
-	t.Helper()
-	data, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var units [][]byte
-	var unit []byte
-	for _, nalu := range splitAnnexB(data) {
-		unit = append(append(unit, 0, 0, 0, 1), nalu...)
-		if kind := nalu[0] & 0x1f; kind == 1 || kind == 5 {
-			units = append(units, unit)
-			unit = nil
-		}
-	}
-	if len(units) < 2 {
-		t.Fatalf("%s holds %d pictures", name, len(units))
-	}
-	return units
-}
-
-func splitAnnexB(data []byte) [][]byte {
-	var nalus [][]byte
-	for part := range strings.SplitSeq(string(data), "\x00\x00\x01") {
-		if part = strings.TrimRight(part, "\x00"); part != "" {
-			nalus = append(nalus, []byte(part))
-		}
-	}
-	return nalus
-}
-
-// opusPackets reads an Ogg file with one packet per page (RFC 3533, 6), without its two headers.
-func opusPackets(t *testing.T, name string) [][]byte {
-	t.Helper()
-	data, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var packets [][]byte
-	for len(data) >= 27 {
-		segments := int(data[26])
-		length := 0
-		for _, n := range data[27 : 27+segments] {
-			length += int(n)
-		}
-		start := 27 + segments
-		packets = append(packets, slices.Clone(data[start:start+length]))
-		data = data[start+length:]
-	}
-	if len(packets) < 12 {
-		t.Fatal(errors.New(name + " holds no packets"))
-	}
-	return packets[2:]
 }

@@ -31,7 +31,7 @@ export function refusedWait(random: number, retryAfterMs = 0): number {
 
 /** Players that lose their server begin to look for another within this time. */
 export const raceSpreadMs = 150;
-/** So often each place is asked without a wait worth the name; then the waits above begin. */
+/** So often each place is asked one attempt after the other; then the waits above begin. */
 export const raceTries = 3;
 /** In a race a place that has not answered for this long is asked again. */
 export const raceAnswerMs = 1_000;

@@ -27,7 +27,7 @@ export class Connection {
   private failure: Failure | undefined;
   private lostAt: number | undefined;
   private flow: Flow;
-  private firstFrame = false;
+  private firstFrameAt: number | undefined;
   private picture = false;
   private soundSince: number | undefined;
   private frameCallback: number | undefined;
@@ -60,8 +60,8 @@ export class Connection {
   }
 
   get facts(): ConnectionFacts {
-    const { number, base, phase, openedAt, connectedAt, disconnectedAt, failure, flow, firstFrame, lostAt } = this;
-    return { number, base, phase, openedAt, answered: this.session.answered, connectedAt, disconnectedAt, failure, flow, firstFrame, lostAt };
+    const { number, base, phase, openedAt, connectedAt, disconnectedAt, failure, flow, firstFrameAt, lostAt } = this;
+    return { number, base, phase, openedAt, answered: this.session.answered, connectedAt, disconnectedAt, failure, flow, firstFrameAt, lostAt };
   }
 
   /** hasPicture is false for a programme that has only been heard. */
@@ -140,7 +140,7 @@ export class Connection {
     const noCallback = document.hidden || !("requestVideoFrameCallback" in this.video);
     if (!this.picture && decoded && noCallback) {
       this.saw(true);
-    } else if (!this.firstFrame && this.soundOnly(reading)) {
+    } else if (this.firstFrameAt === undefined && this.soundOnly(reading)) {
       this.saw(false);
     }
   }
@@ -212,7 +212,7 @@ export class Connection {
   /** saw: there is something to show, with a picture or without. */
   private saw(picture: boolean): void {
     if (!this.closed) {
-      this.firstFrame = true;
+      this.firstFrameAt ??= performance.now();
       this.picture ||= picture;
       this.changed();
     }

@@ -28,7 +28,7 @@ function connection(over: Partial<ConnectionFacts> = {}): ConnectionFacts {
     disconnectedAt: undefined,
     failure: undefined,
     flow: flow(now - 30),
-    firstFrame: true,
+    firstFrameAt: 1_200,
     lostAt: undefined,
     ...over,
   };
@@ -85,8 +85,8 @@ function facts(over: Partial<Facts> = {}): Facts {
   };
 }
 
-const opening = connection({ phase: "opening", openedAt: now - 100, connectedAt: undefined, flow: startFlow(now - 100), firstFrame: false });
-const connectedNoFrame = connection({ openedAt: now - 500, flow: startFlow(now - 500), firstFrame: false });
+const opening = connection({ phase: "opening", openedAt: now - 100, connectedAt: undefined, flow: startFlow(now - 100), firstFrameAt: undefined });
+const connectedNoFrame = connection({ openedAt: now - 500, flow: startFlow(now - 500), firstFrameAt: undefined });
 const quiet = connection({ flow: flow(now - 5_000) });
 const failed = connection({ phase: "failed", failure: noConnection, flow: flow(now - 9_000) });
 const idleFeed = feed({ state: pair({ onAir: false }) });
@@ -94,7 +94,7 @@ const lostFeed = feed({ ok: false, since: now - 2_000 });
 const unauthorized = httpFailure("play", "primary", 401, null, "", 0);
 
 function failedWith(failure: Failure): ConnectionFacts {
-  return connection({ phase: "failed", failure, firstFrame: false, connectedAt: undefined });
+  return connection({ phase: "failed", failure, firstFrameAt: undefined, connectedAt: undefined });
 }
 
 interface Case {
@@ -115,7 +115,7 @@ const cases: Case[] = [
 
   {
     what: "connected before anything was live: wait, without reconnecting",
-    facts: { lanes: pending(connection({ flow: startFlow(1_000), firstFrame: false })), feed: feed({ state: pair({ onAir: false, active: "" }) }) },
+    facts: { lanes: pending(connection({ flow: startFlow(1_000), firstFrameAt: undefined })), feed: feed({ state: pair({ onAir: false, active: "" }) }) },
     act: "none",
     phase: "waiting",
     message: /^Waiting for the stream “primary” or “backup” to start…$/,
@@ -203,7 +203,7 @@ const cases: Case[] = [
   },
   {
     what: "the new connection is up and nothing is on air",
-    facts: { shown: failed, lanes: pending(connection({ flow: startFlow(now - 50_000), firstFrame: false })), feed: idleFeed },
+    facts: { shown: failed, lanes: pending(connection({ flow: startFlow(now - 50_000), firstFrameAt: undefined })), feed: idleFeed },
     act: "none",
     phase: "waiting",
   },
@@ -241,6 +241,8 @@ const cases: Case[] = [
     act: "none",
     phase: "playing",
   },
+  { what: "the other one has its first frame: the next may take a moment", facts: { shown: connection(), lanes: pending(connection({ openedAt: now - 500, firstFrameAt: now - 200 })), move: { from: 1, at: now - 900 } }, act: "none", phase: "playing" },
+  { what: "the one shown fails meanwhile: swap at once", facts: { shown: failed, lanes: pending(connection({ openedAt: now - 500, firstFrameAt: now })), move: { from: 1, at: now - 900 } }, act: "swap", phase: "playing" },
   { what: "the other one is there: swap", facts: { shown: connection(), lanes: pending(connection({ openedAt: now - 500 })), move: { from: 1, at: now - 900 } }, act: "swap", phase: "playing" },
   { what: "the other one was refused: wait, the old one plays", facts: { shown: connection(), move: { from: 1, at: now - 900 }, lanes: waiting(now + 1), lastFailure: unreachable }, act: "none", phase: "playing" },
   { what: "and try again", facts: { shown: connection(), move: { from: 1, at: now - 900 }, lanes: waiting(now), lastFailure: unreachable }, act: "open", phase: "playing" },

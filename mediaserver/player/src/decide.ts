@@ -17,6 +17,8 @@ import { type View, viewOf } from "./view.ts";
 
 /** A connection this old without trouble ends the back-off. */
 export const settledMs = 10_000;
+/** The second picture may take its time, until the browser has filled its buffers: while another plays, that is waited for. */
+const smoothMs = 300;
 /** After so many connections that were lost before they were settled there is no more hurry. */
 const hurriesUnsettled = 3;
 
@@ -97,21 +99,27 @@ function nextAct(f: Facts): Act {
   if (!f.started) {
     return { kind: "none" };
   }
-  const first = f.lanes.findIndex((lane) => lane.connection?.firstFrame);
+  const failure = f.shown && trouble(f, f.shown);
+  const plays = f.shown !== undefined && failure === undefined;
+  const first = f.lanes.findIndex(({ connection }) => connection && f.now >= swapAt(connection, plays));
   if (first >= 0) {
     return { kind: "swap", lane: first };
   }
   for (const [lane, { connection }] of f.lanes.entries()) {
-    const failure = connection && trouble(f, connection);
-    if (failure !== undefined) {
-      return { kind: "abandon", lane, failure };
+    const reason = connection && trouble(f, connection);
+    if (reason !== undefined) {
+      return { kind: "abandon", lane, failure: reason };
     }
   }
-  const failure = f.shown && trouble(f, f.shown);
-  if (f.shown !== undefined && failure === undefined && !moving(f, f.shown)) {
+  if (plays && f.shown !== undefined && !moving(f, f.shown)) {
     return f.lanes.length > 0 && recovered(f, f.shown) ? { kind: "calm" } : { kind: "none" };
   }
   return nextLane(f, failure);
+}
+
+/** swapAt is when a connection may take the place of the one shown; never, as long as it has nothing to show. */
+export function swapAt(c: ConnectionFacts, shownPlays: boolean): number {
+  return (c.firstFrameAt ?? Infinity) + (shownPlays ? smoothMs : 0);
 }
 
 /** nextLane is for when another connection is needed, and none has anything to show. */

@@ -10,7 +10,7 @@ export class Lane {
 
   private nextAt: number;
   private failures = 0;
-  /** Attempts left that need not wait for long. */
+  /** Attempts left, the one under way included, that are part of a race. */
   private hurries: number;
   /** The server itself has said for how long to wait, or refuses for good. */
   private told = false;
@@ -47,7 +47,7 @@ export class Lane {
     this.release();
     this.failures++;
     // A server that answers has made up its mind: asking again at once is of no use.
-    if (this.hurries > 0 && failure.code === "unreachable") {
+    if (this.hurries > 1 && failure.code === "unreachable") {
       this.hurries--;
       this.nextAt = now + raceWait(Math.random(), spent);
       return false;

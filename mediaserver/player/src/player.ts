@@ -1,6 +1,6 @@
 import { eventsAddress, whepAddress } from "./bases.ts";
 import { Connection } from "./connection.ts";
-import { type Act, type Facts, type MoveFacts, decide, followed, settledMs } from "./decide.ts";
+import { type Act, type Facts, type MoveFacts, decide, followed, settledMs, swapAt } from "./decide.ts";
 import { EventFeed } from "./events.ts";
 import type { Failure } from "./failure.ts";
 import { ActiveReporter, tellError, tellHost } from "./host.ts";
@@ -182,7 +182,7 @@ export class Player {
     }
     const facts = this.facts();
     const watched = [facts.shown, ...facts.lanes.map((lane) => lane.connection)].find((c) => c !== undefined && c.number === facts.feed.follows);
-    const waits = facts.lanes.filter((lane) => lane.connection === undefined).map((lane) => lane.nextAt);
+    const waits = facts.lanes.map(({ connection, nextAt }) => (connection === undefined ? nextAt : swapAt(connection, true)));
     const move = this.move !== undefined && this.move.at > facts.now ? [this.move.at] : [];
     this.tickDue = Math.max(facts.now, Math.min(this.tickedAt + lookAgainMs(facts, watched), ...waits, ...move));
     // A wait that is over and leads to nothing must not make it spin.

@@ -43,8 +43,8 @@ export interface ConnectionFacts {
   readonly disconnectedAt: number | undefined;
   readonly failure: Failure | undefined;
   readonly flow: Flow;
-  /** It has had something to show: a picture, or sound of a programme without pictures. */
-  readonly firstFrame: boolean;
+  /** When it first had something to show: a picture, or sound of a programme without pictures. */
+  readonly firstFrameAt: number | undefined;
   /** When its server was found dead; that holds until media comes again. */
   readonly lostAt: number | undefined;
 }
@@ -120,7 +120,7 @@ export function expectation(feed: FeedFacts, c: ConnectionFacts): Expectation {
   const { state } = feed;
   // A connection that waits to be shown may be judged by the events of the one shown:
   // they play the same pair. One whose events were left because they had stopped may not.
-  const speaks = feed.follows === c.number || !c.firstFrame;
+  const speaks = feed.follows === c.number || c.firstFrameAt === undefined;
   if (!feed.ok || state === undefined || !speaks) {
     return { kind: "unknown", since: feed.since, onAir: state?.onAir ?? true };
   }

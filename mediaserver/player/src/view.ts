@@ -24,7 +24,7 @@ export function viewOf(f: Facts): View {
     return view("idle", "");
   }
   const pending = f.lanes.flatMap((lane) => lane.connection ?? []);
-  if (pending.some((c) => c.firstFrame)) {
+  if (pending.some((c) => c.firstFrameAt !== undefined)) {
     return view("playing", "");
   }
   const monitored = furthest(pending) ?? f.shown;

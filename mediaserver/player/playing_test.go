@@ -1,0 +1,127 @@
+package player_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/streampair/streampair/mediaserver/mediatest"
+)
+
+func TestPlaying(t *testing.T) {
+	browser := mediatest.Browser(t)
+
+	t.Run("plays with sound, and tells the page", func(t *testing.T) {
+		d := newDouble(t)
+		v := open(t, browser, d.url("play.html"+pair+"&token=secret&badge=1"))
+		v.awaitPlaying(red)
+		v.await(`streampair.stats().then && text("badge-text") === "Primary · primary"`)
+		if s := v.state(); s.Muted || s.Active != "Primary" || s.ConnectionsOpened != 1 {
+			t.Errorf("state %+v", s)
+		}
+		v.await(`(streampair.stats().then(s => window.last = s), window.last?.fps > 10 && window.last?.audio?.samples > 0 && window.last?.jitterBufferMs > 0)`)
+		s := v.stats()
+		t.Logf("%+v", s)
+		if s.Width != 640 || s.VideoCodec != "H264" || s.AudioCodec != "opus" || s.BitrateBPS == 0 {
+			t.Errorf("statistics %+v", s)
+		}
+		if got := get(d, func() string { return d.tokens[0] }); got != "Bearer secret" {
+			t.Errorf("authorization %q", got)
+		}
+		v.await(`heard.some(e => e.type === "playing") || streampair.state().phase === "playing"`)
+		eventually(t, "candidates are trickled", func() bool { return get(d, func() int { return d.patches }) > 0 })
+		v.screenshot("playing")
+		v.press("i")
+		v.await(`text("stat-picture") === "640 × 360" && text("stat-fps").includes("frames/s") && text("stat-fps") !== "–" && text("stat-leg") === "Primary · primary"`)
+		v.screenshot("statistics")
+	})
+
+	t.Run("a session opened before anything is live starts by itself", func(t *testing.T) {
+		d := newDouble(t)
+		d.setState(func(s *pairState) { s.OnAir, s.Active, s.ActiveStreamID = false, "", "primary" })
+		v := open(t, browser, d.url("play.html?name=primary"))
+		v.await(`text("message") === "Waiting for the stream “primary” to start…" && streampair.state().phase === "waiting"`)
+		v.screenshot("waiting")
+		v.stays(6*time.Second, `streampair.state().phase === "waiting"`)
+		d.setState(func(s *pairState) { s.OnAir, s.Active = true, "Primary" })
+		v.awaitPlaying(red)
+		if got := d.offers(); got != 1 {
+			t.Errorf("%d sessions were opened, want 1", got)
+		}
+		v.await(`heard.some(e => e.type === "playing" && e.role === "Primary") && heard.some(e => e.type === "active" && e.streamId === "primary")`)
+	})
+
+	t.Run("a switch changes nothing but the picture", func(t *testing.T) {
+		d := newDouble(t)
+		v := open(t, browser, d.url("play.html"+pair+"&badge"))
+		v.awaitPlaying(red)
+		v.eval(`(window.pc = streampair.connection(), watchPicture(), "")`)
+		before := v.stats()
+		d.switchTo("Backup", "backup", "PrimaryInputLost")
+		v.awaitPlaying(blue)
+		v.await(`text("badge-text") === "Backup · backup" && heard.some(e => e.type === "active" && e.role === "Backup" && e.reason === "PrimaryInputLost" && e.switches === 1)`)
+		v.screenshot("backup")
+		d.switchTo("Primary", "primary", "Selected")
+		v.awaitPlaying(red)
+		after := v.stats()
+		if after.Video.SSRC != before.Video.SSRC || after.Session != before.Session || after.Connection != 1 {
+			t.Errorf("before %+v, after %+v", before, after)
+		}
+		v.await(`window.pc === streampair.connection() && !colours.none`)
+	})
+
+	t.Run("both streams away: the last frame stays, the session too", func(t *testing.T) {
+		d := newDouble(t)
+		v := open(t, browser, d.url("play.html"+pair))
+		v.awaitPlaying(red)
+		v.eval(`(watchPicture(), "")`)
+		d.setState(func(s *pairState) { s.OnAir = false })
+		v.await(`text("message") === "Both streams are away." && streampair.state().phase === "waiting"`)
+		v.screenshot("away")
+		v.stays(8*time.Second, `streampair.state().phase === "waiting" && colour() === "red"`)
+		d.switchTo("Backup", "backup", "PrimaryInputLost")
+		v.awaitPlaying(blue)
+		if got := d.offers(); got != 1 {
+			t.Errorf("%d sessions were opened, want 1", got)
+		}
+		v.await(`!colours.none && !colours.other`)
+	})
+
+	t.Run("the TURN servers that the answer recommends are used", func(t *testing.T) {
+		d := newDouble(t)
+		d.links = []string{
+			`<stun:127.0.0.1:9>; rel="ice-server"`,
+			`<turn:127.0.0.1:9?transport=tcp>; rel="ice-server"; username="user"; credential="pass,word"; credential-type="password"`,
+		}
+		v := open(t, browser, d.url("play.html"+pair))
+		v.awaitPlaying(red)
+		v.await(`(s => s.length === 2 && s[0].urls.includes("stun:127.0.0.1:9") && s[1].username === "user" && s[1].credential === "pass,word")(streampair.connection().getConfiguration().iceServers)`)
+	})
+
+	t.Run("sound without a picture plays, and a picture that comes later is shown", func(t *testing.T) {
+		d := newDouble(t)
+		d.locked(func() { d.silent = true })
+		v := open(t, browser, d.url("play.html"+pair))
+		v.await(`streampair.state().phase === "playing" && text("sound-only") === "Sound only"`)
+		v.screenshot("sound-only")
+		v.await(`streampair.video().currentTime > 0.5 && !streampair.video().paused && !streampair.video().muted`)
+		d.locked(func() { d.silent = false })
+		v.awaitPlaying(red)
+		v.await(`text("sound-only") === ""`)
+	})
+
+	t.Run("a picture without sound plays", func(t *testing.T) {
+		d := newDouble(t)
+		d.locked(func() { d.mute = true })
+		v := open(t, browser, d.url("play.html"+pair))
+		v.awaitPlaying(red)
+		v.stays(2*time.Second, `streampair.state().phase === "playing" && colour() === "red"`)
+	})
+
+	t.Run("leaving the page ends the session", func(t *testing.T) {
+		d := newDouble(t)
+		v := open(t, browser, d.url("play.html"+pair))
+		v.awaitPlaying(red)
+		mediatest.Open(t, v.ctx, "about:blank")
+		eventually(t, "the session is deleted", func() bool { return get(d, func() int { return d.deletes }) == 1 })
+	})
+}

@@ -71,7 +71,7 @@ func (q *question) RoundTrip(r *http.Request) (*http.Response, error) {
 		ctx, stop := context.WithCancelCause(r.Context())
 		stops[i] = stop
 		go func() {
-			answer, err := q.ask(ctx, stop, r, base)
+			answer, err := q.ask(ctx, stop, r, base) //nolint:bodyclose // whoever takes the outcome closes it
 			outcomes <- outcome{i, answer, err}
 		}()
 	}

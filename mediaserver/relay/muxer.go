@@ -14,8 +14,12 @@ import (
 // goroutine. An error of its methods is one of the writer's.
 type muxer struct {
 	flv *flv.Writer
-	// origin, on the media clock, is the zero of the times that are written.
+	// origin, on the media clock, is the zero of the times that are written. onward says
+	// that those of a track only grow, as players want it, whatever happens to the mapping
+	// of the encoder's clock; last are the last ones.
 	origin time.Duration
+	onward bool
+	last   [2]time.Duration // by stream.Kind
 
 	publication uint64 // being sent; 0: none
 	seq         uint64 // of the last access unit that was sent
@@ -36,6 +40,10 @@ func (m *muxer) write(u *stream.AccessUnit) error {
 	m.seq = u.Seq
 	dts, pts := m.timeline.place(u)
 	dts, pts = max(dts-m.origin, 0), max(pts-m.origin, 0)
+	if m.onward {
+		dts = max(dts, m.last[u.Kind]+time.Millisecond)
+		pts, m.last[u.Kind] = max(pts, dts), dts
+	}
 	if u.Kind == stream.Video {
 		if err := m.videoConfig(dts, u.Format); err != nil {
 			return err

@@ -113,7 +113,7 @@ func (p *playerSender) start(snap stream.Snapshot) error {
 	if err != nil {
 		return err
 	}
-	p.flv, p.origin = f, units[0].DTS.Round(time.Millisecond)
+	p.flv, p.origin, p.onward = f, units[0].DTS, true
 	for _, u := range units {
 		if err := p.send(u); err != nil {
 			return err

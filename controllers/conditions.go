@@ -98,6 +98,9 @@ func (w *statusWriter) whyNotReady(v *legView) string {
 		}
 		return ": there is none yet"
 	}
+	if end := v.pod.DeletionTimestamp; end != nil && end.Time.Before(w.now) {
+		return fmt.Sprintf(": it should have ended on node %s; if that node is gone for good, delete the node", v.pod.Spec.NodeName)
+	}
 	for _, c := range v.pod.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
 			return ": " + c.Message

@@ -83,7 +83,10 @@ func TestTheReplacementOfALostPodIsWhatIsShown(t *testing.T) {
 	} {
 		for _, order := range []string{"the lost pod first", "the lost pod last"} {
 			t.Run(test.name+", "+order, func(t *testing.T) {
-				s := newScene(t, func(spec *v1alpha1.StreamPairSpec) { spec.Exposure.RTMP.Type = v1alpha1.ExposureNodePort })
+				s := newScene(t, func(spec *v1alpha1.StreamPairSpec) {
+					spec.Exposure.HTTP.Type, spec.Exposure.RTMP.Type = v1alpha1.ExposureNodePort, v1alpha1.ExposureNodePort
+					spec.Exposure.WebRTC.Type = v1alpha1.ExposureNodePort
+				})
 				s.goesOn(time.Hour)
 				loseNode(s)
 				name := "sunday-primary-1"
@@ -103,7 +106,7 @@ func TestTheReplacementOfALostPodIsWhatIsShown(t *testing.T) {
 				status, _ := s.report()
 				want := map[string]string{
 					"Ready": "True/Ready", "OnAir": "True/OnAir", "PrimaryLive": "True/Live", "BackupLive": "True/Live",
-					"Redundant": "True/Redundant", "Converged": "True/Converged", "Exposed": "True/ClusterOnly", "Progressing": "False/UpToDate",
+					"Redundant": "True/Redundant", "Converged": "True/Converged", "Exposed": "True/Exposed", "Progressing": "False/UpToDate",
 				}
 				for c, v := range test.want {
 					want[c] = v
@@ -114,6 +117,10 @@ func TestTheReplacementOfALostPodIsWhatIsShown(t *testing.T) {
 				leg := status.Ingest[0]
 				if leg.PodName != name || leg.NodeName != test.node || !strings.HasPrefix(leg.RTMP, "rtmp://"+test.rtmp+":") {
 					t.Errorf("shown are pod %q on node %q at %s, want %q on %q at %s", leg.PodName, leg.NodeName, leg.RTMP, name, test.node, test.rtmp)
+				}
+				ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
+				if test.replacement == nil && !strings.Contains(ready.Message, "should have ended on node node-a") {
+					t.Errorf("Ready: %s", ready.Message)
 				}
 				if a := status.ActiveStream; a == nil || a.Role != roleBackup {
 					t.Errorf("the active stream is %+v", a)

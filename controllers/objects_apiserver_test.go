@@ -161,6 +161,66 @@ func TestAChangedExposureKeepsTheServices(t *testing.T) {
 	}
 }
 
+// Load balancers of one protocol each take the place of a Service with both, and give it
+// back.
+func TestAServiceForEachProtocolComesAndGoes(t *testing.T) {
+	cluster := kubetest.Start(t)
+	admin := cluster.Client(t, nil)
+	pair := samplePairs(t)["smallest"]
+	pair.Namespace = cluster.Namespace(t)
+	pair = createPair(t, admin, pair)
+	var uid types.UID
+	var udp int32
+	for _, step := range []struct {
+		kind  v1alpha1.ExposureType
+		ports []string // of the media Service
+		extra []string // of the one for TCP
+	}{
+		{v1alpha1.ExposureNodePort, []string{"webrtc-udp", "webrtc-tcp", "http"}, nil},
+		{v1alpha1.ExposureLoadBalancer, []string{"webrtc-udp"}, []string{"webrtc-tcp", "http"}},
+		{v1alpha1.ExposureNodePort, []string{"webrtc-udp", "webrtc-tcp", "http"}, nil},
+		{v1alpha1.ExposureHostPort, []string{"webrtc-udp", "webrtc-tcp"}, nil},
+		{v1alpha1.ExposureLoadBalancer, []string{"webrtc-udp"}, []string{"webrtc-tcp", "http"}},
+		{v1alpha1.ExposureClusterIP, []string{"webrtc-udp", "webrtc-tcp"}, nil},
+	} {
+		pair.Spec.Exposure.HTTP = v1alpha1.ServiceExposure{Type: v1alpha1.ExposureNodePort}
+		pair.Spec.Exposure.WebRTC = v1alpha1.WebRTCExposure{Type: step.kind}
+		if step.kind == v1alpha1.ExposureHostPort {
+			pair.Spec.Exposure.WebRTC.HostPorts = &v1alpha1.HostPorts{Primary: 8189, Backup: 8190}
+		}
+		// The Deployments too: their strategy goes by the type.
+		applyAll(t, admin, pair, Objects(pair, testSettings))
+		got := map[string][]string{}
+		for _, name := range []string{"sunday-primary-media", "sunday-primary-media-tcp"} {
+			service := &corev1.Service{}
+			err := admin.Get(t.Context(), client.ObjectKey{Namespace: pair.Namespace, Name: name}, service)
+			if err != nil {
+				continue
+			}
+			for _, port := range service.Spec.Ports {
+				got[name] = append(got[name], port.Name)
+				if name != "sunday-primary-media" || port.Name != "webrtc-udp" {
+					continue
+				}
+				if uid != "" && service.UID != uid || udp != 0 && port.NodePort != 0 && step.kind == v1alpha1.ExposureLoadBalancer && port.NodePort != udp {
+					t.Errorf("%s: replaced, or another node port: %d and %d", step.kind, udp, port.NodePort)
+				}
+				uid, udp = service.UID, port.NodePort
+			}
+		}
+		want := map[string][]string{"sunday-primary-media": step.ports, "sunday-primary-media-tcp": step.extra}
+		if step.extra == nil {
+			delete(want, "sunday-primary-media-tcp")
+			for _, key := range Obsolete(pair) {
+				delete(got, key.Name) // the operator deletes it
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: ports (-want +got):\n%s", step.kind, diff)
+		}
+	}
+}
+
 // createPair returns the pair as the API server has it: its defaults, and the UID without
 // which the garbage collector takes all that refers to it.
 func createPair(t *testing.T, admin client.Client, pair *v1alpha1.StreamPair) *v1alpha1.StreamPair {

@@ -25,10 +25,8 @@ const (
 	revisionHistoryLimit = 2
 )
 
-// deployment is one leg: one pod, of which a change tells the old to end before it starts the
-// new. It does not wait until the old one has ended, as Recreate does: on a lost node that is
-// never, and the leg would have no pod. Both may be there for a while, as after kubectl
-// delete pod. For the same reason it is not a StatefulSet.
+// deployment is one leg: one pod. It is not a StatefulSet, which never replaces a pod on a
+// lost node.
 func deployment(pair *v1alpha1.StreamPair, role v1alpha1.Role, s ObjectSettings) Object {
 	replicas := int32(1)
 	if pair.Spec.Paused {
@@ -39,14 +37,27 @@ func deployment(pair *v1alpha1.StreamPair, role v1alpha1.Role, s ObjectSettings)
 			WithReplicas(replicas).
 			WithRevisionHistoryLimit(revisionHistoryLimit).
 			WithProgressDeadlineSeconds(graceSeconds(pair) + progressBeyondGraceSeconds).
-			WithStrategy(appsv1ac.DeploymentStrategy().
-				WithType(appsv1.RollingUpdateDeploymentStrategyType).
-				WithRollingUpdate(appsv1ac.RollingUpdateDeployment().
-					WithMaxSurge(intstr.FromInt32(0)).
-					WithMaxUnavailable(intstr.FromInt32(1)))).
+			WithStrategy(strategy(pair)).
 			WithSelector(metav1ac.LabelSelector().WithMatchLabels(LegSelector(pair.Name, role))).
 			WithTemplate(podTemplate(pair, role, s)))
 	return owned(pair, KindDeployment, config, config.ObjectMetaApplyConfiguration, LegLabels(pair.Name, role))
+}
+
+// strategy tells the old pod to end before it starts the new one, and does not wait until it
+// has ended: on a lost node that is never, and the leg would have no pod. Both may be there
+// for a while, as after kubectl delete pod.
+//
+// With host ports it waits: while the old pod has the port of its node, the new one would go
+// to the node of the other leg, and stay there.
+func strategy(pair *v1alpha1.StreamPair) *appsv1ac.DeploymentStrategyApplyConfiguration {
+	if pair.Spec.Exposure.WebRTC.Type == v1alpha1.ExposureHostPort {
+		return appsv1ac.DeploymentStrategy().WithType(appsv1.RecreateDeploymentStrategyType)
+	}
+	return appsv1ac.DeploymentStrategy().
+		WithType(appsv1.RollingUpdateDeploymentStrategyType).
+		WithRollingUpdate(appsv1ac.RollingUpdateDeployment().
+			WithMaxSurge(intstr.FromInt32(0)).
+			WithMaxUnavailable(intstr.FromInt32(1)))
 }
 
 func graceSeconds(pair *v1alpha1.StreamPair) int32 {

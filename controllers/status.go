@@ -90,7 +90,7 @@ func (w *statusWriter) ingest(role v1alpha1.Role) v1alpha1.IngestStatus {
 	path := "/" + streamID(w.pair, role)
 	s := v1alpha1.IngestStatus{
 		Role: role, RTMP: w.address(w.plan.Addresses.RTMP[role], last.RTMP, "/"+w.pair.Spec.App+path),
-		WHIP:  w.address(w.plan.Addresses.WHIP[role], last.WHIP, "/"+w.pair.Spec.App+"/whip"+path),
+		WHIP:  w.address(w.plan.Addresses.WHIP[role], last.WHIP, w.whipPath(role)),
 		State: w.ingestState(v), Playing: v.playing(),
 	}
 	if v.pod != nil {
@@ -100,6 +100,11 @@ func (w *statusWriter) ingest(role v1alpha1.Role) v1alpha1.IngestStatus {
 		s.Playing = last.Playing
 	}
 	return s
+}
+
+// whipPath is how the WHIP URL of a leg ends.
+func (w *statusWriter) whipPath(role v1alpha1.Role) string {
+	return "/" + w.pair.Spec.App + "/whip/" + streamID(w.pair, role)
 }
 
 // address returns the address as it is known now, and of a paused pair the one before if it
@@ -128,8 +133,8 @@ func (w *statusWriter) ingestState(v *legView) v1alpha1.IngestState {
 	case last.State == v1alpha1.IngestLive || last.State == v1alpha1.IngestLost:
 		// An encoder that is connected and silent either fell silent or is about to begin;
 		// a pod that is gone or new does not know that media did arrive. A stream of another
-		// name has not been there yet.
-		if last.WHIP == "" || last.WHIP == w.plan.Addresses.WHIP[v.role] {
+		// name has not been there yet, wherever its pod is.
+		if last.WHIP == "" || strings.HasSuffix(last.WHIP, w.whipPath(v.role)) {
 			return v1alpha1.IngestLost
 		}
 	}

@@ -81,7 +81,8 @@ type WebRTCExposure struct {
 	// the address of the node that the pod is on. LoadBalancer: an address of the cloud's
 	// for each leg. HostPort: a port of the node itself, without a Service. The operator must
 	// have been told to allow it (--allowed-exposures), and a namespace that enforces the Pod
-	// Security level "restricted" or "baseline" refuses it.
+	// Security level "restricted" or "baseline" refuses it; and a changed leg waits for its
+	// pod before to end, which on a lost node takes somebody to delete the node.
 	// +optional
 	// +kubebuilder:default=ClusterIP
 	// +kubebuilder:validation:Enum=ClusterIP;NodePort;LoadBalancer;HostPort

@@ -19,7 +19,8 @@ type WebRTCExposureApplyConfiguration struct {
 	// the address of the node that the pod is on. LoadBalancer: an address of the cloud's
 	// for each leg. HostPort: a port of the node itself, without a Service. The operator must
 	// have been told to allow it (--allowed-exposures), and a namespace that enforces the Pod
-	// Security level "restricted" or "baseline" refuses it.
+	// Security level "restricted" or "baseline" refuses it; and a changed leg waits for its
+	// pod before to end, which on a lost node takes somebody to delete the node.
 	Type *apiv1alpha1.ExposureType `json:"type,omitempty"`
 	// loadBalancer has what type LoadBalancer needs beside the Service.
 	LoadBalancer *LoadBalancerExposureApplyConfiguration `json:"loadBalancer,omitempty"`

@@ -2,9 +2,9 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -16,9 +16,9 @@ import (
 // What a cluster changes on the host, and where another process finds it. In /run, since a
 // reboot puts it all right.
 const (
-	hostFolder = "/run/streampair-cluster"
-	lockFile   = hostFolder + "/lock"
-	stateFile  = hostFolder + "/state.json"
+	hostFolder = "/run/streampair-" // and the cluster's name
+	lockFile   = "lock"
+	stateFile  = "state.json"
 )
 
 // instances is the limit of inotify instances for each user: each kubelet and containerd
@@ -28,37 +28,41 @@ const (
 	instancesNeeded = 1024
 )
 
-// A host is the one that a cluster runs on. There is one cluster on a host at a time.
+// A host is the one that a cluster runs on. There is one cluster of a name on a host at a
+// time.
 type host struct {
-	lock *os.File
+	lock   *os.File
+	folder string
 
 	// Instances is the limit as it was, 0 if it is unchanged.
 	Instances int `json:"instances,omitempty"`
 	// Viewers is the PID of the viewers' machine, 0 until the cluster is up.
 	Viewers    int    `json:"viewers,omitempty"`
+	Root       string `json:"root,omitempty"`
 	Kubeconfig string `json:"kubeconfig,omitempty"`
 	Socket     string `json:"socket,omitempty"`
 }
 
 // claimHost takes the host for a new cluster. It puts right what one left behind that was
 // killed: its machines have ended with it.
-func claimHost() (*host, error) {
-	if err := os.MkdirAll(hostFolder, 0o700); err != nil {
+func claimHost(name string) (*host, error) {
+	folder := hostFolder + name
+	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, err
 	}
-	lock, err := os.OpenFile(lockFile, os.O_CREATE|os.O_RDWR, 0o600)
+	lock, err := os.OpenFile(filepath.Join(folder, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		_ = lock.Close()
-		return nil, errors.New("a test cluster runs on this machine already")
+		return nil, fmt.Errorf("a test cluster named %s runs on this machine already; end it, or choose another -name", name)
 	}
-	h := &host{lock: lock}
-	if left, err := readState(); err == nil {
+	h := &host{lock: lock, folder: folder}
+	if left, err := readState(folder); err == nil {
 		left.restore()
 	}
-	kubernetes.CleanUp()
+	kubernetes.CleanUp(name)
 	if h.Instances, err = raise(instances, instancesNeeded); err == nil {
 		err = h.save()
 	}
@@ -71,14 +75,14 @@ func claimHost() (*host, error) {
 
 // publish tells other processes where the cluster is.
 func (h *host) publish(c *kubernetes.Cluster) error {
-	h.Viewers, h.Kubeconfig, h.Socket = c.Viewers().PID(), c.Kubeconfig(), c.Socket()
+	h.Viewers, h.Root, h.Kubeconfig, h.Socket = c.Viewers().PID(), c.Root(), c.Kubeconfig(), c.Socket()
 	return h.save()
 }
 
 // release gives the host back as it was.
 func (h *host) release() {
 	h.restore()
-	_ = os.Remove(stateFile)
+	_ = os.Remove(filepath.Join(h.folder, stateFile))
 	_ = h.lock.Close() // the file stays: another process may be waiting for it
 }
 
@@ -93,11 +97,11 @@ func (h *host) save() error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(stateFile, content, 0o600)
+	return os.WriteFile(filepath.Join(h.folder, stateFile), content, 0o600)
 }
 
-func readState() (*host, error) {
-	content, err := os.ReadFile(stateFile)
+func readState(folder string) (*host, error) {
+	content, err := os.ReadFile(filepath.Join(folder, stateFile))
 	if err != nil {
 		return nil, err
 	}
@@ -106,10 +110,10 @@ func readState() (*host, error) {
 }
 
 // running returns what the cluster that runs has published.
-func running() (*host, error) {
-	h, err := readState()
+func running(name string) (*host, error) {
+	h, err := readState(hostFolder + name)
 	if err != nil || h.Viewers == 0 {
-		return nil, errors.New("no test cluster is up; start one with make cluster")
+		return nil, fmt.Errorf("no test cluster named %s is up; start one with make cluster", name)
 	}
 	return h, nil
 }

@@ -22,6 +22,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"syscall"
 	"time"
 
@@ -34,7 +35,9 @@ func main() {
 	if len(os.Args) == 2 && os.Args[1] == machine.InitArgument {
 		machine.Init()
 	}
-	nodes := flag.Int("nodes", 2, "number of `NODES`")
+	var o options
+	flag.IntVar(&o.nodes, "nodes", 2, "number of `NODES`")
+	flag.StringVar(&o.name, "name", "cluster", "`NAME` of the cluster, to tell several on one machine apart")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "usage: cluster [flags] up | run -- CMD ARGS… | exec -- CMD ARGS…")
 		flag.PrintDefaults()
@@ -43,7 +46,7 @@ func main() {
 	// A first interrupt ends the cluster in order; nothing is left behind by a second.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	err := run(ctx, *nodes, flag.Args())
+	err := run(ctx, o, flag.Args())
 	var ended commandError
 	switch {
 	case errors.As(err, &ended):
@@ -54,9 +57,17 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, nodes int, args []string) error {
+type options struct {
+	name  string
+	nodes int
+}
+
+func run(ctx context.Context, o options, args []string) error {
 	if os.Geteuid() != 0 {
 		return errors.New("needs root: it makes namespaces, links and mounts of its own")
+	}
+	if !regexp.MustCompile(`^[a-z][a-z0-9-]*$`).MatchString(o.name) {
+		return fmt.Errorf("-name %q: use lower case letters, digits and dashes", o.name)
 	}
 	if len(args) == 0 {
 		flag.Usage()
@@ -68,18 +79,18 @@ func run(ctx context.Context, nodes int, args []string) error {
 	}
 	switch {
 	case args[0] == "up" && len(command) == 0:
-		return up(ctx, nodes, func(ctx context.Context, c *kubernetes.Cluster) error {
+		return up(ctx, o, func(ctx context.Context, c *kubernetes.Cluster) error {
 			fmt.Println("cluster: it is up until Ctrl-C; bin/cluster exec -- kubectl get pods -A")
 			<-ctx.Done()
 			return nil
 		})
 	case args[0] == "run" && len(command) > 0:
-		return up(ctx, nodes, func(ctx context.Context, c *kubernetes.Cluster) error {
-			cmd := beside(command, c.Kubeconfig(), c.Socket())
+		return up(ctx, o, func(ctx context.Context, c *kubernetes.Cluster) error {
+			cmd := beside(command, c.Root(), c.Kubeconfig(), c.Socket())
 			return runUntil(ctx, c.Viewers(), cmd)
 		})
 	case args[0] == "exec" && len(command) > 0:
-		h, err := running()
+		h, err := running(o.name)
 		if err != nil {
 			return err
 		}
@@ -87,7 +98,7 @@ func run(ctx context.Context, nodes int, args []string) error {
 		if err != nil {
 			return err
 		}
-		return runUntil(ctx, viewers, beside(command, h.Kubeconfig, h.Socket))
+		return runUntil(ctx, viewers, beside(command, h.Root, h.Kubeconfig, h.Socket))
 	default:
 		flag.Usage()
 		return fmt.Errorf("cannot do %q", args)
@@ -95,20 +106,21 @@ func run(ctx context.Context, nodes int, args []string) error {
 }
 
 // up runs a cluster for as long as use takes.
-func up(ctx context.Context, nodes int, use func(context.Context, *kubernetes.Cluster) error) (err error) {
+func up(ctx context.Context, o options, use func(context.Context, *kubernetes.Cluster) error) (err error) {
 	root, err := repository()
 	if err != nil {
 		return err
 	}
-	h, err := claimHost()
+	h, err := claimHost(o.name)
 	if err != nil {
 		return err
 	}
 	defer h.release()
 	c, err := kubernetes.New(kubernetes.Config{
+		Name:  o.name,
 		Root:  root,
-		State: filepath.Join(root, ".cache/cluster"),
-		Nodes: nodes,
+		State: filepath.Join(root, ".cache/cluster", o.name),
+		Nodes: o.nodes,
 		Out:   os.Stderr,
 	})
 	if err != nil {
@@ -148,9 +160,7 @@ func repository() (string, error) {
 }
 
 // beside is the command with the environment that it finds the cluster by.
-func beside(command []string, kubeconfig, socket string) *exec.Cmd {
-	state := filepath.Dir(socket)
-	root := filepath.Dir(filepath.Dir(state))
+func beside(command []string, root, kubeconfig, socket string) *exec.Cmd {
 	path := filepath.Join(root, ".cache/kube") + ":" + filepath.Join(root, "bin") + ":" + os.Getenv("PATH")
 	_ = os.Setenv("PATH", path) // for the look-up of the command itself
 	cmd := exec.Command(command[0], command[1:]...)

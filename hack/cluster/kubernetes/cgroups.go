@@ -56,12 +56,15 @@ func mkdir(path string) error {
 	return nil
 }
 
+// cgroup is the name of the cgroup that the pods of a node are in.
+func cgroup(cluster, node string) string { return "streampair-" + cluster + "-" + node }
+
 // CleanUp removes the cgroups that a cluster leaves on this host: all that does not end with
 // its processes.
-func CleanUp() {
+func CleanUp(cluster string) {
 	var folders []string
 	for _, pattern := range []string{"/*/", "/"} {
-		found, _ := filepath.Glob(cgroupsFolder + pattern + cgroupPrefix + "node*")
+		found, _ := filepath.Glob(cgroupsFolder + pattern + cgroup(cluster, "node*"))
 		folders = append(folders, found...)
 	}
 	for _, folder := range folders {

@@ -14,7 +14,7 @@ const operatorNamespace = "streampair-system"
 
 // applyAddons makes what every cluster has: names.
 func (c *Cluster) applyAddons(ctx context.Context) error {
-	manifest, err := render("coredns.yaml", planNode(1))
+	manifest, err := render("coredns.yaml", planNode(c.config.Name, 1))
 	if err != nil {
 		return err
 	}
@@ -28,7 +28,7 @@ func (c *Cluster) awaitAddons(ctx context.Context) error {
 
 // install installs the chart, or upgrades it. The values are YAML and may be empty.
 func (c *Cluster) install(ctx context.Context, values string) error {
-	own, err := render("values.yaml", planNode(1))
+	own, err := render("values.yaml", planNode(c.config.Name, 1))
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,8 @@ import (
 
 // Config says where things are. Folders are absolute.
 type Config struct {
+	// Name tells clusters of one host apart.
+	Name string
 	// Root is the repository's, with what the Makefile builds for the cluster.
 	Root string
 	// State is for the cluster's files. It is emptied at the start and, but for the logs, at
@@ -65,6 +67,9 @@ func New(config Config) (*Cluster, error) {
 	}
 	return &Cluster{config: config, cuts: map[[2]string]client.Cut{}}, nil
 }
+
+// Root is the repository's folder.
+func (c *Cluster) Root() string { return c.config.Root }
 
 // Kubeconfig is the file for an administrator, who must be in the viewers' namespaces.
 func (c *Cluster) Kubeconfig() string { return filepath.Join(c.config.State, "pki/admin.kubeconfig") }
@@ -117,7 +122,11 @@ func (c *Cluster) startNodes(ctx context.Context) error {
 			if err := n.start(groupCtx, c); err != nil {
 				return err
 			}
-			return c.awaitReady(groupCtx, n.plan.Name)
+			if err := c.awaitReady(groupCtx, n.plan.Name); err != nil {
+				return err
+			}
+			c.say("%s Ready", n.plan.Name)
+			return nil
 		})
 	}
 	group.Go(func() error { return c.applyAddons(groupCtx) })
@@ -151,7 +160,7 @@ func (c *Cluster) Down() error {
 		wait.Go(h.powerOff)
 	}
 	wait.Wait()
-	CleanUp()
+	CleanUp(c.config.Name)
 	for _, entry := range []string{"pki", "socket", "control", "viewers"} {
 		_ = os.RemoveAll(filepath.Join(c.config.State, entry))
 	}

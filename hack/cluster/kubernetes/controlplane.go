@@ -18,7 +18,7 @@ import (
 // the scheduler, and with the bridge that joins all machines.
 func (c *Cluster) startControlPlane(ctx context.Context) (err error) {
 	for n := range c.config.Nodes {
-		c.nodes = append(c.nodes, &node{plan: planNode(n + 1)})
+		c.nodes = append(c.nodes, &node{plan: planNode(c.config.Name, n+1)})
 	}
 	if err := c.writeKeys(); err != nil {
 		return fmt.Errorf("write keys: %w", err)

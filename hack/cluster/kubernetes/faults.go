@@ -56,13 +56,15 @@ func (c *Cluster) heal(ctx context.Context, name string) error {
 	return errors.Join(c.control.network(ctx, "link set to-"+name+" up"), n.filter(ctx, c.cuts, fromBoth))
 }
 
-func (c *Cluster) crash(name string) error {
+func (c *Cluster) crash(ctx context.Context, name string) error {
 	n, err := c.up(name)
 	if err != nil {
 		return err
 	}
 	n.host.powerOff()
 	n.host, n.isolated = nil, false
+	// The kernel would remove the other end of its link too, but not at once.
+	_ = c.control.network(ctx, "link del to-"+name)
 	return nil
 }
 

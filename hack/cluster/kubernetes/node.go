@@ -162,7 +162,7 @@ func (c *Cluster) awaitReady(ctx context.Context, names ...string) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, name := range names {
 		group.Go(func() error {
-			err := until(ctx, name+" Ready; see "+c.logs(), 2*time.Minute, func(ctx context.Context) error {
+			return until(ctx, name+" Ready; see "+c.logs(), 2*time.Minute, func(ctx context.Context) error {
 				n, err := c.api.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
 				if err != nil {
 					return err
@@ -177,10 +177,6 @@ func (c *Cluster) awaitReady(ctx context.Context, names ...string) error {
 				}
 				return nil
 			})
-			if err == nil {
-				c.say("%s Ready", name)
-			}
-			return err
 		})
 	}
 	return group.Wait()

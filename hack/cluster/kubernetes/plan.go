@@ -27,9 +27,7 @@ const (
 	ImageTag     = "cluster"
 	NextImageTag = "cluster-next"
 
-	// cgroupPrefix begins the names of the cgroups that the nodes' pods are in.
-	cgroupPrefix = "streampair-"
-	maxNodes     = 9
+	maxNodes = 9
 )
 
 // settings notice a lost node within half a minute, where Kubernetes' own defaults take six.
@@ -59,7 +57,7 @@ type nodePlan struct {
 }
 
 // planNode returns the plan of the nth node, from 1.
-func planNode(n int) nodePlan {
+func planNode(cluster string, n int) nodePlan {
 	name := fmt.Sprintf("node%d", n)
 	return nodePlan{
 		Name:       name,
@@ -67,7 +65,7 @@ func planNode(n int) nodePlan {
 		PodCIDR:    fmt.Sprintf("10.244.%d.0/24", n),
 		PodCIDRs:   podCIDR,
 		DNSAddress: dnsAddress,
-		CgroupRoot: cgroupPrefix + name,
+		CgroupRoot: cgroup(cluster, name),
 		Kubeconfig: "/run/cluster/pki/kube-proxy.kubeconfig",
 		ImageTag:   ImageTag,
 		Settings:   settings(),

@@ -43,7 +43,7 @@ func (c *Cluster) handler() http.Handler {
 		"partition":        func(ctx context.Context, r client.Request) (any, error) { return nil, c.partition(ctx, r.Node) },
 		"cut-api":          func(ctx context.Context, r client.Request) (any, error) { return nil, c.cutAPI(ctx, r.Node) },
 		"heal":             func(ctx context.Context, r client.Request) (any, error) { return nil, c.heal(ctx, r.Node) },
-		"crash":            func(_ context.Context, r client.Request) (any, error) { return nil, c.crash(r.Node) },
+		"crash":            func(ctx context.Context, r client.Request) (any, error) { return nil, c.crash(ctx, r.Node) },
 		"restart":          func(ctx context.Context, r client.Request) (any, error) { return nil, c.restart(ctx, r.Node) },
 		"cut-relay":        func(ctx context.Context, r client.Request) (any, error) { return nil, c.cutRelay(ctx, r.Pods, r.Cut) },
 		"heal-relay":       func(ctx context.Context, r client.Request) (any, error) { return nil, c.healRelay(ctx, r.Pods) },

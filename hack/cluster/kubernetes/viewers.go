@@ -14,7 +14,7 @@ import (
 // load balancer is: it reaches Services by their addresses, without passing through a node.
 func (c *Cluster) startViewers(ctx context.Context) error {
 	disk := filepath.Join(c.config.State, "viewers")
-	plan := planNode(1)
+	plan := planNode(c.config.Name, 1)
 	plan.Name, plan.Address = "viewers", viewersAddress
 	plan.Kubeconfig = filepath.Join(c.config.State, "pki/kube-proxy.kubeconfig")
 	config, err := render("kube-proxy.yaml", plan)

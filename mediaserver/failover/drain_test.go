@@ -209,3 +209,23 @@ func TestServersThatEndAreLeft(t *testing.T) {
 		}
 	})
 }
+
+// A server takes the place of another and begins with the backup, which the peer is about to
+// switch to: that its primary comes a moment later is no reason to leave the backup.
+func TestAServerThatBeginsHeedsWhatItsPeerHasDone(t *testing.T) {
+	inStudio(t, func(cfg *PairConfig) { cfg.HasPeer = true }, func(t *testing.T, s *studio) {
+		peer := Standing{Active: Primary, OnAir: true, SwitchingTo: Backup, Since: s.now() - time.Second, FirstPicture: s.now() - time.Second}
+		s.pair.SetPeer(&peer)
+		s.backup.start()
+		s.run(adoptWithin + 200*ms)
+		s.wantOn(Backup, ReasonStarted, 0)
+		switched := Standing{Active: Backup, OnAir: true, Since: s.now(), FirstPicture: peer.FirstPicture, Final: true}
+		s.pair.SetPeer(&switched)
+		s.primary.start()
+		s.run(5 * time.Second)
+		s.wantOn(Backup, ReasonStarted, 0)
+		s.pair.SetPeer(nil)
+		s.run(time.Second)
+		s.wantOn(Backup, ReasonStarted, 0)
+	})
+}

@@ -309,7 +309,7 @@ func (p *Pair) decide(snaps []stream.Snapshot, now time.Duration) (Decision, Leg
 	for i, l := range p.legs {
 		p.ranks[i] = legs.Leg(l.role).Rank(policy, now)
 	}
-	p.state = p.state.Observe(policy, legs, now)
+	p.state = p.state.Observe(policy, legs, now).heeding(p.accord().Peer)
 	p.settled = p.state.settled(now)
 	d := Decide(policy, legs, p.state, now)
 	return Agree(policy, legs, p.state, p.accord(), d, now), legs, now

@@ -183,16 +183,24 @@ func (s State) standing(p Policy, switchingTo Role, settled bool) Standing {
 	}
 }
 
-// adopted is the state of a pair that has just begun, where that is with what its peer
-// plays: as if it had begun with it.
+// adopted is the state of a pair that has just begun, where that is with its peer on air:
+// the pair's first picture was the peer's.
 func (s State) adopted(peer *Standing) State {
-	if peer == nil || !peer.OnAir || peer.Active != s.Active {
+	if peer == nil || !peer.OnAir {
 		return s
 	}
 	if peer.FirstPicture != 0 {
-		s.FirstPicture = peer.FirstPicture
+		s.FirstPicture = min(s.FirstPicture, peer.FirstPicture)
 	}
-	s.overruled = s.overruled || peer.Final
+	return s.heeding(peer)
+}
+
+// heeding is the state of a pair whose peer plays the same leg: if it is not by chance
+// there, it is not here.
+func (s State) heeding(peer *Standing) State {
+	if peer != nil && peer.OnAir && peer.Active == s.Active {
+		s.overruled = s.overruled || peer.Final
+	}
 	return s
 }
 

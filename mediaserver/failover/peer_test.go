@@ -176,7 +176,7 @@ type decider struct {
 
 // step decides at now, and makes planned switches at IDRs only. It returns what the peer is told.
 func (d *decider) step(t *rapid.T, legs Legs, peer *Standing, idr bool, now time.Duration) Standing {
-	d.state = d.state.Observe(d.policy, legs, now)
+	d.state = d.state.Observe(d.policy, legs, now).heeding(peer)
 	decision := Decide(d.policy, legs, d.state, now)
 	decision = Agree(d.policy, legs, d.state, Accord{HasPeer: true, Began: d.began, Peer: peer}, decision, now)
 	var target Role

@@ -28,7 +28,9 @@ func (s *Server) openRelay(m *metrics.Metrics) error {
 		return nil
 	}
 	var err error
-	s.peers, err = peers.New(peers.Config{Base: s.cfg.Peer, Own: s.cfg.Pod.IP, Logger: s.log})
+	s.peers, err = peers.New(peers.Config{
+		Base: s.cfg.Peer, Own: s.cfg.Pod.IP, Lookup: s.cfg.lookup, Logger: s.log,
+	})
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -47,6 +48,8 @@ type Config struct {
 	// Default: nobody learns it.
 	OnToken func(pair, what, token string)
 	Logger  *slog.Logger
+
+	lookup func(ctx context.Context, host string) ([]netip.Addr, error) // of the peer's name; default: the system's
 }
 
 // A Server is one media server.

@@ -79,7 +79,7 @@ function facts(over: Partial<Facts> = {}): Facts {
     lanes: [],
     feed: feed(),
     move: undefined,
-    attempts: 0,
+    needs: 0,
     lastFailure: undefined,
     ...over,
   };
@@ -178,7 +178,7 @@ const cases: Case[] = [
   },
   {
     what: "the stall ended during the wait: stay",
-    facts: { shown: connection(), lanes: waiting(now + 400), attempts: 1 },
+    facts: { shown: connection(), lanes: waiting(now + 400), needs: 1 },
     act: "calm",
     phase: "playing",
   },
@@ -218,7 +218,7 @@ const cases: Case[] = [
   },
   {
     what: "still so: wait",
-    facts: { lastFailure: unreachable, lanes: waiting(now + 700), attempts: 1 },
+    facts: { lastFailure: unreachable, lanes: waiting(now + 700), needs: 1 },
     act: "none",
     phase: "reconnecting",
     message: /cannot be reached/,
@@ -289,7 +289,15 @@ const raceCases: Case[] = [
   { what: "the server closed the connection: race", facts: { shown: connection({ phase: "failed", failure: serverLost }), feed: feed({ state: together }) }, act: "add race to page, a, b", phase: "reconnecting" },
   { what: "nothing but the page's own place is known: twice there", facts: { shown: hushed, feed: { ...justClosed, state: pair() } }, act: "add race to page, page", phase: "reconnecting" },
   { what: "another server named by a refusal", facts: { shown: hushed, feed: { ...justClosed, state: pair() }, alternates: ["http://b.test:5080"] }, act: "add race to page, b", phase: "reconnecting" },
-  { what: "lost again and again before it was settled: no hurry any more", facts: { shown: hushed, feed: justClosed, attempts: 3 }, act: "add backoff to page, a, b", phase: "reconnecting" },
+  { what: "lost again and again before it was settled: no hurry any more", facts: { shown: hushed, feed: justClosed, needs: 3 }, act: "add backoff to page, a, b", phase: "reconnecting" },
+
+  {
+    what: "the server has put the viewer out",
+    facts: { shown: lost, lanes: waiting(now + 29_000), feed: { ...justClosed, state: undefined }, lastFailure: unauthorized },
+    act: "add spread to page",
+    phase: "error",
+    message: /valid token/,
+  },
 
   { what: "the race is to begin", facts: { shown: lost, lanes: lanes(), feed: justClosed }, act: "none", phase: "reconnecting" },
   { what: "it begins", facts: { shown: lost, lanes: lanes().map((lane) => ({ ...lane, nextAt: now })), feed: justClosed }, act: "open", phase: "reconnecting" },

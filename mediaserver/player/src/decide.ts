@@ -54,8 +54,8 @@ export interface Facts {
   readonly lanes: readonly LaneFacts[];
   readonly feed: FeedFacts;
   readonly move: MoveFacts | undefined;
-  /** Times that a connection was needed since the last settled one, or that one failed. */
-  readonly attempts: number;
+  /** How often a connection has had to be replaced since the last that was settled. */
+  readonly needs: number;
   /** Why the last attempt failed. */
   readonly lastFailure: Failure | undefined;
 }
@@ -160,7 +160,7 @@ function firstPace(f: Facts, failure: Failure | undefined): Pace {
   if (failure === undefined) {
     return "now";
   }
-  return urgent(failure) && f.attempts < hurriesUnsettled ? "race" : "backoff";
+  return urgent(failure) && f.needs < hurriesUnsettled ? "race" : "backoff";
 }
 
 /** urgent: the picture has stopped for everybody who is on that server, and others may have it. */

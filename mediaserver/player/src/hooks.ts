@@ -10,7 +10,7 @@ export function publishHooks(parameters: PlayParameters, notices: readonly strin
     /** What the player is doing. */
     state: () => {
       const { view, pair, muted, mutedByBrowser, paused, picture } = player.snapshot;
-      const { opened, attempts, pending, eventsConnected } = player.counters;
+      const { opened, pending, eventsConnected } = player.counters;
       return {
         name: parameters.name,
         backupStreamId: parameters.backupStreamId,
@@ -32,7 +32,6 @@ export function publishHooks(parameters: PlayParameters, notices: readonly strin
         eventsConnected,
         /** Sessions opened since the page was loaded. */
         connectionsOpened: opened,
-        attempts,
         /** Sessions are being opened beside the one shown. */
         pending,
         notices,

@@ -15,7 +15,7 @@ export class Lane {
   /** The server itself has said for how long to wait, or refuses for good. */
   private told = false;
 
-  /** attempts is how often waits were drawn since the last settled connection. */
+  /** attempts is how many have failed or been lost already: where the waits go on. */
   constructor(
     readonly target: Target,
     pace: Pace,

@@ -53,7 +53,7 @@ export class Player {
   private readonly sound: Sound;
   private readonly active = new ActiveReporter();
   private started = false;
-  private attempts = 0;
+  private needs = 0;
   private lastFailure: Failure | undefined;
   private alternates: string[] = [];
   private onAirSince = 0;
@@ -94,7 +94,7 @@ export class Player {
     this.closeLanes();
     this.shown?.close();
     this.lastFailure = undefined;
-    this.attempts = 0;
+    this.needs = 0;
   }
 
   /** tapped is called from a click or a key: browsers allow sound and playback only then. */
@@ -149,10 +149,9 @@ export class Player {
   }
 
   /** Numbers for the hooks. */
-  get counters(): { opened: number; attempts: number; pending: boolean; eventsConnected: boolean } {
+  get counters(): { opened: number; pending: boolean; eventsConnected: boolean } {
     return {
       opened: this.opened,
-      attempts: this.attempts,
       pending: this.pending.length > 0,
       eventsConnected: this.feed.health.ok,
     };
@@ -219,7 +218,7 @@ export class Player {
       lanes: this.lanes.map((lane) => lane.facts),
       feed: { follows, ...health, heard, heardAt, gone, state, onAirSince: this.onAirSince },
       move: this.move,
-      attempts: this.attempts,
+      needs: this.needs,
       lastFailure: this.lastFailure,
     };
   }
@@ -261,7 +260,7 @@ export class Player {
 
   private add({ targets, pace, failure }: Extract<Act, { kind: "add" }>): void {
     if (failure !== undefined) {
-      this.attempts++;
+      this.needs++;
       this.lastFailure = failure;
       if (failure.code === "server-lost") {
         this.shown?.markLost();
@@ -269,7 +268,7 @@ export class Player {
       tellError(failure);
     }
     const now = performance.now();
-    this.lanes.push(...targets.map((target) => new Lane(target, pace, this.attempts, now)));
+    this.lanes.push(...targets.map((target) => new Lane(target, pace, this.needs, now)));
   }
 
   private open(number: number): void {
@@ -299,7 +298,6 @@ export class Player {
     }
     this.lastFailure = failure;
     if (lane.failed(failure, performance.now())) {
-      this.attempts++;
       tellError(failure);
     }
   }
@@ -336,7 +334,7 @@ export class Player {
     }
     this.lastFailure = undefined;
     if (performance.now() - connectedAt > settledMs) {
-      this.attempts = 0;
+      this.needs = 0;
     }
   }
 

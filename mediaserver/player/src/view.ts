@@ -28,7 +28,9 @@ export function viewOf(f: Facts): View {
     return view("playing", "");
   }
   const monitored = furthest(pending) ?? f.shown;
-  const problem = monitored === undefined ? f.lastFailure : trouble(f, monitored) ?? f.lastFailure;
+  const now = monitored && trouble(f, monitored);
+  // A refusal that only a person can mend is worth more words than the loss before it.
+  const problem = f.lastFailure?.lasting ? f.lastFailure : (now ?? f.lastFailure);
   if (f.shown !== undefined && trouble(f, f.shown) === undefined) {
     if (pending.length === 0) {
       return away(f) ? waiting(f) : view("playing", "");

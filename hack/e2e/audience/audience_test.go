@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
 	"github.com/streampair/streampair/mediaserver/config"
@@ -172,5 +173,18 @@ func TestAWatcherFindsAnotherServer(t *testing.T) {
 	t.Logf("%v without a picture", w.Pictures().LongestGap(fault, time.Now()))
 	if frozen := w.Pictures().Frozen(time.Now().Add(-time.Second), time.Now(), 500*time.Millisecond); frozen > 0 {
 		t.Errorf("the picture stands still at %s", w.Session())
+	}
+}
+
+func TestOnlyTheHostsOwnCandidatesAreKept(t *testing.T) {
+	const own, other = "a=candidate:1 1 udp 1 10.0.0.1 8189 typ host\r\n", "a=candidate:2 1 udp 1 10.0.0.11 8189 typ host\r\n"
+	for base, want := range map[string]string{
+		"http://10.0.0.1:5080": "v=0\r\n" + own,
+		"http://10.0.0.9:5080": "v=0\r\n" + own + other,
+		"http://example.com":   "v=0\r\n" + own + other,
+	} {
+		if diff := cmp.Diff(want, onlyHost("v=0\r\n"+own+other, base)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", base, diff)
+		}
 	}
 }

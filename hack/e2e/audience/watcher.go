@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"path"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -35,6 +37,10 @@ type WatcherConfig struct {
 	// Others are base URLs to be tried in turn with Base when the session is lost, and
 	// before it when its server is about to end.
 	Others []string
+	// Direct has the media come from the host of the base URL, where the server has that
+	// address, and not by way of a load balancer that it tells of too: pion, unlike
+	// browsers, does not go over to another address when the one it uses is lost.
+	Direct bool
 	// App and the streams of the pair.
 	App, StreamID, BackupStreamID string
 	// Logf tells of sessions opened and lost; default: nobody.
@@ -220,7 +226,11 @@ func (w *Watcher) open(ctx context.Context, base string) (*seat, error) {
 	pair := "/" + w.cfg.StreamID + "?backupStreamId=" + w.cfg.BackupStreamID
 	limited, cancel := context.WithTimeout(ctx, openLimit)
 	defer cancel()
-	viewer, err := mediatest.WatchWHEP(limited, base+"/"+w.cfg.App+"/whep"+pair, mediatest.WatchOptions{Client: w.client, TimesOnly: true})
+	options := mediatest.WatchOptions{Client: w.client, TimesOnly: true}
+	if w.cfg.Direct {
+		options.Answer = func(sdp string) string { return onlyHost(sdp, base) }
+	}
+	viewer, err := mediatest.WatchWHEP(limited, base+"/"+w.cfg.App+"/whep"+pair, options)
 	if err != nil {
 		return nil, err
 	}
@@ -244,4 +254,19 @@ func (w *Watcher) open(ctx context.Context, base string) (*seat, error) {
 	s.feed = followFeed(life, w.client, events, time.Now(), &w.running)
 	w.cfg.Logf("%s session %s", time.Now().Format(clock), viewer.Session())
 	return s, nil
+}
+
+// onlyHost leaves the candidates of a base URL's host in an answer, if it has any.
+func onlyHost(sdp, base string) string {
+	u, err := url.Parse(base)
+	if err != nil || !strings.Contains(sdp, " "+u.Hostname()+" ") {
+		return sdp
+	}
+	var kept []string
+	for line := range strings.Lines(sdp) {
+		if !strings.HasPrefix(line, "a=candidate:") || strings.Contains(line, " "+u.Hostname()+" ") {
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(kept, "")
 }

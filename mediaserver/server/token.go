@@ -58,8 +58,12 @@ func (t *tokenFile) is(got string) bool {
 }
 
 // relayToken is what is shown to the other leg's pod; empty: nothing. It crosses the pods'
-// network in clear, so it must not open the command port.
+// network in clear, so it must not open the command port. A new one is shown only when the
+// other pod must have it too; until then both take the old one.
 func (t *tokenFile) relayToken() string {
+	if previous := t.previous.Load(); previous != nil && time.Now().Before(previous.until.Add(-tokenOverlap/2)) {
+		return forRelay(previous.token)
+	}
 	if current := t.current.Load(); current != nil {
 		return forRelay(*current)
 	}

@@ -42,7 +42,13 @@ func TestTheRelaysTokenOpensNothingElse(t *testing.T) {
 		if here.is(firstCluster) || !here.is(secondCluster) {
 			t.Error("the replaced token still opens the command port")
 		}
+		if !peer.isRelays(here.relayToken()) || !here.isRelays(here.relayToken()) {
+			t.Error("a peer that lags behind is shown what it cannot know")
+		}
 		time.Sleep(tokenOverlap - time.Second)
+		if here.relayToken() != forRelay(secondCluster) {
+			t.Error("the replaced token is shown for ever")
+		}
 		if !here.isRelays(peer.relayToken()) {
 			t.Error("a peer that lags behind is refused")
 		}

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
@@ -28,6 +29,9 @@ const (
 	// missing is how many answers in a row must lack an address before it counts as gone:
 	// a name server that starts may know but half of the truth.
 	missing = 3
+	// metFor is how many more answers may lack the address of a server that has shown
+	// itself: a cluster's name server may keep an answer for half a minute.
+	metFor = 60
 	// maxAddresses bounds what is taken of an answer.
 	maxAddresses = 8
 )
@@ -52,14 +56,13 @@ type Directory struct {
 	base      *url.URL
 	isAddress bool // the host is an address, so there is nothing to look up
 
-	mu      sync.Mutex // guards the next three
-	current []netip.Addr
-	bases   []string      // of current
-	changed chan struct{} // closed and replaced when bases changes
+	mu      sync.Mutex         // guards all below
+	known   map[netip.Addr]int // how many answers in a row lacked it; below zero: see Meet
+	current []netip.Addr       // of known, those that are told
+	bases   []string           // of current
+	changed chan struct{}      // closed and replaced when bases changes
 
-	// Owned by Run's goroutine:
-	known    map[netip.Addr]int // how many answers in a row lacked it
-	troubled bool               // the last look-up failed
+	troubled bool // the last look-up failed; owned by Run's goroutine
 }
 
 // New returns a Directory; call Run. It has an address at once where the base URL names
@@ -163,32 +166,60 @@ func (d *Directory) look(ctx context.Context) {
 	d.take(addresses)
 }
 
+// Meet notes that a media server of the other leg has connected from that address: it is
+// there before its name is known everywhere, and while no name server is.
+func (d *Directory) Meet(a netip.Addr) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	a = a.Unmap()
+	if _, known := d.known[a]; known || d.isAddress || a == d.cfg.Own.Unmap() || len(d.known) >= maxAddresses {
+		return
+	}
+	d.known[a] = -metFor
+	d.tell()
+}
+
 // take notes an answer.
 func (d *Directory) take(addresses []netip.Addr) {
-	for a := range d.known {
-		d.known[a]++
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for a, absent := range d.known {
+		if d.known[a]++; absent+1 >= missing {
+			delete(d.known, a)
+		}
 	}
-	for _, a := range addresses {
-		a = a.Unmap()
+	for _, a := range d.ownFamily(addresses) {
 		if _, known := d.known[a]; a != d.cfg.Own.Unmap() && (known || len(d.known) < maxAddresses) {
 			d.known[a] = 0
 		}
 	}
-	var all []netip.Addr
-	for a, absent := range d.known {
-		if absent >= missing {
-			delete(d.known, a)
-			continue
-		}
+	d.tell()
+}
+
+// ownFamily are those addresses of the family that this server's own is of, if there are
+// any: where a server has one of each, one is enough.
+func (d *Directory) ownFamily(addresses []netip.Addr) []netip.Addr {
+	var own, all []netip.Addr
+	for _, a := range addresses {
+		a = a.Unmap()
 		all = append(all, a)
+		if d.cfg.Own.IsValid() && a.Is4() == d.cfg.Own.Unmap().Is4() {
+			own = append(own, a)
+		}
 	}
-	slices.SortFunc(all, netip.Addr.Compare)
+	if len(own) > 0 {
+		return own
+	}
+	return all
+}
+
+// tell brings bases up to date. d.mu is held.
+func (d *Directory) tell() {
+	all := slices.SortedFunc(maps.Keys(d.known), netip.Addr.Compare)
 	bases := make([]string, len(all))
 	for i, a := range all {
 		bases[i] = d.of(a)
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	if slices.Equal(bases, d.bases) {
 		return
 	}

@@ -53,12 +53,15 @@ func TestAddressesFollowTheName(t *testing.T) {
 			{"no such name", answer{nil, notFound}, 4 * time.Second, []string{}},
 			{"again", answer{addresses("10.0.0.6"), nil}, time.Second, []string{"http://10.0.0.6:80"}},
 		}},
-		{"the own address is left out, IPv6 is written as URLs have it", "https://peer:5443", []step{
-			{"three", answer{addresses("10.0.0.1", "::ffff:10.0.0.1", "fd00::7", "::ffff:10.0.0.2"), nil}, 0,
-				[]string{"https://10.0.0.2:5443", "https://[fd00::7]:5443"}},
+		{"the own address is left out, and so is the second of a server that has two", "https://peer:5443", []step{
+			{"four", answer{addresses("10.0.0.1", "::ffff:10.0.0.1", "fd00::7", "::ffff:10.0.0.2"), nil}, 0, []string{"https://10.0.0.2:5443"}},
+		}},
+		{"IPv6 alone, as URLs have it", "https://peer:5443", []step{
+			{"one", answer{addresses("fd00::7"), nil}, 0, []string{"https://[fd00::7]:5443"}},
 		}},
 		{"no port", "http://peer", []step{
-			{"both kinds", answer{addresses("fd00::7", "10.0.0.2"), nil}, 0, []string{"http://10.0.0.2", "http://[fd00::7]"}},
+			{"IPv4", answer{addresses("10.0.0.2"), nil}, 0, []string{"http://10.0.0.2"}},
+			{"IPv6 too, and then alone", answer{addresses("fd00::7"), nil}, 4 * time.Second, []string{"http://[fd00::7]"}},
 		}},
 		{"an address needs no name server", "http://10.0.0.7:5080", []step{
 			{"", answer{nil, errors.New("asked")}, time.Second, []string{"http://10.0.0.7:5080"}},
@@ -108,6 +111,45 @@ func TestAddressesFollowTheName(t *testing.T) {
 	}
 }
 
+func TestAServerThatShowsItselfIsKnownAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		now := addresses("10.0.0.5")
+		d, err := New(Config{
+			Base: "http://peer:5080", Own: netip.MustParseAddr("10.0.0.1"),
+			Lookup: func(context.Context, string) ([]netip.Addr, error) { return now, nil },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		go func() { _ = d.Run(ctx) }()
+		synctest.Wait()
+		is := func(when string, want ...string) {
+			t.Helper()
+			synctest.Wait()
+			if diff := cmp.Diff(want, d.Bases()); diff != "" {
+				t.Errorf("%s: %s", when, diff)
+			}
+		}
+		for _, a := range addresses("10.0.0.5", "::ffff:10.0.0.9", "10.0.0.1") {
+			d.Meet(a)
+		}
+		is("at once", "http://10.0.0.5:5080", "http://10.0.0.9:5080")
+		time.Sleep(30 * time.Second)
+		is("before its name is known", "http://10.0.0.5:5080", "http://10.0.0.9:5080")
+		now = addresses("10.0.0.9")
+		time.Sleep(4 * time.Second)
+		is("afterwards, the other one is gone", "http://10.0.0.9:5080")
+		now = nil
+		time.Sleep(4 * time.Second)
+		is("it goes with its name", []string{}...)
+		d.Meet(netip.MustParseAddr("10.0.0.7"))
+		time.Sleep(metFor*time.Second + 4*time.Second)
+		is("one that never has a name", []string{}...)
+	})
+}
+
 func TestANameServerThatHangsIsAskedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		asked := 0
@@ -142,6 +184,7 @@ func TestAnAddressIsOneOfThePeers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	d.Meet(netip.MustParseAddr("10.0.0.6")) // who gives an address means it
 	for text, want := range map[string]bool{"10.0.0.5": true, "::ffff:10.0.0.5": true, "10.0.0.6": false} {
 		if got := d.Includes(netip.MustParseAddr(text)); got != want {
 			t.Errorf("%s: %v", text, got)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -42,6 +43,9 @@ type HandlerConfig struct {
 	// IsToken says whether what a reader shows is the cluster token. It should take the
 	// same time wherever the two differ.
 	IsToken func(string) bool
+	// Met is called with the address of each peer that shows the token. Default: nobody
+	// wants to know.
+	Met func(netip.Addr)
 	// Play says whether the token opens the stream to a player; an error's text is shown to
 	// it, with 404 for an ErrUnknownStream and else 401. Default: there are no players.
 	Play func(app, streamID, token string) error
@@ -72,6 +76,9 @@ func NewHandler(cfg HandlerConfig) *Handler {
 	if cfg.Full == nil {
 		cfg.Full = func(int) bool { return false }
 	}
+	if cfg.Met == nil {
+		cfg.Met = func(netip.Addr) {}
+	}
 	h := &Handler{cfg: cfg, log: cfg.Logger, leaving: make(chan struct{}), closed: make(chan struct{})}
 	h.leave = sync.OnceFunc(func() { close(h.leaving) })
 	h.close = sync.OnceFunc(func() { close(h.closed) })
@@ -95,7 +102,13 @@ func (h *Handler) Register(mux *http.ServeMux) {
 // isPeer says whether a request shows the cluster token.
 func (h *Handler) isPeer(r *http.Request) bool {
 	token := bearer(r)
-	return token != "" && h.cfg.IsToken(token)
+	if token == "" || !h.cfg.IsToken(token) {
+		return false
+	}
+	if from, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		h.cfg.Met(from.Addr())
+	}
+	return true
 }
 
 func bearer(r *http.Request) string {

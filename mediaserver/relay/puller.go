@@ -64,7 +64,7 @@ func (p *puller) run(ctx context.Context) {
 func (p *puller) vacant(ctx context.Context) bool {
 	for {
 		changed := p.client.cfg.Changed()
-		if p.admitted(time.Time{}) {
+		if !p.stream().HasPublisher() {
 			return ctx.Err() == nil
 		}
 		silent := time.NewTimer(retryWithin) // of which nobody tells
@@ -80,11 +80,10 @@ func (p *puller) vacant(ctx context.Context) bool {
 	}
 }
 
-// admitted says whether a publication that began then at the peer may be published here:
-// see stream.Stream.Admits.
-func (p *puller) admitted(began time.Time) bool {
-	return p.client.cfg.Registry.Stream(p.key).Admits(began)
-}
+func (p *puller) stream() *stream.Stream { return p.client.cfg.Registry.Stream(p.key) }
+
+// admitted says whether what the peer has may be published here: see stream.Stream.Admits.
+func (p *puller) admitted() bool { return p.stream().Admits(p.base, p.began) }
 
 // pull reads the stream until the connection ends.
 func (p *puller) pull(ctx context.Context) error {
@@ -118,7 +117,7 @@ func (p *puller) take(tag flv.Tag) error {
 	switch {
 	case err != nil:
 		return err
-	case p.benched && p.admitted(p.began):
+	case p.benched && p.admitted():
 		return errGaveWay // and its turn has come, with what is cached there
 	case p.before != nil && hasEnded(p.before):
 		p.before = nil // with what it has cached
@@ -207,7 +206,7 @@ func (p *puller) leave() {
 // or to another server that has a later publisher. In that case the connection stays, to
 // hear of what becomes of this one.
 func (p *puller) giveWay() error {
-	if !p.admitted(time.Time{}) || p.admitted(p.began) {
+	if p.stream().HasPublisher() || p.admitted() {
 		return errGaveWay
 	}
 	p.benched = true

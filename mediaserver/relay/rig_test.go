@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -48,6 +49,7 @@ type node struct {
 	mu      sync.Mutex // guards all below
 	changed chan struct{}
 	readers map[string]bool // connected, by address
+	met     []netip.Addr    // peers, each time
 }
 
 func newNode(t *testing.T) *node {
@@ -61,6 +63,11 @@ func newNode(t *testing.T) *node {
 	n.handler = NewHandler(HandlerConfig{
 		Registry: n.registry, IsToken: func(got string) bool { return got == token }, Metrics: n.metrics,
 		Pair: func(_, _, _ string) *failover.Pair { return n.pair },
+		Met: func(a netip.Addr) {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			n.met = append(n.met, a)
+		},
 	})
 	mux := http.NewServeMux()
 	n.handler.Register(mux)
@@ -105,6 +112,19 @@ func (n *node) connections() int {
 	count := 0
 	for _, there := range n.readers {
 		if there {
+			count++
+		}
+	}
+	return count
+}
+
+// hasMet is how often a peer has shown the token.
+func (n *node) hasMet(a netip.Addr) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	count := 0
+	for _, met := range n.met {
+		if met == a {
 			count++
 		}
 	}

@@ -158,6 +158,25 @@ func TestAForgottenConnectionIsNoPublisher(t *testing.T) {
 	}
 }
 
+func TestAServerWithTwoAddressesIsOnePublisher(t *testing.T) {
+	t.Parallel()
+	there, here := newNode(t), newNode(t)
+	gate, through := newGate(t, there.web.URL)
+	here.followAll(newMoving(there.web.URL, through))
+	e := &encoder{t: t, node: there, key: primaryKey, sps: sps240, format: aac48}
+	e.start()
+	e.playUntil("picture", func() bool { return here.snapshot(primaryKey).EntryPoint && gate.Opened() >= 3 })
+	first := here.snapshot(primaryKey).Publication
+	e.play(1500 * ms)
+	if p := here.snapshot(primaryKey).Publication; p.ID != first.ID {
+		t.Errorf("the one way took over from the other: %+v", p)
+	}
+	// One way is cut, whichever it was.
+	gate.Close()
+	there.web.CloseClientConnections()
+	e.playUntil("picture", func() bool { return !here.isLate(primaryKey) && here.snapshot(primaryKey).EntryPoint })
+}
+
 func TestADeadAddressDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	dead, live, here := newNode(t), newNode(t), newNode(t)

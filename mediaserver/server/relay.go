@@ -20,24 +20,25 @@ import (
 // and, with a token, to its peers, and one that knows its peers relays what is published
 // there.
 func (s *Server) openRelay(m *metrics.Metrics) error {
-	s.relay = relay.NewHandler(relay.HandlerConfig{
+	cfg := relay.HandlerConfig{
 		Registry: s.registry, Pair: s.pairs.twin, IsToken: s.clusterToken.isRelays, Play: s.mayPlay, Full: s.isFull,
 		Logger: s.log, Metrics: m,
-	})
-	if s.cfg.Peer == "" {
-		return nil
 	}
-	var err error
-	s.peers, err = peers.New(peers.Config{
-		Base: s.cfg.Peer, Own: s.cfg.Pod.IP, Lookup: s.cfg.lookup, Logger: s.log,
-	})
-	if err != nil {
-		return err
+	if s.cfg.Peer != "" {
+		var err error
+		s.peers, err = peers.New(peers.Config{
+			Base: s.cfg.Peer, Own: s.cfg.Pod.IP, Lookup: s.cfg.lookup, Logger: s.log,
+		})
+		if err != nil {
+			return err
+		}
+		s.peer = relay.NewClient(relay.ClientConfig{
+			Peers: s.peers, ServerName: s.peers.ServerName(), Token: s.clusterToken.relayToken,
+			Registry: s.registry, Changed: s.changes.next, Logger: s.log, Metrics: m,
+		})
+		cfg.Met = s.peers.Meet
 	}
-	s.peer = relay.NewClient(relay.ClientConfig{
-		Peers: s.peers, ServerName: s.peers.ServerName(), Token: s.clusterToken.relayToken,
-		Registry: s.registry, Changed: s.changes.next, Logger: s.log, Metrics: m,
-	})
+	s.relay = relay.NewHandler(cfg)
 	return nil
 }
 

@@ -9,23 +9,42 @@ import (
 // One gives way to a publisher of this server that is live, and of two relayed ones, of
 // servers that both have a publisher, the later wins.
 
-// Admits says whether a relayed publication that began then at its server may begin here:
-// nobody publishes to this server, or who does is silent; and no other server relays one
-// that began later, unless that is silent. A zero time is that of one of which it is not
-// known.
-func (s *Stream) Admits(began time.Time) bool {
+// HasPublisher says whether somebody publishes to this server, or is about to, and is not
+// silent.
+func (s *Stream) HasPublisher() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.admits(began, s.now())
+	return s.hasPublisher(s.now())
 }
 
-func (s *Stream) admits(began time.Time, now time.Duration) bool {
+func (s *Stream) hasPublisher(now time.Duration) bool {
+	for _, p := range []*Publication{s.current, s.pending} {
+		if p != nil && !p.req.Relayed && !p.silent(now, s.registry.cfg.InputLoss) {
+			return true
+		}
+	}
+	return false
+}
+
+// Admits says whether a relayed publication from that server, which began there then, may
+// begin here: HasPublisher is false, and no other server relays one that began later, or at
+// the same time, as one does that has two addresses, unless that is silent. A zero time is
+// that of one of which it is not known: it waits behind all others.
+func (s *Stream) Admits(remote string, began time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.admits(remote, began, s.now())
+}
+
+func (s *Stream) admits(remote string, began time.Time, now time.Duration) bool {
+	if s.hasPublisher(now) {
+		return false
+	}
 	for _, p := range []*Publication{s.current, s.pending} {
 		switch {
-		case p == nil || p.silent(now, s.registry.cfg.InputLoss):
-		case !p.req.Relayed:
-			return false
-		case began.Before(p.req.Began) && !began.IsZero():
+		case p == nil || !p.req.Relayed || p.silent(now, s.registry.cfg.InputLoss):
+		case p.req.Remote == remote && !began.Before(p.req.Began):
+		case !began.After(p.req.Began):
 			return false
 		}
 	}
@@ -36,7 +55,7 @@ func (s *Stream) admits(began time.Time, now time.Duration) bool {
 // it waits for its IDR, however silent that is: a connection that stalls for a moment is
 // not to be ended for one that brings nothing either. s.mu is held.
 func (s *Stream) publishRelayed(req PublishRequest, now time.Duration) (*Publication, error) {
-	if !s.admits(req.Began, now) {
+	if !s.admits(req.Remote, req.Began, now) {
 		return nil, fmt.Errorf("relay %s: %w", s.key, ErrStreamInUse)
 	}
 	for s.current != nil && s.current.req.Relayed && s.current.silent(now, s.registry.cfg.InputLoss) {

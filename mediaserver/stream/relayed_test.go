@@ -25,7 +25,7 @@ func TestARelayedPublicationNeverReplacesALivePublisher(t *testing.T) {
 		writeIDR(t, p, 0)
 		refused := func(when string) {
 			t.Helper()
-			if _, err := r.Publish(relayedLive); !errors.Is(err, ErrStreamInUse) || p.Stream().Admits(time.Time{}) {
+			if _, err := r.Publish(relayedLive); !errors.Is(err, ErrStreamInUse) || p.Stream().Admits("", time.Time{}) {
 				t.Errorf("%s: %v, want %v", when, err, ErrStreamInUse)
 			}
 		}
@@ -116,22 +116,28 @@ func TestAPublisherThatComesAgainIsPreferredToTheRelay(t *testing.T) {
 func TestOfTwoRelayedPublicationsTheLaterWins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := NewRegistry(Config{})
-		of := func(began time.Time) PublishRequest {
+		of := func(remote string, began time.Time) PublishRequest {
 			req := relayedLive
-			req.Began = began
+			req.Remote, req.Began = remote, began
 			return req
 		}
-		earlier, later := of(time.Now().Add(-time.Hour)), of(time.Now().Add(-time.Minute))
+		earlier, later := of("first", time.Now().Add(-time.Hour)), of("second", time.Now().Add(-time.Minute))
 		p, err := r.Publish(later)
 		if err != nil {
 			t.Fatal(err)
 		}
 		writeIDR(t, p, 0)
-		if _, err := r.Publish(earlier); !errors.Is(err, ErrStreamInUse) || p.Stream().Admits(earlier.Began) {
+		if _, err := r.Publish(earlier); !errors.Is(err, ErrStreamInUse) || p.Stream().Admits("first", earlier.Began) {
 			t.Errorf("the earlier one: %v", err)
 		}
-		if !p.Stream().Admits(later.Began) || !p.Stream().Admits(time.Time{}) {
-			t.Error("the same again, or one of which nothing is known, may not begin")
+		if !p.Stream().Admits("second", later.Began) {
+			t.Error("the same server may not begin again")
+		}
+		if p.Stream().Admits("the second's other address", later.Began) || p.Stream().Admits("third", time.Time{}) {
+			t.Error("the same again by another way, or one of which nothing is known, may begin")
+		}
+		if p.Stream().HasPublisher() {
+			t.Error("a relayed one counts as a publisher")
 		}
 		time.Sleep(1500 * ms)
 		stale, err := r.Publish(earlier)

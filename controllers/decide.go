@@ -57,8 +57,8 @@ type Push struct {
 const secretRecheck = 2 * time.Minute
 
 // idleRecheck is how often a change that waits until nobody watches looks whether that is
-// so: viewers come and go without a word from the pods. One that waits for other pairs, or
-// holds them up, looks as often.
+// so: viewers come and go without a word from the pods. One that holds other pairs up looks
+// as often; those are hinted at.
 const idleRecheck = 30 * time.Second
 
 // decide returns what is to be done. Keys that have to be made are random; apart from them
@@ -75,7 +75,7 @@ func decide(pair *v1alpha1.StreamPair, want *wanted, seen *Observation, now time
 	plan.decidePods(pair, want.manifest, seen, keys)
 	plan.Recheck = earliest(recheckHosts(seen, now), recheckConflicts(pair, plan.Conflicts, now))
 	plan.Recheck = earliest(plan.Recheck, spread(pair, secretRecheck))
-	if r := plan.Rollout; r.WaitsForIdle || r.WaitsForTurn || r.WaitsForStandby && r.NeedsTurn {
+	if r := plan.Rollout; r.WaitsForIdle || r.WaitsForStandby && r.NeedsTurn {
 		plan.Recheck = earliest(plan.Recheck, idleRecheck)
 	}
 	return plan, nil

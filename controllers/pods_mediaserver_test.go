@@ -216,9 +216,13 @@ func TestAMediaServerIsFollowed(t *testing.T) {
 		})
 		push(p.PutSelect(ctx, sundayPrimary, "Auto"))
 		until("the pin is gone", func(_ PodState, pair control.Pair) bool { return pair.Select == "Auto" })
-		push(p.PutAddresses(ctx, sundayPrimary, control.MediaAddresses{WebRTC: []string{"203.0.113.7:30189:30190"}}))
+		push(p.PutAddresses(ctx, sundayPrimary, control.MediaAddresses{
+			WebRTC: []string{"203.0.113.7:30189:30190"},
+			HTTP:   map[string]string{"Primary": "http://203.0.113.7:30080", "Backup": "http://[2001:db8::7]:30081"},
+		}))
 		until("the addresses are advertised", func(s PodState, _ control.Pair) bool {
-			return strings.Join(s.Status.Advertised, " ") == "203.0.113.7:30189:30190"
+			return strings.Join(s.Status.Advertised, " ") == "203.0.113.7:30189:30190" &&
+				s.Status.BaseURLs["Primary"] == "http://203.0.113.7:30080" && s.Status.BaseURLs["Backup"] == "http://[2001:db8::7]:30081"
 		})
 		err := p.PutConfig(ctx, sundayPrimary, []byte("kind: StreamPear"))
 		if err == nil || !strings.HasPrefix(err.Error(), "PUT /v1/config: 422 Unprocessable Entity: ") || strings.Contains(err.Error(), "\n") {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -70,21 +71,24 @@ func TestAddressesFollowTheName(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var now answer
+				var now atomic.Pointer[answer]
+				now.Store(&tt.steps[0].answer)
 				d, err := New(Config{
 					Base: tt.base, Own: netip.MustParseAddr("10.0.0.1"),
-					Lookup: func(context.Context, string) ([]netip.Addr, error) { return now.addresses, now.err },
+					Lookup: func(context.Context, string) ([]netip.Addr, error) {
+						a := now.Load()
+						return a.addresses, a.err
+					},
 				})
 				if err != nil {
 					t.Fatal(err)
 				}
-				now = tt.steps[0].answer
 				ctx, stop := context.WithCancel(t.Context())
 				ended := make(chan error)
 				go func() { ended <- d.Run(ctx) }()
 				synctest.Wait()
 				for _, s := range tt.steps {
-					now = s.answer
+					now.Store(&s.answer)
 					changed, before := d.Changed(), d.Bases()
 					time.Sleep(s.after)
 					synctest.Wait()
@@ -113,10 +117,15 @@ func TestAddressesFollowTheName(t *testing.T) {
 
 func TestAServerThatShowsItselfIsKnownAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		now := addresses("10.0.0.5")
+		var now atomic.Pointer[[]netip.Addr]
+		name := func(texts ...string) {
+			all := addresses(texts...)
+			now.Store(&all)
+		}
+		name("10.0.0.5")
 		d, err := New(Config{
 			Base: "http://peer:5080", Own: netip.MustParseAddr("10.0.0.1"),
-			Lookup: func(context.Context, string) ([]netip.Addr, error) { return now, nil },
+			Lookup: func(context.Context, string) ([]netip.Addr, error) { return *now.Load(), nil },
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -138,10 +147,10 @@ func TestAServerThatShowsItselfIsKnownAtOnce(t *testing.T) {
 		is("at once", "http://10.0.0.5:5080", "http://10.0.0.9:5080")
 		time.Sleep(30 * time.Second)
 		is("before its name is known", "http://10.0.0.5:5080", "http://10.0.0.9:5080")
-		now = addresses("10.0.0.9")
+		name("10.0.0.9")
 		time.Sleep(4 * time.Second)
 		is("afterwards, the other one is gone", "http://10.0.0.9:5080")
-		now = nil
+		name()
 		time.Sleep(4 * time.Second)
 		is("it goes with its name", []string{}...)
 		d.Meet(netip.MustParseAddr("10.0.0.7"))

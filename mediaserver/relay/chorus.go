@@ -45,16 +45,19 @@ func (c *chorus) all() []failover.Standing {
 }
 
 // leading is the one to agree with, by base URL: one that is on air, for one that is not
-// knows of nothing to agree on, and that will still be there in a moment; nil: there is
-// none.
+// knows of nothing to agree on; that will still be there in a moment; and that has both
+// legs. nil: there is none.
 func leading(heard map[string]*failover.Standing) *failover.Standing {
 	var best *failover.Standing
 	worth := func(s *failover.Standing) int {
 		n := 0
 		if s.OnAir {
-			n += 2
+			n += 4
 		}
 		if !s.Leaving {
+			n += 2
+		}
+		if s.Settled {
 			n++
 		}
 		return n

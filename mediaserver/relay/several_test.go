@@ -277,6 +277,7 @@ func TestWhichPeerAPairListensTo(t *testing.T) {
 		{"one that stays before one that ends", map[string]failover.Standing{"a": leaving(on), "b": on}, "b"},
 		{"one that ends before one that has nothing to tell yet", map[string]failover.Standing{"a": off, "b": leaving(on)}, "b"},
 		{"neither is on air: the one that stays", map[string]failover.Standing{"a": leaving(off), "b": off}, "b"},
+		{"one that has both legs before one that was cut off and is back", map[string]failover.Standing{"a": on, "b": {OnAir: true, Settled: true}}, "b"},
 		{"no difference: always the same", map[string]failover.Standing{"b": on, "a": on}, "a"},
 	}
 	for _, tt := range tests {

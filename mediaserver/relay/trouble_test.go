@@ -365,6 +365,8 @@ func FuzzPuller(f *testing.F) {
 		w.WriteVideo(3*time.Second, 3*time.Second, true, [][]byte{{0x65, 0x88, 0x80}}),
 		w.WriteAudio(3*time.Second, flv.AAC, []byte{1, 2, 3}),
 		w.WriteTag(noteAlive.tag(5500)),
+		w.WriteTag(noteLeaving.tag(5600)),
+		w.WriteTag(beganTag(time.UnixMilli(1795373412345))),
 		w.WriteTag(noteUnpublished.tag(6000)),
 		w.WriteTag(notePublished.tag(1<<32-1)),
 	)

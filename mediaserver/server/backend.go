@@ -65,6 +65,7 @@ func (s *Server) Status() api.Status {
 	for _, one := range s.registry.Streams() {
 		st.Streams = append(st.Streams, s.streamStatus(one))
 	}
+	st.Viewers = s.relay.PlayerCount()
 	for _, r := range s.pairs.all() {
 		p := s.pairStatus(r)
 		st.Viewers += p.Viewers

@@ -185,6 +185,9 @@ spec:
 	eventually(t, "the player's place", func() bool { return s.relay.PlayerCount() == 0 })
 	one := s.playFLV("primary.flv?token="+playToken, "")
 	one.kinds(t, 30)
+	if n := s.status().Viewers; n != 1 {
+		t.Errorf("status tells of %d viewers", n)
+	}
 	if answer := s.playFLV("primary.flv?token="+playToken, ""); answer.StatusCode != http.StatusServiceUnavailable || answer.Header.Get("Retry-After") == "" {
 		t.Errorf("one viewer too many: %s", answer.Status)
 	}

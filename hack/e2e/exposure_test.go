@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -90,12 +91,14 @@ func (s *stage) playsThrough(t *testing.T, base string, role v1alpha1.Role, prom
 	t.Helper()
 	for _, protocol := range []string{"udp", "tcp"} {
 		var lacking string
-		s.eventually(t, fmt.Sprintf("pictures of the %s over %s by way of %v", role, protocol, promised), func() bool {
+		// Each on a connection of its own: a Service chooses a pod for each connection.
+		c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+		s.within(t, 30*time.Second, fmt.Sprintf("pictures of the %s over %s by way of %v", role, protocol, promised), func() bool {
 			lacking = ""
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			defer cancel()
 			v, err := mediatest.WatchWHEP(ctx, base+whepPath, mediatest.WatchOptions{
-				TimesOnly: true, TCP: protocol == "tcp",
+				TimesOnly: true, TCP: protocol == "tcp", Client: c,
 				Answer: func(sdp string) string {
 					answer, found := onlyCandidate(sdp, protocol, promised)
 					if !found {

@@ -27,7 +27,7 @@ const (
 	// the streams of many pairs do not come at once. A peer that has been away for long
 	// is asked less often: after a retryShare-th of that time, or seldom.
 	retryWithin = 250 * time.Millisecond
-	seldom      = time.Second
+	seldom      = 500 * time.Millisecond
 	retryShare  = 20
 	// proven is how long a connection lasts before the peer counts as being there again:
 	// one that ends sooner is still the same trouble.
@@ -303,6 +303,9 @@ func (l *link) lost(ctx context.Context, err error) bool {
 	}
 	l.upSince = time.Time{}
 	within := min(max(retryWithin, time.Since(l.lostAt)/retryShare), seldom)
+	if hung(err) {
+		within = retryWithin // it was slow enough
+	}
 	return wait(ctx, within/10+rand.N(within-within/10)) //nolint:gosec // no secret: only two servers' moments must differ
 }
 

@@ -2,6 +2,7 @@
 // chart installed, in namespaces that leave nothing behind. It needs root on Linux.
 //
 //	cluster [flags] up                 runs it until interrupted
+//	cluster [flags] demo               the same with a pair and its encoders, to watch
 //	cluster [flags] run -- CMD ARGS…   runs CMD beside it, and ends it after CMD
 //	cluster exec -- CMD ARGS…          runs CMD beside the cluster that runs already
 //
@@ -38,8 +39,9 @@ func main() {
 	var o options
 	flag.IntVar(&o.nodes, "nodes", 2, "number of `NODES`")
 	flag.StringVar(&o.name, "name", "cluster", "`NAME` of the cluster, to tell several on one machine apart")
+	flag.StringVar(&o.address, "address", "127.0.0.1:5080", "where demo serves the player on this host, as `HOST:PORT`")
 	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "usage: cluster [flags] up | run -- CMD ARGS… | exec -- CMD ARGS…")
+		fmt.Fprintln(flag.CommandLine.Output(), "usage: cluster [flags] up | demo | run -- CMD ARGS… | exec -- CMD ARGS…")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -58,8 +60,9 @@ func main() {
 }
 
 type options struct {
-	name  string
-	nodes int
+	name    string
+	nodes   int
+	address string
 }
 
 func run(ctx context.Context, o options, args []string) error {
@@ -84,6 +87,8 @@ func run(ctx context.Context, o options, args []string) error {
 			<-ctx.Done()
 			return nil
 		})
+	case args[0] == "demo" && len(command) == 0:
+		return up(ctx, o, func(ctx context.Context, c *kubernetes.Cluster) error { return demo(ctx, c, o.address) })
 	case args[0] == "run" && len(command) > 0:
 		return up(ctx, o, func(ctx context.Context, c *kubernetes.Cluster) error {
 			cmd := beside(command, c.Root(), c.Kubeconfig(), c.Socket())

@@ -14,6 +14,7 @@ import (
 
 	"github.com/streampair/streampair/mediaserver/failover"
 	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/signalling"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
@@ -101,7 +102,7 @@ func (h *Handler) Register(mux *http.ServeMux) {
 
 // isPeer says whether a request shows the cluster token.
 func (h *Handler) isPeer(r *http.Request) bool {
-	token := bearer(r)
+	token := signalling.BearerToken(r)
 	if token == "" || !h.cfg.IsToken(token) {
 		return false
 	}
@@ -109,14 +110,6 @@ func (h *Handler) isPeer(r *http.Request) bool {
 		h.cfg.Met(from.Addr())
 	}
 	return true
-}
-
-func bearer(r *http.Request) string {
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return ""
-	}
-	return strings.TrimSpace(token)
 }
 
 func (h *Handler) refuse(w http.ResponseWriter, code int, reason, text string) {

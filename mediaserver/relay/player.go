@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/streampair/streampair/mediaserver/flv"
+	"github.com/streampair/streampair/mediaserver/signalling"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
@@ -22,11 +23,7 @@ const (
 // servePlayer sends a stream to somebody who watches it.
 func (h *Handler) servePlayer(w http.ResponseWriter, r *http.Request, key stream.Key) {
 	w.Header().Set("Access-Control-Allow-Origin", "*") // players in other sites' pages; no cookie is looked at
-	token := bearer(r)
-	if token == "" {
-		token = r.URL.Query().Get("token")
-	}
-	if err := h.cfg.Play(key.App, key.ID, token); err != nil {
+	if err := h.cfg.Play(key.App, key.ID, signalling.Token(r)); err != nil {
 		if errors.Is(err, ErrUnknownStream) {
 			h.refuse(w, http.StatusNotFound, "unknown_stream", err.Error())
 		} else {

@@ -140,6 +140,7 @@ func TestRefusals(t *testing.T) {
 		"no binary":                        {[]string{"-binaries", t.TempDir()}, "no such file"},
 		"a script":                         {[]string{"-binaries", script}, "not a Linux program"},
 		"another architecture's binary":    {[]string{"-binaries", swapped, "-platforms", "amd64"}, "not for amd64"},
+		"a set nobody knows":               {[]string{"-binaries", binaries, "-set", "others"}, "no such set"},
 		"an architecture nobody asked for": {[]string{"-binaries", binaries, "-platforms", "riscv64"}, "riscv64"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestRaise(t *testing.T) {
+	for name, test := range map[string]struct {
+		content string
+		before  int
+		after   string
+		ok      bool
+	}{
+		"lower":       {"128\n", 128, "1024", true},
+		"high enough": {"8192\n", 0, "8192", true},
+		"the same":    {"1024\n", 0, "1024", true},
+		"no number":   {"many\n", 0, "many", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "limit")
+			if err := os.WriteFile(path, []byte(test.content), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			before, err := raise(path, 1024)
+			content, _ := os.ReadFile(path)
+			if before != test.before && test.ok || (err == nil) != test.ok || strings.TrimSpace(string(content)) != test.after {
+				t.Errorf("got %d, %v and %q", before, err, content)
+			}
+		})
+	}
+}
+
+func TestStateIsFoundAgain(t *testing.T) {
+	h := &host{folder: t.TempDir(), Instances: 128, Viewers: 4711, Root: "/here", Kubeconfig: "/k", Socket: "/s"}
+	if err := h.save(); err != nil {
+		t.Fatal(err)
+	}
+	got, err := readState(h.folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got.folder = h.folder
+	if *got != *h {
+		t.Errorf("got %+v, want %+v", got, h)
+	}
+}

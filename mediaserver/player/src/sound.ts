@@ -1,5 +1,5 @@
 /**
- * Sound decides which of the two elements is seen and heard, and deals with browsers
+ * Sound decides which of the elements is seen and heard, and deals with browsers
  * that refuse sound, or playback, until somebody has tapped the page.
  */
 export class Sound {

@@ -122,11 +122,12 @@ func up(ctx context.Context, o options, use func(context.Context, *kubernetes.Cl
 	}
 	defer h.release()
 	c, err := kubernetes.New(kubernetes.Config{
-		Name:  o.name,
-		Root:  root,
-		State: filepath.Join(root, ".cache/cluster", o.name),
-		Nodes: o.nodes,
-		Out:   os.Stderr,
+		Name:   o.name,
+		Root:   root,
+		State:  filepath.Join(root, ".cache/cluster", o.name),
+		Socket: filepath.Join(h.folder, "socket"),
+		Nodes:  o.nodes,
+		Out:    os.Stderr,
 	})
 	if err != nil {
 		return err

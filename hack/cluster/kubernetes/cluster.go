@@ -36,6 +36,8 @@ type Config struct {
 	// State is for the cluster's files. It is emptied at the start and, but for the logs, at
 	// the end.
 	State string
+	// Socket is the path for client.Dial, which may have 107 bytes at most.
+	Socket string
 	// Nodes is how many there are, from 1 to 9.
 	Nodes int
 	// Out is for a person who waits.
@@ -75,7 +77,7 @@ func (c *Cluster) Root() string { return c.config.Root }
 func (c *Cluster) Kubeconfig() string { return filepath.Join(c.config.State, "pki/admin.kubeconfig") }
 
 // Socket is the path for client.Dial.
-func (c *Cluster) Socket() string { return filepath.Join(c.config.State, "socket") }
+func (c *Cluster) Socket() string { return c.config.Socket }
 
 // Viewers is the machine that is no node, on which tests run.
 func (c *Cluster) Viewers() *machine.Machine { return c.viewers.Machine }
@@ -150,7 +152,7 @@ func (c *Cluster) Down() error {
 	}
 	c.cancel()
 	if c.socket != nil {
-		_ = c.socket.Close()
+		_ = c.socket.Close() // and removes it
 	}
 	err := c.work.Wait()
 	c.mu.Lock()
@@ -161,7 +163,7 @@ func (c *Cluster) Down() error {
 	}
 	wait.Wait()
 	CleanUp(c.config.Name)
-	for _, entry := range []string{"pki", "socket", "control", "viewers"} {
+	for _, entry := range []string{"pki", "control", "viewers"} {
 		_ = os.RemoveAll(filepath.Join(c.config.State, entry))
 	}
 	for _, n := range c.nodes {

@@ -14,6 +14,7 @@ import (
 
 // listen serves package client until the context ends.
 func (c *Cluster) listen(ctx context.Context) error {
+	_ = os.Remove(c.Socket()) // of a cluster that was killed
 	listener, err := net.Listen("unix", c.Socket())
 	if err != nil {
 		return err

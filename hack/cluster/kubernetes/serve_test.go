@@ -3,6 +3,7 @@ package kubernetes
 import (
 	"context"
 	"io"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -18,7 +19,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // TestSocket asks a cluster that has nodes and no machines: what needs none is answered, and
 // of the rest the reason is told.
 func TestSocket(t *testing.T) {
-	c, err := New(Config{Name: "test", State: t.TempDir(), Nodes: 2, Out: io.Discard})
+	socket := filepath.Join(t.TempDir(), "socket")
+	c, err := New(Config{Name: "test", State: t.TempDir(), Socket: socket, Nodes: 2, Out: io.Discard})
 	if err != nil {
 		t.Fatal(err)
 	}

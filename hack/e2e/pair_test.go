@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,19 +20,19 @@ func (s *stage) pair(t *testing.T, name string) *v1alpha1.StreamPair {
 	pair := &v1alpha1.StreamPair{}
 	var err error
 	s.eventually(t, "the API server answers", func() bool {
-		err = s.kube.Get(t.Context(), client.ObjectKey{Namespace: options.namespace, Name: name}, pair)
+		err = s.kube.Get(context.WithoutCancel(t.Context()), client.ObjectKey{Namespace: options.namespace, Name: name}, pair)
 		return err == nil
 	})
 	return pair
 }
 
-// change changes a pair's spec.
+// change changes a pair's spec, also in a test's cleanup.
 func (s *stage) change(t *testing.T, name string, change func(*v1alpha1.StreamPairSpec)) {
 	t.Helper()
 	pair := s.pair(t, name)
 	before := pair.DeepCopy()
 	change(&pair.Spec)
-	s.must(t, s.kube.Patch(t.Context(), pair, client.MergeFrom(before)))
+	s.must(t, s.kube.Patch(context.WithoutCancel(t.Context()), pair, client.MergeFrom(before)))
 }
 
 // waitFor waits for conditions of the pair, written "Type=Status" or "Type=Status/Reason".
@@ -52,7 +53,7 @@ func (s *stage) waitForPair(t *testing.T, name string, limit time.Duration, cond
 		if time.Since(began) > limit {
 			t.Fatalf("%s has not %v within %v, but:\n%s", name, lacks, limit, describe(pair))
 		}
-		s.sleep(t, 50*time.Millisecond)
+		time.Sleep(50*time.Millisecond)
 	}
 }
 

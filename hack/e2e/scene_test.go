@@ -88,7 +88,7 @@ func (s *scene) settle(conditions ...string) map[v1alpha1.Role]*corev1.Pod {
 	pods := map[v1alpha1.Role]*corev1.Pod{}
 	apart := len(s.nodes(s.t, true)) > 1
 	var pair *v1alpha1.StreamPair
-	for began, moved := time.Now(), (time.Time{}); ; s.sleep(s.t, 100*time.Millisecond) {
+	for began, moved := time.Now(), (time.Time{}); ; time.Sleep(100 * time.Millisecond) {
 		good := true
 		for _, role := range controllers.Roles() {
 			pod, ok := s.pod(s.t, role)
@@ -207,7 +207,7 @@ const calm, noise = 2 * time.Second, 250 * time.Millisecond
 
 func (s *scene) waitForCalm() {
 	s.t.Helper()
-	s.sleep(s.t, calm)
+	time.Sleep(calm)
 	s.eventually("all viewers have pictures all the time", func() bool {
 		now := time.Now()
 		for _, v := range s.viewers() {
@@ -236,7 +236,7 @@ func (s *scene) do(what string, fault func() error) {
 // observe lets time pass.
 func (s *scene) observe(d time.Duration) {
 	s.t.Helper()
-	s.sleep(s.t, d)
+	time.Sleep(d)
 }
 
 // A goal is what a figure is to reach.

@@ -137,7 +137,7 @@ func TestSoak(t *testing.T) {
 		if s.page.State().Phase == "" {
 			t.Error("the page has gone")
 		}
-		s.sleep(t, time.Until(next))
+		time.Sleep(time.Until(next))
 	}
 	end := time.Now()
 	t.Logf("%d faults in %v", count, end.Sub(s.fault).Round(time.Second))
@@ -184,7 +184,7 @@ func (s *scene) strike(random *rand.Rand) bool {
 	if err := m.do(s, role); err != nil {
 		s.t.Errorf("%s: %v", m.name, err)
 	}
-	s.sleep(s.t, m.lasts)
+	time.Sleep(m.lasts)
 	if m.mend != nil {
 		if err := m.mend(s, role); err != nil {
 			s.t.Errorf("mend %s: %v", m.name, err)

@@ -259,19 +259,9 @@ func (s *stage) within(t *testing.T, limit time.Duration, what string, done func
 		if time.Since(began) > limit {
 			t.Fatalf("not within %v: %s", limit, what)
 		}
-		s.sleep(t, 50*time.Millisecond)
+		time.Sleep(50 * time.Millisecond)
 	}
 	return time.Since(began)
-}
-
-// sleep lets a window pass, or ends the test that is told to end.
-func (s *stage) sleep(t *testing.T, d time.Duration) {
-	t.Helper()
-	select {
-	case <-t.Context().Done():
-		t.Fatal(t.Context().Err())
-	case <-time.After(d):
-	}
 }
 
 // binary is the path of a program that make builds.

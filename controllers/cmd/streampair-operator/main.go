@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
@@ -73,6 +74,10 @@ func newManager(config *rest.Config, o options, log logr.Logger) (ctrl.Manager, 
 	// other. The API server limits by priority and fairness.
 	config.QPS = -1
 	config.UserAgent = "streampair-operator/" + version
+	lock, err := o.lock(config)
+	if err != nil {
+		return nil, err
+	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                 scheme,
 		Logger:                 log,
@@ -86,9 +91,12 @@ func newManager(config *rest.Config, o options, log logr.Logger) (ctrl.Manager, 
 		// live through an API server's restart: nobody could take over meanwhile.
 		LeaderElectionNamespace:       o.namespace,
 		LeaderElectionReleaseOnCancel: true,
-		LeaseDuration:                 &leaseDuration,
-		RenewDeadline:                 &renewDeadline,
-		RetryPeriod:                   &retryPeriod,
+
+		LeaderElectionResourceLockInterface: lock,
+
+		LeaseDuration: &leaseDuration,
+		RenewDeadline: &renewDeadline,
+		RetryPeriod:   &retryPeriod,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("set up: %w", err)
@@ -109,6 +117,21 @@ func newManager(config *rest.Config, o options, log logr.Logger) (ctrl.Manager, 
 		return nil, fmt.Errorf("set up: %w", err)
 	}
 	return mgr, nil
+}
+
+// lock is the lease in the name of the pod, nil for the manager's own where that is not
+// known. A container that was killed leaves the lease behind: the next one of the same pod,
+// which can run only when the first is dead, goes on with it instead of waiting for its end.
+func (o options) lock(config *rest.Config) (resourcelock.Interface, error) {
+	if !o.leaderElect || o.podName == "" {
+		return nil, nil //nolint:nilnil // as the manager has it
+	}
+	lock, err := resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, o.namespace, o.leaderElectionID,
+		resourcelock.ResourceLockConfig{Identity: o.podName}, config, renewDeadline)
+	if err != nil {
+		return nil, fmt.Errorf("set up the lease: %w", err)
+	}
+	return lock, nil
 }
 
 // metricsOptions serves metrics by HTTPS, to whom the API server lets read them. The

@@ -35,6 +35,8 @@ type options struct {
 	leaderElectionID string
 	// namespace is the operator's own; empty outside a cluster.
 	namespace string
+	// podName is the operator's own; empty outside a cluster.
+	podName string
 	// namespaces to watch; none: all, with a ClusterRole.
 	namespaces []string
 
@@ -60,7 +62,7 @@ var exposures = []v1alpha1.ExposureType{
 // parseOptions reads the command line. Its errors have a line for each mistake;
 // flag.ErrHelp means that the usage was printed to help.
 func parseOptions(args []string, env func(string) string, help io.Writer) (options, error) {
-	o := options{namespace: env("POD_NAMESPACE")}
+	o := options{namespace: env("POD_NAMESPACE"), podName: env("POD_NAME")}
 	f := flag.NewFlagSet("streampair-operator", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
 	// --kubeconfig is registered by controller-runtime with the default set.

@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"k8s.io/client-go/rest"
+
 	"github.com/streampair/streampair/api/v1alpha1"
 )
 
@@ -108,5 +110,18 @@ func TestProbe(t *testing.T) {
 	s.Close()
 	if err := probe(t.Context(), s.URL); err == nil {
 		t.Error("a closed port passes")
+	}
+}
+
+func TestTheLeaseIsThePods(t *testing.T) {
+	config := &rest.Config{Host: "https://192.0.2.1"}
+	o := options{leaderElect: true, namespace: "streampair-system", leaderElectionID: "streampair-operator", podName: "operator-abc"}
+	lock, err := o.lock(config)
+	if err != nil || lock == nil || lock.Identity() != "operator-abc" || lock.Describe() != "streampair-system/streampair-operator" {
+		t.Errorf("%v, %v", lock, err)
+	}
+	o.podName = ""
+	if lock, err := o.lock(config); lock != nil || err != nil {
+		t.Errorf("outside a pod: %v, %v", lock, err)
 	}
 }

@@ -15,8 +15,10 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false
 # Arguments for the e2e test binary, such as E2EFLAGS='-test.run TestRelay -test.v -runs 5'.
 E2EFLAGS ?=
 # A kubeconfig of a cluster to use in place of one of our own, without the faults that only
-# that can have.
+# ours can have.
 KUBECONFIG_E2E ?=
+# Arguments for bin/cluster, such as CLUSTERFLAGS='-name other -nodes 1'.
+CLUSTERFLAGS ?=
 
 # Arguments for go test, such as TESTFLAGS='-run TestAttack -v'.
 TESTFLAGS ?=
@@ -101,7 +103,7 @@ bench: ## Measure failover, joining, viewers, publishers and many pairs, and pri
 	@go build -o bin/bench ./hack/bench
 	@KUBEBUILDER_ASSETS=$$(hack/kube.sh); export KUBEBUILDER_ASSETS; exec bin/bench $(BENCHFLAGS)
 
-# The image's version, as always the same: images in the cluster are from the work tree.
+# Of one version always, so that nothing is linked anew after a commit that changes none of it.
 CLUSTER_IMAGES := bin/cluster-images
 
 .PHONY: cluster-binaries
@@ -125,12 +127,12 @@ cluster-binaries: .cache/player.built
 
 .PHONY: cluster
 cluster: cluster-binaries ## Run a Kubernetes of two nodes with the chart installed, until Ctrl-C (root on Linux)
-	@exec bin/cluster up
+	@exec bin/cluster $(CLUSTERFLAGS) up
 
 .PHONY: cluster-demo
 cluster-demo: cluster-binaries ## The same with a demo pair and two encoders, and print the URL to watch
 	@hack/deps.sh demo
-	@exec bin/cluster demo
+	@exec bin/cluster $(CLUSTERFLAGS) demo
 
 .PHONY: e2e-binaries
 e2e-binaries:
@@ -143,7 +145,7 @@ e2e: e2e-binaries ## Take pods, nodes and links of such a cluster away, and watc
 		E2E_KUBECONFIG='$(KUBECONFIG_E2E)' exec bin/e2e.test -test.timeout 60m $(E2EFLAGS); \
 	fi; \
 	$(MAKE) cluster-binaries; \
-	exec bin/cluster run -- bin/e2e.test -test.timeout 60m $(E2EFLAGS)
+	exec bin/cluster $(CLUSTERFLAGS) run -- bin/e2e.test -test.timeout 60m $(E2EFLAGS)
 
 .PHONY: e2e-soak
 e2e-soak: ## Random faults for ten minutes in such a cluster

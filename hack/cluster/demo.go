@@ -34,8 +34,9 @@ const demoHelp = `
 
 `
 
-// demo makes the pair of the samples, publishes to both legs, and lets this host watch.
-func demo(ctx context.Context, c *kubernetes.Cluster, address string) error {
+// demo makes the pair of the samples, publishes to both legs, and lets this host watch by
+// the listener.
+func demo(ctx context.Context, c *kubernetes.Cluster, l net.Listener) error {
 	viewers := c.Viewers()
 	kubectl := func(args ...string) (string, error) {
 		program := filepath.Join(c.Root(), ".cache/kube/kubectl")
@@ -57,10 +58,6 @@ func demo(ctx context.Context, c *kubernetes.Cluster, address string) error {
 		}
 		playback, err := kubectl("get", "service", "demo-play", "-o",
 			"jsonpath={.spec.clusterIP}:{.spec.ports[?(@.name==\"http\")].port}")
-		if err != nil {
-			return err
-		}
-		l, err := net.Listen("tcp", address)
 		if err != nil {
 			return err
 		}
@@ -99,7 +96,7 @@ func encode(ctx context.Context, c *kubernetes.Cluster, leg, colour, hertz strin
 			"-f", "lavfi", "-i", "sine=frequency="+hertz+":beep_factor=3:sample_rate=48000",
 			"-vf", filter, "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-pix_fmt", "yuv420p",
 			"-b:v", "1500k", "-g", "60", "-c:a", "aac", "-b:a", "128k", "-ac", "2",
-			"-f", "flv", "rtmp://demo-"+leg+"-rtmp/live/"+leg)
+			"-f", "flv", "-rw_timeout", "5000000", "rtmp://demo-"+leg+"-rtmp/live/"+leg)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		var failure strings.Builder
 		cmd.Stderr = &failure

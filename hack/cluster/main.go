@@ -19,6 +19,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -88,7 +89,12 @@ func run(ctx context.Context, o options, args []string) error {
 			return nil
 		})
 	case args[0] == "demo" && len(command) == 0:
-		return up(ctx, o, func(ctx context.Context, c *kubernetes.Cluster) error { return demo(ctx, c, o.address) })
+		l, err := net.Listen("tcp", o.address) // before a minute's work, if it is taken
+		if err != nil {
+			return fmt.Errorf("%w; choose another -address", err)
+		}
+		defer func() { _ = l.Close() }()
+		return up(ctx, o, func(ctx context.Context, c *kubernetes.Cluster) error { return demo(ctx, c, l) })
 	case args[0] == "run" && len(command) > 0:
 		return up(ctx, o, func(ctx context.Context, c *kubernetes.Cluster) error {
 			cmd := beside(command, c.Root(), c.Kubeconfig(), c.Socket())

@@ -112,10 +112,20 @@ func readState(folder string) (*host, error) {
 // running returns what the cluster that runs has published.
 func running(name string) (*host, error) {
 	h, err := readState(hostFolder + name)
-	if err != nil || h.Viewers == 0 {
+	if err != nil || h.Viewers == 0 || !locked(hostFolder+name) {
 		return nil, fmt.Errorf("no test cluster named %s is up; start one with make cluster", name)
 	}
 	return h, nil
+}
+
+// locked tells whether a cluster runs: what one that was killed has published stays.
+func locked(folder string) bool {
+	lock, err := os.Open(filepath.Join(folder, lockFile))
+	if err != nil {
+		return false
+	}
+	defer func() { _ = lock.Close() }()
+	return unix.Flock(int(lock.Fd()), unix.LOCK_SH|unix.LOCK_NB) != nil
 }
 
 // raise sets a limit that is lower, and returns what it was; 0 if it was high enough.

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestRaise(t *testing.T) {
@@ -30,6 +32,27 @@ func TestRaise(t *testing.T) {
 				t.Errorf("got %d, %v and %q", before, err, content)
 			}
 		})
+	}
+}
+
+func TestLock(t *testing.T) {
+	folder := t.TempDir()
+	if locked(folder) {
+		t.Error("locked without a lock")
+	}
+	lock, err := os.Create(filepath.Join(folder, lockFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	if !locked(folder) {
+		t.Error("not locked by who runs")
+	}
+	_ = lock.Close()
+	if locked(folder) {
+		t.Error("still locked by who has ended")
 	}
 }
 

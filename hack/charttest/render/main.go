@@ -10,6 +10,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path"
@@ -27,13 +28,13 @@ func main() {
 	folder := flag.String("chart", "charts/streampair", "the chart's `FOLDER`")
 	namespace := flag.String("namespace", "streampair-system", "`NAMESPACE` of the release")
 	flag.Parse()
-	if err := run(*folder, *namespace, flag.Args()); err != nil {
+	if err := run(os.Stdout, *folder, *namespace, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "render:", err)
 		os.Exit(1)
 	}
 }
 
-func run(folder, namespace string, valueFiles []string) error {
+func run(out io.Writer, folder, namespace string, valueFiles []string) error {
 	values := map[string]any{}
 	for _, file := range valueFiles {
 		content, err := os.ReadFile(file)
@@ -66,7 +67,9 @@ func run(folder, namespace string, valueFiles []string) error {
 		if base := path.Base(name); base == "NOTES.txt" || base[0] == '_' || strings.Contains(files[name], "helm.sh/hook") {
 			continue
 		}
-		fmt.Printf("---\n%s\n", files[name])
+		if _, err := fmt.Fprintf(out, "---\n%s\n", files[name]); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -127,16 +127,13 @@ func (m *Machine) PID() int { return m.pid }
 func (m *Machine) Hostname() string { return m.config.Hostname }
 
 // PowerOff kills all processes of the machine at once, without a word to them. It returns
-// when nothing of the machine is left.
+// when nothing of the machine is left. A machine that Attach returned cannot be powered off.
 func (m *Machine) PowerOff() {
 	// With the first process the kernel kills all others of the PID namespace, and the
 	// first is gone when they are.
 	_ = unix.Kill(m.pid, unix.SIGKILL)
 	<-m.ended
-	if m.pidfd >= 0 {
-		_ = unix.Close(m.pidfd)
-		m.pidfd = -1
-	}
+	// The descriptor stays open: by it the kernel tells who enters late that nobody is there.
 }
 
 // Run runs a command in the machine, until it ends. Its Path is one of the machine's, and

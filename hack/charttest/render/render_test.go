@@ -9,7 +9,6 @@ import (
 
 func TestLaterValuesWin(t *testing.T) {
 	folder := t.TempDir()
-
 	for name, values := range map[string]string{
 		"1": "{image: {tag: one}, mediaServer: {image: {tag: first}}}",
 		"2": "{image: {tag: two}}",
@@ -19,7 +18,6 @@ func TestLaterValuesWin(t *testing.T) {
 		if err := os.WriteFile(path, []byte(values), 0o644); err != nil {
 			t.Fatal(err)
 		}
-
 	}
 	var out strings.Builder
 	if err := run(&out, "../../../charts/streampair", "somewhere", []string{folder + "/1", folder + "/2", folder + "/3"}); err != nil {

@@ -181,6 +181,8 @@ test("words", () => {
   assert.equal(bitrateWords(2_451_000), "2.45 Mbit/s");
   assert.equal(bitrateWords(64_400), "64 kbit/s");
   assert.equal(reasonWords("PrimaryInputLost"), "the primary fell silent");
+  assert.equal(reasonWords("PrimaryDraining"), "the primary's server was shut down");
+  assert.equal(reasonWords("BackupDraining"), "the backup's server was shut down");
   assert.equal(reasonWords("SomethingNew"), "something new");
   assert.equal(legWords(undefined), "Unknown");
 });

@@ -37,6 +37,8 @@ const reasons: Readonly<Record<string, string>> = {
   PrimaryRecovered: "the primary is back",
   Selected: "it was selected",
   FollowedPeer: "the pair's other server plays it",
+  PrimaryDraining: "the primary's server was shut down",
+  BackupDraining: "the backup's server was shut down",
 };
 
 /** reasonWords turns a switch reason, which is a PascalCase word of the API, into words. */

@@ -176,10 +176,9 @@ func (a Addresses) told(pair *v1alpha1.StreamPair, role v1alpha1.Role, status *c
 	if len(m.WebRTC) == 0 && exposure.Type != v1alpha1.ExposureClusterIP {
 		m.WebRTC = status.Advertised[:min(len(status.Advertised), maxMediaAddresses)]
 	}
-	balanced := exposure.Type == v1alpha1.ExposureLoadBalancer && mediaCarriesHTTP(pair)
 	for _, role := range Roles() {
 		base := a.Bases[role]
-		if base == "" && balanced {
+		if base == "" && exposure.Type == v1alpha1.ExposureLoadBalancer && mediaCarriesHTTP(pair, role) {
 			base = status.BaseURLs[string(role)]
 		}
 		if base != "" {

@@ -184,6 +184,9 @@ func TestAServiceForEachProtocolComesAndGoes(t *testing.T) {
 		{v1alpha1.ExposureClusterIP, []string{"webrtc-udp", "webrtc-tcp"}, nil},
 	} {
 		pair.Spec.Exposure.HTTP = v1alpha1.ServiceExposure{Type: v1alpha1.ExposureNodePort}
+		if step.kind == v1alpha1.ExposureLoadBalancer {
+			pair.Spec.Exposure.HTTP.Type = step.kind
+		}
 		pair.Spec.Exposure.WebRTC = v1alpha1.WebRTCExposure{Type: step.kind}
 		if step.kind == v1alpha1.ExposureHostPort {
 			pair.Spec.Exposure.WebRTC.HostPorts = &v1alpha1.HostPorts{Primary: 8189, Backup: 8190}

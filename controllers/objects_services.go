@@ -1,7 +1,10 @@
 package controllers
 
 import (
+	"cmp"
+	"maps"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -67,7 +70,7 @@ func mediaServices(pair *v1alpha1.StreamPair, role v1alpha1.Role) []Object {
 	udp := servicePort(PortNameWebRTCUDP, corev1.ProtocolUDP, PortWebRTC, PortWebRTC)
 	tcp := servicePort(PortNameWebRTCTCP, corev1.ProtocolTCP, PortWebRTC, PortWebRTC)
 	overTCP := []*corev1ac.ServicePortApplyConfiguration{tcp}
-	if mediaCarriesHTTP(pair) {
+	if mediaCarriesHTTP(pair, role) {
 		overTCP = append(overTCP, servicePort(PortNameHTTP, corev1.ProtocolTCP, PortPlayHTTP, PortHTTP))
 	}
 	if splitsMedia(exposure) {
@@ -80,21 +83,32 @@ func mediaServices(pair *v1alpha1.StreamPair, role v1alpha1.Role) []Object {
 }
 
 // mediaCarriesHTTP reports whether viewers reach the HTTP of a leg's pod where they reach
-// its media. A certificate would not be for that address; and nobody gets in there who may
-// not get in by the playback Service.
-func mediaCarriesHTTP(pair *v1alpha1.StreamPair) bool {
-	outside := func(kind v1alpha1.ExposureType) bool {
-		return kind == v1alpha1.ExposureNodePort || kind == v1alpha1.ExposureLoadBalancer
-	}
+// its media. Not where they would not be told so, as a page that came by HTTPS asks nothing
+// by HTTP, no certificate is for that address, or another address was given; nor where it
+// could let in who does not get in by the playback Service: that one may be an internal load
+// balancer, and the media's a public one.
+func mediaCarriesHTTP(pair *v1alpha1.StreamPair, role v1alpha1.Role) bool {
 	http, media := pair.Spec.Exposure.HTTP, pair.Spec.Exposure.WebRTC
-	if pair.Spec.Playback.TLSSecretName != "" || !outside(http.Type) || !outside(media.Type) {
+	if pair.Spec.Playback.TLSSecretName != "" || strings.HasPrefix(pair.Spec.Playback.ExternalURL, "https:") ||
+		len(legAddresses(http.ExternalAddresses, role)) > 0 || len(legAddresses(media.ExternalAddresses, role)) > 0 {
 		return false
 	}
-	if http.LoadBalancer == nil || len(http.LoadBalancer.SourceRanges) == 0 {
-		return true
+	switch {
+	case http.Type != media.Type:
+		return false
+	case http.Type == v1alpha1.ExposureLoadBalancer:
+		return letInTheSame(http.LoadBalancer, media.LoadBalancer)
 	}
-	return media.LoadBalancer != nil &&
-		slices.Equal(slices.Sorted(slices.Values(http.LoadBalancer.SourceRanges)), slices.Sorted(slices.Values(media.LoadBalancer.SourceRanges)))
+	return http.Type == v1alpha1.ExposureNodePort
+}
+
+// letInTheSame reports whether two load balancers are of one kind, as far as Kubernetes
+// knows, and for the same networks.
+func letInTheSame(a, b *v1alpha1.LoadBalancerExposure) bool {
+	none := &v1alpha1.LoadBalancerExposure{}
+	a, b = cmp.Or(a, none), cmp.Or(b, none)
+	return a.Class == b.Class && maps.Equal(a.Annotations, b.Annotations) &&
+		slices.Equal(slices.Sorted(slices.Values(a.SourceRanges)), slices.Sorted(slices.Values(b.SourceRanges)))
 }
 
 // splitsMedia reports whether UDP and TCP need a Service each: most load balancers take

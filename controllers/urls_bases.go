@@ -77,8 +77,7 @@ func (f *addressFinder) legBase(role v1alpha1.Role) string {
 		}
 		return f.podsBase(role)
 	}
-	// What stands before the leg's media need not let HTTP pass.
-	if !mediaCarriesHTTP(f.pair) || len(legAddresses(spec.Exposure.WebRTC.ExternalAddresses, role)) > 0 {
+	if !mediaCarriesHTTP(f.pair, role) {
 		return ""
 	}
 	name := MediaServiceName(f.pair.Name, role)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 
 	"github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/api/v1alpha1"
@@ -246,6 +247,62 @@ func TestAddresses(t *testing.T) {
 			}
 			if diff := cmp.Diff(want, addressesOf(s.pair, s.seen)); diff != "" {
 				t.Errorf("addresses (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// A port too many lets somebody in past what the spec put before the playback Service.
+func TestMediaServicesHaveHTTPWhereViewersUseItAlone(t *testing.T) {
+	balancer := func(b *v1alpha1.LoadBalancerExposure) v1alpha1.ServiceExposure {
+		return v1alpha1.ServiceExposure{Type: v1alpha1.ExposureLoadBalancer, LoadBalancer: b}
+	}
+	internal := map[string]string{"example.com/scheme": "internal"}
+	for _, test := range []struct {
+		name   string
+		http   v1alpha1.ServiceExposure
+		webrtc v1alpha1.WebRTCExposure
+		change func(*v1alpha1.StreamPairSpec)
+		want   []string // of the primary's Service with TCP
+	}{
+		{name: "node ports", http: v1alpha1.ServiceExposure{Type: v1alpha1.ExposureNodePort},
+			webrtc: v1alpha1.WebRTCExposure{Type: v1alpha1.ExposureNodePort}, want: []string{"webrtc-udp", "webrtc-tcp", "http"}},
+		{name: "load balancers", http: balancer(nil),
+			webrtc: v1alpha1.WebRTCExposure{Type: v1alpha1.ExposureLoadBalancer, LoadBalancer: &v1alpha1.LoadBalancerExposure{MixedProtocol: true}},
+			want:   []string{"webrtc-udp", "webrtc-tcp", "http"}},
+		{name: "load balancers of one kind, for the same networks",
+			http: balancer(&v1alpha1.LoadBalancerExposure{Class: "example.com/a", Annotations: internal, SourceRanges: []string{"192.0.2.0/24", "198.51.100.0/24"}}),
+			webrtc: v1alpha1.WebRTCExposure{Type: v1alpha1.ExposureLoadBalancer, LoadBalancer: &v1alpha1.LoadBalancerExposure{
+				Class: "example.com/a", Annotations: internal, SourceRanges: []string{"198.51.100.0/24", "192.0.2.0/24"}}},
+			want: []string{"webrtc-tcp", "http"}},
+		{name: "an internal load balancer, and a public one", http: balancer(&v1alpha1.LoadBalancerExposure{Annotations: internal}),
+			webrtc: v1alpha1.WebRTCExposure{Type: v1alpha1.ExposureLoadBalancer}, want: []string{"webrtc-tcp"}},
+		{name: "load balancers of two classes", http: balancer(&v1alpha1.LoadBalancerExposure{Class: "example.com/a"}),
+			webrtc: v1alpha1.WebRTCExposure{Type: v1alpha1.ExposureLoadBalancer}, want: []string{"webrtc-tcp"}},
+		{name: "for other networks", http: balancer(&v1alpha1.LoadBalancerExposure{SourceRanges: []string{"192.0.2.0/24"}}),
+			webrtc: v1alpha1.WebRTCExposure{Type: v1alpha1.ExposureLoadBalancer}, want: []string{"webrtc-tcp"}},
+		{name: "ports of private nodes, and a public load balancer", http: v1alpha1.ServiceExposure{Type: v1alpha1.ExposureNodePort},
+			webrtc: v1alpha1.WebRTCExposure{Type: v1alpha1.ExposureLoadBalancer}, want: []string{"webrtc-tcp"}},
+		{name: "the page comes by HTTPS", http: balancer(nil), webrtc: v1alpha1.WebRTCExposure{Type: v1alpha1.ExposureLoadBalancer},
+			change: func(s *v1alpha1.StreamPairSpec) { s.Playback.ExternalURL = "https://live.example.com" }, want: []string{"webrtc-tcp"}},
+		{name: "viewers have another address of the leg",
+			http:   v1alpha1.ServiceExposure{Type: v1alpha1.ExposureNodePort, ExternalAddresses: &v1alpha1.LegAddresses{Primary: []string{"a.example.com"}}},
+			webrtc: v1alpha1.WebRTCExposure{Type: v1alpha1.ExposureNodePort}, want: []string{"webrtc-udp", "webrtc-tcp"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newScene(t, func(spec *v1alpha1.StreamPairSpec) {
+				spec.Exposure.HTTP, spec.Exposure.WebRTC = test.http, test.webrtc
+				if test.change != nil {
+					test.change(spec)
+				}
+			})
+			services := mediaServices(s.pair, rolePrimary)
+			var got []string
+			for _, port := range services[len(services)-1].Config.(*corev1ac.ServiceApplyConfiguration).Spec.Ports {
+				got = append(got, *port.Name)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("ports (-want +got):\n%s", diff)
 			}
 		})
 	}

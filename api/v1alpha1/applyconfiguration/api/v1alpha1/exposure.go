@@ -13,9 +13,10 @@ type ExposureApplyConfiguration struct {
 	// legs: TCP 80 and 443, of the pods 5080 and 5443.
 	//
 	// A player whose pod dies goes to the other one, and is faster if it can reach that by
-	// itself: by externalAddresses of each leg; or, without playback.tlsSecretName and with
-	// both http and webrtc of type NodePort or LoadBalancer, at the leg's webrtc Service,
-	// which then has TCP 80 too. From a page that came by HTTPS browsers reach HTTPS only.
+	// itself: by externalAddresses of each leg; or, where the pair's URL is not HTTPS, and
+	// http and webrtc are both of type NodePort, or both of type LoadBalancer with the same
+	// class, annotations and sourceRanges, at the leg's webrtc Service, which then has TCP 80
+	// too. From a page that came by HTTPS browsers reach HTTPS only.
 	HTTP *ServiceExposureApplyConfiguration `json:"http,omitempty"`
 	// rtmp carries encoders, over one Service for each leg, so that the legs share
 	// nothing: TCP 1935 (RTMP) and 1936 (RTMPS).

@@ -137,7 +137,10 @@ cluster-demo: cluster-binaries ## The same with a demo pair and two encoders, an
 .PHONY: e2e-binaries
 e2e-binaries:
 	@hack/deps.sh e2e
-	@CGO_ENABLED=0 go test -c -trimpath -race=false -o bin/e2e.test ./hack/e2e
+	@export CGO_ENABLED=0; \
+	go build -trimpath -ldflags '-s -w -X main.version=cluster' -o bin/ ./controllers/cmd/kubectl-streampair; \
+	go build -C hack/charttest -trimpath -o ../../bin/render ./render; \
+	go test -c -trimpath -race=false -o bin/e2e.test ./hack/e2e
 
 .PHONY: e2e
 e2e: e2e-binaries ## Take pods, nodes and links of such a cluster away, and watch; KUBECONFIG_E2E=FILE: of another cluster

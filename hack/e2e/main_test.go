@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	flag.Uint64Var(&options.seed, "seed", 0, "of the random faults; 0: another one each time")
 	flag.BoolVar(&options.keep, "keep", false, "leave the pair there at the end, for the next time")
 	flag.StringVar(&options.namespace, "namespace", "streampair-e2e", "of the pairs; it is made, and deleted")
-	flag.StringVar(&options.output, "output", filepath.Join(os.TempDir(), "streampair-e2e"), "a `FOLDER` for what pods said when a test failed")
+	flag.StringVar(&options.output, "output", filepath.Join(os.TempDir(), "streampair-e2e"), "a `FOLDER` for timelines, and for what pods said when a test failed")
 	flag.StringVar(&options.binaries, "binaries", "", "the `FOLDER` of kubectl-streampair; default: bin of the repository")
 	flag.Parse()
 	ctrl.SetLogger(logr.Discard())

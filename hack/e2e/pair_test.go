@@ -53,7 +53,7 @@ func (s *stage) waitForPair(t *testing.T, name string, limit time.Duration, cond
 		if time.Since(began) > limit {
 			t.Fatalf("%s has not %v within %v, but:\n%s", name, lacks, limit, describe(pair))
 		}
-		time.Sleep(50*time.Millisecond)
+		time.Sleep(50 * time.Millisecond)
 	}
 }
 

@@ -45,9 +45,9 @@ func TestThePluginPublishesAndPlays(t *testing.T) {
 	s.must(t, s.page.Open(played))
 	defer s.page.Close()
 	s.eventually(t, "a picture on "+played, func() bool { return s.page.State().Phase == "playing" && s.page.Leg() >= 0 })
-	time.Sleep(3*time.Second)
+	time.Sleep(3 * time.Second)
 	now := time.Now()
-	if gap := s.page.Pictures().LongestGap(now.Add(-2*time.Second), now); gap > time.Second {
+	if gap := s.page.Pictures().LongestGap(now.Add(-2*time.Second), now).Length; gap > time.Second {
 		t.Errorf("%v without a new picture", gap)
 	}
 

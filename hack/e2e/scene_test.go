@@ -211,7 +211,7 @@ func (s *scene) waitForCalm() {
 	s.eventually("all viewers have pictures all the time", func() bool {
 		now := time.Now()
 		for _, v := range s.viewers() {
-			if v.Pictures().LongestGap(now.Add(-calm), now) > noise {
+			if v.Pictures().LongestGap(now.Add(-calm), now).Length > noise {
 				return false
 			}
 		}
@@ -271,11 +271,12 @@ func (s *scene) figure(fault, who string, g goal, viewers ...viewer) {
 	now := time.Now()
 	worst, reconnects := time.Duration(0), 0
 	for _, v := range viewers {
-		worst = max(worst, v.Pictures().LongestGap(s.fault, now))
+		gap := v.Pictures().LongestGap(s.fault, now)
+		worst = max(worst, gap.Length)
 		reconnects += v.Opened() - s.opened[v]
+		s.timeline.say("FIGURE: %s, %s: no new picture for %v from %s on, %d reconnects", fault, who, gap.Length, gap.Begin.Format("15:04:05.000"), v.Opened()-s.opened[v])
 	}
 	s.table.Add(measure.What{Fault: fault, Who: who, Goal: g.String()}, worst, reconnects)
-	s.timeline.say("FIGURE: %s, %s: %v, %d reconnects", fault, who, worst, reconnects)
 	s.t.Logf("%s: %s: %v without a new picture (%s), %d reconnects", fault, who, worst.Round(time.Millisecond), g, reconnects)
 	if worst > g.limit() {
 		s.t.Errorf("%s: %s had no new picture for %v; to reach: %s, limit %v", fault, who, worst, g, g.limit())
@@ -316,15 +317,16 @@ func (s *scene) leaveScene() {
 	if s.page != nil {
 		s.page.Close()
 	}
-	if !s.t.Failed() {
-		return
-	}
-	s.t.Logf("what happened:\n%s", s.timeline.text(s.began))
 	folder := filepath.Join(options.output, strings.NewReplacer("/", "-", " ", "-").Replace(s.t.Name()))
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		s.t.Log(err)
 		return
 	}
+	_ = os.WriteFile(filepath.Join(folder, "timeline.txt"), []byte(s.timeline.text(s.began)), 0o644)
+	if !s.t.Failed() {
+		return
+	}
+	s.t.Logf("what happened:\n%s", s.timeline.text(s.began))
 	for name, args := range map[string][]string{
 		"pair.yaml":     {"get", "sp", pairName, "-n", options.namespace, "-o", "yaml"},
 		"objects.txt":   {"get", "pods,deployments,services,endpointslices,pdb", "-n", options.namespace, "-o", "wide"},
@@ -341,6 +343,5 @@ func (s *scene) leaveScene() {
 		}
 		_ = os.WriteFile(filepath.Join(folder, name), []byte(out), 0o644)
 	}
-	_ = os.WriteFile(filepath.Join(folder, "timeline.txt"), []byte(s.timeline.text(s.began)), 0o644)
 	s.t.Logf("pods' logs and objects are in %s", folder)
 }

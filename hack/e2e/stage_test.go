@@ -85,6 +85,7 @@ func (s *stage) setUp(t *testing.T) {
 	s.findOperator(t)
 	s.make(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: options.namespace}})
 	s.make(t, newPair(pairName))
+	s.change(t, pairName, func(p *v1alpha1.StreamPairSpec) { *p = newPair(pairName).Spec }) // one from the last time
 	s.running.Go(func() { s.timeline.follow(s.life, s.kube, s.key()) })
 	s.waitFor(t, "Ready=True")
 	s.files = map[v1alpha1.Role]string{}

@@ -1,7 +1,8 @@
 // Command render prints the objects of the chart in charts/streampair as Helm would send
-// them to a cluster at an installation, without the hooks. The test cluster installs by it.
+// them to a cluster at an installation, without the hooks, or nothing but these. The test
+// cluster installs by it.
 //
-//	render [-chart FOLDER] [-namespace NAME] [VALUES FILE…]
+//	render [-chart FOLDER] [-namespace NAME] [-hooks] [VALUES FILE…]
 //
 // Later files of values win.
 package main
@@ -27,14 +28,15 @@ import (
 func main() {
 	folder := flag.String("chart", "charts/streampair", "the chart's `FOLDER`")
 	namespace := flag.String("namespace", "streampair-system", "`NAMESPACE` of the release")
+	hooks := flag.Bool("hooks", false, "print the hooks, such as the pod of helm test, and nothing else")
 	flag.Parse()
-	if err := run(os.Stdout, *folder, *namespace, flag.Args()); err != nil {
+	if err := run(os.Stdout, *folder, *namespace, *hooks, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "render:", err)
 		os.Exit(1)
 	}
 }
 
-func run(out io.Writer, folder, namespace string, valueFiles []string) error {
+func run(out io.Writer, folder, namespace string, hooks bool, valueFiles []string) error {
 	values := map[string]any{}
 	for _, file := range valueFiles {
 		content, err := os.ReadFile(file)
@@ -64,7 +66,7 @@ func run(out io.Writer, folder, namespace string, valueFiles []string) error {
 		return errors.New("the chart renders to nothing")
 	}
 	for _, name := range slices.Sorted(maps.Keys(files)) {
-		if base := path.Base(name); base == "NOTES.txt" || base[0] == '_' || strings.Contains(files[name], "helm.sh/hook") {
+		if base := path.Base(name); base == "NOTES.txt" || base[0] == '_' || strings.Contains(files[name], "helm.sh/hook") != hooks {
 			continue
 		}
 		if _, err := fmt.Fprintf(out, "---\n%s\n", files[name]); err != nil {

@@ -20,7 +20,7 @@ func TestLaterValuesWin(t *testing.T) {
 		}
 	}
 	var out strings.Builder
-	if err := run(&out, "../../../charts/streampair", "somewhere", []string{folder + "/1", folder + "/2", folder + "/3"}); err != nil {
+	if err := run(&out, "../../../charts/streampair", "somewhere", false, []string{folder + "/1", folder + "/2", folder + "/3"}); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"operator:two", "mediaserver:first", "kind: CustomResourceDefinition", "namespace: somewhere"} {
@@ -36,7 +36,7 @@ func TestLaterValuesWin(t *testing.T) {
 		"values that are no YAML":   {write(t, "{")},
 		"no such file":              {filepath.Join(folder, "none")},
 	} {
-		if err := run(&out, "../../../charts/streampair", "somewhere", files); err == nil {
+		if err := run(&out, "../../../charts/streampair", "somewhere", false, files); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}

@@ -124,12 +124,12 @@ func TestThePictureGoesOnWhenAnEncoderDies(t *testing.T) {
 	time.Sleep(3 * time.Second)
 	now := time.Now()
 	before := fault.Add(-time.Second)
-	t.Logf("pion: %v without a picture, %v before; page: %v, %v before; page %+v", w.Pictures().LongestGap(fault, now), w.Pictures().LongestGap(before, fault),
-		page.Pictures().LongestGap(fault, now), page.Pictures().LongestGap(before, fault), page.State())
-	if gap := w.Pictures().LongestGap(fault, now); gap > time.Second {
+	t.Logf("pion: %v without a picture, %v before; page: %v, %v before; page %+v", w.Pictures().LongestGap(fault, now).Length, w.Pictures().LongestGap(before, fault).Length,
+		page.Pictures().LongestGap(fault, now).Length, page.Pictures().LongestGap(before, fault).Length, page.State())
+	if gap := w.Pictures().LongestGap(fault, now).Length; gap > time.Second {
 		t.Errorf("pion: %v without a picture", gap)
 	}
-	if gap := page.Pictures().LongestGap(fault, now); gap > time.Second {
+	if gap := page.Pictures().LongestGap(fault, now).Length; gap > time.Second {
 		t.Errorf("page: %v without a picture", gap)
 	}
 	if page.Leg() != 1 || page.Opened() != 1 || w.Opened() != 1 {
@@ -149,7 +149,7 @@ func TestAFrozenEncoderIsSilentUntilItIsKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.Sleep(3 * time.Second)
-	gap := w.Pictures().LongestGap(fault, time.Now())
+	gap := w.Pictures().LongestGap(fault, time.Now()).Length
 	t.Logf("%v without a picture", gap)
 	if gap < 500*time.Millisecond || gap > 4*time.Second {
 		t.Errorf("%v without a picture, after a second of silence", gap)
@@ -170,7 +170,7 @@ func TestAWatcherFindsAnotherServer(t *testing.T) {
 	a.end()
 	eventually(t, "a second session", func() bool { return w.Opened() == 2 })
 	time.Sleep(time.Second)
-	t.Logf("%v without a picture", w.Pictures().LongestGap(fault, time.Now()))
+	t.Logf("%v without a picture", w.Pictures().LongestGap(fault, time.Now()).Length)
 	if frozen := w.Pictures().Frozen(time.Now().Add(-time.Second), time.Now(), 500*time.Millisecond); frozen > 0 {
 		t.Errorf("the picture stands still at %s", w.Session())
 	}

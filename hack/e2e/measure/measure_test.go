@@ -41,10 +41,16 @@ func TestGaps(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			longest := test.pictures.LongestGap(at(test.begin), at(test.end))
 			frozen := test.pictures.Frozen(at(test.begin), at(test.end), 200*time.Millisecond)
-			if diff := cmp.Diff([]int{test.longest, test.frozen}, []int{int(longest.Milliseconds()), int(frozen.Milliseconds())}); diff != "" {
+			if diff := cmp.Diff([]int{test.longest, test.frozen}, []int{int(longest.Length.Milliseconds()), int(frozen.Milliseconds())}); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestTheLongestGapIsWhereItBegan(t *testing.T) {
+	if gap := ms(0, 40, 500, 540, 700).LongestGap(at(0), at(740)); !gap.Begin.Equal(at(40)) {
+		t.Errorf("%+v", gap)
 	}
 }
 

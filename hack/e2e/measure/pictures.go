@@ -23,12 +23,20 @@ func (p Pictures) within(begin, end time.Time) Pictures {
 	return p[first:max(first, last)]
 }
 
+// A Gap is a time without a new picture.
+type Gap struct {
+	Begin  time.Time
+	Length time.Duration
+}
+
 // LongestGap returns the longest time without a new picture from begin to end. What was
 // seen before begin and after end does not count: both bound a gap.
-func (p Pictures) LongestGap(begin, end time.Time) time.Duration {
-	longest := time.Duration(0)
+func (p Pictures) LongestGap(begin, end time.Time) Gap {
+	longest := Gap{Begin: begin}
 	for gap := range p.gaps(begin, end) {
-		longest = max(longest, gap)
+		if gap.Length > longest.Length {
+			longest = gap
+		}
 	}
 	return longest
 }
@@ -38,22 +46,22 @@ func (p Pictures) LongestGap(begin, end time.Time) time.Duration {
 func (p Pictures) Frozen(begin, end time.Time, tolerated time.Duration) time.Duration {
 	sum := time.Duration(0)
 	for gap := range p.gaps(begin, end) {
-		if gap > tolerated {
-			sum += gap
+		if gap.Length > tolerated {
+			sum += gap.Length
 		}
 	}
 	return sum
 }
 
-func (p Pictures) gaps(begin, end time.Time) func(yield func(time.Duration) bool) {
-	return func(yield func(time.Duration) bool) {
+func (p Pictures) gaps(begin, end time.Time) func(yield func(Gap) bool) {
+	return func(yield func(Gap) bool) {
 		last := begin
 		for _, at := range p.within(begin, end) {
-			if !yield(at.Sub(last)) {
+			if !yield(Gap{last, at.Sub(last)}) {
 				return
 			}
 			last = at
 		}
-		yield(end.Sub(last))
+		yield(Gap{last, end.Sub(last)})
 	}
 }

@@ -32,6 +32,9 @@ const (
 	// as a server takes of its own. It leaves the relay room among the connections that a
 	// peer takes.
 	maxForwards = 4096
+	// copyBuffer is what each of them is passed on through, in bytes: enough for an event,
+	// where the default is 32 KiB.
+	copyBuffer = 4 << 10
 	// writeTimeout is how long a client may take to accept what came from the peer.
 	writeTimeout = 5 * time.Second
 )
@@ -194,6 +197,7 @@ func (f *Forwarder) forward(w http.ResponseWriter, r *http.Request, bases []stri
 		Rewrite:       func(p *httputil.ProxyRequest) { p.Out.Header.Set(Header, token) },
 		Transport:     &question{peers: f.peers, bases: bases, body: body},
 		FlushInterval: -1, // events are of the moment
+		BufferPool:    copyBuffers{},
 		ErrorLog:      slog.NewLogLogger(f.log.Handler(), slog.LevelDebug),
 		ModifyResponse: func(answer *http.Response) error {
 			if answer.StatusCode == http.StatusNotFound {
@@ -215,6 +219,12 @@ func (f *Forwarder) forward(w http.ResponseWriter, r *http.Request, bases []stri
 	r.Body, r.ContentLength = http.NoBody, 0 // question has it
 	proxy.ServeHTTP(patientWriter{w, http.NewResponseController(w)}, r)
 }
+
+// copyBuffers makes those of copyBuffer bytes; few answers end, so none is kept.
+type copyBuffers struct{}
+
+func (copyBuffers) Get() []byte { return make([]byte, copyBuffer) }
+func (copyBuffers) Put([]byte)  {}
 
 // A patientWriter gives each part of an answer its own deadline: that of the whole would
 // cut event streams.

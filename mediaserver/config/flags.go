@@ -96,7 +96,7 @@ func newFlags() *flags {
 	f.set.StringVar(&f.secrets, "secrets", "", "look for the Secrets that a StreamPair names in `DIR`/name/key")
 	f.set.StringVar(&f.role, "role", "", "the leg whose encoder publishes here, `ROLE` primary or backup. Without it, both")
 	f.set.StringVar(&f.peer, "peer", "", "base `URL` of the other leg's media server, such as http://sunday-backup-pods:5080")
-	f.set.StringVar(&f.drainTimeout, "drain-timeout", "0s", "when told to end, wait `DURATION` for viewers to leave")
+	f.set.StringVar(&f.drainTimeout, "drain-timeout", "0s", "when told to end, wait at most `DURATION` for viewers and the other leg's server to do without this one")
 	f.set.StringVar(&f.maxViewers, "max-viewers", "1000", "at most `N` viewers at a time; 0: no limit")
 	f.set.StringVar(&f.maxTranscodes, "max-transcodes", "4", "at most `N` ffmpeg children at a time; 0: none")
 	f.set.StringVar(&f.logFormat, "log-format", logText, "`FORMAT` of the log: text or json")

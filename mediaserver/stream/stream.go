@@ -117,7 +117,7 @@ func (s *Stream) idle() (idle bool, lastUse time.Duration) {
 }
 
 // Snapshot returns the state of the stream. The warnings of a derived one are its
-// parent's and its own.
+// parent's and its own, and it is Leaving when its parent is.
 func (s *Stream) Snapshot() Snapshot {
 	var snap Snapshot
 	if s.parent != nil {
@@ -206,8 +206,8 @@ func (s *Stream) unwarn(code string) {
 	}
 }
 
-// ParentChanged tells the subscribers of a derived stream to look, because its parent's
-// warnings may have changed.
+// ParentChanged tells the subscribers of a derived stream to look, because what its
+// Snapshot has of its parent may have changed.
 func (s *Stream) ParentChanged() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

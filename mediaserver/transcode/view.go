@@ -102,7 +102,8 @@ func (v *view) run(ctx context.Context) {
 	}
 }
 
-// look finds out whether the publisher has gone, and shows its stream's warnings.
+// look finds out whether the publisher has gone, and shows its stream's warnings, and that
+// it is leaving.
 func (v *view) look() {
 	v.derived.ParentChanged()
 	for { // what it sent before still counts

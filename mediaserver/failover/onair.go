@@ -118,7 +118,7 @@ func (p *Pair) carryOut(d Decision, l *leg, next *stream.AccessUnit) {
 	p.target, p.giveUp = "", 0
 	p.state = p.state.Switched(d, now)
 	if from == "" {
-		p.state = p.state.adopted(p.accord().Peer)
+		p.state = p.state.adopted(p.Policy(), p.accord().Peer)
 	}
 
 	lastSent, burst := p.lastSent, 0

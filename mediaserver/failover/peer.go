@@ -184,13 +184,16 @@ func (s State) standing(p Policy, switchingTo Role, settled bool) Standing {
 }
 
 // adopted is the state of a pair that has just begun, where that is with its peer on air:
-// the pair's first picture was the peer's.
-func (s State) adopted(peer *Standing) State {
+// the pair's first picture was the peer's, and a pin that the peer has too is no new one.
+func (s State) adopted(p Policy, peer *Standing) State {
 	if peer == nil || !peer.OnAir {
 		return s
 	}
 	if peer.FirstPicture != 0 {
 		s.FirstPicture = min(s.FirstPicture, peer.FirstPicture)
+	}
+	if peer.Generation == p.Generation && peer.Preferred == p.Select {
+		s.obeyed = p.Select
 	}
 	return s.heeding(peer)
 }

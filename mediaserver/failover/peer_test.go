@@ -191,7 +191,7 @@ func (d *decider) step(t *rapid.T, legs Legs, peer *Standing, idr bool, now time
 		}
 		d.state = d.state.Switched(decision, now)
 		if from == "" {
-			d.state = d.state.adopted(peer)
+			d.state = d.state.adopted(d.policy, peer)
 		}
 		if from != decision.Active {
 			d.switches = append(d.switches, fmt.Sprint(now, " ", decision.Active, " ", decision.Reason))
@@ -206,10 +206,7 @@ func (d *decider) step(t *rapid.T, legs Legs, peer *Standing, idr bool, now time
 // both play the same leg, and go on doing so.
 func TestTwoServersConverge(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		policy := standard
-		if rapid.Bool().Draw(t, "PreferPrimary") {
-			policy = policy.prefer()
-		}
+		policy := rapid.SampledFrom([]Policy{standard, standard.prefer(), standard.pin(Primary), standard.pin(Backup)}).Draw(t, "policy")
 		const step, trouble, calm = 100 * ms, 600, 700 // steps
 		type fault struct{ from, to int }
 		draw := func(what string) []fault {
@@ -363,6 +360,37 @@ func TestAPairAdoptsTheBackupFromItsPeer(t *testing.T) {
 				if got := s.pair.Status().Active; got != want {
 					t.Errorf("%s is on", got)
 				}
+			})
+		})
+	}
+}
+
+// A server that was replaced goes back to the pinned leg as its peer does, and not sooner.
+func TestAPairThatBeginsTakesAPinThatItsPeerHasForAnOldOne(t *testing.T) {
+	for name, tt := range map[string]struct {
+		peer Standing
+		want Role
+	}{
+		"the peer has it too: when the leg has recovered": {Standing{Preferred: Primary, Generation: 2}, Backup},
+		"the peer has none yet: at once":                  {Standing{Generation: 1}, Primary},
+		"the peer prefers it by an older policy: at once": {Standing{Preferred: Primary, Generation: 1}, Primary},
+	} {
+		t.Run(name, func(t *testing.T) {
+			policy := standard.pin(Primary)
+			policy.Generation = 2
+			inStudio(t, func(cfg *PairConfig) { cfg.HasPeer, cfg.Policy = true, policy }, func(t *testing.T, s *studio) {
+				tt.peer.Active, tt.peer.OnAir, tt.peer.Since, tt.peer.Final = Backup, true, s.now(), true
+				s.pair.SetPeer(&tt.peer)
+				s.backup.start()
+				s.run(200 * ms)
+				s.wantOn(Backup, ReasonStarted, 0)
+				s.primary.start()
+				s.run(standard.Recovery - time.Second)
+				if got := s.pair.Status().Active; got != tt.want {
+					t.Errorf("%s is on", got)
+				}
+				s.run(3 * time.Second)
+				s.wantOn(Primary, ReasonSelected, 1)
 			})
 		})
 	}

@@ -169,7 +169,8 @@ func rollout(legs [2]legRollout, active v1alpha1.Role, paused bool, policy v1alp
 		}
 	case outdated(first):
 		// The leg on air is up to date; this one may go unless that one is not there yet.
-		if (!last.settled || last.ending) && first.used {
+		// Even if nobody publishes to it: viewers of the other pod may be on their way here.
+		if !last.settled || last.ending {
 			r.Held = append(r.Held, first.role)
 		}
 	}

@@ -64,6 +64,10 @@ func TestRollout(t *testing.T) {
 		{name: "the standby is ready, its encoder still at the pod before: the leg on air waits", primary: outdated, active: rolePrimary,
 			backup: with(func(l *legRollout) { l.live, l.ending = false, true }),
 			want:   Rollout{Running: none, Held: onlyPrimary, WaitsForStandby: true}},
+		{name: "the standby alone is outdated, has no encoder, and the pod on air was deleted", primary: ending(fine), backup: idle(outdated), active: rolePrimary,
+			want: Rollout{Running: both, Held: onlyBackup}},
+		{name: "the standby alone is outdated, has no encoder, and the pod on air is about to be replaced", backup: idle(outdated), active: rolePrimary,
+			primary: with(func(l *legRollout) { l.settled = false }), want: Rollout{Running: both, Held: onlyBackup}},
 		{name: "nobody publishes: both at once", primary: idle(outdated), backup: idle(outdated), want: Rollout{Running: both}},
 		{name: "the standby alone is outdated", primary: fine, backup: outdated, active: rolePrimary, want: Rollout{Running: onlyBackup}},
 		{name: "the standby alone is outdated, and the leg on air starts", primary: starting, backup: outdated, active: rolePrimary,
@@ -154,6 +158,9 @@ func TestARolloutNeverTakesThePicture(t *testing.T) {
 					}
 					if replaced(one) && one.used && other.ending && one.live {
 						t.Fatalf("viewers flee to a leg that is replaced: %+v, and the other is %+v", one, other)
+					}
+					if replaced(one) && other.used && !other.outdated && !other.settled {
+						t.Fatalf("a leg is replaced while the other's pod is: %+v, and the other is %+v", one, other)
 					}
 				}
 				if p.outdated && b.outdated && !p.ending && !b.ending && !replaced(p) && !replaced(b) {

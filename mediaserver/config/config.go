@@ -62,14 +62,16 @@ type Config struct {
 	// Pod is what the Downward API tells of the pod; all empty outside a cluster.
 	Pod Pod
 
-	// DrainTimeout is how long an ending server waits for its viewers to leave;
-	// default 0: not at all.
+	// DrainTimeout is how long an ending server waits at most until its viewers have left
+	// and no other server needs what is published here; default 0: not at all.
 	DrainTimeout time.Duration
 
 	// AdvertiseAddresses are told to browsers beside the addresses of this machine.
 	AdvertiseAddresses []v1alpha1.MediaAddress
 
-	MaxViewers    int // WHEP sessions at a time; default 1000, 0: no limit
+	// MaxViewers is how many WHEP sessions there may be at a time; players of FLV come in
+	// while there are fewer of both. Default 1000, 0: no limit.
+	MaxViewers    int
 	MaxTranscodes int // ffmpeg children at a time; default 4, 0: none
 
 	LogFormat string     // text or json; default text

@@ -65,10 +65,7 @@ func (w *twins) hasEnded(leg int, within time.Duration) time.Duration {
 
 func TestTheServerOfTheLegOnAirDrains(t *testing.T) {
 	w := startTwins(t, sticky, drainsFor(patience))
-	w.publish(0, 0)
-	w.play(0, true, false)
-	w.publish(1, 1)
-	w.play(0, true, true)
+	w.publishBoth()
 	viewers := w.watch()
 	for _, v := range viewers {
 		v.sees(0, fps*2, time.Time{})
@@ -119,10 +116,7 @@ func TestTheServerOfTheLegOnAirDrains(t *testing.T) {
 
 func TestTheServerOfTheOtherLegDrainsAtOnce(t *testing.T) {
 	w := startTwins(t, sticky, drainsFor(patience))
-	w.publish(0, 0)
-	w.play(0, true, false)
-	w.publish(1, 1)
-	w.play(0, true, true)
+	w.publishBoth()
 	v := w.servers[0].watchPair()
 	v.sees(0, fps*2, time.Time{})
 	told := time.Now()
@@ -180,10 +174,7 @@ func TestTheOnlyLiveLegIsIngestedToTheEndOfTheDrain(t *testing.T) {
 // Nobody can take over from either, so each waits for its viewers.
 func TestBothServersDrainTogether(t *testing.T) {
 	w := startTwins(t, sticky, drainsFor(patience))
-	w.publish(0, 0)
-	w.play(0, true, false)
-	w.publish(1, 1)
-	w.play(0, true, true)
+	w.publishBoth()
 	viewers := w.watch()
 	for _, v := range viewers {
 		v.sees(0, fps*2, time.Time{})

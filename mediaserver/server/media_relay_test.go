@@ -108,16 +108,24 @@ func (w *twins) publish(leg, server int) publisher {
 	return mediatest.Publish(w.t, path, w.servers[server].publishURL(legIDs[leg]), "-stream_loop", "-1")
 }
 
+// publishBoth starts the encoder of each leg at its own server, the primary's first, so
+// that is on air.
+func (w *twins) publishBoth() (encoders [2]publisher) {
+	w.t.Helper()
+	for leg := range encoders {
+		encoders[leg] = w.publish(leg, leg)
+		w.play(0, true, leg == 1)
+	}
+	return encoders
+}
+
 func (w *twins) watch() [2]*viewer {
 	return [2]*viewer{w.servers[0].watchPair(), w.servers[1].watchPair()}
 }
 
 func TestAKilledEncoderSwitchesBothServers(t *testing.T) {
 	w := startTwins(t, sticky)
-	encoders := [2]publisher{w.publish(0, 0)}
-	w.play(0, true, false)
-	encoders[1] = w.publish(1, 1)
-	w.play(0, true, true)
+	encoders := w.publishBoth()
 	viewers := w.watch()
 	var gaps [2][]time.Duration // of the server that ingested the leg, and of the other
 	for n := range 6 {
@@ -175,10 +183,7 @@ func TestAKilledServerIsNothingToViewersOfTheOther(t *testing.T) {
 	for leg, what := range []string{"the one that ingests the leg on air: a failover", "the other one: nothing"} {
 		t.Run(what, func(t *testing.T) {
 			w := startTwins(t, sticky)
-			w.publish(0, 0)
-			w.play(0, true, false)
-			w.publish(1, 1)
-			w.play(0, true, true)
+			w.publishBoth()
 			stays := w.servers[1-leg]
 			v := stays.watchPair()
 			v.sees(0, fps*2, time.Time{})
@@ -215,10 +220,7 @@ func TestARelayThatIsCutAndHealedConverges(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			w := startTwins(t, sticky)
-			w.publish(0, 0)
-			w.play(0, true, false)
-			w.publish(1, 1)
-			w.play(0, true, true)
+			w.publishBoth()
 			viewers := w.watch()
 			for _, v := range viewers {
 				v.sees(0, fps*2, time.Time{})
@@ -274,11 +276,7 @@ func TestARelayThatIsCutAndHealedConverges(t *testing.T) {
 
 func TestAServerThatStartsPlaysWhatItsPeerPlays(t *testing.T) {
 	w := startTwins(t, sticky)
-	primary := w.publish(0, 0)
-	w.play(0, true, false)
-	w.publish(1, 1)
-	w.play(0, true, true)
-	primary.Kill()
+	w.publishBoth()[0].Kill()
 	w.play(1, false, true)
 	w.kill(0)
 	w.start(0)

@@ -140,7 +140,12 @@ func (c *commands) selection(w http.ResponseWriter, r *http.Request) {
 
 func (c *commands) addresses(w http.ResponseWriter, r *http.Request) {
 	var a control.MediaAddresses
-	if err := decode(w, r, &a); err != nil {
+	// Unknown fields are those of a newer operator, which may leave this server as it is.
+	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&a)
+	if err == nil && a.WebRTC == nil {
+		err = errors.New("webrtc is missing")
+	}
+	if err != nil {
 		refuse(w, http.StatusBadRequest, fmt.Errorf(`the body must be {"webrtc":["IP:udpPort:tcpPort"],"http":{"Primary":"URL"}}: %w`, err))
 		return
 	}

@@ -86,26 +86,30 @@ func boot(config Config) (*Machine, error) {
 		// The kernel sends the death signal when the thread ends that started the process:
 		// a thread that is nobody else's ends when this goroutine does, or this program.
 		runtime.LockOSThread()
-		err := init.Start()
-		started <- err
-		if err == nil {
-			_ = init.Wait() // ended by PowerOff, or else what ran in it says so
+		if err := init.Start(); err != nil {
+			started <- err
+			return
 		}
+		// It closes its output when it is up, and says before what failed. Read before Wait,
+		// which would close the pipe.
+		failure, err := io.ReadAll(said)
+		if err == nil && len(failure) > 0 {
+			err = errors.New(string(failure))
+		}
+		started <- err
+		_ = init.Wait() // ended by PowerOff, or else what ran in it says so
 	}()
-	if err := <-started; err != nil {
+	err = <-started
+	if init.Process == nil {
 		return nil, err
 	}
 	m.pid = init.Process.Pid
-	// It closes its output when it is up, and says before what failed.
-	failure, err := io.ReadAll(said)
-	if err == nil && len(failure) > 0 {
-		err = errors.New(string(failure))
-	}
 	if err == nil {
 		m.pidfd, err = unix.PidfdOpen(m.pid, 0)
 	}
 	if err != nil {
-		m.PowerOff()
+		_ = init.Process.Kill() // unless it has ended by itself
+		<-m.ended
 		return nil, err
 	}
 	return m, nil

@@ -90,6 +90,22 @@ func TestMachineIsItsOwn(t *testing.T) {
 	}
 }
 
+// On a machine that is not like ours, the reason is all that a person has.
+func TestWhatKeepsAMachineFromStartingIsSaid(t *testing.T) {
+	start(t, Config{Hostname: "may"}).PowerOff() // or skip
+	missing := filepath.Join(t.TempDir(), "missing")
+	for range 20 {
+		m, err := Boot(Config{Hostname: "broken", Mounts: []Mount{{Source: missing, Target: "/run/missing"}}})
+		if err == nil {
+			m.PowerOff()
+			t.Fatal("it started")
+		}
+		if want := "boot broken: open " + missing + ": no such file or directory"; err.Error() != want {
+			t.Fatalf("got %q, want %q", err, want)
+		}
+	}
+}
+
 func TestDialFromTheMachinesNetwork(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -34,7 +35,7 @@ type host struct {
 	lock   *os.File
 	folder string
 
-	// Instances is the limit as it was, 0 if it is unchanged.
+	// Instances is the limit as it was before any cluster raised it, 0 if none had to.
 	Instances int `json:"instances,omitempty"`
 	// Viewers is the PID of the viewers' machine, 0 until the cluster is up.
 	Viewers    int    `json:"viewers,omitempty"`
@@ -64,6 +65,9 @@ func claimHost(name string) (*host, error) {
 	}
 	kubernetes.CleanUp(name)
 	if h.Instances, err = raise(instances, instancesNeeded); err == nil {
+		for _, other := range others(folder) {
+			h.Instances = cmp.Or(h.Instances, other.Instances)
+		}
 		err = h.save()
 	}
 	if err != nil {
@@ -86,8 +90,10 @@ func (h *host) release() {
 	_ = h.lock.Close() // the file stays: another process may be waiting for it
 }
 
+// restore puts the limit back, unless another cluster needs it still: that one knows what it
+// was too.
 func (h *host) restore() {
-	if h.Instances != 0 {
+	if h.Instances != 0 && len(others(h.folder)) == 0 {
 		_ = os.WriteFile(instances, []byte(strconv.Itoa(h.Instances)), 0o644)
 	}
 }
@@ -105,8 +111,23 @@ func readState(folder string) (*host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &host{}
+	h := &host{folder: folder}
 	return h, json.Unmarshal(content, h)
+}
+
+// others are the clusters that run, but for the one of the folder.
+func others(folder string) []*host {
+	var running []*host
+	found, _ := filepath.Glob(filepath.Join(filepath.Dir(folder), filepath.Base(hostFolder)+"*"))
+	for _, other := range found {
+		if other == folder || !locked(other) {
+			continue
+		}
+		if h, err := readState(other); err == nil {
+			running = append(running, h)
+		}
+	}
+	return running
 }
 
 // running returns what the cluster that runs has published.

@@ -65,8 +65,36 @@ func TestStateIsFoundAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got.folder = h.folder
 	if *got != *h {
 		t.Errorf("got %+v, want %+v", got, h)
+	}
+}
+
+// The last of several clusters puts the limit back, so each has to know of the others.
+func TestOthersAreClustersThatRun(t *testing.T) {
+	all := t.TempDir()
+	for name, runs := range map[string]bool{"mine": true, "theirs": true, "killed": false} {
+		h := &host{folder: filepath.Join(all, "streampair-"+name), Instances: 128}
+		if err := os.Mkdir(h.folder, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.save(); err != nil {
+			t.Fatal(err)
+		}
+		lock, err := os.Create(filepath.Join(h.folder, lockFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = lock.Close() }()
+		if !runs {
+			continue
+		}
+		if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := others(filepath.Join(all, "streampair-mine"))
+	if len(got) != 1 || filepath.Base(got[0].folder) != "streampair-theirs" || got[0].Instances != 128 {
+		t.Errorf("got %+v", got)
 	}
 }

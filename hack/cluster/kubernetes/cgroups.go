@@ -86,7 +86,7 @@ func cgroup(cluster, node string) string { return "streampair-" + cluster + "-" 
 func CleanUp(cluster string) {
 	var folders []string
 	for _, pattern := range []string{"/*/", "/"} {
-		found, _ := filepath.Glob(cgroupsFolder + pattern + cgroup(cluster, "node*"))
+		found, _ := filepath.Glob(cgroupsFolder + pattern + cgroup(cluster, "node[1-9]"))
 		folders = append(folders, found...)
 	}
 	for _, folder := range folders {

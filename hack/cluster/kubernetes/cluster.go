@@ -163,11 +163,11 @@ func (c *Cluster) Down() error {
 	}
 	wait.Wait()
 	CleanUp(c.config.Name)
-	for _, entry := range []string{"pki", "control", "viewers"} {
-		_ = os.RemoveAll(filepath.Join(c.config.State, entry))
-	}
-	for _, n := range c.nodes {
-		_ = os.RemoveAll(filepath.Join(c.config.State, n.plan.Name))
+	entries, _ := os.ReadDir(c.config.State)
+	for _, entry := range entries {
+		if path := filepath.Join(c.config.State, entry.Name()); path != c.logs() {
+			_ = os.RemoveAll(path)
+		}
 	}
 	return err
 }

@@ -112,7 +112,7 @@ cluster-binaries: .cache/player.built
 		echo "make cluster and make e2e run a Kubernetes of their own: they need root on Linux" >&2; exit 1; \
 	fi
 	@hack/deps.sh cluster
-	@hack/kube.sh >/dev/null && hack/node.sh >/dev/null
+	@env -u KUBEBUILDER_ASSETS hack/kube.sh >/dev/null && hack/node.sh >/dev/null
 	@arch=$$(go env GOARCH); export CGO_ENABLED=0; \
 	go build -trimpath -ldflags '-s -w -X main.version=cluster' -o $(CLUSTER_IMAGES)/linux-$$arch/ \
 		./controllers/cmd/streampair-operator ./mediaserver/cmd/streampair-mediaserver; \

@@ -136,6 +136,13 @@ func TestTheStreamFollowsItsEncoderFromServerToServer(t *testing.T) {
 	if took > 4*time.Second {
 		t.Error("that is too long")
 	}
+	id = here.snapshot(primaryKey).Publication.ID
+	together(t, "", 2500*ms, nil, second) // what the one that hangs has cached is nothing to go back to
+	if p := here.snapshot(primaryKey).Publication; p == nil || p.ID != id {
+		t.Errorf("the publisher that hangs changed something: %+v", p)
+	}
+	took = together(t, "move", patience, func() bool { return here.snapshot(primaryKey).Publication.Remote == old.web.URL }, first, second)
+	t.Logf("the stream moved to it %v after it was heard again", took)
 }
 
 func TestAForgottenConnectionIsNoPublisher(t *testing.T) {

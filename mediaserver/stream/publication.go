@@ -311,10 +311,17 @@ func (p *Publication) canTakeOver(u *AccessUnit) bool {
 	if p.behindOwn() { // and it is still silent: see mustGiveWay
 		return u.IDR || p.takesOverBySound(u)
 	}
-	if u.IDR || s.current.silent(u.Arrival, s.registry.cfg.InputLoss) {
+	if s.current.silent(u.Arrival, s.registry.cfg.InputLoss) || u.IDR && !p.isStale(u) {
 		return true
 	}
 	return p.takesOverBySound(u)
+}
+
+// isStale says whether u is from a while ago, as a relay has it of a publisher that may have
+// fallen silent since: that must not replace one that is live. stream.mu is held.
+func (p *Publication) isStale(u *AccessUnit) bool {
+	s := p.stream
+	return p.req.Relayed && s.now()-u.Arrival > s.registry.cfg.InputLoss
 }
 
 func (p *Publication) takesOverBySound(u *AccessUnit) bool {

@@ -140,19 +140,24 @@ func TestOfTwoRelayedPublicationsTheLaterWins(t *testing.T) {
 			t.Error("a relayed one counts as a publisher")
 		}
 		time.Sleep(1500 * ms)
-		stale, err := r.Publish(earlier)
+		instead, err := r.Publish(earlier)
 		if err != nil {
 			t.Fatalf("the earlier one, while the later is silent: %v", err)
 		}
-		writeIDR(t, stale, 0)
+		writeIDR(t, instead, 0)
 		back, err := r.Publish(later)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if id := p.Stream().Snapshot().Publication.ID; id != stale.ID() {
+		if id := p.Stream().Snapshot().Publication.ID; id != instead.ID() {
 			t.Error("it took over without an IDR")
 		}
-		writeIDR(t, back, 0)
+		back.Anchor(5 * time.Second)
+		writeIDR(t, back, 2*time.Second)
+		if id := p.Stream().Snapshot().Publication.ID; id != instead.ID() {
+			t.Error("it took over with an IDR of three seconds ago, and may be silent still")
+		}
+		writeIDR(t, back, 5*time.Second)
 		if id := p.Stream().Snapshot().Publication.ID; id != back.ID() {
 			t.Error("it did not take over")
 		}

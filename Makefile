@@ -106,11 +106,14 @@ bench: ## Measure failover, joining, viewers, publishers and many pairs, and pri
 # Of one version always, so that nothing is linked anew after a commit that changes none of it.
 CLUSTER_IMAGES := bin/cluster-images
 
-.PHONY: cluster-binaries
-cluster-binaries: .cache/player.built
+.PHONY: cluster-host
+cluster-host:
 	@if [ "$$(uname)" != Linux ] || [ "$$(id -u)" != 0 ]; then \
 		echo "make cluster and make e2e run a Kubernetes of their own: they need root on Linux" >&2; exit 1; \
 	fi
+
+.PHONY: cluster-binaries
+cluster-binaries: cluster-host .cache/player.built
 	@hack/deps.sh cluster
 	@env -u KUBEBUILDER_ASSETS hack/kube.sh >/dev/null && hack/node.sh >/dev/null
 	@arch=$$(go env GOARCH); export CGO_ENABLED=0; \
@@ -143,7 +146,7 @@ e2e-binaries:
 	go test -c -trimpath -race=false -o bin/e2e.test ./hack/e2e
 
 .PHONY: e2e
-e2e: e2e-binaries ## Take pods, nodes and links of such a cluster away, and watch; KUBECONFIG_E2E=FILE: of another cluster
+e2e: $(if $(KUBECONFIG_E2E),,cluster-host) e2e-binaries ## Take pods, nodes and links of such a cluster away, and watch; KUBECONFIG_E2E=FILE: of another cluster
 	@if [ -n "$(KUBECONFIG_E2E)" ]; then \
 		E2E_KUBECONFIG='$(KUBECONFIG_E2E)' exec bin/e2e.test -test.timeout 60m $(E2EFLAGS); \
 	fi; \

@@ -308,17 +308,16 @@ func (p *Publication) canTakeOver(u *AccessUnit) bool {
 	if p != s.pending {
 		return false
 	}
-	if p.behindOwn() { // and it is still silent: see mustGiveWay
-		return u.IDR || p.takesOverBySound(u)
-	}
-	if s.current.silent(u.Arrival, s.registry.cfg.InputLoss) || u.IDR && !p.isStale(u) {
+	if u.IDR && !p.isStale(u) || p.takesOverBySound(u) {
 		return true
 	}
-	return p.takesOverBySound(u)
+	// What waits behind a publisher of this server needs an IDR, although that is silent: see
+	// mustGiveWay.
+	return !p.behindOwn() && s.current.silent(u.Arrival, s.registry.cfg.InputLoss)
 }
 
 // isStale says whether u is from a while ago, as a relay has it of a publisher that may have
-// fallen silent since: that must not replace one that is live. stream.mu is held.
+// fallen silent since: nobody is to be ended for that. stream.mu is held.
 func (p *Publication) isStale(u *AccessUnit) bool {
 	s := p.stream
 	return p.req.Relayed && s.now()-u.Arrival > s.registry.cfg.InputLoss

@@ -57,11 +57,16 @@ func TestARelayedPublicationReplacesASilentPublisherAtItsIDR(t *testing.T) {
 		time.Sleep(1500 * ms)
 		relayed := relay(t, r)
 		must(t, relayed.SetVideoParameters(sps240, pps0))
-		writeInter(t, relayed, 0)
+		relayed.Anchor(5 * time.Second)
+		writeIDR(t, relayed, 2*time.Second)
+		if id := s.Snapshot().Publication.ID; id != own.ID() {
+			t.Fatal("it took over with an IDR of three seconds ago, and may be as silent")
+		}
+		writeInter(t, relayed, 5*time.Second)
 		if id := s.Snapshot().Publication.ID; id != own.ID() {
 			t.Fatal("it took over without an IDR")
 		}
-		writeIDR(t, relayed, 40*ms)
+		writeIDR(t, relayed, 5*time.Second+40*ms)
 		synctest.Wait()
 		if snap := s.Snapshot(); snap.Publication.ID != relayed.ID() || !errors.Is(told, ErrTakenOver) {
 			t.Fatalf("it did not take over from a silent publisher, which is told %v: %+v", told, snap.Publication)

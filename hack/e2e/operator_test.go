@@ -63,27 +63,6 @@ func restarted(pod *corev1.Pod) bool {
 	return len(pod.Status.ContainerStatuses) > 0 && pod.Status.ContainerStatuses[0].RestartCount > 0
 }
 
-func TestTheAPIServerIsDown(t *testing.T) {
-	eachRun(t, func(t *testing.T, active v1alpha1.Role) {
-		s := setScene(t, active)
-		s.needCluster(t)
-		down := time.Now()
-		s.do("stop the API server", func() error { return s.cluster.StopAPIServer(t.Context()) })
-		s.observe(5 * time.Second)
-		s.do("kill the active encoder", s.encoders[s.active].Kill)
-		s.observe(time.Until(down.Add(time.Minute)))
-		const fault = "API server down for 60 s, an encoder killed meanwhile"
-		s.figure(fault, "all viewers", overByCut, s.viewers()...)
-		s.must(s.cluster.StartAPIServer(t.Context()))
-		back := time.Now()
-		s.reportsFailover(disconnected(s.active))
-		s.waitFor(t, "PrimaryLive=True", "BackupLive=True", "Redundant=True")
-		s.took(fault, "status right after its return", returned, time.Since(back))
-		s.observe(aftermath)
-		s.figure(fault, "all viewers, until after its return", overByCut, s.viewers()...)
-	})
-}
-
 // An operator of a new release brings another image for the pods. That is rolled out when
 // nobody is on air, unless the pair says otherwise.
 func TestTheOperatorIsUpgraded(t *testing.T) {

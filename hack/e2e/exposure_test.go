@@ -49,7 +49,7 @@ func TestExposure(t *testing.T) {
 			// What encoders are told differs, too: these publish where this exposure says.
 			life, end := context.WithCancel(t.Context())
 			var running sync.WaitGroup
-			s.encode(t, name, life, &running)
+			s.encode(t, life, name, &running)
 			defer running.Wait()
 			defer end()
 			status := s.waitForPair(t, name, patience, ready...).Status

@@ -13,8 +13,8 @@ import (
 
 func TestTheNodeOfTheActiveLegIsCutOff(t *testing.T) {
 	eachRun(t, func(t *testing.T, active v1alpha1.Role) {
+		here(t).needCluster(t)
 		s := setScene(t, active)
-		s.needCluster(t)
 		s.loseNode("node of the active leg cut off", func(node string) error { return s.cluster.Partition(t.Context(), node) })
 		// The pod that was left behind must not be in the way of the one that took its place.
 		s.must(s.cluster.HealAll(t.Context()))
@@ -24,8 +24,8 @@ func TestTheNodeOfTheActiveLegIsCutOff(t *testing.T) {
 
 func TestTheNodeOfTheActiveLegCrashes(t *testing.T) {
 	eachRun(t, func(t *testing.T, active v1alpha1.Role) {
+		here(t).needCluster(t)
 		s := setScene(t, active)
-		s.needCluster(t)
 		s.loseNode("node of the active leg crashed", func(node string) error { return s.cluster.Crash(t.Context(), node) })
 		s.must(s.cluster.HealAll(t.Context()))
 		s.waitFor(t, "OnAir=True", "Converged=True", "PrimaryLive=True", "BackupLive=True")
@@ -99,8 +99,8 @@ func (s *scene) uncordon(node string) { s.mustKubectl(s.t, "uncordon", node) }
 // Deployment starts another pod elsewhere. Once the node is back the first of them goes.
 func TestTheNodeOfTheActiveLegLosesTheAPIServer(t *testing.T) {
 	eachRun(t, func(t *testing.T, active v1alpha1.Role) {
+		here(t).needCluster(t)
 		s := setScene(t, active)
-		s.needCluster(t)
 		node := s.pods[s.active].Spec.NodeName
 		s.moveOperatorOff(node)
 		s.do("cut "+node+" off from the API server", func() error { return s.cluster.CutAPI(t.Context(), node) })

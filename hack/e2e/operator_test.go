@@ -17,8 +17,8 @@ const returned = 30 * time.Second
 
 func TestTheOperatorIsKilled(t *testing.T) {
 	eachRun(t, func(t *testing.T, active v1alpha1.Role) {
+		here(t).needCluster(t)
 		s := setScene(t, active)
-		s.needCluster(t)
 		operator := s.freshOperator()
 		s.do("kill -9 of the operator, then of the active encoder", func() error {
 			if err := s.cluster.KillContainer(t.Context(), operator.Status.ContainerStatuses[0].ContainerID); err != nil {
@@ -69,8 +69,8 @@ func TestTheOperatorIsUpgraded(t *testing.T) {
 	eachRun(t, func(t *testing.T, active v1alpha1.Role) {
 		// One of the pair's own would be none of the operator's.
 		here(t).change(t, pairName, func(p *v1alpha1.StreamPairSpec) { p.MediaServer.Image = "" })
+		here(t).needCluster(t)
 		s := setScene(t, active)
-		s.needCluster(t)
 		image := s.otherImage(s.pods[s.active])
 		_, tag, _ := strings.Cut(image, ":")
 		s.reinstall = true
@@ -100,8 +100,8 @@ func TestTheOperatorIsUpgraded(t *testing.T) {
 
 func TestTheMediaImageIsUpdated(t *testing.T) {
 	eachRun(t, func(t *testing.T, active v1alpha1.Role) {
+		here(t).needCluster(t)
 		s := setScene(t, active)
-		s.needCluster(t)
 		image := s.otherImage(s.pods[s.active])
 		s.do("update the media image to "+image, func() error {
 			s.change(t, pairName, func(p *v1alpha1.StreamPairSpec) { p.MediaServer.Image = image })

@@ -25,8 +25,8 @@ func TestThePodOfTheActiveLegIsDeleted(t *testing.T) {
 
 func TestTheMediaServerOfTheActiveLegIsKilled(t *testing.T) {
 	eachRun(t, func(t *testing.T, active v1alpha1.Role) {
+		here(t).needCluster(t)
 		s := setScene(t, active)
-		s.needCluster(t)
 		if restarted(s.pods[s.active]) {
 			// Kubelets put a second restart off.
 			s.must(s.kube.Delete(t.Context(), s.pods[s.active]))

@@ -31,8 +31,8 @@ func TestTheRelayBetweenHealthyPodsIsCut(t *testing.T) {
 				if test.other {
 					active = controllers.OtherRole(active)
 				}
+				here(t).needCluster(t)
 				s := setScene(t, active)
-				s.needCluster(t)
 				s.observe(time.Until(followed[s.standby].Add(damping)))
 				s.cutRelay(test.fault, test.how, test.goal)
 				followed[s.standby] = time.Now()

@@ -118,8 +118,8 @@ func TestSoak(t *testing.T) {
 	if options.soak == 0 {
 		t.Skip("asked for by -soak DURATION: make e2e-soak")
 	}
+	here(t).needCluster(t)
 	s := setScene(t, v1alpha1.RolePrimary)
-	s.needCluster(t)
 	seed := options.seed
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())

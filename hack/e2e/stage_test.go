@@ -95,7 +95,7 @@ func (s *stage) setUp(t *testing.T) {
 		s.must(t, err)
 		s.files[role] = file
 	}
-	s.encoders = s.encode(t, pairName, s.life, &s.running)
+	s.encoders = s.encode(t, s.life, pairName, &s.running)
 	s.page = audience.OpenBrowser(&s.scope)
 	s.waitFor(t, "OnAir=True", "PrimaryLive=True", "BackupLive=True")
 	t.Logf("the stage is set after %v, for faults of %v input loss time", time.Since(began).Round(time.Second), inputLoss)
@@ -168,7 +168,7 @@ func (s *stage) make(t *testing.T, object client.Object) {
 }
 
 // encode starts an encoder for each leg of a pair, until ctx ends.
-func (s *stage) encode(t *testing.T, pair string, ctx context.Context, running *sync.WaitGroup) map[v1alpha1.Role]*audience.Encoder {
+func (s *stage) encode(t *testing.T, ctx context.Context, pair string, running *sync.WaitGroup) map[v1alpha1.Role]*audience.Encoder {
 	t.Helper()
 	secret := &corev1.Secret{}
 	s.must(t, s.kube.Get(t.Context(), client.ObjectKey{Namespace: options.namespace, Name: controllers.KeysSecretName(pair)}, secret))

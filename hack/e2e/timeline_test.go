@@ -98,18 +98,6 @@ func (l *timeline) story(subject string, since time.Time) []string {
 	return values
 }
 
-// since returns when a condition got a value for the first time after a moment.
-func (l *timeline) since(subject, value string, moment time.Time) (time.Time, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, e := range l.entries {
-		if e.subject == subject && e.value == value && e.at.After(moment) {
-			return e.at, true
-		}
-	}
-	return time.Time{}, false
-}
-
 // text is all from a moment on.
 func (l *timeline) text(from time.Time) string {
 	l.mu.Lock()

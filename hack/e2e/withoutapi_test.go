@@ -11,8 +11,8 @@ import (
 // themselves, and nodes are NotReady meanwhile.
 func TestTheAPIServerIsDown(t *testing.T) {
 	eachRun(t, func(t *testing.T, active v1alpha1.Role) {
+		here(t).needCluster(t)
 		s := setScene(t, active)
-		s.needCluster(t)
 		down := time.Now()
 		s.do("stop the API server", func() error { return s.cluster.StopAPIServer(t.Context()) })
 		s.observe(5 * time.Second)

@@ -68,7 +68,7 @@ func (t *Table) String() string {
 
 // Write writes the table into a file.
 func (t *Table) Write(path string) error {
-	if err := os.WriteFile(path, []byte(t.String()), 0o644); err != nil { //nolint:gosec // for everybody to read
+	if err := os.WriteFile(path, []byte(t.String()), 0o644); err != nil {
 		return fmt.Errorf("write the table of figures: %w", err)
 	}
 	return nil

@@ -119,10 +119,10 @@ func (p *puller) take(tag flv.Tag) error {
 		return err
 	case p.benched && p.admitted():
 		return errGaveWay // and its turn has come, with what is cached there
-	case p.before != nil && hasEnded(p.before):
+	case p.before != nil && p.before.Ended():
 		p.before = nil // with what it has cached
 	}
-	if p.feed != nil && hasEnded(p.feed.Publication()) {
+	if p.feed != nil && p.feed.Publication().Ended() {
 		return p.giveWay()
 	}
 	return nil
@@ -160,15 +160,6 @@ func (p *puller) takeMedia(tag flv.Tag) error {
 		return malformed(err)
 	}
 	return nil
-}
-
-func hasEnded(p *stream.Publication) bool {
-	select {
-	case <-p.Done():
-		return true
-	default:
-		return false
-	}
 }
 
 // publish begins a publication, on the peer's clock of which it is timestamp now.
@@ -218,7 +209,7 @@ func (p *puller) giveWay() error {
 func (p *puller) retire() {
 	// A feed that still waited for its IDR has been ended by its successor: what it was to
 	// take over from is then the successor's to.
-	if p.feed != nil && (p.before == nil || hasEnded(p.before)) {
+	if p.feed != nil && (p.before == nil || p.before.Ended()) {
 		p.before = p.feed.Publication()
 	}
 	p.feed = nil

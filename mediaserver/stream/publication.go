@@ -94,6 +94,16 @@ func (p *Publication) Relayed() bool { return p.req.Relayed }
 // Done is closed when the publication has ended, whoever ended it.
 func (p *Publication) Done() <-chan struct{} { return p.done }
 
+// Ended says whether Done is closed.
+func (p *Publication) Ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // End ends the publication: its stream is lost at once. It may be called again.
 func (p *Publication) End(reason EndReason) {
 	p.stream.mu.Lock()

@@ -106,7 +106,12 @@ func (v *view) run(ctx context.Context) {
 // it is leaving.
 func (v *view) look() {
 	v.derived.ParentChanged()
-	for { // what it sent before still counts
+	before := v.rawPub
+	if before == nil || !before.Ended() {
+		return // if it ends now, there is another look
+	}
+	v.raw.Snapshot() // waits until whoever takes it over has sent its first access unit
+	for {            // what it sent before still counts
 		select {
 		case u := <-v.sub.C:
 			v.take(u)
@@ -115,9 +120,8 @@ func (v *view) look() {
 		}
 		break
 	}
-	snap := v.raw.Snapshot()
-	if v.rawPub == nil || snap.Publication != nil && snap.Publication.ID == v.rawPub.ID() {
-		return
+	if v.rawPub != before {
+		return // taken over
 	}
 	v.stopChildren()
 	v.end(stream.EndClosed)

@@ -293,6 +293,9 @@ func TestNewPairsCostFewWrites(t *testing.T) {
 		count[write.Verb+" "+write.Resource]++
 	}
 	t.Log(count)
+	// Where the cache lags behind a create, that is tried again, refused, and followed by a
+	// change of the object's managers and an apply. It is rare.
+	again, patches := 0, 0
 	for what, n := range count {
 		switch {
 		case strings.HasSuffix(what, "streampairs/status"):
@@ -301,11 +304,18 @@ func TestNewPairsCostFewWrites(t *testing.T) {
 			}
 		case strings.HasPrefix(what, "create "):
 			per := map[string]int{"create services": 7, "create deployments": 2}[what]
-			if n != max(per, 1)*pairs {
+			more := n - max(per, 1)*pairs
+			if more < 0 {
 				t.Errorf("%s: %d", what, n)
 			}
+			again += more
+		case strings.HasPrefix(what, "patch "):
+			patches += n
 		default:
 			t.Errorf("%s: %d, want none", what, n)
 		}
+	}
+	if again > pairs/10 || patches > 2*again {
+		t.Errorf("%d objects were created again, and %d patched", again, patches)
 	}
 }

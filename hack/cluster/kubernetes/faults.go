@@ -61,10 +61,13 @@ func (c *Cluster) crash(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	// The link first: a machine without power says goodbye to nobody, but a kernel that ends
+	// a process closes its connections.
+	if err := c.control.network(ctx, "link del to-"+name); err != nil {
+		return err
+	}
 	n.host.powerOff()
 	n.host, n.isolated = nil, false
-	// The kernel would remove the other end of its link too, but not at once.
-	_ = c.control.network(ctx, "link del to-"+name)
 	return nil
 }
 

@@ -111,8 +111,7 @@ func run(ctx context.Context, o options, args []string) error {
 		}
 		return runUntil(ctx, viewers, beside(command, h.Root, h.Kubeconfig, h.Socket))
 	default:
-		flag.Usage()
-		return fmt.Errorf("cannot do %q", args)
+		return fmt.Errorf("%q: say up, demo, run -- CMD ARGS… or exec -- CMD ARGS…", args)
 	}
 }
 

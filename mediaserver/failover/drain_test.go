@@ -63,10 +63,6 @@ func TestAgreeOnALegWhoseServerEnds(t *testing.T) {
 	to := func(r Role, why Reason) Decision {
 		return Decision{Active: r, Reason: why, Urgency: Planned, Recheck: loss}
 	}
-	generation := func(p Policy, n int64) Policy {
-		p.Generation = n
-		return p
-	}
 	tests := []struct {
 		name            string
 		policy          Policy

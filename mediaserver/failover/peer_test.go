@@ -19,6 +19,11 @@ func (s Standing) but(change func(*Standing)) *Standing {
 	return &s
 }
 
+func generation(p Policy, n int64) Policy {
+	p.Generation = n
+	return p
+}
+
 func TestAgree(t *testing.T) {
 	const loss = at + time.Second // what a leg that is fine until now can do by waiting alone
 	stay := func(r Role) Decision { return Decision{Active: r, Reason: ReasonStarted, Recheck: loss} }
@@ -32,10 +37,6 @@ func TestAgree(t *testing.T) {
 		return s
 	}
 	older := func(*Standing) {}
-	generation := func(p Policy, n int64) Policy {
-		p.Generation = n
-		return p
-	}
 	tests := []struct {
 		name            string
 		policy          Policy

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/streampair/streampair/hack/e2e/measure"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
@@ -25,8 +26,8 @@ type fault struct {
 // faultFigures are the results of a fault inflicted many times, and of the same times
 // without one.
 type faultFigures struct {
-	firstPicture, gap, concealed       figures
-	usualAge, usualGap, usualConcealed figures
+	firstPicture, gap, concealed       measure.Figures
+	usualAge, usualGap, usualConcealed measure.Figures
 	connections, sources               map[any]bool
 }
 
@@ -44,13 +45,13 @@ func (b *bothLegs) runs(p *page, f fault, n int) *faultFigures {
 		out.usualGap = append(out.usualGap, mediatest.LongestGap(usual, quiet, quiet.Add(aftermath)))
 		out.usualConcealed = append(out.usualConcealed, before.concealed()-quietStats.concealed())
 		epoch := victim.epoch()
-		var ages figures
+		var ages measure.Figures
 		for _, s := range usual {
 			if s.Leg == victim.programme.Leg {
 				ages = append(ages, mediatest.Age(s, epoch, fps, victim.programme.Duration))
 			}
 		}
-		out.usualAge = append(out.usualAge, ages.median())
+		out.usualAge = append(out.usualAge, ages.Median())
 
 		at := time.Now()
 		f.inflict(victim)
@@ -81,7 +82,7 @@ func (b *bothLegs) atRandom() {
 
 // skew inflicts the fault n times and measures how far picture and sound are apart at a
 // viewer, before the first fault and after it. It decodes, so it is not part of runs.
-func (b *bothLegs) skew(f fault, n int) (with, without figures) {
+func (b *bothLegs) skew(f fault, n int) (with, without measure.Figures) {
 	viewer, err := mediatest.WatchWHEP(b.t.ctx, b.s.http("whep/primary"+pairQuery), mediatest.WatchOptions{Decode: true})
 	b.t.must(err)
 	defer viewer.Close()

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/streampair/streampair/hack/e2e/measure"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
@@ -106,12 +107,12 @@ func (c *crowd) leave() {
 type shares []float64
 
 func (s shares) cells(per float64) []string {
-	var f figures
+	var f measure.Figures
 	for _, one := range s {
 		f = append(f, time.Duration(one/per*float64(time.Second)))
 	}
 	percent := func(d time.Duration) string { return fmt.Sprintf("%.2f %%", 100*d.Seconds()) }
-	return []string{percent(f.median()), percent(f.worst())}
+	return []string{percent(f.Median()), percent(f.Worst())}
 }
 
 func loads(t *scope, s *server) shares {
@@ -170,11 +171,11 @@ func (s shares) less(base float64) shares {
 }
 
 func (s shares) median() float64 {
-	var f figures
+	var f measure.Figures
 	for _, one := range s {
 		f = append(f, time.Duration(one*float64(time.Second)))
 	}
-	return f.median().Seconds()
+	return f.Median().Seconds()
 }
 
 func megabytes(bytes int) string { return fmt.Sprintf("%.2f MB", float64(bytes)/1e6) }

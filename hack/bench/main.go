@@ -84,7 +84,7 @@ func exitOn(err error) {
 
 func run(ctx context.Context, o options) error {
 	t := newScope(ctx)
-	defer t.close()
+	defer t.CleanUp()
 	return t.try(func() {
 		begun := time.Now()
 		var tables []table

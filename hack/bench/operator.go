@@ -7,13 +7,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/go-logr/logr"
 	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/streampair/streampair/hack/e2e/measure"
 )
 
 const (
@@ -35,7 +36,7 @@ type scale struct {
 	memory, standby int // bytes
 	idleWrites      int // in quiet
 	busyCPU         float64
-	latency         figures
+	latency         measure.Figures
 	killed, ended   takeover
 	started         time.Duration // from a process to the last report
 }
@@ -75,9 +76,9 @@ func measureOperator(t *scope, o options) []table {
 	add("nothing changes: writes per hour, but for the lease", func(s scale) string {
 		return fmt.Sprintf("%.0f", float64(s.idleWrites)*float64(time.Hour/quiet))
 	})
-	add(fmt.Sprintf("all pairs switch once within %v: switch to status, median", busy), func(s scale) string { return milliseconds(s.latency.quantile(0.5)) })
-	add("the same, 99th percentile", func(s scale) string { return milliseconds(s.latency.quantile(0.99)) })
-	add("the same, worst", func(s scale) string { return milliseconds(s.latency.worst()) })
+	add(fmt.Sprintf("all pairs switch once within %v: switch to status, median", busy), func(s scale) string { return milliseconds(s.latency.Quantile(0.5)) })
+	add("the same, 99th percentile", func(s scale) string { return milliseconds(s.latency.Quantile(0.99)) })
+	add("the same, worst", func(s scale) string { return milliseconds(s.latency.Worst()) })
 	add("CPU of the operator meanwhile", func(s scale) string { return fmt.Sprintf("%.1f %%", 100*s.busyCPU) })
 	if o.kill {
 		add("leader killed (SIGKILL) to the other leads; a lease lasts 120 s", func(s scale) string { return seconds(s.killed.led) })
@@ -91,7 +92,7 @@ func measureOperator(t *scope, o options) []table {
 
 func measureScale(parent *scope, o options, n int) scale {
 	t := parent.child()
-	defer t.close()
+	defer t.CleanUp()
 	s := scale{pairs: n}
 	say("starting an API server for %d pairs", n)
 	p := newPlane(t, n)
@@ -128,7 +129,7 @@ func measureScale(parent *scope, o options, n int) scale {
 	s.latency = p.switchEach(busy)
 	s.busyCPU = float64(cpuOf(t, leader.pid())-before) / float64(time.Since(begun))
 	say("  median %s, 99th percentile %s; writes: %v",
-		milliseconds(s.latency.quantile(0.5)), milliseconds(s.latency.quantile(0.99)), p.writes(operatorUser, begun))
+		milliseconds(s.latency.Quantile(0.5)), milliseconds(s.latency.Quantile(0.99)), p.writes(operatorUser, begun))
 
 	if o.kill {
 		say("killing the leader, and switching all pairs")
@@ -233,15 +234,6 @@ func total(requests map[string]int) (n int) {
 		n += count
 	}
 	return n
-}
-
-// quantile is what that share of the figures does not exceed.
-func (f figures) quantile(share float64) time.Duration {
-	if len(f) == 0 {
-		return 0
-	}
-	sorted := slices.Sorted(slices.Values(f))
-	return sorted[min(len(sorted)-1, int(share*float64(len(sorted))))]
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }

@@ -35,7 +35,7 @@ const watchPictures = `(() => {
 
 func openPage(t *scope, s *server) *page {
 	browser := t.child()
-	p := &page{t: t, ctx: mediatest.Browser(browser), close: browser.close}
+	p := &page{t: t, ctx: mediatest.Browser(browser), close: browser.CleanUp}
 	p.open(s)
 	return p
 }

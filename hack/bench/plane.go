@@ -21,6 +21,7 @@ import (
 	"github.com/streampair/streampair/api/v1alpha1"
 	"github.com/streampair/streampair/controllers"
 	"github.com/streampair/streampair/controllers/kubetest"
+	"github.com/streampair/streampair/hack/e2e/measure"
 )
 
 // atATime is how many requests this program has under way at once.
@@ -254,7 +255,7 @@ func (p *plane) switchAll() {
 
 // switchEach does so one pair after the other, evenly over the time, and returns how long
 // each took to show in its status.
-func (p *plane) switchEach(over time.Duration) figures {
+func (p *plane) switchEach(over time.Duration) measure.Figures {
 	at := make(map[types.NamespacedName]time.Time, len(p.names))
 	begun := time.Now()
 	for i, name := range p.names {
@@ -264,7 +265,7 @@ func (p *plane) switchEach(over time.Duration) figures {
 	p.allReported(time.Minute)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var took figures
+	var took measure.Figures
 	for name, switched := range at {
 		took = append(took, p.views[name].at.Sub(switched))
 	}

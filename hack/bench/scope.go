@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
 // scope lets this program use the helpers of tests (mediatest.TB, kubetest.TB): what they start ends
@@ -17,18 +19,19 @@ type scope struct {
 
 	parent *scope // nil: none
 
-	mu       sync.Mutex // guards all below
-	cleanups []func()
-	failure  error
+	mediatest.Cleanups
+
+	mu      sync.Mutex // guards failure
+	failure error
 }
 
 func newScope(ctx context.Context) *scope { return &scope{ctx: ctx} }
 
-// child is a scope whose things end with its close, or with s.
+// child is a scope whose things end with its CleanUp, or with s.
 func (s *scope) child() *scope {
 	c := newScope(s.ctx)
 	c.parent = s
-	s.Cleanup(c.close)
+	s.Cleanup(c.CleanUp)
 	return c
 }
 
@@ -45,29 +48,7 @@ func (s *scope) try(f func()) error {
 	return s.failure
 }
 
-// close ends what was started, the last first.
-func (s *scope) close() {
-	for {
-		s.mu.Lock()
-		n := len(s.cleanups)
-		if n == 0 {
-			s.mu.Unlock()
-			return
-		}
-		f := s.cleanups[n-1]
-		s.cleanups = s.cleanups[:n-1]
-		s.mu.Unlock()
-		f()
-	}
-}
-
 func (s *scope) Helper() {}
-
-func (s *scope) Cleanup(f func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.cleanups = append(s.cleanups, f)
-}
 
 func (s *scope) TempDir() string {
 	dir, err := os.MkdirTemp("", "streampair-bench")

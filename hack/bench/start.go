@@ -6,6 +6,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/streampair/streampair/hack/e2e/measure"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
@@ -14,12 +15,12 @@ func measureStart(t *scope, o options) []table {
 	s := startServer(t, o.server)
 	defer s.stop()
 	out := table{title: fmt.Sprintf("Starting, %d runs, GOP 2s", o.runs), header: "figure | median | worst"}
-	add := func(what string, f figures) { out.row(append([]string{what}, f.cells()...)...) }
+	add := func(what string, f measure.Figures) { out.row(append([]string{what}, cells(f)...)...) }
 
 	primary := newLeg(t, s, "primary", 0, 2*time.Second)
 	p := openPage(t, s)
 	defer p.close()
-	var publish figures
+	var publish measure.Figures
 	say("publish to playable, %d times", o.runs)
 	for range o.runs {
 		p.sightings()
@@ -34,7 +35,7 @@ func measureStart(t *scope, o options) []table {
 	encoder := primary.publish("primary")
 	defer encoder.Kill()
 	t.until("on air", func() bool { return s.pair().OnAir })
-	var join, pageJoin figures
+	var join, pageJoin measure.Figures
 	say("join to first picture, %d times", o.runs)
 	for range o.runs {
 		t.sleep(700 * time.Millisecond)

@@ -2,9 +2,10 @@ package main
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
+
+	"github.com/streampair/streampair/hack/e2e/measure"
 )
 
 // A table is one part of the result, in Markdown.
@@ -23,30 +24,12 @@ func (t table) String() string {
 	return fmt.Sprintf("**%s**\n\n| %s |\n|%s\n%s\n", t.title, t.header, strings.Repeat("---|", columns), strings.Join(t.rows, "\n"))
 }
 
-// figures are one measurement taken several times.
-type figures []time.Duration
-
-func (f figures) median() time.Duration {
-	if len(f) == 0 {
-		return 0
-	}
-	sorted := slices.Sorted(slices.Values(f))
-	return sorted[len(sorted)/2]
-}
-
-func (f figures) worst() time.Duration {
-	if len(f) == 0 {
-		return 0
-	}
-	return slices.Max(f)
-}
-
 // cells are the median and the worst.
-func (f figures) cells() []string {
+func cells(f measure.Figures) []string {
 	if len(f) == 0 {
 		return []string{"–", "–"}
 	}
-	return []string{milliseconds(f.median()), milliseconds(f.worst())}
+	return []string{milliseconds(f.Median()), milliseconds(f.Worst())}
 }
 
 func milliseconds(d time.Duration) string {
@@ -54,6 +37,6 @@ func milliseconds(d time.Duration) string {
 }
 
 // measured adds a row with a median and a worst figure, with a fault and without.
-func (t *table) measured(what string, with, without figures) {
-	t.row(append(append([]string{what}, with.cells()...), without.cells()...)...)
+func (t *table) measured(what string, with, without measure.Figures) {
+	t.row(append(append([]string{what}, cells(with)...), cells(without)...)...)
 }

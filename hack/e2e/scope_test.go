@@ -4,14 +4,17 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+
+	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
 // A scope is what things belong to that outlive a test, such as the browser: what they say
 // goes to the test under way.
 type scope struct {
-	mu       sync.Mutex // guards all below
-	t        *testing.T // nil: none
-	cleanups []func()
+	mediatest.Cleanups
+
+	mu sync.Mutex // guards t
+	t  *testing.T // nil: none
 }
 
 // enter makes t the test under way until it ends.
@@ -27,29 +30,7 @@ func (s *scope) enter(t *testing.T) {
 	})
 }
 
-// leave ends what belongs to the scope, the last first.
-func (s *scope) leave() {
-	for {
-		s.mu.Lock()
-		n := len(s.cleanups)
-		if n == 0 {
-			s.mu.Unlock()
-			return
-		}
-		f := s.cleanups[n-1]
-		s.cleanups = s.cleanups[:n-1]
-		s.mu.Unlock()
-		f()
-	}
-}
-
 func (s *scope) Helper() {}
-
-func (s *scope) Cleanup(f func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.cleanups = append(s.cleanups, f)
-}
 
 func (s *scope) Logf(format string, args ...any) {
 	s.mu.Lock()

@@ -220,7 +220,7 @@ func (s *stage) close() {
 		}
 	}
 	s.end()
-	s.leave()
+	s.CleanUp()
 	s.running.Wait()
 	if s.kube != nil && !options.keep {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

@@ -10,12 +10,15 @@ import (
 type Figures []time.Duration
 
 // Median is the upper median, 0 without figures.
-func (f Figures) Median() time.Duration {
+func (f Figures) Median() time.Duration { return f.Quantile(0.5) }
+
+// Quantile is what that share of the figures does not exceed, 0 without figures.
+func (f Figures) Quantile(share float64) time.Duration {
 	if len(f) == 0 {
 		return 0
 	}
 	sorted := slices.Sorted(slices.Values(f))
-	return sorted[len(sorted)/2]
+	return sorted[min(len(sorted)-1, int(share*float64(len(sorted))))]
 }
 
 // Worst is the highest, 0 without figures.

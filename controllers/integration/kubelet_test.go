@@ -359,7 +359,6 @@ func (k *kubelet) loseNode(pod string) {
 	k.mu.Lock()
 	k.lost[object.UID] = true
 	p := k.processes[object.UID]
-	delete(k.processes, object.UID)
 	k.mu.Unlock()
 	if p != nil {
 		_ = p.cmd.Process.Kill()

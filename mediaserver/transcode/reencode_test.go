@@ -142,9 +142,9 @@ func TestReencodedPicturesAreGood(t *testing.T) {
 	r.view.Demand(true)
 	sub := r.view.Stream().Subscribe(1024)
 	defer sub.Close()
-	r.play(r.publish(primary), withBFrames(t))
 	raw := r.raw.Subscribe(1024)
 	defer raw.Close()
+	r.play(r.publish(primary), withBFrames(t))
 	pictures := r.watch(sub, 60, reencoded)
 	var source []*stream.AccessUnit
 	for u := range drain(raw) {

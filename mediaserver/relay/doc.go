@@ -17,10 +17,11 @@
 //	GET /{app}/relay/{streamId}?backupStreamId=    how the pair stands, a line of JSON each
 //
 // With the cluster token the FLV begins with the GOP cache and goes on through takeovers and
-// changes of parameters. Its times are those of the serving server's media clock, so they go
-// on too; from one IDR to the next their distances are the encoder's own. Between the media
-// are script tags of the relay's own (see note): when a publication began, that it begins or
-// has ended, that the server is about to end, and, twice a second, that it is there. A reader
+// changes of parameters. Its times are those of the serving server's media clock at the
+// beginning of a publication, so they go on too; from there their distances are the
+// encoder's own. Between the media are script tags of the relay's own (see note): when a
+// publication began, that it begins or has ended, what the media clock has moved by since,
+// that the server is about to end, and, twice a second, that it is there. A reader
 // that hears nothing for two seconds connects anew. The answer to a stream that nobody
 // publishes begins at once too, so that its first picture comes without a request.
 //

@@ -24,13 +24,14 @@ type muxer struct {
 	publication uint64 // being sent; 0: none
 	seq         uint64 // of the last access unit that was sent
 	timeline    timeline
+	shift       time.Duration  // last sent, see shiftTag
 	sps, pps    []byte         // last sent; nil: none of this publication
 	audio       *stream.Format // last sent; nil: none of this publication
 }
 
 // turnTo begins with a publication.
 func (m *muxer) turnTo(publication uint64) {
-	m.publication, m.timeline, m.sps, m.pps, m.audio = publication, timeline{}, nil, nil, nil
+	m.publication, m.timeline, m.shift, m.sps, m.pps, m.audio = publication, timeline{}, 0, nil, nil, nil
 }
 
 func (m *muxer) write(u *stream.AccessUnit) error {
@@ -38,8 +39,14 @@ func (m *muxer) write(u *stream.AccessUnit) error {
 		return nil // came out of the cache already
 	}
 	m.seq = u.Seq
-	dts, pts := m.timeline.place(u)
+	dts, pts, shift := m.timeline.place(u)
 	dts, pts = max(dts-m.origin, 0), max(pts-m.origin, 0)
+	if !m.onward && shift != m.shift {
+		if err := m.flv.WriteTag(shiftTag(shift)); err != nil {
+			return err
+		}
+		m.shift = shift
+	}
 	if m.onward {
 		dts = max(dts, m.last[u.Kind]+time.Millisecond)
 		pts, m.last[u.Kind] = max(pts, dts), dts

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/streampair/streampair/mediaserver/flv"
+	"github.com/streampair/streampair/mediaserver/stream"
 )
 
 // A note is a script tag of the relay's own: the name of a callback and a null, in AMF0
@@ -27,10 +28,15 @@ const (
 	noteLeaving note = "onLeaving"
 )
 
-// nameBegan is that of the note which comes before notePublished, and says when the
-// publication began: a number instead of the null, milliseconds of the Unix epoch by the
-// server's clock.
-const nameBegan = "onBegan"
+// Two more tell a number in place of the null.
+const (
+	// nameBegan comes before notePublished: when the publication began, in milliseconds of
+	// the Unix epoch by the server's clock.
+	nameBegan = "onBegan"
+	// nameShift: how many milliseconds to add to the times of what follows, 0 until it is
+	// said of a publication, so that they are those of the server's media clock.
+	nameShift = "onShift"
+)
 
 const (
 	amfNumber = 0
@@ -58,21 +64,43 @@ func parseNote(body []byte) note {
 	return ""
 }
 
-// beganTag returns the note of when a publication began.
-func beganTag(began time.Time) flv.Tag {
-	b := append(scriptName(nameBegan), amfNumber)
-	return flv.Tag{Type: flv.ScriptTag, Body: binary.BigEndian.AppendUint64(b, math.Float64bits(float64(began.UnixMilli())))}
+// numberTag returns a note with a number.
+func numberTag(name string, number float64) flv.Tag {
+	b := append(scriptName(name), amfNumber)
+	return flv.Tag{Type: flv.ScriptTag, Body: binary.BigEndian.AppendUint64(b, math.Float64bits(number))}
 }
+
+// parseNumber reads what numberTag made; NaN if it is something else.
+func parseNumber(name string, body []byte) float64 {
+	number, is := strings.CutPrefix(string(body), string(append(scriptName(name), amfNumber)))
+	if !is || len(number) != 8 {
+		return math.NaN()
+	}
+	return math.Float64frombits(binary.BigEndian.Uint64([]byte(number)))
+}
+
+// beganTag returns the note of when a publication began.
+func beganTag(began time.Time) flv.Tag { return numberTag(nameBegan, float64(began.UnixMilli())) }
 
 // parseBegan reads what beganTag made; the zero time if it is something else.
 func parseBegan(body []byte) time.Time {
-	number, is := strings.CutPrefix(string(body), string(append(scriptName(nameBegan), amfNumber)))
-	if !is || len(number) != 8 {
-		return time.Time{}
-	}
-	milliseconds := math.Float64frombits(binary.BigEndian.Uint64([]byte(number)))
+	milliseconds := parseNumber(nameBegan, body)
 	if !(milliseconds > 0 && milliseconds < 1<<52) {
 		return time.Time{}
 	}
 	return time.UnixMilli(int64(milliseconds))
+}
+
+// shiftTag returns the note of what to add to the times that follow.
+func shiftTag(shift time.Duration) flv.Tag {
+	return numberTag(nameShift, float64(shift.Milliseconds()))
+}
+
+// parseShift reads what shiftTag made, and says whether it is that.
+func parseShift(body []byte) (time.Duration, bool) {
+	milliseconds := parseNumber(nameShift, body)
+	if !(math.Abs(milliseconds) <= float64(stream.MaxDeparture.Milliseconds())) {
+		return 0, false
+	}
+	return time.Duration(milliseconds) * time.Millisecond, true
 }

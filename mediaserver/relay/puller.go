@@ -143,6 +143,8 @@ func (p *puller) takeNote(tag flv.Tag) error {
 	default:
 		if began := parseBegan(tag.Body); !began.IsZero() {
 			p.announced = began
+		} else if shift, is := parseShift(tag.Body); is && p.feed != nil {
+			p.feed.Publication().Shift(shift)
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -26,6 +27,20 @@ func TestNotesAreReadAsTheyAreWritten(t *testing.T) {
 	}
 	if got := parseNote(beganTag(began).Body); got != "" {
 		t.Errorf("it became the note %q", got)
+	}
+	for _, want := range []time.Duration{0, -45 * time.Millisecond, time.Second, -time.Second} {
+		tag := shiftTag(want)
+		if got, is := parseShift(tag.Body); got != want || !is || !parseBegan(tag.Body).IsZero() || parseNote(tag.Body) != "" {
+			t.Errorf("%v became %v, %v", want, got, is)
+		}
+	}
+	for name, body := range map[string][]byte{
+		"nothing": nil, "short": shiftTag(5).Body[:12], "another note": beganTag(began).Body,
+		"too far": numberTag(nameShift, 1001).Body, "not a number": numberTag(nameShift, math.NaN()).Body,
+	} {
+		if got, is := parseShift(body); is {
+			t.Errorf("%s: %v", name, got)
+		}
 	}
 	for name, body := range map[string][]byte{
 		"nothing": nil, "short": beganTag(began).Body[:12], "not a number": append(scriptName(nameBegan), amfNumber, 0x7f, 0xf8, 0, 0, 0, 0, 0, 0),

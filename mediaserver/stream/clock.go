@@ -40,6 +40,9 @@ type clock struct {
 	// smallestLag is that of the access units since windowStart.
 	windowStart, smallestLag time.Duration
 
+	// shift is what the publisher has said to add to its timestamps, and is in offset.
+	shift time.Duration
+
 	// backlogEnd is where the publisher's clock was at the media time anchored; that is 0
 	// where there is no backlog.
 	backlogEnd, anchored time.Duration
@@ -54,6 +57,12 @@ func (c *clock) anchor(ts, now time.Duration) {
 	c.started = true
 	c.set(now-ts, now)
 	c.backlogEnd, c.anchored = ts, now
+}
+
+// shiftTo says that the publisher's timestamps are to be moved by shift from now on.
+func (c *clock) shiftTo(shift, now time.Duration) {
+	c.set(c.offset+shift-c.shift, now)
+	c.shift = shift
 }
 
 // isBacklog says whether an access unit is older than its arrival shows.

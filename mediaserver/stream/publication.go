@@ -218,6 +218,15 @@ func (p *Publication) Anchor(ts time.Duration) {
 	p.clock.anchor(ts, s.now())
 }
 
+// Shift says by how much the times of what follows differ from the clock that was anchored,
+// 0 until it is said: the publisher has mapped them anew.
+func (p *Publication) Shift(shift time.Duration) {
+	s := p.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.clock.shiftTo(shift, s.now())
+}
+
 // Forward adds an access unit that is already on the media clock, as it is but for Seq
 // and Publication. It is for derived streams, and does not mix with WriteVideo.
 func (p *Publication) Forward(u *AccessUnit) error {

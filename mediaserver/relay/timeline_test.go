@@ -62,9 +62,9 @@ func TestARelayedStreamHasTheTimesOfTheMediaClock(t *testing.T) {
 				must(pub.SetAudioFormat(aac48))
 				must(s.begin())
 				var want []*stream.AccessUnit
-				sound := all[0].ts
+				began, sound := time.Now(), all[0].ts
 				for i, u := range all {
-					time.Sleep(u.arrival*ms - there.Now())
+					time.Sleep(time.Until(began.Add(u.arrival * ms)))
 					slice := number([]byte{0x41}, i)
 					if i%gop == 0 {
 						slice[0] = 0x65

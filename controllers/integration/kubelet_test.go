@@ -66,6 +66,15 @@ type process struct {
 	gone  chan struct{}
 }
 
+func (p *process) ended() bool {
+	select {
+	case <-p.gone:
+		return true
+	default:
+		return false
+	}
+}
+
 // runPods starts a kubelet for the world. It ends, and its processes with it, after the test.
 func (w *world) runPods() *kubelet {
 	w.t.Helper()
@@ -187,12 +196,7 @@ func (k *kubelet) syncPod(ctx context.Context, pod *corev1.Pod) error {
 	if blind {
 		return nil
 	}
-	ready := false
-	select {
-	case <-p.gone:
-	default:
-		ready = k.isReady(pod)
-	}
+	ready := !p.ended() && k.isReady(pod)
 	if ready == p.ready {
 		return nil
 	}
@@ -227,8 +231,8 @@ func (k *kubelet) startPod(ctx context.Context, pod *corev1.Pod) error {
 	}
 	ip := k.address(pair, role)
 	for _, other := range k.processes {
-		if other.ip == ip {
-			return nil // the leg's pod before has not ended
+		if other.ip == ip && !other.ended() {
+			return nil // the leg's pod before
 		}
 	}
 	peer := map[string]string{"primary": "backup", "backup": "primary"}[role]

@@ -286,17 +286,21 @@ func (r *StreamPairReconciler) push(ctx context.Context, pushes []Push, outcome 
 // it. An Event before the status would be recorded again if the status could not be written.
 func (r *StreamPairReconciler) report(ctx context.Context, pair *v1alpha1.StreamPair, status *v1alpha1.StreamPairStatus) error {
 	last, before := r.reported.last(pair), r.reported.before(pair)
+	// To the recorder, Events of one reason about one version of an object are repetitions,
+	// whose notes it drops; and the cache may long be behind.
+	regarding := pair.DeepCopy()
 	if !sameStatus(last, status) {
 		version, err := r.writeStatus(ctx, pair, status)
 		if client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("write the status: %w", err)
 		}
 		r.reported.wrote(pair, status, version)
+		regarding.ResourceVersion = version
 	}
 	r.reported.remember(client.ObjectKeyFromObject(pair), before, status)
 	for _, event := range edges(before, status) {
 		log.FromContext(ctx).Info("pair changed", "event", event.Reason, "note", event.Note)
-		r.Recorder.Eventf(pair, nil, event.Type, event.Reason, event.Action, "%s", event.Note)
+		r.Recorder.Eventf(regarding, nil, event.Type, event.Reason, event.Action, "%s", event.Note)
 	}
 	r.Metrics.Observe(client.ObjectKeyFromObject(pair), last, status)
 	return nil

@@ -41,15 +41,14 @@ func (m *muxer) write(u *stream.AccessUnit) error {
 	m.seq = u.Seq
 	dts, pts, shift := m.timeline.place(u)
 	dts, pts = max(dts-m.origin, 0), max(pts-m.origin, 0)
-	if !m.onward && shift != m.shift {
-		if err := m.flv.WriteTag(shiftTag(shift)); err != nil {
-			return err
-		}
-		m.shift = shift
-	}
 	if m.onward {
 		dts = max(dts, m.last[u.Kind]+time.Millisecond)
 		pts, m.last[u.Kind] = max(pts, dts), dts
+	} else if shift != m.shift {
+		m.shift = shift
+		if err := m.flv.WriteTag(shiftTag(shift)); err != nil {
+			return err
+		}
 	}
 	if u.Kind == stream.Video {
 		if err := m.videoConfig(dts, u.Format); err != nil {

@@ -182,6 +182,7 @@ func (s *scene) strike(random *rand.Rand) bool {
 		s.timeline.say("no fault: one leg is away, or both are on one node")
 		return false
 	}
+	s.tellWatchers()
 	s.timeline.say("FAULT: %s (%s)", m.name, role)
 	s.t.Logf("%s %s (%s)", time.Now().Format("15:04:05"), m.name, role)
 	if err := m.do(s, role); err != nil {
@@ -194,6 +195,23 @@ func (s *scene) strike(random *rand.Rand) bool {
 		}
 	}
 	return true
+}
+
+// tellWatchers gives the pion viewers the addresses of the pods that there are now.
+func (s *scene) tellWatchers() {
+	s.t.Helper()
+	var bases []string
+	for _, role := range controllers.Roles() {
+		for _, pod := range s.legPods(s.t, role) {
+			if pod.DeletionTimestamp.IsZero() && pod.Status.PodIP != "" {
+				bases = append(bases, base(&pod))
+			}
+		}
+	}
+	bases = append(bases, s.playBase())
+	for _, w := range s.watchers {
+		w.Learn(bases...)
+	}
 }
 
 // bothLive says whether each leg has its own pod, which plays it, and both pods see both;

@@ -165,7 +165,8 @@ func TestAFrozenEncoderIsSilentUntilItIsKilled(t *testing.T) {
 
 func TestAWatcherFindsAnotherServer(t *testing.T) {
 	a, b := newStudio(t), newStudio(t)
-	w := watch(t, a, b.base)
+	w := watch(t, a)
+	w.Learn(a.base, b.base)
 	fault := time.Now()
 	a.end()
 	eventually(t, "a second session", func() bool { return w.Opened() == 2 })

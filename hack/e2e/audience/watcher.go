@@ -56,6 +56,7 @@ type Watcher struct {
 	running sync.WaitGroup
 
 	mu       sync.Mutex // guards all below
+	bases    []string
 	pictures measure.Pictures
 	opened   int
 	session  string
@@ -67,7 +68,10 @@ func Watch(ctx context.Context, cfg WatcherConfig) (*Watcher, error) {
 	if cfg.Logf == nil {
 		cfg.Logf = func(string, ...any) {}
 	}
-	w := &Watcher{cfg: cfg, client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
+	w := &Watcher{
+		cfg: cfg, client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
+		bases: append([]string{cfg.Base}, cfg.Others...),
+	}
 	first, err := w.open(ctx, cfg.Base)
 	if err != nil {
 		return nil, err
@@ -82,6 +86,14 @@ func Watch(ctx context.Context, cfg WatcherConfig) (*Watcher, error) {
 func (w *Watcher) Close() {
 	w.stop()
 	w.running.Wait()
+}
+
+// Learn gives it other base URLs to try, in place of Base and Others: pods that are made anew
+// have new addresses, of which the event stream tells a browser.
+func (w *Watcher) Learn(bases ...string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.bases = bases
 }
 
 // Pictures are those seen so far.
@@ -180,7 +192,9 @@ func (w *Watcher) note(s *seat) {
 // reopen tries all bases in turn until one plays; nil: ctx has ended. The old session goes
 // on meanwhile as long as it can.
 func (w *Watcher) reopen(ctx context.Context, old *seat, draining bool) *seat {
-	bases := append([]string{w.cfg.Base}, w.cfg.Others...)
+	w.mu.Lock()
+	bases := slices.Clone(w.bases)
+	w.mu.Unlock()
 	// The one that is left comes last.
 	slices.SortStableFunc(bases, func(a, b string) int { return btoi(a == old.base) - btoi(b == old.base) })
 	for n := 0; ctx.Err() == nil; n++ {

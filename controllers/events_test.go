@@ -116,8 +116,8 @@ func (s *eventSink) Create(_ context.Context, e *eventsv1.Event) (*eventsv1.Even
 	return e, nil
 }
 
-func (s *eventSink) Patch(_ context.Context, e *eventsv1.Event, _ []byte) (*eventsv1.Event, error) {
-	return s.Create(nil, e)
+func (s *eventSink) Patch(ctx context.Context, e *eventsv1.Event, _ []byte) (*eventsv1.Event, error) {
+	return s.Create(ctx, e)
 }
 
 // The cache may be behind for a while, as after an outage of the API server.

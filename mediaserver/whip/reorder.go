@@ -4,7 +4,7 @@ import "time"
 
 const (
 	// window is how many packets a hole may be wide and still be waited for: at
-	// 20 Mbit/s, 400 ms.
+	// 20 Mbit/s, 400 ms. A power of two, so that it divides the 16-bit number space.
 	window = 1024
 
 	// reorderTolerance is how late a packet may be before it is taken as lost and
@@ -36,27 +36,33 @@ type reorder struct {
 	// wait is how long the packets after a hole are held back for it.
 	wait time.Duration
 
-	started  bool
-	next     int64 // extended sequence number of the packet to hand out next
-	highest  int64 // extended sequence number of the newest packet seen
-	stored   int
-	late     int   // packets in sequence that came too late
-	lastLate int64 // the last of them
-	gap      bool  // packets before next are lost
-	slots    [window]slot
+	started bool
+	// next is the extended sequence number of the packet to hand out next, highest the
+	// one of the newest packet seen. A sender that jumps back again and again makes
+	// them negative, so nothing may be indexed by them: slot does that.
+	next, highest int64
+	stored        int
+	late          int          // packets in sequence that came too late
+	lastLate      int64        // the last of them
+	gap           bool         // packets before next are lost
+	slots         [window]slot // see slot
 
 	// lost and dropped count packets that never came, and that came too late.
 	lost, dropped int
 }
 
-// A slot is the place of one extended sequence number, modulo window.
+// A slot is the place of one sequence number, modulo window.
 type slot struct {
 	packet  *packet
 	missing time.Duration // when it was found missing
 	asked   time.Duration // when it was last asked for; 0 means never
 }
 
-// push stores p. It says whether p was new and came in time.
+// slot returns the place of an extended sequence number. The number may be negative,
+// which % would keep.
+func (r *reorder) slot(seq int64) *slot { return &r.slots[uint16(seq)%window] }
+
+// push stores p. It reports whether p was new and came in time.
 func (r *reorder) push(p *packet) bool {
 	if !r.started {
 		r.started = true
@@ -78,13 +84,13 @@ func (r *reorder) push(p *packet) bool {
 		r.restart(seq)
 	}
 	r.late = 0
-	s := &r.slots[seq%window]
+	s := r.slot(seq)
 	if s.packet != nil {
 		r.dropped++
 		return false
 	}
 	for missing := r.highest + 1; missing < seq; missing++ {
-		r.slots[missing%window] = slot{missing: p.arrival}
+		*r.slot(missing) = slot{missing: p.arrival}
 	}
 	*s = slot{packet: p}
 	r.highest = max(r.highest, seq)
@@ -98,9 +104,6 @@ func (r *reorder) restart(seq int64) {
 	r.lost += r.stored
 	clear(r.slots[:])
 	r.stored, r.gap = 0, true
-	for seq < 0 { // slots are indexed by it
-		seq += 1 << 16
-	}
 	r.next, r.highest = seq, seq-1
 }
 
@@ -110,17 +113,17 @@ func (r *reorder) pop(now time.Duration) (p *packet, gap bool) {
 	if r.stored == 0 {
 		return nil, false
 	}
-	if s := &r.slots[r.next%window]; s.packet == nil {
+	if s := r.slot(r.next); s.packet == nil {
 		if now-s.missing < r.wait {
 			return nil, false
 		}
-		for r.slots[r.next%window].packet == nil {
+		for r.slot(r.next).packet == nil {
 			r.next++
 			r.lost++
 		}
 		r.gap = true
 	}
-	s := &r.slots[r.next%window]
+	s := r.slot(r.next)
 	p, s.packet = s.packet, nil
 	r.next++
 	r.stored--
@@ -135,7 +138,7 @@ func (r *reorder) missing(seqs []uint16, now time.Duration, limit int) []uint16 
 		return seqs
 	}
 	for seq := r.next; seq < r.highest && len(seqs) < limit; seq++ {
-		s := &r.slots[seq%window]
+		s := r.slot(seq)
 		if s.packet != nil || now-s.missing < reorderTolerance || s.asked != 0 && now-s.asked < nackInterval {
 			continue
 		}

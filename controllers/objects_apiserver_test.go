@@ -106,7 +106,7 @@ func TestAChangedExposureKeepsTheServices(t *testing.T) {
 		{"another load balancer", v1alpha1.ServiceExposure{Type: v1alpha1.ExposureLoadBalancer, LoadBalancer: balancer("example.com/b", true)}, true},
 		{"inside only again", v1alpha1.ServiceExposure{Type: v1alpha1.ExposureClusterIP}, false},
 	} {
-		pair.Spec.Exposure.HTTP, pair.Spec.Exposure.RTMP = step.exposure, step.exposure
+		pair.Spec.Exposure.HTTP.ServiceExposure, pair.Spec.Exposure.RTMP = step.exposure, step.exposure
 		pair.Spec.Exposure.WebRTC = v1alpha1.WebRTCExposure{Type: step.exposure.Type, LoadBalancer: step.exposure.LoadBalancer}
 		var services []Object
 		for _, object := range Objects(pair, testSettings) {
@@ -183,7 +183,7 @@ func TestAServiceForEachProtocolComesAndGoes(t *testing.T) {
 		{v1alpha1.ExposureLoadBalancer, []string{"webrtc-udp"}, []string{"webrtc-tcp", "http"}},
 		{v1alpha1.ExposureClusterIP, []string{"webrtc-udp", "webrtc-tcp"}, nil},
 	} {
-		pair.Spec.Exposure.HTTP = v1alpha1.ServiceExposure{Type: v1alpha1.ExposureNodePort}
+		pair.Spec.Exposure.HTTP.ServiceExposure = v1alpha1.ServiceExposure{Type: v1alpha1.ExposureNodePort}
 		if step.kind == v1alpha1.ExposureLoadBalancer {
 			pair.Spec.Exposure.HTTP.Type = step.kind
 		}

@@ -195,7 +195,7 @@ func unsettled(legs [2]legRollout) []v1alpha1.Role {
 func specHash(pair *v1alpha1.StreamPair) string {
 	spec := pair.Spec
 	server := spec.MediaServer
-	server.UpdatePolicy = ""
+	server.UpdatePolicy, server.Egress = "", ""
 	text, err := json.Marshal([]any{
 		spec.App, spec.Primary, spec.Backup, server,
 		spec.Publish.TokenSecretRef, spec.Playback.TokenSecretRef, spec.Playback.TLSSecretName,

@@ -186,7 +186,7 @@ func TestAddresses(t *testing.T) {
 		{
 			name: "who may not get in by the playback Service, may not by the media's",
 			spec: func(s *v1alpha1.StreamPairSpec) {
-				s.Exposure.HTTP = v1alpha1.ServiceExposure{
+				s.Exposure.HTTP.ServiceExposure = v1alpha1.ServiceExposure{
 					Type: v1alpha1.ExposureLoadBalancer, LoadBalancer: &v1alpha1.LoadBalancerExposure{SourceRanges: []string{"192.0.2.0/24"}},
 				}
 				s.Exposure.WebRTC.Type = v1alpha1.ExposureNodePort
@@ -291,7 +291,7 @@ func TestMediaServicesHaveHTTPWhereViewersUseItAlone(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := newScene(t, func(spec *v1alpha1.StreamPairSpec) {
-				spec.Exposure.HTTP, spec.Exposure.WebRTC = test.http, test.webrtc
+				spec.Exposure.HTTP.ServiceExposure, spec.Exposure.WebRTC = test.http, test.webrtc
 				if test.change != nil {
 					test.change(spec)
 				}

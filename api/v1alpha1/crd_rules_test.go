@@ -33,6 +33,7 @@ var brokenRules = []struct{ path, message, spec string }{
 	{"spec.exposure.http.loadBalancer.sourceRanges[1]", "must be in CIDR notation", `exposure: {http: {type: LoadBalancer, loadBalancer: {sourceRanges: [10.0.0.0/8, 10.0.0.1]}}}`},
 	{"spec.exposure.http.externalAddresses.primary", "must be host or host:port", `exposure: {http: {externalAddresses: {primary: ["https://x"]}}}`},
 	{"spec.exposure.http.externalAddresses.backup", "must be host or host:port", `exposure: {http: {externalAddresses: {backup: ["x:0"]}}}`},
+	{"spec.exposure.http.trustedProxies[0]", "must be in CIDR notation", `exposure: {http: {trustedProxies: [10.0.0.1]}}`},
 	{"spec.exposure.rtmp.loadBalancer", "may be set only with type LoadBalancer", `exposure: {rtmp: {type: NodePort, loadBalancer: {}}}`},
 	{"spec.exposure.rtmp.loadBalancer.class", "class must be the name of a load balancer class", `exposure: {rtmp: {type: LoadBalancer, loadBalancer: {class: a/b/c}}}`},
 	{"spec.exposure.rtmp.loadBalancer.sourceRanges[0]", "must be in CIDR notation", `exposure: {rtmp: {type: LoadBalancer, loadBalancer: {sourceRanges: [all]}}}`},
@@ -152,6 +153,10 @@ func TestValuesAreRefusedByTheirForm(t *testing.T) {
 		{`playback: {order: [WebRTC, DASH]}`, `supported values: "WebRTC", "HLS"`},
 		{`playback: {auth: Basic}`, `supported values: "None", "Token", "JWT"`},
 		{`publish: {auth: JWT}`, `supported values: "Token", "None"`},
+		{`mediaServer: {egress: None}`, `supported values: "Unrestricted", "Restricted"`},
+		{`publish: {replacedTokenGraceSeconds: 86401}`, "should be less than or equal to 86400"},
+		{`playback: {replacedTokenGraceSeconds: -1}`, "should be greater than or equal to 0"},
+		{`exposure: {http: {trustedProxies: [10.0.0.0/8, 10.0.0.0/8]}}`, "Duplicate value"},
 		{`publish: {tokenGeneration: -1}`, "should be greater than or equal to 0"},
 		{`exposure: {rtmp: {type: HostPort}}`, `supported values: "ClusterIP", "NodePort", "LoadBalancer"`},
 		{`exposure: {webrtc: {type: HostPort, hostPorts: {primary: 8189}}}`, "hostPorts.backup: Required value"},
@@ -193,8 +198,9 @@ func TestTheDefinitionAndValidateAgreeOnAnyText(t *testing.T) {
 		"source range": func(p *StreamPair, s string) {
 			p.Spec.Exposure.RTMP = ServiceExposure{Type: ExposureLoadBalancer, LoadBalancer: &LoadBalancerExposure{SourceRanges: []string{s}}}
 		},
+		"trusted proxy": func(p *StreamPair, s string) { p.Spec.Exposure.HTTP.TrustedProxies = []string{s} },
 		"class": func(p *StreamPair, s string) {
-			p.Spec.Exposure.HTTP = ServiceExposure{Type: ExposureLoadBalancer, LoadBalancer: &LoadBalancerExposure{Class: s}}
+			p.Spec.Exposure.HTTP.ServiceExposure = ServiceExposure{Type: ExposureLoadBalancer, LoadBalancer: &LoadBalancerExposure{Class: s}}
 		},
 		"image": func(p *StreamPair, s string) { p.Spec.MediaServer.Image = s },
 		"pull secret": func(p *StreamPair, s string) {

@@ -27,7 +27,7 @@ type Exposure struct {
 	// too. From a page that came by HTTPS browsers reach HTTPS only.
 	// +optional
 	// +kubebuilder:default={}
-	HTTP ServiceExposure `json:"http,omitzero"`
+	HTTP HTTPExposure `json:"http,omitzero"`
 
 	// rtmp carries encoders, over one Service for each leg, so that the legs share
 	// nothing: TCP 1935 (RTMP) and 1936 (RTMPS).
@@ -40,6 +40,27 @@ type Exposure struct {
 	// +optional
 	// +kubebuilder:default={}
 	WebRTC WebRTCExposure `json:"webrtc,omitzero"`
+}
+
+// HTTPExposure is the exposure of HTTP.
+type HTTPExposure struct {
+	ServiceExposure `json:",inline"`
+
+	// trustedProxies are the networks, in CIDR notation, of the proxies in front of the
+	// media pods, at most 32: an Ingress, a Gateway or a load balancer. The media pods take
+	// a client's address, scheme and host from a proxy of these networks only
+	// (X-Forwarded-For, X-Forwarded-Proto, X-Forwarded-Host, or PROXY protocol version 2).
+	// Of several addresses the rightmost one that is not of these networks counts.
+	// Default: none; those headers are ignored, and the address of the connection counts.
+	//
+	// Whoever sends from these networks can claim any address. List the proxies alone, not
+	// a network in which viewers or pods of others are.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MaxLength=64
+	// +kubebuilder:validation:items:XValidation:rule="isCIDR(self)",message="each network must be in CIDR notation, such as 203.0.113.0/24"
+	TrustedProxies []string `json:"trustedProxies,omitempty"`
 }
 
 // ServiceExposure is the exposure of a surface by Services.

@@ -30,6 +30,19 @@ const (
 	UpdateAuto UpdatePolicy = "Auto"
 )
 
+// EgressPolicy says what the media pods may reach.
+//
+// +kubebuilder:validation:Enum=Unrestricted;Restricted
+type EgressPolicy string
+
+// The values of MediaServer.Egress.
+const (
+	// EgressUnrestricted lets them reach anything.
+	EgressUnrestricted EgressPolicy = "Unrestricted"
+	// EgressRestricted lets them reach name servers and each other.
+	EgressRestricted EgressPolicy = "Restricted"
+)
+
 // MediaServer is about the two media pods.
 type MediaServer struct {
 	// image of the media server. Default: the operator's own release. An operator allows
@@ -108,6 +121,18 @@ type MediaServer struct {
 	// +optional
 	// +kubebuilder:default=WhenIdle
 	UpdatePolicy UpdatePolicy `json:"updatePolicy,omitempty"`
+
+	// egress says which connections the pair's NetworkPolicy lets the media pods open.
+	// Unrestricted, the default: any. Restricted: to the cluster's name servers and to the
+	// other pod of the pair only; the media servers open no others. Answers to encoders and
+	// viewers pass in either case. A network plugin that does not enforce NetworkPolicy
+	// ignores this field.
+	//
+	// Name servers are known by the label k8s-app (kube-dns, coredns, node-local-dns), by
+	// OpenShift's namespace, by a link-local address, or as the ones that the operator
+	// itself uses. For others, add a NetworkPolicy of your own: policies add up.
+	// +optional
+	Egress EgressPolicy `json:"egress,omitempty"`
 
 	// iceServers are STUN and TURN servers told to browsers, at most 8. Few need any: the
 	// media server's own address is public to its viewers, and media falls back to TCP.

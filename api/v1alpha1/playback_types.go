@@ -88,6 +88,15 @@ type Playback struct {
 	// +optional
 	TokenSecretRef *SecretReference `json:"tokenSecretRef,omitempty"`
 
+	// replacedTokenGraceSeconds is how long, in seconds, a viewer goes on watching after the
+	// play token, or the key of the JSON Web Token, with which the viewer came in was
+	// replaced. Then the media pods end the viewer's session. 0 to 86400. Default: viewers
+	// who watch go on.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=86400
+	ReplacedTokenGraceSeconds *int32 `json:"replacedTokenGraceSeconds,omitempty"`
+
 	// legacyClients says what a client gets that cannot name a backup, such as an HLS
 	// player with a plain stream URL: the Pair, with failover, under either stream id; or
 	// just the Stream it asked for.

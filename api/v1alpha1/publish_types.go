@@ -30,8 +30,9 @@ type Publish struct {
 	// tokenSecretRef names a Secret of your own with the key publishToken (8 to 256
 	// letters, digits, '-', '.', '_' and '~'), and playToken or jwtKey where playback.auth
 	// needs them. Without it the operator generates one, named after the pair with -keys
-	// at the end. The media pods take over a changed token without a restart: it holds for
-	// encoders that come, those that publish go on.
+	// at the end. The media pods take over a changed token without a restart. The changed
+	// token holds for encoders that come; those that publish go on, unless
+	// replacedTokenGraceSeconds is set.
 	// +optional
 	TokenSecretRef *SecretReference `json:"tokenSecretRef,omitempty"`
 
@@ -42,4 +43,13 @@ type Publish struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	TokenGeneration int64 `json:"tokenGeneration,omitempty"`
+
+	// replacedTokenGraceSeconds is how long, in seconds, an encoder goes on publishing after
+	// the token that it came in with was replaced. Then the media pods end it, and it has to
+	// come back with the new one. The two legs are not ended within the same minute, so
+	// that one of them stays on air. 0 to 86400. Default: encoders that publish go on.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=86400
+	ReplacedTokenGraceSeconds *int32 `json:"replacedTokenGraceSeconds,omitempty"`
 }

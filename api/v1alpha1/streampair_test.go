@@ -1,6 +1,7 @@
 package v1alpha1
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -50,10 +51,17 @@ func pairCases() []pairCase {
 			p.Spec.Failover.InputLossMilliseconds = 100
 			p.Spec.Failover.RecoverySeconds = new(int32(600))
 			p.Spec.MediaServer.NodeLossTolerationSeconds = new(int32(3600))
+			p.Spec.Publish.ReplacedTokenGraceSeconds = new(int32(0))
+			p.Spec.Playback.ReplacedTokenGraceSeconds = new(int32(86400))
 		}},
+		{name: "restricted egress", change: func(p *StreamPair) { p.Spec.MediaServer.Egress = EgressRestricted }},
+		{name: "unrestricted egress", change: func(p *StreamPair) { p.Spec.MediaServer.Egress = EgressUnrestricted }},
 		{name: "every exposure as it should be", change: func(p *StreamPair) {
 			p.Spec.Exposure = Exposure{
-				HTTP: ServiceExposure{Type: ExposureLoadBalancer, LoadBalancer: &LoadBalancerExposure{SourceRanges: []string{"10.0.0.0/8", "2001:db8::/32"}}},
+				HTTP: HTTPExposure{
+					ServiceExposure: ServiceExposure{Type: ExposureLoadBalancer, LoadBalancer: &LoadBalancerExposure{SourceRanges: []string{"10.0.0.0/8", "2001:db8::/32"}}},
+					TrustedProxies:  []string{"10.244.0.7/32", "2001:db8:1::/48", "192.0.2.77/24"},
+				},
 				RTMP: ServiceExposure{Type: ExposureNodePort, ExternalAddresses: &LegAddresses{Primary: []string{"a.example.com", "[2001:db8::1]:1935"}}},
 				WebRTC: WebRTCExposure{
 					Type: ExposureHostPort, HostPorts: &HostPorts{Primary: 8189, Backup: 8190},
@@ -106,6 +114,21 @@ func pairCases() []pairCase {
 		{name: "publish", change: func(p *StreamPair) {
 			p.Spec.Publish = Publish{Auth: "JWT", TokenSecretRef: &SecretReference{}, TokenGeneration: -1}
 		}, want: []string{"spec.publish.auth", "spec.publish.tokenSecretRef.name", "spec.publish.tokenGeneration"}},
+		{name: "a grace for replaced tokens that is out of range", change: func(p *StreamPair) {
+			p.Spec.Publish.ReplacedTokenGraceSeconds = new(int32(-1))
+			p.Spec.Playback.ReplacedTokenGraceSeconds = new(int32(86401))
+		}, want: []string{"spec.playback.replacedTokenGraceSeconds", "spec.publish.replacedTokenGraceSeconds"}},
+		{name: "trusted proxies that are no networks, or listed twice", change: func(p *StreamPair) {
+			p.Spec.Exposure.HTTP.TrustedProxies = []string{"10.0.0.1", "10.0.0.0/8", "10.0.0.0/8", "ingress.example.com", "::ffff:10.0.0.0/104"}
+		}, want: []string{
+			"spec.exposure.http.trustedProxies[0]", "spec.exposure.http.trustedProxies[2]",
+			"spec.exposure.http.trustedProxies[3]", "spec.exposure.http.trustedProxies[4]",
+		}},
+		{name: "more trusted proxies than there may be", change: func(p *StreamPair) {
+			for i := range 33 {
+				p.Spec.Exposure.HTTP.TrustedProxies = append(p.Spec.Exposure.HTTP.TrustedProxies, fmt.Sprintf("10.0.%d.0/24", i))
+			}
+		}, want: []string{"spec.exposure.http.trustedProxies"}},
 		{name: "playback", change: func(p *StreamPair) {
 			p.Spec.Playback = Playback{
 				Order: []PlaybackMethod{"WebRTC", "WebRTC"}, ExternalURL: "live.example.com", Auth: "Basic",
@@ -124,7 +147,7 @@ func pairCases() []pairCase {
 		}, want: []string{"spec.exposure.webrtc.hostPorts.backup"}},
 		{name: "host port exposure without ports", change: func(p *StreamPair) { p.Spec.Exposure.WebRTC.Type = ExposureHostPort }, want: []string{"spec.exposure.webrtc.hostPorts"}},
 		{name: "addresses", change: func(p *StreamPair) {
-			p.Spec.Exposure.HTTP = ServiceExposure{
+			p.Spec.Exposure.HTTP.ServiceExposure = ServiceExposure{
 				Type: ExposureLoadBalancer, LoadBalancer: &LoadBalancerExposure{SourceRanges: []string{"10.0.0.1"}},
 				ExternalAddresses: &LegAddresses{Primary: []string{"https://x"}, Backup: []string{"ok", "x:99999"}},
 			}
@@ -171,7 +194,7 @@ func pairCases() []pairCase {
 			p.Spec.Playback.TokenSecretRef = &SecretReference{Name: "keys"}
 		}, want: []string{"spec.playback.tokenSecretRef"}},
 		{name: "a class that no load balancer has", change: func(p *StreamPair) {
-			p.Spec.Exposure.HTTP = ServiceExposure{Type: ExposureLoadBalancer, LoadBalancer: &LoadBalancerExposure{Class: "a/b/c"}}
+			p.Spec.Exposure.HTTP.ServiceExposure = ServiceExposure{Type: ExposureLoadBalancer, LoadBalancer: &LoadBalancerExposure{Class: "a/b/c"}}
 		}, want: []string{"spec.exposure.http.loadBalancer.class"}},
 		{name: "more than there may be", change: func(p *StreamPair) {
 			p.Spec.MediaServer.ICEServers = make([]ICEServer, 9)
@@ -187,12 +210,12 @@ func pairCases() []pairCase {
 		}, want: []string{"spec.mediaServer.image", "spec.mediaServer.resources.claims"}},
 		{name: "media server", change: func(p *StreamPair) {
 			p.Spec.MediaServer = MediaServer{
-				AntiAffinity: "Hard", UpdatePolicy: "Never", DrainTimeoutSeconds: new(int32(3601)), NodeLossTolerationSeconds: new(int32(-1)),
+				AntiAffinity: "Hard", UpdatePolicy: "Never", Egress: "None", DrainTimeoutSeconds: new(int32(3601)), NodeLossTolerationSeconds: new(int32(-1)),
 				ICEServers: []ICEServer{{}, {URLs: []string{"http://x"}}},
 			}
 		}, want: []string{
 			"spec.mediaServer.antiAffinity", "spec.mediaServer.drainTimeoutSeconds", "spec.mediaServer.nodeLossTolerationSeconds",
-			"spec.mediaServer.updatePolicy", "spec.mediaServer.iceServers[0].urls", "spec.mediaServer.iceServers[1].urls[0]",
+			"spec.mediaServer.updatePolicy", "spec.mediaServer.egress", "spec.mediaServer.iceServers[0].urls", "spec.mediaServer.iceServers[1].urls[0]",
 		}},
 	}
 }

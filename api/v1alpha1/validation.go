@@ -18,6 +18,7 @@ const (
 	MaxInputLoss          = 60000 // milliseconds
 	MaxRecoverySeconds    = 600
 	MaxDrainSeconds       = 3600
+	MaxTokenGraceSeconds  = 86400
 	MaxExternalURLLength  = 1024
 	maxOrder              = 2
 	maxImageLength        = 512
@@ -117,7 +118,7 @@ func (p *Publish) validate(path *field.Path) field.ErrorList {
 	if p.TokenGeneration < 0 {
 		errs = append(errs, field.Invalid(path.Child("tokenGeneration"), p.TokenGeneration, "must not be negative"))
 	}
-	return errs
+	return append(errs, within(path.Child("replacedTokenGraceSeconds"), p.ReplacedTokenGraceSeconds, 0, MaxTokenGraceSeconds)...)
 }
 
 func (p *Playback) validate(path *field.Path) field.ErrorList {
@@ -132,6 +133,7 @@ func (p *Playback) validate(path *field.Path) field.ErrorList {
 			"does nothing with auth None: set auth to Token or JWT, or everybody can watch"))
 	}
 	errs = append(errs, p.TokenSecretRef.validate(path.Child("tokenSecretRef"))...)
+	errs = append(errs, within(path.Child("replacedTokenGraceSeconds"), p.ReplacedTokenGraceSeconds, 0, MaxTokenGraceSeconds)...)
 	return append(errs, oneOf(path.Child("legacyClients"), p.LegacyClients, LegacyClientsPair, LegacyClientsStream)...)
 }
 
@@ -215,6 +217,9 @@ func (m *MediaServer) validate(path *field.Path) field.ErrorList {
 	errs = append(errs, within(path.Child("drainTimeoutSeconds"), m.DrainTimeoutSeconds, 0, MaxDrainSeconds)...)
 	errs = append(errs, within(path.Child("nodeLossTolerationSeconds"), m.NodeLossTolerationSeconds, 0, MaxDrainSeconds)...)
 	errs = append(errs, oneOf(path.Child("updatePolicy"), m.UpdatePolicy, UpdateWhenIdle, UpdateAuto)...)
+	if m.Egress != "" {
+		errs = append(errs, oneOf(path.Child("egress"), m.Egress, EgressUnrestricted, EgressRestricted)...)
+	}
 	servers := path.Child("iceServers")
 	if tooMany := atMost(servers, len(m.ICEServers), maxICEServers); tooMany != nil {
 		return append(errs, tooMany...)
@@ -262,7 +267,7 @@ func oneOf[T ~string](path *field.Path, value T, allowed ...T) field.ErrorList {
 	return field.ErrorList{field.NotSupported(path, value, allowed)}
 }
 
-// within judges an integer that Default has set; nil is as good as the default.
+// within judges an integer; nil stands for the field's default.
 func within(path *field.Path, value *int32, low, high int32) field.ErrorList {
 	if value == nil || (low <= *value && *value <= high) {
 		return nil

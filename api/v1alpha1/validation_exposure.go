@@ -15,7 +15,8 @@ const (
 	maxAnnotations           = 64
 	maxClassLength           = 316
 	maxSourceRanges          = 64
-	maxSourceRangeLength     = 64
+	maxTrustedProxies        = 32
+	maxNetworkLength         = 64
 )
 
 // host or host:port, as it can stand in a URL.
@@ -26,6 +27,11 @@ func (e *Exposure) validate(path *field.Path) field.ErrorList {
 	errs := e.HTTP.validate(path.Child("http"))
 	errs = append(errs, e.RTMP.validate(path.Child("rtmp"))...)
 	return append(errs, e.WebRTC.validate(path.Child("webrtc"))...)
+}
+
+func (h *HTTPExposure) validate(path *field.Path) field.ErrorList {
+	errs := h.ServiceExposure.validate(path)
+	return append(errs, set(path.Child("trustedProxies"), h.TrustedProxies, maxTrustedProxies, validateNetwork)...)
 }
 
 func (s *ServiceExposure) validate(path *field.Path) field.ErrorList {
@@ -79,8 +85,8 @@ func (l *LoadBalancerExposure) validate(path *field.Path, kind ExposureType) fie
 }
 
 func validateNetwork(path *field.Path, value string) *field.Error {
-	if len(value) > maxSourceRangeLength {
-		return field.TooLong(path, value, maxSourceRangeLength)
+	if len(value) > maxNetworkLength {
+		return field.TooLong(path, value, maxNetworkLength)
 	}
 	if network, err := netip.ParsePrefix(value); err != nil || network.Addr().Is4In6() {
 		return field.Invalid(path, value, "must be a network in CIDR notation, such as 203.0.113.0/24")

@@ -41,7 +41,7 @@ func TestSmallestManifestGetsTheDefaults(t *testing.T) {
 		Playback: v1alpha1.Playback{Order: []v1alpha1.PlaybackMethod{"WebRTC", "HLS"}, Auth: "None", LegacyClients: "Pair"},
 		Publish:  v1alpha1.Publish{Auth: "Token"},
 		Exposure: v1alpha1.Exposure{
-			HTTP:   v1alpha1.ServiceExposure{Type: "ClusterIP"},
+			HTTP:   v1alpha1.HTTPExposure{ServiceExposure: v1alpha1.ServiceExposure{Type: "ClusterIP"}},
 			RTMP:   v1alpha1.ServiceExposure{Type: "ClusterIP"},
 			WebRTC: v1alpha1.WebRTCExposure{Type: "ClusterIP"},
 		},

@@ -26,6 +26,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.FailoverApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("HostPorts"):
 		return &apiv1alpha1.HostPortsApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("HTTPExposure"):
+		return &apiv1alpha1.HTTPExposureApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ICEServer"):
 		return &apiv1alpha1.ICEServerApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("IngestStatus"):

@@ -42,12 +42,14 @@ var schemaYAML = typed.YAMLObject(`types:
         scalar: string
 - name: com.github.streampair.streampair.api.v1alpha1.AntiAffinity
   scalar: string
+- name: com.github.streampair.streampair.api.v1alpha1.EgressPolicy
+  scalar: string
 - name: com.github.streampair.streampair.api.v1alpha1.Exposure
   map:
     fields:
     - name: http
       type:
-        namedType: com.github.streampair.streampair.api.v1alpha1.ServiceExposure
+        namedType: com.github.streampair.streampair.api.v1alpha1.HTTPExposure
       default: {}
     - name: rtmp
       type:
@@ -80,6 +82,25 @@ var schemaYAML = typed.YAMLObject(`types:
       default: Auto
 - name: com.github.streampair.streampair.api.v1alpha1.FailoverMode
   scalar: string
+- name: com.github.streampair.streampair.api.v1alpha1.HTTPExposure
+  map:
+    fields:
+    - name: externalAddresses
+      type:
+        namedType: com.github.streampair.streampair.api.v1alpha1.LegAddresses
+    - name: loadBalancer
+      type:
+        namedType: com.github.streampair.streampair.api.v1alpha1.LoadBalancerExposure
+    - name: trustedProxies
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: type
+      type:
+        namedType: com.github.streampair.streampair.api.v1alpha1.ExposureType
+      default: ClusterIP
 - name: com.github.streampair.streampair.api.v1alpha1.HostPorts
   map:
     fields:
@@ -181,6 +202,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: numeric
       default: 30
+    - name: egress
+      type:
+        namedType: com.github.streampair.streampair.api.v1alpha1.EgressPolicy
     - name: iceServers
       type:
         list:
@@ -246,6 +270,9 @@ var schemaYAML = typed.YAMLObject(`types:
       default:
       - WebRTC
       - HLS
+    - name: replacedTokenGraceSeconds
+      type:
+        scalar: numeric
     - name: tlsSecretName
       type:
         scalar: string
@@ -263,6 +290,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.streampair.streampair.api.v1alpha1.PublishAuth
       default: Token
+    - name: replacedTokenGraceSeconds
+      type:
+        scalar: numeric
     - name: tokenGeneration
       type:
         scalar: numeric

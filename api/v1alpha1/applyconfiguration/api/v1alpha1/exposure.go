@@ -17,7 +17,7 @@ type ExposureApplyConfiguration struct {
 	// http and webrtc are both of type NodePort, or both of type LoadBalancer with the same
 	// class, annotations and sourceRanges, at the leg's webrtc Service, which then has TCP 80
 	// too. From a page that came by HTTPS browsers reach HTTPS only.
-	HTTP *ServiceExposureApplyConfiguration `json:"http,omitempty"`
+	HTTP *HTTPExposureApplyConfiguration `json:"http,omitempty"`
 	// rtmp carries encoders, over one Service for each leg, so that the legs share
 	// nothing: TCP 1935 (RTMP) and 1936 (RTMPS).
 	RTMP *ServiceExposureApplyConfiguration `json:"rtmp,omitempty"`
@@ -35,7 +35,7 @@ func Exposure() *ExposureApplyConfiguration {
 // WithHTTP sets the HTTP field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the HTTP field is set to the value of the last call.
-func (b *ExposureApplyConfiguration) WithHTTP(value *ServiceExposureApplyConfiguration) *ExposureApplyConfiguration {
+func (b *ExposureApplyConfiguration) WithHTTP(value *HTTPExposureApplyConfiguration) *ExposureApplyConfiguration {
 	b.HTTP = value
 	return b
 }

@@ -49,6 +49,16 @@ type MediaServerApplyConfiguration struct {
 	// watches; the condition Progressing says so. Auto replaces one leg after the other at
 	// once. Changes of this spec do so in either case.
 	UpdatePolicy *apiv1alpha1.UpdatePolicy `json:"updatePolicy,omitempty"`
+	// egress says which connections the pair's NetworkPolicy lets the media pods open.
+	// Unrestricted, the default: any. Restricted: to the cluster's name servers and to the
+	// other pod of the pair only; the media servers open no others. Answers to encoders and
+	// viewers pass in either case. A network plugin that does not enforce NetworkPolicy
+	// ignores this field.
+	//
+	// Name servers are known by the label k8s-app (kube-dns, coredns, node-local-dns), by
+	// OpenShift's namespace, by a link-local address, or as the ones that the operator
+	// itself uses. For others, add a NetworkPolicy of your own: policies add up.
+	Egress *apiv1alpha1.EgressPolicy `json:"egress,omitempty"`
 	// iceServers are STUN and TURN servers told to browsers, at most 8. Few need any: the
 	// media server's own address is public to its viewers, and media falls back to TCP.
 	ICEServers []ICEServerApplyConfiguration `json:"iceServers,omitempty"`
@@ -147,6 +157,14 @@ func (b *MediaServerApplyConfiguration) WithNodeLossTolerationSeconds(value int3
 // If called multiple times, the UpdatePolicy field is set to the value of the last call.
 func (b *MediaServerApplyConfiguration) WithUpdatePolicy(value apiv1alpha1.UpdatePolicy) *MediaServerApplyConfiguration {
 	b.UpdatePolicy = &value
+	return b
+}
+
+// WithEgress sets the Egress field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Egress field is set to the value of the last call.
+func (b *MediaServerApplyConfiguration) WithEgress(value apiv1alpha1.EgressPolicy) *MediaServerApplyConfiguration {
+	b.Egress = &value
 	return b
 }
 

@@ -34,6 +34,11 @@ type PlaybackApplyConfiguration struct {
 	// or jwtKey (at least 32 bytes), for those who must not read the publish token. Without
 	// it the keys are looked for in the Secret of publish.tokenSecretRef, or generated.
 	TokenSecretRef *SecretReferenceApplyConfiguration `json:"tokenSecretRef,omitempty"`
+	// replacedTokenGraceSeconds is how long, in seconds, a viewer goes on watching after the
+	// play token, or the key of the JSON Web Token, with which the viewer came in was
+	// replaced. Then the media pods end the viewer's session. 0 to 86400. Default: viewers
+	// who watch go on.
+	ReplacedTokenGraceSeconds *int32 `json:"replacedTokenGraceSeconds,omitempty"`
 	// legacyClients says what a client gets that cannot name a backup, such as an HLS
 	// player with a plain stream URL: the Pair, with failover, under either stream id; or
 	// just the Stream it asked for.
@@ -85,6 +90,14 @@ func (b *PlaybackApplyConfiguration) WithAuth(value apiv1alpha1.PlaybackAuth) *P
 // If called multiple times, the TokenSecretRef field is set to the value of the last call.
 func (b *PlaybackApplyConfiguration) WithTokenSecretRef(value *SecretReferenceApplyConfiguration) *PlaybackApplyConfiguration {
 	b.TokenSecretRef = value
+	return b
+}
+
+// WithReplacedTokenGraceSeconds sets the ReplacedTokenGraceSeconds field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ReplacedTokenGraceSeconds field is set to the value of the last call.
+func (b *PlaybackApplyConfiguration) WithReplacedTokenGraceSeconds(value int32) *PlaybackApplyConfiguration {
+	b.ReplacedTokenGraceSeconds = &value
 	return b
 }
 

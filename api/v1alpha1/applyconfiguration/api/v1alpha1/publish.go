@@ -25,14 +25,20 @@ type PublishApplyConfiguration struct {
 	// tokenSecretRef names a Secret of your own with the key publishToken (8 to 256
 	// letters, digits, '-', '.', '_' and '~'), and playToken or jwtKey where playback.auth
 	// needs them. Without it the operator generates one, named after the pair with -keys
-	// at the end. The media pods take over a changed token without a restart: it holds for
-	// encoders that come, those that publish go on.
+	// at the end. The media pods take over a changed token without a restart. The changed
+	// token holds for encoders that come; those that publish go on, unless
+	// replacedTokenGraceSeconds is set.
 	TokenSecretRef *SecretReferenceApplyConfiguration `json:"tokenSecretRef,omitempty"`
 	// tokenGeneration: raise it by one to have the generated tokens made anew, for instance
 	// when one got into the wrong hands. It does nothing to a Secret of your own, and leaves
 	// jwtKey as it is, as what signs with it would have to follow: to renew that, delete the
 	// key from the generated Secret.
 	TokenGeneration *int64 `json:"tokenGeneration,omitempty"`
+	// replacedTokenGraceSeconds is how long, in seconds, an encoder goes on publishing after
+	// the token that it came in with was replaced. Then the media pods end it, and it has to
+	// come back with the new one. The two legs are not ended within the same minute, so
+	// that one of them stays on air. 0 to 86400. Default: encoders that publish go on.
+	ReplacedTokenGraceSeconds *int32 `json:"replacedTokenGraceSeconds,omitempty"`
 }
 
 // PublishApplyConfiguration constructs a declarative configuration of the Publish type for use with
@@ -62,5 +68,13 @@ func (b *PublishApplyConfiguration) WithTokenSecretRef(value *SecretReferenceApp
 // If called multiple times, the TokenGeneration field is set to the value of the last call.
 func (b *PublishApplyConfiguration) WithTokenGeneration(value int64) *PublishApplyConfiguration {
 	b.TokenGeneration = &value
+	return b
+}
+
+// WithReplacedTokenGraceSeconds sets the ReplacedTokenGraceSeconds field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ReplacedTokenGraceSeconds field is set to the value of the last call.
+func (b *PublishApplyConfiguration) WithReplacedTokenGraceSeconds(value int32) *PublishApplyConfiguration {
+	b.ReplacedTokenGraceSeconds = &value
 	return b
 }

@@ -185,9 +185,8 @@ func TestBrowserJoinsAndFollows(t *testing.T) {
 	})
 	mux.HandleFunc("POST /offer", func(w http.ResponseWriter, r *http.Request) {
 		offer, _ := io.ReadAll(r.Body)
-		h264, _ := HighestH264(string(offer))
-		opus, _ := OfferedOpus(string(offer))
-		me, err := NewMediaEngine(h264, opus)
+		codecs, selection := selected(t, string(offer), webrtc.RTPTransceiverDirectionRecvonly)
+		me, err := NewMediaEngine(codecs...)
 		if err != nil {
 			t.Error(err)
 			return
@@ -202,7 +201,7 @@ func TestBrowserJoinsAndFollows(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		answer, err := s.engine.Answer(pc, string(offer))
+		answer, err := s.engine.Answer(pc, selection)
 		if err != nil {
 			t.Error(err)
 		}

@@ -3,21 +3,32 @@ package rtc
 import (
 	"encoding/hex"
 	"fmt"
-	"strconv"
 	"strings"
 
-	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 )
 
-// HighestH264 returns the H.264 format of the offer to answer with: the highest
+// AnswerFormat returns the format to answer a section of an offer with: HighestH264 of a
+// "video" section, OfferedOpus of an "audio" section. ok is false when the section has
+// none, and for sections of other kinds.
+func AnswerFormat(kind string, formats []webrtc.RTPCodecParameters) (codec webrtc.RTPCodecParameters, ok bool) {
+	switch kind {
+	case "video":
+		return HighestH264(formats)
+	case "audio":
+		return OfferedOpus(formats)
+	}
+	return webrtc.RTPCodecParameters{}, false
+}
+
+// HighestH264 returns the H.264 format to answer with of those offered: the highest
 // profile offered with packetization-mode 1 whose pictures every browser plays
 // (8 bit, 4:2:0), and among equal profiles the highest level. Safari shows black
 // for a High profile stream behind an answer that said Baseline. Its RTCP feedback
-// is NACK and PLI. ok is false when the offer has none.
-func HighestH264(offerSDP string) (codec webrtc.RTPCodecParameters, ok bool) {
+// is NACK and PLI. ok is false when none can be used.
+func HighestH264(formats []webrtc.RTPCodecParameters) (codec webrtc.RTPCodecParameters, ok bool) {
 	best := -1
-	for _, c := range offeredCodecs(offerSDP, "video") {
+	for _, c := range formats {
 		if !strings.EqualFold(c.MimeType, webrtc.MimeTypeH264) {
 			continue
 		}
@@ -33,9 +44,9 @@ func HighestH264(offerSDP string) (codec webrtc.RTPCodecParameters, ok bool) {
 	return codec, true
 }
 
-// OfferedOpus returns the Opus format of the offer; ok is false when there is none.
-func OfferedOpus(offerSDP string) (codec webrtc.RTPCodecParameters, ok bool) {
-	for _, c := range offeredCodecs(offerSDP, "audio") {
+// OfferedOpus returns the first Opus format; ok is false when there is none.
+func OfferedOpus(formats []webrtc.RTPCodecParameters) (codec webrtc.RTPCodecParameters, ok bool) {
+	for _, c := range formats {
 		if strings.EqualFold(c.MimeType, webrtc.MimeTypeOpus) {
 			c.MimeType = webrtc.MimeTypeOpus
 			return c, true
@@ -90,61 +101,4 @@ func h264Rank(fmtp string) int {
 		return -1
 	}
 	return profile<<8 | int(id[2])
-}
-
-// offeredCodecs lists the formats of the offer's sections of a kind, in its order.
-func offeredCodecs(offerSDP, kind string) []webrtc.RTPCodecParameters {
-	var description sdp.SessionDescription
-	if err := description.UnmarshalString(offerSDP); err != nil {
-		return nil
-	}
-	var codecs []webrtc.RTPCodecParameters
-	for _, media := range description.MediaDescriptions {
-		if !strings.EqualFold(media.MediaName.Media, kind) {
-			continue
-		}
-		for _, format := range media.MediaName.Formats {
-			if c, ok := offeredCodec(media, kind, format); ok {
-				codecs = append(codecs, c)
-			}
-		}
-	}
-	return codecs
-}
-
-// offeredCodec reads one format's rtpmap and fmtp (RFC 8866 sections 6.6, 6.15).
-func offeredCodec(media *sdp.MediaDescription, kind, format string) (webrtc.RTPCodecParameters, bool) {
-	payloadType, err := strconv.ParseUint(format, 10, 7)
-	if err != nil {
-		return webrtc.RTPCodecParameters{}, false
-	}
-	c := webrtc.RTPCodecParameters{PayloadType: webrtc.PayloadType(payloadType)}
-	for _, a := range media.Attributes {
-		f, value, _ := strings.Cut(a.Value, " ")
-		if f != format {
-			continue
-		}
-		switch a.Key {
-		case "rtpmap":
-			parts := strings.Split(strings.TrimSpace(value), "/")
-			c.MimeType = kind + "/" + parts[0]
-			if len(parts) > 1 {
-				rate, err := strconv.ParseUint(parts[1], 10, 32)
-				if err != nil {
-					return webrtc.RTPCodecParameters{}, false
-				}
-				c.ClockRate = uint32(rate)
-			}
-			if len(parts) > 2 {
-				channels, err := strconv.ParseUint(parts[2], 10, 16)
-				if err != nil {
-					return webrtc.RTPCodecParameters{}, false
-				}
-				c.Channels = uint16(channels)
-			}
-		case "fmtp":
-			c.SDPFmtpLine = strings.TrimSpace(value)
-		}
-	}
-	return c, c.MimeType != ""
 }

@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -20,6 +19,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/sdpoffer"
 )
 
 const (
@@ -57,12 +57,6 @@ const (
 	// certificateReserve is how long before its expiry (a month after it was made)
 	// the DTLS certificate is replaced for new connections.
 	certificateReserve = 14 * 24 * time.Hour
-
-	// Bounds of an offer: pion makes a transceiver of each section and several pairs of
-	// each candidate, so that a short text would cost megabytes. Browsers send two
-	// sections and a dozen candidates.
-	maxOfferSections   = 16
-	maxOfferCandidates = 128
 
 	// portAttempts bounds the search for one number free on UDP and TCP.
 	portAttempts = 32
@@ -209,17 +203,11 @@ func (e *Engine) NewPeerConnection(me *webrtc.MediaEngine, ir *interceptor.Regis
 	return pc, nil
 }
 
-// Answer accepts the offer and returns the answer with all candidates in it, so
-// that the server has none to trickle. Tracks and transceivers must have been added
-// before.
-func (e *Engine) Answer(pc *webrtc.PeerConnection, offerSDP string) (string, error) {
-	if n := strings.Count(offerSDP, "\nm=") + strings.Count(offerSDP, "\rm="); n > maxOfferSections {
-		return "", fmt.Errorf("accept offer: %d media sections, and at most %d are taken", n, maxOfferSections)
-	}
-	if n := strings.Count(offerSDP, "a=candidate:"); n > maxOfferCandidates {
-		return "", fmt.Errorf("accept offer: %d candidates, and at most %d are taken", n, maxOfferCandidates)
-	}
-	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offerSDP}); err != nil {
+// Answer accepts the selection of an offer and returns the answer to the whole offer,
+// with all candidates in it, so that the server has none to trickle. Tracks and
+// transceivers must have been added before.
+func (e *Engine) Answer(pc *webrtc.PeerConnection, selection *sdpoffer.Selection) (string, error) {
+	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: selection.SDP()}); err != nil {
 		return "", fmt.Errorf("accept offer: %w", err)
 	}
 	answer, err := pc.CreateAnswer(nil)
@@ -237,7 +225,7 @@ func (e *Engine) Answer(pc *webrtc.PeerConnection, offerSDP string) (string, err
 	case <-time.After(5 * time.Second):
 		return "", errors.New("gather candidates: timed out")
 	}
-	return e.LocalDescription(pc), nil
+	return selection.Complete(e.LocalDescription(pc)), nil
 }
 
 // LocalDescription returns the local SDP of pc as peers should see it: with the

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/sdpoffer"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
@@ -181,4 +182,27 @@ func follows(t *testing.T, packets []rtp.Packet) {
 // startsPicture says whether a decoder can begin with the packet.
 func startsPicture(p rtp.Packet) bool {
 	return len(p.Payload) > 0 && p.Payload[0]&naluTypeMask == naluTypeSTAPA
+}
+
+// selected reads the offer of a client that is to be answered as one that sends or
+// receives. It returns the formats and what Engine.Answer is given.
+func selected(t testing.TB, text string, client webrtc.RTPTransceiverDirection) ([]webrtc.RTPCodecParameters, *sdpoffer.Selection) {
+	t.Helper()
+	offer, err := sdpoffer.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var codecs []webrtc.RTPCodecParameters
+	var choices []sdpoffer.Choice
+	for i, section := range offer.Sections {
+		if codec, ok := AnswerFormat(section.Kind, section.Formats); ok {
+			codecs = append(codecs, codec)
+			choices = append(choices, sdpoffer.Choice{Section: i, Format: codec, Direction: client})
+		}
+	}
+	selection, err := offer.Select(choices...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return codecs, selection
 }

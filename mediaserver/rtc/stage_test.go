@@ -114,9 +114,8 @@ func (s *stage) join(settings webrtc.SettingEngine, edit func(string) string) *s
 	<-gathered
 	sdp := pc.LocalDescription().SDP
 
-	h264, _ := HighestH264(sdp)
-	opus, _ := OfferedOpus(sdp)
-	engine, err := NewMediaEngine(h264, opus)
+	codecs, selection := selected(s.t, sdp, webrtc.RTPTransceiverDirectionRecvonly)
+	engine, err := NewMediaEngine(codecs...)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -128,7 +127,7 @@ func (s *stage) join(settings webrtc.SettingEngine, edit func(string) string) *s
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	p.answer, err = s.engine.Answer(server, sdp)
+	p.answer, err = s.engine.Answer(server, selection)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -87,12 +87,8 @@ func TestPeerThatStopsReadingTCPIsDroppedAndNeverBlocks(t *testing.T) {
 		t.Fatal(err)
 	}
 	offer := localOffer(t, client)
-	h264, ok := HighestH264(offer)
-	if !ok {
-		t.Fatal("no H.264 in the offer")
-	}
-	opus, _ := OfferedOpus(offer)
-	me, err := NewMediaEngine(h264, opus)
+	codecs, selection := selected(t, offer, webrtc.RTPTransceiverDirectionSendrecv)
+	me, err := NewMediaEngine(codecs...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +113,7 @@ func TestPeerThatStopsReadingTCPIsDroppedAndNeverBlocks(t *testing.T) {
 			close(failed)
 		}
 	})
-	answer, err := e.Answer(pc, offer)
+	answer, err := e.Answer(pc, selection)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,14 +3,17 @@
 // clients deliver ICE candidates one by one and announce ICE restarts.
 //
 // It checks and bounds what it reads, so that callers may pass it on; it knows nothing
-// of HTTP or of ICE itself. Start with Parse.
+// of HTTP, and makes no connection. Start with Parse.
 package sdpfrag
 
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
+
+	"github.com/pion/ice/v4"
 )
 
 // ContentType is the media type of a fragment.
@@ -92,7 +95,7 @@ func (f *Fragment) line(line string, mid *string) error {
 	name, value, _ := strings.Cut(line[2:], ":")
 	switch name {
 	case "mid":
-		if !isToken(value, 1, 64) {
+		if !IsMid(value) {
 			return errors.New("malformed mid")
 		}
 		*mid = value
@@ -178,10 +181,28 @@ func isICEChar(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '+' || c == '/'
 }
 
-// isToken says whether s is a token of RFC 4566 of that length.
-func isToken(s string, shortest, longest int) bool {
-	if len(s) < shortest || len(s) > longest {
+// IsMid reports whether s is usable as the name of a media section, RFC 5888 section 4: a
+// token, here of at most 64 bytes.
+func IsMid(s string) bool {
+	if s == "" || len(s) > 64 {
 		return false
 	}
-	return !strings.ContainsAny(s, " \"(),/:;<=>?@[\\]")
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] == 0x7f {
+			return false
+		}
+	}
+	return !strings.ContainsAny(s, "\"(),/:;<=>?@[\\]")
+}
+
+// HasAddress reports whether pion can take a candidate, with or without "candidate:", as
+// it is. A candidate with a name for an address is not taken: nobody who sends one shall
+// make the server resolve it, and browsers name what they do not want to be found by.
+func HasAddress(candidate string) bool {
+	c, err := ice.UnmarshalCandidate(candidate)
+	if err != nil {
+		return false
+	}
+	_, err = netip.ParseAddr(c.Address())
+	return err == nil
 }

@@ -31,9 +31,6 @@ var ErrUnknownStream = errors.New("unknown stream")
 const (
 	mediaTypeSDP = "application/sdp"
 
-	// maxOffer bounds the body of a POST. A browser's offer for two tracks is 6 KB.
-	maxOffer = 64 << 10
-
 	// retryAfter, in seconds, is when a viewer who found no room may try again.
 	retryAfter = 5
 

@@ -1,14 +1,13 @@
 package whep
 
 import (
-	"fmt"
+	"errors"
 	"net/http"
-	"strings"
 
-	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 
 	"github.com/streampair/streampair/mediaserver/rtc"
+	"github.com/streampair/streampair/mediaserver/sdpoffer"
 )
 
 // stereoOpus is what is sent whatever the source: browsers mix it down if they must.
@@ -17,72 +16,68 @@ const stereoOpus = "minptime=10;useinbandfec=1;stereo=1;sprop-stereo=1"
 
 // A selection is what a viewer is sent of what it offered to receive.
 type selection struct {
+	offer        *sdpoffer.Selection
 	codecs       []webrtc.RTPCodecParameters
 	video, audio bool
 	ufrags       []string // the viewer's ICE user name fragments, of each section
 }
 
 // selectFormats reads an offer. A kind of media that the offer wants must have a
-// format that is sent; one that it does not want is left out.
-func selectFormats(offer string) (selection, *refusal) {
-	var s selection
-	var description sdp.SessionDescription
-	if err := description.UnmarshalString(offer); err != nil {
-		return s, &refusal{http.StatusBadRequest, fmt.Sprintf("the offer is no SDP: %v", err), "bad_offer"}
+// format that is sent, in the first section of its kind that has one. What the offer
+// does not want, and a second section of a kind, is left out.
+func selectFormats(text string) (selection, *refusal) {
+	offer, err := sdpoffer.Parse(text)
+	if err != nil {
+		return selection{}, refuseOffer("the offer is no SDP", err)
 	}
-	if ufrag, ok := description.Attribute("ice-ufrag"); ok {
-		s.ufrags = append(s.ufrags, ufrag)
-	}
-	for _, media := range description.MediaDescriptions {
-		if ufrag, ok := media.Attribute("ice-ufrag"); ok {
-			s.ufrags = append(s.ufrags, ufrag)
-		}
-		if !receives(media) {
-			continue
-		}
-		switch strings.ToLower(media.MediaName.Media) {
-		case "video":
-			s.video = true
-		case "audio":
-			s.audio = true
+	s := selection{ufrags: offer.Ufrags()}
+	var choices []sdpoffer.Choice
+	wanted := map[string]bool{}
+	for i, section := range offer.Sections {
+		if kind := section.Kind; section.Used && section.Receives() && (kind == "video" || kind == "audio") && !s.has(kind) {
+			wanted[kind] = true
+			if codec, ok := rtc.AnswerFormat(kind, section.Formats); ok {
+				choices = append(choices, sdpoffer.Choice{Section: i, Format: codec, Direction: webrtc.RTPTransceiverDirectionRecvonly})
+				s.add(kind, codec)
+			}
 		}
 	}
-	if !s.video && !s.audio {
-		return s, &refusal{http.StatusBadRequest, "the offer does not ask to receive video or audio (a=recvonly)", "bad_offer"}
-	}
-	unsupported := &refusal{
-		http.StatusNotAcceptable,
-		"the offer has no format that is sent here: video is H.264 (packetization-mode=1; Baseline, Main or High), audio is Opus",
-		"no_common_format",
-	}
-	if s.video {
-		h264, ok := rtc.HighestH264(offer)
-		if !ok {
-			return s, unsupported
+	switch {
+	case len(wanted) == 0:
+		return selection{}, &refusal{http.StatusBadRequest, "the offer does not ask to receive video or audio (a=recvonly)", "bad_offer"}
+	case len(wanted) > len(choices):
+		return selection{}, &refusal{
+			http.StatusNotAcceptable,
+			"the offer has no format that is sent here: video is H.264 (packetization-mode=1; Baseline, Main or High), audio is Opus",
+			"no_common_format",
 		}
-		s.codecs = append(s.codecs, h264)
 	}
-	if s.audio {
-		opus, ok := rtc.OfferedOpus(offer)
-		if !ok {
-			return s, unsupported
-		}
-		opus.SDPFmtpLine = stereoOpus
-		s.codecs = append(s.codecs, opus)
+	if s.offer, err = offer.Select(choices...); err != nil {
+		return selection{}, refuseOffer("the offer can't be answered", err)
 	}
 	return s, nil
 }
 
-// receives says whether a section of an offer wants media; sendrecv is the default
-// (RFC 8866 section 6.7), port 0 means that it is switched off (RFC 8843 section 6).
-func receives(media *sdp.MediaDescription) bool {
-	if _, bundleOnly := media.Attribute("bundle-only"); media.MediaName.Port.Value == 0 && !bundleOnly {
-		return false
+func (s *selection) has(kind string) bool {
+	return kind == "video" && s.video || kind == "audio" && s.audio
+}
+
+// add notes that a kind of media is sent in the format of codec.
+func (s *selection) add(kind string, codec webrtc.RTPCodecParameters) {
+	if kind == "audio" {
+		s.audio = true
+		codec.SDPFmtpLine = stereoOpus
+	} else {
+		s.video = true
 	}
-	for _, no := range []string{"sendonly", "inactive"} {
-		if _, ok := media.Attribute(no); ok {
-			return false
-		}
+	s.codecs = append(s.codecs, codec)
+}
+
+// refuseOffer words an error of sdpoffer; what says what is wrong if no bound is exceeded.
+func refuseOffer(what string, err error) *refusal {
+	var offer *sdpoffer.Error
+	if errors.As(err, &offer) && offer.TooLarge {
+		return &refusal{http.StatusRequestEntityTooLarge, "the offer is larger than any player's: " + err.Error(), "offer_too_large"}
 	}
-	return true
+	return &refusal{http.StatusBadRequest, what + ": " + err.Error(), "bad_offer"}
 }

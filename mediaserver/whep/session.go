@@ -12,6 +12,7 @@ import (
 
 	"github.com/streampair/streampair/mediaserver/rtc"
 	"github.com/streampair/streampair/mediaserver/sdpfrag"
+	"github.com/streampair/streampair/mediaserver/sdpoffer"
 	"github.com/streampair/streampair/mediaserver/signalling"
 )
 
@@ -62,7 +63,7 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request) {
 
 // open does what post says, up to the answer.
 func (h *Handler) open(w http.ResponseWriter, r *http.Request) (*session, string, *refusal) {
-	offer, refused := readBody(w, r, mediaTypeSDP, maxOffer)
+	offer, refused := readBody(w, r, mediaTypeSDP, sdpoffer.MaxBytes)
 	if refused != nil {
 		return nil, "", refused
 	}
@@ -73,19 +74,22 @@ func (h *Handler) open(w http.ResponseWriter, r *http.Request) (*session, string
 	case err != nil:
 		return nil, "", &refusal{http.StatusUnauthorized, err.Error(), "unauthorized"}
 	}
-	formats, refused := selectFormats(offer)
-	if refused != nil {
-		return nil, "", refused
-	}
 	s := &session{
-		id: h.cfg.Origin.NewID(), etag: signalling.NewETag(), ufrags: formats.ufrags,
+		id: h.cfg.Origin.NewID(), etag: signalling.NewETag(),
 		host: signalling.HostOf(r.RemoteAddr), since: time.Now(), left: make(chan struct{}),
 	}
 	if refused := h.reserve(s); refused != nil {
 		return nil, "", refused
 	}
+	// Only now: what reading offers costs is bounded by the places.
+	formats, refused := selectFormats(offer)
+	if refused != nil {
+		h.leave(s)
+		return nil, "", refused
+	}
+	s.ufrags = formats.ufrags
 	s.path = strings.TrimSuffix(r.URL.EscapedPath(), "/") + "/" + s.id
-	answer, refused := h.negotiate(s, app, streamID, backupID, offer, formats)
+	answer, refused := h.negotiate(s, app, streamID, backupID, formats)
 	return s, answer, refused
 }
 
@@ -153,7 +157,7 @@ func (h *Handler) leave(s *session) {
 
 // negotiate makes the viewer and its answer. It leaves on failure; on success the
 // end of the viewer does.
-func (h *Handler) negotiate(s *session, app, streamID, backupID, offer string, formats selection) (string, *refusal) {
+func (h *Handler) negotiate(s *session, app, streamID, backupID string, formats selection) (string, *refusal) {
 	output, release, err := h.cfg.Open(app, streamID, backupID)
 	if err != nil {
 		h.leave(s)
@@ -184,7 +188,7 @@ func (h *Handler) negotiate(s *session, app, streamID, backupID, offer string, f
 		_ = s.pc.Close()
 		return fail(&refusal{http.StatusServiceUnavailable, err.Error(), "open"})
 	}
-	answer, err := h.answer(s.pc, offer, formats)
+	answer, err := h.answer(s.pc, formats)
 	if err != nil {
 		s.viewer.Close()
 		return "", &refusal{http.StatusBadRequest, "the offer can't be answered: " + err.Error(), "bad_offer"}
@@ -198,7 +202,7 @@ func (h *Handler) negotiate(s *session, app, streamID, backupID, offer string, f
 
 // answer accepts the offer with the parameters of the selected formats; by itself
 // pion repeats those of the offer.
-func (h *Handler) answer(pc *webrtc.PeerConnection, offer string, formats selection) (string, error) {
+func (h *Handler) answer(pc *webrtc.PeerConnection, formats selection) (string, error) {
 	for _, transceiver := range pc.GetTransceivers() {
 		for _, codec := range formats.codecs {
 			if !strings.HasPrefix(codec.MimeType, transceiver.Kind().String()+"/") {
@@ -209,7 +213,7 @@ func (h *Handler) answer(pc *webrtc.PeerConnection, offer string, formats select
 			}
 		}
 	}
-	return h.cfg.Engine.Answer(pc, offer)
+	return h.cfg.Engine.Answer(pc, formats.offer)
 }
 
 func (h *Handler) peerConnection(formats selection) (*webrtc.PeerConnection, error) {

@@ -55,9 +55,10 @@ func (s *session) trickle(w http.ResponseWriter, r *http.Request) *refusal {
 		return &refusal{http.StatusTooManyRequests, "too many candidates", "candidates"}
 	}
 	for _, c := range fragment.Candidates {
+		if !sdpfrag.HasAddress(c.Value) {
+			continue // others may work
+		}
 		mid := c.Mid
-		// One that can't be used (an unresolvable name, say) is no error of the
-		// request's: others may work.
 		_ = s.pc.AddICECandidate(webrtc.ICECandidateInit{Candidate: c.Value, SDPMid: &mid})
 	}
 	return nil

@@ -25,15 +25,13 @@ import (
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/rtc"
 	"github.com/streampair/streampair/mediaserver/sdpfrag"
+	"github.com/streampair/streampair/mediaserver/sdpoffer"
 	"github.com/streampair/streampair/mediaserver/signalling"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
 const (
 	sdpType = "application/sdp"
-
-	// maxOffer bounds an offer, in bytes; Chromium's have 8 KB.
-	maxOffer = 64 << 10
 
 	// bodyTimeout bounds how long a client may take to send a body.
 	bodyTimeout = 10 * time.Second
@@ -191,21 +189,18 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request) *refusal {
 	case err != nil:
 		return refuse(http.StatusForbidden, "Forbidden", "Publishing %s is refused: %v.", key, err)
 	}
-	body, refusal := readBody(w, r, sdpType, maxOffer)
+	body, refusal := readBody(w, r, sdpType, sdpoffer.MaxBytes)
 	if refusal != nil {
 		return refusal
 	}
-	o, refusal := parseOffer(string(body))
-	if refusal != nil {
-		return refusal
-	}
-	s := h.newSession(key, token, signalling.BearerToken(r) != "", o, r.RemoteAddr)
+	s := h.newSession(key, token, signalling.BearerToken(r) != "", r.RemoteAddr)
 	if refusal := h.reserve(s); refusal != nil {
 		s.cancel()
 		return refusal
 	}
-	answer, refusal := s.begin(authenticated, r.RemoteAddr)
+	answer, refusal := s.begin(string(body), authenticated, r.RemoteAddr)
 	if refusal != nil {
+		s.cancel()
 		h.leave(s)
 		return refusal
 	}

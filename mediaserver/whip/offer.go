@@ -2,95 +2,106 @@ package whip
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 
-	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 
 	"github.com/streampair/streampair/mediaserver/rtc"
+	"github.com/streampair/streampair/mediaserver/sdpoffer"
 )
 
 const supported = "send at most one video track in H.264 (packetization-mode=1) and one audio track in Opus"
 
 // An offer is a publisher's SDP, checked.
 type offer struct {
-	sdp    string
-	ufrag  string
-	codecs []webrtc.RTPCodecParameters
-	opus   *webrtc.RTPCodecParameters
+	selection *sdpoffer.Selection
+	ufrag     string
+	codecs    []webrtc.RTPCodecParameters
+	opus      *webrtc.RTPCodecParameters
 	// sps and pps are sprop-parameter-sets, if the offer has them.
 	sps, pps []byte
 }
 
 // parseOffer checks that the server can take what is offered, so that a publisher is
 // told in words what to change, rather than finding a track rejected.
-func parseOffer(body string) (offer, *refusal) {
-	var description sdp.SessionDescription
-	if err := description.UnmarshalString(body); err != nil {
-		return offer{}, refuse(http.StatusBadRequest, "MalformedOffer", "The body is not an SDP offer: %v.", err)
+func parseOffer(text string) (offer, *refusal) {
+	parsed, err := sdpoffer.Parse(text)
+	if err != nil {
+		return offer{}, refuseOffer("The body is not an SDP offer", err)
 	}
-	o := offer{sdp: withoutSimulcast(body)}
-	o.ufrag, _ = description.Attribute("ice-ufrag")
+	var o offer
+	var choices []sdpoffer.Choice
 	counts := map[string]int{}
-	for _, media := range description.MediaDescriptions {
-		_, bundled := media.Attribute("bundle-only")
-		if media.MediaName.Port.Value == 0 && !bundled {
-			continue // a section that is not in use
+	for i := range parsed.Sections {
+		section := &parsed.Sections[i]
+		if !section.Used {
+			continue
 		}
-		if r := checkSection(media); r != nil {
+		if r := checkSection(section); r != nil {
 			return offer{}, r
 		}
-		counts[media.MediaName.Media]++
-		if ufrag, ok := media.Attribute("ice-ufrag"); ok && o.ufrag == "" {
-			o.ufrag = ufrag
+		codec, ok := rtc.AnswerFormat(section.Kind, section.Formats)
+		if !ok {
+			return offer{}, unsupported("The offer's %s track cannot be taken: it has %s", section.Kind, offeredFormats(section))
 		}
+		counts[section.Kind]++
+		o.add(section.Kind, codec)
+		choices = append(choices, sdpoffer.Choice{Section: i, Format: codec, Direction: webrtc.RTPTransceiverDirectionSendonly})
 	}
+	ufrags := parsed.Ufrags()
 	switch {
 	case counts["audio"] > 1 || counts["video"] > 1:
 		return offer{}, unsupported("The offer has %d video and %d audio tracks", counts["video"], counts["audio"])
-	case counts["audio"]+counts["video"] == 0:
+	case len(choices) == 0:
 		return offer{}, unsupported("The offer has no track")
-	case o.ufrag == "":
+	case len(ufrags) == 0:
 		return offer{}, refuse(http.StatusBadRequest, "MalformedOffer", "The offer has no ice-ufrag.")
 	}
-	if counts["video"] > 0 {
-		codec, ok := rtc.HighestH264(body)
-		if !ok {
-			return offer{}, unsupported("The offer's video track cannot be taken: it has %s", offeredFormats(&description, "video"))
-		}
-		o.codecs = append(o.codecs, codec)
-		o.sps, o.pps = parameterSets(codec.SDPFmtpLine)
-	}
-	if counts["audio"] > 0 {
-		codec, ok := rtc.OfferedOpus(body)
-		if !ok {
-			return offer{}, unsupported("The offer's audio track cannot be taken: it has %s", offeredFormats(&description, "audio"))
-		}
-		o.codecs = append(o.codecs, codec)
-		o.opus = &codec
+	o.ufrag = ufrags[0]
+	if o.selection, err = parsed.Select(choices...); err != nil {
+		return offer{}, refuseOffer("The offer cannot be answered", err)
 	}
 	return o, nil
 }
 
+// add notes that a track is taken in the format of codec. Video comes first.
+func (o *offer) add(kind string, codec webrtc.RTPCodecParameters) {
+	if kind == "audio" {
+		o.codecs = append(o.codecs, codec)
+		o.opus = &codec
+	} else {
+		o.codecs = append([]webrtc.RTPCodecParameters{codec}, o.codecs...)
+		o.sps, o.pps = parameterSets(codec.SDPFmtpLine)
+	}
+}
+
+// refuseOffer words an error of sdpoffer; what says what is wrong if no bound is exceeded.
+func refuseOffer(what string, err error) *refusal {
+	var e *sdpoffer.Error
+	if errors.As(err, &e) && e.TooLarge {
+		return refuse(http.StatusRequestEntityTooLarge, "OfferTooLarge", "The offer is larger than any encoder's: %v.", err)
+	}
+	return refuse(http.StatusBadRequest, "MalformedOffer", "%s: %v.", what, err)
+}
+
 // checkSection checks one media section that is in use.
-func checkSection(media *sdp.MediaDescription) *refusal {
-	switch media.MediaName.Media {
+func checkSection(section *sdpoffer.Section) *refusal {
+	switch section.Kind {
 	case "audio", "video":
 	case "application":
 		return unsupported("The offer has a data channel")
 	default:
-		return unsupported("The offer has a %q section", media.MediaName.Media)
+		return unsupported("The offer has a %q section", section.Kind)
 	}
-	for _, direction := range []string{"recvonly", "inactive"} {
-		if _, ok := media.Attribute(direction); ok {
-			return unsupported("The offer's %s track is %s, but a publisher sends", media.MediaName.Media, direction)
-		}
+	if !section.Sends() {
+		return unsupported("The offer's %s track is %s, but a publisher sends", section.Kind, section.Direction)
 	}
 	// The server answers as the DTLS server, RFC 9725 section 4.3.
-	if setup, ok := media.Attribute("setup"); ok && setup == "passive" {
+	if setup, ok := section.Attribute("setup"); ok && setup == "passive" {
 		return refuse(http.StatusUnprocessableEntity, "UnsupportedOffer",
 			"The offer has a=setup:passive; offer actpass or active.")
 	}
@@ -102,21 +113,12 @@ func unsupported(format string, args ...any) *refusal {
 }
 
 // offeredFormats names the codecs of a section, for the message.
-func offeredFormats(description *sdp.SessionDescription, kind string) string {
+func offeredFormats(section *sdpoffer.Section) string {
 	var names []string
-	for _, media := range description.MediaDescriptions {
-		if media.MediaName.Media != kind {
-			continue
-		}
-		for _, a := range media.Attributes {
-			if a.Key != "rtpmap" {
-				continue
-			}
-			_, name, _ := strings.Cut(a.Value, " ")
-			name, _, _ = strings.Cut(name, "/")
-			if len(name) > 0 && len(name) < 32 && !slices.Contains(names, name) && name != "rtx" && name != "red" && name != "ulpfec" {
-				names = append(names, name)
-			}
+	for _, f := range section.Formats {
+		_, name, _ := strings.Cut(f.MimeType, "/")
+		if len(name) < 32 && !slices.Contains(names, name) && name != "rtx" && name != "red" && name != "ulpfec" {
+			names = append(names, name)
 		}
 	}
 	switch {
@@ -126,18 +128,6 @@ func offeredFormats(description *sdp.SessionDescription, kind string) string {
 		return "H.264 in other modes or profiles only"
 	}
 	return strings.Join(names[:min(len(names), 8)], ", ")
-}
-
-// withoutSimulcast leaves out the layers of a simulcast offer: the publisher then
-// sends one of them, as RFC 8853 section 5.3.2 has it.
-func withoutSimulcast(body string) string {
-	var b strings.Builder
-	for line := range strings.Lines(body) {
-		if !strings.HasPrefix(line, "a=simulcast:") && !strings.HasPrefix(line, "a=rid:") {
-			b.WriteString(line)
-		}
-	}
-	return b.String()
 }
 
 // parameterSets reads sprop-parameter-sets, RFC 6184 section 8.1.

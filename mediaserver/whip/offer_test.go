@@ -80,7 +80,7 @@ func TestParseOffer(t *testing.T) {
 	if len(o.sps) == 0 || o.sps[0] != 0x67 || len(o.pps) == 0 || o.pps[0] != 0x68 {
 		t.Errorf("parameter sets %x %x", o.sps, o.pps)
 	}
-	if strings.Contains(o.sdp, "simulcast") || strings.Contains(o.sdp, "a=rid") {
+	if strings.Contains(o.selection.SDP(), "simulcast") || strings.Contains(o.selection.SDP(), "a=rid") {
 		t.Error("simulcast was left in")
 	}
 }

@@ -52,11 +52,12 @@ type session struct {
 	key     stream.Key
 	host    string    // whom its place counts for
 	since   time.Time // when it took its place
+	ufrag   string    // the publisher's, of its ICE session
 	// token is the hash of the Authorization header's token; tokenSent says that
 	// there was one, so that later requests must carry it too.
 	token     [sha256.Size]byte
 	tokenSent bool
-	offer     offer
+	sps, pps  []byte // the offer's sprop-parameter-sets, if it has them
 	log       *slog.Logger
 
 	pushedOut bool // guarded by Handler.mu
@@ -89,11 +90,11 @@ type trackReport struct {
 }
 
 // newSession makes a session that is not begun yet.
-func (h *Handler) newSession(key stream.Key, token string, tokenSent bool, o offer, remote string) *session {
+func (h *Handler) newSession(key stream.Key, token string, tokenSent bool, remote string) *session {
 	s := &session{
 		handler: h, id: h.cfg.Origin.NewID(), etag: signalling.NewETag(), key: key,
 		host: signalling.HostOf(remote), since: time.Now(),
-		token: sha256.Sum256([]byte(token)), tokenSent: tokenSent, offer: o,
+		token: sha256.Sum256([]byte(token)), tokenSent: tokenSent,
 		tracks: make(chan trackPacket, packetQueue), reports: make(chan trackReport, 16),
 		kinds: map[stream.Kind]bool{},
 	}
@@ -108,9 +109,14 @@ func (s *session) Host() string { return s.host }
 // Since implements signalling.Guest.
 func (s *session) Since() time.Time { return s.since }
 
-// begin publishes and negotiates; it returns the answer. When it fails nothing is
-// left.
-func (s *session) begin(authenticated bool, remote string) (answer string, r *refusal) {
+// begin reads the offer, publishes and negotiates; it returns the answer. When it fails
+// nothing is left. Of the offer nothing is kept.
+func (s *session) begin(text string, authenticated bool, remote string) (answer string, r *refusal) {
+	o, r := parseOffer(text)
+	if r != nil {
+		return "", r
+	}
+	s.ufrag, s.sps, s.pps = o.ufrag, o.sps, o.pps
 	publication, err := s.handler.cfg.Registry.Publish(stream.PublishRequest{
 		Key: s.key, Authenticated: authenticated, Protocol: "whip", Remote: remote,
 		RequestIDR: func() { s.wantIDR.Store(true) },
@@ -122,7 +128,7 @@ func (s *session) begin(authenticated bool, remote string) (answer string, r *re
 	s.mu.Lock()
 	s.publication = publication
 	s.mu.Unlock()
-	answer, err = s.negotiate()
+	answer, err = s.negotiate(o)
 	if err != nil {
 		publication.End(stream.EndError)
 		s.cancel()
@@ -138,8 +144,8 @@ func (s *session) begin(authenticated bool, remote string) (answer string, r *re
 	return answer, nil
 }
 
-func (s *session) negotiate() (answer string, err error) {
-	me, err := rtc.NewMediaEngine(s.offer.codecs...)
+func (s *session) negotiate(o offer) (answer string, err error) {
+	me, err := rtc.NewMediaEngine(o.codecs...)
 	if err != nil {
 		return "", err
 	}
@@ -168,11 +174,11 @@ func (s *session) negotiate() (answer string, err error) {
 	s.mu.Unlock()
 	pc.OnTrack(s.onTrack)
 	pc.OnConnectionStateChange(s.onState)
-	answer, err = s.handler.cfg.Engine.Answer(pc, s.offer.sdp)
+	answer, err = s.handler.cfg.Engine.Answer(pc, o.selection)
 	if err != nil {
 		return "", err
 	}
-	return withStereo(answer, s.offer.opus), nil
+	return withStereo(answer, o.opus), nil
 }
 
 func (s *session) onState(state webrtc.PeerConnectionState) {
@@ -277,7 +283,7 @@ func (s *session) closedByRegistry(cause error) {
 // must end.
 func (s *session) receive() error {
 	r := newReceiver(s.publication, s.handler.cfg.Metrics)
-	r.sps, r.pps = s.offer.sps, s.offer.pps
+	r.sps, r.pps = s.sps, s.pps
 	ticker := time.NewTicker(tickInterval)
 	defer ticker.Stop()
 	connect := time.NewTimer(s.handler.cfg.ConnectTimeout)
@@ -349,7 +355,7 @@ func (s *session) authorised(token string) bool {
 
 // trickle adds the candidates of a fragment.
 func (s *session) trickle(f sdpfrag.Fragment) *refusal {
-	if f.Ufrag != "" && f.Ufrag != s.offer.ufrag {
+	if f.Ufrag != "" && f.Ufrag != s.ufrag {
 		return refuse(http.StatusUnprocessableEntity, "ICERestart",
 			"ICE restarts are not supported: DELETE this session and POST a new offer.")
 	}
@@ -359,6 +365,9 @@ func (s *session) trickle(f sdpfrag.Fragment) *refusal {
 		return refuse(http.StatusUnprocessableEntity, "TooManyCandidates", "At most %d candidates are taken.", maxRemoteCandidates)
 	}
 	for _, c := range f.Candidates {
+		if !sdpfrag.HasAddress(c.Value) {
+			continue // others may work
+		}
 		init := webrtc.ICECandidateInit{Candidate: c.Value}
 		if c.Mid != "" {
 			init.SDPMid = &c.Mid

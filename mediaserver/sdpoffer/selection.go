@@ -1,0 +1,256 @@
+package sdpoffer
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pion/sdp/v3"
+	"github.com/pion/webrtc/v4"
+
+	"github.com/streampair/streampair/mediaserver/sdpfrag"
+)
+
+const (
+	// keptCandidates bounds the candidates that pion is given: an ICE-lite agent makes
+	// pairs of them, and answers whoever reaches it without them.
+	keptCandidates = 32
+
+	// maxCredential bounds an ice-ufrag or ice-pwd, RFC 8839 section 5.4.
+	maxCredential = 256
+)
+
+// keptExtensions are the RTP header extensions that the server makes use of.
+var keptExtensions = [...]string{
+	sdp.SDESMidURI, sdp.SDESRTPStreamIDURI, sdp.SDESRepairRTPStreamIDURI, sdp.TransportCCURI,
+}
+
+// A Choice says which section is served, in which format.
+type Choice struct {
+	// Section is an index of Offer.Sections, of an audio or video section.
+	Section int
+	// Format is one of the section's, with its payload type.
+	Format webrtc.RTPCodecParameters
+	// Direction is what the client is taken to offer: recvonly for a viewer, sendonly for
+	// a publisher.
+	Direction webrtc.RTPTransceiverDirection
+}
+
+// A Selection is what is answered of an offer. It does not refer to the offer.
+type Selection struct {
+	offer    string
+	rejected []string // by section; empty for one that is served
+	bundled  bool     // the client's offer has a BUNDLE group
+}
+
+// Select returns the selection of the choices, which are at least one, and in the order
+// of their sections. The error is an *Error: the offer lacks what an answer needs.
+func (o *Offer) Select(choices ...Choice) (*Selection, error) {
+	if err := o.checkMids(choices); err != nil {
+		return nil, err
+	}
+	var b strings.Builder
+	b.WriteString("v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE")
+	for _, c := range choices {
+		b.WriteString(" " + o.Sections[c.Section].mid)
+	}
+	b.WriteString("\r\n")
+	if _, ok := first(o.attributes, "extmap-allow-mixed"); ok {
+		b.WriteString("a=extmap-allow-mixed\r\n")
+	}
+	if err := o.writeTransport(&b, choices); err != nil {
+		return nil, err
+	}
+	s := &Selection{bundled: o.bundle != nil, rejected: make([]string, len(o.Sections))}
+	for i := range o.Sections {
+		s.rejected[i] = o.Sections[i].reject()
+	}
+	for i, c := range choices {
+		s.rejected[c.Section] = ""
+		o.Sections[c.Section].write(&b, c)
+		if i == 0 {
+			o.writeCandidates(&b)
+		}
+	}
+	s.offer = b.String()
+	return s, nil
+}
+
+// SDP returns the offer for pion: the served sections, each with its one format.
+func (s *Selection) SDP() string { return s.offer }
+
+// Complete makes pion's answer to SDP one to the client's offer: the sections that are
+// not served are put in their places as rejected ones (RFC 3264 section 6).
+func (s *Selection) Complete(answer string) string {
+	sections := strings.SplitAfter(answer, "\r\nm=")
+	var b strings.Builder
+	for i := range sections {
+		if i < len(sections)-1 {
+			sections[i] = strings.TrimSuffix(sections[i], "m=")
+		}
+	}
+	session, served := sections[0], sections[1:]
+	for line := range strings.Lines(session) {
+		// What is not offered as a bundle cannot be answered as one, RFC 8843 section 7.3.
+		if s.bundled || !strings.HasPrefix(line, "a=group:BUNDLE") {
+			b.WriteString(line)
+		}
+	}
+	for _, rejected := range s.rejected {
+		switch {
+		case rejected != "":
+			b.WriteString(rejected)
+		case len(served) > 0:
+			b.WriteString("m=" + served[0])
+			served = served[1:]
+		}
+	}
+	return b.String()
+}
+
+// checkMids checks what ties the chosen sections together: each has a name of its own
+// (RFC 8843 section 7.1), and all share one transport.
+func (o *Offer) checkMids(choices []Choice) *Error {
+	seen := map[string]bool{}
+	for i := range o.Sections {
+		mid := o.Sections[i].mid
+		if mid != "" && (seen[mid] || !sdpfrag.IsMid(mid)) {
+			return malformed("its a=mid attributes are malformed, or two are the same")
+		}
+		seen[mid] = true
+	}
+	for _, c := range choices {
+		mid := o.Sections[c.Section].mid
+		if mid == "" {
+			return malformed("it has a media section without a=mid")
+		}
+		if len(choices) > 1 && !slices.Contains(o.bundle, mid) {
+			return malformed("its media sections are not in one a=group:BUNDLE, and this server has one port for all")
+		}
+	}
+	return nil
+}
+
+// transport returns the attributes in which to look for those of the shared transport,
+// best first: of the BUNDLE group's first section if that is served, of the other served
+// sections, of the group's first section although it is not served, and of the session.
+func (o *Offer) transport(choices []Choice) [][]sdp.Attribute {
+	var served, tagged [][]sdp.Attribute
+	for _, c := range choices {
+		served = append(served, o.Sections[c.Section].attributes)
+	}
+	for i := range o.Sections {
+		if len(o.bundle) == 0 || o.Sections[i].mid != o.bundle[0] {
+			continue
+		}
+		tagged = [][]sdp.Attribute{o.Sections[i].attributes}
+		if slices.ContainsFunc(choices, func(c Choice) bool { return c.Section == i }) {
+			served = append(tagged, served...)
+		}
+	}
+	return append(append(served, tagged...), o.attributes)
+}
+
+// writeTransport writes the credentials, the fingerprint and the DTLS role of the
+// transport that all sections share, as attributes of the session.
+func (o *Offer) writeTransport(b *strings.Builder, choices []Choice) *Error {
+	levels := o.transport(choices)
+	find := func(name string) (string, int) {
+		for i, attributes := range levels {
+			if value, ok := first(attributes, name); ok {
+				return value, i
+			}
+		}
+		return "", -1
+	}
+	ufrag, level := find("ice-ufrag")
+	if ufrag == "" || len(ufrag) > maxCredential {
+		return malformed("it has no usable a=ice-ufrag")
+	}
+	password, ok := first(levels[level], "ice-pwd") // they come together
+	if !ok {
+		password, _ = find("ice-pwd")
+	}
+	if password == "" || len(password) > maxCredential {
+		return malformed("it has no usable a=ice-pwd")
+	}
+	fingerprint, _ := find("fingerprint")
+	if len(strings.Fields(fingerprint)) != 2 {
+		return malformed("it has no usable a=fingerprint")
+	}
+	fmt.Fprintf(b, "a=ice-ufrag:%s\r\na=ice-pwd:%s\r\na=fingerprint:%s\r\n", ufrag, password, fingerprint)
+	if options, _ := find("ice-options"); slices.Contains(strings.Fields(options), "trickle") {
+		b.WriteString("a=ice-options:trickle\r\n")
+	}
+	return nil
+}
+
+// write writes the section as pion is given it.
+func (s *Section) write(b *strings.Builder, c Choice) {
+	f := c.Format
+	_, encoding, _ := strings.Cut(f.MimeType, "/")
+	fmt.Fprintf(b, "m=%s 9 UDP/TLS/RTP/SAVPF %d\r\nc=IN IP4 0.0.0.0\r\na=mid:%s\r\na=%s\r\na=rtcp-mux\r\na=rtpmap:%d %s/%d",
+		s.Kind, f.PayloadType, s.mid, c.Direction, f.PayloadType, encoding, f.ClockRate)
+	if f.Channels > 0 {
+		fmt.Fprintf(b, "/%d", f.Channels)
+	}
+	b.WriteString("\r\n")
+	if setup, ok := s.Attribute("setup"); ok && (setup == "active" || setup == "passive" || setup == "actpass") {
+		fmt.Fprintf(b, "a=setup:%s\r\n", setup)
+	}
+	payloadType := fmt.Sprint(f.PayloadType)
+	for _, a := range s.attributes {
+		if s.isKept(a, payloadType) {
+			fmt.Fprintf(b, "a=%s:%s\r\n", a.Key, a.Value)
+		}
+	}
+}
+
+// isKept reports whether pion is given an attribute as it is.
+func (s *Section) isKept(a sdp.Attribute, payloadType string) bool {
+	switch a.Key {
+	case "fmtp":
+		format, _, _ := strings.Cut(a.Value, " ")
+		return format == payloadType
+	case "rtcp-fb":
+		format, _, _ := strings.Cut(a.Value, " ")
+		return format == payloadType || format == "*"
+	case "extmap":
+		fields := strings.Fields(a.Value)
+		return len(fields) > 1 && slices.Contains(keptExtensions[:], fields[1])
+	case "msid", "ssrc", "ssrc-group":
+		return true
+	}
+	return false
+}
+
+// writeCandidates writes the first candidates that have an address. Names are left out,
+// so that no client can make the server resolve one.
+func (o *Offer) writeCandidates(b *strings.Builder) {
+	written := map[string]bool{}
+	for i := range o.Sections {
+		for _, a := range o.Sections[i].attributes {
+			if a.Key != "candidate" || written[a.Value] || len(written) == keptCandidates {
+				continue
+			}
+			if sdpfrag.HasAddress(a.Value) {
+				written[a.Value] = true
+				fmt.Fprintf(b, "a=candidate:%s\r\n", a.Value)
+			}
+		}
+	}
+}
+
+// reject writes the section as the answer has it when it is not served. Firefox wants a
+// connection line even there.
+func (s *Section) reject() string {
+	format := "0"
+	if len(s.description.Formats) > 0 {
+		format = s.description.Formats[0]
+	}
+	text := fmt.Sprintf("m=%s 0 %s %s\r\nc=IN IP4 0.0.0.0\r\n", s.description.Media, strings.Join(s.description.Protos, "/"), format)
+	if s.mid != "" {
+		text += "a=mid:" + s.mid + "\r\n"
+	}
+	return text + "a=inactive\r\n"
+}

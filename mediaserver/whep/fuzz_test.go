@@ -1,0 +1,114 @@
+package whep
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/streampair/streampair/mediaserver/mediatest"
+	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/rtc"
+)
+
+const (
+	// maxAnswerBytes bounds what one offer may make the server allocate. An answer to a
+	// browser takes about 0.2 MB.
+	maxAnswerBytes = 8 << 20
+	maxAnswerTime  = 20 * time.Second
+)
+
+// answering returns a function that answers an offer as a session does, up to the media.
+func answering(f testing.TB) func(offer string) (answer string, r *refusal) {
+	f.Helper()
+	m := metrics.New(prometheus.NewRegistry())
+	log := slog.New(slog.DiscardHandler)
+	engine, err := rtc.NewEngine(rtc.EngineConfig{Address: "127.0.0.1:0", Logger: log, Metrics: m})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(engine.Close)
+	h := NewHandler(Config{Engine: engine, Metrics: m, Logger: log})
+	return func(offer string) (string, *refusal) {
+		formats, r := selectFormats(offer)
+		if r != nil {
+			return "", r
+		}
+		pc, err := h.peerConnection(formats)
+		if err != nil {
+			return "", &refusal{500, err.Error(), "internal"}
+		}
+		defer func() { _ = pc.GracefulClose() }()
+		for _, codec := range formats.codecs {
+			track, err := webrtc.NewTrackLocalStaticRTP(codec.RTPCodecCapability, codec.MimeType, "stream")
+			if err != nil {
+				return "", &refusal{500, err.Error(), "internal"}
+			}
+			if _, err := pc.AddTransceiverFromTrack(track, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly}); err != nil {
+				return "", &refusal{500, err.Error(), "internal"}
+			}
+		}
+		answer, err := h.answer(pc, formats)
+		if err != nil {
+			return "", &refusal{400, err.Error(), "bad_offer"}
+		}
+		return answer, nil
+	}
+}
+
+// Whatever is offered is answered, or refused in words, within bounds of time and memory.
+func FuzzAnswer(f *testing.F) {
+	f.Add(mediatest.OfferShape{}.Offer())
+	f.Add(mediatest.OfferShape{Direction: "sendrecv"}.Offer())
+	for _, shape := range mediatest.HostileOffers() {
+		f.Add(shape.Offer())
+	}
+	answer := answering(f)
+	f.Fuzz(func(t *testing.T, offer string) {
+		mediatest.AssertCost(t, maxAnswerBytes, maxAnswerTime, func() {
+			got, r := answer(offer)
+			switch {
+			case r != nil && (r.message == "" || r.reason == "" || r.status < 400 || r.status >= 500):
+				t.Errorf("refused as %+v", r)
+			case r == nil && strings.Count(got, "\r\nm=") < 1:
+				t.Errorf("answered with %q", got)
+			}
+		})
+	})
+}
+
+func TestHostileOffersAreRefusedInWords(t *testing.T) {
+	answer := answering(t)
+	refused := 0
+	for _, shape := range mediatest.HostileOffers() {
+		offer := shape.Offer()
+		mediatest.AssertCost(t, maxAnswerBytes, maxAnswerTime, func() {
+			got, r := answer(offer)
+			switch {
+			case r == nil && strings.Count(got, "\r\nm=") != strings.Count(offer, "\r\nm="):
+				t.Errorf("%+v: the answer has other sections than the offer: %s", shape, got)
+			case r != nil && (r.status != 413 || r.reason != "offer_too_large"):
+				t.Errorf("%+v: refused as %+v", shape, r)
+			case r != nil:
+				refused++
+			}
+		})
+	}
+	if refused < 8 {
+		t.Errorf("only %d are refused", refused)
+	}
+}
+
+func BenchmarkAnswer(b *testing.B) {
+	answer := answering(b)
+	offer := mediatest.OfferShape{}.Offer()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, r := answer(offer); r != nil {
+			b.Fatal(r.message)
+		}
+	}
+}

@@ -19,10 +19,6 @@ const (
 	EndPaused      EndReason = "Paused"
 )
 
-// audioOnlyAfter is how long a newcomer without video is given to send some before
-// its audio alone takes the stream over.
-const audioOnlyAfter = time.Second
-
 // PublishRequest says who wants to publish what.
 type PublishRequest struct {
 	Key Key
@@ -63,6 +59,7 @@ type Publication struct {
 	// Guarded by stream.mu:
 	ended        bool
 	leaving      bool // the server that has the publisher is about to end
+	decodable    bool // something that can be decoded has come
 	clock        clock
 	video, audio track
 	cache        gopCache
@@ -299,6 +296,7 @@ func (p *Publication) add(u *AccessUnit, dts time.Duration, decodable bool) erro
 	if u.Kind == Video && p.cache.lastIDR == 0 {
 		decodable = false // nothing can be decoded before the first IDR
 	}
+	p.decodable = p.decodable || decodable
 	if p == s.current {
 		s.warnOfOverflow()
 		if hadEntryPoint != (len(p.cache.video) > 0) {
@@ -307,7 +305,14 @@ func (p *Publication) add(u *AccessUnit, dts time.Duration, decodable bool) erro
 		if decodable {
 			s.publish(u)
 		}
-	} else if decodable && p.canTakeOver(u) {
+		return nil
+	}
+	if decodable && s.isContender(p) {
+		if takesOver, err := p.contend(u); !takesOver {
+			return err
+		}
+	}
+	if decodable && p.canTakeOver(u) {
 		s.end(s.current, EndTakenOver, ErrTakenOver) // begins p
 		// Audio that belongs with u or after it may have come ahead of it.
 		for _, early := range p.cache.audio {
@@ -318,32 +323,6 @@ func (p *Publication) add(u *AccessUnit, dts time.Duration, decodable bool) erro
 		s.publish(u)
 	}
 	return nil
-}
-
-// canTakeOver says whether u is where a newcomer may replace the incumbent. stream.mu
-// is held.
-func (p *Publication) canTakeOver(u *AccessUnit) bool {
-	s := p.stream
-	if p != s.pending {
-		return false
-	}
-	if u.IDR && !p.isStale(u) || p.takesOverBySound(u) {
-		return true
-	}
-	// What waits behind a publisher of this server needs an IDR, although that is silent: see
-	// mustGiveWay.
-	return !p.behindOwn() && s.current.silent(u.Arrival, s.registry.cfg.InputLoss)
-}
-
-// isStale says whether u is from a while ago, as a relay has it of a publisher that may have
-// fallen silent since: nobody is to be ended for that. stream.mu is held.
-func (p *Publication) isStale(u *AccessUnit) bool {
-	s := p.stream
-	return p.req.Relayed && s.now()-u.Arrival > s.registry.cfg.InputLoss
-}
-
-func (p *Publication) takesOverBySound(u *AccessUnit) bool {
-	return u.Kind == Audio && !p.video.announced && u.Arrival-p.since > audioOnlyAfter
 }
 
 func (p *Publication) count(u *AccessUnit, size int) {

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -83,7 +84,7 @@ func (p *Publication) behindOwn() bool { return p.req.Relayed && !p.stream.curre
 func (s *Stream) EndOwn(reason EndReason, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, p := range []*Publication{s.pending, s.current} {
+	for _, p := range append(slices.Clone(s.contenders), s.pending, s.current) {
 		if p != nil && !p.req.Relayed {
 			s.end(p, reason, err)
 		}
@@ -106,7 +107,7 @@ func (p *Publication) Leave() {
 func (s *Stream) leave() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, p := range []*Publication{s.current, s.pending} {
+	for _, p := range append([]*Publication{s.current, s.pending}, s.contenders...) {
 		if p != nil && !p.req.Relayed {
 			p.leaving = true
 		}

@@ -28,6 +28,7 @@ type Stream struct {
 	mu            sync.Mutex // guards all below, and the state of its publications
 	current       *Publication
 	pending       *Publication // a newcomer whose first IDR is awaited
+	contenders    []*Publication
 	takeovers     []time.Duration
 	subscriptions map[*Subscription]struct{}
 	seq           uint64
@@ -160,7 +161,7 @@ func (s *Stream) Cached() []*AccessUnit {
 // says whether anybody can be asked.
 func (s *Stream) RequestIDR() bool {
 	s.mu.Lock()
-	publishers := []*Publication{s.current, s.pending}
+	publishers := append([]*Publication{s.current, s.pending}, s.contenders...)
 	s.mu.Unlock()
 	asked := false
 	for _, p := range publishers {
@@ -235,13 +236,17 @@ func (s *Stream) notify() {
 
 // Publish begins a publication. The newest authenticated publisher wins: while the
 // incumbent is live the newcomer waits for its own first IDR, so that the takeover is
-// a splice. Errors: ErrStreamInUse, ErrTooManyTakeovers.
+// a splice. Among publishers without a token the first to bring media wins. Errors:
+// ErrStreamInUse, ErrTooManyTakeovers.
 func (s *Stream) Publish(req PublishRequest) (*Publication, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now, loss := s.now(), s.registry.cfg.InputLoss
 	if req.Relayed {
 		return s.publishRelayed(req, now)
+	}
+	if !req.Authenticated {
+		return s.publishOpen(req, now)
 	}
 	if s.pending != nil && s.current.silent(now, loss) {
 		if s.pending.behindOwn() {
@@ -260,12 +265,8 @@ func (s *Stream) Publish(req PublishRequest) (*Publication, error) {
 		s.begin(p)
 		return p, nil
 	}
-	if !req.Authenticated {
-		s.refuse()
-		return nil, fmt.Errorf("publish %s: %w", s.key, ErrStreamInUse)
-	}
-	if s.current.req.Relayed {
-		return s.waitForIDR(p), nil // the relay gives way
+	if s.current.req.Relayed || !s.current.decodable && s.parent == nil {
+		return s.waitForIDR(p), nil // the relay gives way, and whoever has sent nothing
 	}
 	s.takeovers = slices.DeleteFunc(s.takeovers, func(t time.Duration) bool { return now-t > takeoverWindow })
 	if len(s.takeovers) >= maxTakeovers && s.parent == nil { // a view takes over as often as its parent does
@@ -336,6 +337,7 @@ func (s *Stream) end(p *Publication, reason EndReason, err error) {
 		return
 	case s.current:
 	default:
+		s.removeContender(p)
 		return // refused before it began
 	}
 	s.current = nil
@@ -351,6 +353,12 @@ func (s *Stream) end(p *Publication, reason EndReason, err error) {
 		s.begin(s.pending)
 		return
 	}
+	if len(s.contenders) > 0 {
+		next := s.contenders[0]
+		s.removeContender(next)
+		s.begin(next)
+		return
+	}
 	s.warnings = nil
 	s.notify()
 }
@@ -359,6 +367,9 @@ func (s *Stream) end(p *Publication, reason EndReason, err error) {
 func (s *Stream) End(reason EndReason, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, p := range slices.Clone(s.contenders) {
+		s.end(p, reason, err)
+	}
 	if s.pending != nil {
 		s.end(s.pending, reason, err)
 	}

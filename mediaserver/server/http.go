@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -71,15 +72,58 @@ func serve(ctx context.Context, s *http.Server, l net.Listener) error {
 // machine send: those for another host name than this machine's.
 func loopbackOnly(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host, _, err := net.SplitHostPort(r.Host)
-		if err != nil {
-			host = r.Host
-		}
-		ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
-		if host != "localhost" && (err != nil || !ip.IsLoopback()) {
+		if !isThisMachine(r.Host) {
 			http.Error(w, "commands are taken on localhost only", http.StatusForbidden)
 			return
 		}
 		h.ServeHTTP(w, r)
 	})
+}
+
+// isThisMachine reports whether a host, with or without a port, names this machine and
+// cannot be made to name it by somebody else's DNS.
+func isThisMachine(hostport string) bool {
+	host, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		host = hostport
+	}
+	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
+}
+
+// isLoopback reports whether a listener is bound to this machine alone; nil is not.
+func isLoopback(l net.Listener) bool {
+	if l == nil {
+		return false
+	}
+	address, err := netip.ParseAddrPort(l.Addr().String())
+	return err == nil && address.Addr().Unmap().IsLoopback()
+}
+
+// errForeignPage refuses a publisher that another site's page may be.
+var errForeignPage = errors.New("this port is for this machine alone and asks for no token, so that only encoders and pages of localhost may publish: " +
+	"use the address http://localhost, or set a publish token")
+
+// checkPublishingPage is asked about publishers that need no token. A port that is bound to
+// this machine alone is meant for this machine's programs. A web page from anywhere could
+// make a browser here send to the port, by its own origin or by a name that it lets resolve
+// to this machine (DNS rebinding). Encoders send no Origin.
+func (s *Server) checkPublishingPage(r *http.Request) error {
+	port := s.http
+	if r.TLS != nil {
+		port = s.https
+	}
+	if !isLoopback(port) {
+		return nil
+	}
+	if !isThisMachine(r.Host) {
+		return errForeignPage
+	}
+	for _, origin := range r.Header.Values("Origin") {
+		u, err := url.Parse(origin)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || !isThisMachine(u.Host) {
+			return errForeignPage
+		}
+	}
+	return nil
 }

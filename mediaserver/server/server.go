@@ -136,7 +136,7 @@ func (s *Server) open(m *metrics.Metrics) error {
 	}
 	s.openForward(m)
 	s.whip = whip.NewHandler(whip.Config{
-		Engine: s.engine, Registry: s.registry, Authorize: s.mayPublish,
+		Engine: s.engine, Registry: s.registry, Authorize: s.mayPublish, CheckOpen: s.checkPublishingPage,
 		ICEServers: func(key stream.Key) []webrtc.ICEServer { return s.iceServers(key.App, key.ID, "") },
 		Origin:     s.origin(), Alternate: s.alternate,
 		Logger: s.log, Metrics: m,

@@ -47,6 +47,9 @@ type Config struct {
 	// false when no token was needed. Required. A publisher without a token is told to
 	// send one (401), one with a token that it may not (403).
 	Authorize func(key stream.Key, token string) (authenticated bool, err error)
+	// CheckOpen is asked about each request to publish that needed no token. An error is
+	// the publisher's 403. Default: none is refused.
+	CheckOpen func(r *http.Request) error
 	// ICEServers returns what is recommended in Link headers to those who may publish.
 	// Default: none.
 	ICEServers func(key stream.Key) []webrtc.ICEServer
@@ -88,6 +91,9 @@ type Handler struct {
 func NewHandler(cfg Config) *Handler {
 	if cfg.ICEServers == nil {
 		cfg.ICEServers = func(stream.Key) []webrtc.ICEServer { return nil }
+	}
+	if cfg.CheckOpen == nil {
+		cfg.CheckOpen = func(*http.Request) error { return nil }
 	}
 	if cfg.MaxSessions == 0 {
 		cfg.MaxSessions = 256
@@ -188,6 +194,11 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request) *refusal {
 			"Publishing %s needs a token: send it as \"Authorization: Bearer …\" or append ?token=… to the URL.", key)
 	case err != nil:
 		return refuse(http.StatusForbidden, "Forbidden", "Publishing %s is refused: %v.", key, err)
+	}
+	if !authenticated {
+		if err := h.cfg.CheckOpen(r); err != nil {
+			return refuse(http.StatusForbidden, "ForeignPage", "Publishing %s is refused: %v.", key, err)
+		}
 	}
 	body, refusal := readBody(w, r, sdpType, sdpoffer.MaxBytes)
 	if refusal != nil {

@@ -69,6 +69,10 @@ type Config struct {
 	// AdvertiseAddresses are told to browsers beside the addresses of this machine.
 	AdvertiseAddresses []v1alpha1.MediaAddress
 
+	// TrustedProxies may say by X-Forwarded-For, or by the PROXY protocol, whom they speak for,
+	// besides those that the manifest trusts.
+	TrustedProxies []netip.Prefix
+
 	// MaxViewers is how many WHEP sessions there may be at a time; players of FLV come in
 	// while there are fewer of both. Default 1000, 0: no limit.
 	MaxViewers    int

@@ -16,7 +16,10 @@ import (
 	"github.com/streampair/streampair/api/v1alpha1"
 )
 
-var compareAddresses = cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
+var compareAddresses = cmp.Options{
+	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
+	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+}
 
 func defaults() Config {
 	return Config{
@@ -69,6 +72,15 @@ func TestLoad(t *testing.T) {
 				c.AdvertiseAddresses = []v1alpha1.MediaAddress{
 					{IP: netip.MustParseAddr("203.0.113.7")},
 					{IP: netip.MustParseAddr("2001:db8::1"), UDPPort: 30189, TCPPort: 30189},
+				}
+			},
+		},
+		{
+			name: "proxies, as a list and repeated",
+			args: []string{"--trusted-proxies", "10.0.0.0/8, 192.0.2.1", "--trusted-proxies=2001:db8::/32"},
+			change: func(c *Config) {
+				c.TrustedProxies = []netip.Prefix{
+					netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/32"),
 				}
 			},
 		},

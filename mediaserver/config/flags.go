@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/mediaserver/admission"
 )
 
 const (
@@ -36,6 +37,7 @@ type flags struct {
 
 	pairs         list
 	advertise     list
+	proxies       list
 	addresses     []addressFlag
 	tlsCert       string
 	tlsKey        string
@@ -88,6 +90,7 @@ func newFlags() *flags {
 	f.set.StringVar(&f.tlsKey, "tls-key", "", "key `FILE` (PEM) of --tls-cert")
 	f.address("webrtc-address", ":8189", "WebRTC media on `ADDRESS`, UDP and TCP", func(c *Config) *string { return &c.WebRTCAddress })
 	f.set.Var(&f.advertise, "advertise-address", "tell browsers `IP[:udpPort[:tcpPort]]` as media address; may be repeated. Needed behind NAT")
+	f.set.Var(&f.proxies, "trusted-proxies", "take the client's address from X-Forwarded-For and the PROXY protocol of `NETWORKS`, a list of CIDRs; may be repeated. Without it, and without the manifest's, from nobody")
 	f.address("probe-address", ":9090", "/livez, /readyz and /metrics on `ADDRESS`", func(c *Config) *string { return &c.ProbeAddress })
 	f.address("control-address", "127.0.0.1:9091", "status and commands on `ADDRESS`, loopback only unless the next three are given", func(c *Config) *string { return &c.ControlAddress })
 	f.set.StringVar(&f.control.TLSCert, "control-tls-cert", "", "certificate `FILE` (PEM) of the command port")
@@ -195,6 +198,7 @@ func (f *flags) config() (Config, Mistakes) {
 			c.AdvertiseAddresses = append(c.AdvertiseAddresses, address)
 		}
 	}
+	c.TrustedProxies = f.trustedProxies(&mistakes)
 	c.MaxViewers = f.count("max-viewers", f.maxViewers, &mistakes)
 	c.MaxTranscodes = f.count("max-transcodes", f.maxTranscodes, &mistakes)
 	c.LogFormat = f.logFormat
@@ -210,6 +214,23 @@ func (f *flags) config() (Config, Mistakes) {
 	c.LogLevel = level
 	slices.Sort(mistakes)
 	return c, mistakes
+}
+
+// trustedProxies reads the networks of --trusted-proxies.
+func (f *flags) trustedProxies(mistakes *Mistakes) []netip.Prefix {
+	var networks []netip.Prefix
+	for _, text := range strings.Split(f.proxies.String(), ",") {
+		if text = strings.TrimSpace(text); text == "" {
+			continue
+		}
+		network, err := admission.ParseProxy(text)
+		if err != nil {
+			mistakes.add("%s: %v", f.where("trusted-proxies"), err)
+			continue
+		}
+		networks = append(networks, network)
+	}
+	return networks
 }
 
 // cluster judges the flags of a media pod.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/streampair/streampair/mediaserver/admission"
 	"github.com/streampair/streampair/mediaserver/signalling"
 )
 
@@ -18,6 +19,7 @@ func RequireToken(h http.Handler, right func(token string) bool, refused prometh
 			refuse(w, http.StatusUnauthorized, errors.New("the command port needs its bearer token"))
 			return
 		}
+		defer admission.Hold(r.Context())() // the operator's connection makes room for nobody
 		h.ServeHTTP(w, r)
 	})
 }

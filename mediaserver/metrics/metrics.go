@@ -29,6 +29,9 @@ type Metrics struct {
 	RelayFailures      *prometheus.CounterVec // reason
 	SessionForwards    *prometheus.CounterVec // result
 	TLSNotAfter        *prometheus.GaugeVec   // no labels: there is no series without a certificate
+	AdmissionPlaces    *prometheus.GaugeVec   // door
+	AdmissionRefusals  *prometheus.CounterVec // door, reason
+	AdmissionEnded     *prometheus.CounterVec // door, reason
 }
 
 // New makes the metrics and registers them with reg.
@@ -67,6 +70,9 @@ func New(reg prometheus.Registerer) *Metrics {
 		SessionForwards: counter("session_forwards_total", "Requests about a session that were passed on to the other leg's server.", "result"),
 		TLSNotAfter: gauge("tls_certificate_not_after_seconds",
 			"Unix time at which the given TLS certificate ends; missing while a self-signed one is served."),
+		AdmissionPlaces:   gauge("admission_places_taken", "Places taken behind a door: connections, viewers, event streams and so on.", "door"),
+		AdmissionRefusals: counter("admission_refusals_total", "Newcomers that got no place behind a door.", "door", "reason"),
+		AdmissionEnded:    counter("admission_ended_total", "Guests without media that lost their place: to a newcomer, or because they were idle.", "door", "reason"),
 	}
 	m.SwitchSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace: "streampair", Name: "switch_duration_seconds",

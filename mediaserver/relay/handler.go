@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/streampair/streampair/mediaserver/admission"
 	"github.com/streampair/streampair/mediaserver/failover"
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/signalling"
@@ -157,6 +158,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, key stream.Key, 
 	if r.Method == http.MethodHead {
 		return
 	}
+	defer admission.Hold(r.Context())() // media goes there
 	s := h.cfg.Registry.Stream(key)
 	sub := s.Subscribe(depth)
 	defer sub.Close()
@@ -243,6 +245,7 @@ func (h *Handler) servePair(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead {
 		return
 	}
+	defer admission.Hold(r.Context())()
 	lines := json.NewEncoder(a)
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()

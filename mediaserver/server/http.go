@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/streampair/streampair/mediaserver/admission"
 )
 
 const (
@@ -18,20 +20,34 @@ const (
 	headerTimeout = 5 * time.Second
 	bodyTimeout   = 10 * time.Second
 	answerTimeout = 30 * time.Second
-	idleTimeout   = 2 * time.Minute
 	maxHeader     = 16 << 10 // bytes
+	// maxStreams is how many requests one HTTP/2 connection may have open, the least that
+	// RFC 9113, section 5.1.2, recommends.
+	maxStreams = 100
+	// connectionWindow and streamWindow bound, in bytes, what an HTTP/2 client may send before
+	// anybody reads it. The largest body is a manifest, and an offer has 64 KiB.
+	connectionWindow = 1 << 20
+	streamWindow     = 64 << 10
 	// closeTimeout is how long running requests are given when the server stops.
 	closeTimeout = 2 * time.Second
 )
 
 func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
-	return &http.Server{
+	s := &http.Server{
 		Handler:           deadlines(h),
 		ReadHeaderTimeout: headerTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		// That of trusted proxies: the listener's door ends all others earlier.
+		IdleTimeout:    admission.ProxyIdle,
+		MaxHeaderBytes: maxHeader,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          maxStreams,
+			MaxReceiveBufferPerConnection: connectionWindow,
+			MaxReceiveBufferPerStream:     streamWindow,
+		},
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
+	admission.Watch(s)
+	return s
 }
 
 // deadlines bounds each request: http.Server's own time-outs would cut event streams.

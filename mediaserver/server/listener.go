@@ -1,57 +1,58 @@
 package server
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
-	"sync"
-	"sync/atomic"
+	"time"
+
+	"github.com/streampair/streampair/mediaserver/admission"
 )
 
-// maxConnections of each HTTP port, and as many of the peers: idle ones cost descriptors
-// that media need too.
-const maxConnections = 8192
-
-// A boundedListener closes connections beyond maxConnections at once. The peers have places
-// of their own: however many viewers come, the relay must not wait for one of them to go.
-type boundedListener struct {
-	net.Listener
-	isPeer           func(netip.Addr) bool
-	max              int64
-	strangers, peers atomic.Int64
+// limits are the places of strangers.
+type limits struct {
+	// connections of each HTTP port, and as many of the peers: idle ones cost descriptors
+	// that media need too.
+	connections int
+	// eventStreams of players.
+	eventStreams int
+	// onDemand bounds the pairs made from viewers' URLs.
+	onDemand int
 }
 
-func bounded(l net.Listener, isPeer func(netip.Addr) bool) *boundedListener {
-	return &boundedListener{Listener: l, isPeer: isPeer, max: maxConnections}
-}
+func defaultLimits() limits { return limits{connections: 8192, eventStreams: 4096, onDemand: 64} }
 
-// Accept returns the next connection for which there is a place.
-func (l *boundedListener) Accept() (net.Conn, error) {
-	for {
-		c, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		places := &l.strangers
-		if a, err := netip.ParseAddrPort(c.RemoteAddr().String()); err == nil && l.isPeer(a.Addr()) {
-			places = &l.peers
-		}
-		if places.Add(1) > l.max {
-			places.Add(-1)
-			_ = c.Close()
-			continue
-		}
-		return &boundedConn{Conn: c, release: sync.OnceFunc(func() { places.Add(-1) })}, nil
+const (
+	// idleTimeout is how long a connection without a request stays while there is room, and
+	// idleTimeoutFull while there is none.
+	idleTimeout     = 2 * time.Minute
+	idleTimeoutFull = 15 * time.Second
+)
+
+// listen opens an HTTP port. The peers have places of their own: however many viewers come,
+// the relay must not wait for one of them to go. Proxies are those who may tell, by the PROXY
+// protocol, whom they speak for; nil: nobody.
+func (s *Server) listen(name, address string, proxies *admission.Proxies) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("open the %s port: %w", name, err)
 	}
-}
-
-type boundedConn struct {
-	net.Conn
-	release func()
-}
-
-func (c *boundedConn) Close() error {
-	defer c.release()
-	return c.Conn.Close()
+	door := func(name string) *admission.Door {
+		return admission.NewDoor(admission.DoorConfig{
+			Name: name, Limits: admission.Limits{Max: s.limits.connections, MaxLeaving: s.limits.connections},
+			IdleLimit: idleTimeout, IdleLimitFull: idleTimeoutFull, Metrics: s.counters,
+		})
+	}
+	peers := door(name + "_peers")
+	return admission.NewListener(l, admission.ListenerConfig{
+		Door: door(name), Proxies: proxies, Metrics: s.counters,
+		Apart: func(a netip.Addr) *admission.Door {
+			if s.isPeer(a) {
+				return peers
+			}
+			return nil
+		},
+	}), nil
 }
 
 // isPeer says whether an address is one of the other leg's servers.

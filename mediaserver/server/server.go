@@ -19,6 +19,7 @@ import (
 
 	api "github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/mediaserver/access"
+	"github.com/streampair/streampair/mediaserver/admission"
 	"github.com/streampair/streampair/mediaserver/config"
 	"github.com/streampair/streampair/mediaserver/control"
 	"github.com/streampair/streampair/mediaserver/failover"
@@ -49,6 +50,7 @@ type Config struct {
 	OnToken func(pair, what, token string)
 	Logger  *slog.Logger
 
+	limits *limits                                                      // default: defaultLimits
 	lookup func(ctx context.Context, host string) ([]netip.Addr, error) // of the peer's name; default: the system's
 }
 
@@ -60,6 +62,9 @@ type Server struct {
 	started  time.Time
 	changes  changes
 	metrics  *prometheus.Registry
+	counters *metrics.Metrics // in metrics
+	limits   limits
+	proxies  admission.Proxies
 	registry *stream.Registry
 	access   *access.Policy
 	engine   *rtc.Engine
@@ -98,6 +103,12 @@ func New(cfg Config) (*Server, error) {
 	s.sources = configSources{inForce: cfg.Sources, file: cfg.Sources}
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m := metrics.New(s.metrics)
+	s.counters = m
+	s.limits = defaultLimits()
+	if cfg.limits != nil {
+		s.limits = *cfg.limits
+	}
+	s.proxies.Trust(cfg.TrustedProxies)
 	s.registry = stream.NewRegistry(stream.Config{OnChange: s.changes.notify, Logger: s.log, Metrics: m})
 	s.access = access.New(cfg.Manifest.Access())
 	s.pairs = &pairs{
@@ -149,20 +160,20 @@ func (s *Server) open(m *metrics.Metrics) error {
 	for _, l := range []struct {
 		name    string
 		address string
+		proxies *admission.Proxies
 		to      *net.Listener
 	}{
-		{"HTTP", s.cfg.HTTPAddress, &s.http},
-		{"HTTPS", s.cfg.HTTPSAddress, &s.https},
-		{"probe", s.cfg.ProbeAddress, &s.probe},
-		{"control", s.cfg.ControlAddress, &s.control},
+		{"http", s.cfg.HTTPAddress, &s.proxies, &s.http},
+		{"https", s.cfg.HTTPSAddress, &s.proxies, &s.https},
+		{"probe", s.cfg.ProbeAddress, nil, &s.probe},
+		{"control", s.cfg.ControlAddress, nil, &s.control},
 	} {
 		if l.address == "" {
 			continue
 		}
-		if *l.to, err = net.Listen("tcp", l.address); err != nil {
-			return fmt.Errorf("open the %s port: %w", l.name, err)
+		if *l.to, err = s.listen(l.name, l.address, l.proxies); err != nil {
+			return err
 		}
-		*l.to = bounded(*l.to, s.isPeer)
 	}
 	if s.https != nil {
 		https := tlsConfig.Clone()
@@ -275,7 +286,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.rtmp != nil {
 		g.Go(func() error { return s.rtmp.Run(ctx) })
 	}
-	media := s.mediaHandler()
+	media := s.proxies.Handler(s.mediaHandler())
 	for _, l := range []net.Listener{s.http, s.https} {
 		if l != nil {
 			g.Go(func() error { return serve(ctx, newHTTPServer(media, s.log), l) })

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/streampair/streampair/mediaserver/admission"
 	"github.com/streampair/streampair/mediaserver/config"
 	"github.com/streampair/streampair/mediaserver/control"
 	"github.com/streampair/streampair/mediaserver/stream"
@@ -168,6 +169,7 @@ func (s *Server) configure(m config.Manifest) {
 		declared = append(declared, declaration{key, p.Name, policy, p.Spec.Paused})
 	}
 	s.access.Replace(m.Access())
+	s.trustProxies(m)
 	s.pairs.declare(declared)
 	s.followPeer()
 	for _, d := range declared {
@@ -178,6 +180,23 @@ func (s *Server) configure(m config.Manifest) {
 		}
 	}
 	s.changes.notify()
+}
+
+// trustProxies trusts the proxies of the command line and of every pair: a connection does not
+// say which pair it is for before its address is known.
+func (s *Server) trustProxies(m config.Manifest) {
+	networks := slices.Clone(s.cfg.TrustedProxies)
+	for _, p := range m.Pairs {
+		for _, text := range p.Spec.Exposure.HTTP.TrustedProxies {
+			network, err := admission.ParseProxy(text)
+			if err != nil {
+				s.log.Error("a proxy is not trusted", "pair", p.Name, "error", err)
+				continue
+			}
+			networks = append(networks, network)
+		}
+	}
+	s.proxies.Trust(networks)
 }
 
 // showTokens shows the tokens that were made up for m and are new. s.mu is held.

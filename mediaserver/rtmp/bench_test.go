@@ -17,7 +17,7 @@ import (
 func BenchmarkIngest(b *testing.B) {
 	m := metrics.New(prometheus.NewRegistry())
 	limits := Limits{}.withDefaults()
-	server := &Server{cfg: Config{Metrics: m, Limits: limits}, admission: newAdmission(limits), log: slog.New(slog.DiscardHandler)}
+	server := &Server{cfg: Config{Metrics: m, Limits: limits}, guests: newGuests(limits, m), log: slog.New(slog.DiscardHandler)}
 	server.refusals.logger = server.log
 	server.cfg.Authorize = func(stream.Key, string) (bool, error) { return true, nil }
 	server.cfg.Registry = stream.NewRegistry(stream.Config{Metrics: m})
@@ -44,7 +44,7 @@ func BenchmarkIngest(b *testing.B) {
 	b.ResetTimer()
 	conn := &script{in: bytes.NewReader(in), closed: make(chan struct{})}
 	c := server.newConnection(conn)
-	server.admission.enter(c)
+	server.guests.enter(c)
 	server.open.Add(1)
 	handover.put(conn, c)
 	server.open.Wait()

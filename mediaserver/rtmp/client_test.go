@@ -39,6 +39,24 @@ func (h *harness) dialOnly() *client {
 	return h.newClient(conn)
 }
 
+// dialFrom connects from an address of this machine and shakes hands.
+func (h *harness) dialFrom(from string) *client {
+	h.Helper()
+	c := h.connectFrom(from)
+	c.shakeHands()
+	return c
+}
+
+func (h *harness) connectFrom(from string) *client {
+	h.Helper()
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+	conn, err := d.Dial("tcp", h.server.Addr().String())
+	if err != nil {
+		h.Fatal(err)
+	}
+	return h.newClient(conn)
+}
+
 func (h *harness) dialTLS() *client {
 	h.Helper()
 	conn, err := tls.Dial("tcp", h.server.TLSAddr().String(), &tls.Config{InsecureSkipVerify: true})

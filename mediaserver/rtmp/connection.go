@@ -6,12 +6,14 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"runtime/debug"
 	"strings"
 
 	gortmp "github.com/yutopp/go-rtmp"
 	rtmpmessage "github.com/yutopp/go-rtmp/message"
 
+	"github.com/streampair/streampair/mediaserver/admission"
 	"github.com/streampair/streampair/mediaserver/flv/feed"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
@@ -24,6 +26,9 @@ type connection struct {
 	*guard
 	server *Server
 	remote string
+	place  *admission.Place
+	// lingers is its place among those who linger; nil: it does not. Guarded by guests.mu.
+	lingers *admission.Place
 
 	app, tcURL string
 	feed       *feed.Feed // nil unless it publishes
@@ -35,6 +40,11 @@ func (s *Server) newConnection(conn net.Conn) *connection {
 		server: s,
 		remote: conn.RemoteAddr().String(),
 	}
+}
+
+// network is whom its place counts for.
+func (c *connection) network() netip.Prefix {
+	return admission.NetworkOf(admission.AddressOf(c.remote))
 }
 
 // refuse ends the connection after the call that go-rtmp is in.
@@ -102,7 +112,7 @@ func (c *connection) OnPublish(ctx *gortmp.StreamContext, _ uint32, cmd *rtmpmes
 	}
 	c.feed = feed.New(publication)
 	c.beginPublishing(ctx.StreamID)
-	c.server.admission.publishing(c)
+	c.server.guests.publishing(c)
 	return nil
 }
 
@@ -175,7 +185,7 @@ func (c *connection) unpublished() error {
 	c.feed = nil
 	id := c.publishStream
 	c.endPublishing()
-	c.server.admission.waiting(c)
+	c.server.guests.waiting(c)
 	_, err := c.Write(appendStatus(nil, id, statusUnpublished, "The stream is unpublished."))
 	return err
 }
@@ -183,10 +193,11 @@ func (c *connection) unpublished() error {
 // OnClose ends the publication at once: go-rtmp and the socket may take their time.
 func (c *connection) OnClose() {
 	defer c.recovered(new(error))
-	c.server.admission.leaving(c)
 	reason := stream.EndClosed
 	var r *refusal
-	if errors.As(c.failed, &r) {
+	refused := errors.As(c.failed, &r)
+	c.server.guests.leaving(c, refused)
+	if refused {
 		reason = r.end
 		c.report(r)
 	}

@@ -85,7 +85,7 @@ func FuzzConnection(f *testing.F) {
 			Metrics: m, Limits: Limits{}.withDefaults(),
 			Authorize: func(stream.Key, string) (bool, error) { return true, nil },
 		},
-		admission: newAdmission(Limits{}.withDefaults()),
+		guests: newGuests(Limits{}.withDefaults(), nil),
 	}
 	server.log = slog.New(slog.DiscardHandler)
 	server.refusals.logger = server.log
@@ -113,7 +113,7 @@ func FuzzConnection(f *testing.F) {
 		in = append(in, data...)
 		conn := &script{in: bytes.NewReader(in), closed: make(chan struct{})}
 		c := server.newConnection(conn)
-		server.admission.enter(c)
+		server.guests.enter(c)
 		server.open.Add(1)
 		handover.put(conn, c)
 		server.open.Wait()

@@ -4,11 +4,16 @@ import "time"
 
 // Limits bound what clients may cost. The zero value of each field means its default.
 type Limits struct {
-	// MaxConnections of all kinds; default 1024.
+	// MaxConnections, without those that linger; default 1024. One more pushes out one that
+	// does not publish, if there is one.
 	MaxConnections int
 	// MaxUnauthenticated connections that have not begun to publish; default 64. One
-	// more pushes out the oldest, so that idle strangers cannot lock publishers out.
+	// more pushes out the oldest of the address with the most, so that idle strangers cannot
+	// lock publishers out.
 	MaxUnauthenticated int
+	// MaxLingering refused connections whose client has not read why; default 128. One more
+	// ends the oldest of the address with the most at once.
+	MaxLingering int
 	// MaxBytesBeforePublish a connection may send until it publishes, the handshake
 	// included; default 64 KiB.
 	MaxBytesBeforePublish int
@@ -42,6 +47,7 @@ func (l Limits) withDefaults() Limits {
 	}
 	orInt(&l.MaxConnections, 1024)
 	orInt(&l.MaxUnauthenticated, 64)
+	orInt(&l.MaxLingering, 128)
 	orInt(&l.MaxBytesBeforePublish, 64<<10)
 	orInt(&l.MaxVideoMessage, 4<<20)
 	orInt(&l.MaxAudioMessage, 64<<10)

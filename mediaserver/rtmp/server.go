@@ -16,6 +16,7 @@ import (
 	rtmpmessage "github.com/yutopp/go-rtmp/message"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/streampair/streampair/mediaserver/admission"
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
@@ -34,6 +35,8 @@ type Config struct {
 	// stream, and whether the token proved who it is. Its error is one sentence for the
 	// client. It must not block. Nil lets everybody publish.
 	Authorize func(key stream.Key, token string) (authenticated bool, err error)
+	// Proxies may tell by the PROXY protocol whom they speak for. Default: nobody.
+	Proxies *admission.Proxies
 	// Logger, default none.
 	Logger *slog.Logger
 	// Metrics count refusals. Required.
@@ -44,13 +47,13 @@ type Config struct {
 
 // A Server takes in RTMP and RTMPS publishers.
 type Server struct {
-	cfg       Config
-	log       *slog.Logger
-	refusals  refusalLog
-	admission *admission
-	plain     net.Listener // nil: none
-	secure    net.Listener // TCP under the RTMPS listener, nil: none
-	open      sync.WaitGroup
+	cfg      Config
+	log      *slog.Logger
+	refusals refusalLog
+	guests   *guests
+	plain    net.Listener // nil: none
+	secure   net.Listener // TCP under the RTMPS listener, nil: none
+	open     sync.WaitGroup
 }
 
 // NewServer opens the listeners. Run serves them.
@@ -62,7 +65,7 @@ func NewServer(cfg Config) (*Server, error) {
 	if cfg.Authorize == nil {
 		cfg.Authorize = func(stream.Key, string) (bool, error) { return false, nil }
 	}
-	s := &Server{cfg: cfg, log: cfg.Logger, refusals: refusalLog{logger: cfg.Logger}, admission: newAdmission(cfg.Limits)}
+	s := &Server{cfg: cfg, log: cfg.Logger, refusals: refusalLog{logger: cfg.Logger}, guests: newGuests(cfg.Limits, cfg.Metrics)}
 	if cfg.Address == "" && cfg.TLSAddress == "" {
 		return nil, errors.New("no address to listen on for RTMP or RTMPS")
 	}
@@ -71,17 +74,28 @@ func NewServer(cfg Config) (*Server, error) {
 	}
 	var err error
 	if cfg.Address != "" {
-		if s.plain, err = net.Listen("tcp", cfg.Address); err != nil {
+		if s.plain, err = s.listen("rtmp", cfg.Address); err != nil {
 			return nil, fmt.Errorf("listen for RTMP: %w", err)
 		}
 	}
 	if cfg.TLSAddress != "" {
-		if s.secure, err = net.Listen("tcp", cfg.TLSAddress); err != nil {
+		if s.secure, err = s.listen("rtmps", cfg.TLSAddress); err != nil {
 			s.closeListeners()
 			return nil, fmt.Errorf("listen for RTMPS: %w", err)
 		}
 	}
 	return s, nil
+}
+
+// listen opens a port whose connections have the client's address also behind a proxy.
+func (s *Server) listen(name, address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return admission.NewListener(l, admission.ListenerConfig{
+		Name: name, Proxies: s.cfg.Proxies, MaxProxyConnections: s.cfg.Limits.MaxConnections, Metrics: s.cfg.Metrics,
+	}), nil
 }
 
 // Addr is where RTMP is listened for; nil if it is not.
@@ -121,7 +135,7 @@ func (s *Server) Run(ctx context.Context) error {
 		// The library first, or it spins on the closed listener.
 		_ = library.Close()
 		_ = handover.Close()
-		for _, c := range s.admission.close() {
+		for _, c := range s.guests.close() {
 			c.stop(ended(stream.ErrShuttingDown))
 		}
 		return nil
@@ -129,7 +143,7 @@ func (s *Server) Run(ctx context.Context) error {
 	err := group.Wait()
 	// A client that does not read may hold its connection's goroutine in a write.
 	forced := time.AfterFunc(shutdownGrace, func() {
-		for _, c := range s.admission.close() {
+		for _, c := range s.guests.close() {
 			closeNow(c.conn)
 		}
 	})
@@ -181,7 +195,7 @@ func (s *Server) accept(ctx context.Context, l net.Listener, to *handover, secur
 
 func (s *Server) admit(conn net.Conn, to *handover) {
 	c := s.newConnection(conn)
-	if !s.admission.enter(c) {
+	if !s.guests.enter(c) {
 		c.report(refuse(ReasonTooManyConnections, "more than %d connections", s.cfg.Limits.MaxConnections))
 		closeNow(conn)
 		return
@@ -204,7 +218,7 @@ func closeNow(conn net.Conn) {
 
 // closed is called when c's socket is closed, and its goroutine all but done.
 func (s *Server) closed(c *connection) {
-	s.admission.left(c)
+	s.guests.left(c)
 	s.open.Done()
 }
 

@@ -5,9 +5,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 
+	"github.com/streampair/streampair/mediaserver/admission"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
@@ -120,12 +122,83 @@ func TestRunEndsWhileAClientDoesNotRead(t *testing.T) {
 
 func TestConnectionsAreLimited(t *testing.T) {
 	h := start(t, func(c *Config) { c.Limits.MaxConnections = 3; c.Limits.PublishTimeout = time.Minute })
-	for range 3 {
-		h.dial()
+	first := h.dialFrom("127.0.0.2")
+	first.publish("s0")
+	h.dialFrom("127.0.0.2").publish("s1")
+	waits := h.dialFrom("127.0.0.3")
+	h.dialFrom("127.0.0.4").publish("s2")
+	waits.waitClosed()
+	if n := h.guardRefusals(ReasonPushedOut); n != 1 {
+		t.Errorf("%d that did not publish were pushed out, want 1", n)
 	}
-	h.dialOnly().waitClosed()
+	h.connectFrom("127.0.0.5").waitClosed()
 	if n := h.guardRefusals(ReasonTooManyConnections); n != 1 {
-		t.Errorf("%d refusals", n)
+		t.Errorf("%d refusals, want 1: all who are there publish", n)
+	}
+	for _, name := range []string{"s0", "s1", "s2"} {
+		if h.registry.Stream(keyOf(name)).Snapshot().Publication == nil {
+			t.Errorf("the publisher of %s was ended for a newcomer", name)
+		}
+	}
+}
+
+// Clients that are refused linger for a second each: as many as come in that time must not
+// take the places of encoders.
+func TestRefusedClientsThatLingerKeepNoEncoderOut(t *testing.T) {
+	const places, lingering = 8, 4
+	h := start(t, func(c *Config) {
+		c.Limits.MaxConnections, c.Limits.MaxLingering, c.Limits.PublishTimeout = places, lingering, time.Minute
+	})
+	// attack refuses itself by what it asks for, and does not go.
+	attack := func() {
+		c := h.connectFrom("127.0.0.2")
+		c.send(append([]byte{3}, make([]byte, 2*1536)...))
+		c.message(2, typeSetChunkSize, 0, 0, []byte{0, 0, 0, 0})
+	}
+	for range 5 * places {
+		attack()
+	}
+	h.eventually("they are refused", func() bool { return h.guardRefusals(ReasonChunkSize) >= 4*places })
+	for i := range 3 {
+		name := fmt.Sprintf("s%d", i)
+		c := h.dialFrom("127.0.0.3")
+		attack()
+		attack()
+		c.publish(name)
+		h.showsPictures(c, name, 0)
+	}
+	if n := h.server.guests.lingering.Taken(); n > lingering {
+		t.Errorf("%d clients linger, want at most %d", n, lingering)
+	}
+	// Somebody else who is refused is still told why.
+	c := h.dialFrom("127.0.0.4")
+	c.connect()
+	c.command(0, "createStream", 2.0, nil)
+	c.command(1, "publish", 3.0, nil, "a/b/c", "live")
+	c.waitFor("rtmp://host/app/id")
+}
+
+// An IPv6 host owns a /64: its addresses count together, or each would be a stranger.
+func TestAHostOfIPv6CountsOnce(t *testing.T) {
+	one := (&connection{remote: "[2001:db8::1]:1"}).network()
+	if two := (&connection{remote: "[2001:db8::ffff:2]:2"}).network(); one != two {
+		t.Errorf("%v and %v", one, two)
+	}
+	if other := (&connection{remote: "[2001:db8:0:1::1]:1"}).network(); one == other {
+		t.Errorf("%v is that of two hosts", other)
+	}
+}
+
+func TestTheRemoteAddressIsTheOneAProxyTells(t *testing.T) {
+	proxies := &admission.Proxies{}
+	proxies.Trust([]netip.Prefix{netip.MustParsePrefix("127.0.0.9/32")})
+	h := start(t, func(c *Config) { c.Proxies = proxies })
+	c := h.connectFrom("127.0.0.9")
+	c.send([]byte("PROXY TCP4 198.51.100.1 192.0.2.1 1000 1935\r\n"))
+	c.shakeHands()
+	c.publish("primary")
+	if p := h.registry.Stream(live).Snapshot().Publication; p == nil || p.Remote != "198.51.100.1:1000" {
+		t.Errorf("published by %+v", p)
 	}
 }
 

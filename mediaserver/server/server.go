@@ -189,7 +189,7 @@ func (s *Server) open(m *metrics.Metrics) error {
 	if s.cfg.RTMPAddress != "" || s.cfg.RTMPSAddress != "" {
 		s.rtmp, err = rtmp.NewServer(rtmp.Config{
 			Address: s.cfg.RTMPAddress, TLSAddress: s.cfg.RTMPSAddress, TLSConfig: tlsConfig,
-			Registry: s.registry, Authorize: s.mayPublish, Logger: s.log, Metrics: m,
+			Registry: s.registry, Authorize: s.mayPublish, Proxies: &s.proxies, Logger: s.log, Metrics: m,
 		})
 		if err != nil {
 			return err

@@ -1,0 +1,156 @@
+package failover
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// decider is one of two servers, as far as decisions go.
+type decider struct {
+	policy   Policy
+	state    State
+	began    time.Duration
+	switches []string
+	asked    func(question) // is told of each decision to be made; nil: nobody is
+}
+
+// step decides at now, and makes planned switches at IDRs only. It returns what the peer is told.
+func (d *decider) step(t *rapid.T, legs Legs, peer *Standing, idr bool, now time.Duration) Standing {
+	if d.asked != nil {
+		d.asked(question{d.policy, legs, known(d.state), Accord{HasPeer: true, Began: d.began, Peer: peer}, now})
+	}
+	d.state = d.state.Observe(d.policy, legs, now).heeding(peer)
+	decision := Decide(d.policy, legs, d.state, now)
+	decision = Agree(d.policy, legs, d.state, Accord{HasPeer: true, Began: d.began, Peer: peer}, decision, now)
+	var target Role
+	switch {
+	case decision.Urgency == "":
+	case decision.Urgency == Planned && !idr:
+		target = decision.Active
+	default:
+		from := d.state.Active
+		if from != "" && decision.Urgency == Planned && legs.Leg(decision.Active).Rank(d.policy, now) < legs.Leg(from).Rank(d.policy, now) {
+			t.Fatalf("%v: a planned switch to a lesser leg", now)
+		}
+		d.state = d.state.Switched(decision, now)
+		if from == "" {
+			d.state = d.state.adopted(d.policy, peer)
+		}
+		if from != decision.Active {
+			d.switches = append(d.switches, fmt.Sprint(now, " ", decision.Active, " ", decision.Reason))
+		}
+	}
+	s := d.state.standing(d.policy, target, d.state.settled(now))
+	s.OnAir = d.state.Active != "" && legs.Leg(d.state.Active).Rank(d.policy, now) > RankNone
+	return s
+}
+
+// Whatever befalls the encoders, the relay and the servers: a while after the last of it
+// both play the same leg, and go on doing so.
+func TestTwoServersConverge(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) { twoServersConverge(t, nil) })
+}
+
+// twoServersConverge tells asked of the decisions that two servers make on the way.
+func twoServersConverge(t *rapid.T, asked func(question)) {
+	policy := rapid.SampledFrom([]Policy{standard, standard.prefer(), standard.pin(Primary), standard.pin(Backup)}).Draw(t, "policy")
+	const step, trouble, calm = 100 * ms, 600, 700 // steps
+	type fault struct{ from, to int }
+	draw := func(what string) []fault {
+		var all []fault
+		for range rapid.IntRange(0, 4).Draw(t, what+"s") {
+			from := rapid.IntRange(0, trouble).Draw(t, what+" from")
+			all = append(all, fault{from, from + rapid.IntRange(1, 100).Draw(t, what+" length")})
+		}
+		return all
+	}
+	during := func(all []fault, n int) bool {
+		for _, f := range all {
+			if n >= f.from && n < min(f.to, trouble) {
+				return true
+			}
+		}
+		return false
+	}
+	encoders := [2][]fault{draw("primary's loss"), draw("backup's loss")}
+	relay := draw("cut")
+	restarts := [2][]fault{draw("first server's restart"), draw("second server's restart")}
+	skew := rapid.IntRange(0, 30).Draw(t, "IDRs apart")
+
+	servers := [2]*decider{{policy: policy, began: time.Minute, asked: asked}, {policy: policy, began: time.Minute, asked: asked}}
+	var told [2]*Standing // what each heard last
+	full := [2][2]time.Duration{}
+	settledAt, same := 0, Role("")
+	for n := range trouble + calm {
+		now := time.Minute + time.Duration(n)*step
+		var next [2]*Standing
+		for i, s := range servers {
+			if during(restarts[i], n) {
+				*s = decider{policy: policy, began: now, asked: asked}
+				full[i] = [2]time.Duration{}
+				continue
+			}
+			var legs Legs
+			for leg, l := range []*Leg{&legs.Primary, &legs.Backup} {
+				// Each server ingests one leg, and has the other by the relay.
+				away := during(encoders[leg], n) || during(restarts[leg], n) || leg != i && during(relay, n)
+				if away {
+					full[i][leg] = 0
+					continue
+				}
+				if full[i][leg] == 0 {
+					full[i][leg] = now
+				}
+				*l = arriving(full[i][leg], now)
+			}
+			peer := told[i]
+			if during(relay, n) || during(restarts[1-i], n) {
+				peer = nil
+			}
+			standing := s.step(t, legs, peer, (n+i*skew)%20 == 0, now)
+			next[1-i] = &standing
+		}
+		told = next
+		if a, b := servers[0].state.Active, servers[1].state.Active; n > trouble && (a != b || a != same) {
+			same, settledAt = a, n
+		}
+	}
+	if a, b := servers[0].state.Active, servers[1].state.Active; a != b {
+		t.Fatalf("one plays %s, the other %s\n%q\n%q", a, b, servers[0].switches, servers[1].switches)
+	}
+	// Damping may put a return off; nothing may change once it is over.
+	if settledAt > trouble+calm-50 {
+		t.Fatalf("they still change after %v\n%q\n%q", time.Duration(settledAt-trouble)*step, servers[0].switches, servers[1].switches)
+	}
+}
+
+// The relay fails every few seconds: the leg that comes by it must not go on and off air
+// as often.
+func TestARelayThatKeepsFailingMakesNoFlicker(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const step, steps = 100 * ms, 1200
+		up := rapid.IntRange(25, 80).Draw(t, "steps for which the relay works")
+		d := &decider{policy: standard}
+		peer := Standing{Active: Primary, OnAir: true, Since: time.Second, Settled: true}
+		var since time.Duration
+		for n := range steps {
+			now := time.Minute + time.Duration(n)*step
+			legs := Legs{Backup: arriving(time.Second, now)}
+			if n%(up+10) < up {
+				if since == 0 {
+					since = now
+				}
+				legs.Primary = arriving(since, now)
+			} else {
+				since = 0
+			}
+			d.step(t, legs, &peer, true, now)
+		}
+		if most := 2 * int(steps*step/followInterval+1); len(d.switches) > most {
+			t.Fatalf("%d switches in %v, and at most %d would do\n%q", len(d.switches), steps*step, most, d.switches)
+		}
+	})
+}

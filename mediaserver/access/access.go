@@ -6,7 +6,8 @@
 // pair, since a token for one stream alone could not authorise a failover. A stream
 // that several pairs share opens with the token of any of them, and is open without
 // one only if all of them leave it open. As soon as one pair asks for a token, for
-// publishing or for watching, streams that no pair names are closed.
+// publishing or for watching, streams that no pair names are closed. A media pod in a
+// cluster never takes or plays a stream that no pair names: see [NewDeclaredOnly].
 //
 // A viewer's JSON Web Token (playback.auth JWT) is signed with HS256 and the pair's
 // jwtKey. It must have exp, and a sub that is the pair's name or one of its two stream
@@ -28,12 +29,14 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/mediaserver/stream"
 )
 
 // Errors of Publish and Play, for errors.Is.
 var (
-	ErrUnauthorized  = errors.New("the token is missing or wrong")
-	ErrUnknownStream = errors.New("no StreamPair names this stream")
+	ErrUnauthorized = errors.New("the token is missing or wrong")
+	// ErrUnknownStream does not tell the ids that are declared: a stranger may read it.
+	ErrUnknownStream = stream.ErrUndeclared
 )
 
 const (
@@ -60,7 +63,8 @@ type Pair struct {
 
 // Policy answers for the pairs it was last given. It is safe for concurrent use.
 type Policy struct {
-	rules atomic.Pointer[rules]
+	declaredOnly bool
+	rules        atomic.Pointer[rules]
 }
 
 // New returns a Policy for pairs. Without any, everybody may publish and watch.
@@ -70,8 +74,21 @@ func New(pairs []Pair) *Policy {
 	return p
 }
 
+// NewDeclaredOnly returns a Policy for pairs that closes every other stream, whatever
+// the pairs ask for. It is for a media pod: its ports are open to a whole cluster, and
+// its memory is meant for the streams of its pair.
+func NewDeclaredOnly(pairs []Pair) *Policy {
+	p := &Policy{declaredOnly: true}
+	p.Replace(pairs)
+	return p
+}
+
 // Replace makes the Policy answer for other pairs from now on.
-func (p *Policy) Replace(pairs []Pair) { p.rules.Store(newRules(pairs)) }
+func (p *Policy) Replace(pairs []Pair) {
+	r := newRules(pairs)
+	r.open = r.open && !p.declaredOnly
+	p.rules.Store(r)
+}
 
 // Publish reports whether somebody who shows token may publish the stream.
 // Authenticated is false when no token was needed. Errors: ErrUnauthorized,
@@ -98,7 +115,7 @@ type streamKey struct{ app, id string }
 
 // rules are never changed after newRules, so that they need no lock.
 type rules struct {
-	open    bool // no pair asks for a token
+	open    bool // streams that no pair names are open to everybody
 	streams map[streamKey][]Pair
 }
 

@@ -107,6 +107,40 @@ func TestPlay(t *testing.T) {
 	}
 }
 
+func TestAMediaPodKnowsDeclaredStreamsOnly(t *testing.T) {
+	declared := []Pair{pair("demo", "primary", "backup", nil), pair("open", "a", "b", nil)}
+	tests := []struct {
+		name       string
+		pairs      []Pair
+		id, backup string
+		err        error
+	}{
+		{name: "a pair", pairs: declared, id: "primary", backup: "backup"},
+		{name: "a single stream of a pair", pairs: declared, id: "backup"},
+		{name: "streams of two pairs", pairs: declared, id: "primary", backup: "b"},
+		{name: "an undeclared stream", pairs: declared, id: "third", err: ErrUnknownStream},
+		{name: "a pair with an undeclared backup", pairs: declared, id: "primary", backup: "third", err: ErrUnknownStream},
+		{name: "no pair is declared", id: "primary", err: ErrUnknownStream},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			replaced := NewDeclaredOnly(nil)
+			replaced.Replace(tt.pairs)
+			for when, policy := range map[string]*Policy{"from the start": NewDeclaredOnly(tt.pairs), "after Replace": replaced} {
+				if err := policy.Play("live", tt.id, tt.backup, ""); !errors.Is(err, tt.err) {
+					t.Errorf("%s: Play = %v; want %v", when, err, tt.err)
+				}
+				if tt.backup != "" {
+					continue
+				}
+				if _, err := policy.Publish("live", tt.id, ""); !errors.Is(err, tt.err) {
+					t.Errorf("%s: Publish = %v; want %v", when, err, tt.err)
+				}
+			}
+		})
+	}
+}
+
 func TestPlayJWT(t *testing.T) {
 	policy := New([]Pair{pair("demo", "primary", "backup", func(p *Pair) {
 		p.Playback, p.JWTKey = v1alpha1.PlaybackJWT, testKey

@@ -100,7 +100,10 @@ func (c *connection) OnPublish(ctx *gortmp.StreamContext, _ uint32, cmd *rtmpmes
 			"the URL must be rtmp://host/app/id: "+stream.ErrInvalidStreamID.Error()))
 	}
 	authenticated, err := c.server.cfg.Authorize(key, token)
-	if err != nil {
+	switch {
+	case errors.Is(err, stream.ErrUndeclared):
+		return c.refuse(refusePublish(err))
+	case err != nil:
 		return c.refuse(refusePublisher(ReasonUnauthorized, statusUnauthorized, fmt.Sprintf("publishing %s is refused: %v", key, err)))
 	}
 	publication, err := c.server.cfg.Registry.Publish(stream.PublishRequest{

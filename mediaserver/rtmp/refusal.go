@@ -48,6 +48,7 @@ const (
 	ReasonTooManyTakeovers Reason = "TooManyTakeovers"
 	ReasonTooManyStreams   Reason = "TooManyStreams"
 	ReasonInvalidName      Reason = "InvalidName"
+	ReasonUnknownStream    Reason = "UnknownStream"
 	ReasonShuttingDown     Reason = "ShuttingDown"
 	ReasonTakenOver        Reason = "TakenOver"
 	ReasonUnsupportedCodec Reason = "UnsupportedCodec"
@@ -100,7 +101,7 @@ func refusePublisher(reason Reason, code statusCode, description string) *refusa
 	return &refusal{reason: reason, code: code, end: stream.EndError, by: byServer, description: description}
 }
 
-// refusePublish translates an error of the registry's Publish.
+// refusePublish translates an error of the registry's Publish, or a stream.ErrUndeclared.
 func refusePublish(err error) *refusal {
 	for _, known := range []struct {
 		err    error
@@ -111,6 +112,7 @@ func refusePublish(err error) *refusal {
 		{stream.ErrTooManyTakeovers, ReasonTooManyTakeovers, statusBadName},
 		{stream.ErrTooManyStreams, ReasonTooManyStreams, statusRejected},
 		{stream.ErrInvalidStreamID, ReasonInvalidName, statusBadName},
+		{stream.ErrUndeclared, ReasonUnknownStream, statusBadName},
 		{stream.ErrShuttingDown, ReasonShuttingDown, statusShutdown},
 	} {
 		if errors.Is(err, known.err) {

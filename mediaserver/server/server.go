@@ -110,7 +110,11 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.proxies.Trust(cfg.TrustedProxies)
 	s.registry = stream.NewRegistry(stream.Config{OnChange: s.changes.notify, Logger: s.log, Metrics: m})
-	s.access = access.New(cfg.Manifest.Access())
+	if cfg.Role == "" {
+		s.access = access.New(cfg.Manifest.Access())
+	} else {
+		s.access = access.NewDeclaredOnly(cfg.Manifest.Access())
+	}
 	s.pairs = &pairs{
 		registry: s.registry, hasPeer: s.cfg.Peer != "",
 		views: transcode.NewViews(transcode.ViewsConfig{

@@ -15,7 +15,8 @@ import (
 	"github.com/streampair/streampair/mediaserver/metrics"
 )
 
-// Errors of Registry.Publish. Each is one sentence for the publisher.
+// Errors of Registry.Publish, and of those who ask whether a publisher may come. Each is
+// one sentence for the publisher.
 var (
 	ErrStreamInUse       = errors.New("another publisher is live on this stream id; stop it first, or publish with a token to take over")
 	ErrTooManyTakeovers  = errors.New("two encoders keep taking this stream id from each other; give each its own stream id")
@@ -23,6 +24,7 @@ var (
 	ErrInvalidStreamID   = errors.New("app and stream id must be 1 to 128 letters, digits, '.', '_' or '-', and begin with a letter or digit")
 	ErrPublicationEnded  = errors.New("the publication has ended")
 	ErrTakenOver         = errors.New("a newer publisher took over this stream id")
+	ErrUndeclared        = errors.New("no StreamPair names this stream; use a stream id that the StreamPair declares")
 	ErrPaused            = errors.New("the StreamPair of this stream is paused")
 	ErrShuttingDown      = errors.New("the server is shutting down")
 	errNoParameterSets   = errors.New("picture before its SPS and PPS")

@@ -45,7 +45,8 @@ type Config struct {
 	Registry *stream.Registry
 	// Authorize says whether somebody with this token may publish; authenticated is
 	// false when no token was needed. Required. A publisher without a token is told to
-	// send one (401), one with a token that it may not (403).
+	// send one (401), one with a token that it may not (403), and either is told of a
+	// stream.ErrUndeclared (404).
 	Authorize func(key stream.Key, token string) (authenticated bool, err error)
 	// CheckOpen is asked about each request to publish that needed no token. An error is
 	// the publisher's 403. Default: none is refused.
@@ -189,6 +190,8 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request) *refusal {
 	token := signalling.Token(r)
 	authenticated, err := h.cfg.Authorize(key, token)
 	switch {
+	case errors.Is(err, stream.ErrUndeclared):
+		return refusePublish(err)
 	case err != nil && token == "":
 		return refuse(http.StatusUnauthorized, "Unauthorized",
 			"Publishing %s needs a token: send it as \"Authorization: Bearer …\" or append ?token=… to the URL.", key)

@@ -25,12 +25,14 @@ func refuse(status int, reason, format string, args ...any) *refusal {
 // reasonShuttingDown is that of a server that is about to end.
 const reasonShuttingDown = "ShuttingDown"
 
-// refusePublish words an error of Registry.Publish.
+// refusePublish words an error of Registry.Publish or a stream.ErrUndeclared.
 func refusePublish(err error) *refusal {
 	r := &refusal{status: http.StatusInternalServerError, reason: "Internal", text: sentence(err)}
 	switch {
 	case errors.Is(err, stream.ErrInvalidStreamID):
 		r.status, r.reason = http.StatusBadRequest, "InvalidStreamID"
+	case errors.Is(err, stream.ErrUndeclared):
+		r.status, r.reason = http.StatusNotFound, "UnknownStream"
 	case errors.Is(err, stream.ErrStreamInUse):
 		r.status, r.reason = http.StatusConflict, "StreamInUse"
 	case errors.Is(err, stream.ErrTooManyTakeovers):

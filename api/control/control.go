@@ -42,12 +42,28 @@ type Status struct {
 	TLS *TLS `json:"tls,omitempty"`
 	// Draining says that the server has been told to end.
 	Draining bool `json:"draining,omitempty"`
+	// Memory is what caches and packet histories hold; nil: an older media server.
+	Memory *Memory `json:"memory,omitempty"`
 	// Addresses are those really bound, host:port.
 	Addresses Addresses `json:"addresses"`
 	// Viewers connected now.
 	Viewers int      `json:"viewers"`
 	Streams []Stream `json:"streams"`
 	Pairs   []Pair   `json:"pairs"`
+}
+
+// Memory is what caches and packet histories hold, in bytes. It is spent first on declared
+// streams, then on histories, last on undeclared streams.
+type Memory struct {
+	// LimitBytes is for all together: half of the Go memory limit ($GOMEMLIMIT), or 512 MiB
+	// where there is none.
+	LimitBytes int64 `json:"limitBytes"`
+	// DeclaredBytes is for the GOP caches of streams that a StreamPair names.
+	DeclaredBytes int64 `json:"declaredBytes"`
+	// HistoriesBytes is for the packets of outputs that play declared streams only.
+	HistoriesBytes int64 `json:"historiesBytes"`
+	// UndeclaredBytes is for all that undeclared streams and their outputs hold.
+	UndeclaredBytes int64 `json:"undeclaredBytes"`
 }
 
 // TLS describes the certificate that is served.

@@ -28,6 +28,7 @@ type Metrics struct {
 	HTTPRequestRefusal *prometheus.CounterVec // reason
 	RelayFailures      *prometheus.CounterVec // reason
 	SessionForwards    *prometheus.CounterVec // result
+	CachesStarved      *prometheus.CounterVec // class
 	TLSNotAfter        *prometheus.GaugeVec   // no labels: there is no series without a certificate
 	AdmissionPlaces    *prometheus.GaugeVec   // door
 	AdmissionRefusals  *prometheus.CounterVec // door, reason
@@ -68,6 +69,8 @@ func New(reg prometheus.Registerer) *Metrics {
 			"HTTP requests refused before they did anything.", "reason"),
 		RelayFailures:   counter("relay_failures_total", "Connections to the peer that failed or ended.", "reason"),
 		SessionForwards: counter("session_forwards_total", "Requests about a session that were passed on to the other leg's server.", "result"),
+		CachesStarved: counter("caches_starved_total",
+			"Entry points that a stream's cache lost because the memory budget was spent.", "class"),
 		TLSNotAfter: gauge("tls_certificate_not_after_seconds",
 			"Unix time at which the given TLS certificate ends; missing while a self-signed one is served."),
 		AdmissionPlaces:   gauge("admission_places_taken", "Places taken behind a door: connections, viewers, event streams and so on.", "door"),
@@ -81,4 +84,19 @@ func New(reg prometheus.Registerer) *Metrics {
 	}, []string{"urgency"})
 	reg.MustRegister(m.SwitchSeconds)
 	return m
+}
+
+// RegisterMemory registers what caches and histories hold, in bytes: the limit for all, and
+// what is held now, by class.
+func RegisterMemory(reg prometheus.Registerer, limit int64, used map[string]func() int64) {
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: "streampair", Name: "cache_limit_bytes",
+		Help: "Memory that all caches and packet histories may hold together.",
+	}, func() float64 { return float64(limit) }))
+	for class, bytes := range used {
+		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Namespace: "streampair", Name: "cache_bytes", ConstLabels: prometheus.Labels{"class": class},
+			Help: "Memory that caches and packet histories hold, in chunks of 64 KiB.",
+		}, func() float64 { return float64(bytes()) }))
+	}
 }

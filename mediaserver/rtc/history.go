@@ -1,6 +1,11 @@
 package rtc
 
-import "sync"
+import (
+	"sync"
+	"unsafe"
+
+	"github.com/streampair/streampair/mediaserver/budget"
+)
 
 // A packet is one RTP packet of an Output before it is addressed to a viewer: it
 // has no sequence number, payload type or SSRC yet, and viewers who join get
@@ -24,15 +29,20 @@ type packet struct {
 // never changes while it is there.
 //
 // Everything since the last entry point is kept within the bounds; what is older
-// than that is kept for as long as a NACK may ask for it.
+// than that is kept for as long as a NACK may ask for it. While the server's memory
+// budget is short for this output, only leanBytes of that are kept: the live picture goes
+// on, and who joins waits for the next entry point.
 type history struct {
 	maxPackets, maxBytes int
 	// nackTicks is how long packets before the last entry point are kept.
 	nackTicks int64
+	// class says for what the budget is spent.
+	class func() budget.Class
 
 	mu          sync.RWMutex // guards all below; held for copying only
-	ring        []packet     // length is a power of two; index i is at i modulo length
-	first, next uint64       // the packets held are [first, next)
+	account     *budget.Account
+	ring        []packet // length is a power of two; index i is at i modulo length
+	first, next uint64   // the packets held are [first, next)
 	bytes       int
 	entry       uint64 // of the last entry point; valid if it is at or after first
 	entries     bool   // whether there has been one
@@ -45,8 +55,35 @@ type position struct {
 	timestamp int64
 }
 
-func newHistory(maxPackets, maxBytes int, nackTicks int64) *history {
-	return &history{maxPackets: maxPackets, maxBytes: maxBytes, nackTicks: nackTicks, ring: make([]packet, 64)}
+// leanBytes is what a history may hold while memory is short: the largest picture that is
+// common, or a second of a stream of 16 Mbit/s.
+const leanBytes = 2 << 20
+
+func newHistory(maxPackets, maxBytes int, nackTicks int64, of *budget.Budget, class func() budget.Class) *history {
+	h := &history{maxPackets: maxPackets, maxBytes: maxBytes, nackTicks: nackTicks, class: class, ring: make([]packet, 64)}
+	h.account = of.Open(class(), h.shed)
+	return h
+}
+
+// close gives the memory back to the budget.
+func (h *history) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.account.Close()
+}
+
+// shed gives memory back if others need it.
+func (h *history) shed() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.trim()
+}
+
+// charge tells the budget what the history holds, and reports whether that is too much.
+func (h *history) charge() (short bool) {
+	h.account.Move(h.class())
+	h.account.Set(h.bytes + len(h.ring)*int(unsafe.Sizeof(packet{})))
+	return h.account.Short()
 }
 
 // add appends the packets of one access unit: readers see all of them or none.
@@ -78,19 +115,28 @@ func (h *history) grow() {
 }
 
 // trim forgets packets beyond the bounds, and those that neither a joining viewer
-// nor a NACK can want.
+// nor a NACK can want. While memory is short nobody can join at the last entry point.
 func (h *history) trim() {
+	short := h.charge()
 	if h.first == h.next {
 		return
 	}
-	wanted := h.next
-	if h.entries && h.entry >= h.first {
+	wanted, maxBytes := h.next, h.maxBytes
+	if short {
+		maxBytes = min(maxBytes, leanBytes)
+	} else if h.entries && h.entry >= h.first {
 		wanted = h.entry
 	}
+	h.forget(wanted, maxBytes)
+	h.charge()
+}
+
+// forget drops packets beyond the bounds, and those before wanted that no NACK can want.
+func (h *history) forget(wanted uint64, maxBytes int) {
 	newest := h.at(h.next - 1).timestamp
 	for h.first < h.next-1 {
 		p := h.at(h.first)
-		over := h.next-h.first > uint64(h.maxPackets) || h.bytes > h.maxBytes
+		over := h.next-h.first > uint64(h.maxPackets) || h.bytes > maxBytes
 		stale := h.first < wanted && newest-p.timestamp > h.nackTicks
 		if !over && !stale {
 			return

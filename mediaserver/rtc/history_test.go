@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/streampair/streampair/mediaserver/budget"
 )
 
 // picture makes the packets of one access unit.
@@ -18,8 +20,57 @@ func picture(frame uint64, timestamp int64, packets, size int, idr bool) []packe
 	return list
 }
 
+// newTestHistory returns a history without a budget.
+func newTestHistory(maxPackets, maxBytes int, nackTicks int64) *history {
+	return newHistory(maxPackets, maxBytes, nackTicks, budget.New(budget.Unlimited), func() budget.Class { return budget.Histories })
+}
+
+func TestAHistoryGivesWayWhenMemoryIsShort(t *testing.T) {
+	const mib = 1 << 20
+	memory := budget.New(20 * mib)
+	class := budget.Histories
+	h := newHistory(16384, 16*mib, 1<<40, memory, func() budget.Class { return class })
+	write := func(from, to uint64) {
+		for i := from; i < to; i++ {
+			h.add(picture(i, int64(i), 8, 1<<13, i == 0)) // 64 KiB
+		}
+	}
+	write(0, 160) // 10 MiB
+	if _, ok := h.lastEntry(); !ok {
+		t.Fatal("no entry point although there is memory")
+	}
+	leg := memory.Open(budget.Declared, func() {})
+	leg.Set(15 * mib)
+	write(160, 161)
+	if _, ok := h.lastEntry(); ok || h.bytes > leanBytes {
+		t.Errorf("holds %d bytes, entry point %t, while a declared leg needs the memory", h.bytes, ok)
+	}
+	if n, ok := h.read(h.next-8, make([]packet, 8)); n != 8 || !ok {
+		t.Error("the newest picture is not there")
+	}
+	if used := memory.Used(budget.Histories); used > 3*mib {
+		t.Errorf("%d bytes are charged", used)
+	}
+
+	leg.Close()
+	h.add(picture(161, 161, 1, 100, true))
+	write(162, 260)
+	if entry, ok := h.lastEntry(); !ok || entry.frame != 161 {
+		t.Errorf("entry point %+v, %t, when there is memory again", entry, ok)
+	}
+	class = budget.Undeclared
+	write(260, 261)
+	if memory.Used(budget.Histories) != 0 || memory.Used(budget.Undeclared) == 0 {
+		t.Error("what an output plays is not declared any more, and it is charged as if it were")
+	}
+	h.close()
+	if memory.Used(budget.Undeclared) != 0 {
+		t.Error("a closed history is charged")
+	}
+}
+
 func TestHistoryKeepsEverythingSinceTheLastIDR(t *testing.T) {
-	h := newHistory(1000, 1<<20, 10)
+	h := newTestHistory(1000, 1<<20, 10)
 	for i := range uint64(50) {
 		h.add(picture(i, int64(i)*3, 2, 10, i == 3))
 	}
@@ -37,7 +88,7 @@ func TestHistoryKeepsEverythingSinceTheLastIDR(t *testing.T) {
 }
 
 func TestHistoryForgetsAnEntryPointThatIsTooOld(t *testing.T) {
-	h := newHistory(100, 1<<20, 1<<40)
+	h := newTestHistory(100, 1<<20, 1<<40)
 	h.add(picture(0, 0, 1, 10, true))
 	for i := range uint64(100) {
 		h.add(picture(i+1, int64(i)+1, 1, 10, false))
@@ -50,7 +101,7 @@ func TestHistoryForgetsAnEntryPointThatIsTooOld(t *testing.T) {
 func TestHistoryIsBoundedAndGapless(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		maxPackets, maxBytes := rapid.IntRange(1, 200).Draw(t, "packets"), rapid.IntRange(100, 5000).Draw(t, "bytes")
-		h := newHistory(maxPackets, maxBytes, rapid.Int64Range(0, 50).Draw(t, "nack"))
+		h := newTestHistory(maxPackets, maxBytes, rapid.Int64Range(0, 50).Draw(t, "nack"))
 		var next uint64
 		for frame := range uint64(rapid.IntRange(1, 300).Draw(t, "frames")) {
 			n := rapid.IntRange(1, 8).Draw(t, "n")

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/streampair/streampair/mediaserver/budget"
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
@@ -72,6 +73,11 @@ type OutputConfig struct {
 	// HistoryPackets and HistoryBytes bound the video history. Defaults: 16384
 	// (which is also the most) and 16 MiB.
 	HistoryPackets, HistoryBytes int
+	// Budget bounds what the histories of all outputs and other caches hold together;
+	// default: no limit. Declared reports whether StreamPairs name all that the output
+	// plays; default: they do not.
+	Budget   *budget.Budget
+	Declared func() bool
 	// Senders is the number of goroutines among which viewers are divided.
 	// Default: 1, because they meet at the one UDP socket's lock anyway.
 	Senders int
@@ -86,6 +92,14 @@ type OutputConfig struct {
 	// start replaces the random numbers a viewer's tracks begin at, for tests of
 	// their wrapping.
 	start *startNumbers
+}
+
+// class is for what the histories spend memory.
+func (cfg *OutputConfig) class() budget.Class {
+	if cfg.Declared() {
+		return budget.Histories
+	}
+	return budget.Undeclared
 }
 
 // startNumbers are where sequence numbers and timestamps begin. They are random
@@ -134,6 +148,12 @@ func NewOutput(cfg OutputConfig) *Output {
 	if cfg.RequestIDR == nil {
 		cfg.RequestIDR = func() bool { return false }
 	}
+	if cfg.Budget == nil {
+		cfg.Budget = budget.New(budget.Unlimited)
+	}
+	if cfg.Declared == nil {
+		cfg.Declared = func() bool { return false }
+	}
 	if cfg.Egress == nil {
 		cfg.Egress = NewEgress(0)
 	}
@@ -153,8 +173,8 @@ func NewOutput(cfg OutputConfig) *Output {
 		log:       cfg.Logger.With("output", cfg.Name),
 		ntpZero:   time.Now().Add(-cfg.Now()),
 		changed:   make(chan struct{}, 1),
-		video:     newHistory(cfg.HistoryPackets, cfg.HistoryBytes, ticks(nackWindow, videoClockRate)),
-		audio:     newHistory(maxAudioPackets, maxAudioBytes, ticks(nackWindow, audioClockRate)),
+		video:     newHistory(cfg.HistoryPackets, cfg.HistoryBytes, ticks(nackWindow, videoClockRate), cfg.Budget, cfg.class),
+		audio:     newHistory(maxAudioPackets, maxAudioBytes, ticks(nackWindow, audioClockRate), cfg.Budget, cfg.class),
 		videoLast: -1, audioLast: -1,
 		viewers: map[*Viewer]struct{}{},
 	}
@@ -194,6 +214,8 @@ func (o *Output) Run(ctx context.Context) error {
 		<-v.done
 	}
 	o.leaving.Wait()
+	o.video.close()
+	o.audio.close()
 	return err
 }
 

@@ -54,7 +54,7 @@ func (s *Server) Status() api.Status {
 	st := api.Status{
 		Version: s.cfg.Version, BootID: s.bootID, StartTime: s.started.UTC(),
 		Role: string(s.cfg.Role), PodName: s.cfg.Pod.Name, NodeName: s.cfg.Pod.Node,
-		Draining: s.isDraining(), Advertised: s.advertised(), BaseURLs: s.baseURLs.all(), Addresses: s.Addresses(), Streams: []api.Stream{}, Pairs: []api.Pair{},
+		Draining: s.isDraining(), Advertised: s.advertised(), BaseURLs: s.baseURLs.all(), Memory: s.memoryStatus(), Addresses: s.Addresses(), Streams: []api.Stream{}, Pairs: []api.Pair{},
 	}
 	if s.certs != nil {
 		st.TLS = s.certs.status()

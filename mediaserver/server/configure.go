@@ -162,12 +162,15 @@ func (s *Server) configure(m config.Manifest) {
 	s.showTokens(m)
 	s.manifest = m
 	var declared []declaration
+	var streams []stream.Key
 	for _, p := range m.Pairs {
 		key := pairKey{p.Spec.App, p.Spec.Primary.StreamID, p.Spec.Backup.StreamID}
 		policy := policyOf(p.Spec.Failover)
 		policy.Generation = m.Generation()
 		declared = append(declared, declaration{key, p.Name, policy, p.Spec.Paused})
+		streams = append(streams, stream.Key{App: key.App, ID: key.Primary}, stream.Key{App: key.App, ID: key.Backup})
 	}
+	s.registry.Declare(streams)
 	s.access.Replace(m.Access())
 	s.trustProxies(m)
 	s.pairs.declare(declared)

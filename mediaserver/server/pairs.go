@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/streampair/streampair/mediaserver/budget"
 	"github.com/streampair/streampair/mediaserver/failover"
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/rtc"
@@ -51,6 +52,7 @@ type declaration struct {
 // pairs holds the pairs that run: those declared, and those made on demand.
 type pairs struct {
 	registry *stream.Registry
+	memory   *budget.Budget
 	views    *transcode.Views
 	egress   *rtc.Egress
 	policy   failover.Policy // of pairs made on demand
@@ -101,6 +103,7 @@ func (p *pairs) run(ctx context.Context) error {
 			p.running.Wait()
 			return ctx.Err()
 		case now := <-tick.C:
+			p.memory.Shed()
 			p.mu.Lock()
 			for _, r := range p.open {
 				if !r.declared.Load() && r.users == 0 && now.Sub(r.idleSince) > onDemandLinger {
@@ -196,19 +199,18 @@ func (p *pairs) start(d declaration, declared bool) *runningPair {
 	r.declared.Store(declared)
 	ctx, cancel := context.WithCancel(context.Background()) // until close
 	r.stop = cancel
+	var streams []*stream.Stream
 	leg := func(id string) failover.Source {
-		v := p.views.Open(p.registry.Stream(stream.Key{App: d.App, ID: id}))
+		one := p.registry.Stream(stream.Key{App: d.App, ID: id})
+		streams = append(streams, one)
+		v := p.views.Open(one)
 		r.views = append(r.views, v)
 		return v
 	}
 	log := p.log.With("pair", d.Name)
-	r.output = rtc.NewOutput(rtc.OutputConfig{
-		Name: d.Name, Now: p.registry.Now, Egress: p.egress, Logger: log, Metrics: p.metrics,
-		RequestIDR: func() bool { return r.pair.RequestIDR() },
-	})
 	cfg := failover.PairConfig{
 		Name: d.Name, PrimaryID: d.Primary, BackupID: d.Backup, Policy: d.Policy,
-		Primary: leg(d.Primary), Output: r.output, OnChange: p.onChange, Logger: p.log, Metrics: p.metrics,
+		Primary: leg(d.Primary), OnChange: p.onChange, Logger: p.log, Metrics: p.metrics,
 		NewAudio: func(emit func(at, duration time.Duration, opus []byte)) failover.Audio {
 			return transcode.NewAudio(transcode.AudioConfig{Emit: emit, Logger: log})
 		},
@@ -217,6 +219,14 @@ func (p *pairs) start(d declaration, declared bool) *runningPair {
 		cfg.HasPeer = p.hasPeer && declared
 		cfg.Backup = leg(d.Backup)
 	}
+	r.output = rtc.NewOutput(rtc.OutputConfig{
+		Name: d.Name, Now: p.registry.Now, Egress: p.egress, Budget: p.memory, Logger: log, Metrics: p.metrics,
+		RequestIDR: func() bool { return r.pair.RequestIDR() },
+		Declared: func() bool {
+			return !slices.ContainsFunc(streams, func(s *stream.Stream) bool { return !s.Declared() })
+		},
+	})
+	cfg.Output = r.output
 	r.pair = failover.NewPair(cfg)
 	p.open[d.pairKey] = r
 	p.running.Go(func() { _ = r.output.Run(ctx) })

@@ -20,6 +20,7 @@ import (
 	api "github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/mediaserver/access"
 	"github.com/streampair/streampair/mediaserver/admission"
+	"github.com/streampair/streampair/mediaserver/budget"
 	"github.com/streampair/streampair/mediaserver/config"
 	"github.com/streampair/streampair/mediaserver/control"
 	"github.com/streampair/streampair/mediaserver/failover"
@@ -50,8 +51,11 @@ type Config struct {
 	OnToken func(pair, what, token string)
 	Logger  *slog.Logger
 
-	limits *limits                                                      // default: defaultLimits
-	lookup func(ctx context.Context, host string) ([]netip.Addr, error) // of the peer's name; default: the system's
+	// memoryLimit is Go's, in bytes, see runtime/debug.SetMemoryLimit; default: that of the
+	// process, which $GOMEMLIMIT sets.
+	memoryLimit int64
+	limits      *limits                                                      // default: defaultLimits
+	lookup      func(ctx context.Context, host string) ([]netip.Addr, error) // of the peer's name; default: the system's
 }
 
 // A Server is one media server.
@@ -65,6 +69,7 @@ type Server struct {
 	counters *metrics.Metrics // in metrics
 	limits   limits
 	proxies  admission.Proxies
+	memory   *budget.Budget // of all caches and histories
 	registry *stream.Registry
 	access   *access.Policy
 	engine   *rtc.Engine
@@ -109,14 +114,15 @@ func New(cfg Config) (*Server, error) {
 		s.limits = *cfg.limits
 	}
 	s.proxies.Trust(cfg.TrustedProxies)
-	s.registry = stream.NewRegistry(stream.Config{OnChange: s.changes.notify, Logger: s.log, Metrics: m})
+	s.openMemory()
+	s.registry = stream.NewRegistry(stream.Config{OnChange: s.changes.notify, Budget: s.memory, Logger: s.log, Metrics: m})
 	if cfg.Role == "" {
 		s.access = access.New(cfg.Manifest.Access())
 	} else {
 		s.access = access.NewDeclaredOnly(cfg.Manifest.Access())
 	}
 	s.pairs = &pairs{
-		registry: s.registry, hasPeer: s.cfg.Peer != "",
+		registry: s.registry, memory: s.memory, hasPeer: s.cfg.Peer != "",
 		views: transcode.NewViews(transcode.ViewsConfig{
 			MaxTranscodes: cfg.MaxTranscodes, FFmpegPath: cfg.FFmpegPath, Logger: s.log, Metrics: m,
 		}),

@@ -1,6 +1,10 @@
 package stream
 
-import "time"
+import (
+	"time"
+
+	"github.com/streampair/streampair/mediaserver/budget"
+)
 
 // audioTail is how much audio the cache keeps: enough for a splice to continue the
 // audio track even where a leg's audio is interleaved late, whatever the GOP length.
@@ -10,18 +14,21 @@ const audioTail = 2 * time.Second
 const audioShare = 4
 
 // gopCache holds the access units since the last IDR and the last audioTail of
-// audio. Beyond its bounds the video is forgotten, and with it the entry point.
-// It is guarded by Stream.mu.
+// audio. Beyond its bounds the video is forgotten, and with it the entry point; so it is
+// when the server's memory budget is short. It is guarded by Stream.mu.
 type gopCache struct {
 	maxBytes    int
 	maxDuration time.Duration
+	account     *budget.Account
 
 	video, audio []*AccessUnit
 	videoBytes   int // payload
 	// videoHeld and audioHeld are what the cached units occupy, about.
 	videoHeld, audioHeld int
-	// overflowed says that the publisher sent no IDR within the bounds.
+	// overflowed says that the publisher sent no IDR within the bounds, or starved is set.
 	overflowed bool
+	// starved says that the video since the last IDR was forgotten for want of memory.
+	starved bool
 	// firstPicture and lastIDR are arrivals, 0 before there was one.
 	firstPicture, lastIDR time.Duration
 	// idrInterval is the time between the last two IDRs, 0 while unknown.
@@ -35,11 +42,41 @@ func footprint(u *AccessUnit) int {
 	return u.Size() + unit + nalu*len(u.NALUs)
 }
 
-func (c *gopCache) add(u *AccessUnit) {
+// add caches u. It reports whether the video was forgotten for want of memory.
+func (c *gopCache) add(u *AccessUnit) (starved bool) {
 	if u.Kind == Audio {
 		c.addAudio(u)
-		return
+	} else {
+		c.addVideo(u)
 	}
+	c.account.Set(c.videoHeld + c.audioHeld)
+	return c.relieve()
+}
+
+// relieve gives memory back if the budget is short: the video first, then all audio but
+// the newest. It reports whether the video was forgotten.
+func (c *gopCache) relieve() (starved bool) {
+	if len(c.video) > 0 && c.account.Short() {
+		c.forgetVideo(true)
+		c.starved, starved = true, true
+		c.account.Set(c.audioHeld)
+	}
+	if len(c.audio) > 1 && c.account.Short() {
+		c.dropAudio(len(c.audio) - 1)
+		c.account.Set(c.videoHeld + c.audioHeld)
+	}
+	return starved
+}
+
+// close forgets everything: whoever holds an access unit holds its publication too, and
+// must not hold all that the publication cached.
+func (c *gopCache) close() {
+	c.video, c.audio = nil, nil
+	c.videoBytes, c.videoHeld, c.audioHeld = 0, 0, 0
+	c.account.Close()
+}
+
+func (c *gopCache) addVideo(u *AccessUnit) {
 	if c.firstPicture == 0 {
 		c.firstPicture = u.Arrival
 	}
@@ -64,19 +101,27 @@ func (c *gopCache) add(u *AccessUnit) {
 
 func (c *gopCache) forgetVideo(overflowed bool) {
 	clear(c.video)
-	c.video, c.videoBytes, c.videoHeld, c.overflowed = c.video[:0], 0, 0, overflowed
+	c.video, c.videoBytes, c.videoHeld, c.overflowed, c.starved = c.video[:0], 0, 0, overflowed, false
 }
 
 func (c *gopCache) addAudio(u *AccessUnit) {
 	c.audio = append(c.audio, u)
 	c.audioHeld += footprint(u)
-	drop := 0
-	for u.Arrival-c.audio[drop].Arrival > audioTail || (c.audioHeld > c.maxBytes/audioShare && drop < len(c.audio)-1) {
-		c.audioHeld -= footprint(c.audio[drop])
-		c.audio[drop] = nil
+	drop, held := 0, c.audioHeld
+	for u.Arrival-c.audio[drop].Arrival > audioTail || (held > c.maxBytes/audioShare && drop < len(c.audio)-1) {
+		held -= footprint(c.audio[drop])
 		drop++
 	}
-	c.audio = c.audio[drop:]
+	c.dropAudio(drop)
+}
+
+// dropAudio forgets the oldest n frames.
+func (c *gopCache) dropAudio(n int) {
+	for i, u := range c.audio[:n] {
+		c.audioHeld -= footprint(u)
+		c.audio[i] = nil
+	}
+	c.audio = c.audio[n:]
 }
 
 // units returns the cached access units in the order of their Seq.

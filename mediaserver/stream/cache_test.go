@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/streampair/streampair/mediaserver/budget"
 )
 
 func TestCachedIsWhatIsNeededToBegin(t *testing.T) {
@@ -147,6 +149,7 @@ func TestWaitingNewcomerDoesNotWarnForTheIncumbent(t *testing.T) {
 func TestCacheBounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := gopCache{maxBytes: 20000, maxDuration: 3 * time.Second}
+		c.account = budget.New(budget.Unlimited).Open(budget.Declared, func() {})
 		now := time.Second
 		var seq uint64
 		var since []*AccessUnit // the last IDR

@@ -73,9 +73,26 @@ func (s *Stream) newPublication(req PublishRequest, now time.Duration) *Publicat
 		req.Began = s.registry.epoch.Add(now)
 	}
 	s.seq++ // also numbers publications: ids grow, and are unique within the stream
-	return &Publication{
+	p := &Publication{
 		stream: s, req: req, id: s.seq, since: now, done: make(chan struct{}),
 		cache: gopCache{maxBytes: s.registry.cfg.MaxCacheBytes, maxDuration: s.registry.cfg.MaxCacheDuration},
+	}
+	p.cache.account = s.registry.cfg.Budget.Open(s.class(), p.shed)
+	return p
+}
+
+// shed gives memory back if others need it.
+func (p *Publication) shed() {
+	s := p.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.ended || !p.cache.relieve() {
+		return
+	}
+	s.metrics.CachesStarved.WithLabelValues(s.class().String()).Inc()
+	if p == s.current {
+		s.warnOfOverflow()
+		s.notify()
 	}
 }
 
@@ -292,7 +309,10 @@ func (p *Publication) add(u *AccessUnit, dts time.Duration, decodable bool) erro
 	s.seq++
 	u.Seq = s.seq
 	hadEntryPoint := len(p.cache.video) > 0
-	p.cache.add(u)
+	p.cache.account.Move(s.class())
+	if p.cache.add(u) {
+		s.metrics.CachesStarved.WithLabelValues(s.class().String()).Inc()
+	}
 	if u.Kind == Video && p.cache.lastIDR == 0 {
 		decodable = false // nothing can be decoded before the first IDR
 	}

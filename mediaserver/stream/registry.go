@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/streampair/streampair/mediaserver/budget"
 	"github.com/streampair/streampair/mediaserver/metrics"
 )
 
@@ -53,6 +54,8 @@ type Config struct {
 	// defaults 16 MiB and 12 s.
 	MaxCacheBytes    int
 	MaxCacheDuration time.Duration
+	// Budget bounds what the GOP caches of all streams hold together; default: no limit.
+	Budget *budget.Budget
 	// MaxStreams bounds the streams known at a time; default 256.
 	MaxStreams int
 	// OnChange is called when any stream's Snapshot changed in more than figures. It
@@ -71,6 +74,7 @@ type Registry struct {
 
 	mu       sync.Mutex // guards all below; taken before any Stream's
 	streams  map[Key]*Stream
+	declared map[Key]bool
 	closed   bool
 	draining bool
 }
@@ -85,6 +89,9 @@ func NewRegistry(cfg Config) *Registry {
 	}
 	if cfg.MaxCacheDuration == 0 {
 		cfg.MaxCacheDuration = 12 * time.Second
+	}
+	if cfg.Budget == nil {
+		cfg.Budget = budget.New(budget.Unlimited)
 	}
 	if cfg.MaxStreams == 0 {
 		cfg.MaxStreams = 256
@@ -120,10 +127,25 @@ func (r *Registry) stream(k Key) *Stream {
 			r.forgetIdle()
 		}
 		s = r.newStream(k)
+		s.declared.Store(r.declared[k])
 		r.streams[k] = s
 	}
 	s.touch()
 	return s
+}
+
+// Declare replaces the set of streams that StreamPairs name. Their caches come first when
+// the memory budget is short.
+func (r *Registry) Declare(keys []Key) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.declared = make(map[Key]bool)
+	for _, k := range keys {
+		r.declared[k] = true
+	}
+	for k, s := range r.streams {
+		s.declared.Store(r.declared[k])
+	}
 }
 
 // forgetGrace is how long a stream that nobody feeds or reads is kept for whoever

@@ -5,8 +5,10 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/streampair/streampair/mediaserver/budget"
 	"github.com/streampair/streampair/mediaserver/metrics"
 )
 
@@ -24,6 +26,7 @@ type Stream struct {
 	metrics  *metrics.Metrics
 	log      *slog.Logger
 	parent   *Stream // of a derived stream, which is not counted as ingest; else nil
+	declared atomic.Bool
 
 	mu            sync.Mutex // guards all below, and the state of its publications
 	current       *Publication
@@ -93,6 +96,22 @@ func NewDerived(parent *Stream) *Stream {
 	s.parent = parent
 	s.log = slog.New(slog.DiscardHandler) // the parent tells the story
 	return s
+}
+
+// Declared reports whether a StreamPair names the stream, or the parent of a derived one.
+func (s *Stream) Declared() bool {
+	if s.parent != nil {
+		return s.parent.Declared()
+	}
+	return s.declared.Load()
+}
+
+// class is for what the stream's cache spends memory.
+func (s *Stream) class() budget.Class {
+	if s.Declared() {
+		return budget.Declared
+	}
+	return budget.Undeclared
 }
 
 // Key is the stream's name.
@@ -218,9 +237,12 @@ func (s *Stream) ParentChanged() {
 // warnOfOverflow keeps the warning of a missing entry point. s.mu is held.
 func (s *Stream) warnOfOverflow() {
 	const code = "NoEntryPoint"
-	if s.current.cache.overflowed {
+	switch cache := &s.current.cache; {
+	case cache.starved:
+		s.warn(code, "The server's memory for caches is spent: viewers cannot join or switch to this stream until its next keyframe; set the encoder's keyframe interval to 2 seconds, or give the server more memory.")
+	case cache.overflowed:
 		s.warn(code, "No IDR within the cache bound: viewers cannot join or switch to this stream; set the encoder's keyframe interval to 2 seconds.")
-	} else {
+	default:
 		s.unwarn(code)
 	}
 }
@@ -325,6 +347,7 @@ func (s *Stream) end(p *Publication, reason EndReason, err error) {
 	}
 	p.ended = true
 	close(p.done)
+	p.cache.close()
 	if p.silence != nil {
 		p.silence.Stop()
 	}

@@ -1,0 +1,33 @@
+package server
+
+import (
+	"runtime/debug"
+
+	api "github.com/streampair/streampair/api/control"
+	"github.com/streampair/streampair/mediaserver/budget"
+	"github.com/streampair/streampair/mediaserver/metrics"
+)
+
+// openMemory makes the one budget of all caches and histories.
+func (s *Server) openMemory() {
+	limit := s.cfg.memoryLimit
+	if limit == 0 {
+		limit = debug.SetMemoryLimit(-1)
+	}
+	s.memory = budget.New(budget.FromMemoryLimit(limit))
+	used := make(map[string]func() int64)
+	for _, class := range budget.Classes() {
+		used[class.String()] = func() int64 { return s.memory.Used(class) }
+	}
+	metrics.RegisterMemory(s.metrics, s.memory.Limit(), used)
+}
+
+// memoryStatus is what caches and histories hold.
+func (s *Server) memoryStatus() *api.Memory {
+	return &api.Memory{
+		LimitBytes:      s.memory.Limit(),
+		DeclaredBytes:   s.memory.Used(budget.Declared),
+		HistoriesBytes:  s.memory.Used(budget.Histories),
+		UndeclaredBytes: s.memory.Used(budget.Undeclared),
+	}
+}

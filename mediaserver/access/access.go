@@ -10,19 +10,29 @@
 // cluster never takes or plays a stream that no pair names: see [NewDeclaredOnly].
 //
 // A viewer's JSON Web Token (playback.auth JWT) is signed with HS256 and the pair's
-// jwtKey. It must have exp, and a sub that is the pair's name or one of its two stream
-// ids; either way it opens the whole pair. nbf is honoured, other claims are not looked
-// at. It is checked when a session opens; a session that plays is not cut when its
-// token runs out.
+// jwtKey. It must have exp, and say which pair it is for:
+//
+//   - aud (RFC 7519 section 4.1.3), a string or an array, must have the pair's
+//     [Pair.Audience], streampair:NAMESPACE/NAME, if aud is there at all.
+//   - sub must be the pair's name or one of its two stream ids. It may be missing where aud
+//     is there.
+//
+// Either way the token opens the whole pair. Without aud, a sub that two pairs of one server
+// would take opens neither: a token for one audience must not open another. nbf is honoured,
+// a crit header is refused (RFC 7515 section 4.1.11: no extension is known here), other
+// claims are not looked at. A token is checked when a session opens; a session that plays is
+// not cut when its token runs out.
 //
 // Start at [Policy].
 package access
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -49,6 +59,7 @@ const (
 // Pair is what the rules need to know of a StreamPair.
 type Pair struct {
 	Name      string // the StreamPair's name
+	Namespace string // the StreamPair's namespace; empty: default
 	App       string // first path segment of its streams
 	PrimaryID string // stream id of the primary leg
 	BackupID  string // stream id of the backup leg
@@ -59,6 +70,18 @@ type Pair struct {
 	Playback     v1alpha1.PlaybackAuth // None, Token or JWT
 	PlayToken    string                // for Playback Token; empty: nobody gets in
 	JWTKey       string                // HMAC key for Playback JWT; empty: nobody gets in
+}
+
+// Audience is what the aud claim of a JSON Web Token calls the pair.
+func (p *Pair) Audience() string {
+	return "streampair:" + cmp.Or(p.Namespace, "default") + "/" + p.Name
+}
+
+// subjects are what the sub claim may call the pair, without repetition.
+func (p *Pair) subjects() []string {
+	names := []string{p.Name, p.PrimaryID, p.BackupID}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // Policy answers for the pairs it was last given. It is safe for concurrent use.
@@ -117,11 +140,20 @@ type streamKey struct{ app, id string }
 type rules struct {
 	open    bool // streams that no pair names are open to everybody
 	streams map[streamKey][]Pair
+	// takers counts the pairs that take a JSON Web Token signed with that key for that sub.
+	takers map[signedSubject]int
 }
 
+type signedSubject struct{ key, sub string }
+
 func newRules(pairs []Pair) *rules {
-	r := &rules{open: true, streams: make(map[streamKey][]Pair)}
+	r := &rules{open: true, streams: make(map[streamKey][]Pair), takers: make(map[signedSubject]int)}
 	for _, pair := range pairs {
+		if pair.Playback == v1alpha1.PlaybackJWT {
+			for _, sub := range pair.subjects() {
+				r.takers[signedSubject{pair.JWTKey, sub}]++
+			}
+		}
 		if pair.Publish != v1alpha1.PublishNone || pair.Playback != v1alpha1.PlaybackNone {
 			r.open = false
 		}
@@ -174,7 +206,7 @@ func (r *rules) play(app, streamID, token string) error {
 		if pair.Paused {
 			continue
 		}
-		err := pair.checkViewer(token)
+		err := r.checkViewer(&pair, token)
 		if err == nil {
 			return nil
 		}
@@ -196,9 +228,9 @@ func (r *rules) undeclared() error {
 	return ErrUnknownStream
 }
 
-func (p *Pair) checkViewer(token string) error {
+func (r *rules) checkViewer(p *Pair, token string) error {
 	if p.Playback == v1alpha1.PlaybackJWT {
-		return p.checkJWT(token)
+		return r.checkJWT(p, token)
 	}
 	if sameToken(token, p.PlayToken) {
 		return nil
@@ -206,27 +238,52 @@ func (p *Pair) checkViewer(token string) error {
 	return ErrUnauthorized
 }
 
-func (p *Pair) checkJWT(token string) error {
+// viewerClaims are the claims that are looked at. Audience is nil if there is no aud; an
+// empty aud is for nobody.
+type viewerClaims struct {
+	jwt.RegisteredClaims
+	Audience *jwt.ClaimStrings `json:"aud"`
+}
+
+func (r *rules) checkJWT(p *Pair, token string) error {
 	if p.JWTKey == "" || token == "" || len(token) > maxTokenLength {
 		return ErrUnauthorized
 	}
-	var claims jwt.RegisteredClaims
+	var claims viewerClaims
 	// The list of methods is what keeps "none" and a public key used as HMAC key out.
 	_, err := jwt.ParseWithClaims(token, &claims,
-		func(*jwt.Token) (any, error) { return []byte(p.JWTKey), nil },
+		func(t *jwt.Token) (any, error) {
+			if _, critical := t.Header["crit"]; critical {
+				return nil, errors.New("its crit header asks for extensions that this server does not know")
+			}
+			return []byte(p.JWTKey), nil
+		},
 		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
 		jwt.WithExpirationRequired(),
 		jwt.WithLeeway(clockLeeway))
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnauthorized, err)
 	}
-	switch claims.Subject {
-	case "":
-		return fmt.Errorf("%w: it has no sub", ErrUnauthorized)
-	case p.Name, p.PrimaryID, p.BackupID:
-		return nil
+	if reason := r.misaddressed(p, claims); reason != "" {
+		return fmt.Errorf("%w: %s", ErrUnauthorized, reason)
 	}
-	return fmt.Errorf("%w: its sub is for something else", ErrUnauthorized)
+	return nil
+}
+
+// misaddressed says why a token with these claims is not for the pair; empty: it is.
+func (r *rules) misaddressed(p *Pair, claims viewerClaims) string {
+	addressed := claims.Audience != nil
+	switch {
+	case addressed && !slices.Contains(*claims.Audience, p.Audience()):
+		return "its aud is for something else; it must be streampair:NAMESPACE/NAME of the StreamPair"
+	case claims.Subject == "" && !addressed:
+		return "it has neither aud nor sub"
+	case claims.Subject != "" && !slices.Contains(p.subjects(), claims.Subject):
+		return "its sub is for something else"
+	case !addressed && r.takers[signedSubject{p.JWTKey, claims.Subject}] > 1:
+		return "its sub is for more than one StreamPair of this server; add the aud streampair:NAMESPACE/NAME"
+	}
+	return ""
 }
 
 // sameToken takes the same time wherever the two differ, and whatever their lengths.

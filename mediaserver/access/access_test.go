@@ -185,6 +185,72 @@ func TestPlayJWT(t *testing.T) {
 	}
 }
 
+func TestAJWTNamesItsPair(t *testing.T) {
+	jwtPair := func(name, app, primary, backup, key string) Pair {
+		return pair(name, primary, backup, func(p *Pair) {
+			p.App, p.Namespace, p.Playback, p.JWTKey = app, "studio", v1alpha1.PlaybackJWT, key
+		})
+	}
+	demo := jwtPair("demo", "live", "primary", "backup", testKey)
+	twin := jwtPair("twin", "sport", "primary", "backup", testKey) // the same ids and key, another app
+	apart := jwtPair("apart", "sport", "primary", "backup", strings.Repeat("y", 32))
+	named := jwtPair("named", "sport", "demo", "second", testKey) // a stream id that is demo's name
+	type claims map[string]any
+	sign := func(header map[string]any, c claims) string {
+		c["exp"] = time.Now().Add(time.Hour).Unix()
+		token := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims(c))
+		for name, value := range header {
+			token.Header[name] = value
+		}
+		signed, err := token.SignedString([]byte(testKey))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return signed
+	}
+	const aud = "streampair:studio/demo"
+	tests := []struct {
+		name   string
+		pairs  []Pair
+		header map[string]any
+		claims claims
+		says   string // empty: the token opens demo
+	}{
+		{name: "aud alone", pairs: []Pair{demo}, claims: claims{"aud": aud}},
+		{name: "aud among others", pairs: []Pair{demo}, claims: claims{"aud": []string{"https://cdn.example", aud}}},
+		{name: "aud and sub", pairs: []Pair{demo}, claims: claims{"aud": aud, "sub": "backup"}},
+		{name: "aud, and a sub of something else", pairs: []Pair{demo}, claims: claims{"aud": aud, "sub": "other"}, says: "its sub is for something else"},
+		{name: "aud of another pair", pairs: []Pair{demo}, claims: claims{"aud": "streampair:studio/other", "sub": "demo"}, says: "its aud is for something else"},
+		{name: "aud of another namespace", pairs: []Pair{demo}, claims: claims{"aud": "streampair:default/demo", "sub": "demo"}, says: "its aud is for something else"},
+		{name: "aud that only begins alike", pairs: []Pair{demo}, claims: claims{"aud": aud + "-2"}, says: "its aud is for something else"},
+		{name: "aud without the prefix", pairs: []Pair{demo}, claims: claims{"aud": "studio/demo", "sub": "demo"}, says: "streampair:NAMESPACE/NAME"},
+		{name: "an empty aud", pairs: []Pair{demo}, claims: claims{"aud": []string{}, "sub": "demo"}, says: "its aud is for something else"},
+		{name: "an aud that is no string", pairs: []Pair{demo}, claims: claims{"aud": 7, "sub": "demo"}, says: "token"},
+		{name: "neither", pairs: []Pair{demo}, claims: claims{}, says: "it has neither aud nor sub"},
+		{name: "a stream id that two pairs would take", pairs: []Pair{demo, twin}, claims: claims{"sub": "primary"}, says: "more than one StreamPair"},
+		{name: "the pair's name, beside another pair with its stream ids", pairs: []Pair{demo, twin}, claims: claims{"sub": "demo"}},
+		{name: "aud, and a stream id that two pairs would take", pairs: []Pair{demo, twin}, claims: claims{"sub": "primary", "aud": aud}},
+		{name: "a stream id that a pair with another key has too", pairs: []Pair{demo, apart}, claims: claims{"sub": "primary"}},
+		{name: "the pair's name, which is another pair's stream id", pairs: []Pair{demo, named}, claims: claims{"sub": "demo"}, says: "more than one StreamPair"},
+		{name: "a crit header", pairs: []Pair{demo}, header: map[string]any{"crit": []string{"b64"}, "b64": true}, claims: claims{"sub": "demo"}, says: "crit"},
+		{name: "an empty crit header", pairs: []Pair{demo}, header: map[string]any{"crit": []string{}}, claims: claims{"sub": "demo"}, says: "crit"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			err := New(tt.pairs).Play("live", "primary", "backup", sign(tt.header, tt.claims))
+			if tt.says == "" && err != nil {
+				t.Errorf("Play = %v", err)
+			}
+			if tt.says != "" && (!errors.Is(err, ErrUnauthorized) || !strings.Contains(err.Error(), tt.says)) {
+				t.Errorf("Play = %v; want a refusal that says %q", err, tt.says)
+			}
+		})
+	}
+	if got := (&Pair{Name: "demo"}).Audience(); got != "streampair:default/demo" {
+		t.Errorf("without a namespace: %s", got)
+	}
+}
+
 func TestAReplacedTokenHoldsForTheNextPublisher(t *testing.T) {
 	policy := New([]Pair{pair("demo", "primary", "backup", publishToken("old"))})
 	policy.Replace([]Pair{pair("demo", "primary", "backup", publishToken("new"))})

@@ -58,7 +58,9 @@ func TestWhoGivesWay(t *testing.T) {
 				if got := accounts[i].Short(); got != h.short {
 					t.Errorf("%s with %d MiB: short %t, want %t", h.class, h.mib, got, h.short)
 				}
-				accounts[i].Close()
+			}
+			for _, a := range accounts {
+				a.Close()
 			}
 			for _, c := range Classes() {
 				if b.Used(c) != 0 || b.open[c].Load() != 0 {

@@ -115,6 +115,7 @@ func (m Manifest) Access() []access.Pair {
 	for _, p := range m.Pairs {
 		pairs = append(pairs, access.Pair{
 			Name:         p.Name,
+			Namespace:    p.Namespace,
 			App:          p.Spec.App,
 			PrimaryID:    p.Spec.Primary.StreamID,
 			BackupID:     p.Spec.Backup.StreamID,

@@ -76,8 +76,8 @@ type Playback struct {
 	// auth says what a viewer must show.
 	//
 	// None lets everybody watch. Token asks for the pair's play token (`?token=`). JWT asks
-	// for a JSON Web Token (`?token=`) signed with HS256 and the key jwtKey, with exp, whose
-	// sub is the pair's name or one of its stream ids.
+	// for a JSON Web Token (`?token=`) signed with HS256 and the key jwtKey, with exp. Its aud
+	// has streampair:NAMESPACE/NAME, or its sub is the pair's name or one of its stream ids.
 	// +optional
 	// +kubebuilder:default=None
 	Auth PlaybackAuth `json:"auth,omitempty"`

@@ -27,8 +27,8 @@ type PlaybackApplyConfiguration struct {
 	// auth says what a viewer must show.
 	//
 	// None lets everybody watch. Token asks for the pair's play token (`?token=`). JWT asks
-	// for a JSON Web Token (`?token=`) signed with HS256 and the key jwtKey, with exp, whose
-	// sub is the pair's name or one of its stream ids.
+	// for a JSON Web Token (`?token=`) signed with HS256 and the key jwtKey, with exp. Its aud
+	// has streampair:NAMESPACE/NAME, or its sub is the pair's name or one of its stream ids.
 	Auth *apiv1alpha1.PlaybackAuth `json:"auth,omitempty"`
 	// tokenSecretRef names a Secret of your own with the key playToken (as publishToken)
 	// or jwtKey (at least 32 bytes), for those who must not read the publish token. Without

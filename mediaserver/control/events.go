@@ -26,9 +26,10 @@ type EventsConfig struct {
 	// Authorize says whether the token may play; an error's text is shown to the viewer,
 	// with 404 for an access.ErrUnknownStream and else 401.
 	Authorize func(app, streamID, backupID, token string) error
-	// Session returns a channel that is closed when the session of that id has ended; it
-	// is not ok if there is no such session here. Default: there is none.
-	Session func(id string) (ended <-chan struct{}, ok bool)
+	// Session returns a channel that is closed when the session of that name has ended, see
+	// signalling.EventsID; it is not ok if there is no such session here. Default: there is
+	// none.
+	Session func(name string) (ended <-chan struct{}, ok bool)
 	// BaseURLs returns the URLs under which viewers reach each pod of the pair, and a
 	// channel that is closed when they change. Default: none.
 	BaseURLs func() (urls []string, changed <-chan struct{})
@@ -50,8 +51,10 @@ type EventsConfig struct {
 // Events serves GET /{app}/events/{streamId}: server-sent events "state" (State, at
 // first and on every change) and "heartbeat" (Heartbeat, every 500 ms).
 //
-// With ?session=ID they are those of one viewer's session, and end with it: where it does
-// not exist the answer is 404, so the player learns that it must open another one.
+// With ?session=NAME they are those of one viewer's session, and end with it: where it does
+// not exist the answer is 404, so the player learns that it must open another one. NAME is
+// what the answer to the session's offer has in signalling.EventsHeader. The id of the
+// session is taken too, as pages of older servers send it.
 type Events struct {
 	cfg       EventsConfig
 	listeners atomic.Int64

@@ -47,6 +47,8 @@ type double struct {
 	mute     bool // no sound is sent
 	feeds    map[chan string]struct{}
 	noFeed   bool
+	old      bool           // it names sessions in events' URLs by their id
+	followed []string       // names of sessions in events' URLs
 	links    []string       // of each answer
 	received map[string]int // RTP packets by codec, from publishers
 }

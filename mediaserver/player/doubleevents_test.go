@@ -5,8 +5,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 )
+
+// eventsSuffix makes the name of a session in events' URLs of its id.
+const eventsSuffix = "-events"
 
 type pairState struct {
 	StreamID       string    `json:"streamId"`
@@ -77,7 +81,13 @@ func (d *double) events(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no events", http.StatusServiceUnavailable)
 		return
 	}
-	id := r.URL.Query().Get("session")
+	name := r.URL.Query().Get("session")
+	id, named := strings.CutSuffix(name, eventsSuffix)
+	d.locked(func() { d.followed = append(d.followed, name) })
+	if named == get(d, func() bool { return d.old }) {
+		http.Error(w, "no such session; open a new one", http.StatusNotFound)
+		return
+	}
 	exists := func() bool { return get(d, func() bool { return d.sessions[id] != nil }) }
 	if !exists() {
 		http.Error(w, "no such session; open a new one", http.StatusNotFound)

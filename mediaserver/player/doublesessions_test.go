@@ -97,6 +97,9 @@ func (d *double) answer(w http.ResponseWriter, r *http.Request, s *session, addT
 	w.Header().Set("Content-Type", "application/sdp")
 	w.Header().Set("Location", "/live/session/"+id)
 	w.Header().Set("ETag", `"`+id+`"`)
+	if !get(d, func() bool { return d.old }) {
+		w.Header().Set("Streampair-Events-Session", id+eventsSuffix)
+	}
 	w.WriteHeader(http.StatusCreated)
 	_, _ = io.WriteString(w, answer)
 }

@@ -1,6 +1,7 @@
 package player_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -34,6 +35,31 @@ func TestPlaying(t *testing.T) {
 		v.await(`text("stat-picture") === "640 × 360" && text("stat-fps").includes("frames/s") && text("stat-fps") !== "–" && text("stat-leg") === "Primary · primary"`)
 		v.screenshot("statistics")
 	})
+
+	for name, old := range map[string]bool{
+		"the events' URL has the name that the server gives the session": false,
+		"with an older server the events' URL has the session's id":      true,
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDouble(t)
+			d.locked(func() { d.old = old })
+			v := open(t, browser, d.url("play.html"+pair))
+			v.awaitPlaying(red)
+			v.await(`heard.some(e => e.type === "active" && e.streamId === "primary")`)
+			want := "s1" + eventsSuffix
+			if old {
+				want = "s1"
+			}
+			for _, followed := range get(d, func() []string { return slices.Clone(d.followed) }) {
+				if followed != want {
+					t.Errorf("events of %q are asked for, want those of %q", followed, want)
+				}
+			}
+			if got := d.offers(); got != 1 {
+				t.Errorf("%d sessions were opened, want 1", got)
+			}
+		})
+	}
 
 	t.Run("a session opened before anything is live starts by itself", func(t *testing.T) {
 		d := newDouble(t)

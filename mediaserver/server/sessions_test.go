@@ -47,7 +47,10 @@ func (s *testServer) do(method, url, body string, header ...string) (*http.Respo
 }
 
 // A session is one that a server has accepted.
-type acceptedSession struct{ id, etag string }
+type acceptedSession struct {
+	id, etag string
+	events   string // its name in events' URLs; empty: it has none
+}
 
 // begin opens a session at whip/ or whep/ of a stream, of a client that never connects.
 func (s *testServer) begin(endpoint string, header ...string) acceptedSession {
@@ -56,7 +59,7 @@ func (s *testServer) begin(endpoint string, header ...string) acceptedSession {
 	if answer.StatusCode != http.StatusCreated {
 		s.t.Fatalf("%s: %s %s", endpoint, answer.Status, text)
 	}
-	return acceptedSession{path.Base(answer.Header.Get("Location")), answer.Header.Get("ETag")}
+	return acceptedSession{path.Base(answer.Header.Get("Location")), answer.Header.Get("ETag"), answer.Header.Get(signalling.EventsHeader)}
 }
 
 // events follows those of a session; next returns a state that is told, and false when
@@ -183,6 +186,44 @@ func TestASessionThatNobodyHasIsNotFound(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// What proxies log of events' URLs must end no session, and pages of older servers, which
+// send the session's id there, must still be told.
+func TestTheNameOfEventsIsNoRightToTheSession(t *testing.T) {
+	w := startTwins(t, sticky)
+	a, b := w.servers[0], w.servers[1]
+	session := a.begin("whep/primary")
+	if session.events == "" || session.events == session.id {
+		t.Fatalf("the events of session %s are called %q", session.id, session.events)
+	}
+	answer, _ := a.do("OPTIONS", a.url("whep/primary"), "")
+	if exposed := answer.Header.Get("Access-Control-Expose-Headers"); !strings.Contains(exposed, signalling.EventsHeader) {
+		t.Errorf("pages of other sites may read %s only", exposed)
+	}
+	for _, s := range w.servers {
+		for what, name := range map[string]string{"its name": session.events, "the session's id": session.id} {
+			if state, ok := s.events(name)(); !ok || state.ServedBy != "Primary" {
+				t.Errorf("by %s %+v is told", what, state)
+			}
+		}
+		for _, method := range []string{"DELETE", "PATCH"} {
+			resource := s.url("whep/primary/"+session.events, "backupStreamId", "backup")
+			if answer, text := s.do(method, resource, "", "Content-Type", sdpfrag.ContentType, "If-Match", session.etag); answer.StatusCode != http.StatusNotFound {
+				t.Errorf("%s by the events' name: %s %s", method, answer.Status, text)
+			}
+		}
+	}
+	if n := a.whep.ViewerCount(); n != 1 {
+		t.Errorf("%d sessions, want 1", n)
+	}
+	if answer, text := b.do("DELETE", b.url("whep/primary/"+session.id, "backupStreamId", "backup"), ""); answer.StatusCode != http.StatusOK {
+		t.Errorf("DELETE by the id: %s %s", answer.Status, text)
+	}
+	answer, _ = b.do("GET", b.url("events/primary", "backupStreamId", "backup", "session", session.events), "")
+	if answer.StatusCode != http.StatusNotFound {
+		t.Errorf("events of a session that has ended: %s", answer.Status)
 	}
 }
 

@@ -2,6 +2,7 @@ package signalling
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"strings"
 )
@@ -27,6 +28,22 @@ func NewBootID() string { return randomHex(bootIDLength) }
 
 // NewID returns the id of a new session.
 func (o Origin) NewID() string { return o.Role + o.BootID + randomHex(sessionSecret) }
+
+// EventsHeader is the header of the answer to a WHEP offer that has the EventsID of the
+// session. Servers before it send none, and take the session's id.
+const EventsHeader = "Streampair-Events-Session"
+
+// EventsID returns the name of a session in the URLs of its events. It finds the session,
+// and every server can tell whose the session is, as by the id itself. It is no right to
+// change or end the session: proxies log URLs, and the id cannot be found from it.
+func EventsID(id string) string {
+	o, ok := OriginOf(id)
+	if !ok {
+		return ""
+	}
+	hash := sha256.Sum256([]byte("streampair events " + id))
+	return o.Role + o.BootID + hex.EncodeToString(hash[:sessionSecret/2])
+}
 
 // NewETag returns one that no other session has.
 func NewETag() string { return `"` + randomHex(16) + `"` }

@@ -25,6 +25,21 @@ func TestAnIDTellsWhereItsSessionIs(t *testing.T) {
 	}
 }
 
+func TestAnEventsIDFindsASessionAndIsNotItsID(t *testing.T) {
+	own := Origin{Role: "p", BootID: NewBootID()}
+	id, other := own.NewID(), own.NewID()
+	name := EventsID(id)
+	if got, ok := OriginOf(name); got != own || !ok {
+		t.Errorf("%s is of %+v, %t: servers could not forward it", name, got, ok)
+	}
+	if name == id || name != EventsID(id) || name == EventsID(other) || strings.Contains(name, id[9:17]) {
+		t.Errorf("the events of %s are called %s", id, name)
+	}
+	if name := EventsID("no id"); name != "" {
+		t.Errorf("what is no session has events called %s", name)
+	}
+}
+
 func TestOtherIDsAreOfNoServer(t *testing.T) {
 	id := Origin{Role: "p", BootID: "0123abcd"}.NewID()
 	for _, other := range []string{

@@ -74,8 +74,9 @@ type Handler struct {
 	cfg Config
 	log *slog.Logger
 
-	mu       sync.Mutex // guards sessions, places and closed
+	mu       sync.Mutex // guards all below
 	sessions map[string]*session
+	events   map[string]*session          // by signalling.EventsID
 	places   *signalling.Places[*session] // of the sessions, and of those being negotiated
 	closed   bool
 	wait     sync.WaitGroup // for all viewers to have left
@@ -100,7 +101,7 @@ func NewHandler(cfg Config) *Handler {
 	}
 	return &Handler{
 		cfg: cfg, log: cfg.Logger.With("component", "whep"),
-		sessions: map[string]*session{}, places: signalling.NewPlaces[*session](cfg.MaxViewers, maxConnecting(cfg.MaxViewers)),
+		sessions: map[string]*session{}, events: map[string]*session{}, places: signalling.NewPlaces[*session](cfg.MaxViewers, maxConnecting(cfg.MaxViewers)),
 	}
 }
 
@@ -128,12 +129,16 @@ func (h *Handler) ViewerCount() int {
 	return h.places.Count()
 }
 
-// Session returns a channel that is closed when the session of that id has ended; it is not
-// ok if there is no such session now.
-func (h *Handler) Session(id string) (ended <-chan struct{}, ok bool) {
+// Session returns a channel that is closed when the session with that signalling.EventsID
+// has ended; it is not ok if there is no such session now. The id of the session does as
+// well: pages of servers before EventsHeader send that.
+func (h *Handler) Session(name string) (ended <-chan struct{}, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s := h.sessions[id]
+	s := h.events[name]
+	if s == nil {
+		s = h.sessions[name]
+	}
 	if s == nil {
 		return nil, false
 	}
@@ -219,7 +224,7 @@ func (h *Handler) options(w http.ResponseWriter, r *http.Request) {
 // headers they need. No cookie is ever looked at, so any origin may.
 func allowOrigins(w http.ResponseWriter) {
 	w.Header().Set("Access-Control-Allow-Origin", "*")
-	w.Header().Set("Access-Control-Expose-Headers", "Location, ETag, Link, Retry-After, Accept-Patch")
+	w.Header().Set("Access-Control-Expose-Headers", "Location, ETag, Link, Retry-After, Accept-Patch, "+signalling.EventsHeader)
 }
 
 // target is what a request asks to watch.

@@ -51,6 +51,7 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request) {
 	header.Set("Content-Type", mediaTypeSDP)
 	header.Set("Location", s.path)
 	header.Set("ETag", s.etag)
+	header.Set(signalling.EventsHeader, signalling.EventsID(s.id))
 	header.Set("Accept-Patch", sdpfrag.ContentType)
 	header.Set("Cache-Control", "no-store")
 	h.linkICEServers(w, r)
@@ -119,7 +120,7 @@ func (h *Handler) pushOut(s *session) {
 	if h.sessions[s.id] == nil {
 		return // still negotiated: enter will not let it in
 	}
-	delete(h.sessions, s.id)
+	h.forget(s)
 	go s.viewer.Close()
 }
 
@@ -141,7 +142,14 @@ func (h *Handler) enter(s *session) *refusal {
 		return &refusal{http.StatusServiceUnavailable, "too many viewers are connecting at the same time; try again", "pushed_out"}
 	}
 	h.sessions[s.id] = s
+	h.events[signalling.EventsID(s.id)] = s
 	return nil
+}
+
+// forget makes a session unknown. h.mu is held.
+func (h *Handler) forget(s *session) {
+	delete(h.sessions, s.id)
+	delete(h.events, signalling.EventsID(s.id))
 }
 
 // leave forgets a session and gives its place back.
@@ -149,7 +157,7 @@ func (h *Handler) leave(s *session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s.gone = true
-	delete(h.sessions, s.id)
+	h.forget(s)
 	h.places.Leave(s)
 	close(s.left)
 	h.wait.Done()

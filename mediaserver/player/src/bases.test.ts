@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { eventsAddress, moveTargets, ownBase, raceTargets, whepAddress } from "./bases.ts";
+import { eventsAddress, eventsSessionOf, moveTargets, ownBase, raceTargets, whepAddress } from "./bases.ts";
 import { parsePairState } from "./pairstate.ts";
 import { parsePlayParameters } from "./parameters.ts";
 
@@ -54,6 +54,11 @@ test("a move avoids the server that is about to end", () => {
 test("addresses name the pair, the session and the token", () => {
   const { parameters } = parsePlayParameters("?name=primary&backupStreamId=backup&token=a%26b");
   assert.equal(whepAddress(page, parameters), `${page}whep/primary?backupStreamId=backup`);
-  assert.equal(eventsAddress(b, parameters, `${b}whep/session/p1a2b3c4dXYZ`), `${b}events/primary?backupStreamId=backup&session=p1a2b3c4dXYZ&token=a%26b`);
-  assert.equal(eventsAddress(b, parsePlayParameters("?name=solo").parameters, undefined), `${b}events/solo`);
+  assert.equal(eventsAddress(b, parameters, "p1a2b3c4dXYZ"), `${b}events/primary?backupStreamId=backup&session=p1a2b3c4dXYZ&token=a%26b`);
+  assert.equal(eventsAddress(b, parsePlayParameters("?name=solo").parameters, ""), `${b}events/solo`);
+});
+
+test("without a name of its own for events a session goes by its id", () => {
+  assert.equal(eventsSessionOf(`${b}whep/primary/p1a2b3c4dXYZ`), "p1a2b3c4dXYZ");
+  assert.equal(eventsSessionOf(undefined), "");
 });

@@ -70,12 +70,16 @@ export function whepAddress(base: string, p: PlayParameters): string {
   return address(base, "whep", p).href;
 }
 
-/** eventsAddress has the events of a session, whose resource is given, or without one of the pair. */
-export function eventsAddress(base: string, p: PlayParameters, resource: string | undefined): string {
+/** eventsSessionOf is what a server without the header Streampair-Events-Session calls a session: its id. */
+export function eventsSessionOf(resource: string | undefined): string {
+  return resource === undefined ? "" : decodeURIComponent(new URL(resource).pathname.split("/").pop() ?? "");
+}
+
+/** eventsAddress has the events of a session, or if that is empty of the pair. */
+export function eventsAddress(base: string, p: PlayParameters, session: string): string {
   const url = address(base, "events", p);
-  const session = resource === undefined ? "" : (new URL(resource).pathname.split("/").pop() ?? "");
   if (session !== "") {
-    url.searchParams.set("session", decodeURIComponent(session));
+    url.searchParams.set("session", session);
   }
   if (p.token !== "") {
     // A header would cost a request before each, which asks whether it may be sent.

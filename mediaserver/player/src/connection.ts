@@ -1,3 +1,4 @@
+import { eventsSessionOf } from "./bases.ts";
 import { type Failure, SessionError, internalFailure, noConnection, serverLost } from "./failure.ts";
 import { withStereoOpus } from "./sdp.ts";
 import { Session, type SessionTarget } from "./session.ts";
@@ -57,6 +58,12 @@ export class Connection {
 
   get resource(): string | undefined {
     return this.session.resource;
+  }
+
+  /** eventsSession is the session's name in the URLs of its events. */
+  get eventsSession(): string {
+    const { eventsSession, resource } = this.session;
+    return eventsSession ?? eventsSessionOf(resource);
   }
 
   get facts(): ConnectionFacts {

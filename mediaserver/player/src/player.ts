@@ -228,7 +228,7 @@ export class Player {
     const number = followed(this.facts());
     const c = [this.shown, ...this.pending].find((c) => c?.number === number);
     if (c !== undefined) {
-      this.feed.follow(c.number, () => eventsAddress(c.base, this.parameters, c.resource));
+      this.feed.follow(c.number, () => eventsAddress(c.base, this.parameters, c.eventsSession));
     }
   }
 

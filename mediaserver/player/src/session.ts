@@ -27,6 +27,13 @@ export class Session {
   /** The session's resource on the server; undefined until the offer was answered. */
   resource: string | undefined;
 
+  /**
+   * The session's name in the URLs of its events, which proxies log: unlike the resource it
+   * is no right to end the session. Undefined: the server is older, and takes the last part
+   * of the resource's path.
+   */
+  eventsSession: string | undefined;
+
   /** The offer was accepted. */
   answered = false;
 
@@ -72,6 +79,7 @@ export class Session {
     if (location !== null) {
       this.resource = new URL(location, response.url).href;
     }
+    this.eventsSession = response.headers.get("Streampair-Events-Session") ?? undefined;
     this.etag = response.headers.get("ETag") ?? undefined;
     const answer = await response.text();
     if (this.closed) {

@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/streampair/streampair/mediaserver/budget"
 	"github.com/streampair/streampair/mediaserver/metrics"
 )
 
@@ -96,22 +95,6 @@ func NewDerived(parent *Stream) *Stream {
 	s.parent = parent
 	s.log = slog.New(slog.DiscardHandler) // the parent tells the story
 	return s
-}
-
-// Declared reports whether a StreamPair names the stream, or the parent of a derived one.
-func (s *Stream) Declared() bool {
-	if s.parent != nil {
-		return s.parent.Declared()
-	}
-	return s.declared.Load()
-}
-
-// class is for what the stream's cache spends memory.
-func (s *Stream) class() budget.Class {
-	if s.Declared() {
-		return budget.Declared
-	}
-	return budget.Undeclared
 }
 
 // Key is the stream's name.

@@ -219,9 +219,7 @@ func TestARefusedPublisherIsTold(t *testing.T) {
 			name: "primary", code: "NetStream.Publish.BadName", why: "another publisher is live", reason: ReasonStreamInUse,
 			change: func(c *Config) {
 				c.Authorize = nil
-				if _, err := c.Registry.Publish(stream.PublishRequest{Key: live}); err != nil {
-					t.Fatal(err)
-				}
+				publishSound(t, c.Registry)
 			},
 		},
 	} {
@@ -237,6 +235,31 @@ func TestARefusedPublisherIsTold(t *testing.T) {
 			h.eventually("counted", func() bool { return h.publishRefusals(test.reason) == 1 })
 		})
 	}
+}
+
+// publishSound publishes sound as the live stream until the test ends: who only announces
+// a stream keeps nobody out.
+func publishSound(t *testing.T, r *stream.Registry) {
+	t.Helper()
+	p, err := r.Publish(stream.PublishRequest{Key: live})
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := func() error { return p.WriteAudio(r.Now(), []byte{1}) }
+	if err := errors.Join(p.SetAudioFormat(stream.Format{Codec: stream.AAC, SampleRate: 48000, Channels: 2, Config: []byte{0x11, 0x90}}), send()); err != nil {
+		t.Fatal(err)
+	}
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		for send() == nil {
+			time.Sleep(20 * time.Millisecond)
+		}
+	}()
+	t.Cleanup(func() {
+		p.End(stream.EndClosed)
+		<-sent
+	})
 }
 
 func TestGoodbyesEndThePublicationAtOnce(t *testing.T) {

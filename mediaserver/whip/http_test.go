@@ -283,6 +283,27 @@ func TestTokens(t *testing.T) {
 	}
 }
 
+func TestPublishersThatNeverConnectKeepNobodyOut(t *testing.T) {
+	s := newTestServer(t, func(c *Config) {
+		c.Authorize = func(stream.Key, string) (bool, error) { return false, nil }
+	})
+	for range 6 {
+		if res, body := s.do(t, http.MethodPost, "/live/whip/primary", sdpType, newEncoder(t, encoderOptions{}).offer(t)); res.StatusCode != http.StatusCreated {
+			t.Fatalf("%s: %s", res.Status, body)
+		}
+	}
+	all := pictures(t, testPictures)
+	got := collect(t, s.registry.Stream(primary))
+	encoder := s.publish(t, "/live/whip/primary", encoderOptions{})
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		encoder.play(all, stop)
+	}()
+	defer func() { close(stop); <-done }()
+	await(t, "the encoder's pictures", func() bool { return len(got.of(stream.Video)) > 10 })
+}
+
 func TestTakeover(t *testing.T) {
 	all := pictures(t, testPictures)
 	var authenticated bool

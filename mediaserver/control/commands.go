@@ -72,7 +72,7 @@ func (c *commands) status(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (c *commands) events(w http.ResponseWriter, r *http.Request) {
-	s := newEventStream(w)
+	s := newEventStream(w, r)
 	// Without changes a whole status now and then keeps the figures fresh, and a comment
 	// more often tells that both ends are alive.
 	idle := time.NewTicker(idleStatusInterval)

@@ -159,7 +159,11 @@ func (e *Events) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer release()
 	f.pair = pair
-	e.follow(newEventStream(w), r, f)
+	s := newEventStream(w, r)
+	if err := e.follow(s, r, f); errors.Is(err, errStalled) {
+		e.cfg.Metrics.ReadersStalled.WithLabelValues("events").Inc()
+		s.abandon(r)
+	}
 }
 
 // admit says whether a player may follow, and what. If not it is answered.
@@ -220,27 +224,29 @@ type following struct {
 // follow sends the pair's state until the player goes away, its session ends, or the pair
 // does: the player then asks again, and is told about the pair that took its place. A
 // server that is about to end keeps the events of sessions, for they go on too.
-func (e *Events) follow(s *eventStream, r *http.Request, f following) {
+//
+// It returns why the player can't be told any more; nil: there is nothing more to tell.
+func (e *Events) follow(s *eventStream, r *http.Request, f following) error {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	for {
 		baseURLs, moved := e.cfg.BaseURLs()
 		status, changed := f.pair.Watch()
 		f.state.BaseURLs = append([]string{}, baseURLs...)
-		if s.send("state", e.state(f.state, status)) != nil {
-			return
+		if err := s.send("state", e.state(f.state, status)); err != nil {
+			return err
 		}
 		if f.state.Draining && f.ended == nil {
-			return
+			return nil
 		}
 		for waiting := true; waiting; {
 			select {
 			case <-r.Context().Done():
-				return
+				return r.Context().Err()
 			case <-f.pair.Done():
-				return
+				return nil
 			case <-f.ended:
-				return
+				return nil
 			case <-f.draining:
 				f.draining, f.state.Draining = nil, true
 				waiting = false
@@ -249,8 +255,8 @@ func (e *Events) follow(s *eventStream, r *http.Request, f following) {
 			case <-moved:
 				waiting = false
 			case now := <-beat.C:
-				if s.send("heartbeat", Heartbeat{now.UTC()}) != nil {
-					return
+				if err := s.send("heartbeat", Heartbeat{now.UTC()}); err != nil {
+					return err
 				}
 			}
 		}

@@ -22,6 +22,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/sdpfrag"
 	"github.com/streampair/streampair/mediaserver/signalling"
+	"github.com/streampair/streampair/mediaserver/tcp"
 )
 
 // Header marks a request that was forwarded. Its value is the token of Config.
@@ -35,7 +36,7 @@ const (
 	// copyBuffer is what each of them is passed on through, in bytes: enough for an event,
 	// where the default is 32 KiB.
 	copyBuffer = 4 << 10
-	// writeTimeout is how long a client may take to accept what came from the peer.
+	// writeTimeout is how old the oldest part of an answer may become that waits for a client.
 	writeTimeout = 5 * time.Second
 )
 
@@ -217,7 +218,17 @@ func (f *Forwarder) forward(w http.ResponseWriter, r *http.Request, bases []stri
 	}
 	r = r.WithContext(ctx)
 	r.Body, r.ContentLength = http.NoBody, 0 // question has it
-	proxy.ServeHTTP(patientWriter{w, http.NewResponseController(w)}, r)
+	conn := tcp.FromContext(r.Context())
+	patient := &patientWriter{ResponseWriter: w, rc: http.NewResponseController(w), backlog: tcp.NewBacklog(conn), began: time.Now()}
+	defer func() {
+		if patient.stalled {
+			f.cfg.Metrics.ReadersStalled.WithLabelValues("forward").Inc()
+			if r.ProtoMajor == 1 {
+				conn.Abort()
+			}
+		}
+	}()
+	proxy.ServeHTTP(patient, r)
 }
 
 // copyBuffers makes those of copyBuffer bytes; few answers end, so none is kept.
@@ -227,19 +238,33 @@ func (copyBuffers) Get() []byte { return make([]byte, copyBuffer) }
 func (copyBuffers) Put([]byte)  {}
 
 // A patientWriter gives each part of an answer its own deadline: that of the whole would
-// cut event streams.
+// cut event streams. It ends the answer of a client that does not read.
 type patientWriter struct {
 	http.ResponseWriter
-	rc *http.ResponseController
+	rc      *http.ResponseController
+	backlog *tcp.Backlog
+	began   time.Time
+	stalled bool
 }
 
-func (p patientWriter) Write(b []byte) (int, error) {
-	_ = p.rc.SetWriteDeadline(time.Now().Add(writeTimeout)) // not all writers can
-	return p.ResponseWriter.Write(b)
+var errStalled = errors.New("the client does not read its answer")
+
+func (p *patientWriter) Write(b []byte) (int, error) {
+	now := time.Since(p.began)
+	limit := p.backlog.Due(now) + writeTimeout
+	if now > limit {
+		p.stalled = true
+		return 0, errStalled
+	}
+	_ = p.rc.SetWriteDeadline(p.began.Add(limit)) // not all writers can
+	n, err := p.ResponseWriter.Write(b)
+	p.stalled = err != nil && time.Since(p.began) >= limit
+	p.backlog.Mark(now)
+	return n, err
 }
 
 // Unwrap is for http.ResponseController.
-func (p patientWriter) Unwrap() http.ResponseWriter { return p.ResponseWriter }
+func (p *patientWriter) Unwrap() http.ResponseWriter { return p.ResponseWriter }
 
 // reader is a new reader of a body.
 func reader(body []byte) io.ReadCloser {

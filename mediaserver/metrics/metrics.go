@@ -19,6 +19,7 @@ type Metrics struct {
 	Viewers            *prometheus.GaugeVec   // protocol
 	ViewerRefusals     *prometheus.CounterVec // reason
 	ViewersDropped     *prometheus.CounterVec // reason
+	ReadersStalled     *prometheus.CounterVec // door
 	FramesDropped      *prometheus.CounterVec // where
 	PacketsDropped     *prometheus.CounterVec // reason
 	PacketsResent      prometheus.Counter
@@ -59,12 +60,14 @@ func New(reg prometheus.Registerer) *Metrics {
 		Viewers:          gauge("viewers", "Viewers connected now.", "protocol"),
 		ViewerRefusals:   counter("viewer_refusals_total", "Viewers refused.", "reason"),
 		ViewersDropped:   counter("viewers_dropped_total", "Viewers disconnected by the server.", "reason"),
-		FramesDropped:    counter("frames_dropped_total", "Access units dropped.", "where"),
-		PacketsDropped:   counter("packets_dropped_total", "RTP packets not sent to a viewer.", "reason"),
-		PacketsResent:    counter("packets_resent_total", "RTP packets sent again on a viewer's NACK.").WithLabelValues(),
-		WebRTCRefusals:   counter("webrtc_connections_refused_total", "WebRTC connections over TCP closed at once.", "reason"),
-		FFmpegChildren:   gauge("ffmpeg_children", "ffmpeg processes running.").WithLabelValues(),
-		FFmpegRestarts:   counter("ffmpeg_restarts_total", "ffmpeg processes replaced.", "reason"),
+		ReadersStalled: counter("readers_stalled_total",
+			"Readers over TCP ended because they do not read, or read too slowly.", "door"),
+		FramesDropped:  counter("frames_dropped_total", "Access units dropped.", "where"),
+		PacketsDropped: counter("packets_dropped_total", "RTP packets not sent to a viewer.", "reason"),
+		PacketsResent:  counter("packets_resent_total", "RTP packets sent again on a viewer's NACK.").WithLabelValues(),
+		WebRTCRefusals: counter("webrtc_connections_refused_total", "WebRTC connections over TCP closed at once.", "reason"),
+		FFmpegChildren: gauge("ffmpeg_children", "ffmpeg processes running.").WithLabelValues(),
+		FFmpegRestarts: counter("ffmpeg_restarts_total", "ffmpeg processes replaced.", "reason"),
 		HTTPRequestRefusal: counter("http_requests_refused_total",
 			"HTTP requests refused before they did anything.", "reason"),
 		RelayFailures:   counter("relay_failures_total", "Connections to the peer that failed or ended.", "reason"),

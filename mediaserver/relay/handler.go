@@ -3,7 +3,6 @@ package relay
 import (
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -17,6 +16,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/signalling"
 	"github.com/streampair/streampair/mediaserver/stream"
+	"github.com/streampair/streampair/mediaserver/tcp"
 )
 
 const (
@@ -132,7 +132,9 @@ func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request) {
 	case !isFLV || !key.Valid():
 		http.NotFound(w, r)
 	case h.isPeer(r):
-		h.serve(w, r, key, nil, func(w io.Writer, s *stream.Stream) (feeder, error) { return newSender(w, s) })
+		// The peer may lag by more than a stranger may: its limit is depth.
+		tcp.FromContext(r.Context()).SetLimits(tcp.Limits{})
+		h.serve(w, r, key, "relay", nil, func(a *answer, s *stream.Stream) (feeder, error) { return newSender(a, s) })
 	case h.cfg.Play == nil || r.Header.Get(relayHeader) != "":
 		h.refusePeer(w)
 	default:
@@ -152,9 +154,9 @@ type feeder interface {
 }
 
 // serve sends a stream to a reader until it goes away or takes nothing, or until enough is
-// closed.
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request, key stream.Key, enough <-chan struct{}, start func(io.Writer, *stream.Stream) (feeder, error)) {
-	a := newAnswer(w, "video/x-flv")
+// closed. door names the kind of reader in metrics.
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, key stream.Key, door string, enough <-chan struct{}, start func(*answer, *stream.Stream) (feeder, error)) {
+	a := newAnswer(r.Context(), w, "video/x-flv")
 	if r.Method == http.MethodHead {
 		return
 	}
@@ -174,10 +176,14 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, key stream.Key, 
 	if err == nil {
 		err = h.feed(r, a, out, sub, enough)
 	}
+	if a.stalled(err) {
+		h.cfg.Metrics.ReadersStalled.WithLabelValues(door).Inc()
+		a.abandon(r)
+	}
 	log.Debug("reader left", "dropped", sub.Dropped(), "error", err)
 }
 
-func (h *Handler) feed(r *http.Request, a answer, out feeder, sub *stream.Subscription, enough <-chan struct{}) error {
+func (h *Handler) feed(r *http.Request, a *answer, out feeder, sub *stream.Subscription, enough <-chan struct{}) error {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	for {
@@ -241,7 +247,7 @@ func (h *Handler) servePair(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	a := newAnswer(w, "application/x-ndjson")
+	a := newAnswer(r.Context(), w, "application/x-ndjson")
 	if r.Method == http.MethodHead {
 		return
 	}

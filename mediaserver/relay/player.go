@@ -2,7 +2,6 @@ package relay
 
 import (
 	"errors"
-	"io"
 	"net/http"
 	"time"
 
@@ -50,7 +49,7 @@ func (h *Handler) servePlayer(w http.ResponseWriter, r *http.Request, key stream
 		h.refuse(w, http.StatusServiceUnavailable, "full", "the server has as many viewers as it accepts; try again in a few seconds")
 		return
 	}
-	h.serve(w, r, key, h.leaving, func(w io.Writer, s *stream.Stream) (feeder, error) { return newPlayerSender(w, s), nil })
+	h.serve(w, r, key, "flv", h.leaving, func(a *answer, s *stream.Stream) (feeder, error) { return newPlayerSender(a, s), nil })
 }
 
 // PlayerCount is how many players there are.
@@ -61,16 +60,17 @@ var errOver = errors.New("the stream is over")
 
 // A playerSender writes a stream as FLV, for a player: its own publisher's or a relayed one,
 // with nothing but media, beginning at zero with an IDR. It is for one goroutine. An error
-// of its methods is one of the writer's, or errOver.
+// of its methods is one of the writer's, errOver or errSlow.
 type playerSender struct {
 	stream *stream.Stream
-	w      io.Writer
+	answer *answer
+	pace   pace
 	muxer                // without a writer until it has begun
 	vacant time.Duration // since when nobody publishes; 0: somebody does
 }
 
-func newPlayerSender(w io.Writer, s *stream.Stream) *playerSender {
-	return &playerSender{stream: s, w: w}
+func newPlayerSender(a *answer, s *stream.Stream) *playerSender {
+	return &playerSender{stream: s, answer: a}
 }
 
 // begin sends what is cached, if there is anything to begin with.
@@ -106,13 +106,13 @@ func (p *playerSender) start(snap stream.Snapshot) error {
 	if len(units) == 0 {
 		return nil
 	}
-	f, err := flv.NewWriter(p.w, pictures, snap.Audio.Announced)
+	f, err := flv.NewWriter(p.answer, pictures, snap.Audio.Announced)
 	if err != nil {
 		return err
 	}
-	p.flv, p.origin, p.onward = f, units[0].DTS, true
+	p.flv, p.origin, p.onward, p.pace = f, units[0].DTS, true, newPace(p.stream.Now())
 	for _, u := range units {
-		if err := p.send(u); err != nil {
+		if err := p.deliver(u, true); err != nil {
 			return err
 		}
 	}
@@ -124,12 +124,30 @@ func (p *playerSender) send(u *stream.AccessUnit) error {
 	if p.flv == nil {
 		return p.follow()
 	}
+	return p.deliver(u, false)
+}
+
+// deliver writes an access unit if it goes on from the one before, within the time that
+// the player has for it. burst is as in pace.next.
+func (p *playerSender) deliver(u *stream.AccessUnit, burst bool) error {
 	if id := u.Publication.ID(); u.DTS < p.origin || id < p.publication {
 		return nil // it belongs with what the player has not had, or has been taken over from
 	} else if id > p.publication {
 		p.turnTo(id)
 	}
-	return p.write(u)
+	due := p.pace.next(u.Arrival, u.DTS, burst)
+	now := p.stream.Now()
+	oldest := p.answer.backlog.Due(due)
+	if late(oldest, now) {
+		return errSlow
+	}
+	p.answer.limit = time.Now().Add(oldest + maxAge - now)
+	if err := p.write(u); err != nil {
+		return err
+	}
+	p.pace.took(p.stream.Now())
+	p.answer.backlog.Mark(due)
+	return nil
 }
 
 // beat is called now and then.
@@ -137,7 +155,11 @@ func (p *playerSender) beat() error {
 	if err := p.follow(); err != nil {
 		return err
 	}
-	if p.vacant != 0 && p.stream.Now()-p.vacant > vacancy {
+	now := p.stream.Now()
+	if late(p.answer.backlog.Due(now), now) {
+		return errSlow
+	}
+	if p.vacant != 0 && now-p.vacant > vacancy {
 		return errOver
 	}
 	return nil

@@ -82,7 +82,7 @@ func (d *deadlines) Write(b []byte) (int, error) {
 // A GOP of many megabytes goes to a reader on a slow line, which takes it bit by bit.
 func TestASlowReaderHasTimeForEachPart(t *testing.T) {
 	d := &deadlines{ResponseRecorder: httptest.NewRecorder()}
-	a := newAnswer(http.ResponseWriter(d), "video/x-flv")
+	a := newAnswer(t.Context(), http.ResponseWriter(d), "video/x-flv")
 	const size = 10*writeChunk + 1
 	err := a.sent(func() error {
 		n, err := a.Write(make([]byte, size))

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/streampair/streampair/mediaserver/admission"
+	"github.com/streampair/streampair/mediaserver/tcp"
 )
 
 const (
@@ -43,10 +44,17 @@ func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
 			MaxConcurrentStreams:          maxStreams,
 			MaxReceiveBufferPerConnection: connectionWindow,
 			MaxReceiveBufferPerStream:     streamWindow,
+			// A deadline ends one stream, and leaves the connection blocked if its client
+			// reads nothing at all.
+			WriteByteTimeout: answerTimeout,
 		},
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	admission.Watch(s)
+	connContext := s.ConnContext
+	s.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		return tcp.ConnContext(connContext(ctx, c), c)
+	}
 	return s
 }
 

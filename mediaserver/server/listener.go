@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/streampair/streampair/mediaserver/admission"
+	"github.com/streampair/streampair/mediaserver/tcp"
 )
 
 // limits are the places of strangers.
@@ -44,7 +45,7 @@ func (s *Server) listen(name, address string, proxies *admission.Proxies) (net.L
 		})
 	}
 	peers := door(name + "_peers")
-	return admission.NewListener(l, admission.ListenerConfig{
+	return admission.NewListener(tcp.NewListener(l, tcp.DefaultLimits()), admission.ListenerConfig{
 		Door: door(name), Proxies: proxies, Metrics: s.counters,
 		Apart: func(a netip.Addr) *admission.Door {
 			if s.isPeer(a) {

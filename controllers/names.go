@@ -23,6 +23,8 @@ const (
 	PortWebRTC  = 8189 // UDP and TCP
 	PortProbe   = 9090 // /livez, /readyz, /metrics
 	PortControl = 9091
+	PortPeer    = 9092 // relay and forwarding between the pods of a pair, over TLS
+	PortHealth  = 9093 // /livez, /readyz, for the kubelet
 )
 
 // Names of the ports, on containers and on Services alike: who looks for a Service's
@@ -36,6 +38,8 @@ const (
 	PortNameWebRTCTCP = "webrtc-tcp"
 	PortNameProbe     = "probe"
 	PortNameControl   = "control"
+	PortNamePeer      = "peer"
+	PortNameHealth    = "health"
 )
 
 // Ports of the playback Service: those of a browser, whatever its type, so that a change

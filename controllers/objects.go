@@ -1,6 +1,8 @@
 package controllers
 
 import (
+	"net/netip"
+
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
@@ -27,6 +29,8 @@ type ObjectSettings struct {
 	// MetricsNamespaces are those whose pods may reach the port with the metrics; none:
 	// anybody may. The kubelet always may.
 	MetricsNamespaces []string
+	// NameServers are those that the operator uses, which media pods use too.
+	NameServers []netip.Addr
 	// ClusterChoosesUser leaves the ids of user and groups out of the pods, for OpenShift,
 	// which assigns them and refuses others.
 	ClusterChoosesUser bool

@@ -55,12 +55,8 @@ func podSecurityContext(s ObjectSettings) *corev1ac.PodSecurityContextApplyConfi
 }
 
 func container(pair *v1alpha1.StreamPair, role v1alpha1.Role, s ObjectSettings) *corev1ac.ContainerApplyConfiguration {
-	m := pair.Spec.MediaServer
-	image := s.DefaultImage
-	if s.AllowPodImages && m.Image != "" {
-		image = m.Image
-	}
-	resources := containerResources(m.Resources)
+	image := s.image(pair)
+	resources := containerResources(pair.Spec.MediaServer.Resources)
 	return corev1ac.Container().
 		WithName(ContainerName).
 		WithImage(image).
@@ -88,6 +84,14 @@ func fieldVariable(name, field string) *corev1ac.EnvVarApplyConfiguration {
 	// The version is the default, and written because the hash is of what is written.
 	return corev1ac.EnvVar().WithName(name).WithValueFrom(corev1ac.EnvVarSource().
 		WithFieldRef(corev1ac.ObjectFieldSelector().WithAPIVersion("v1").WithFieldPath(field)))
+}
+
+// image is the media server's image of a pair.
+func (s ObjectSettings) image(pair *v1alpha1.StreamPair) string {
+	if image := pair.Spec.MediaServer.Image; s.AllowPodImages && image != "" {
+		return image
+	}
+	return s.DefaultImage
 }
 
 func probe(urlPath string) *corev1ac.ProbeApplyConfiguration {
@@ -151,6 +155,8 @@ func containerPorts(pair *v1alpha1.StreamPair, role v1alpha1.Role) []*corev1ac.C
 		tcp,
 		containerPort(PortNameProbe, corev1.ProtocolTCP, PortProbe),
 		containerPort(PortNameControl, corev1.ProtocolTCP, PortControl),
+		containerPort(PortNamePeer, corev1.ProtocolTCP, PortPeer),
+		containerPort(PortNameHealth, corev1.ProtocolTCP, PortHealth),
 	}
 }
 

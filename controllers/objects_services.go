@@ -128,7 +128,8 @@ func podsService(pair *v1alpha1.StreamPair, role v1alpha1.Role) Object {
 		WithSelector(LegSelector(pair.Name, role)).
 		WithPorts(
 			servicePort(PortNameHTTP, corev1.ProtocolTCP, PortHTTP, PortHTTP),
-			servicePort(PortNameControl, corev1.ProtocolTCP, PortControl, PortControl))
+			servicePort(PortNameControl, corev1.ProtocolTCP, PortControl, PortControl),
+			servicePort(PortNamePeer, corev1.ProtocolTCP, PortPeer, PortPeer))
 	return service(pair, PodsServiceName(pair.Name, role), LegLabels(pair.Name, role), spec, nil)
 }
 

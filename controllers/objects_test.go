@@ -124,6 +124,8 @@ func TestTheOperatorsSettingsReachTheObjects(t *testing.T) {
       protocol: TCP
     - port: 8189
       protocol: UDP
+    - port: 9093
+      protocol: TCP
   - from:
     - namespaceSelector:
         matchLabels:

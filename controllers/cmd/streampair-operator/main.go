@@ -50,6 +50,13 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 		return probe(ctx, o.probe)
 	}
 	log := o.logger(stderr)
+	if o.namespace != "" {
+		// In a cluster. A file that cannot be read leaves the name servers that have a label.
+		o.settings.Objects.NameServers, err = readNameServers(resolverFile)
+		if err != nil {
+			log.Error(err, "the name servers of the cluster are not known: pairs with egress Restricted reach those with a known label only")
+		}
+	}
 	ctrl.SetLogger(log)
 	klog.SetLogger(log.WithName("client-go"))
 	config, err := ctrl.GetConfig()

@@ -1,0 +1,137 @@
+package controllers
+
+import (
+	"net/netip"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
+	networkingv1ac "k8s.io/client-go/applyconfigurations/networking/v1"
+
+	"github.com/streampair/streampair/api/v1alpha1"
+)
+
+const (
+	portDNS = 53
+	// portDNSOpenShift is where OpenShift's name servers listen. A rule is about the port of
+	// the pod, not about the port 53 of their Service.
+	portDNSOpenShift = 5353
+)
+
+// linkLocal are the networks of name servers on the node itself: those of NodeLocal DNSCache
+// (169.254.20.10) and of clouds. Only their port for DNS is opened, so that a cloud's
+// metadata service on such an address stays closed.
+var linkLocal = [...]netip.Prefix{netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("fe80::/10")}
+
+// networkPolicy lets in encoders and viewers from anywhere, metrics to those who scrape
+// them, the relay to the other pod of the pair, and commands to the operator.
+//
+// The probes are open to anybody. They come from the node, which no rule can name, and not
+// every network plugin lets the node in by itself: its pods would be ended again and again.
+// The port tells nothing but that the pod lives.
+func networkPolicy(pair *v1alpha1.StreamPair, s ObjectSettings) Object {
+	spec := networkingv1ac.NetworkPolicySpec().
+		WithPodSelector(metav1ac.LabelSelector().WithMatchLabels(PairSelector(pair.Name))).
+		WithPolicyTypes(networkingv1.PolicyTypeIngress).
+		WithIngress(publicRule(), metricsRule(s), commandsRule(s), peerIngressRule(pair))
+	if pair.Spec.MediaServer.Egress == v1alpha1.EgressRestricted {
+		spec.WithPolicyTypes(networkingv1.PolicyTypeEgress).
+			WithEgress(nameServersRule(s), openShiftNameServersRule(), peerEgressRule(pair))
+	}
+	policy := networkingv1ac.NetworkPolicy(pair.Name, pair.Namespace).WithSpec(spec)
+	return owned(pair, KindNetworkPolicy, policy, policy.ObjectMetaApplyConfiguration, PairLabels(pair.Name))
+}
+
+func publicRule() *networkingv1ac.NetworkPolicyIngressRuleApplyConfiguration {
+	return networkingv1ac.NetworkPolicyIngressRule().WithPorts(
+		policyPort(corev1.ProtocolTCP, PortRTMP),
+		policyPort(corev1.ProtocolTCP, PortRTMPS),
+		policyPort(corev1.ProtocolTCP, PortHTTP),
+		policyPort(corev1.ProtocolTCP, PortHTTPS),
+		policyPort(corev1.ProtocolTCP, PortWebRTC),
+		policyPort(corev1.ProtocolUDP, PortWebRTC),
+		policyPort(corev1.ProtocolTCP, PortHealth))
+}
+
+func metricsRule(s ObjectSettings) *networkingv1ac.NetworkPolicyIngressRuleApplyConfiguration {
+	rule := networkingv1ac.NetworkPolicyIngressRule().
+		WithPorts(policyPort(corev1.ProtocolTCP, PortProbe))
+	for _, namespace := range s.MetricsNamespaces {
+		rule.WithFrom(networkingv1ac.NetworkPolicyPeer().WithNamespaceSelector(namespaceSelector(namespace)))
+	}
+	return rule
+}
+
+func commandsRule(s ObjectSettings) *networkingv1ac.NetworkPolicyIngressRuleApplyConfiguration {
+	rule := networkingv1ac.NetworkPolicyIngressRule().
+		WithPorts(policyPort(corev1.ProtocolTCP, PortControl))
+	if s.OperatorNamespace != "" {
+		rule.WithFrom(networkingv1ac.NetworkPolicyPeer().
+			WithNamespaceSelector(namespaceSelector(s.OperatorNamespace)).
+			WithPodSelector(metav1ac.LabelSelector().WithMatchLabels(s.OperatorLabels)))
+	}
+	return rule
+}
+
+func peerIngressRule(pair *v1alpha1.StreamPair) *networkingv1ac.NetworkPolicyIngressRuleApplyConfiguration {
+	return networkingv1ac.NetworkPolicyIngressRule().
+		WithPorts(policyPort(corev1.ProtocolTCP, PortPeer)).
+		WithFrom(podsOfPair(pair))
+}
+
+// peerEgressRule has the port for HTTP too: a pod of a release before [PortPeer] relays there.
+func peerEgressRule(pair *v1alpha1.StreamPair) *networkingv1ac.NetworkPolicyEgressRuleApplyConfiguration {
+	return networkingv1ac.NetworkPolicyEgressRule().
+		WithPorts(
+			policyPort(corev1.ProtocolTCP, PortPeer),
+			policyPort(corev1.ProtocolTCP, PortHTTP)).
+		WithTo(podsOfPair(pair))
+}
+
+// nameServersRule opens DNS to the name servers that there commonly are. Those that the
+// operator uses are the cluster's: some plugins judge the address of their Service before it
+// is translated, and NodeLocal DNSCache may answer at that address on the node itself.
+func nameServersRule(s ObjectSettings) *networkingv1ac.NetworkPolicyEgressRuleApplyConfiguration {
+	rule := networkingv1ac.NetworkPolicyEgressRule().
+		WithPorts(policyPort(corev1.ProtocolUDP, portDNS), policyPort(corev1.ProtocolTCP, portDNS)).
+		WithTo(networkingv1ac.NetworkPolicyPeer().
+			WithNamespaceSelector(metav1ac.LabelSelector()).
+			WithPodSelector(metav1ac.LabelSelector().WithMatchExpressions(metav1ac.LabelSelectorRequirement().
+				WithKey("k8s-app").
+				WithOperator(metav1.LabelSelectorOpIn).
+				WithValues("kube-dns", "coredns", "node-local-dns"))))
+	for _, network := range linkLocal {
+		rule.WithTo(addresses(network))
+	}
+	for _, server := range s.NameServers {
+		rule.WithTo(addresses(netip.PrefixFrom(server, server.BitLen())))
+	}
+	return rule
+}
+
+func openShiftNameServersRule() *networkingv1ac.NetworkPolicyEgressRuleApplyConfiguration {
+	return networkingv1ac.NetworkPolicyEgressRule().
+		WithPorts(policyPort(corev1.ProtocolUDP, portDNSOpenShift), policyPort(corev1.ProtocolTCP, portDNSOpenShift)).
+		WithTo(networkingv1ac.NetworkPolicyPeer().WithNamespaceSelector(namespaceSelector("openshift-dns")))
+}
+
+// podsOfPair are the pods of both legs. Without a namespace selector they are those of the
+// policy's own namespace.
+func podsOfPair(pair *v1alpha1.StreamPair) *networkingv1ac.NetworkPolicyPeerApplyConfiguration {
+	return networkingv1ac.NetworkPolicyPeer().
+		WithPodSelector(metav1ac.LabelSelector().WithMatchLabels(PairSelector(pair.Name)))
+}
+
+func addresses(network netip.Prefix) *networkingv1ac.NetworkPolicyPeerApplyConfiguration {
+	return networkingv1ac.NetworkPolicyPeer().WithIPBlock(networkingv1ac.IPBlock().WithCIDR(network.String()))
+}
+
+func namespaceSelector(name string) *metav1ac.LabelSelectorApplyConfiguration {
+	return metav1ac.LabelSelector().WithMatchLabels(map[string]string{corev1.LabelMetadataName: name})
+}
+
+func policyPort(protocol corev1.Protocol, port int32) *networkingv1ac.NetworkPolicyPortApplyConfiguration {
+	return networkingv1ac.NetworkPolicyPort().WithProtocol(protocol).WithPort(intstr.FromInt32(port))
+}

@@ -252,11 +252,14 @@ func (r *StreamPairReconciler) push(ctx context.Context, pushes []Push, outcome 
 	}
 	ctx, cancel := context.WithTimeout(ctx, pushTimeout)
 	defer cancel()
-	type answer struct{ config, addresses error }
+	type answer struct{ config, addresses, peers error }
 	answers := make([]answer, len(pushes))
 	var all sync.WaitGroup
 	for i, one := range pushes {
 		all.Go(func() {
+			if one.Peers != nil { // the first, because a relay may wait for it
+				answers[i].peers = r.Pods.PutPeers(ctx, one.Pod, *one.Peers)
+			}
 			if one.Manifest != nil {
 				answers[i].config = r.Pods.PutConfig(ctx, one.Pod, one.Manifest)
 			}
@@ -272,6 +275,10 @@ func (r *StreamPairReconciler) push(ctx context.Context, pushes []Push, outcome 
 		case err == nil:
 			outcome.Accepted[one.Pod] = one.Manifest != nil
 		case !errors.Is(err, ErrPodNotConnected):
+			outcome.PushErrors[one.Pod] = err.Error()
+			outcome.Recheck = earliest(outcome.Recheck, pushRetry)
+		}
+		if err := answers[i].peers; err != nil && !errors.Is(err, ErrPodNotConnected) {
 			outcome.PushErrors[one.Pod] = err.Error()
 			outcome.Recheck = earliest(outcome.Recheck, pushRetry)
 		}

@@ -48,6 +48,9 @@ type Push struct {
 	Manifest []byte
 	// Addresses are what viewers are told.
 	Addresses control.MediaAddresses
+	// Peers say how the pods of the other leg are reached; nil: the pod is of a version that
+	// cannot be told.
+	Peers *control.Peers
 	// TellAddresses is false when there are none to tell, nor any to take back.
 	TellAddresses bool
 }
@@ -147,12 +150,16 @@ func (p *Plan) decidePods(pair *v1alpha1.StreamPair, manifest []byte, seen *Obse
 			key := podKey(pair, role, pod.Pod)
 			p.Follow = append(p.Follow, PodTarget{
 				Key: key, Name: pod.Name, Address: pod.ControlAddress, Token: keys.ClusterToken, Certificate: keys.ControlCert,
-				ServerName: ControlServerName(pair.Namespace, pair.Name),
+				ServerName: ControlServerName(pair.Namespace, pair.Name), Started: startOf(pod.Pod),
 			})
 			if !pod.State.Connected || pod.State.Status == nil {
 				continue // it hears of it when it is connected
 			}
 			push := Push{Pod: key}
+			if speaksTLS(pod.State.Status) {
+				told := peersToTell(seen, role, pod.State.Status)
+				push.Peers = &told
+			}
 			push.Addresses, push.TellAddresses = p.Addresses.told(pair, role, pod.State.Status)
 			// Another app or stream id would end the pod's pair, and its publisher and viewers
 			// with it, in both legs at once. The pod serves as it does until the rollout
@@ -163,6 +170,16 @@ func (p *Plan) decidePods(pair *v1alpha1.StreamPair, manifest []byte, seen *Obse
 			p.Pushes = append(p.Pushes, push)
 		}
 	}
+}
+
+// startOf is when the container of a pod was started last; zero: it does not run.
+func startOf(pod *corev1.Pod) time.Time {
+	for _, c := range pod.Status.ContainerStatuses {
+		if c.State.Running != nil {
+			return c.State.Running.StartedAt.Time
+		}
+	}
+	return time.Time{}
 }
 
 // told returns what a leg's pod is to tell viewers, and whether it has to hear of it.

@@ -44,6 +44,10 @@ type PodTarget struct {
 	Certificate []byte
 	// ServerName is sent in the TLS handshake.
 	ServerName string
+	// Started is when the pod's container was started last; zero: it has not been, or that
+	// is not known. A pod that has just started is connected to at once, because its peer
+	// may wait to hear how it speaks.
+	Started time.Time
 
 	// before are a token and a certificate that were replaced, for a pod that has not read
 	// the renewed Secret yet; nil: there are none, or the pod has shown the new certificate.
@@ -64,7 +68,7 @@ const replacedFor = 5 * time.Minute
 
 func (t PodTarget) equal(o PodTarget) bool {
 	return t.Key == o.Key && t.Name == o.Name && t.Address == o.Address && t.Token == o.Token &&
-		t.ServerName == o.ServerName && bytes.Equal(t.Certificate, o.Certificate)
+		t.ServerName == o.ServerName && t.Started.Equal(o.Started) && bytes.Equal(t.Certificate, o.Certificate)
 }
 
 // PodState is what is known of a media pod.

@@ -8,7 +8,7 @@ import (
 
 // sameForPair says whether two statuses of a media pod give the same status of the
 // StreamPair. Figures that move all the time do not matter: viewers, bit rates, frame
-// rates, silence; nor do other pairs, which viewers make by asking for them. Whatever else
+// rates, silence, links to peers; nor do other pairs, which viewers make by asking for them. Whatever else
 // the command port reports matters, so that a new field is not overlooked.
 func sameForPair(pair string, a, b *control.Status) bool {
 	if a == nil || b == nil {
@@ -22,6 +22,11 @@ func lasting(pair string, s control.Status) control.Status {
 	streams := s.Streams
 	pairs := s.Pairs
 	s.Viewers, s.Streams, s.Pairs = 0, nil, nil
+	if s.PeerRelay != nil {
+		relay := *s.PeerRelay
+		relay.Links = nil // which Pair.Peer tells as far as it matters
+		s.PeerRelay = &relay
+	}
 	for _, one := range pairs {
 		if one.Name != pair || !one.Declared {
 			continue

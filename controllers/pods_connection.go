@@ -54,6 +54,7 @@ func (p *Pods) open(ctx context.Context, t PodTarget, method, path string, body 
 		return nil, fmt.Errorf("the pod's address: %w", err)
 	}
 	request.Header.Set("User-Agent", "streampair-operator")
+	request.Header.Set(control.HeaderTellsPeers, "1")
 	request.Close = method != http.MethodGet
 
 	raw, err := p.dial(ctx, "tcp", t.Address)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -25,7 +26,10 @@ type acceptance struct {
 	statuses uint64
 }
 
-const configPath = "/v1/config"
+const (
+	configPath = "/v1/config"
+	peersPath  = "/v1/peers"
+)
 
 // PutConfig puts a manifest in force in a media pod. It takes 5 s at the most. Nothing is
 // sent if the same boot of the pod has accepted the same manifest last.
@@ -52,6 +56,15 @@ func (p *Pods) PutAddresses(ctx context.Context, key PodKey, addresses control.M
 		addresses.WebRTC = []string{} // null says less clearly that there are none
 	}
 	return p.putJSON(ctx, key, "/v1/addresses", addresses, nil)
+}
+
+// PutPeers tells a pod how the other leg's pods are reached. See PutConfig; it is told again
+// whenever the pod reports that it was told otherwise.
+func (p *Pods) PutPeers(ctx context.Context, key PodKey, peers control.Peers) error {
+	if peers.Clear == nil {
+		peers.Clear = []string{}
+	}
+	return p.putJSON(ctx, key, peersPath, peers, func(s *control.Status) bool { return forgotPeers(peers, s) })
 }
 
 func (p *Pods) putJSON(ctx context.Context, key PodKey, path string, v any, undone func(*control.Status) bool) error {
@@ -99,7 +112,8 @@ func (p *Pods) put(ctx context.Context, key PodKey, path string, document []byte
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if path == configPath {
-		clear(d.accepted)
+		// A manifest brings its own pin, and says nothing of the peers.
+		maps.DeleteFunc(d.accepted, func(path string, _ acceptance) bool { return path != peersPath })
 	}
 	d.accepted[path] = acceptance{boot, sum, d.statuses}
 	return nil

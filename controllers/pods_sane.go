@@ -27,6 +27,9 @@ func saneStatus(s *control.Status) {
 	if s.TLS != nil {
 		s.TLS.Error = shortLine(s.TLS.Error)
 	}
+	if r := s.PeerRelay; r != nil {
+		r.Clear = r.Clear[:min(len(r.Clear), maxClearPeers)]
+	}
 	for i := range s.Pairs {
 		sanePair(&s.Pairs[i])
 	}

@@ -70,6 +70,7 @@ type PodStreams interface {
 	State(PodKey) PodState
 	PutConfig(ctx context.Context, pod PodKey, manifest []byte) error
 	PutAddresses(ctx context.Context, pod PodKey, addresses control.MediaAddresses) error
+	PutPeers(ctx context.Context, pod PodKey, peers control.Peers) error
 	Source() source.Source
 }
 

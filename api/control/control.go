@@ -6,6 +6,7 @@
 //	PUT  /v1/config                a manifest; the pairs it holds replace those declared
 //	PUT  /v1/pairs/{name}/select   Selection
 //	PUT  /v1/addresses             MediaAddresses
+//	PUT  /v1/peers                 Peers
 //
 // Where the port is open to a network it speaks TLS and asks for a bearer token.
 // Errors are answered as Error: 401 without the token, 404 for an unknown pair, 409 for a
@@ -14,6 +15,13 @@
 package control
 
 import "time"
+
+// HeaderTellsPeers is a header of requests of an operator that tells media servers, by
+// PUT /v1/peers, how the other leg's servers are reached; its value is "1". A manifest
+// without it comes from an operator of a version before, beside which the other leg's server
+// may be of a version before too: until PUT /v1/peers says otherwise, a media pod that is
+// given one takes and makes connections in clear where its peer does not answer over TLS.
+const HeaderTellsPeers = "Streampair-Tells-Peers"
 
 // Status is the state of one media server.
 type Status struct {
@@ -40,6 +48,9 @@ type Status struct {
 	BaseURLs map[string]string `json:"baseURLs,omitempty"`
 	// TLS is the certificate of HTTPS and RTMPS; nil: neither is on.
 	TLS *TLS `json:"tls,omitempty"`
+	// PeerRelay is how the server is joined with the other leg's. Absent: it is of a version
+	// that relays in clear only, or has no peer and no relay port.
+	PeerRelay *PeerRelay `json:"peerRelay,omitempty"`
 	// Draining says that the server has been told to end.
 	Draining bool `json:"draining,omitempty"`
 	// Memory is what caches and packet histories hold; nil: an older media server.
@@ -89,6 +100,46 @@ type Addresses struct {
 	// Probe and Control are the probe and the command port.
 	Probe   string `json:"probe,omitempty"`
 	Control string `json:"control,omitempty"`
+	// Relay is where the other leg's server connects to, over TLS.
+	Relay string `json:"relay,omitempty"`
+}
+
+// PeerRelay is how a media server is joined with the other leg's.
+type PeerRelay struct {
+	// TLS says that the server takes the other leg's connections over TLS, and that it makes
+	// its own so; it takes PUT /v1/peers too.
+	TLS bool `json:"tls"`
+	// Told says that PUT /v1/peers has come, or a manifest without HeaderTellsPeers. A server
+	// that has not been told speaks TLS only.
+	Told bool `json:"told,omitempty"`
+	// Clear is what PUT /v1/peers told last. ClearAny says that the server may speak in clear
+	// with any peer that does not answer over TLS: see HeaderTellsPeers.
+	Clear    []string `json:"clear,omitempty"`
+	ClearAny bool     `json:"clearAny,omitempty"`
+	// Links are the other leg's servers that the server knows.
+	Links []PeerLink `json:"links,omitempty"`
+}
+
+// PeerLink is how a server of the other leg is connected now.
+type PeerLink struct {
+	// Address is its IP address.
+	Address string `json:"address"`
+	// Transport is TransportTLS or TransportClear; empty: it does not answer.
+	Transport string `json:"transport,omitempty"`
+}
+
+// The values of PeerLink.Transport.
+const (
+	TransportTLS   = "TLS"
+	TransportClear = "Clear"
+)
+
+// Peers tells a media server how the other leg's servers are reached: over TLS, but for
+// those in Clear.
+type Peers struct {
+	// Clear are the IP addresses, at most 16, of those that do not speak TLS because they
+	// are of a version before. With none of them nothing is served or sent in clear.
+	Clear []string `json:"clear"`
 }
 
 // Stream is one stream that somebody publishes or asks for.

@@ -249,7 +249,8 @@ func (k *kubelet) startPod(ctx context.Context, pod *corev1.Pod) error {
 	}
 	p := &process{dir: dir, ip: ip, log: &bytes.Buffer{}, gone: make(chan struct{})}
 	p.cmd = exec.Command(k.binary, args...)
-	p.cmd.Env = []string{"POD_IP=" + ip, "POD_NAME=" + pod.Name, "NODE_NAME=" + pod.Spec.NodeName, "PATH=" + os.Getenv("PATH"), "HOME=" + dir}
+	// All pods share this machine's addresses, so each takes its own alone.
+	p.cmd.Env = []string{"RELAY_ADDRESS=" + ip + ":9092", "POD_IP=" + ip, "POD_NAME=" + pod.Name, "NODE_NAME=" + pod.Spec.NodeName, "PATH=" + os.Getenv("PATH"), "HOME=" + dir}
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	if err := p.cmd.Start(); err != nil {
 		return err

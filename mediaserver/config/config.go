@@ -43,6 +43,9 @@ type Config struct {
 	WebRTCAddress  string // UDP and TCP, the same number; default :8189
 	ProbeAddress   string // TCP; default :9090
 	ControlAddress string // TCP, loopback unless Control has files; default 127.0.0.1:9091
+	// RelayAddress is where the other leg's server connects to, TCP; default :9092 with Role
+	// and Control's files, unless PeerInsecure, else empty.
+	RelayAddress string
 
 	// TLSCert and TLSKey are PEM files for HTTPS and RTMPS; both empty: self-signed. They
 	// may be missing or wrong only where Role is set.
@@ -57,8 +60,16 @@ type Config struct {
 
 	// Role is the leg that this media pod ingests; empty: standalone, both.
 	Role v1alpha1.Role
-	// Peer is the base URL of the other leg's pod, without a slash at its end; empty: none.
+	// Peer is the base URL of the other leg's server, without a slash at its end; empty: none.
+	// It is https, or http with PeerInsecure. In a pod that the operator has made, see
+	// Pod.IsMade, it is http and leads to the server in clear, which is asked over TLS on
+	// RelayPort unless the operator says that it is of a version before.
 	Peer string
+	// PeerInsecure says that the servers of the pair speak in clear, with the token alone.
+	PeerInsecure bool
+	// PeerTLSCert is a PEM file with the certificate that the other leg's server shows;
+	// empty: the same as Control.TLSCert.
+	PeerTLSCert string
 	// Pod is what the Downward API tells of the pod; all empty outside a cluster.
 	Pod Pod
 
@@ -88,12 +99,21 @@ type ControlFiles struct {
 	TokenFile       string // bearer token, of the other leg's pod too
 }
 
+// RelayPort is where the media pods of a pair take each other's connections. The operator
+// does not say so: an image of a version before would refuse an argument that it does not
+// know.
+const RelayPort = 9092
+
 // Pod is where the server runs.
 type Pod struct {
 	Name string     // $POD_NAME
 	Node string     // $NODE_NAME
 	IP   netip.Addr // $POD_IP; told to browsers beside other addresses
 }
+
+// IsMade reports whether the operator has made the pod: it gives a pod its name and address
+// in the environment.
+func (p Pod) IsMade() bool { return p.Name != "" && p.IP.IsValid() }
 
 // More than this helps nobody, and a request could ask for a million.
 const (
@@ -137,8 +157,10 @@ func Load(args, env []string) (Config, error) {
 	if err := flags.parse(args, env); err != nil {
 		return Config{}, err
 	}
-	cfg, mistakes := flags.config()
-	mistakes = append(mistakes, cfg.Pod.read(env)...)
+	var pod Pod
+	wrongPod := pod.read(env)
+	cfg, mistakes := flags.config(pod)
+	mistakes = append(mistakes, wrongPod...)
 	sources, unread := readFiles(flags.pairs)
 	mistakes = append(mistakes, unread...)
 	manifest, wrong := cfg.Files.parse(Manifest{}, sources)

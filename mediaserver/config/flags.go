@@ -6,12 +6,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/netip"
-	"net/url"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -34,6 +31,7 @@ type flags struct {
 	// fromEnvironment has the flags whose value came from their variable, so that a
 	// mistake names what the person wrote.
 	fromEnvironment map[string]bool
+	given           map[string]bool // those of the command line and of variables
 
 	pairs         list
 	advertise     list
@@ -44,6 +42,8 @@ type flags struct {
 	secrets       string
 	role          string
 	peer          string
+	peerInsecure  bool
+	peerTLSCert   string
 	control       ControlFiles
 	drainTimeout  string
 	maxViewers    string
@@ -76,7 +76,7 @@ func (l *list) Set(value string) error {
 func newFlags() *flags {
 	f := &flags{
 		set:             flag.NewFlagSet("streampair-mediaserver", flag.ContinueOnError),
-		fromEnvironment: map[string]bool{},
+		fromEnvironment: map[string]bool{}, given: map[string]bool{},
 	}
 	f.set.SetOutput(io.Discard)
 	f.set.Usage = func() {}
@@ -98,7 +98,10 @@ func newFlags() *flags {
 	f.set.StringVar(&f.control.TokenFile, "control-token-file", "", "`FILE` with the bearer token that the command port, and one media pod of the other, asks for")
 	f.set.StringVar(&f.secrets, "secrets", "", "look for the Secrets that a StreamPair names in `DIR`/name/key")
 	f.set.StringVar(&f.role, "role", "", "the leg whose encoder publishes here, `ROLE` primary or backup. Without it, both")
-	f.set.StringVar(&f.peer, "peer", "", "base `URL` of the other leg's media server, such as http://sunday-backup-pods:5080")
+	f.set.StringVar(&f.peer, "peer", "", "base `URL` of the other leg's media server, such as https://other:9092: its --relay-address. Both prove who they are by TLS")
+	f.set.StringVar(&f.peerTLSCert, "peer-tls-cert", "", "certificate `FILE` (PEM) that the other leg's media server shows: its --control-tls-cert. Without it, the same as this server's own")
+	f.set.BoolVar(&f.peerInsecure, "peer-insecure", false, "speak in clear with a --peer of http, which then is its --http-address: whoever is on the way reads and replaces the streams")
+	f.address("relay-address", fmt.Sprintf(":%d", RelayPort), "the other leg's media server connects to `ADDRESS`, with --role and the three --control-… files", func(c *Config) *string { return &c.RelayAddress })
 	f.set.StringVar(&f.drainTimeout, "drain-timeout", "0s", "when told to end, wait at most `DURATION` for viewers and the other leg's server to do without this one")
 	f.set.StringVar(&f.maxViewers, "max-viewers", "1000", "at most `N` viewers at a time; 0: no limit")
 	f.set.StringVar(&f.maxTranscodes, "max-transcodes", "4", "at most `N` ffmpeg children at a time; 0: none")
@@ -127,8 +130,7 @@ func (f *flags) parse(args, env []string) error {
 
 // parseEnvironment sets the flags that the command line left out.
 func (f *flags) parseEnvironment(env []string) error {
-	given := map[string]bool{}
-	f.set.Visit(func(one *flag.Flag) { given[one.Name] = true })
+	f.set.Visit(func(one *flag.Flag) { f.given[one.Name] = true })
 	variables := map[string]string{}
 	for _, entry := range env {
 		name, value, _ := strings.Cut(entry, "=")
@@ -137,10 +139,10 @@ func (f *flags) parseEnvironment(env []string) error {
 	var errs []error
 	f.set.VisitAll(func(one *flag.Flag) {
 		value := variables[variable(one.Name)]
-		if value == "" || given[one.Name] {
+		if value == "" || f.given[one.Name] {
 			return
 		}
-		f.fromEnvironment[one.Name] = true
+		f.fromEnvironment[one.Name], f.given[one.Name] = true, true
 		values := []string{value}
 		if _, repeatable := one.Value.(*list); repeatable {
 			values = strings.Split(value, ",")
@@ -165,9 +167,12 @@ func (f *flags) where(name string) string {
 	return "--" + name
 }
 
+// isGiven reports whether the flag or its variable was given.
+func (f *flags) isGiven(name string) bool { return f.given[name] }
+
 // config returns what the flags say, without the manifest, and all that is wrong.
-func (f *flags) config() (Config, Mistakes) {
-	var c Config
+func (f *flags) config(pod Pod) (Config, Mistakes) {
+	c := Config{Pod: pod}
 	var mistakes Mistakes
 	for _, a := range f.addresses {
 		if err := checkAddress(*a.value); err != nil {
@@ -267,78 +272,13 @@ func (f *flags) cluster(c *Config, mistakes *Mistakes) {
 			f.where("control-address"), c.ControlAddress)
 	}
 
-	c.Peer = strings.TrimSuffix(f.peer, "/")
-	if c.Peer != "" {
-		u, err := url.Parse(c.Peer)
-		switch {
-		case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.Path != "" ||
-			u.RawQuery != "" || u.Fragment != "" || u.User != nil:
-			shown := f.peer
-			if err == nil {
-				shown = u.Redacted()
-			}
-			mistakes.add("%s: %q must be http://host:port", f.where("peer"), shown)
-		case f.role == "" || f.control.TokenFile == "":
-			mistakes.add("%s: needs --role and --control-token-file", f.where("peer"))
-		}
-	}
+	f.peering(c, secured, mistakes)
 
 	timeout, err := time.ParseDuration(f.drainTimeout)
 	if err != nil || timeout < 0 || timeout > maxDrainTimeout {
 		mistakes.add("%s: %q must be a duration from 0s to %v, such as 30s", f.where("drain-timeout"), f.drainTimeout, maxDrainTimeout)
 	}
 	c.DrainTimeout = timeout
-}
-
-// exist tells of files that are named and do not exist.
-func (f *flags) exist(files map[string]string, mistakes *Mistakes) {
-	for name, file := range files {
-		if file == "" {
-			continue
-		}
-		if _, err := os.Stat(file); err != nil {
-			mistakes.add("%s: %v", f.where(name), err)
-		}
-	}
-}
-
-func (f *flags) count(name, text string, mistakes *Mistakes) int {
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 0 {
-		mistakes.add("%s: %q must be a whole number, 0 or more", f.where(name), text)
-		return 0
-	}
-	return n
-}
-
-func checkAddress(address string) error {
-	if address == "" {
-		return nil
-	}
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return fmt.Errorf("%q must be host:port or :port", address)
-	}
-	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return fmt.Errorf("%q: the port must be a number from 0 to 65535", address)
-	}
-	if strings.ContainsAny(host, "/ ") {
-		return fmt.Errorf("%q: %q is no host", address, host)
-	}
-	return nil
-}
-
-// isLoopback asks no resolver: a name other than localhost may point anywhere later.
-func isLoopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return true // said by checkAddress
-	}
-	if host == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.IsLoopback()
 }
 
 // Usage returns the help text: every flag with its variable and default.

@@ -54,7 +54,7 @@ func TestLoadAMediaPod(t *testing.T) {
 			change: func(c *Config) {
 				c.Role, c.Control, c.ControlAddress = v1alpha1.RoleBackup, control, ":9091"
 				c.Files = Files{Secrets: folder, Lenient: true}
-				c.Peer, c.DrainTimeout = "http://sunday-primary-pods.live.svc:5080", 30*time.Second
+				c.Peer, c.DrainTimeout, c.RelayAddress = "http://sunday-primary-pods.live.svc:5080", 30*time.Second, ":9092"
 				c.TLSCert, c.TLSKey = "/none/tls.crt", "/none/tls.key"
 				c.Pod = Pod{Name: "sunday-backup-7c", Node: "node-a", IP: netip.MustParseAddr("10.0.0.7")}
 			},
@@ -68,7 +68,30 @@ func TestLoadAMediaPod(t *testing.T) {
 			change: func(c *Config) {
 				c.Role, c.Control, c.ControlAddress = v1alpha1.RolePrimary, control, "0.0.0.0:9091"
 				c.Files = Files{Secrets: folder, Lenient: true}
-				c.Peer, c.DrainTimeout = "https://10.0.0.8:5443", time.Minute
+				c.Peer, c.DrainTimeout, c.RelayAddress = "https://10.0.0.8:5443", time.Minute, ":9092"
+			},
+		},
+		{
+			name: "by hand, with the peer's own certificate",
+			args: append([]string{"--role=primary", "--peer=https://10.0.0.8:9092", "--peer-tls-cert", control.TLSKey, "--relay-address=10.0.0.7:19092"}, controlArgs...),
+			change: func(c *Config) {
+				c.Role, c.Control, c.Peer = v1alpha1.RolePrimary, control, "https://10.0.0.8:9092"
+				c.Files.Lenient, c.PeerTLSCert, c.RelayAddress = true, control.TLSKey, "10.0.0.7:19092"
+			},
+		},
+		{
+			name: "by hand, in clear because that is asked for",
+			args: append([]string{"--role=primary", "--peer=http://10.0.0.8:5080", "--peer-insecure"}, controlArgs...),
+			change: func(c *Config) {
+				c.Role, c.Control, c.Peer, c.PeerInsecure = v1alpha1.RolePrimary, control, "http://10.0.0.8:5080", true
+				c.Files.Lenient = true
+			},
+		},
+		{
+			name: "without a relay port",
+			args: append([]string{"--role=primary", "--relay-address="}, controlArgs...),
+			change: func(c *Config) {
+				c.Role, c.Control, c.Files.Lenient = v1alpha1.RolePrimary, control, true
 			},
 		},
 		{
@@ -96,6 +119,9 @@ func TestLoadTellsEveryMistakeOfAMediaPod(t *testing.T) {
 	folder := secretFiles(t, map[string]string{"token": "t"})
 	file := filepath.Join(folder, "token")
 	none := filepath.Join(folder, "none")
+	peering := func(args ...string) []string {
+		return append([]string{"--role=primary", "--control-tls-cert", file, "--control-tls-key", file, "--control-token-file", file}, args...)
+	}
 	missing := func(flag string) string { return flag + ": stat " + none + ": no such file or directory" }
 	for _, tt := range []struct {
 		name string
@@ -115,10 +141,32 @@ func TestLoadTellsEveryMistakeOfAMediaPod(t *testing.T) {
 			Mistakes{missing("--control-tls-cert"), missing("--control-tls-key")},
 		},
 		{"a mistyped certificate of a server that is run by hand", []string{"--tls-cert", none, "--tls-key", file}, nil, Mistakes{missing("--tls-cert")}},
-		{"a peer of a server with both legs", []string{"--peer", "http://10.0.0.8:5080"}, nil, Mistakes{"--peer: needs --role and --control-token-file"}},
-		{"no URL", []string{"--peer", "10.0.0.8:5080"}, nil, Mistakes{`--peer: "10.0.0.8:5080" must be http://host:port`}},
+		{"a peer of a server with both legs", []string{"--peer", "https://10.0.0.8:9092"}, nil, Mistakes{
+			"--peer: needs --role, --control-tls-cert, --control-tls-key and --control-token-file",
+		}},
+		{"no URL", []string{"--peer", "10.0.0.8:5080"}, nil, Mistakes{`--peer: "10.0.0.8:5080" must be https://host:port`}},
 		{"a URL with more", nil, []string{"PEER=http://user:secret@10.0.0.8:5080/live"}, Mistakes{
-			`$PEER: "http://user:xxxxx@10.0.0.8:5080/live" must be http://host:port`,
+			`$PEER: "http://user:xxxxx@10.0.0.8:5080/live" must be https://host:port`,
+		}},
+		{"a peer in clear of a server that is run by hand", peering("--peer", "http://10.0.0.8:5080"), nil, Mistakes{
+			`--peer: "http://10.0.0.8:5080" sends the streams and a token in clear, to whoever answers: ` +
+				`use https://10.0.0.8:9092, the other server's --relay-address, or add --peer-insecure`,
+		}},
+		{"a peer in clear of what has only the name of a pod", peering(), []string{"PEER=http://10.0.0.8:5080", "POD_NAME=mine"}, Mistakes{
+			`$PEER: "http://10.0.0.8:5080" sends the streams and a token in clear, to whoever answers: ` +
+				`use https://10.0.0.8:9092, the other server's --relay-address, or add --peer-insecure`,
+		}},
+		{"TLS in clear", peering("--peer", "https://10.0.0.8:9092", "--peer-insecure"), nil, Mistakes{
+			"--peer-insecure: goes with a --peer of http; leave it out for https://10.0.0.8:9092",
+		}},
+		{"a certificate in clear", peering("--peer", "http://10.0.0.8:9092", "--peer-insecure", "--peer-tls-cert", file), nil, Mistakes{
+			"--peer-tls-cert: goes with a --peer of https",
+		}},
+		{"a certificate of nobody, which does not exist", []string{"--peer-tls-cert", none}, nil, Mistakes{
+			"--peer-insecure, --peer-tls-cert: need --peer", missing("--peer-tls-cert"),
+		}},
+		{"a relay port without the files by which to know the peer", []string{"--role=primary", "--relay-address=:9092"}, nil, Mistakes{
+			"--relay-address: needs --role, --control-tls-cert, --control-tls-key and --control-token-file, and no --peer-insecure",
 		}},
 		{"no duration", []string{"--drain-timeout", "30"}, nil, Mistakes{`--drain-timeout: "30" must be a duration from 0s to 1h0m0s, such as 30s`}},
 		{"a day", []string{"--drain-timeout", "24h"}, nil, Mistakes{`--drain-timeout: "24h" must be a duration from 0s to 1h0m0s, such as 30s`}},

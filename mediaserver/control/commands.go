@@ -44,12 +44,18 @@ type Backend interface {
 	// Configure replaces the declared pairs by those of the manifest. Its error has one
 	// line per mistake, or is an ErrStaleManifest, and then nothing was changed.
 	Configure(manifest []byte) error
+	// HearOldOperator says that a manifest came from an operator that does not tell of
+	// peers; see control.HeaderTellsPeers.
+	HearOldOperator()
 	// Select pins a leg of a declared pair: Auto, Primary or Backup. Errors:
 	// ErrUnknownPair, or a wrong selection.
 	Select(pair, selection string) error
 	// Advertise replaces the addresses that viewers are told. Its error has one line per
 	// mistake, and then nothing was changed.
 	Advertise(control.MediaAddresses) error
+	// TellPeers says how the other leg's servers are reached. Its error has one line per
+	// mistake, and then nothing was changed.
+	TellPeers(control.Peers) error
 }
 
 // NewCommands returns the handler of the command port. It does not authenticate: the
@@ -62,6 +68,7 @@ func NewCommands(b Backend) http.Handler {
 	mux.HandleFunc("PUT /v1/config", c.config)
 	mux.HandleFunc("PUT /v1/pairs/{name}/select", c.selection)
 	mux.HandleFunc("PUT /v1/addresses", c.addresses)
+	mux.HandleFunc("PUT /v1/peers", c.peers)
 	return mux
 }
 
@@ -112,6 +119,9 @@ func (c *commands) config(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusRequestEntityTooLarge, fmt.Errorf("the manifest is longer than %d bytes", maxManifest))
 		return
 	}
+	if r.Header.Get(control.HeaderTellsPeers) == "" {
+		c.backend.HearOldOperator()
+	}
 	switch err := c.backend.Configure(manifest); {
 	case errors.Is(err, ErrStaleManifest):
 		refuse(w, http.StatusConflict, err)
@@ -150,6 +160,24 @@ func (c *commands) addresses(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := c.backend.Advertise(a); err != nil {
+		refuse(w, http.StatusUnprocessableEntity, err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (c *commands) peers(w http.ResponseWriter, r *http.Request) {
+	var p control.Peers
+	// Unknown fields are those of a newer operator, as above.
+	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&p)
+	if err == nil && p.Clear == nil {
+		err = errors.New("clear is missing")
+	}
+	if err != nil {
+		refuse(w, http.StatusBadRequest, fmt.Errorf(`the body must be {"clear":["IP address"]}: %w`, err))
+		return
+	}
+	if err := c.backend.TellPeers(p); err != nil {
 		refuse(w, http.StatusUnprocessableEntity, err)
 		return
 	}

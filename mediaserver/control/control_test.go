@@ -34,6 +34,18 @@ type backend struct {
 	manifest string
 	selected string
 	told     control.MediaAddresses
+	clear    []string
+	old      int // manifests of operators that do not tell of peers
+}
+
+func (b *backend) HearOldOperator() { b.old++ }
+
+func (b *backend) TellPeers(p control.Peers) error {
+	if slices.Contains(p.Clear, "wrong") {
+		return errors.New("clear[0]: wrong")
+	}
+	b.clear = p.Clear
+	return nil
 }
 
 func (b *backend) Status() control.Status {
@@ -92,6 +104,11 @@ func TestCommands(t *testing.T) {
 		{"other addresses", "PUT", "/v1/addresses", `{"rtmp":[]}`, 400, "webrtc is missing"},
 		{"what a newer operator tells beside them", "PUT", "/v1/addresses", `{"webrtc":[],"srt":["192.0.2.1:9000"]}`, 204, ""},
 		{"very many media addresses", "PUT", "/v1/addresses", `{"webrtc":["` + strings.Repeat("x", maxBody) + `"]}`, 400, "too large"},
+		{"peers in clear", "PUT", "/v1/peers", `{"clear":["10.0.0.5"]}`, 204, ""},
+		{"no peers in clear, and what a newer operator tells beside them", "PUT", "/v1/peers", `{"clear":[],"quic":[]}`, 204, ""},
+		{"wrong peers", "PUT", "/v1/peers", `{"clear":["wrong"]}`, 422, `{"errors":["clear[0]: wrong"]}`},
+		{"other peers", "PUT", "/v1/peers", `{}`, 400, "clear is missing"},
+		{"very many peers", "PUT", "/v1/peers", `{"clear":["` + strings.Repeat("x", maxBody) + `"]}`, 400, "too large"},
 		{"no such path", "GET", "/v2", "", 404, ""},
 		{"no such method", "POST", "/v1/status", "", 405, ""},
 	} {
@@ -102,7 +119,7 @@ func TestCommands(t *testing.T) {
 			if w.Code != tt.code || !strings.Contains(w.Body.String(), tt.answer) {
 				t.Errorf("got %d %q, want %d and %q", w.Code, w.Body, tt.code, tt.answer)
 			}
-			if tt.code == 204 && b.manifest == "" && b.selected == "" && b.told.WebRTC == nil {
+			if tt.code == 204 && b.manifest == "" && b.selected == "" && b.told.WebRTC == nil && b.clear == nil {
 				t.Error("the backend was not told")
 			}
 		})
@@ -323,4 +340,18 @@ func (s *subscription) next(t *testing.T, name string, v any) {
 		}
 	}
 	t.Fatalf("no event %s: %v", name, s.lines.Err())
+}
+
+func TestAManifestSaysWhetherItsOperatorTellsOfPeers(t *testing.T) {
+	for value, want := range map[string]int{"": 1, "1": 0} {
+		b := &backend{}
+		r := httptest.NewRequest("PUT", "/v1/config", strings.NewReader("stale")) // which is said even so
+		if value != "" {
+			r.Header.Set(control.HeaderTellsPeers, value)
+		}
+		NewCommands(b).ServeHTTP(httptest.NewRecorder(), r)
+		if b.old != want {
+			t.Errorf("header %q: an operator of a version before was heard %d times, want %d", value, b.old, want)
+		}
+	}
 }

@@ -3,29 +3,34 @@
 // for each request.
 //
 // A session's id says whose it is (signalling.Origin). A request for another server's goes
-// one hop, to those of the other leg, and carries a token that tells them so: they answer
-// it themselves, whatever they know. Where a new session is opened is not decided here: it
+// one hop, to those of the other leg, over TLS by which both prove who they are: they answer
+// it themselves, whatever they know. To a server of a version before, where the operator
+// allows that, it goes in clear and carries a token that tells the same. Where a new session is opened is not decided here: it
 // is where its viewer asked. Start with New.
 package forward
 
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httputil"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/peers"
 	"github.com/streampair/streampair/mediaserver/sdpfrag"
 	"github.com/streampair/streampair/mediaserver/signalling"
 	"github.com/streampair/streampair/mediaserver/tcp"
 )
 
-// Header marks a request that was forwarded. Its value is the token of Config.
+// Header marks a request that was forwarded in clear. Its value is the token of Config.
 const Header = "Streampair-Forwarded"
 
 const (
@@ -51,14 +56,19 @@ const (
 type Config struct {
 	// Own is the origin of this server's sessions. Required.
 	Own signalling.Origin
-	// Peers returns the base URLs of the other leg's servers, without a slash at the end.
-	// Default: none, and all requests are answered here.
-	Peers func() []string
-	// ServerName is the name by which the certificate of https peers is verified, if it is
-	// not that of their URLs.
-	ServerName string
-	// Token returns what is shown to the peers; empty: nothing is forwarded. Required if
-	// there are Peers.
+	// Peers returns how the other leg's servers are reached. Default: there are none, and
+	// all requests are answered here.
+	Peers func() []peers.Route
+	// TLS is how peers are connected to over TLS, which proves who they are and who this
+	// server is. Default: any server with a certificate of the system's roots is a peer.
+	TLS *tls.Config
+	// Dial connects to a peer; default: by TCP.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Clear reports whether what peers forward in clear is answered; the answers end when
+	// over is closed. Default: it always is.
+	Clear func() (allowed bool, over <-chan struct{})
+	// Token returns what is shown to peers that are reached in clear; empty: nothing is
+	// forwarded to them. Required if there are Peers.
 	Token func() string
 	// IsToken says whether it is what a peer shows. It should take the same time wherever
 	// the two differ. Default: it is not.
@@ -73,7 +83,7 @@ type Config struct {
 type Forwarder struct {
 	cfg     Config
 	log     *slog.Logger
-	peers   *http.Transport
+	peers   *http.Transport // to the other leg's servers
 	running atomic.Int64
 
 	closed context.Context //nolint:containedctx // is done when Close is called, which ends what requests began
@@ -86,12 +96,15 @@ func New(cfg Config) *Forwarder {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	if cfg.Peers == nil {
-		cfg.Peers = func() []string { return nil }
+		cfg.Peers = func() []peers.Route { return nil }
+	}
+	if cfg.Clear == nil {
+		cfg.Clear = func() (bool, <-chan struct{}) { return true, nil }
 	}
 	if cfg.IsToken == nil {
 		cfg.IsToken = func(string) bool { return false }
 	}
-	f := &Forwarder{cfg: cfg, log: cfg.Logger.With("component", "forward"), peers: newTransport(cfg.ServerName)}
+	f := &Forwarder{cfg: cfg, log: cfg.Logger.With("component", "forward"), peers: newTransport(cfg)}
 	f.closed, f.close = context.WithCancel(context.Background())
 	return f
 }
@@ -104,16 +117,26 @@ func (f *Forwarder) Close() { f.close() }
 func (f *Forwarder) Handler(next http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", next)
-	route := func(pattern string, id func(*http.Request) string) {
+	eachRoute(func(pattern string, id func(*http.Request) string) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { f.serve(w, r, id(r), next) })
-	}
+	})
+	return mux
+}
+
+// RegisterPeers mounts what peers forward over TLS, which next answers. Whoever reaches mux
+// must have proved to be one.
+func RegisterPeers(mux *http.ServeMux, next http.Handler) {
+	eachRoute(func(pattern string, _ func(*http.Request) string) { mux.Handle(pattern, next) })
+}
+
+// eachRoute names the requests about a session, and how the session's id is found.
+func eachRoute(route func(pattern string, id func(*http.Request) string)) {
 	for _, protocol := range []string{"whip", "whep"} {
 		for _, method := range []string{http.MethodPatch, http.MethodDelete} {
 			route(method+" /{app}/"+protocol+"/{streamId}/{session}", func(r *http.Request) string { return r.PathValue("session") })
 		}
 	}
 	route("GET /{app}/events/{streamId}", func(r *http.Request) string { return r.URL.Query().Get("session") })
-	return mux
 }
 
 // A verdict says who answers a request.
@@ -144,19 +167,36 @@ func decide(own signalling.Origin, id string, marked, trusted bool) verdict {
 
 func (f *Forwarder) serve(w http.ResponseWriter, r *http.Request, id string, next http.Handler) {
 	marks := r.Header.Values(Header)
+	if allowed, over := f.cfg.Clear(); len(marks) > 0 && !allowed {
+		f.refuse(w, "peer_in_clear", http.StatusForbidden, peers.RefusedInClear)
+		return
+	} else if len(marks) > 0 {
+		ctx, stop := peers.While(r.Context(), over)
+		defer stop(nil)
+		r = r.WithContext(ctx)
+	}
 	switch decide(f.cfg.Own, id, len(marks) > 0, len(marks) == 1 && f.cfg.IsToken(marks[0])) {
 	case forged:
 		w.Header().Set("WWW-Authenticate", Header)
 		f.refuse(w, "unauthorized", http.StatusUnauthorized, "the header "+Header+" is for the other leg's media server alone")
 		return
 	case there:
-		if bases := f.cfg.Peers(); len(bases) > 0 && f.cfg.Token() != "" {
-			f.forward(w, r, bases)
+		if routes := f.routes(); len(routes) > 0 {
+			f.forward(w, r, routes)
 			return
 		}
 	case here:
 	}
 	next.ServeHTTP(w, r)
+}
+
+// routes are those by which something may be forwarded.
+func (f *Forwarder) routes() []peers.Route {
+	routes := f.cfg.Peers()
+	if f.cfg.Token() == "" {
+		routes = slices.DeleteFunc(slices.Clone(routes), func(r peers.Route) bool { return r.Clear })
+	}
+	return routes
 }
 
 func (f *Forwarder) refuse(w http.ResponseWriter, reason string, code int, text string) {
@@ -171,7 +211,7 @@ func explain(w http.ResponseWriter, code int, text string) {
 }
 
 // forward has one of the peers answer a request.
-func (f *Forwarder) forward(w http.ResponseWriter, r *http.Request, bases []string) {
+func (f *Forwarder) forward(w http.ResponseWriter, r *http.Request, routes []peers.Route) {
 	defer f.running.Add(-1)
 	if f.running.Add(1) > maxForwards {
 		w.Header().Set("Retry-After", "5")
@@ -193,10 +233,9 @@ func (f *Forwarder) forward(w http.ResponseWriter, r *http.Request, bases []stri
 	defer cancel()
 	defer context.AfterFunc(f.closed, cancel)()
 	count := func(result string) { f.cfg.Metrics.SessionForwards.WithLabelValues(result).Inc() }
-	token := f.cfg.Token()
 	proxy := httputil.ReverseProxy{
-		Rewrite:       func(p *httputil.ProxyRequest) { p.Out.Header.Set(Header, token) },
-		Transport:     &question{peers: f.peers, bases: bases, body: body},
+		Rewrite:       func(*httputil.ProxyRequest) {}, // question does
+		Transport:     &question{peers: f.peers, routes: routes, token: f.cfg.Token(), body: body},
 		FlushInterval: -1, // events are of the moment
 		BufferPool:    copyBuffers{},
 		ErrorLog:      slog.NewLogLogger(f.log.Handler(), slog.LevelDebug),

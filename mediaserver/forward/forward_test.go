@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/peers"
 	"github.com/streampair/streampair/mediaserver/signalling"
 )
 
@@ -39,6 +40,15 @@ type server struct {
 	asked   atomic.Int32 // how often its own handler was
 }
 
+// routes are those to the peers.
+func (s *server) routes() []peers.Route {
+	var all []peers.Route
+	for _, base := range s.peers {
+		all = append(all, peers.Plain(base))
+	}
+	return all
+}
+
 // newServer starts a server whose own handler is handle, which is called for its session.
 // What is before its Forwarder can be added.
 func newServer(t *testing.T, role, token string, handle http.HandlerFunc, before ...func(http.ResponseWriter)) *server {
@@ -47,7 +57,7 @@ func newServer(t *testing.T, role, token string, handle http.HandlerFunc, before
 	own := signalling.Origin{Role: role, BootID: signalling.NewBootID()}
 	s.session = own.NewID()
 	s.Forwarder = New(Config{
-		Own: own, Peers: func() []string { return s.peers }, Metrics: s.metrics,
+		Own: own, Peers: s.routes, Metrics: s.metrics,
 		Token: func() string { return token }, IsToken: func(got string) bool { return got == secret },
 	})
 	handler := s.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -2,13 +2,14 @@ package forward
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"time"
+
+	"github.com/streampair/streampair/mediaserver/peers"
 )
 
 const (
@@ -28,25 +29,24 @@ var (
 	errMistrusted = errors.New("the peer does not take this server's token")
 )
 
-func newTransport(serverName string) *http.Transport {
-	t := &http.Transport{
+func newTransport(cfg Config) *http.Transport {
+	return &http.Transport{
+		DialContext:            cfg.Dial,
+		TLSClientConfig:        cfg.TLS,
 		MaxResponseHeaderBytes: maxHeader,
 		DisableKeepAlives:      true, // none is found dead when it is needed
 		DisableCompression:     true, // the answer is passed on as it is
 	}
-	if serverName != "" {
-		t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, ServerName: serverName}
-	}
-	return t
 }
 
 // A question is an http.RoundTripper for one request that goes to all peers at the same
 // time: at most one has the session, and those that are gone must not keep a viewer
 // waiting for it.
 type question struct {
-	peers http.RoundTripper
-	bases []string // not none
-	body  []byte
+	peers  http.RoundTripper
+	routes []peers.Route // not none
+	token  string        // for those in clear
+	body   []byte
 }
 
 // An outcome is what asking one peer came to. Either answer or err is nil.
@@ -65,18 +65,18 @@ func (o outcome) dismiss() {
 // RoundTrip returns the answer of the peer that has the session. If none does it is a 404,
 // or an error if one that may have it did not answer.
 func (q *question) RoundTrip(r *http.Request) (*http.Response, error) {
-	outcomes := make(chan outcome, len(q.bases))
-	stops := make([]context.CancelCauseFunc, len(q.bases))
-	for i, base := range q.bases {
-		ctx, stop := context.WithCancelCause(r.Context())
+	outcomes := make(chan outcome, len(q.routes))
+	stops := make([]context.CancelCauseFunc, len(q.routes))
+	for i, route := range q.routes {
+		ctx, stop := route.Bind(r.Context())
 		stops[i] = stop
 		go func() {
-			answer, err := q.ask(ctx, stop, r, base) //nolint:bodyclose // whoever takes the outcome closes it
+			answer, err := q.ask(ctx, stop, r, route) //nolint:bodyclose // whoever takes the outcome closes it
 			outcomes <- outcome{i, answer, err}
 		}()
 	}
 	var last outcome // of those that do not have it, a failure before a 404
-	for waiting := len(q.bases) - 1; waiting >= 0; waiting-- {
+	for waiting := len(q.routes) - 1; waiting >= 0; waiting-- {
 		o := <-outcomes
 		if o.err == nil && o.answer.StatusCode != http.StatusNotFound {
 			last.dismiss()
@@ -103,14 +103,19 @@ func (q *question) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // ask asks one peer. stop ends ctx.
-func (q *question) ask(ctx context.Context, stop context.CancelCauseFunc, r *http.Request, base string) (*http.Response, error) {
-	u, err := url.Parse(base)
+func (q *question) ask(ctx context.Context, stop context.CancelCauseFunc, r *http.Request, route peers.Route) (*http.Response, error) {
+	u, err := url.Parse(route.Base)
 	if err != nil {
 		stop(nil)
 		return nil, fmt.Errorf("read the peer's URL: %w", err)
 	}
 	r = r.Clone(ctx)
 	r.URL.Scheme, r.URL.Host, r.Host = u.Scheme, u.Host, ""
+	if route.Clear {
+		r.Header.Set(Header, q.token)
+	} else {
+		r.Header.Del(Header) // a client's own, which says nothing
+	}
 	r.Body, r.ContentLength = reader(q.body), int64(len(q.body))
 	patience := time.AfterFunc(answerTimeout, func() { stop(errSilent) })
 	answer, err := q.peers.RoundTrip(r)

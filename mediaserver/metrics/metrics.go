@@ -28,6 +28,8 @@ type Metrics struct {
 	FFmpegRestarts     *prometheus.CounterVec // reason
 	HTTPRequestRefusal *prometheus.CounterVec // reason
 	RelayFailures      *prometheus.CounterVec // reason
+	RelayRefusals      *prometheus.CounterVec // reason
+	PeersConnected     *prometheus.GaugeVec   // transport
 	SessionForwards    *prometheus.CounterVec // result
 	CachesStarved      *prometheus.CounterVec // class
 	TLSNotAfter        *prometheus.GaugeVec   // no labels: there is no series without a certificate
@@ -71,6 +73,8 @@ func New(reg prometheus.Registerer) *Metrics {
 		HTTPRequestRefusal: counter("http_requests_refused_total",
 			"HTTP requests refused before they did anything.", "reason"),
 		RelayFailures:   counter("relay_failures_total", "Connections to the peer that failed or ended.", "reason"),
+		RelayRefusals:   counter("relay_connections_refused_total", "Connections to the relay port that were refused, because the client did not prove to be the other server of the pair.", "reason"),
+		PeersConnected:  gauge("peers_connected", "Media servers of the other leg that answer this one, by transport: tls or clear.", "transport"),
 		SessionForwards: counter("session_forwards_total", "Requests about a session that were passed on to the other leg's server.", "result"),
 		CachesStarved: counter("caches_starved_total",
 			"Entry points that a stream's cache lost because the memory budget was spent.", "class"),

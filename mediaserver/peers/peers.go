@@ -3,8 +3,10 @@
 // that a cluster started for it.
 //
 // It looks the peer's name up again and again and tells addresses. It does not say which
-// of them is alive: whoever uses them asks all, and none must wait for another. Start with
-// New.
+// of them is alive: whoever uses them asks all, and none must wait for another.
+//
+// It also says how each is reached. A server is reached over TLS, unless the operator has
+// said of it that it is of a version that cannot: see Word and Route. Start with New.
 package peers
 
 import (
@@ -17,6 +19,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -32,19 +35,27 @@ const (
 	// metFor is how many more answers may lack the address of a server that has shown
 	// itself: a cluster's name server may keep an answer for half a minute.
 	metFor = 60
-	// maxAddresses bounds what is taken of an answer.
+	// maxAddresses bounds what is taken of an answer, and as many servers that have shown
+	// themselves: whoever answers for the name server must not take their places.
 	maxAddresses = 8
 )
 
 // Config configures a Directory.
 type Config struct {
 	// Base is the base URL of the other leg's media servers: http or https, a name or an
-	// address, and a port; without a slash at its end. Required.
+	// address, and a port; without a slash at its end. Required. With http they are reached
+	// in clear always.
 	Base string
+	// ClearPort is where a server is reached in clear by http, if a Word allows that. 0: it
+	// is never.
+	ClearPort uint16
 	// Own is this server's own address, which is left out; the zero value leaves out none.
 	Own netip.Addr
 	// Lookup returns the addresses of a name. Default: that of net.DefaultResolver.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
+	// OnChange is called when Status changes. It must not block, nor call the Directory.
+	// Default: nobody wants to know.
+	OnChange func()
 	// Logger; default none.
 	Logger *slog.Logger
 }
@@ -56,11 +67,12 @@ type Directory struct {
 	base      *url.URL
 	isAddress bool // the host is an address, so there is nothing to look up
 
-	mu      sync.Mutex         // guards all below
-	known   map[netip.Addr]int // how many answers in a row lacked it; below zero: see Meet
-	current []netip.Addr       // of known, those that are told
-	bases   []string           // of current
-	changed chan struct{}      // closed and replaced when bases changes
+	mu      sync.Mutex // guards all below
+	known   map[netip.Addr]*server
+	current []netip.Addr  // of known, in the order of bases
+	bases   []string      // of current
+	changed chan struct{} // closed and replaced when bases changes
+	clear   clearance
 
 	troubled bool // the last look-up failed; owned by Run's goroutine
 }
@@ -73,10 +85,13 @@ func New(cfg Config) (*Directory, error) {
 		return nil, fmt.Errorf("read the peer's URL: %w", err)
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.Path != "" {
-		return nil, fmt.Errorf("read the peer's URL: %q must be http://host:port", u.Redacted())
+		return nil, fmt.Errorf("read the peer's URL: %q must be https://host:port", u.Redacted())
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.OnChange == nil {
+		cfg.OnChange = func() {}
 	}
 	if cfg.Lookup == nil {
 		cfg.Lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
@@ -85,7 +100,7 @@ func New(cfg Config) (*Directory, error) {
 	}
 	d := &Directory{
 		cfg: cfg, log: cfg.Logger.With("peer", cfg.Base), base: u,
-		changed: make(chan struct{}), known: make(map[netip.Addr]int),
+		changed: make(chan struct{}), known: make(map[netip.Addr]*server), clear: newClearance(),
 	}
 	if address, err := netip.ParseAddr(u.Hostname()); err == nil {
 		d.isAddress = true
@@ -114,15 +129,6 @@ func (d *Directory) Changed() <-chan struct{} {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.changed
-}
-
-// ServerName is the name by which the certificate of an https server is to be verified,
-// because the URLs have its address; empty where they are what was given.
-func (d *Directory) ServerName() string {
-	if d.isAddress {
-		return ""
-	}
-	return d.base.Hostname()
 }
 
 // Run looks the name up until ctx ends.
@@ -166,16 +172,17 @@ func (d *Directory) look(ctx context.Context) {
 	d.take(addresses)
 }
 
-// Meet notes that a media server of the other leg has connected from that address: it is
-// there before its name is known everywhere, and while no name server is.
+// Meet notes that a media server of the other leg has connected from that address, and has
+// proved who it is: it is there before its name is known everywhere, and while no name
+// server is.
 func (d *Directory) Meet(a netip.Addr) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	a = a.Unmap()
-	if _, known := d.known[a]; known || d.isAddress || a == d.cfg.Own.Unmap() || len(d.known) >= maxAddresses {
+	if d.known[a] != nil || d.isAddress || a == d.cfg.Own.Unmap() || len(d.known) >= 2*maxAddresses {
 		return
 	}
-	d.known[a] = -metFor
+	d.add(a).absent = -metFor
 	d.tell()
 }
 
@@ -183,17 +190,34 @@ func (d *Directory) Meet(a netip.Addr) {
 func (d *Directory) take(addresses []netip.Addr) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for a, absent := range d.known {
-		if d.known[a]++; absent+1 >= missing {
+	for a, s := range d.known {
+		if s.absent++; s.absent >= missing {
 			delete(d.known, a)
 		}
 	}
+	named := 0
 	for _, a := range d.ownFamily(addresses) {
-		if _, known := d.known[a]; a != d.cfg.Own.Unmap() && (known || len(d.known) < maxAddresses) {
-			d.known[a] = 0
+		if a == d.cfg.Own.Unmap() {
+			continue
+		}
+		if named++; named > maxAddresses {
+			break
+		}
+		if d.known[a] == nil && len(d.known) < 2*maxAddresses {
+			d.add(a)
+		}
+		if s := d.known[a]; s != nil {
+			s.absent = 0
 		}
 	}
 	d.tell()
+}
+
+// add makes an address known. d.mu is held.
+func (d *Directory) add(a netip.Addr) *server {
+	s := &server{over: make(chan struct{}), inClear: d.clear.named(a)}
+	d.known[a] = s
+	return s
 }
 
 // ownFamily are those addresses of the family that this server's own is of, if there are
@@ -231,10 +255,16 @@ func (d *Directory) tell() {
 
 // of is the base URL of the media server with that address.
 func (d *Directory) of(a netip.Addr) string {
-	u := *d.base
-	switch port := d.base.Port(); {
-	case port != "":
-		u.Host = net.JoinHostPort(a.String(), port)
+	port, _ := strconv.ParseUint(d.base.Port(), 10, 16)
+	return baseURL(d.base.Scheme, a, uint16(port))
+}
+
+// baseURL is a base URL; port 0: that of the scheme.
+func baseURL(scheme string, a netip.Addr, port uint16) string {
+	u := url.URL{Scheme: scheme}
+	switch {
+	case port != 0:
+		u.Host = net.JoinHostPort(a.String(), strconv.Itoa(int(port)))
 	case a.Is6():
 		u.Host = "[" + a.String() + "]"
 	default:

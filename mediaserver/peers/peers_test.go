@@ -201,18 +201,6 @@ func TestAnAddressIsOneOfThePeers(t *testing.T) {
 	}
 }
 
-func TestTheNameForACertificate(t *testing.T) {
-	for base, want := range map[string]string{"https://peer.live:5443": "peer.live", "https://10.0.0.8:5443": "", "https://[::1]:5443": ""} {
-		d, err := New(Config{Base: base})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := d.ServerName(); got != want {
-			t.Errorf("%s: %q, want %q", base, got, want)
-		}
-	}
-}
-
 func TestABaseMustBeOne(t *testing.T) {
 	for _, base := range []string{"", "10.0.0.8:5080", "rtmp://peer:1935", "http://:5080", "http://peer:5080/live", "http://peer:50 80"} {
 		if _, err := New(Config{Base: base}); err == nil {

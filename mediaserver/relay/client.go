@@ -16,6 +16,8 @@ import (
 
 	"github.com/streampair/streampair/mediaserver/failover"
 	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/pairtls"
+	"github.com/streampair/streampair/mediaserver/peers"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
@@ -42,16 +44,23 @@ type Peers interface {
 	Bases() []string
 	// Changed returns a channel that is closed when Bases changes.
 	Changed() <-chan struct{}
+	// Route, Failed and Joined are as those of peers.Directory.
+	Route(base string) peers.Route
+	Failed(base string, r peers.Route)
+	Joined(base string, r peers.Route) (left func())
 }
 
 // ClientConfig configures a Client.
 type ClientConfig struct {
 	// Peers are asked, each by itself: one that is dead delays no other. Required.
 	Peers Peers
-	// ServerName is the name in the peers' certificates, where their URLs have addresses;
-	// default: the URL's host.
-	ServerName string
-	// Token returns the cluster token in force.
+	// TLS is how peers are connected to over TLS, which proves who they are and who this
+	// server is. Default: any server with a certificate of the system's roots is a peer.
+	TLS *tls.Config
+	// Dial connects to a peer; default: by TCP, in at most a second.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Token returns the cluster token in force, which is shown to peers that are reached in
+	// clear.
 	Token func() string
 	// Registry is where it is published; required.
 	Registry *stream.Registry
@@ -94,12 +103,15 @@ func NewClient(cfg ClientConfig) *Client {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Dial == nil {
+		cfg.Dial = (&net.Dialer{Timeout: connectTimeout}).DialContext
+	}
 	return &Client{
 		cfg: cfg, choruses: make(map[Twin]*chorus), links: make(map[resource]context.CancelFunc),
 		http: &http.Client{
 			Transport: &http.Transport{
-				DialContext:            (&net.Dialer{Timeout: connectTimeout}).DialContext,
-				TLSClientConfig:        &tls.Config{ServerName: cfg.ServerName, MinVersion: tls.VersionTLS12},
+				DialContext:            cfg.Dial,
+				TLSClientConfig:        cfg.TLS,
 				TLSHandshakeTimeout:    connectTimeout,
 				ResponseHeaderTimeout:  connectTimeout,
 				MaxResponseHeaderBytes: 16 << 10,
@@ -197,10 +209,12 @@ func (c *Client) Standings(p *failover.Pair) []failover.Standing {
 // Reasons for which a connection to the peer ends, as metrics have them.
 const (
 	failedConnect   = "connect"   // nobody accepts it
+	failedUntrusted = "untrusted" // who answers has not proved to be the peer
 	failedRefused   = "refused"   // the answer is not what was asked for
 	failedClosed    = "closed"    // the peer closed it
 	failedSilent    = "silent"    // nothing came for too long
 	failedMalformed = "malformed" // the peer sent nonsense
+	failedRoute     = "route"     // the peer is reached in another way from now on; not counted
 )
 
 // A failure is the end of a connection to the peer.
@@ -218,14 +232,14 @@ var (
 )
 
 // hung says whether the connection may have ended although the peer still has what it
-// was asked for: nothing came, neither media nor a goodbye.
+// was asked for: nothing came, neither media nor a goodbye, or another connection follows.
 func hung(err error) bool {
 	var f *failure
 	if !errors.As(err, &f) {
 		return false
 	}
 	var network net.Error
-	return f.reason == failedSilent || f.reason == failedConnect && errors.As(err, &network) && network.Timeout()
+	return f.reason == failedSilent || f.reason == failedRoute || f.reason == failedConnect && errors.As(err, &network) && network.Timeout()
 }
 
 // A link is one resource of the peer that is asked for again and again. It is for one
@@ -246,31 +260,53 @@ func (c *Client) link(base, kind, name string) link {
 // open asks the peer for path, and returns the answer's body, which must be closed. It
 // can be read until the peer has been silent for too long.
 func (l *link) open(ctx context.Context, path string) (*answerBody, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, l.base+path, nil)
+	directory := l.client.cfg.Peers
+	route := directory.Route(l.base)
+	ctx, cancel := route.Bind(ctx)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, route.Base+path, nil)
 	if err != nil {
 		cancel(nil)
 		return nil, &failure{failedConnect, fmt.Errorf("ask for %s: %w", path, err)}
 	}
-	req.Header.Set("Authorization", "Bearer "+l.client.cfg.Token())
-	req.Header.Set(relayHeader, "1")
+	if route.Clear { // else the handshake proves more than a token does
+		req.Header.Set("Authorization", "Bearer "+l.client.cfg.Token())
+		req.Header.Set(relayHeader, "1")
+	}
 	res, err := l.client.http.Do(req) //nolint:bodyclose // answerBody closes it
 	if err != nil {
-		cancel(nil)
-		var unsaid *url.Error // it would name the URL in each line of the log
-		if errors.As(err, &unsaid) {
-			err = unsaid.Err
-		}
-		return nil, &failure{failedConnect, fmt.Errorf("connect to the peer: %w", err)}
+		defer cancel(nil)
+		directory.Failed(l.base, route)
+		return nil, unconnected(context.Cause(ctx), err)
 	}
-	b := &answerBody{body: res.Body, cancel: cancel, cause: func() error { return context.Cause(ctx) }}
+	b := &answerBody{body: res.Body, cancel: cancel, cause: func() error { return context.Cause(ctx) }, left: func() {}}
 	b.silence = time.AfterFunc(silence, func() { cancel(errSilent) })
 	if res.StatusCode != http.StatusOK {
 		defer b.Close()
+		if res.StatusCode == http.StatusForbidden {
+			directory.Failed(l.base, route) // the peer does not serve in clear
+		}
 		text, _ := io.ReadAll(io.LimitReader(b, maxRefusal))
 		return nil, &failure{failedRefused, fmt.Errorf("the peer answers %s: %.200q", res.Status, text)}
 	}
+	b.left = directory.Joined(l.base, route)
 	return b, nil
+}
+
+// unconnected is the failure of a request that was not answered; cause is why its context
+// ended, if it did.
+func unconnected(cause, err error) *failure {
+	var unsaid *url.Error // it would name the URL in each line of the log
+	if errors.As(err, &unsaid) {
+		err = unsaid.Err
+	}
+	var stranger *pairtls.Refusal
+	switch {
+	case errors.Is(cause, peers.ErrRouteOver):
+		return &failure{failedRoute, cause}
+	case errors.As(err, &stranger):
+		return &failure{failedUntrusted, fmt.Errorf("nothing was sent to whoever answers at the peer's address: %w", err)}
+	}
+	return &failure{failedConnect, fmt.Errorf("connect to the peer: %w", err)}
 }
 
 // up notes that the peer gives what it was asked for.
@@ -295,6 +331,9 @@ func (l *link) lost(ctx context.Context, err error) bool {
 	var f *failure
 	if errors.As(err, &f) {
 		reason = f.reason
+	}
+	if reason == failedRoute {
+		return true // nothing is wrong
 	}
 	l.client.cfg.Metrics.RelayFailures.WithLabelValues(reason).Inc()
 	if l.lostAt.IsZero() {
@@ -326,6 +365,7 @@ type answerBody struct {
 	cancel  context.CancelCauseFunc // ends the request
 	cause   func() error            // why it ended
 	silence *time.Timer
+	left    func() // tells that the peer answers no longer
 }
 
 // Read fails with a failure when the connection is of no use any more.
@@ -337,6 +377,8 @@ func (b *answerBody) Read(p []byte) (int, error) {
 	switch {
 	case err == nil:
 		return n, nil
+	case errors.Is(b.cause(), peers.ErrRouteOver):
+		return n, &failure{failedRoute, peers.ErrRouteOver}
 	case errors.Is(b.cause(), errSilent):
 		return n, &failure{failedSilent, fmt.Errorf("%w for %v", errSilent, silence)}
 	case errors.Is(err, io.EOF): // which those who parse would take for their own
@@ -350,4 +392,5 @@ func (b *answerBody) Close() {
 	b.silence.Stop()
 	b.cancel(nil)
 	_ = b.body.Close()
+	b.left()
 }

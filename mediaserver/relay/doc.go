@@ -16,7 +16,11 @@
 //	GET /{app}/{streamId}.flv                      the stream, as HTTP-FLV
 //	GET /{app}/relay/{streamId}?backupStreamId=    how the pair stands, a line of JSON each
 //
-// With the cluster token the FLV begins with the GOP cache and goes on through takeovers and
+// Peers prove to each other who they are by TLS, on a port of their own: see package
+// pairtls. Where the operator allows that, a peer of a version before is served and asked in
+// clear, with the cluster token, on the port of the players.
+//
+// To a peer the FLV begins with the GOP cache and goes on through takeovers and
 // changes of parameters. Its times are those of the serving server's media clock at the
 // beginning of a publication, so they go on too; from there their distances are the
 // encoder's own. Between the media are script tags of the relay's own (see note): when a
@@ -25,7 +29,7 @@
 // that hears nothing for two seconds connects anew. The answer to a stream that nobody
 // publishes begins at once too, so that its first picture comes without a request.
 //
-// Without it the same URL is for players (ffplay, VLC), where playback allows: nothing but
+// On the players' port the same URL is for ffplay, VLC and others, where playback allows: nothing but
 // media, local or relayed alike, from an IDR on. What a pair plays it is not: it is one
 // stream.
 //

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +13,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/admission"
 	"github.com/streampair/streampair/mediaserver/failover"
 	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/peers"
 	"github.com/streampair/streampair/mediaserver/signalling"
 	"github.com/streampair/streampair/mediaserver/stream"
 	"github.com/streampair/streampair/mediaserver/tcp"
@@ -45,9 +45,9 @@ type HandlerConfig struct {
 	// IsToken says whether what a reader shows is the cluster token. It should take the
 	// same time wherever the two differ.
 	IsToken func(string) bool
-	// Met is called with the address of each peer that shows the token. Default: nobody
-	// wants to know.
-	Met func(netip.Addr)
+	// Clear reports whether peers that show the token are served in clear; answers to them
+	// end when over is closed. Default: they always are.
+	Clear func() (allowed bool, over <-chan struct{})
 	// Play says whether the token opens the stream to a player; an error's text is shown to
 	// it, with 404 for an ErrUnknownStream and else 401. Default: there are no players.
 	Play func(app, streamID, token string) error
@@ -78,8 +78,8 @@ func NewHandler(cfg HandlerConfig) *Handler {
 	if cfg.Full == nil {
 		cfg.Full = func(int) bool { return false }
 	}
-	if cfg.Met == nil {
-		cfg.Met = func(netip.Addr) {}
+	if cfg.Clear == nil {
+		cfg.Clear = func() (bool, <-chan struct{}) { return true, nil }
 	}
 	h := &Handler{cfg: cfg, log: cfg.Logger, leaving: make(chan struct{}), closed: make(chan struct{})}
 	h.leave = sync.OnceFunc(func() { close(h.leaving) })
@@ -95,22 +95,44 @@ func (h *Handler) Drain() { h.leave() }
 // Close ends all answers.
 func (h *Handler) Close() { h.close() }
 
-// Register mounts the handler.
+// Register mounts what everybody may ask for: players, and peers in clear.
 func (h *Handler) Register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /{app}/{file}", h.serveStream)
-	mux.HandleFunc("GET /{app}/relay/{streamId}", h.servePair)
+	mux.HandleFunc("GET /{app}/relay/{streamId}", func(w http.ResponseWriter, r *http.Request) {
+		if over, ok := h.admitPeer(w, r); ok {
+			h.servePair(w, r, over)
+		}
+	})
+}
+
+// RegisterPeers mounts what peers ask for. Whoever reaches mux must have proved to be one.
+func (h *Handler) RegisterPeers(mux *http.ServeMux) {
+	mux.HandleFunc("GET /{app}/{file}", func(w http.ResponseWriter, r *http.Request) {
+		if key, ok := streamOf(w, r); ok {
+			h.serveToPeer(w, r, key, nil)
+		}
+	})
+	mux.HandleFunc("GET /{app}/relay/{streamId}", func(w http.ResponseWriter, r *http.Request) { h.servePair(w, r, nil) })
 }
 
 // isPeer says whether a request shows the cluster token.
 func (h *Handler) isPeer(r *http.Request) bool {
 	token := signalling.BearerToken(r)
-	if token == "" || !h.cfg.IsToken(token) {
-		return false
+	return token != "" && h.cfg.IsToken(token)
+}
+
+// admitPeer answers a request in clear for what only a peer may have, unless it is to be
+// served, until over is closed.
+func (h *Handler) admitPeer(w http.ResponseWriter, r *http.Request) (over <-chan struct{}, ok bool) {
+	switch allowed, over := h.cfg.Clear(); {
+	case !allowed:
+		h.refuse(w, http.StatusForbidden, "peer_in_clear", peers.RefusedInClear)
+	case !h.isPeer(r):
+		h.refuse(w, http.StatusUnauthorized, "unauthorized", "the cluster token is missing or wrong")
+	default:
+		return over, true
 	}
-	if from, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-		h.cfg.Met(from.Addr())
-	}
-	return true
+	return nil, false
 }
 
 func (h *Handler) refuse(w http.ResponseWriter, code int, reason, text string) {
@@ -121,25 +143,37 @@ func (h *Handler) refuse(w http.ResponseWriter, code int, reason, text string) {
 	http.Error(w, text, code)
 }
 
-func (h *Handler) refusePeer(w http.ResponseWriter) {
-	h.refuse(w, http.StatusUnauthorized, "unauthorized", "the cluster token is missing or wrong")
+// streamOf is the stream that a request is for; without one the request is answered.
+func streamOf(w http.ResponseWriter, r *http.Request) (stream.Key, bool) {
+	id, isFLV := strings.CutSuffix(r.PathValue("file"), ".flv")
+	key := stream.Key{App: r.PathValue("app"), ID: id}
+	if !isFLV || !key.Valid() {
+		http.NotFound(w, r)
+		return key, false
+	}
+	return key, true
 }
 
 func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request) {
-	id, isFLV := strings.CutSuffix(r.PathValue("file"), ".flv")
-	key := stream.Key{App: r.PathValue("app"), ID: id}
-	switch {
-	case !isFLV || !key.Valid():
-		http.NotFound(w, r)
-	case h.isPeer(r):
-		// The peer may lag by more than a stranger may: its limit is depth.
-		tcp.FromContext(r.Context()).SetLimits(tcp.Limits{})
-		h.serve(w, r, key, "relay", nil, func(a *answer, s *stream.Stream) (feeder, error) { return newSender(a, s) })
-	case h.cfg.Play == nil || r.Header.Get(relayHeader) != "":
-		h.refusePeer(w)
-	default:
-		h.servePlayer(w, r, key)
+	key, ok := streamOf(w, r)
+	if !ok {
+		return
 	}
+	allowed, _ := h.cfg.Clear()
+	if h.cfg.Play != nil && r.Header.Get(relayHeader) == "" && (!allowed || !h.isPeer(r)) {
+		h.servePlayer(w, r, key)
+		return
+	}
+	if over, ok := h.admitPeer(w, r); ok {
+		h.serveToPeer(w, r, key, over)
+	}
+}
+
+// serveToPeer sends a stream to a peer, until over is closed.
+func (h *Handler) serveToPeer(w http.ResponseWriter, r *http.Request, key stream.Key, over <-chan struct{}) {
+	// The peer may lag by more than a stranger may: its limit is depth.
+	tcp.FromContext(r.Context()).SetLimits(tcp.Limits{})
+	h.serve(w, r, key, "relay", over, func(a *answer, s *stream.Stream) (feeder, error) { return newSender(a, s) })
 }
 
 // A feeder writes a stream to a reader.
@@ -236,12 +270,9 @@ func sendNext(out feeder, c <-chan *stream.AccessUnit, n int) error {
 	return nil
 }
 
-// servePair sends how a pair stands here, whenever that changes, and as a heartbeat.
-func (h *Handler) servePair(w http.ResponseWriter, r *http.Request) {
-	if !h.isPeer(r) {
-		h.refusePeer(w)
-		return
-	}
+// servePair sends how a pair stands here, whenever that changes, and as a heartbeat, until
+// over is closed.
+func (h *Handler) servePair(w http.ResponseWriter, r *http.Request, over <-chan struct{}) {
 	pair := h.cfg.Pair(r.PathValue("app"), r.PathValue("streamId"), r.URL.Query().Get("backupStreamId"))
 	if pair == nil {
 		http.NotFound(w, r)
@@ -266,6 +297,8 @@ func (h *Handler) servePair(w http.ResponseWriter, r *http.Request) {
 		case <-r.Context().Done():
 			return
 		case <-h.closed:
+			return
+		case <-over:
 			return
 		case <-pair.Done():
 			return

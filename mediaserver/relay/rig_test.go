@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -22,6 +21,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/failover"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/peers"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
@@ -49,7 +49,6 @@ type node struct {
 	mu      sync.Mutex // guards all below
 	changed chan struct{}
 	readers map[string]bool // connected, by address
-	met     []netip.Addr    // peers, each time
 }
 
 func newNode(t *testing.T) *node {
@@ -63,11 +62,6 @@ func newNode(t *testing.T) *node {
 	n.handler = NewHandler(HandlerConfig{
 		Registry: n.registry, IsToken: func(got string) bool { return got == token }, Metrics: n.metrics,
 		Pair: func(_, _, _ string) *failover.Pair { return n.pair },
-		Met: func(a netip.Addr) {
-			n.mu.Lock()
-			defer n.mu.Unlock()
-			n.met = append(n.met, a)
-		},
 	})
 	mux := http.NewServeMux()
 	n.handler.Register(mux)
@@ -105,6 +99,10 @@ type bases []string
 func (b bases) Bases() []string        { return b }
 func (bases) Changed() <-chan struct{} { return nil }
 
+func (bases) Route(base string) peers.Route            { return peers.Plain(base) }
+func (bases) Failed(string, peers.Route)               {}
+func (bases) Joined(string, peers.Route) (left func()) { return func() {} }
+
 // connections is how many readers are connected.
 func (n *node) connections() int {
 	n.mu.Lock()
@@ -112,19 +110,6 @@ func (n *node) connections() int {
 	count := 0
 	for _, there := range n.readers {
 		if there {
-			count++
-		}
-	}
-	return count
-}
-
-// hasMet is how often a peer has shown the token.
-func (n *node) hasMet(a netip.Addr) int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	count := 0
-	for _, met := range n.met {
-		if met == a {
 			count++
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/streampair/streampair/mediaserver/failover"
+	"github.com/streampair/streampair/mediaserver/peers"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
@@ -35,6 +36,10 @@ func (m *moving) Changed() <-chan struct{} {
 	return m.changed
 }
 
+func (*moving) Route(base string) peers.Route            { return peers.Plain(base) }
+func (*moving) Failed(string, peers.Route)               {}
+func (*moving) Joined(string, peers.Route) (left func()) { return func() {} }
+
 func (m *moving) to(bases ...string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -43,8 +48,8 @@ func (m *moving) to(bases ...string) {
 	m.changed = make(chan struct{})
 }
 
-func (n *node) followAll(peers Peers) *Client {
-	return n.follow("", func(c *ClientConfig) { c.Peers = peers })
+func (n *node) followAll(all Peers) *Client {
+	return n.follow("", func(c *ClientConfig) { c.Peers = all })
 }
 
 // together lets several encoders send for some time, or until cond holds.

@@ -59,6 +59,7 @@ func (s *Server) Status() api.Status {
 	if s.certs != nil {
 		st.TLS = s.certs.status()
 	}
+	st.PeerRelay = s.peerRelay()
 	s.mu.Lock()
 	st.ConfigGeneration, st.ConfigErrors = s.manifest.Generation(), s.configErrors()
 	s.mu.Unlock()

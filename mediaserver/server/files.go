@@ -42,6 +42,9 @@ func (s *Server) loadControlFiles() error {
 	if s.controlCerts != nil {
 		errs = append(errs, s.controlCerts.load())
 	}
+	if s.controlCerts != nil {
+		errs = append(errs, s.loadIdentity())
+	}
 	if files.TokenFile != "" {
 		s.clusterToken.name = files.TokenFile
 		errs = append(errs, s.clusterToken.load())
@@ -79,7 +82,13 @@ func (s *Server) watched() []*watched {
 	}
 	if files := s.cfg.Control; s.controlCerts != nil {
 		sets = append(sets, &watched{
-			names:   func() []string { return []string{files.TLSCert, files.TLSKey, files.TokenFile} },
+			names: func() []string {
+				names := []string{files.TLSCert, files.TLSKey, files.TokenFile}
+				if s.cfg.PeerTLSCert != "" {
+					names = append(names, s.cfg.PeerTLSCert)
+				}
+				return names
+			},
 			changed: func() { s.complain(&s.complaints.control, lines(s.loadControlFiles())) },
 		})
 	}

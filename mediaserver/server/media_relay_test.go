@@ -1,8 +1,6 @@
 package server
 
 import (
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -17,7 +15,8 @@ import (
 type twins struct {
 	t        *testing.T
 	manifest string
-	token    string
+	keys     map[string]string // of the pair's Secret
+	files    *mount            // with them, for the servers that start
 	options  []func(*Config)
 	servers  [2]*testServer     // by the leg that they ingest
 	gates    [2]*mediatest.Gate // to each
@@ -27,10 +26,8 @@ var legIDs = [2]string{"primary", "backup"}
 
 func startTwins(t *testing.T, manifest string, options ...func(*Config)) *twins {
 	t.Helper()
-	w := &twins{t: t, manifest: manifest, options: options, token: filepath.Join(t.TempDir(), "clusterToken")}
-	if err := os.WriteFile(w.token, []byte(firstCluster), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	w := &twins{t: t, manifest: manifest, options: options, keys: keys(t, firstToken, firstCluster)}
+	w.files = newMount(t, t.TempDir(), w.keys)
 	for leg := range w.gates {
 		w.gates[leg] = mediatest.NewGate(t)
 	}
@@ -46,11 +43,21 @@ func (w *twins) start(leg int) {
 	w.t.Helper()
 	w.servers[leg] = startServer(w.t, w.manifest, append(w.options, func(c *Config) {
 		c.Role = [2]v1alpha1.Role{v1alpha1.RolePrimary, v1alpha1.RoleBackup}[leg]
-		c.Peer = "http://" + w.gates[1-leg].Addr()
-		c.Control.TokenFile = w.token
+		c.Peer, c.RelayAddress = "https://"+w.gates[1-leg].Addr(), "127.0.0.1:0"
+		c.Control = w.files.controlFiles()
 		c.Logger = c.Logger.With("server", legIDs[leg])
 	})...)
-	w.gates[leg].LeadTo(w.servers[leg].Addresses().HTTP)
+	w.open(leg)
+}
+
+// open makes the gate to a server lead there.
+func (w *twins) open(leg int) {
+	a := w.servers[leg].Addresses()
+	to := a.Relay
+	if w.servers[leg].cfg.PeerInsecure {
+		to = a.HTTP
+	}
+	w.gates[leg].LeadTo(to)
 }
 
 // kill takes a server away from one moment to the next.
@@ -59,7 +66,7 @@ func (w *twins) kill(leg int) {
 	w.cut((*mediatest.Gate).Close)
 	w.servers[leg].end()
 	<-w.servers[leg].ended
-	w.gates[1-leg].LeadTo(w.servers[1-leg].Addresses().HTTP)
+	w.open(1 - leg)
 }
 
 func (w *twins) cut(how func(*mediatest.Gate)) {
@@ -72,7 +79,7 @@ func (w *twins) cut(how func(*mediatest.Gate)) {
 func (w *twins) heal() {
 	for leg, g := range w.gates {
 		g.Swallow(false)
-		g.LeadTo(w.servers[leg].Addresses().HTTP)
+		w.open(leg)
 	}
 }
 

@@ -4,8 +4,6 @@ import (
 	"context"
 	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -66,15 +64,12 @@ func keepPublishing(t *testing.T, path, url string) {
 // The pod of the leg on air is deleted, so its replacement starts while it still drains, and
 // both are behind the name of the leg's pods.
 func TestTwoServersOfOneLeg(t *testing.T) {
-	token := filepath.Join(t.TempDir(), "clusterToken")
-	if err := os.WriteFile(token, []byte(firstCluster), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	files := newMount(t, t.TempDir(), keys(t, firstToken, firstCluster))
 	legPods, service := &nameServer{}, mediatest.NewGate(t)
 	legPods.is("127.0.0.1")
 	as := func(role v1alpha1.Role, name string) func(*Config) {
 		return func(c *Config) {
-			c.Role, c.Control.TokenFile, c.DrainTimeout = role, token, patience
+			c.Role, c.Control, c.RelayAddress, c.DrainTimeout = role, files.controlFiles(), "127.0.0.1:0", patience
 			c.Logger = c.Logger.With("server", name)
 		}
 	}
@@ -82,13 +77,13 @@ func TestTwoServersOfOneLeg(t *testing.T) {
 	peer := func(base string) func(*Config) {
 		return func(c *Config) { c.Peer, c.lookup = base, legPods.lookup }
 	}
-	ending := startServer(t, sticky, as(v1alpha1.RolePrimary, "ending"), peer("http://"+toBackup.Addr()))
-	_, port, err := net.SplitHostPort(ending.Addresses().HTTP)
+	ending := startServer(t, sticky, as(v1alpha1.RolePrimary, "ending"), peer("https://"+toBackup.Addr()))
+	_, port, err := net.SplitHostPort(ending.Addresses().Relay)
 	if err != nil {
 		t.Fatal(err)
 	}
-	stays := startServer(t, sticky, as(v1alpha1.RoleBackup, "stays"), peer("http://sunday-primary-pods:"+port))
-	toBackup.LeadTo(stays.Addresses().HTTP)
+	stays := startServer(t, sticky, as(v1alpha1.RoleBackup, "stays"), peer("https://sunday-primary-pods:"+port))
+	toBackup.LeadTo(stays.Addresses().Relay)
 	service.LeadTo(ending.Addresses().RTMP)
 	keepPublishing(t, file(t, mediatest.Programme{}), "rtmp://"+service.Addr()+"/live/primary")
 	stays.onAir("primary", true, false)
@@ -103,8 +98,8 @@ func TestTwoServersOfOneLeg(t *testing.T) {
 
 	deleted := time.Now()
 	ending.end()
-	next := startServer(t, sticky, as(v1alpha1.RolePrimary, "next"), peer("http://"+toBackup.Addr()), func(c *Config) {
-		c.HTTPAddress = "127.0.0.2:" + port
+	next := startServer(t, sticky, as(v1alpha1.RolePrimary, "next"), peer("https://"+toBackup.Addr()), func(c *Config) {
+		c.RelayAddress = "127.0.0.2:" + port
 	})
 	legPods.is("127.0.0.1", "127.0.0.2")
 	service.LeadTo(next.Addresses().RTMP)

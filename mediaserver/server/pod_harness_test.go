@@ -74,6 +74,12 @@ func (m *mount) replace(files map[string]string) {
 	}
 }
 
+// controlFiles are those of a mount that has keys.
+func (m *mount) controlFiles() config.ControlFiles {
+	at := func(name string) string { return filepath.Join(m.path, name) }
+	return config.ControlFiles{TLSCert: at("control.crt"), TLSKey: at("control.key"), TokenFile: at("clusterToken")}
+}
+
 // pairOf is the manifest of a pod's ConfigMap.
 func pairOf(generation int, spec string) string {
 	return fmt.Sprintf(`
@@ -165,7 +171,7 @@ func startPod(t *testing.T, manifest string, args ...string) *pod {
 		"--control-tls-cert", filepath.Join(p.keys.path, "control.crt"), "--control-tls-key", filepath.Join(p.keys.path, "control.key"),
 		"--tls-cert", filepath.Join(p.tls.path, "tls.crt"), "--tls-key", filepath.Join(p.tls.path, "tls.key"),
 		"--rtmp-address", "127.0.0.1:0", "--http-address", "127.0.0.1:0", "--https-address", "127.0.0.1:0",
-		"--webrtc-address", "127.0.0.1:0", "--probe-address", "127.0.0.1:0",
+		"--webrtc-address", "127.0.0.1:0", "--probe-address", "127.0.0.1:0", "--relay-address", "127.0.0.1:0",
 	}, args...)
 	cfg, err := config.Load(args, []string{"POD_NAME=sunday-primary-1", "NODE_NAME=node-a", "POD_IP=127.0.0.1"})
 	if err != nil {

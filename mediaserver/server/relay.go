@@ -12,33 +12,21 @@ import (
 	"github.com/streampair/streampair/mediaserver/access"
 	"github.com/streampair/streampair/mediaserver/failover"
 	"github.com/streampair/streampair/mediaserver/metrics"
-	"github.com/streampair/streampair/mediaserver/peers"
 	"github.com/streampair/streampair/mediaserver/relay"
 )
 
 // openRelay makes what joins the server with the other leg's: it serves streams to players
-// and, with a token, to its peers, and one that knows its peers relays what is published
-// there.
+// and to its peers, and one that knows its peers relays what is published there.
 func (s *Server) openRelay(m *metrics.Metrics) error {
-	cfg := relay.HandlerConfig{
-		Registry: s.registry, Pair: s.pairs.twin, IsToken: s.clusterToken.isRelays, Play: s.mayPlay, Full: s.isFull,
-		Logger: s.log, Metrics: m,
-	}
 	if s.cfg.Peer != "" {
-		var err error
-		s.peers, err = peers.New(peers.Config{
-			Base: s.cfg.Peer, Own: s.cfg.Pod.IP, Lookup: s.cfg.lookup, Logger: s.log,
-		})
-		if err != nil {
+		if err := s.openPeer(m); err != nil {
 			return err
 		}
-		s.peer = relay.NewClient(relay.ClientConfig{
-			Peers: s.peers, ServerName: s.peers.ServerName(), Token: s.clusterToken.relayToken,
-			Registry: s.registry, Changed: s.changes.next, Logger: s.log, Metrics: m,
-		})
-		cfg.Met = s.peers.Meet
 	}
-	s.relay = relay.NewHandler(cfg)
+	s.relay = relay.NewHandler(relay.HandlerConfig{
+		Registry: s.registry, Pair: s.pairs.twin, IsToken: s.clusterToken.isRelays, Clear: s.isClearAllowed,
+		Play: s.mayPlay, Full: s.isFull, Logger: s.log, Metrics: m,
+	})
 	return nil
 }
 

@@ -26,6 +26,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/failover"
 	"github.com/streampair/streampair/mediaserver/forward"
 	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/pairtls"
 	"github.com/streampair/streampair/mediaserver/peers"
 	"github.com/streampair/streampair/mediaserver/player"
 	"github.com/streampair/streampair/mediaserver/relay"
@@ -54,8 +55,9 @@ type Config struct {
 	// memoryLimit is Go's, in bytes, see runtime/debug.SetMemoryLimit; default: that of the
 	// process, which $GOMEMLIMIT sets.
 	memoryLimit int64
-	limits      *limits                                                      // default: defaultLimits
-	lookup      func(ctx context.Context, host string) ([]netip.Addr, error) // of the peer's name; default: the system's
+	limits      *limits                                                              // default: defaultLimits
+	lookup      func(ctx context.Context, host string) ([]netip.Addr, error)         // of the peer's name; default: the system's
+	dial        func(ctx context.Context, network, address string) (net.Conn, error) // to the peers; default: the system's
 }
 
 // A Server is one media server.
@@ -81,11 +83,12 @@ type Server struct {
 	forward  *forward.Forwarder
 
 	// Listeners; nil: that port is off.
-	http, https, probe, control net.Listener
+	http, https, probe, control, relayPort net.Listener
 
 	certs        *certificates // of HTTPS and RTMPS; nil: neither is on
 	controlCerts *certificates // of the command port; nil: it is for this machine alone
 	clusterToken tokenFile     // of the command port and of the other leg's pod
+	identity     *pairtls.Identity
 
 	relay *relay.Handler
 	peers *peers.Directory // nil: there are none
@@ -104,7 +107,7 @@ type Server struct {
 // New opens the ports. Run must be called, and closes them.
 func New(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, log: cfg.Logger, bootID: signalling.NewBootID(), started: time.Now(), metrics: prometheus.NewRegistry()}
-	s.draining = make(chan struct{})
+	s.draining, s.identity = make(chan struct{}), pairtls.NewIdentity()
 	s.sources = configSources{inForce: cfg.Sources, file: cfg.Sources}
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m := metrics.New(s.metrics)
@@ -185,6 +188,13 @@ func (s *Server) open(m *metrics.Metrics) error {
 			return err
 		}
 	}
+	if s.cfg.RelayAddress != "" {
+		l, err := net.Listen("tcp", s.cfg.RelayAddress)
+		if err != nil {
+			return fmt.Errorf("open the relay port: %w", err)
+		}
+		s.relayPort = s.openRelayPort(l)
+	}
 	if s.https != nil {
 		https := tlsConfig.Clone()
 		https.NextProtos = []string{"h2", "http/1.1"}
@@ -257,7 +267,7 @@ func (s *Server) Addresses() api.Addresses {
 		return l.Addr().String()
 	}
 	a := api.Addresses{HTTP: address(s.http), HTTPS: address(s.https), WebRTC: s.engine.Addr().String(),
-		Probe: address(s.probe), Control: address(s.control)}
+		Probe: address(s.probe), Control: address(s.control), Relay: address(s.relayPort)}
 	if s.rtmp == nil {
 		return a
 	}
@@ -296,7 +306,11 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.rtmp != nil {
 		g.Go(func() error { return s.rtmp.Run(ctx) })
 	}
-	media := s.proxies.Handler(s.mediaHandler())
+	sessions := s.sessionsHandler()
+	media := s.proxies.Handler(s.forward.Handler(sessions))
+	if s.relayPort != nil {
+		g.Go(func() error { return serve(ctx, newHTTPServer(s.peerHandler(sessions), s.log), s.relayPort) })
+	}
 	for _, l := range []net.Listener{s.http, s.https} {
 		if l != nil {
 			g.Go(func() error { return serve(ctx, newHTTPServer(media, s.log), l) })
@@ -324,7 +338,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 // close closes what New opened.
 func (s *Server) close() {
-	for _, l := range []net.Listener{s.http, s.https, s.probe, s.control} {
+	for _, l := range []net.Listener{s.http, s.https, s.probe, s.control, s.relayPort} {
 		if l != nil {
 			_ = l.Close()
 		}
@@ -334,8 +348,17 @@ func (s *Server) close() {
 	}
 }
 
-// mediaHandler serves what publishers and viewers use.
-func (s *Server) mediaHandler() http.Handler {
+// peerHandler serves what the other leg's servers ask for: the relay, and requests about
+// sessions, which sessions answers.
+func (s *Server) peerHandler(sessions http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	s.relay.RegisterPeers(mux)
+	forward.RegisterPeers(mux, sessions)
+	return mux
+}
+
+// sessionsHandler serves what publishers and viewers use, as far as it is here.
+func (s *Server) sessionsHandler() http.Handler {
 	mux := http.NewServeMux()
 	player.Register(mux)
 	s.whip.Register(mux)
@@ -346,5 +369,5 @@ func (s *Server) mediaHandler() http.Handler {
 		BaseURLs: s.baseURLs.watch, Alternate: s.alternate, Role: failover.Role(s.cfg.Role),
 		Epoch: s.registry.Epoch(), Draining: s.draining, Metrics: s.pairs.metrics,
 	}).Register(mux)
-	return s.forward.Handler(mux)
+	return mux
 }

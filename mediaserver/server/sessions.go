@@ -23,10 +23,10 @@ func (s *Server) alternate() string { return s.baseURLs.alternate(s.cfg.Role) }
 // openForward makes what passes requests about the other leg's sessions on.
 func (s *Server) openForward(m *metrics.Metrics) {
 	cfg := forward.Config{
-		Own: s.origin(), Token: s.clusterToken.relayToken, IsToken: s.clusterToken.isRelays, Logger: s.log, Metrics: m,
+		Own: s.origin(), Token: s.clusterToken.relayToken, IsToken: s.clusterToken.isRelays, Clear: s.isClearAllowed, Logger: s.log, Metrics: m,
 	}
 	if s.peers != nil {
-		cfg.Peers, cfg.ServerName = s.peers.Bases, s.peers.ServerName()
+		cfg.Peers, cfg.TLS, cfg.Dial = s.peers.Routes, s.peerTLS(), s.cfg.dial
 	}
 	s.forward = forward.New(cfg)
 }

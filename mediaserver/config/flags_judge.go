@@ -1,0 +1,61 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// exist tells of files that are named and do not exist.
+func (f *flags) exist(files map[string]string, mistakes *Mistakes) {
+	for name, file := range files {
+		if file == "" {
+			continue
+		}
+		if _, err := os.Stat(file); err != nil {
+			mistakes.add("%s: %v", f.where(name), err)
+		}
+	}
+}
+
+func (f *flags) count(name, text string, mistakes *Mistakes) int {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 {
+		mistakes.add("%s: %q must be a whole number, 0 or more", f.where(name), text)
+		return 0
+	}
+	return n
+}
+
+func checkAddress(address string) error {
+	if address == "" {
+		return nil
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("%q must be host:port or :port", address)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("%q: the port must be a number from 0 to 65535", address)
+	}
+	if strings.ContainsAny(host, "/ ") {
+		return fmt.Errorf("%q: %q is no host", address, host)
+	}
+	return nil
+}
+
+// isLoopback asks no resolver: a name other than localhost may point anywhere later.
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return true // said by checkAddress
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}

@@ -25,6 +25,8 @@ const (
 	// maxConnections bounds the connections of the peer: most are event streams that it
 	// forwards, at most 4096, and its requests about the sessions that they belong to.
 	maxConnections = 8192
+	// maxKept is the buffer that a connection keeps between writes, in bytes.
+	maxKept = 80 << 10
 	// acceptRetry is how long the listener waits after an error, such as one of too many
 	// open files.
 	acceptRetry = 50 * time.Millisecond
@@ -119,12 +121,17 @@ func (l *Listener) accept(ctx context.Context) {
 	}
 }
 
-// A handshake is a client that has not proved yet who it is.
+// A handshake is a client that has not proved yet who it is, and later the connection below
+// its TLS.
 type handshake struct {
 	net.Conn
 	host  string
 	since time.Time
 	left  int // bytes that it may still send; below 0: any number
+
+	mu     sync.Mutex // guards the next two
+	holds  bool       // what is written is held back
+	unsent []byte
 }
 
 func (h *handshake) Host() string     { return h.host }
@@ -146,6 +153,36 @@ func (h *handshake) Read(b []byte) (int, error) {
 		h.left -= n
 	}
 	return n, err
+}
+
+// Write writes b, or holds it back for send.
+func (h *handshake) Write(b []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.holds {
+		h.unsent = append(h.unsent, b...)
+		return len(b), nil
+	}
+	return h.Conn.Write(b)
+}
+
+// hold holds back what is written until send.
+func (h *handshake) hold() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.holds = true
+}
+
+// send sends what was held back.
+func (h *handshake) send() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, err := h.Conn.Write(h.unsent)
+	h.holds, h.unsent = false, h.unsent[:0]
+	if cap(h.unsent) > maxKept {
+		h.unsent = nil
+	}
+	return err
 }
 
 // begin gives a client a place and starts its handshake.
@@ -183,7 +220,7 @@ func (l *Listener) begin(ctx context.Context, c net.Conn) {
 		}
 		h.left = -1
 		l.cfg.Proved(address.Addr().Unmap())
-		l.hand(proved)
+		l.hand(proved, h)
 	})
 }
 
@@ -201,14 +238,14 @@ func reasonOf(err error) string {
 }
 
 // hand gives a connection to Accept.
-func (l *Listener) hand(c net.Conn) {
+func (l *Listener) hand(c *tls.Conn, below *handshake) {
 	if l.connections.Add(1) > maxConnections {
 		l.connections.Add(-1)
 		_ = c.Close()
 		l.cfg.Refused(c.RemoteAddr(), ReasonFull, errors.New("the peer has too many connections"))
 		return
 	}
-	counted := &provedConn{Conn: c, release: sync.OnceFunc(func() { l.connections.Add(-1) })}
+	counted := &provedConn{Conn: c, below: below, release: sync.OnceFunc(func() { l.connections.Add(-1) })}
 	select {
 	case l.proved <- counted:
 	case <-l.closed:
@@ -220,7 +257,19 @@ func (l *Listener) hand(c net.Conn) {
 // net/http would look for a protocol of the negotiated name.
 type provedConn struct {
 	net.Conn
+	below   *handshake
 	release func()
+}
+
+// Write sends all records of b by one system call: a large picture has several. It is for
+// one goroutine at a time, as net/http uses it.
+func (c *provedConn) Write(b []byte) (int, error) {
+	c.below.hold()
+	n, err := c.Conn.Write(b)
+	if unsent := c.below.send(); err == nil && unsent != nil {
+		n, err = 0, unsent
+	}
+	return n, err
 }
 
 // Close ends the connection.

@@ -109,6 +109,8 @@ func (h *Handler) Register(mux *http.ServeMux) {
 func (h *Handler) RegisterPeers(mux *http.ServeMux) {
 	mux.HandleFunc("GET /{app}/{file}", func(w http.ResponseWriter, r *http.Request) {
 		if key, ok := streamOf(w, r); ok {
+			// Without chunks a picture is one write. TLS tells where the answer ends.
+			w.Header().Set("Transfer-Encoding", "identity")
 			h.serveToPeer(w, r, key, nil)
 		}
 	})

@@ -45,6 +45,9 @@ func (w *twins) start(leg int) {
 		c.Role = [2]v1alpha1.Role{v1alpha1.RolePrimary, v1alpha1.RoleBackup}[leg]
 		c.Peer, c.RelayAddress = "https://"+w.gates[1-leg].Addr(), "127.0.0.1:0"
 		c.Control = w.files.controlFiles()
+		if c.PeerInsecure {
+			c.Peer, c.RelayAddress = "http://"+w.gates[1-leg].Addr(), ""
+		}
 		c.Logger = c.Logger.With("server", legIDs[leg])
 	})...)
 	w.open(leg)

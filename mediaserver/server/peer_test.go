@@ -340,9 +340,7 @@ func TestOnlyTheOperatorsPodsAreToldOfPeers(t *testing.T) {
 }
 
 func TestServersByHandSpeakInClearOnlyIfBothAreToldTo(t *testing.T) {
-	w := startTwins(t, sticky, func(c *Config) {
-		c.Peer, c.PeerInsecure, c.RelayAddress = strings.Replace(c.Peer, "https:", "http:", 1), true, ""
-	})
+	w := startTwins(t, sticky, func(c *Config) { c.PeerInsecure = true })
 	w.publishBoth()
 	for i, s := range w.servers {
 		if st := s.Status().PeerRelay; st.TLS || len(st.Links) != 1 || st.Links[0].Transport != control.TransportClear {

@@ -177,8 +177,12 @@ func (h *handshake) hold() {
 func (h *handshake) send() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.holds = false
+	if len(h.unsent) == 0 {
+		return nil
+	}
 	_, err := h.Conn.Write(h.unsent)
-	h.holds, h.unsent = false, h.unsent[:0]
+	h.unsent = h.unsent[:0]
 	if cap(h.unsent) > maxKept {
 		h.unsent = nil
 	}

@@ -167,14 +167,6 @@ func decide(own signalling.Origin, id string, marked, trusted bool) verdict {
 
 func (f *Forwarder) serve(w http.ResponseWriter, r *http.Request, id string, next http.Handler) {
 	marks := r.Header.Values(Header)
-	if allowed, over := f.cfg.Clear(); len(marks) > 0 && !allowed {
-		f.refuse(w, "peer_in_clear", http.StatusForbidden, peers.RefusedInClear)
-		return
-	} else if len(marks) > 0 {
-		ctx, stop := peers.While(r.Context(), over)
-		defer stop(nil)
-		r = r.WithContext(ctx)
-	}
 	switch decide(f.cfg.Own, id, len(marks) > 0, len(marks) == 1 && f.cfg.IsToken(marks[0])) {
 	case forged:
 		w.Header().Set("WWW-Authenticate", Header)
@@ -186,8 +178,24 @@ func (f *Forwarder) serve(w http.ResponseWriter, r *http.Request, id string, nex
 			return
 		}
 	case here:
+		if len(marks) > 0 {
+			f.answerPeer(w, r, next)
+			return
+		}
 	}
 	next.ServeHTTP(w, r)
+}
+
+// answerPeer has next answer what a peer forwards in clear, as long as that is allowed.
+func (f *Forwarder) answerPeer(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	allowed, over := f.cfg.Clear()
+	if !allowed {
+		f.refuse(w, "peer_in_clear", http.StatusForbidden, peers.RefusedInClear)
+		return
+	}
+	ctx, stop := peers.While(r.Context(), over)
+	defer stop(nil)
+	next.ServeHTTP(w, r.WithContext(ctx))
 }
 
 // routes are those by which something may be forwarded.

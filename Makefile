@@ -150,6 +150,7 @@ e2e: $(if $(KUBECONFIG_E2E),,cluster-host) e2e-binaries ## Take pods, nodes and 
 	@if [ -n "$(KUBECONFIG_E2E)" ]; then \
 		E2E_KUBECONFIG='$(KUBECONFIG_E2E)' exec bin/e2e.test -test.timeout 60m $(E2EFLAGS); \
 	fi; \
+	hack/previous.sh images >/dev/null; \
 	$(MAKE) cluster-binaries; \
 	exec bin/cluster $(CLUSTERFLAGS) run -- bin/e2e.test -test.timeout 60m $(E2EFLAGS)
 

@@ -6,6 +6,9 @@
 // pod by itself. Faults are done to the cluster, figures are taken at the clients. Start
 // from stage_test.go, which sets the scene, and encoder_test.go, the simplest faults.
 //
+// Upgrades are tested from an earlier version, which hack/previous.sh builds from git
+// history: see upgrade_test.go.
+//
 // Flags: -runs N repeats each fault, -table FILE writes the figures as a table in Markdown,
 // -soak DURATION lets TestSoak run, -seed N repeats its faults, -keep leaves the pair.
 package e2e

@@ -160,9 +160,7 @@ func TestOneNodeIsEnough(t *testing.T) {
 	s.seatWatchers()
 	s.seatPage(s.active)
 	s.waitForCalm()
-	for _, v := range s.viewers() {
-		s.opened[v] = v.Opened()
-	}
+	s.countSessions()
 	s.do("kill the active encoder", s.encoders[s.active].Kill)
 	s.observe(aftermath)
 	s.figure("active encoder killed, both pods on one node", "all viewers", overByCut, s.viewers()...)

@@ -36,6 +36,7 @@ type scene struct {
 	pods            map[v1alpha1.Role]*corev1.Pod
 	watchers        map[v1alpha1.Role]*audience.Watcher
 	opened          map[viewer]int // sessions before the fault
+	well            []string       // the conditions of the pair before the fault
 	began           time.Time      // of the scene
 	fault           time.Time      // when it was done
 }
@@ -57,8 +58,14 @@ var whole = []string{
 // setScene makes everything well, with a leg active.
 func setScene(t *testing.T, active v1alpha1.Role) *scene {
 	t.Helper()
+	return setSceneOf(t, active, whole)
+}
+
+// setSceneOf is setScene where well is told by other conditions.
+func setSceneOf(t *testing.T, active v1alpha1.Role, well []string) *scene {
+	t.Helper()
 	s := &scene{
-		stage: here(t), t: t, active: active, standby: controllers.OtherRole(active), began: time.Now(),
+		stage: here(t), t: t, active: active, standby: controllers.OtherRole(active), began: time.Now(), well: well,
 		watchers: map[v1alpha1.Role]*audience.Watcher{}, opened: map[viewer]int{},
 	}
 	t.Cleanup(s.leaveScene)
@@ -67,15 +74,12 @@ func setScene(t *testing.T, active v1alpha1.Role) *scene {
 		s.must(s.cluster.HealAll(t.Context()))
 	}
 	s.eventually("all nodes are ready and can be used", func() bool { return len(s.nodes(t, true)) == len(s.nodes(t, false)) })
-	s.pods = s.settle(whole...)
+	s.pods = s.settle(s.well...)
 	s.activate()
 	s.seatWatchers()
 	s.seatPage(s.active)
 	s.waitForCalm()
-	s.opened[s.page] = s.page.Opened()
-	for _, w := range s.watchers {
-		s.opened[w] = w.Opened()
-	}
+	s.countSessions()
 	s.timeline.say("the scene is set, %s active", s.active)
 	t.Logf("the scene is set after %v", time.Since(s.began).Round(100*time.Millisecond))
 	return s
@@ -142,7 +146,7 @@ func (s *scene) activate() {
 		s.eventually(fmt.Sprintf("both pods play the %s", s.active), on)
 		s.change(s.t, pairName, func(p *v1alpha1.StreamPairSpec) { p.Failover.Select = v1alpha1.SelectAuto })
 	}
-	s.waitFor(s.t, whole...)
+	s.waitFor(s.t, s.well...)
 	s.eventually("status tells the active leg", func() bool {
 		pair := s.pair(s.t, pairName)
 		return pair.Status.ActiveStream != nil && pair.Status.ActiveStream.Role == s.active
@@ -217,6 +221,13 @@ func (s *scene) waitForCalm() {
 		}
 		return true
 	})
+}
+
+// countSessions notes how many sessions each viewer has had: a figure tells of later ones.
+func (s *scene) countSessions() {
+	for _, v := range s.viewers() {
+		s.opened[v] = v.Opened()
+	}
 }
 
 // viewers are all of them.

@@ -54,6 +54,7 @@ type stage struct {
 	operator   client.ObjectKey
 	files      map[v1alpha1.Role]string // programmes
 	encoders   map[v1alpha1.Role]*audience.Encoder
+	unplug     context.CancelFunc // ends the encoders
 	page       *audience.Page
 	timeline   timeline
 	table      measure.Table
@@ -95,7 +96,7 @@ func (s *stage) setUp(t *testing.T) {
 		s.must(t, err)
 		s.files[role] = file
 	}
-	s.encoders = s.encode(t, s.life, pairName, &s.running)
+	s.plugIn(t)
 	s.page = audience.OpenBrowser(&s.scope)
 	s.waitFor(t, "OnAir=True", "PrimaryLive=True", "BackupLive=True")
 	t.Logf("the stage is set after %v, for faults of %v input loss time", time.Since(began).Round(time.Second), inputLoss)
@@ -165,6 +166,13 @@ func (s *stage) make(t *testing.T, object client.Object) {
 	if err := s.kube.Create(t.Context(), object); !apierrors.IsAlreadyExists(err) {
 		s.must(t, err)
 	}
+}
+
+// plugIn starts the encoders of the pair that all faults are done to, until unplug.
+func (s *stage) plugIn(t *testing.T) {
+	t.Helper()
+	life, end := context.WithCancel(s.life)
+	s.encoders, s.unplug = s.encode(t, life, pairName, &s.running), end
 }
 
 // encode starts an encoder for each leg of a pair, until ctx ends.

@@ -98,6 +98,19 @@ func (l *timeline) story(subject string, since time.Time) []string {
 	return values
 }
 
+// changes returns the values that a subject was given since a moment.
+func (l *timeline) changes(subject string, since time.Time) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var values []string
+	for _, e := range l.entries {
+		if e.subject == subject && !e.at.Before(since) {
+			values = append(values, e.value)
+		}
+	}
+	return values
+}
+
 // text is all from a moment on.
 func (l *timeline) text(from time.Time) string {
 	l.mu.Lock()

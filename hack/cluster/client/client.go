@@ -119,7 +119,7 @@ func (c *Client) Restart(ctx context.Context, node string) error {
 	return c.call(ctx, "restart", Request{Node: node}, nil)
 }
 
-// CutRelay cuts TCP to port 5080 between two pods, whoever of them connects, given by their
+// CutRelay cuts TCP to ports 5080 and 9092 between two pods, whoever of them connects, given by their
 // addresses: connections that are there and later ones.
 func (c *Client) CutRelay(ctx context.Context, pod, other string, how Cut) error {
 	return c.call(ctx, "cut-relay", Request{Pods: []string{pod, other}, Cut: how}, nil)
@@ -156,11 +156,17 @@ func (c *Client) Load(ctx context.Context, tarball string) error {
 	return c.call(ctx, "load", Request{Tarball: tarball}, nil)
 }
 
-// Install installs the chart again, with values in YAML laid over the cluster's own (may be
-// empty), and waits until the operator is rolled out. Objects that these values do not make
-// any more stay.
+// Install installs the repository's chart again, with values in YAML laid over the cluster's
+// own (may be empty), and waits until the operator is rolled out. It does to objects what
+// helm upgrade does: those that the chart no longer makes are deleted.
 func (c *Client) Install(ctx context.Context, values string) error {
-	return c.call(ctx, "install", Request{Values: values}, nil)
+	return c.InstallChart(ctx, "", values)
+}
+
+// InstallChart is Install of the chart in the given folder, an absolute path, which may be
+// that of another version. helm rollback does the same with the chart of before.
+func (c *Client) InstallChart(ctx context.Context, folder, values string) error {
+	return c.call(ctx, "install", Request{Chart: folder, Values: values}, nil)
 }
 
 // Request is what the socket's requests carry in JSON.
@@ -170,6 +176,7 @@ type Request struct {
 	Cut       Cut      `json:"cut,omitempty"`
 	Container string   `json:"container,omitempty"`
 	Tarball   string   `json:"tarball,omitempty"`
+	Chart     string   `json:"chart,omitempty"`
 	Values    string   `json:"values,omitempty"`
 }
 

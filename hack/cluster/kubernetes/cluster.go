@@ -55,6 +55,7 @@ type Cluster struct {
 	viewers *host
 	nodes   []*node
 	cuts    map[[2]string]client.Cut // by the pods' addresses, the lesser first
+	release map[string]string        // the chart's objects as they are installed, see objectsOf
 
 	api    kubernetes.Interface
 	cancel context.CancelFunc
@@ -138,7 +139,7 @@ func (c *Cluster) startNodes(ctx context.Context) error {
 	if err := c.awaitAddons(ctx); err != nil {
 		return err
 	}
-	if err := c.install(ctx, ""); err != nil {
+	if err := c.install(ctx, c.ownChart(), ""); err != nil {
 		return err
 	}
 	c.say("operator rolled out")

@@ -84,16 +84,16 @@ func TestRuleset(t *testing.T) {
 		"a black hole swallows both directions of connections from either pod": {
 			cuts: map[[2]string]client.Cut{pods: client.BlackHole}, which: fromBoth,
 			want: empty + relay +
-				"ip saddr 10.244.1.5 ip daddr 10.244.2.7 tcp dport 5080 drop\n" +
-				"ip saddr 10.244.1.5 ip daddr 10.244.2.7 tcp sport 5080 drop\n" +
-				"ip saddr 10.244.2.7 ip daddr 10.244.1.5 tcp dport 5080 drop\n" +
-				"ip saddr 10.244.2.7 ip daddr 10.244.1.5 tcp sport 5080 drop\n}\n}\n",
+				"ip saddr 10.244.1.5 ip daddr 10.244.2.7 tcp dport { 5080, 9092 } drop\n" +
+				"ip saddr 10.244.1.5 ip daddr 10.244.2.7 tcp sport { 5080, 9092 } drop\n" +
+				"ip saddr 10.244.2.7 ip daddr 10.244.1.5 tcp dport { 5080, 9092 } drop\n" +
+				"ip saddr 10.244.2.7 ip daddr 10.244.1.5 tcp sport { 5080, 9092 } drop\n}\n}\n",
 		},
 		"a reset begins with those who connected": {
 			cuts: map[[2]string]client.Cut{pods: client.Reset}, which: fromClients,
 			want: empty + relay +
-				"ip saddr 10.244.1.5 ip daddr 10.244.2.7 tcp dport 5080 reject with tcp reset\n" +
-				"ip saddr 10.244.2.7 ip daddr 10.244.1.5 tcp dport 5080 reject with tcp reset\n}\n}\n",
+				"ip saddr 10.244.1.5 ip daddr 10.244.2.7 tcp dport { 5080, 9092 } reject with tcp reset\n" +
+				"ip saddr 10.244.2.7 ip daddr 10.244.1.5 tcp dport { 5080, 9092 } reject with tcp reset\n}\n}\n",
 		},
 		"cut off from the API server, with its pods": {
 			isolated: true,

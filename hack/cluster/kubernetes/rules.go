@@ -10,8 +10,9 @@ import (
 	"github.com/streampair/streampair/hack/cluster/client"
 )
 
-// relayPort is the media server's, where the other leg's pod connects.
-const relayPort = 5080
+// relayPorts are the media server's, where the other leg's pod connects: over TLS, and in
+// clear while one of them is of a version that knows nothing else.
+const relayPorts = "{ 5080, 9092 }"
 
 // A side is which packets of a connection a cut meets.
 type side int
@@ -42,9 +43,9 @@ func ruleset(isolated bool, cuts map[[2]string]client.Cut, which side) string {
 			verdict = "reject with tcp reset"
 		}
 		for _, way := range [][2]string{pods, {pods[1], pods[0]}} {
-			fmt.Fprintf(&b, "ip saddr %s ip daddr %s tcp dport %d %s\n", way[0], way[1], relayPort, verdict)
+			fmt.Fprintf(&b, "ip saddr %s ip daddr %s tcp dport %s %s\n", way[0], way[1], relayPorts, verdict)
 			if which == fromBoth {
-				fmt.Fprintf(&b, "ip saddr %s ip daddr %s tcp sport %d %s\n", way[0], way[1], relayPort, verdict)
+				fmt.Fprintf(&b, "ip saddr %s ip daddr %s tcp sport %s %s\n", way[0], way[1], relayPorts, verdict)
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package kubernetes
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -54,8 +55,10 @@ func (c *Cluster) handler() http.Handler {
 		"kill-container": func(ctx context.Context, r client.Request) (any, error) {
 			return nil, c.killContainer(ctx, r.Container)
 		},
-		"load":    func(ctx context.Context, r client.Request) (any, error) { return nil, c.load(ctx, r.Tarball) },
-		"install": func(ctx context.Context, r client.Request) (any, error) { return nil, c.install(ctx, r.Values) },
+		"load": func(ctx context.Context, r client.Request) (any, error) { return nil, c.load(ctx, r.Tarball) },
+		"install": func(ctx context.Context, r client.Request) (any, error) {
+			return nil, c.install(ctx, cmp.Or(r.Chart, c.ownChart()), r.Values)
+		},
 	}
 	mux := http.NewServeMux()
 	for name, call := range calls {

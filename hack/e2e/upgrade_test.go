@@ -1,0 +1,259 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/controllers"
+)
+
+// A version is what a Helm release is made of.
+type version struct {
+	name string
+	// chart is the folder of the chart, empty for the repository's, and values choose its
+	// images.
+	chart, values string
+	// image is the media server's.
+	image string
+}
+
+// versions returns the version that upgrades begin with, as hack/previous.sh built it, and
+// this one.
+func (s *stage) versions(t *testing.T) (before, present version) {
+	t.Helper()
+	const tag = "previous"
+	repository, _, _ := strings.Cut(s.settings.MediaImage, ":")
+	before = version{
+		name:   "the version before",
+		chart:  filepath.Join(filepath.Dir(binary(t, "../.cache/previous/stamp")), "charts/streampair"),
+		values: "image: {tag: " + tag + "}\nmediaServer: {image: {tag: " + tag + "}}\n",
+		image:  repository + ":" + tag,
+	}
+	return before, version{name: "this version", image: s.settings.MediaImage}
+}
+
+// install does what helm upgrade does, or helm rollback.
+func (s *stage) install(ctx context.Context, v version) error {
+	s.reinstall = true
+	return s.cluster.InstallChart(ctx, v.chart, v.values)
+}
+
+// The version before is upgraded to this one, rolled back and upgraded again, while encoders
+// and viewers are on. On the way the pods are for a while of different versions: first the
+// primary's stays behind, then the backup's.
+func TestUpgrade(t *testing.T) {
+	here(t).needCluster(t)
+	s := here(t)
+	before, present := s.versions(t)
+	s.startWith(t, before)
+	t.Cleanup(func() { s.leaveUpgraded(present) })
+
+	steps := []struct {
+		name string
+		run  func(t *testing.T)
+	}{
+		{"chart and CRD are upgraded, and nothing restarts", func(t *testing.T) {
+			s := setScene(t, v1alpha1.RolePrimary)
+			s.upgradesWhenIdle(before, present)
+		}},
+		{"the backup's pod is updated, the primary's stays behind", func(t *testing.T) {
+			s := setScene(t, v1alpha1.RolePrimary)
+			s.updatesStandby("Auto", present, func() error {
+				s.change(t, pairName, func(p *v1alpha1.StreamPairSpec) { p.MediaServer.UpdatePolicy = v1alpha1.UpdateAuto })
+				return nil
+			})
+		}},
+		{"mixed: the primary's pod is of the version before, and is killed", func(t *testing.T) {
+			setSceneOf(t, v1alpha1.RolePrimary, mixed).enduresMixed(v1alpha1.RolePrimary)
+		}},
+		{"the primary's pod is updated", func(t *testing.T) {
+			setSceneOf(t, v1alpha1.RolePrimary, mixed).updatesActive("Auto", present)
+		}},
+		{"rolled back", func(t *testing.T) {
+			s := setScene(t, v1alpha1.RoleBackup)
+			s.do("helm rollback", func() error { return s.install(t.Context(), before) })
+			s.rollsOut("helm rollback, Auto", before.image)
+			s.switchesArePlanned()
+		}},
+		{"upgraded again: the primary's pod is updated, the backup's stays behind", func(t *testing.T) {
+			s := setScene(t, v1alpha1.RoleBackup)
+			s.updatesStandby("upgraded again, Auto", present, func() error { return s.install(t.Context(), present) })
+		}},
+		{"mixed: the backup's pod is of the version before, the primary's is killed", func(t *testing.T) {
+			setSceneOf(t, v1alpha1.RoleBackup, mixed).enduresMixed(v1alpha1.RolePrimary)
+		}},
+		{"the backup's pod is updated", func(t *testing.T) {
+			setSceneOf(t, v1alpha1.RoleBackup, mixed).updatesActive("upgraded again, Auto", present)
+		}},
+		{"an image of the version before, pinned, works with this version's operator", func(t *testing.T) {
+			s := setScene(t, v1alpha1.RolePrimary)
+			for _, image := range []string{before.image, ""} {
+				s.do(fmt.Sprintf("set spec.mediaServer.image to %q", image), func() error {
+					s.change(t, pairName, func(p *v1alpha1.StreamPairSpec) { p.MediaServer.Image = image })
+					return nil
+				})
+				if image == "" {
+					image = present.image
+				}
+				s.rollsOut("image pinned to "+image, image)
+				s.switchesArePlanned()
+				s.countSessions()
+			}
+		}},
+	}
+	for _, step := range steps {
+		if !t.Run(step.name, step.run) {
+			return // the next step begins where this one should have ended
+		}
+	}
+}
+
+// mixed are the conditions of a pair that is well, but half updated.
+var mixed = slices.DeleteFunc(slices.Clone(whole), func(c string) bool { return strings.HasPrefix(c, "Progressing=") })
+
+// startWith makes the pair anew under another version, which has made none of this one's
+// objects, and turns its encoders on.
+func (s *stage) startWith(t *testing.T, v version) {
+	t.Helper()
+	began := time.Now()
+	for _, image := range []string{"streampair-operator.tar", "streampair-mediaserver.tar"} {
+		s.must(t, s.cluster.Load(t.Context(), filepath.Join(v.chart, "../..", image)))
+	}
+	s.unplug()
+	pair := newPair(pairName)
+	s.must(t, client.IgnoreNotFound(s.kube.Delete(t.Context(), pair)))
+	s.eventually(t, "the pair has gone, with its pods", func() bool {
+		err := s.kube.Get(t.Context(), s.key(), &v1alpha1.StreamPair{})
+		return apierrors.IsNotFound(err) && len(s.legPods(t, v1alpha1.RolePrimary))+len(s.legPods(t, v1alpha1.RoleBackup)) == 0
+	})
+	s.must(t, s.install(t.Context(), v))
+	s.make(t, newPair(pairName))
+	s.waitFor(t, "Ready=True")
+	s.plugIn(t)
+	s.waitFor(t, whole...)
+	s.hasImage(t, v, controllers.Roles()...)
+	t.Logf("a pair of %s is on air after %v", v.name, time.Since(began).Round(time.Second))
+}
+
+// leaveUpgraded leaves the pair to the tests that follow, whatever has failed.
+func (s *stage) leaveUpgraded(present version) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for _, role := range controllers.Roles() {
+		s.resumeRollout(role)
+	}
+	if err := s.install(ctx, present); err != nil {
+		s.Errorf("install this version again: %v", err)
+	}
+	s.timeline.say("this version is installed again")
+}
+
+// hasImage fails the test if the pod of a leg is not of the version.
+func (s *stage) hasImage(t *testing.T, v version, roles ...v1alpha1.Role) {
+	t.Helper()
+	for _, role := range roles {
+		pod, ok := s.pod(t, role)
+		if !ok || pod.Spec.Containers[0].Image != v.image {
+			t.Errorf("the %s's pod is not one of %s, which has the image %s", role, v.name, v.image)
+		}
+	}
+}
+
+// upgradesWhenIdle upgrades the chart with its CRD. The operator is replaced, and the pods
+// wait until nobody publishes or watches, which is not now.
+func (s *scene) upgradesWhenIdle(before, present version) {
+	s.t.Helper()
+	runs := s.containers()
+	s.do("helm upgrade", func() error { return s.install(s.t.Context(), present) })
+	s.waitFor(s.t, "Progressing=False/"+v1alpha1.ReasonWaitingForIdle)
+	s.observe(2 * aftermath)
+	s.figure("chart and CRD upgraded, WhenIdle", "all viewers", goal{}, s.viewers()...)
+	s.hasImage(s.t, before, controllers.Roles()...)
+	if now := s.containers(); now != runs {
+		s.t.Errorf("media pods were restarted: %s, were %s", now, runs)
+	}
+	s.stays("Ready", "True/"+v1alpha1.ReasonReady)
+	s.stays("OnAir", "True/OnAir")
+}
+
+// containers names the media servers that run. Each start has another name.
+func (s *scene) containers() string {
+	s.t.Helper()
+	var ids []string
+	for _, role := range controllers.Roles() {
+		for _, pod := range s.legPods(s.t, role) {
+			for _, c := range pod.Status.ContainerStatuses {
+				ids = append(ids, pod.Name+" "+c.ContainerID)
+			}
+		}
+	}
+	return strings.Join(ids, ", ")
+}
+
+// updatesStandby has the standby's pod updated, and holds the rollout of the active leg
+// back, as a person does with kubectl rollout pause.
+func (s *scene) updatesStandby(policy string, to version, start func() error) {
+	s.t.Helper()
+	active := s.pods[s.active].UID
+	s.pauseRollout(s.active)
+	s.do("let the pod of the standby roll", start)
+	s.eventually("the standby's pod has the image "+to.image, func() bool {
+		pod, ok := s.pod(s.t, s.standby)
+		return ok && pod.Spec.Containers[0].Image == to.image
+	})
+	s.waitFor(s.t, mixed...)
+	fault := "pod of the standby updated, " + policy
+	s.took(fault, "leg updated and live", time.Minute, time.Since(s.fault))
+	s.observe(aftermath)
+	s.figure(fault, "browser on the other pod", goal{}, s.page)
+	s.figure(fault, "viewers of the other pod", goal{}, s.watchers[s.active])
+	s.figure(fault, "its own", goal{within: 500 * time.Millisecond, reconnects: true}, s.watchers[s.standby])
+	s.stays("OnAir", "True/OnAir")
+	s.stays("active", string(s.active))
+	if pod, ok := s.pod(s.t, s.active); !ok || pod.UID != active {
+		s.t.Errorf("the active leg's pod was replaced, although its Deployment is paused")
+	}
+}
+
+// updatesActive has the rollout go on that updatesStandby held back.
+func (s *scene) updatesActive(policy string, to version) {
+	s.t.Helper()
+	s.do("let the pod of the active leg roll", func() error { return s.resumeRollout(s.active) })
+	s.rollsOut("pod of the active leg updated, "+policy, to.image)
+	s.switchesArePlanned()
+}
+
+// switchesArePlanned checks that no leg was left more than once since the fault, and none
+// because it was lost.
+func (s *scene) switchesArePlanned() {
+	s.t.Helper()
+	planned := []string{v1alpha1.SwitchPrimaryDraining, v1alpha1.SwitchBackupDraining}
+	switches := s.timeline.changes("last switch", s.fault)
+	for _, value := range switches {
+		if !slices.ContainsFunc(planned, func(reason string) bool { return strings.HasSuffix(value, ", "+reason) }) {
+			s.t.Errorf("a leg was left that was not to end: %s", value)
+		}
+	}
+	if len(switches) > len(controllers.Roles()) {
+		s.t.Errorf("more than one switch a leg: %v", switches)
+	}
+}
+
+func (s *scene) pauseRollout(role v1alpha1.Role) {
+	s.mustKubectl(s.t, "rollout", "pause", "-n", options.namespace, "deployment/"+controllers.DeploymentName(pairName, role))
+}
+
+func (s *stage) resumeRollout(role v1alpha1.Role) error {
+	_, err := s.kubectl("patch", "-n", options.namespace, "deployment/"+controllers.DeploymentName(pairName, role),
+		"--type=merge", `-p={"spec":{"paused":null}}`)
+	return err
+}

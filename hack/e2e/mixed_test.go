@@ -102,7 +102,6 @@ func (s *scene) takesCertificate() {
 	s.waitFor(s.t, s.well...)
 	s.observe(aftermath)
 	s.figure("mixed versions: certificate renewed", "all viewers", goal{}, s.viewers()...)
-	s.stays("Converged", "True/Converged")
 }
 
 // takesSwitch switches to the standby by kubectl streampair, and leaves it there.

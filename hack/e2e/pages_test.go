@@ -36,8 +36,8 @@ func (s *scene) playsPagesOfEither() {
 		s.opened[s.page], s.fault = s.page.Opened(), time.Now()
 		s.observe(aftermath)
 		s.figure(what, "browser", goal{}, s.page)
-		// Its other pod, of which it knows by the events, must do as well.
 		s.page.Close()
+		front.CloseClientConnections() // event streams have no end
 		front.Close()
 	}
 }

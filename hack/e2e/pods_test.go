@@ -21,12 +21,12 @@ import (
 	"github.com/streampair/streampair/hack/e2e/measure"
 )
 
-// legPods returns the pods of a leg of the pair, those that end too.
+// legPods returns the pods of a leg of the pair, those that end too, also in a test's cleanup.
 func (s *stage) legPods(t *testing.T, role v1alpha1.Role) []corev1.Pod {
 	t.Helper()
 	var list corev1.PodList
 	s.eventually(t, "the API server answers", func() bool {
-		return s.kube.List(t.Context(), &list, client.InNamespace(options.namespace), client.MatchingLabels(controllers.LegSelector(pairName, role))) == nil
+		return s.kube.List(context.WithoutCancel(t.Context()), &list, client.InNamespace(options.namespace), client.MatchingLabels(controllers.LegSelector(pairName, role))) == nil
 	})
 	return list.Items
 }

@@ -55,64 +55,56 @@ func TestUpgrade(t *testing.T) {
 	s := here(t)
 	before, present := s.versions(t)
 	s.startWith(t, before)
-	t.Cleanup(func() { s.leaveUpgraded(present) })
+	t.Cleanup(func() { s.leaveUpgraded(t, present) })
 
-	steps := []struct {
+	for _, step := range []struct {
 		name string
 		run  func(t *testing.T)
+		// primary and backup are the versions of the legs' pods after it.
+		primary, backup version
 	}{
 		{"chart and CRD are upgraded, and nothing restarts", func(t *testing.T) {
-			s := setScene(t, v1alpha1.RolePrimary)
-			s.upgradesWhenIdle(before, present)
-		}},
+			setScene(t, v1alpha1.RolePrimary).upgradesWhenIdle(present)
+		}, before, before},
 		{"the backup's pod is updated, the primary's stays behind", func(t *testing.T) {
 			s := setScene(t, v1alpha1.RolePrimary)
 			s.updatesStandby("Auto", present, func() error {
 				s.change(t, pairName, func(p *v1alpha1.StreamPairSpec) { p.MediaServer.UpdatePolicy = v1alpha1.UpdateAuto })
 				return nil
 			})
-		}},
+		}, before, present},
 		{"mixed: the primary's pod is of the version before, and is killed", func(t *testing.T) {
 			setSceneOf(t, v1alpha1.RolePrimary, mixed).enduresMixed(v1alpha1.RolePrimary)
-		}},
+		}, before, present},
 		{"the primary's pod is updated", func(t *testing.T) {
 			setSceneOf(t, v1alpha1.RolePrimary, mixed).updatesActive("Auto", present)
-		}},
+		}, present, present},
 		{"rolled back", func(t *testing.T) {
 			s := setScene(t, v1alpha1.RoleBackup)
 			s.do("helm rollback", func() error { return s.install(t.Context(), before) })
 			s.rollsOut("helm rollback, Auto", before.image)
 			s.switchesArePlanned()
-		}},
+		}, before, before},
 		{"upgraded again: the primary's pod is updated, the backup's stays behind", func(t *testing.T) {
 			s := setScene(t, v1alpha1.RoleBackup)
 			s.updatesStandby("upgraded again, Auto", present, func() error { return s.install(t.Context(), present) })
-		}},
+		}, present, before},
 		{"mixed: the backup's pod is of the version before, the primary's is killed", func(t *testing.T) {
 			setSceneOf(t, v1alpha1.RoleBackup, mixed).enduresMixed(v1alpha1.RolePrimary)
-		}},
+		}, present, before},
 		{"the backup's pod is updated", func(t *testing.T) {
 			setSceneOf(t, v1alpha1.RoleBackup, mixed).updatesActive("upgraded again, Auto", present)
-		}},
-		{"an image of the version before, pinned, works with this version's operator", func(t *testing.T) {
-			s := setScene(t, v1alpha1.RolePrimary)
-			for _, image := range []string{before.image, ""} {
-				s.do(fmt.Sprintf("set spec.mediaServer.image to %q", image), func() error {
-					s.change(t, pairName, func(p *v1alpha1.StreamPairSpec) { p.MediaServer.Image = image })
-					return nil
-				})
-				if image == "" {
-					image = present.image
-				}
-				s.rollsOut("image pinned to "+image, image)
-				s.switchesArePlanned()
-				s.countSessions()
-			}
-		}},
-	}
-	for _, step := range steps {
-		if !t.Run(step.name, step.run) {
-			return // the next step begins where this one should have ended
+		}, present, present},
+		{"this version's operator runs an image of the version before, which is pinned", func(t *testing.T) {
+			setScene(t, v1alpha1.RolePrimary).pinsImage(before.image, before.image)
+		}, before, before},
+		{"the pin is taken away", func(t *testing.T) {
+			setScene(t, v1alpha1.RolePrimary).pinsImage("", present.image)
+		}, present, present},
+	} {
+		t.Run(step.name, step.run)
+		if !s.haveImages(t, step.primary, step.backup) {
+			t.Fatalf("the pods are not of %s and %s after: %s", step.primary.name, step.backup.name, step.name)
 		}
 	}
 }
@@ -140,44 +132,48 @@ func (s *stage) startWith(t *testing.T, v version) {
 	s.waitFor(t, "Ready=True")
 	s.plugIn(t)
 	s.waitFor(t, whole...)
-	s.hasImage(t, v, controllers.Roles()...)
+	if !s.haveImages(t, v, v) {
+		t.Fatalf("the pods are not of %s, which has the image %s", v.name, v.image)
+	}
 	t.Logf("a pair of %s is on air after %v", v.name, time.Since(began).Round(time.Second))
 }
 
-// leaveUpgraded leaves the pair to the tests that follow, whatever has failed.
-func (s *stage) leaveUpgraded(present version) {
+// leaveUpgraded leaves the pair to the tests that follow as they know it, whatever has failed.
+func (s *stage) leaveUpgraded(t *testing.T, present version) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for _, role := range controllers.Roles() {
-		s.resumeRollout(role)
+		_ = s.resumeRollout(role) // one that is not paused stays so
 	}
 	if err := s.install(ctx, present); err != nil {
-		s.Errorf("install this version again: %v", err)
+		t.Errorf("install this version again: %v", err)
+		return
 	}
-	s.timeline.say("this version is installed again")
+	s.eventually(t, "both pods are of this version", func() bool { return s.haveImages(t, present, present) })
+	s.change(t, pairName, func(p *v1alpha1.StreamPairSpec) { *p = newPair(pairName).Spec })
 }
 
-// hasImage fails the test if the pod of a leg is not of the version.
-func (s *stage) hasImage(t *testing.T, v version, roles ...v1alpha1.Role) {
+// haveImages reports whether each leg has one pod, ready and of the version given.
+func (s *stage) haveImages(t *testing.T, primary, backup version) bool {
 	t.Helper()
-	for _, role := range roles {
+	for role, v := range map[v1alpha1.Role]version{v1alpha1.RolePrimary: primary, v1alpha1.RoleBackup: backup} {
 		pod, ok := s.pod(t, role)
 		if !ok || pod.Spec.Containers[0].Image != v.image {
-			t.Errorf("the %s's pod is not one of %s, which has the image %s", role, v.name, v.image)
+			return false
 		}
 	}
+	return true
 }
 
 // upgradesWhenIdle upgrades the chart with its CRD. The operator is replaced, and the pods
 // wait until nobody publishes or watches, which is not now.
-func (s *scene) upgradesWhenIdle(before, present version) {
+func (s *scene) upgradesWhenIdle(present version) {
 	s.t.Helper()
 	runs := s.containers()
 	s.do("helm upgrade", func() error { return s.install(s.t.Context(), present) })
 	s.waitFor(s.t, "Progressing=False/"+v1alpha1.ReasonWaitingForIdle)
 	s.observe(2 * aftermath)
 	s.figure("chart and CRD upgraded, WhenIdle", "all viewers", goal{}, s.viewers()...)
-	s.hasImage(s.t, before, controllers.Roles()...)
 	if now := s.containers(); now != runs {
 		s.t.Errorf("media pods were restarted: %s, were %s", now, runs)
 	}
@@ -229,6 +225,17 @@ func (s *scene) updatesActive(policy string, to version) {
 	s.t.Helper()
 	s.do("let the pod of the active leg roll", func() error { return s.resumeRollout(s.active) })
 	s.rollsOut("pod of the active leg updated, "+policy, to.image)
+	s.switchesArePlanned()
+}
+
+// pinsImage names an image in the spec, or none, and waits for that which this means.
+func (s *scene) pinsImage(image, means string) {
+	s.t.Helper()
+	s.do(fmt.Sprintf("set spec.mediaServer.image to %q", image), func() error {
+		s.change(s.t, pairName, func(p *v1alpha1.StreamPairSpec) { p.MediaServer.Image = image })
+		return nil
+	})
+	s.rollsOut("image pinned in the spec, "+means, means)
 	s.switchesArePlanned()
 }
 

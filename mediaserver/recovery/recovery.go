@@ -1,0 +1,242 @@
+package recovery
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+const (
+	// window is how long a panic counts for the limit of its stack, and how long the same
+	// stack is not logged again.
+	window = time.Minute
+	// limit is how many panics of one stack within window are too many.
+	limit = 3
+	// identity is how many of the innermost frames make a stack the same. The depth of a
+	// recursion is up to whoever sends the input, and must not make a stack new.
+	identity = 8
+	// maxStacks bounds the stacks that are remembered, and so the stacks that are logged
+	// within window.
+	maxStacks = 64
+	// maxStack bounds what is logged of one stack, in bytes.
+	maxStack = 16 << 10
+)
+
+// Config configures a Recovery.
+type Config struct {
+	// Logger; default none.
+	Logger *slog.Logger
+	// Panics counts panics by the place that Do was given. Default: nobody sees it.
+	Panics *prometheus.CounterVec
+	// Now is the clock; default time.Now.
+	Now func() time.Time
+}
+
+// A Recovery is the one of a server. Its methods may be called from any goroutine. A nil
+// *Recovery recovers nothing: a panic ends the process, which is what tests want.
+type Recovery struct {
+	cfg     Config
+	givenUp chan struct{}
+
+	mu     sync.Mutex // guards all below
+	stacks map[string]*occurrences
+	reason error
+}
+
+// occurrences are the panics of one stack.
+type occurrences struct {
+	recent []time.Time // within window, at most limit
+	logged time.Time
+}
+
+// New returns a Recovery.
+func New(cfg Config) *Recovery {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Panics == nil {
+		cfg.Panics = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "panics"}, []string{"where"})
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Recovery{cfg: cfg, givenUp: make(chan struct{}), stacks: make(map[string]*occurrences)}
+}
+
+// A PanicError is a panic that was recovered.
+type PanicError struct {
+	// Value is what panic was called with.
+	Value any
+	// Shared says that the panic unwound through a Mutex: state of other sessions may be
+	// damaged.
+	Shared bool
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
+
+// Is reports whether err is, or wraps, a panic that was recovered.
+func Is(err error) bool {
+	var p *PanicError
+	return errors.As(err, &p)
+}
+
+// Do runs work, and returns a *PanicError if work panics, else nil. where is a word for
+// the log and the metric's label: a constant, such as "whip".
+func (r *Recovery) Do(where string, work func()) (err error) {
+	if r == nil {
+		work()
+		return nil
+	}
+	defer func() {
+		if value := recover(); value != nil {
+			err = r.note(where, value)
+		}
+	}()
+	work()
+	return nil
+}
+
+// Caught makes err a *PanicError where the caller panics. It is for functions that run
+// too often for a closure, and must itself be deferred: defer r.Caught("where", &err).
+func (r *Recovery) Caught(where string, err *error) {
+	if r == nil {
+		return
+	}
+	if value := recover(); value != nil {
+		*err = r.note(where, value)
+	}
+}
+
+// Handler serves by h. A panic of h ends the request; so does http.ErrAbortHandler, which
+// is no panic but a way to say that the client has gone.
+func (r *Recovery) Handler(where string, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		var aborted any
+		err := r.Do(where, func() {
+			defer func() {
+				if aborted = recover(); aborted != nil && aborted != http.ErrAbortHandler { //nolint:errorlint // the value itself, as net/http compares it
+					panic(aborted) // on top of the stack of the first panic
+				}
+			}()
+			h.ServeHTTP(w, req)
+		})
+		if err != nil || aborted != nil {
+			panic(http.ErrAbortHandler) // what was written of the answer is of no use
+		}
+	})
+}
+
+// GivenUp is closed when the process is to end because its state may be damaged; Reason
+// says why then.
+func (r *Recovery) GivenUp() <-chan struct{} {
+	if r == nil {
+		return nil
+	}
+	return r.givenUp
+}
+
+// Reason is why the Recovery has given up; nil: it has not.
+func (r *Recovery) Reason() error {
+	if r == nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.reason
+}
+
+// note takes note of a panic. It is called on top of the stack of the panic.
+func (r *Recovery) note(where string, value any) *PanicError {
+	e := &PanicError{Value: value}
+	if shared, ok := value.(*sharedPanic); ok {
+		e.Value, e.Shared = shared.value, true
+	}
+	r.cfg.Panics.WithLabelValues(where).Inc()
+	stack := identify()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.cfg.Now()
+	o := r.occurrences(stack, now)
+	if now.Sub(o.logged) >= window {
+		o.logged = now
+		text := debug.Stack()
+		r.cfg.Logger.Error("panic", "where", where, "panic", fmt.Sprint(e.Value), "shared", e.Shared,
+			"stack", string(text[:min(len(text), maxStack)]))
+	}
+	switch n := o.add(now); {
+	case e.Shared:
+		r.giveUp(fmt.Errorf("a panic in %s may have damaged what several sessions share: %v", where, e.Value))
+	case n >= limit:
+		r.giveUp(fmt.Errorf("the panic in %s came %d times within %v: %v", where, limit, window, e.Value))
+	}
+	return e
+}
+
+// giveUp closes givenUp. r.mu is held.
+func (r *Recovery) giveUp(reason error) {
+	if r.reason != nil {
+		return
+	}
+	r.reason = reason
+	r.cfg.Logger.Error("the server gives up: it switches to the other pod and exits", "reason", reason)
+	close(r.givenUp)
+}
+
+// occurrences returns those of a stack. Stacks that are too many are counted, and logged,
+// as one. r.mu is held.
+func (r *Recovery) occurrences(stack string, now time.Time) *occurrences {
+	if r.stacks[stack] == nil && len(r.stacks) >= maxStacks {
+		for known, o := range r.stacks {
+			if now.Sub(o.recent[len(o.recent)-1]) > window {
+				delete(r.stacks, known)
+			}
+		}
+		if len(r.stacks) >= maxStacks {
+			stack = "others"
+		}
+	}
+	o := r.stacks[stack]
+	if o == nil {
+		o = &occurrences{}
+		r.stacks[stack] = o
+	}
+	return o
+}
+
+// add counts a panic at now, and returns how many there were within window.
+func (o *occurrences) add(now time.Time) int {
+	o.recent = slices.DeleteFunc(o.recent, func(t time.Time) bool { return now.Sub(t) > window })
+	if len(o.recent) == limit {
+		o.recent = o.recent[1:]
+	}
+	o.recent = append(o.recent, now)
+	return len(o.recent)
+}
+
+// identify names the innermost frames of the panic that is being recovered: those after
+// the last runtime.gopanic.
+func identify() string {
+	var pcs [128]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
+	var innermost []string
+	for {
+		frame, more := frames.Next()
+		if frame.Function == "runtime.gopanic" {
+			innermost = innermost[:0] // a panic that was passed on: the first one counts
+		} else if len(innermost) < identity {
+			innermost = append(innermost, fmt.Sprintf("%s:%d", frame.Function, frame.Line))
+		}
+		if !more {
+			return strings.Join(innermost, "\n")
+		}
+	}
+}

@@ -30,8 +30,8 @@ type puller struct {
 	// before is what feed takes over from, at its first IDR; nil: nothing, or it has.
 	before *stream.Publication
 	// began is when the publication began there, announced what is said of the next one.
-	// benched says that another server's, which began later, has its place; what comes is
-	// left out until that is silent.
+	// benched says that another server's, which began later, has its place, or that this
+	// one is expelled. What comes is left out for as long.
 	began, announced time.Time
 	benched          bool
 	leaving          bool // the server is about to end
@@ -171,7 +171,7 @@ func (p *puller) publish(timestamp uint32) error {
 		Protocol: Protocol, Remote: p.base,
 	})
 	switch {
-	case errors.Is(err, stream.ErrStreamInUse):
+	case errors.Is(err, stream.ErrStreamInUse), errors.Is(err, stream.ErrExpelled):
 		return p.giveWay()
 	case err != nil:
 		return &failure{failedRefused, err}
@@ -196,8 +196,8 @@ func (p *puller) leave() {
 }
 
 // giveWay leaves the stream to somebody who publishes here, which ends the connection too,
-// or to another server that has a later publisher. In that case the connection stays, to
-// hear of what becomes of this one.
+// or to another server that has a later publisher. In that case, and where the publication
+// is expelled, the connection stays, to hear of what becomes of this one.
 func (p *puller) giveWay() error {
 	if p.stream().HasPublisher() || p.admitted() {
 		return errGaveWay

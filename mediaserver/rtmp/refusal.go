@@ -50,6 +50,7 @@ const (
 	ReasonInvalidName      Reason = "InvalidName"
 	ReasonUnknownStream    Reason = "UnknownStream"
 	ReasonShuttingDown     Reason = "ShuttingDown"
+	ReasonExpelled         Reason = "Expelled"
 	ReasonTakenOver        Reason = "TakenOver"
 	ReasonUnsupportedCodec Reason = "UnsupportedCodec"
 	ReasonMalformedMedia   Reason = "MalformedMedia"
@@ -114,6 +115,7 @@ func refusePublish(err error) *refusal {
 		{stream.ErrInvalidStreamID, ReasonInvalidName, statusBadName},
 		{stream.ErrUndeclared, ReasonUnknownStream, statusBadName},
 		{stream.ErrShuttingDown, ReasonShuttingDown, statusShutdown},
+		{stream.ErrExpelled, ReasonExpelled, statusRejected},
 	} {
 		if errors.Is(err, known.err) {
 			return refusePublisher(known.reason, known.code, known.err.Error())
@@ -134,8 +136,11 @@ func refuseMedia(err error) *refusal {
 // ended is how a connection ends whose publication the registry has ended.
 func ended(err error) *refusal {
 	r := &refusal{reason: ReasonTakenOver, code: statusBadName, end: stream.EndTakenOver, by: byRegistry, description: err.Error()}
-	if errors.Is(err, stream.ErrShuttingDown) {
+	switch {
+	case errors.Is(err, stream.ErrShuttingDown):
 		r.reason, r.code, r.end = ReasonShuttingDown, statusShutdown, stream.EndShutdown
+	case errors.Is(err, stream.ErrExpelled):
+		r.reason, r.code, r.end = ReasonExpelled, statusRejected, stream.EndExpelled
 	}
 	return r
 }

@@ -17,6 +17,7 @@ const (
 	EndTakenOver   EndReason = "TakenOver"
 	EndShutdown    EndReason = "Shutdown"
 	EndPaused      EndReason = "Paused"
+	EndExpelled    EndReason = "Expelled"
 )
 
 // PublishRequest says who wants to publish what.
@@ -34,6 +35,8 @@ type PublishRequest struct {
 	Protocol string
 	// Remote is the publisher's address, for logs and status.
 	Remote string
+	// MadeOf is the publication that a derived stream's is made of; else nil.
+	MadeOf *Publication
 	// RequestIDR asks the publisher for an IDR; nil when it cannot be asked. It must
 	// not block.
 	RequestIDR func()

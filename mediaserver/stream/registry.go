@@ -7,13 +7,13 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/streampair/streampair/mediaserver/budget"
 	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/recovery"
 )
 
 // Errors of Registry.Publish, and of those who ask whether a publisher may come. Each is
@@ -72,7 +72,7 @@ type Registry struct {
 	cfg   Config
 	epoch time.Time
 
-	mu       sync.Mutex // guards all below; taken before any Stream's
+	mu       recovery.Mutex // guards all below; taken before any Stream's
 	streams  map[Key]*Stream
 	declared map[Key]bool
 	closed   bool
@@ -194,7 +194,7 @@ func (r *Registry) Streams() []*Stream {
 }
 
 // Publish begins a publication of req.Key. Errors: ErrInvalidStreamID,
-// ErrStreamInUse, ErrTooManyTakeovers, ErrTooManyStreams, ErrShuttingDown.
+// ErrStreamInUse, ErrTooManyTakeovers, ErrTooManyStreams, ErrShuttingDown, ErrExpelled.
 func (r *Registry) Publish(req PublishRequest) (*Publication, error) {
 	if !req.Key.Valid() {
 		return nil, fmt.Errorf("publish %q: %w", req.Key, ErrInvalidStreamID)

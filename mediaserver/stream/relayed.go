@@ -28,7 +28,7 @@ func (s *Stream) hasPublisher(now time.Duration) bool {
 }
 
 // Admits says whether a relayed publication from that server, which began there then, may
-// begin here: HasPublisher is false, and no other server relays one that began later, or at
+// begin here: it is not expelled, HasPublisher is false, and no other server relays one that began later, or at
 // the same time, as one does that has two addresses, unless that is silent. A zero time is
 // that of one of which it is not known: it waits behind all others.
 func (s *Stream) Admits(remote string, began time.Time) bool {
@@ -38,7 +38,7 @@ func (s *Stream) Admits(remote string, began time.Time) bool {
 }
 
 func (s *Stream) admits(remote string, began time.Time, now time.Duration) bool {
-	if s.hasPublisher(now) {
+	if s.hasPublisher(now) || s.isRelayExpelled(began, now) {
 		return false
 	}
 	for _, p := range []*Publication{s.current, s.pending} {
@@ -56,6 +56,9 @@ func (s *Stream) admits(remote string, began time.Time, now time.Duration) bool 
 // it waits for its IDR, however silent that is: a connection that stalls for a moment is
 // not to be ended for one that brings nothing either. s.mu is held.
 func (s *Stream) publishRelayed(req PublishRequest, now time.Duration) (*Publication, error) {
+	if s.isRelayExpelled(req.Began, now) {
+		return nil, fmt.Errorf("relay %s: %w", s.key, ErrExpelled)
+	}
 	if !s.admits(req.Remote, req.Began, now) {
 		return nil, fmt.Errorf("relay %s: %w", s.key, ErrStreamInUse)
 	}

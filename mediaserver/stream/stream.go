@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/recovery"
 )
 
 const (
@@ -27,7 +27,7 @@ type Stream struct {
 	parent   *Stream // of a derived stream, which is not counted as ingest; else nil
 	declared atomic.Bool
 
-	mu            sync.Mutex // guards all below, and the state of its publications
+	mu            recovery.Mutex // guards all below, and the state of its publications
 	current       *Publication
 	pending       *Publication // a newcomer whose first IDR is awaited
 	contenders    []*Publication
@@ -37,6 +37,7 @@ type Stream struct {
 	warnings      []Warning
 	lastUse       time.Duration
 	refused       time.Duration // when a publisher was last refused for the incumbent's sake
+	expulsions    []expulsion
 }
 
 // A Warning tells users about a stream that works less well than it could.
@@ -112,11 +113,11 @@ func (s *Stream) touch() {
 }
 
 // idle says whether nobody feeds or reads the stream, and when somebody last did or
-// asked for it.
+// asked for it. A stream that refuses a publisher is kept for that.
 func (s *Stream) idle() (idle bool, lastUse time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.current == nil && len(s.subscriptions) == 0, s.lastUse
+	return s.current == nil && len(s.subscriptions) == 0 && len(s.inForce(s.now())) == 0, s.lastUse
 }
 
 // Snapshot returns the state of the stream. The warnings of a derived one are its
@@ -129,7 +130,7 @@ func (s *Stream) Snapshot() Snapshot {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, w := range s.warnings {
+	for _, w := range slices.Concat(s.warnings, s.expulsionWarning(s.now())) {
 		if !slices.ContainsFunc(snap.Warnings, func(has Warning) bool { return has.Code == w.Code }) {
 			snap.Warnings = append(snap.Warnings, w)
 		}
@@ -242,13 +243,16 @@ func (s *Stream) notify() {
 // Publish begins a publication. The newest authenticated publisher wins: while the
 // incumbent is live the newcomer waits for its own first IDR, so that the takeover is
 // a splice. Among publishers without a token the first to bring media wins. Errors:
-// ErrStreamInUse, ErrTooManyTakeovers.
+// ErrStreamInUse, ErrTooManyTakeovers, ErrExpelled.
 func (s *Stream) Publish(req PublishRequest) (*Publication, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now, loss := s.now(), s.registry.cfg.InputLoss
-	if req.Relayed {
+	switch {
+	case req.Relayed:
 		return s.publishRelayed(req, now)
+	case s.isExpelled(req.Remote, now):
+		return nil, fmt.Errorf("publish %s: %w", s.key, ErrExpelled)
 	}
 	if !req.Authenticated {
 		return s.publishOpen(req, now)

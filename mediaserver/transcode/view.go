@@ -205,7 +205,7 @@ func (v *view) forward(u *stream.AccessUnit) {
 // there is one already it stays on air until the new one's first IDR.
 func (v *view) begin() {
 	snap := v.raw.Snapshot()
-	req := stream.PublishRequest{Key: v.raw.Key(), Authenticated: true}
+	req := stream.PublishRequest{Key: v.raw.Key(), Authenticated: true, MadeOf: v.rawPub}
 	if v.raw.RequestIDR() { // the only way to learn whether the publisher can be asked
 		req.RequestIDR = func() { v.raw.RequestIDR() }
 	}

@@ -39,6 +39,8 @@ func refusePublish(err error) *refusal {
 		r.status, r.reason = http.StatusConflict, "TooManyTakeovers"
 	case errors.Is(err, stream.ErrTooManyStreams):
 		r.status, r.reason, r.retryAfter = http.StatusServiceUnavailable, "TooManyStreams", 10
+	case errors.Is(err, stream.ErrExpelled):
+		r.status, r.reason, r.retryAfter = http.StatusServiceUnavailable, "Expelled", 30
 	case errors.Is(err, stream.ErrShuttingDown):
 		r.status, r.reason, r.retryAfter = http.StatusServiceUnavailable, reasonShuttingDown, 2
 	}

@@ -273,8 +273,11 @@ func (s *session) run() {
 // closedByRegistry is called when somebody took the stream over, or at shutdown.
 func (s *session) closedByRegistry(cause error) {
 	reason := stream.EndTakenOver
-	if errors.Is(cause, stream.ErrShuttingDown) {
+	switch {
+	case errors.Is(cause, stream.ErrShuttingDown):
 		reason = stream.EndShutdown
+	case errors.Is(cause, stream.ErrExpelled):
+		reason = stream.EndExpelled
 	}
 	s.end(reason, cause)
 }

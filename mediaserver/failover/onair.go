@@ -13,6 +13,7 @@ func (p *Pair) take(l *leg, u *stream.AccessUnit) bool {
 	if u.Seq <= l.sent {
 		return false // came out of the cache already
 	}
+	p.handling = u.Publication
 	if u.Kind == stream.Audio {
 		l.lateness.observe(u)
 	}
@@ -89,6 +90,9 @@ func (p *Pair) switchAudio(l *leg, before uint64, next *stream.AccessUnit) {
 	prime = slices.DeleteFunc(prime, func(u *stream.AccessUnit) bool {
 		return u.Publication != p.audioPub || u.Format != p.audioFmt
 	})
+	if p.audioPub != nil {
+		p.handling = p.audioPub
+	}
 	for _, u := range prime {
 		p.audioLag = max(p.audioLag, u.Arrival-u.PTS)
 		p.heard = u.PTS
@@ -153,6 +157,7 @@ func (p *Pair) burst(l *leg, last uint64, show bool) int {
 		return 0
 	}
 	newest := pictures[len(pictures)-1]
+	p.handling = newest.Publication
 	p.timeline.burst(newest.PTS)
 	for _, u := range pictures {
 		p.cfg.Output.WriteVideo(p.timeline.live(u.PTS), u, true)

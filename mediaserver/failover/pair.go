@@ -4,10 +4,10 @@ import (
 	"context"
 	"log/slog"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/recovery"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
@@ -79,6 +79,8 @@ type PairConfig struct {
 	// OnChange is called when Status changed. It must not block, nor call back.
 	// Default: none.
 	OnChange func()
+	// Recovery keeps a panic to this pair; default: it ends the process.
+	Recovery *recovery.Recovery
 	// Logger; default none.
 	Logger *slog.Logger
 	// Metrics; required.
@@ -114,11 +116,13 @@ type Pair struct {
 	// passthrough says that Opus goes through as it is.
 	passthrough bool
 	lastLoop    time.Duration
+	// handling is whose media is being handled; nil: nobody's.
+	handling *stream.Publication
 	// heldSince is when the goroutine was last held up; until graceEnd the legs'
 	// silence is judged as it was then.
 	heldSince, graceEnd time.Duration
 
-	mu       sync.Mutex // guards all below
+	mu       recovery.Mutex // guards all below
 	policy   Policy
 	peer     *Standing // how the pair stands at its peer; nil: not known
 	status   Status
@@ -206,13 +210,25 @@ func (p *Pair) now() time.Duration { return p.legs[0].source.Stream().Now() }
 // Run plays the pair until ctx ends. It may be called once.
 func (p *Pair) Run(ctx context.Context) error {
 	defer close(p.done)
+	p.showActive(p.Status())
+	defer p.forgetMetrics()
+	defer p.setDemand(false)
+	p.began = p.now()
+	for {
+		if err := p.play(ctx); !p.mayBeginAnew(err) {
+			return err
+		}
+		p.beginAnew()
+	}
+}
+
+// play does what Run does, until something panics.
+func (p *Pair) play(ctx context.Context) (err error) {
+	defer p.cfg.Recovery.Caught("pair", &err)
 	for _, l := range p.legs {
 		l.sub = l.source.Stream().Subscribe(subscriptionDepth)
 		defer l.sub.Close()
 	}
-	p.showActive(p.Status())
-	defer p.forgetMetrics()
-	defer p.setDemand(false)
 	primary, backup := p.legs[0].sub, &stream.Subscription{}
 	if len(p.legs) > 1 {
 		backup = p.legs[1].sub
@@ -224,9 +240,9 @@ func (p *Pair) Run(ctx context.Context) error {
 	soundDue := time.NewTimer(0)
 	defer soundDue.Stop()
 	p.lastLoop = p.now()
-	p.began = p.lastLoop
 	for {
 		evaluate := true
+		p.handling = nil
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

@@ -18,8 +18,8 @@ import (
 // before the expulsion, or is older than the relayed one that was expelled.
 
 const (
-	// expulsionTime is for how long an expelled publisher is refused.
-	expulsionTime = 30 * time.Second
+	// ExpulsionTime is for how long an expelled publisher is refused.
+	ExpulsionTime = 30 * time.Second
 	// maxExpulsions bounds those that a stream remembers: of more, the latest.
 	maxExpulsions = 16
 )
@@ -48,7 +48,7 @@ func (p *Publication) Expel() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
-	e := expulsion{relayed: p.req.Relayed, began: p.req.Began, until: now + expulsionTime}
+	e := expulsion{relayed: p.req.Relayed, began: p.req.Began, until: now + ExpulsionTime}
 	if !p.req.Relayed {
 		e.host, e.began = signalling.HostOf(p.req.Remote), s.registry.epoch.Add(now)
 	}
@@ -57,7 +57,7 @@ func (p *Publication) Expel() {
 		s.expulsions = slices.Delete(s.expulsions, 0, n)
 	}
 	s.log.Error("publisher expelled: what it sent made the server fail", "protocol", p.req.Protocol,
-		"remote", p.req.Remote, "publication", p.id, "refusedFor", expulsionTime)
+		"remote", p.req.Remote, "publication", p.id, "refusedFor", ExpulsionTime)
 	s.end(p, EndExpelled, ErrExpelled)
 	s.notify()
 }

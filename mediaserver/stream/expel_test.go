@@ -102,7 +102,7 @@ func TestAnExpulsionIsShownWhileItLasts(t *testing.T) {
 		if n := len(s.expulsions); n != maxExpulsions {
 			t.Errorf("%d expulsions are remembered", n)
 		}
-		time.Sleep(expulsionTime)
+		time.Sleep(ExpulsionTime)
 		if got := warningCodes(s); got != nil {
 			t.Errorf("shown after its time: %v", got)
 		}

@@ -30,6 +30,11 @@ const (
 // 16 a second.
 const maxReordering = time.Second
 
+// maxPresentationDelay is how far apart a picture's times may be: 16 frames at less than
+// two a second. FLV can say hours, and a pair that had sent such a picture would keep its
+// clock there.
+const maxPresentationDelay = 10 * time.Second
+
 // parameterSets follows the parameter sets of a publication and makes Formats of them.
 // A change takes effect with the next IDR, Rec. H.264 section 7.4.1.2.1.
 type parameterSets struct {

@@ -258,6 +258,11 @@ func (p *Publication) write(u *AccessUnit, dts, pts time.Duration) error {
 	s := p.stream
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if (pts - dts).Abs() > maxPresentationDelay {
+		p.malformed++
+		s.metrics.FramesDropped.WithLabelValues("malformed").Inc()
+		return errPresentationTime
+	}
 	u.Arrival = s.now()
 	backlog := p.clock.isBacklog(dts, u.Arrival)
 	offset := p.clock.media(dts, u.Arrival)

@@ -30,6 +30,7 @@ var (
 	ErrShuttingDown      = errors.New("the server is shutting down")
 	errNoParameterSets   = errors.New("picture before its SPS and PPS")
 	errNoPicture         = errors.New("no slice in access unit")
+	errPresentationTime  = errors.New("presentation time too far from decoding time")
 	errMalformedSPS      = errors.New("malformed SPS")
 	errUnsupportedFormat = errors.New("unsupported audio format")
 )

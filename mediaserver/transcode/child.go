@@ -2,6 +2,7 @@ package transcode
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 
 	"github.com/streampair/streampair/mediaserver/flv"
+	"github.com/streampair/streampair/mediaserver/recovery"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
@@ -27,12 +29,17 @@ const (
 	maxUnanswered = 4096
 )
 
+// where is the label of panics about what ffmpeg is given and gives.
+const where = "ffmpeg"
+
 // A child is one ffmpeg process that re-encodes a stream's video without B-frames.
 // Audio does not go through it: a muxer holds pictures back when audio is late, and
 // then a fault of one track would look like one of both.
 //
 // Its methods are for the goroutine of its view; its own goroutines only move bytes.
 type child struct {
+	recovery *recovery.Recovery
+
 	format  *stream.Format // of the pictures put in
 	started time.Time
 	pid     int
@@ -81,10 +88,10 @@ type picture struct {
 // startChild starts the ffmpeg at path with the pictures since an IDR. What it makes of
 // those older than the last is thrown away inside it before it is encoded, so that the
 // newest comes out soon, whatever the length of the GOP.
-func startChild(path string, since []*stream.AccessUnit, bitrateBPS int64) (*child, error) {
+func startChild(path string, since []*stream.AccessUnit, bitrateBPS int64, r *recovery.Recovery) (*child, error) {
 	first, newest := since[0], since[len(since)-1]
 	c := &child{
-		format: first.Format, started: time.Now(),
+		recovery: r, format: first.Format, started: time.Now(),
 		pictures: make(chan picture, 16), done: make(chan struct{}),
 		input: make(chan feedPicture, childQueue), quit: make(chan struct{}),
 		times: make(map[int64]time.Duration),
@@ -214,12 +221,20 @@ func (c *child) run(cmd *exec.Cmd, backlog []feedPicture, started chan<- error) 
 		}
 		_ = cmd.Process.Kill() // an error means that it has gone already
 	})
-	group.Go(func() { c.feed(stdin, backlog, ended) })
-	readErr := c.read(stdout)
+	var fedErr, readErr error
+	group.Go(func() {
+		if fedErr = c.recovery.Do(where, func() { c.feed(stdin, backlog, ended) }); fedErr != nil {
+			c.stop()
+		}
+	})
+	if err := c.recovery.Do(where, func() { readErr = c.read(stdout) }); err != nil {
+		readErr = err
+		c.stop()
+	}
 	close(ended)
 	waitErr := cmd.Wait()
 	group.Wait()
-	c.err = endOf(readErr, waitErr, stderr.String())
+	c.err = endOf(cmp.Or(fedErr, readErr), waitErr, stderr.String())
 }
 
 // endOf makes one error of how the process ended.

@@ -21,7 +21,7 @@ const asServer = "STREAMPAIR_TEST_AS_SERVER"
 
 func TestChildDiesWithTheServer(t *testing.T) {
 	if os.Getenv(asServer) != "" {
-		c, err := startChild(mediatest.RequireFFmpeg(t), testunits.Of(stream.Video, withBFrames(t))[:1], 500_000)
+		c, err := startChild(mediatest.RequireFFmpeg(t), testunits.Of(stream.Video, withBFrames(t))[:1], 500_000, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

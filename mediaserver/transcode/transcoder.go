@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"time"
 
+	"github.com/streampair/streampair/mediaserver/recovery"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
@@ -33,6 +34,7 @@ type transcoder struct {
 	failures    int       // in a row
 	pictures    int       // of current
 	retryAt     time.Time
+	launches    launches
 }
 
 // picturesOf is nil, which is never ready, for no child.
@@ -91,7 +93,7 @@ func (v *view) needed() bool {
 // start starts a child with what was taken of the raw stream since the last IDR, if one
 // is needed and allowed.
 func (v *view) start() {
-	if !v.needed() || time.Now().Before(v.retryAt) {
+	if now := time.Now(); !v.needed() || now.Before(v.retryAt) || !v.launches.allowed(now) {
 		return
 	}
 	var since []*stream.AccessUnit
@@ -119,8 +121,16 @@ func (v *view) start() {
 	}
 }
 
-// replace starts a successor of the child at u, an IDR with other parameters.
+// replace starts a successor of the child at u, an IDR with other parameters. If children
+// were started too often lately there is none for a while: the pictures that need no
+// re-encoding go on.
 func (v *view) replace(u *stream.AccessUnit) {
+	if !v.launches.allowed(time.Now()) {
+		v.cfg.Metrics.FFmpegRestarts.WithLabelValues("postponed").Inc()
+		v.warn("ParametersChange", parametersChange)
+		v.stopChildren()
+		return
+	}
 	v.cfg.Metrics.FFmpegRestarts.WithLabelValues("parameters").Inc()
 	if v.successor != nil {
 		v.discard(v.successor)
@@ -131,11 +141,12 @@ func (v *view) replace(u *stream.AccessUnit) {
 }
 
 func (v *view) launch(since []*stream.AccessUnit) *child {
+	v.launches.count(time.Now())
 	measured := int64(0)
 	if p := v.raw.Snapshot().Publication; p != nil {
 		measured = p.BitrateBPS
 	}
-	c, err := startChild(v.cfg.FFmpegPath, since, childBitrate(since, measured))
+	c, err := startChild(v.cfg.FFmpegPath, since, childBitrate(since, measured), v.cfg.Recovery)
 	if err != nil {
 		v.log.Error("ffmpeg cannot be started", "err", err)
 		return nil
@@ -175,6 +186,9 @@ func (v *view) give(c *child, p picture, ok bool) {
 	if !ok {
 		<-c.done
 		v.log.Warn("ffmpeg ended", "err", c.err)
+		if recovery.Is(c.err) {
+			v.rawPub.Expel() // what is started in its place must not meet the same bytes
+		}
 		v.lose("exited")
 		return
 	}
@@ -192,6 +206,7 @@ func (v *view) give(c *child, p picture, ok bool) {
 	v.pictures++
 	if time.Since(c.started) > stableAfter {
 		v.failures = 0
+		v.unwarn("ParametersChange")
 	}
 	if v.pub == nil {
 		v.replay(false) // its recent audio
@@ -242,7 +257,7 @@ func (v *view) attend() {
 		v.start()
 	}
 	// A leg that waits for ffmpeg is lost; it must not be when none is to come.
-	if v.pub == nil && v.current == nil && (!v.needed() || v.failures >= hopeless) {
+	if v.pub == nil && v.current == nil && (!v.needed() || v.failures >= hopeless || !v.launches.allowed(time.Now())) {
 		v.replay(true)
 	}
 }

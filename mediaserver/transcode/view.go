@@ -26,11 +26,11 @@ const (
 	bframesFiltered  = "The video has B-frames, which WebRTC cannot play, and the server has no ffmpeg to re-encode it: most pictures are left out. " + bframesHowTo
 	transcodesFull   = "The server re-encodes as many streams as it may (--max-transcodes): most pictures of this one are left out. " + bframesHowTo
 	transcodeFails   = "ffmpeg fails to re-encode the video: most pictures are left out. " + bframesHowTo
+	parametersChange = "The video's parameters change so often that the server cannot re-encode it: most pictures are left out until they stay the same for a while. Let the encoder keep its resolution and profile. " + bframesHowTo
 	audioUnsupported = "The audio cannot be decoded: viewers hear silence. Set the encoder to AAC-LC, stereo."
 )
 
-// view makes one derived stream of one raw stream. All but what is marked belongs to
-// run's goroutine.
+// view makes one derived stream of one raw stream.
 type view struct {
 	cfg          ViewsConfig
 	raw, derived *stream.Stream
@@ -42,6 +42,11 @@ type view struct {
 	demand atomic.Int32  // how many need the pictures
 	wake   chan struct{} // cap 1: demand changed
 
+	viewState
+}
+
+// viewState is what run's goroutine has found out and made. It begins anew after a panic.
+type viewState struct {
 	sub     *stream.Subscription
 	rawPub  *stream.Publication // whose access units come
 	lastSeq uint64              // of the last one, within rawPub
@@ -64,10 +69,24 @@ type view struct {
 func newView(cfg ViewsConfig, slots chan struct{}, raw *stream.Stream) *view {
 	return &view{
 		cfg: cfg, raw: raw, derived: stream.NewDerived(raw),
-		log:        cfg.Logger.With("stream", raw.Key().String()),
-		ended:      make(chan struct{}),
-		wake:       make(chan struct{}, 1),
-		transcoder: transcoder{slots: slots},
+		log:       cfg.Logger.With("stream", raw.Key().String()),
+		ended:     make(chan struct{}),
+		wake:      make(chan struct{}, 1),
+		viewState: viewState{transcoder: transcoder{slots: slots}},
+	}
+}
+
+// keepRunning runs the view until ctx ends. After a panic the publisher that fed the view
+// is expelled, and the view begins anew: those who read the derived stream stay.
+func (v *view) keepRunning(ctx context.Context) {
+	for v.cfg.Recovery.Do("transcode", func() { v.run(ctx) }) != nil {
+		if v.rawPub != nil {
+			v.rawPub.Expel()
+		}
+		if v.cfg.Recovery.Reason() != nil {
+			return // or it would panic for as long as the server takes to end
+		}
+		v.viewState = viewState{transcoder: transcoder{slots: v.slots, launches: v.launches}}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/recovery"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
@@ -31,6 +32,8 @@ type ViewsConfig struct {
 	// Linger is for how long a stream is re-encoded after the last viewer left;
 	// default 10 s.
 	Linger time.Duration
+	// Recovery keeps a panic to its view; default: it ends the process.
+	Recovery *recovery.Recovery
 	// Logger; default none.
 	Logger  *slog.Logger
 	Metrics *metrics.Metrics
@@ -41,7 +44,7 @@ type Views struct {
 	cfg   ViewsConfig
 	slots chan struct{} // one for each stream that is re-encoded
 
-	mu    sync.Mutex // guards views and the refs of each
+	mu    recovery.Mutex // guards views and the refs of each
 	views map[*stream.Stream]*view
 }
 
@@ -69,7 +72,7 @@ func (vs *Views) Open(raw *stream.Stream) *View {
 		vs.views[raw] = v
 		go func() {
 			defer close(v.ended)
-			v.run(ctx)
+			v.keepRunning(ctx)
 		}()
 	}
 	v.refs++

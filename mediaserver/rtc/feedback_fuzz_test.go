@@ -1,0 +1,49 @@
+package rtc
+
+import (
+	"testing"
+	"time"
+
+	"github.com/pion/rtcp"
+)
+
+// FuzzFeedback lets a viewer send any RTCP, in the middle of a programme.
+func FuzzFeedback(f *testing.F) {
+	add := func(packets ...rtcp.Packet) {
+		b, err := rtcp.Marshal(packets)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	add(&rtcp.TransportLayerNack{MediaSSRC: videoSSRC, Nacks: []rtcp.NackPair{{PacketID: 0, LostPackets: 0xffff}, {PacketID: 65535, LostPackets: 0xffff}}})
+	add(&rtcp.PictureLossIndication{MediaSSRC: videoSSRC}, &rtcp.FullIntraRequest{FIR: []rtcp.FIREntry{{SSRC: videoSSRC}}})
+	add(&rtcp.ReceiverReport{Reports: []rtcp.ReceptionReport{{SSRC: videoSSRC, LastSenderReport: 1, Delay: 1 << 31}, {SSRC: audioSSRC}}})
+	add(&rtcp.SenderReport{Reports: []rtcp.ReceptionReport{{SSRC: videoSSRC, LastSenderReport: 0xffffffff}}})
+	f.Fuzz(func(t *testing.T, input []byte) {
+		packets, err := rtcp.Unmarshal(input)
+		if err != nil {
+			return
+		}
+		b := newRig(t, nil)
+		v, line := b.viewer()
+		defer v.connectTimer.Stop()
+		b.write(20, true, 3000)
+		b.settle(v)
+		line.take(videoSSRC)
+		for _, p := range packets {
+			v.feedback(v.video, p)
+			v.feedback(v.audio, p)
+		}
+		resent := 0
+		for _, p := range line.take(videoSSRC) {
+			resent += len(p.Payload)
+		}
+		if resent > nackBurst+defaultPacketSize {
+			t.Errorf("%d bytes are sent again at once", resent)
+		}
+		b.now += time.Second
+		b.write(20, true, 3000)
+		b.settle(v)
+	})
+}

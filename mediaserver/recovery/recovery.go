@@ -98,7 +98,7 @@ func (r *Recovery) Do(where string, work func()) (err error) {
 	}
 	defer func() {
 		if value := recover(); value != nil {
-			err = r.note(where, value)
+			err = r.Note(where, value)
 		}
 	}()
 	work()
@@ -112,7 +112,7 @@ func (r *Recovery) Caught(where string, err *error) {
 		return
 	}
 	if value := recover(); value != nil {
-		*err = r.note(where, value)
+		*err = r.Note(where, value)
 	}
 }
 
@@ -154,8 +154,9 @@ func (r *Recovery) Reason() error {
 	return r.reason
 }
 
-// note takes note of a panic. It is called on top of the stack of the panic.
-func (r *Recovery) note(where string, value any) *PanicError {
+// Note takes note of a panic that the caller, a deferred function, has recovered: value is
+// what recover returned. r must not be nil.
+func (r *Recovery) Note(where string, value any) *PanicError {
 	e := &PanicError{Value: value}
 	if shared, ok := value.(*sharedPanic); ok {
 		e.Value, e.Shared = shared.value, true

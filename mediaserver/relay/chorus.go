@@ -3,9 +3,9 @@ package relay
 import (
 	"maps"
 	"slices"
-	"sync"
 
 	"github.com/streampair/streampair/mediaserver/failover"
+	"github.com/streampair/streampair/mediaserver/recovery"
 )
 
 // A chorus is how a pair stands at each of the peers that can be heard. The pair listens to
@@ -13,7 +13,7 @@ import (
 type chorus struct {
 	pair *failover.Pair
 
-	mu    sync.Mutex // guards heard; the pair's is taken after it
+	mu    recovery.Mutex // guards heard; the pair's is taken after it
 	heard map[string]*failover.Standing
 }
 

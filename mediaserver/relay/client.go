@@ -18,6 +18,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/pairtls"
 	"github.com/streampair/streampair/mediaserver/peers"
+	"github.com/streampair/streampair/mediaserver/recovery"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
@@ -66,6 +67,8 @@ type ClientConfig struct {
 	Registry *stream.Registry
 	// Changed returns a channel that is closed when a stream of the registry changes.
 	Changed func() <-chan struct{}
+	// Recovery keeps a panic to its link; default: it ends the process.
+	Recovery *recovery.Recovery
 	// Logger; default none.
 	Logger *slog.Logger
 	// Metrics; required.
@@ -85,7 +88,7 @@ type Client struct {
 
 	running sync.WaitGroup
 
-	mu       sync.Mutex // guards all below
+	mu       recovery.Mutex // guards all below
 	closed   bool
 	twins    []Twin
 	choruses map[Twin]*chorus
@@ -188,10 +191,20 @@ func (c *Client) arrange() {
 		if c.links[r] == nil {
 			ctx, stop := context.WithCancel(context.Background()) // until it is not wanted, or Run ends
 			c.links[r] = stop
-			c.running.Go(func() { run(ctx) })
+			c.running.Go(func() { c.keepRunning(ctx, run) })
 		}
 	}
 	c.choruses = choruses
+}
+
+// keepRunning runs a link until ctx ends. After a panic the link is left alone for as long
+// as an expelled publisher is: what the peer sends would be the same.
+func (c *Client) keepRunning(ctx context.Context, run func(context.Context)) {
+	for c.cfg.Recovery.Do("relay", func() { run(ctx) }) != nil {
+		if !wait(ctx, stream.ExpulsionTime) {
+			return
+		}
+	}
 }
 
 // Standings are how a pair stands at those peers that can be heard.

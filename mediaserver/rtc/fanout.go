@@ -31,6 +31,27 @@ func (s *fanout) signal() {
 	}
 }
 
+// keepRunning runs the fanout until ctx ends. A panic that is no viewer's costs nobody the
+// connection: the viewers go on from where they were.
+func (s *fanout) keepRunning(ctx context.Context) error {
+	for {
+		var ended error
+		err := s.output.cfg.Recovery.Do("output", func() { ended = s.run(ctx) })
+		if err == nil {
+			return ended
+		}
+		if s.output.cfg.Recovery.Reason() != nil {
+			return err // or it would panic for as long as the server takes to end
+		}
+	}
+}
+
+// serve serves one viewer. A panic ends that viewer alone.
+func (s *fanout) serve(v *Viewer) (wait time.Duration, err error) {
+	defer s.output.cfg.Recovery.Caught(where, &err)
+	return v.serve(s.output.cfg.Now(), s.scratch), nil
+}
+
 func (s *fanout) run(ctx context.Context) error {
 	timer := time.NewTimer(idleInterval)
 	defer timer.Stop()
@@ -47,7 +68,12 @@ func (s *fanout) run(ctx context.Context) error {
 		// rate does not always go to the same ones.
 		for i := range list {
 			v := list[(i+turn)%len(list)]
-			wait = min(wait, v.serve(s.output.cfg.Now(), s.scratch))
+			again, err := s.serve(v)
+			if err != nil {
+				v.end(ClosedFailed)
+				continue
+			}
+			wait = min(wait, again)
 		}
 		clear(s.scratch) // lets go of the payloads
 		timer.Reset(wait)

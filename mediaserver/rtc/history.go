@@ -1,10 +1,10 @@
 package rtc
 
 import (
-	"sync"
 	"unsafe"
 
 	"github.com/streampair/streampair/mediaserver/budget"
+	"github.com/streampair/streampair/mediaserver/recovery"
 )
 
 // A packet is one RTP packet of an Output before it is addressed to a viewer: it
@@ -39,7 +39,7 @@ type history struct {
 	// class says for what the budget is spent.
 	class func() budget.Class
 
-	mu          sync.RWMutex // guards all below; held for copying only
+	mu          recovery.RWMutex // guards all below; held for copying only
 	account     *budget.Account
 	ring        []packet // length is a power of two; index i is at i modulo length
 	first, next uint64   // the packets held are [first, next)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/streampair/streampair/mediaserver/budget"
 	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/recovery"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
@@ -85,6 +86,8 @@ type OutputConfig struct {
 	// default 15 s. StallTimeout is how long nothing may get through to a connected
 	// viewer; default 10 s.
 	ConnectTimeout, StallTimeout time.Duration
+	// Recovery keeps a panic to its viewer; default: it ends the process.
+	Recovery *recovery.Recovery
 	// Logger; default slog.Default(). Metrics; required.
 	Logger  *slog.Logger
 	Metrics *metrics.Metrics
@@ -136,7 +139,7 @@ type Output struct {
 	payloads             [][]byte // scratch
 	packets              []packet // scratch
 
-	mu      sync.Mutex // guards viewers, closed and the fanouts' lists
+	mu      recovery.Mutex // guards viewers, closed and the fanouts' lists
 	viewers map[*Viewer]struct{}
 	closed  bool
 	leaving sync.WaitGroup // viewers not finished yet
@@ -200,7 +203,7 @@ func setDefault[T comparable](value *T, fallback T) {
 func (o *Output) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, s := range o.fanouts {
-		group.Go(func() error { return s.run(ctx) })
+		group.Go(func() error { return s.keepRunning(ctx) })
 	}
 	err := group.Wait()
 	o.mu.Lock()

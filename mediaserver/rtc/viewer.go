@@ -19,6 +19,7 @@ const (
 	ClosedVanished  = "vanished"        // nothing was heard of it any more
 	ClosedNeverCame = "connect_timeout" // ICE or DTLS did not finish in time
 	ClosedStalled   = "stalled"         // nothing got through to it any more
+	ClosedFailed    = "panic"           // the server failed to serve it
 )
 
 // replayHoldoff is the least time between two replays for one viewer; it doubles
@@ -31,6 +32,9 @@ const (
 )
 
 const reportInterval = time.Second
+
+// where is the label of a viewer's panics.
+const where = "viewer"
 
 // ViewerConfig describes a viewer.
 type ViewerConfig struct {
@@ -115,7 +119,7 @@ func (o *Output) AddViewer(pc *webrtc.PeerConnection, cfg ViewerConfig) (*Viewer
 		senders = append(senders, s)
 	}
 	for i, t := range tracks {
-		v.readers.Go(func() { v.readFeedback(t, senders[i]) })
+		v.readers.Go(func() { v.safely(func() { v.readFeedback(t, senders[i]) }) })
 	}
 	v.connectTimer = time.AfterFunc(math.MaxInt64, func() {
 		if !v.Connected() {
@@ -150,8 +154,19 @@ func (o *Output) newTrack(v *Viewer, kind webrtc.RTPCodecType) *viewerTrack {
 	return t
 }
 
+// safely does work of the viewer. A panic ends the viewer.
+func (v *Viewer) safely(work func()) {
+	if v.output.cfg.Recovery.Do(where, work) != nil {
+		v.end(ClosedFailed)
+	}
+}
+
 // connectionState is called by pion, in no certain order.
 func (v *Viewer) connectionState(state webrtc.PeerConnectionState) {
+	v.safely(func() { v.changed(state) })
+}
+
+func (v *Viewer) changed(state webrtc.PeerConnectionState) {
 	switch state {
 	case webrtc.PeerConnectionStateConnected:
 		v.connect()
@@ -213,9 +228,11 @@ func (v *Viewer) finish(reason string) {
 	connected := v.connected
 	v.mu.Unlock()
 	v.connectTimer.Stop()
-	if err := v.pc.GracefulClose(); err != nil {
-		v.log.Debug("close peer connection", "error", err)
-	}
+	v.safely(func() {
+		if err := v.pc.GracefulClose(); err != nil {
+			v.log.Debug("close peer connection", "error", err)
+		}
+	})
 	v.readers.Wait()
 	if connected {
 		v.output.cfg.Metrics.Viewers.WithLabelValues(v.cfg.Protocol).Dec()
@@ -228,7 +245,7 @@ func (v *Viewer) finish(reason string) {
 		"packets", stats.Video.Packets+stats.Audio.Packets, "dropped", stats.Video.Dropped+stats.Audio.Dropped)
 	v.output.detach(v)
 	if v.cfg.OnClosed != nil {
-		v.cfg.OnClosed(reason)
+		v.safely(func() { v.cfg.OnClosed(reason) })
 	}
 	close(v.done)
 }

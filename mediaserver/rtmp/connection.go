@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"runtime/debug"
 	"strings"
 
 	gortmp "github.com/yutopp/go-rtmp"
@@ -57,7 +56,7 @@ func (c *connection) recovered(err *error) {
 	if p == nil {
 		return
 	}
-	c.server.log.Error("panic in an RTMP connection", "remote", c.remote, "panic", p, "stack", string(debug.Stack()))
+	_ = c.server.cfg.Recovery.Note("rtmp", p)
 	*err = c.refuse(refuse(ReasonPanic, "the server failed to handle this stream"))
 }
 

@@ -3,8 +3,9 @@ package rtmp
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"time"
+
+	"github.com/streampair/streampair/mediaserver/recovery"
 )
 
 // refusalLogInterval keeps strangers from filling the log: one line in that time, with
@@ -15,7 +16,7 @@ const refusalLogInterval = 100 * time.Millisecond
 type refusalLog struct {
 	logger *slog.Logger
 
-	mu      sync.Mutex // guards all below
+	mu      recovery.Mutex // guards all below
 	last    time.Time
 	leftOut int
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/streampair/streampair/mediaserver/admission"
 	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/recovery"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
@@ -37,6 +38,8 @@ type Config struct {
 	Authorize func(key stream.Key, token string) (authenticated bool, err error)
 	// Proxies may tell by the PROXY protocol whom they speak for. Default: nobody.
 	Proxies *admission.Proxies
+	// Recovery keeps a panic to its connection. Default: one that counts nothing.
+	Recovery *recovery.Recovery
 	// Logger, default none.
 	Logger *slog.Logger
 	// Metrics count refusals. Required.
@@ -61,6 +64,9 @@ func NewServer(cfg Config) (*Server, error) {
 	cfg.Limits = cfg.Limits.withDefaults()
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Recovery == nil {
+		cfg.Recovery = recovery.New(recovery.Config{Logger: cfg.Logger})
 	}
 	if cfg.Authorize == nil {
 		cfg.Authorize = func(stream.Key, string) (bool, error) { return false, nil }
@@ -189,7 +195,9 @@ func (s *Server) accept(ctx context.Context, l net.Listener, to *handover, secur
 		if secure != nil {
 			conn = tls.Server(conn, secure)
 		}
-		s.admit(conn, to)
+		if s.cfg.Recovery.Do("rtmp", func() { s.admit(conn, to) }) != nil {
+			closeNow(conn)
+		}
 	}
 }
 

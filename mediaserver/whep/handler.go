@@ -18,6 +18,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/recovery"
 	"github.com/streampair/streampair/mediaserver/rtc"
 	"github.com/streampair/streampair/mediaserver/sdpfrag"
 	"github.com/streampair/streampair/mediaserver/signalling"
@@ -64,6 +65,8 @@ type Config struct {
 	// viewers who are refused because this one is about to end; empty: none is known.
 	// Default: none.
 	Alternate func() string
+	// Recovery keeps a panic to its session; default: it ends the process.
+	Recovery *recovery.Recovery
 	// Logger; default slog.Default(). Metrics; required.
 	Logger  *slog.Logger
 	Metrics *metrics.Metrics
@@ -74,7 +77,7 @@ type Handler struct {
 	cfg Config
 	log *slog.Logger
 
-	mu       sync.Mutex // guards all below
+	mu       recovery.Mutex // guards all below
 	sessions map[string]*session
 	events   map[string]*session          // by signalling.EventsID
 	places   *signalling.Places[*session] // of the sessions, and of those being negotiated

@@ -26,6 +26,7 @@ type session struct {
 	ufrags     []string  // the viewer's, of the same
 	pc         *webrtc.PeerConnection
 	viewer     *rtc.Viewer
+	release    func() // gives the output back; nil: the session has none
 	candidates atomic.Int32
 	left       chan struct{} // closed when it has given its place back
 	gone       bool          // guarded by Handler.mu
@@ -82,16 +83,41 @@ func (h *Handler) open(w http.ResponseWriter, r *http.Request) (*session, string
 	if refused := h.reserve(s); refused != nil {
 		return nil, "", refused
 	}
-	// Only now: what reading offers costs is bounded by the places.
+	// The offer is read only now: what reading offers costs is bounded by the places.
+	s.path = strings.TrimSuffix(r.URL.EscapedPath(), "/") + "/" + s.id
+	var answer string
+	err := h.cfg.Recovery.Do("whep", func() { answer, refused = h.accept(s, app, streamID, backupID, offer) })
+	if err != nil {
+		h.abandon(s)
+		return nil, "", &refusal{http.StatusInternalServerError, "the server failed to negotiate; report this with the server's log", "panic"}
+	}
+	return s, answer, refused
+}
+
+// accept reads the offer and negotiates. It leaves on failure.
+func (h *Handler) accept(s *session, app, streamID, backupID, offer string) (answer string, refused *refusal) {
 	formats, refused := selectFormats(offer)
 	if refused != nil {
 		h.leave(s)
-		return nil, "", refused
+		return "", refused
 	}
 	s.ufrags = formats.ufrags
-	s.path = strings.TrimSuffix(r.URL.EscapedPath(), "/") + "/" + s.id
-	answer, refused := h.negotiate(s, app, streamID, backupID, formats)
-	return s, answer, refused
+	return h.negotiate(s, app, streamID, backupID, formats)
+}
+
+// abandon ends a session whose negotiation panicked.
+func (h *Handler) abandon(s *session) {
+	if s.viewer != nil {
+		s.viewer.Close() // gives back what the session holds
+		return
+	}
+	if s.pc != nil {
+		_ = h.cfg.Recovery.Do("whep", func() { _ = s.pc.Close() })
+	}
+	if s.release != nil {
+		s.release()
+	}
+	h.leave(s)
 }
 
 // reserve takes a viewer's place for s, if there is one. Whoever has it gives it back by
@@ -174,6 +200,7 @@ func (h *Handler) negotiate(s *session, app, streamID, backupID string, formats 
 		}
 		return "", &refusal{http.StatusServiceUnavailable, err.Error(), "open"}
 	}
+	s.release = release
 	fail := func(r *refusal) (string, *refusal) {
 		release()
 		h.leave(s)

@@ -23,6 +23,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/recovery"
 	"github.com/streampair/streampair/mediaserver/rtc"
 	"github.com/streampair/streampair/mediaserver/sdpfrag"
 	"github.com/streampair/streampair/mediaserver/sdpoffer"
@@ -70,6 +71,8 @@ type Config struct {
 	// ConnectTimeout is how long a publisher has from its offer until media can
 	// flow; default 15 s.
 	ConnectTimeout time.Duration
+	// Recovery keeps a panic to its session; default: it ends the process.
+	Recovery *recovery.Recovery
 	// Logger; default slog.Default().
 	Logger *slog.Logger
 	// Metrics; required.
@@ -82,7 +85,7 @@ type Handler struct {
 
 	running sync.WaitGroup
 
-	mu       sync.Mutex // guards the rest
+	mu       recovery.Mutex // guards the rest
 	sessions map[string]*session
 	places   *signalling.Places[*session] // of the sessions, and of those being negotiated
 	closed   bool

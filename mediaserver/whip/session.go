@@ -109,9 +109,44 @@ func (s *session) Host() string { return s.host }
 // Since implements signalling.Guest.
 func (s *session) Since() time.Time { return s.since }
 
+// where is the label of a publisher's panics.
+const where = "whip"
+
+// safely does work of the session. A panic ends the session.
+func (s *session) safely(work func()) {
+	if err := s.handler.cfg.Recovery.Do(where, work); err != nil {
+		s.end(stream.EndError, err)
+	}
+}
+
 // begin reads the offer, publishes and negotiates; it returns the answer. When it fails
 // nothing is left. Of the offer nothing is kept.
 func (s *session) begin(text string, authenticated bool, remote string) (answer string, r *refusal) {
+	if s.handler.cfg.Recovery.Do(where, func() { answer, r = s.open(text, authenticated, remote) }) != nil {
+		r = refuse(http.StatusInternalServerError, "Panic", "The server failed to negotiate; report this with the server's log.")
+	}
+	if r != nil {
+		s.abandon()
+	}
+	return answer, r
+}
+
+// abandon ends a session that has not begun.
+func (s *session) abandon() {
+	s.cancel()
+	s.mu.Lock()
+	pc, publication := s.pc, s.publication
+	s.ended = true
+	s.mu.Unlock()
+	if publication != nil {
+		publication.End(stream.EndError)
+	}
+	if pc != nil {
+		s.safely(func() { _ = pc.GracefulClose() })
+	}
+}
+
+func (s *session) open(text string, authenticated bool, remote string) (answer string, r *refusal) {
 	o, r := parseOffer(text)
 	if r != nil {
 		return "", r
@@ -130,15 +165,6 @@ func (s *session) begin(text string, authenticated bool, remote string) (answer 
 	s.mu.Unlock()
 	answer, err = s.negotiate(o)
 	if err != nil {
-		publication.End(stream.EndError)
-		s.cancel()
-		s.mu.Lock()
-		pc := s.pc
-		s.ended = true
-		s.mu.Unlock()
-		if pc != nil {
-			_ = pc.GracefulClose()
-		}
 		return "", refuse(http.StatusBadRequest, "MalformedOffer", "The offer cannot be answered: %v.", err)
 	}
 	return answer, nil
@@ -181,7 +207,10 @@ func (s *session) negotiate(o offer) (answer string, err error) {
 	return withStereo(answer, o.opus), nil
 }
 
-func (s *session) onState(state webrtc.PeerConnectionState) {
+// onState is called by pion.
+func (s *session) onState(state webrtc.PeerConnectionState) { s.safely(func() { s.changed(state) }) }
+
+func (s *session) changed(state webrtc.PeerConnectionState) {
 	switch state {
 	case webrtc.PeerConnectionStateConnected:
 		if !s.connected.Swap(true) {
@@ -211,10 +240,10 @@ func (s *session) onTrack(track *webrtc.TrackRemote, rtpReceiver *webrtc.RTPRece
 	s.mu.Unlock()
 	go func() {
 		defer s.readers.Done()
-		s.readReports(kind, rtpReceiver)
+		s.safely(func() { s.readReports(kind, rtpReceiver) })
 	}()
 	defer s.readers.Done()
-	s.readPackets(kind, track)
+	s.safely(func() { s.readPackets(kind, track) })
 }
 
 func (s *session) readPackets(kind stream.Kind, track *webrtc.TrackRemote) {
@@ -263,10 +292,12 @@ func (s *session) readReports(kind stream.Kind, rtpReceiver *webrtc.RTPReceiver)
 
 // run moves media until the session ends, and then cleans up.
 func (s *session) run() {
-	if err := s.receive(); err != nil {
-		s.end(stream.EndError, err)
-	}
-	_ = s.pc.GracefulClose()
+	s.safely(func() {
+		if err := s.receive(); err != nil {
+			s.end(stream.EndError, err)
+		}
+	})
+	s.safely(func() { _ = s.pc.GracefulClose() })
 	s.readers.Wait()
 }
 

@@ -30,13 +30,17 @@ func (s *Server) drain(ending, serving context.Context) error {
 		return ending.Err()
 	}
 	began := time.Now()
-	s.log.Info("draining", "viewers", s.whep.ViewerCount(), "publishers", len(s.published()), "timeout", s.cfg.DrainTimeout)
-	s.registry.Drain()
-	s.relay.Drain()
-	s.whep.Drain()
+	for _, step := range []func(){
+		func() {
+			s.log.Info("draining", "viewers", s.whep.ViewerCount(), "publishers", len(s.published()), "timeout", s.drainTimeout())
+		},
+		s.registry.Drain, s.relay.Drain, s.whep.Drain,
+	} {
+		s.attempt(step)
+	}
 	close(s.draining)
 	s.changes.notify()
-	deadline := time.NewTimer(s.cfg.DrainTimeout)
+	deadline := time.NewTimer(s.drainTimeout())
 	defer deadline.Stop()
 	tick := time.NewTicker(drainInterval)
 	defer tick.Stop()

@@ -31,6 +31,8 @@ type testServer struct {
 	stalls *stalls // of this machine while the test runs
 	end    func()  // tells the server to end, as SIGTERM does
 	ended  chan struct{}
+	// givesUp says that the test makes the server give up.
+	givesUp bool
 }
 
 // sticky and preferPrimary are manifests of the pair "sunday" of live/primary and
@@ -81,14 +83,19 @@ func startServer(t *testing.T, manifest string, options ...func(*Config)) *testS
 		defer close(ended)
 		done <- s.Run(ctx)
 	}()
+	server := &testServer{Server: s, t: t, stalls: newStalls(t), end: stop, ended: ended}
 	t.Cleanup(func() {
 		stop()
-		if err := <-done; !errors.Is(err, context.Canceled) {
+		want := context.Canceled
+		if server.givesUp {
+			want = ErrGaveUp
+		}
+		if err := <-done; !errors.Is(err, want) {
 			t.Errorf("the server ended: %v", err)
 		}
 		http.DefaultClient.CloseIdleConnections()
 	})
-	return &testServer{s, t, newStalls(t), stop, ended}
+	return server
 }
 
 // publishURL is where an encoder publishes a stream of the app live.

@@ -14,6 +14,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/budget"
 	"github.com/streampair/streampair/mediaserver/failover"
 	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/recovery"
 	"github.com/streampair/streampair/mediaserver/rtc"
 	"github.com/streampair/streampair/mediaserver/stream"
 	"github.com/streampair/streampair/mediaserver/transcode"
@@ -60,10 +61,11 @@ type pairs struct {
 	onChange func()
 	log      *slog.Logger
 	metrics  *metrics.Metrics
+	recovery *recovery.Recovery
 
 	running sync.WaitGroup
 
-	mu     sync.Mutex // guards all below
+	mu     recovery.Mutex // guards all below
 	closed bool
 	open   map[pairKey]*runningPair
 	// ending holds, by name, what is closed when the last pair of that name that was
@@ -210,7 +212,7 @@ func (p *pairs) start(d declaration, declared bool) *runningPair {
 	log := p.log.With("pair", d.Name)
 	cfg := failover.PairConfig{
 		Name: d.Name, PrimaryID: d.Primary, BackupID: d.Backup, Policy: d.Policy,
-		Primary: leg(d.Primary), OnChange: p.onChange, Logger: p.log, Metrics: p.metrics,
+		Primary: leg(d.Primary), OnChange: p.onChange, Logger: p.log, Metrics: p.metrics, Recovery: p.recovery,
 		NewAudio: func(emit func(at, duration time.Duration, opus []byte)) failover.Audio {
 			return transcode.NewAudio(transcode.AudioConfig{Emit: emit, Logger: log})
 		},
@@ -220,7 +222,7 @@ func (p *pairs) start(d declaration, declared bool) *runningPair {
 		cfg.Backup = leg(d.Backup)
 	}
 	r.output = rtc.NewOutput(rtc.OutputConfig{
-		Name: d.Name, Now: p.registry.Now, Egress: p.egress, Budget: p.memory, Logger: log, Metrics: p.metrics,
+		Name: d.Name, Now: p.registry.Now, Egress: p.egress, Budget: p.memory, Logger: log, Metrics: p.metrics, Recovery: p.recovery,
 		RequestIDR: func() bool { return r.pair.RequestIDR() },
 		Declared: func() bool {
 			return !slices.ContainsFunc(streams, func(s *stream.Stream) bool { return !s.Declared() })

@@ -48,7 +48,7 @@ func (s *Server) openPeer(m *metrics.Metrics) error {
 	}
 	s.peer = relay.NewClient(relay.ClientConfig{
 		Peers: s.peers, TLS: s.peerTLS(), Dial: s.cfg.dial, Token: s.clusterToken.relayToken,
-		Registry: s.registry, Changed: s.changes.next, Logger: s.log, Metrics: m,
+		Registry: s.registry, Changed: s.changes.next, Recovery: s.recovery, Logger: s.log, Metrics: m,
 	})
 	return nil
 }

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"sync"
 	"time"
 
 	"github.com/pion/webrtc/v4"
@@ -29,6 +28,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/pairtls"
 	"github.com/streampair/streampair/mediaserver/peers"
 	"github.com/streampair/streampair/mediaserver/player"
+	"github.com/streampair/streampair/mediaserver/recovery"
 	"github.com/streampair/streampair/mediaserver/relay"
 	"github.com/streampair/streampair/mediaserver/rtc"
 	"github.com/streampair/streampair/mediaserver/rtmp"
@@ -58,6 +58,8 @@ type Config struct {
 	limits      *limits                                                              // default: defaultLimits
 	lookup      func(ctx context.Context, host string) ([]netip.Addr, error)         // of the peer's name; default: the system's
 	dial        func(ctx context.Context, network, address string) (net.Conn, error) // to the peers; default: the system's
+	// onChange is called where a stream changes, with its lock held: for tests. Default: nothing.
+	onChange func()
 }
 
 // A Server is one media server.
@@ -67,6 +69,7 @@ type Server struct {
 	bootID   string
 	started  time.Time
 	changes  changes
+	recovery *recovery.Recovery
 	metrics  *prometheus.Registry
 	counters *metrics.Metrics // in metrics
 	limits   limits
@@ -96,10 +99,10 @@ type Server struct {
 
 	draining chan struct{} // closed when the server is told to end, if it then waits
 
-	configuring sync.Mutex // is held while a manifest is taken; guards sources; before mu
+	configuring recovery.Mutex // is held while a manifest is taken; guards sources; before mu
 	sources     configSources
 
-	mu         sync.Mutex // guards the next two
+	mu         recovery.Mutex // guards the next two
 	manifest   config.Manifest
 	complaints complaints
 }
@@ -117,8 +120,9 @@ func New(cfg Config) (*Server, error) {
 		s.limits = *cfg.limits
 	}
 	s.proxies.Trust(cfg.TrustedProxies)
+	s.recovery = recovery.New(recovery.Config{Logger: s.log, Panics: m.Panics})
 	s.openMemory()
-	s.registry = stream.NewRegistry(stream.Config{OnChange: s.changes.notify, Budget: s.memory, Logger: s.log, Metrics: m})
+	s.registry = stream.NewRegistry(stream.Config{OnChange: s.streamChanged, Budget: s.memory, Logger: s.log, Metrics: m})
 	if cfg.Role == "" {
 		s.access = access.New(cfg.Manifest.Access())
 	} else {
@@ -127,9 +131,9 @@ func New(cfg Config) (*Server, error) {
 	s.pairs = &pairs{
 		registry: s.registry, memory: s.memory, hasPeer: s.cfg.Peer != "",
 		views: transcode.NewViews(transcode.ViewsConfig{
-			MaxTranscodes: cfg.MaxTranscodes, FFmpegPath: cfg.FFmpegPath, Logger: s.log, Metrics: m,
+			MaxTranscodes: cfg.MaxTranscodes, FFmpegPath: cfg.FFmpegPath, Logger: s.log, Metrics: m, Recovery: s.recovery,
 		}),
-		egress: rtc.NewEgress(0), policy: defaultPolicy(), onChange: s.changes.notify, log: s.log, metrics: m,
+		egress: rtc.NewEgress(0), policy: defaultPolicy(), onChange: s.changes.notify, log: s.log, metrics: m, recovery: s.recovery,
 		open: make(map[pairKey]*runningPair), ending: make(map[string]<-chan struct{}),
 	}
 	if err := s.open(m); err != nil {
@@ -137,6 +141,14 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// streamChanged is called with the stream's lock held.
+func (s *Server) streamChanged() {
+	s.changes.notify()
+	if s.cfg.onChange != nil {
+		s.cfg.onChange()
+	}
 }
 
 // open opens the ports and makes what serves them.
@@ -163,12 +175,12 @@ func (s *Server) open(m *metrics.Metrics) error {
 		Engine: s.engine, Registry: s.registry, Authorize: s.mayPublish, CheckOpen: s.checkPublishingPage,
 		ICEServers: func(key stream.Key) []webrtc.ICEServer { return s.iceServers(key.App, key.ID, "") },
 		Origin:     s.origin(), Alternate: s.alternate,
-		Logger: s.log, Metrics: m,
+		Logger: s.log, Metrics: m, Recovery: s.recovery,
 	})
 	s.whep = whep.NewHandler(whep.Config{
 		Engine: s.engine, Open: s.openOutput, Authorize: s.mayWatch, Origin: s.origin(), Alternate: s.alternate,
 		MaxViewers: s.cfg.MaxViewers, ICEServers: s.iceServers,
-		Logger: s.log, Metrics: m,
+		Logger: s.log, Metrics: m, Recovery: s.recovery,
 	})
 	for _, l := range []struct {
 		name    string
@@ -210,6 +222,7 @@ func (s *Server) open(m *metrics.Metrics) error {
 		s.rtmp, err = rtmp.NewServer(rtmp.Config{
 			Address: s.cfg.RTMPAddress, TLSAddress: s.cfg.RTMPSAddress, TLSConfig: tlsConfig,
 			Registry: s.registry, Authorize: s.mayPublish, Proxies: &s.proxies, Logger: s.log, Metrics: m,
+			Recovery: s.recovery,
 		})
 		if err != nil {
 			return err
@@ -280,8 +293,8 @@ func (s *Server) Addresses() api.Addresses {
 	return a
 }
 
-// Run serves until ctx ends, and returns why it stopped.
-func (s *Server) Run(ctx context.Context) error {
+// run serves until ctx ends, and returns why it stopped.
+func (s *Server) run(ctx context.Context) error {
 	defer s.close()
 	// Pairs outlive the ports that lead to them by a moment: publishers and viewers are
 	// told that the server ends, and then there is nothing left to play.
@@ -300,16 +313,16 @@ func (s *Server) Run(ctx context.Context) error {
 
 	ending := ctx
 	g, ctx := errgroup.WithContext(context.WithoutCancel(ctx))
-	g.Go(func() error { return s.drain(ending, ctx) })
+	g.Go(func() error { return s.drainSafely(ending, ctx) })
 	g.Go(func() error { return watch(ctx, s.watched()) })
 	g.Go(func() error { return s.runPeer(ctx) })
 	if s.rtmp != nil {
 		g.Go(func() error { return s.rtmp.Run(ctx) })
 	}
 	sessions := s.sessionsHandler()
-	media := s.proxies.Handler(s.forward.Handler(sessions))
+	media := s.proxies.Handler(s.recovery.Handler("http", s.forward.Handler(sessions)))
 	if s.relayPort != nil {
-		g.Go(func() error { return serve(ctx, newHTTPServer(s.peerHandler(sessions), s.log), s.relayPort) })
+		g.Go(func() error { return serve(ctx, newHTTPServer(s.recovery.Handler("peer", s.peerHandler(sessions)), s.log), s.relayPort) })
 	}
 	for _, l := range []net.Listener{s.http, s.https} {
 		if l != nil {
@@ -317,11 +330,13 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 	}
 	if s.probe != nil {
-		h := control.NewProbe(s.metrics, func() error { return nil })
+		h := s.recovery.Handler("probe", control.NewProbe(s.metrics, func() error { return nil }))
 		g.Go(func() error { return serve(ctx, newHTTPServer(h, s.log), s.probe) })
 	}
 	if s.control != nil {
-		g.Go(func() error { return serve(ctx, newHTTPServer(s.controlHandler(), s.log), s.control) })
+		g.Go(func() error {
+			return serve(ctx, newHTTPServer(s.recovery.Handler("control", s.controlHandler()), s.log), s.control)
+		})
 	}
 	g.Go(func() error {
 		<-ctx.Done()

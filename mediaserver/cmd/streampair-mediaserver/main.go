@@ -57,7 +57,8 @@ func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) erro
 	if err != nil {
 		return err
 	}
-	if err := s.Run(ctx); ctx.Err() == nil {
+	// That it was told to end is no error; that it gave up meanwhile is.
+	if err := s.Run(ctx); ctx.Err() == nil || errors.Is(err, server.ErrGaveUp) {
 		return err
 	}
 	return nil

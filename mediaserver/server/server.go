@@ -322,7 +322,9 @@ func (s *Server) run(ctx context.Context) error {
 	sessions := s.sessionsHandler()
 	media := s.proxies.Handler(s.recovery.Handler("http", s.forward.Handler(sessions)))
 	if s.relayPort != nil {
-		g.Go(func() error { return serve(ctx, newHTTPServer(s.recovery.Handler("peer", s.peerHandler(sessions)), s.log), s.relayPort) })
+		g.Go(func() error {
+			return serve(ctx, newHTTPServer(s.recovery.Handler("peer", s.peerHandler(sessions)), s.log), s.relayPort)
+		})
 	}
 	for _, l := range []net.Listener{s.http, s.https} {
 		if l != nil {

@@ -87,11 +87,16 @@ func (s *scene) takesCertificate() {
 	if block == nil {
 		s.t.Fatal("the certificate in the Secret is no PEM")
 	}
-	for _, pod := range s.pods {
-		// A kubelet looks at a Secret again when its pod changes, or after a minute.
-		s.mustKubectl(s.t, "annotate", "pod", pod.Name, "-n", pod.Namespace, "--overwrite", "streampair.test/renewed="+strconv.FormatInt(time.Now().Unix(), 10))
-	}
+	nudged := time.Time{}
 	s.eventually("both pods show the new certificate", func() bool {
+		// A kubelet looks at a Secret again when its pod changes, or after a minute. It may
+		// not have heard of the new Secret at the first change.
+		if time.Since(nudged) > 5*time.Second {
+			nudged = time.Now()
+			for _, pod := range s.pods {
+				s.mustKubectl(s.t, "annotate", "pod", pod.Name, "-n", pod.Namespace, "--overwrite", "streampair.test/nudged="+strconv.FormatInt(nudged.Unix(), 10))
+			}
+		}
 		for _, pod := range s.pods {
 			if _, shown, err := s.ask(pod); err != nil || !bytes.Equal(shown, block.Bytes) {
 				return false

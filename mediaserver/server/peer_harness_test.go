@@ -110,9 +110,10 @@ func (m *madePair) areJoined(how string, transport string, legs ...int) {
 // forwards checks that the pod of a leg forwards a request about a session of the other.
 func (m *madePair) forwards(how string, leg int) {
 	m.t.Helper()
-	session := m.pods[1-leg].beginAt(m.ips[1-leg])
-	// A busy machine may need more than the second that a peer is given.
+	// A busy machine may need more than the second that a peer is given, and then the session
+	// may be gone.
 	eventually(m.t, how+": the "+legIDs[leg]+"'s pod forwards", func() bool {
+		session := m.pods[1-leg].beginAt(m.ips[1-leg])
 		answer, text := m.pods[leg].do("DELETE", "http://"+m.ips[leg]+":5080/live/whep/primary/"+session+"?backupStreamId=backup", "")
 		if answer.StatusCode != http.StatusOK && answer.StatusCode != http.StatusBadGateway {
 			m.t.Fatalf("%s: the %s's pod forwards: %s %s", how, legIDs[leg], answer.Status, text)

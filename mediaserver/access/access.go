@@ -23,6 +23,9 @@
 // claims are not looked at. A token is checked when a session opens; a session that plays is
 // not cut when its token runs out.
 //
+// A Policy also knows the tokens that were in force before, so that whoever they admitted
+// can be ended: see [Policy.Revoked] and [Policy.ReplacedPublishTokens].
+//
 // Start at [Policy].
 package access
 
@@ -33,6 +36,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -70,6 +74,10 @@ type Pair struct {
 	Playback     v1alpha1.PlaybackAuth // None, Token or JWT
 	PlayToken    string                // for Playback Token; empty: nobody gets in
 	JWTKey       string                // HMAC key for Playback JWT; empty: nobody gets in
+
+	// PlaybackGrace is how long a viewer may go on watching after the credential that admitted
+	// the viewer was replaced; nil: for as long as the viewer likes.
+	PlaybackGrace *time.Duration
 }
 
 // Audience is what the aud claim of a JSON Web Token calls the pair.
@@ -88,6 +96,9 @@ func (p *Pair) subjects() []string {
 type Policy struct {
 	declaredOnly bool
 	rules        atomic.Pointer[rules]
+
+	mu          sync.Mutex // guards credentials; is not taken to admit anybody
+	credentials []*credential
 }
 
 // New returns a Policy for pairs. Without any, everybody may publish and watch.
@@ -107,7 +118,12 @@ func NewDeclaredOnly(pairs []Pair) *Policy {
 }
 
 // Replace makes the Policy answer for other pairs from now on.
-func (p *Policy) Replace(pairs []Pair) {
+func (p *Policy) Replace(pairs []Pair) { p.replace(pairs, time.Now()) }
+
+func (p *Policy) replace(pairs []Pair, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.credentials = follow(p.credentials, pairs, now)
 	r := newRules(pairs)
 	r.open = r.open && !p.declaredOnly
 	p.rules.Store(r)

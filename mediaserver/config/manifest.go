@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 
@@ -125,9 +126,20 @@ func (m Manifest) Access() []access.Pair {
 			Playback:     p.Spec.Playback.Auth,
 			PlayToken:    p.Keys.PlayToken,
 			JWTKey:       p.Keys.JWTKey,
+
+			PlaybackGrace: seconds(p.Spec.Playback.ReplacedTokenGraceSeconds),
 		})
 	}
 	return pairs
+}
+
+// seconds is a duration that may be unset.
+func seconds(n *int32) *time.Duration {
+	if n == nil {
+		return nil
+	}
+	d := time.Duration(*n) * time.Second
+	return &d
 }
 
 // ParseManifest reads the StreamPair and Secret documents of sources.

@@ -26,6 +26,9 @@ type EventsConfig struct {
 	// Authorize says whether the token may play; an error's text is shown to the viewer,
 	// with 404 for an access.ErrUnknownStream and else 401.
 	Authorize func(app, streamID, backupID, token string) error
+	// Revoked returns a channel that is closed when whoever follows with this token must go.
+	// Default: nil, and nobody must.
+	Revoked func(app, streamID, token string) <-chan struct{}
 	// Session returns a channel that is closed when the session of that name has ended, see
 	// signalling.EventsID; it is not ok if there is no such session here. Default: there is
 	// none.
@@ -72,6 +75,9 @@ func NewEvents(cfg EventsConfig) *Events {
 	}
 	if cfg.Session == nil {
 		cfg.Session = func(string) (<-chan struct{}, bool) { return nil, false }
+	}
+	if cfg.Revoked == nil {
+		cfg.Revoked = func(string, string, string) <-chan struct{} { return nil }
 	}
 	if cfg.BaseURLs == nil {
 		cfg.BaseURLs = func() ([]string, <-chan struct{}) { return nil, nil }
@@ -171,6 +177,7 @@ func (e *Events) admit(w http.ResponseWriter, r *http.Request) (following, bool)
 	query := r.URL.Query()
 	f := following{
 		draining: e.cfg.Draining,
+		revoked:  e.cfg.Revoked(r.PathValue("app"), r.PathValue("streamId"), signalling.Token(r)),
 		state:    State{StreamID: r.PathValue("streamId"), BackupStreamID: query.Get("backupStreamId")},
 	}
 	select {
@@ -214,6 +221,8 @@ func (e *Events) refuse(w http.ResponseWriter, reason string, code int, err erro
 // following is what one player follows.
 type following struct {
 	pair *failover.Pair
+	// revoked is closed when the player must go; may be nil.
+	revoked <-chan struct{}
 	// ended is closed when the player's session ends; nil: it named none.
 	ended <-chan struct{}
 	// draining is nil once the player was told.
@@ -246,6 +255,8 @@ func (e *Events) follow(s *eventStream, r *http.Request, f following) error {
 			case <-f.pair.Done():
 				return nil
 			case <-f.ended:
+				return nil
+			case <-f.revoked:
 				return nil
 			case <-f.draining:
 				f.draining, f.state.Draining = nil, true

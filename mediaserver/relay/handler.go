@@ -51,6 +51,9 @@ type HandlerConfig struct {
 	// Play says whether the token opens the stream to a player; an error's text is shown to
 	// it, with 404 for an ErrUnknownStream and else 401. Default: there are no players.
 	Play func(app, streamID, token string) error
+	// Revoked returns a channel that is closed when a player who showed this token must go.
+	// Default: nil, and nobody must.
+	Revoked func(app, streamID, token string) <-chan struct{}
 	// Full says whether there are as many viewers as the server accepts, besides these
 	// players. Default: never.
 	Full func(players int) bool
@@ -74,6 +77,9 @@ type Handler struct {
 func NewHandler(cfg HandlerConfig) *Handler {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Revoked == nil {
+		cfg.Revoked = func(string, string, string) <-chan struct{} { return nil }
 	}
 	if cfg.Full == nil {
 		cfg.Full = func(int) bool { return false }

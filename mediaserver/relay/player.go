@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -49,7 +50,16 @@ func (h *Handler) servePlayer(w http.ResponseWriter, r *http.Request, key stream
 		h.refuse(w, http.StatusServiceUnavailable, "full", "the server has as many viewers as it accepts; try again in a few seconds")
 		return
 	}
-	h.serve(w, r, key, "flv", h.leaving, func(a *answer, s *stream.Stream) (feeder, error) { return newPlayerSender(a, s), nil })
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	go func() {
+		select {
+		case <-h.cfg.Revoked(key.App, key.ID, signalling.Token(r)):
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	h.serve(w, r.WithContext(ctx), key, "flv", h.leaving, func(a *answer, s *stream.Stream) (feeder, error) { return newPlayerSender(a, s), nil })
 }
 
 // PlayerCount is how many players there are.

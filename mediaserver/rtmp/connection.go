@@ -1,6 +1,7 @@
 package rtmp
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -106,7 +107,7 @@ func (c *connection) OnPublish(ctx *gortmp.StreamContext, _ uint32, cmd *rtmpmes
 		return c.refuse(refusePublisher(ReasonUnauthorized, statusUnauthorized, fmt.Sprintf("publishing %s is refused: %v", key, err)))
 	}
 	publication, err := c.server.cfg.Registry.Publish(stream.PublishRequest{
-		Key: key, Authenticated: authenticated, Protocol: "rtmp", Remote: c.remote,
+		Key: key, Authenticated: authenticated, Credential: sha256.Sum256([]byte(token)), Protocol: "rtmp", Remote: c.remote,
 		Close: func(err error) { c.stop(ended(err)) },
 	})
 	if err != nil {

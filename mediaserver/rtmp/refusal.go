@@ -141,6 +141,8 @@ func ended(err error) *refusal {
 		r.reason, r.code, r.end = ReasonShuttingDown, statusShutdown, stream.EndShutdown
 	case errors.Is(err, stream.ErrExpelled):
 		r.reason, r.code, r.end = ReasonExpelled, statusRejected, stream.EndExpelled
+	case errors.Is(err, stream.ErrRevoked):
+		r.reason, r.code, r.end = ReasonUnauthorized, statusUnauthorized, stream.EndRevoked
 	}
 	return r
 }

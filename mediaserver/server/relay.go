@@ -25,7 +25,7 @@ func (s *Server) openRelay(m *metrics.Metrics) error {
 	}
 	s.relay = relay.NewHandler(relay.HandlerConfig{
 		Registry: s.registry, Pair: s.pairs.twin, IsToken: s.clusterToken.isRelays, Clear: s.isClearAllowed,
-		Play: s.mayPlay, Full: s.isFull, Logger: s.log, Metrics: m,
+		Play: s.mayPlay, Revoked: s.access.Revoked, Full: s.isFull, Logger: s.log, Metrics: m,
 	})
 	return nil
 }

@@ -178,7 +178,7 @@ func (s *Server) open(m *metrics.Metrics) error {
 		Logger: s.log, Metrics: m, Recovery: s.recovery,
 	})
 	s.whep = whep.NewHandler(whep.Config{
-		Engine: s.engine, Open: s.openOutput, Authorize: s.mayWatch, Origin: s.origin(), Alternate: s.alternate,
+		Engine: s.engine, Open: s.openOutput, Authorize: s.mayWatch, Revoked: s.access.Revoked, Origin: s.origin(), Alternate: s.alternate,
 		MaxViewers: s.cfg.MaxViewers, ICEServers: s.iceServers,
 		Logger: s.log, Metrics: m, Recovery: s.recovery,
 	})
@@ -316,6 +316,7 @@ func (s *Server) run(ctx context.Context) error {
 	g.Go(func() error { return s.drainSafely(ending, ctx) })
 	g.Go(func() error { return watch(ctx, s.watched()) })
 	g.Go(func() error { return s.runPeer(ctx) })
+	g.Go(func() error { return s.endRevoked(ctx) })
 	if s.rtmp != nil {
 		g.Go(func() error { return s.rtmp.Run(ctx) })
 	}
@@ -382,7 +383,7 @@ func (s *Server) sessionsHandler() http.Handler {
 	s.whep.Register(mux)
 	s.relay.Register(mux)
 	control.NewEvents(control.EventsConfig{
-		Open: s.openPair, Authorize: s.access.Play, Session: s.whep.Session,
+		Open: s.openPair, Authorize: s.access.Play, Revoked: s.access.Revoked, Session: s.whep.Session,
 		BaseURLs: s.baseURLs.watch, Alternate: s.alternate, Role: failover.Role(s.cfg.Role),
 		Epoch: s.registry.Epoch(), Draining: s.draining, Metrics: s.pairs.metrics,
 	}).Register(mux)

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"time"
 )
 
@@ -18,6 +19,7 @@ const (
 	EndShutdown    EndReason = "Shutdown"
 	EndPaused      EndReason = "Paused"
 	EndExpelled    EndReason = "Expelled"
+	EndRevoked     EndReason = "TokenReplaced"
 )
 
 // PublishRequest says who wants to publish what.
@@ -25,6 +27,8 @@ type PublishRequest struct {
 	Key Key
 	// Authenticated publishers replace a live incumbent; others only a silent one.
 	Authenticated bool
+	// Credential is the SHA-256 of the token that the publisher showed; zero: none.
+	Credential [sha256.Size]byte
 	// Relayed publications come from another server's publisher: one replaces another that
 	// began earlier there, and a publisher of this server only if that is silent.
 	Relayed bool

@@ -26,6 +26,7 @@ var (
 	ErrPublicationEnded  = errors.New("the publication has ended")
 	ErrTakenOver         = errors.New("a newer publisher took over this stream id")
 	ErrUndeclared        = errors.New("no StreamPair names this stream; use a stream id that the StreamPair declares")
+	ErrRevoked           = errors.New("the token that this publisher came with was replaced; publish with the new one")
 	ErrPaused            = errors.New("the StreamPair of this stream is paused")
 	ErrShuttingDown      = errors.New("the server is shutting down")
 	errNoParameterSets   = errors.New("picture before its SPS and PPS")

@@ -52,6 +52,9 @@ type Config struct {
 	// Authorize says whether the token opens the stream. An error is the viewer's
 	// 401, or 404 if it is ErrUnknownStream. Default: everybody may watch.
 	Authorize func(app, streamID, backupID, token string) error
+	// Revoked returns a channel that is closed when whoever opened a session with this token
+	// must go; see EndRevoked. Default: nil, and nobody must.
+	Revoked func(app, streamID, token string) <-chan struct{}
 	// MaxViewers bounds the sessions at a time; 0 means no limit. When there are so
 	// many, a new one takes the place of one that has not connected, if there is one.
 	MaxViewers int
@@ -92,6 +95,9 @@ func NewHandler(cfg Config) *Handler {
 	}
 	if cfg.Authorize == nil {
 		cfg.Authorize = func(string, string, string, string) error { return nil }
+	}
+	if cfg.Revoked == nil {
+		cfg.Revoked = func(string, string, string) <-chan struct{} { return nil }
 	}
 	if cfg.ICEServers == nil {
 		cfg.ICEServers = func(string, string, string) []webrtc.ICEServer { return nil }
@@ -146,6 +152,22 @@ func (h *Handler) Session(name string) (ended <-chan struct{}, ok bool) {
 		return nil, false
 	}
 	return s.left, true
+}
+
+// EndRevoked ends the sessions whose Config.Revoked is closed. It is to be called now and
+// then: a goroutine for each viewer would wait in vain nearly always.
+func (h *Handler) EndRevoked() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, s := range h.sessions {
+		select {
+		case <-s.revoked:
+			h.cfg.Metrics.ViewersDropped.WithLabelValues("token_replaced").Inc()
+			h.forget(s)
+			go s.viewer.Close()
+		default:
+		}
+	}
 }
 
 // Drain refuses new sessions; those that are open go on.

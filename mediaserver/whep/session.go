@@ -30,6 +30,8 @@ type session struct {
 	candidates atomic.Int32
 	left       chan struct{} // closed when it has given its place back
 	gone       bool          // guarded by Handler.mu
+	// revoked is closed when the token that opened the session is good no more; may be nil.
+	revoked <-chan struct{}
 }
 
 // Host implements signalling.Guest.
@@ -79,6 +81,7 @@ func (h *Handler) open(w http.ResponseWriter, r *http.Request) (*session, string
 	s := &session{
 		id: h.cfg.Origin.NewID(), etag: signalling.NewETag(),
 		host: signalling.HostOf(r.RemoteAddr), since: time.Now(), left: make(chan struct{}),
+		revoked: h.cfg.Revoked(app, streamID, signalling.Token(r)),
 	}
 	if refused := h.reserve(s); refused != nil {
 		return nil, "", refused

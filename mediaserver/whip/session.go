@@ -153,7 +153,7 @@ func (s *session) open(text string, authenticated bool, remote string) (answer s
 	}
 	s.ufrag, s.sps, s.pps = o.ufrag, o.sps, o.pps
 	publication, err := s.handler.cfg.Registry.Publish(stream.PublishRequest{
-		Key: s.key, Authenticated: authenticated, Protocol: "whip", Remote: remote,
+		Key: s.key, Authenticated: authenticated, Credential: s.token, Protocol: "whip", Remote: remote,
 		RequestIDR: func() { s.wantIDR.Store(true) },
 		Close:      s.closedByRegistry,
 	})
@@ -309,6 +309,8 @@ func (s *session) closedByRegistry(cause error) {
 		reason = stream.EndShutdown
 	case errors.Is(cause, stream.ErrExpelled):
 		reason = stream.EndExpelled
+	case errors.Is(cause, stream.ErrRevoked):
+		reason = stream.EndRevoked
 	}
 	s.end(reason, cause)
 }

@@ -1,0 +1,137 @@
+package access
+
+import (
+	"crypto/sha256"
+	"slices"
+	"time"
+
+	"github.com/streampair/streampair/api/v1alpha1"
+)
+
+// A use is what a credential is for.
+type use int
+
+const (
+	ofPublishToken use = iota
+	ofPlayToken
+	ofJWTKey
+)
+
+// maxReplaced bounds the replaced credentials that are remembered of one pair and use. Only
+// who may change the pair's Secrets makes them.
+const maxReplaced = 64
+
+// A credential is a token of a pair, or the key of its viewers' tokens, from when it comes
+// into force until nobody can be admitted by it any more.
+type credential struct {
+	pair  Pair // as it was when the credential was in force last
+	use   use
+	value string
+	// replaced is when another credential took its place; zero: it is in force.
+	replaced time.Time
+	// ended is closed when those whom it admitted must go.
+	ended chan struct{}
+}
+
+// credentials returns those of the pair that are in force.
+func (p *Pair) credentials() map[use]string {
+	values := make(map[use]string)
+	if p.Publish == v1alpha1.PublishToken && p.PublishToken != "" {
+		values[ofPublishToken] = p.PublishToken
+	}
+	switch {
+	case p.Playback == v1alpha1.PlaybackToken && p.PlayToken != "":
+		values[ofPlayToken] = p.PlayToken
+	case p.Playback == v1alpha1.PlaybackJWT && p.JWTKey != "":
+		values[ofJWTKey] = p.JWTKey
+	}
+	return values
+}
+
+// follow brings known up to date with the pairs that are in force from now on. A credential
+// is replaced by another of the same pair and use. One of a pair that is gone, or asks for
+// none any more, is forgotten: nothing took its place, so nobody is to come back with that.
+func follow(known []*credential, pairs []Pair, now time.Time) []*credential {
+	var next []*credential
+	for _, pair := range pairs {
+		for of, value := range pair.credentials() {
+			var replaced []*credential
+			inForce := &credential{value: value, use: of, ended: make(chan struct{})}
+			for _, c := range known {
+				switch {
+				case c.pair.Name != pair.Name || c.use != of:
+				case c.value == value:
+					inForce = c
+				default:
+					if c.replaced.IsZero() {
+						c.replaced = now
+					}
+					replaced = append(replaced, c)
+				}
+			}
+			inForce.pair, inForce.replaced = pair, time.Time{}
+			next = append(next, replaced[max(0, len(replaced)-maxReplaced):]...)
+			next = append(next, inForce)
+		}
+	}
+	return next
+}
+
+// Revoked returns a channel that is closed when whoever was admitted to watch with this
+// token must go, because the pair's play token or the key of its JSON Web Tokens was
+// replaced longer ago than the pair allows. It is nil, and so never closed, for those who
+// needed no token.
+func (p *Policy) Revoked(app, streamID, token string) <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r := p.rules.Load()
+	// The newest first: a token that two keys admit is good while either is.
+	for _, c := range slices.Backward(p.credentials) {
+		if c.use == ofPublishToken || c.pair.App != app || streamID != c.pair.PrimaryID && streamID != c.pair.BackupID {
+			continue
+		}
+		if r.checkViewer(&c.pair, token) == nil {
+			return c.ended
+		}
+	}
+	return nil
+}
+
+// Expire closes the channels that Revoked returned, where it is time.
+func (p *Policy) Expire(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	grace := make(map[string]*time.Duration)
+	for _, c := range p.credentials {
+		if c.replaced.IsZero() {
+			grace[c.pair.Name] = c.pair.PlaybackGrace
+		}
+	}
+	p.credentials = slices.DeleteFunc(p.credentials, func(c *credential) bool {
+		allowed := grace[c.pair.Name]
+		if c.use == ofPublishToken || c.replaced.IsZero() || allowed == nil || now.Sub(c.replaced) < *allowed {
+			return false
+		}
+		close(c.ended)
+		return true
+	})
+}
+
+// Replaced is a publish token that is in force no more.
+type Replaced struct {
+	Hash [sha256.Size]byte // SHA-256 of the token
+	At   time.Time
+}
+
+// ReplacedPublishTokens returns those of a pair, the oldest first.
+func (p *Policy) ReplacedPublishTokens(pair string) []Replaced {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var out []Replaced
+	for _, c := range p.credentials {
+		if c.pair.Name == pair && c.use == ofPublishToken && !c.replaced.IsZero() {
+			out = append(out, Replaced{sha256.Sum256([]byte(c.value)), c.replaced})
+		}
+	}
+	return out
+}

@@ -72,8 +72,12 @@ func (s *scene) takesCertificate() {
 	before := secret.Data[v1alpha1.SecretKeyControlCert]
 	s.do("renew the certificate", func() error {
 		patch := fmt.Sprintf(`-p={"data":{%q:null,%q:null}}`, v1alpha1.SecretKeyControlCert, v1alpha1.SecretKeyControlKey)
-		_, err := s.kubectl("patch", "secret", key.Name, "-n", key.Namespace, "--type=merge", patch)
-		return err
+		if _, err := s.kubectl("patch", "secret", key.Name, "-n", key.Namespace, "--type=merge", patch); err != nil {
+			return err
+		}
+		// The operator does not watch Secrets. It looks at them with each change of the pair.
+		s.change(s.t, pairName, func(p *v1alpha1.StreamPairSpec) { p.Failover.InputLossMilliseconds += 100 })
+		return nil
 	})
 	var renewed []byte
 	s.eventually("the operator has made another certificate", func() bool {

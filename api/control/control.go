@@ -97,8 +97,10 @@ type Addresses struct {
 	HTTP   string `json:"http,omitempty"`
 	HTTPS  string `json:"https,omitempty"`
 	WebRTC string `json:"webrtc,omitempty"`
-	// Probe and Control are the probe and the command port.
+	// Probe, Health and Control are the probe port, that of the kubelet's probes alone, and
+	// the command port.
 	Probe   string `json:"probe,omitempty"`
+	Health  string `json:"health,omitempty"`
 	Control string `json:"control,omitempty"`
 	// Relay is where the other leg's server connects to, over TLS.
 	Relay string `json:"relay,omitempty"`

@@ -19,7 +19,8 @@ type DoorConfig struct {
 	Limits Limits
 	// IdleLimit is how long a guest may wait while at least half of the places are free;
 	// IdleLimitFull, when none is free; between the two the limit shrinks evenly. It is
-	// [Door.EndIdle] that ends those who waited longer. IdleLimit 0: for ever.
+	// [Door.EndIdle] that ends those who waited longer. IdleLimit 0: for ever; IdleLimitFull 0:
+	// no less than IdleLimit.
 	IdleLimit, IdleLimitFull time.Duration
 	// Metrics; default: nothing is counted.
 	Metrics *metrics.Metrics
@@ -37,6 +38,9 @@ type Door struct {
 
 // NewDoor returns a Door with nobody behind it.
 func NewDoor(cfg DoorConfig) *Door {
+	if cfg.IdleLimitFull == 0 {
+		cfg.IdleLimitFull = cfg.IdleLimit
+	}
 	d := &Door{cfg: cfg, ledger: newLedger(cfg.Limits)}
 	if cfg.Metrics != nil {
 		d.places = cfg.Metrics.AdmissionPlaces.WithLabelValues(cfg.Name)
@@ -93,6 +97,13 @@ func (d *Door) Taken() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.ledger.taken
+}
+
+// Waiting is the number of guests that wait.
+func (d *Door) Waiting() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.ledger.waiting
 }
 
 // EndIdle ends the guests that have waited for longer than they may at the moment. It is to
@@ -178,7 +189,8 @@ type Place struct {
 // Wait says that the guest is idle from now on: it goes before those who are served.
 func (p *Place) Wait() { p.be(waiting) }
 
-// Serve says that the guest is being served from now on.
+// Serve says that the guest is being served from now on. It then goes only for a newcomer
+// whose network has fewer guests.
 func (p *Place) Serve() { p.be(active) }
 
 func (p *Place) be(c class) {

@@ -103,7 +103,7 @@ func (l *ledger) decide(from netip.Prefix, now time.Time) (out *Place, refused R
 			return nil, ReasonShare
 		}
 	case full:
-		if out = l.byAny.first(own); out == nil {
+		if out = l.byAny.first(own); out == nil || out.class == active && !l.yields(out.network, own) {
 			return nil, ReasonFull
 		}
 	case l.limits.MaxWaiting > 0 && l.waiting >= l.limits.MaxWaiting:
@@ -115,6 +115,16 @@ func (l *ledger) decide(from netip.Prefix, now time.Time) (out *Place, refused R
 		return nil, ReasonLeaving
 	}
 	return out, letIn
+}
+
+// yields reports whether a guest of n that is being served goes for a newcomer of own. It does
+// where n has more even after that. Else two addresses, or the people behind one, would end
+// each other's requests for ever, and none would get on.
+func (l *ledger) yields(n, own *network) bool {
+	if own == nil {
+		return true
+	}
+	return n != own && l.byAny.count(n) > l.byAny.count(own)+1
 }
 
 // settle notes p among the guests of a network.

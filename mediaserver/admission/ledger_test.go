@@ -85,6 +85,8 @@ func TestWhoGoes(t *testing.T) {
 		{"a guest that waits goes before one that is served", places(2), []guest{{"a", old, active}, {"a", young, waiting}}, "c", 1},
 		{"of equals too", places(2), []guest{{"a", old, active}, {"b", young, waiting}}, "c", 1},
 		{"but of the busiest address one that is served goes", places(3), []guest{{"a", old, active}, {"a", young, active}, {"b", old, waiting}}, "c", 0},
+		{"one that is served does not go for its own address", places(2), []guest{{"a", old, active}, {"b", young, holding}}, "a", -2},
+		{"nor for one that has as many", places(5), []guest{{"a", old, active}, {"a", old, active}, {"b", young, active}, {"b", young, holding}, {"c", young, holding}}, "b", -2},
 		{"too many wait: one that had its time goes", connecting(100, 64), crowd(64, guest{"a", old, waiting}), "b", 0},
 		{"too many wait, but have just begun: all stay", connecting(100, 64), crowd(64, guest{"a", young, waiting}), "b", -1},
 		{"some may wait", connecting(1000, 250), crowd(249, guest{"a", old, waiting}), "b", -1},
@@ -162,14 +164,11 @@ func TestAdmissionIsFair(t *testing.T) {
 		}
 		enter := func(t *rapid.T) {
 			from := host(rapid.SampledFrom(hosts).Draw(t, "host"))
-			own, movable, held, taken := 0, 0, 0, l.taken
+			own, movable, taken := 0, 0, l.taken
 			perHost := map[netip.Prefix]int{}
 			for _, p := range l.all() {
 				perHost[p.network.prefix]++
-				switch {
-				case p.class == holding:
-					held++
-				default:
+				if p.class != holding {
 					movable++
 				}
 			}
@@ -188,10 +187,16 @@ func TestAdmissionIsFair(t *testing.T) {
 				t.Fatal("an address has more than its share")
 			case refused == letIn && taken < l.limits.Max && l.limits.MaxWaiting == 0 && ownShare == 0 && out != nil:
 				t.Fatal("somebody was ended although there was room")
+			case refused == ReasonFull && taken < l.limits.Max:
+				t.Fatal("refused although there was room")
 			case refused == ReasonFull && movable > 0:
-				t.Fatalf("refused although %d guests could go", movable)
-			case refused == ReasonFull && held < l.limits.Max:
-				t.Fatal("refused although not all places are held")
+				// An address with fewer guests than another always gets in, and so does
+				// everybody where the other only waits.
+				for _, n := range l.networks {
+					if n.first() != nil && evictable(l, n.prefix) > evictable(l, from)+1 {
+						t.Fatalf("%v, which has %d guests, was refused although %v has %d", from, evictable(l, from), n.prefix, evictable(l, n.prefix))
+					}
+				}
 			case refused == letIn && out != nil && out.network.prefix != from && ownShare == 0:
 				// A newcomer takes the place of an address that has more guests that may go
 				// than its own, or as many as its own will have.

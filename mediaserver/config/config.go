@@ -42,6 +42,7 @@ type Config struct {
 	HTTPSAddress   string // TCP; default :5443
 	WebRTCAddress  string // UDP and TCP, the same number; default :8189
 	ProbeAddress   string // TCP; default :9090
+	HealthAddress  string // TCP, for the kubelet's probes alone; default DefaultHealthAddress where Role is set, else empty
 	ControlAddress string // TCP, loopback unless Control has files; default 127.0.0.1:9091
 	// RelayAddress is where the other leg's server connects to, TCP; default :9092 with Role
 	// and Control's files, unless PeerInsecure, else empty.
@@ -92,6 +93,10 @@ type Config struct {
 	LogFormat string     // text or json; default text
 	LogLevel  slog.Level // default info
 }
+
+// DefaultHealthAddress is where a media pod serves the kubelet's probes, unless it is told
+// otherwise.
+const DefaultHealthAddress = ":9093"
 
 // ControlFiles are what the command port is opened with beyond loopback.
 type ControlFiles struct {

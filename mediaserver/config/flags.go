@@ -92,6 +92,7 @@ func newFlags() *flags {
 	f.set.Var(&f.advertise, "advertise-address", "tell browsers `IP[:udpPort[:tcpPort]]` as media address; may be repeated. Needed behind NAT")
 	f.set.Var(&f.proxies, "trusted-proxies", "take the client's address from X-Forwarded-For and the PROXY protocol of `NETWORKS`, a list of CIDRs; may be repeated. Without it, and without the manifest's, from nobody")
 	f.address("probe-address", ":9090", "/livez, /readyz and /metrics on `ADDRESS`", func(c *Config) *string { return &c.ProbeAddress })
+	f.address("health-address", "", "/livez and /readyz alone on `ADDRESS`, with places of its own for each client, for the kubelet's probes. With --role "+DefaultHealthAddress+", else off", func(c *Config) *string { return &c.HealthAddress })
 	f.address("control-address", "127.0.0.1:9091", "status and commands on `ADDRESS`, loopback only unless the next three are given", func(c *Config) *string { return &c.ControlAddress })
 	f.set.StringVar(&f.control.TLSCert, "control-tls-cert", "", "certificate `FILE` (PEM) of the command port")
 	f.set.StringVar(&f.control.TLSKey, "control-tls-key", "", "key `FILE` (PEM) of --control-tls-cert")
@@ -256,6 +257,9 @@ func (f *flags) cluster(c *Config, mistakes *Mistakes) {
 		mistakes.add("%s: %q must be primary or backup", f.where("role"), f.role)
 	}
 	c.Files.Lenient = c.Role != ""
+	if c.Role != "" && !f.isGiven("health-address") {
+		c.HealthAddress = DefaultHealthAddress
+	}
 
 	c.Control = f.control
 	given := map[string]string{

@@ -53,6 +53,7 @@ func TestLoadAMediaPod(t *testing.T) {
 			env: []string{"POD_NAME=sunday-backup-7c", "NODE_NAME=node-a", "POD_IP=::ffff:10.0.0.7"},
 			change: func(c *Config) {
 				c.Role, c.Control, c.ControlAddress = v1alpha1.RoleBackup, control, ":9091"
+				c.HealthAddress = ":9093"
 				c.Files = Files{Secrets: folder, Lenient: true}
 				c.Peer, c.DrainTimeout, c.RelayAddress = "http://sunday-primary-pods.live.svc:5080", 30*time.Second, ":9092"
 				c.TLSCert, c.TLSKey = "/none/tls.crt", "/none/tls.key"
@@ -67,6 +68,7 @@ func TestLoadAMediaPod(t *testing.T) {
 			},
 			change: func(c *Config) {
 				c.Role, c.Control, c.ControlAddress = v1alpha1.RolePrimary, control, "0.0.0.0:9091"
+				c.HealthAddress = ":9093"
 				c.Files = Files{Secrets: folder, Lenient: true}
 				c.Peer, c.DrainTimeout, c.RelayAddress = "https://10.0.0.8:5443", time.Minute, ":9092"
 			},
@@ -92,6 +94,13 @@ func TestLoadAMediaPod(t *testing.T) {
 			args: append([]string{"--role=primary", "--relay-address="}, controlArgs...),
 			change: func(c *Config) {
 				c.Role, c.Control, c.Files.Lenient = v1alpha1.RolePrimary, control, true
+			},
+		},
+		{
+			name: "a health port elsewhere, and none",
+			args: []string{"--role", "backup", "--health-address="},
+			change: func(c *Config) {
+				c.Role, c.Files.Lenient = v1alpha1.RoleBackup, true
 			},
 		},
 		{

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -212,7 +213,7 @@ func TestPlayersAreToldWhatIsOnAir(t *testing.T) {
 	released := make(chan struct{})
 	mux := http.NewServeMux()
 	NewEvents(EventsConfig{
-		Open: func(_, streamID, backupID string) (*failover.Pair, func(), error) {
+		Open: func(_ netip.Prefix, _, streamID, backupID string) (*failover.Pair, func(), error) {
 			if streamID != "primary" || backupID != "backup" {
 				return nil, nil, errors.New("no more pairs")
 			}

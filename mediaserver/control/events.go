@@ -1,12 +1,16 @@
 package control
 
 import (
+	"context"
 	"errors"
 	"net/http"
-	"sync/atomic"
+	"net/netip"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/streampair/streampair/mediaserver/access"
+	"github.com/streampair/streampair/mediaserver/admission"
 	"github.com/streampair/streampair/mediaserver/failover"
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/signalling"
@@ -19,10 +23,11 @@ const heartbeat = 500 * time.Millisecond
 
 // EventsConfig configures Events.
 type EventsConfig struct {
-	// Open gives the pair behind a play URL; release is called when the player has gone.
+	// Open gives the pair behind a play URL, for a player of that network; release is called
+	// when the player has gone.
 	// An error's text is shown to the viewer, with 404 for an access.ErrUnknownStream and
 	// else 503.
-	Open func(app, streamID, backupID string) (pair *failover.Pair, release func(), err error)
+	Open func(from netip.Prefix, app, streamID, backupID string) (pair *failover.Pair, release func(), err error)
 	// Authorize says whether the token may play; an error's text is shown to the viewer,
 	// with 404 for an access.ErrUnknownStream and else 401.
 	Authorize func(app, streamID, backupID, token string) error
@@ -39,14 +44,15 @@ type EventsConfig struct {
 	// Role is the leg that this server ingests; empty: both.
 	Role failover.Role
 	// Alternate returns the base URL of the other leg's server, for players who come when
-	// this one is about to end; empty: none is known. Default: none.
+	// this one is full or about to end; empty: none is known. Default: none.
 	Alternate func() string
 	// Epoch is the zero of the media clock.
 	Epoch time.Time
 	// Draining is closed when the server is about to end: players are told to open their
 	// connection anew, and new ones get 503. Default: never.
 	Draining <-chan struct{}
-	// MaxListeners bounds the open event streams; default 4096.
+	// MaxListeners bounds the open event streams; default 4096. When there are so many, one
+	// without a session may end for a newcomer.
 	MaxListeners int
 	Metrics      *metrics.Metrics
 }
@@ -59,13 +65,21 @@ type EventsConfig struct {
 // what the answer to the session's offer has in signalling.EventsHeader. The id of the
 // session is taken too, as pages of older servers send it.
 type Events struct {
-	cfg       EventsConfig
-	listeners atomic.Int64
+	cfg  EventsConfig
+	door *admission.Door
+
+	mu        sync.Mutex                       // guards the next line
+	following map[string][]*context.CancelFunc // what ends each event stream of a session, by its id
 }
+
+// maxPerSession bounds the event streams of one session. They keep their places, so there must
+// not be many. A player has one, and for a moment two when it connects again.
+const maxPerSession = 2
 
 var (
 	errDraining  = errors.New("the server is shutting down; reconnect")
 	errNoSession = errors.New("no such session; open a new one")
+	errFull      = errors.New("the server has as many players as it accepts; try again in a few seconds")
 )
 
 // NewEvents returns the handler.
@@ -85,7 +99,12 @@ func NewEvents(cfg EventsConfig) *Events {
 	if cfg.Alternate == nil {
 		cfg.Alternate = func() string { return "" }
 	}
-	return &Events{cfg: cfg}
+	return &Events{
+		cfg: cfg, following: make(map[string][]*context.CancelFunc),
+		door: admission.NewDoor(admission.DoorConfig{
+			Name: "events", Metrics: cfg.Metrics, Limits: admission.Limits{Max: cfg.MaxListeners, MaxLeaving: cfg.MaxListeners},
+		}),
+	}
 }
 
 // State is what players are told about the pair they play.
@@ -145,31 +164,66 @@ func (e *Events) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	if e.listeners.Add(1) > int64(e.cfg.MaxListeners) {
-		e.listeners.Add(-1)
-		w.Header().Set("Retry-After", "5")
-		http.Error(w, "The server has as many players as it accepts; try again in a few seconds.", http.StatusServiceUnavailable)
-		e.cfg.Metrics.HTTPRequestRefusal.WithLabelValues("too_many_listeners").Inc()
+	ctx, end := context.WithCancel(r.Context())
+	defer end()
+	from := admission.NetworkOf(admission.AddressOf(r.RemoteAddr))
+	place, err := e.door.Enter(from, end)
+	if err != nil {
+		e.sendElsewhere(w, "5", "too_many_listeners", errFull)
 		return
 	}
-	defer e.listeners.Add(-1)
-	pair, release, err := e.cfg.Open(r.PathValue("app"), f.state.StreamID, f.state.BackupStreamID)
+	defer place.Leave()
+	place.Serve()
+	if f.ended != nil { // its viewer watches here
+		place.Hold()
+		defer admission.Hold(ctx)()
+		defer e.replace(f.session, &end)()
+	}
+	pair, release, err := e.cfg.Open(from, r.PathValue("app"), f.state.StreamID, f.state.BackupStreamID)
 	if err != nil {
 		if errors.Is(err, access.ErrUnknownStream) {
 			e.refuse(w, "unknown_stream", http.StatusNotFound, err)
 			return
 		}
-		w.Header().Set("Retry-After", "5")
-		e.refuse(w, "pair", http.StatusServiceUnavailable, err)
+		e.sendElsewhere(w, "5", "pair", err)
 		return
 	}
 	defer release()
 	f.pair = pair
 	s := newEventStream(w, r)
-	if err := e.follow(s, r, f); errors.Is(err, errStalled) {
+	if err := e.follow(ctx, s, f); errors.Is(err, errStalled) {
 		e.cfg.Metrics.ReadersStalled.WithLabelValues("events").Inc()
 		s.abandon(r)
 	}
+}
+
+// replace notes an event stream of a session, and ends the oldest if there are too many. What
+// it returns forgets the stream.
+func (e *Events) replace(session string, end *context.CancelFunc) (forget func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	all := append(e.following[session], end)
+	if len(all) > maxPerSession {
+		(*all[0])()
+		all = all[1:]
+	}
+	e.following[session] = all
+	return func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.following[session] = slices.DeleteFunc(e.following[session], func(one *context.CancelFunc) bool { return one == end })
+		if len(e.following[session]) == 0 {
+			delete(e.following, session)
+		}
+	}
+}
+
+// sendElsewhere refuses a player. Another server takes its next attempt, on another connection.
+func (e *Events) sendElsewhere(w http.ResponseWriter, after, reason string, err error) {
+	w.Header().Set("Connection", "close")
+	w.Header().Set("Retry-After", after)
+	signalling.LinkAlternate(w, e.cfg.Alternate())
+	e.refuse(w, reason, http.StatusServiceUnavailable, err)
 }
 
 // admit says whether a player may follow, and what. If not it is answered.
@@ -199,15 +253,11 @@ func (e *Events) admit(w http.ResponseWriter, r *http.Request) (following, bool)
 			e.refuse(w, "unknown_session", http.StatusNotFound, errNoSession)
 			return f, false
 		}
-		f.ended, f.state.ServedBy = ended, e.cfg.Role
+		f.session, f.ended, f.state.ServedBy = session, ended, e.cfg.Role
 		return f, true
 	}
 	if f.state.Draining {
-		// Another server takes the next attempt, on another connection.
-		w.Header().Set("Connection", "close")
-		w.Header().Set("Retry-After", "1")
-		signalling.LinkAlternate(w, e.cfg.Alternate())
-		e.refuse(w, "draining", http.StatusServiceUnavailable, errDraining)
+		e.sendElsewhere(w, "1", "draining", errDraining)
 		return f, false
 	}
 	return f, true
@@ -223,6 +273,8 @@ type following struct {
 	pair *failover.Pair
 	// revoked is closed when the player must go; may be nil.
 	revoked <-chan struct{}
+	// session is the id of the player's session; empty: it named none.
+	session string
 	// ended is closed when the player's session ends; nil: it named none.
 	ended <-chan struct{}
 	// draining is nil once the player was told.
@@ -235,7 +287,7 @@ type following struct {
 // server that is about to end keeps the events of sessions, for they go on too.
 //
 // It returns why the player can't be told any more; nil: there is nothing more to tell.
-func (e *Events) follow(s *eventStream, r *http.Request, f following) error {
+func (e *Events) follow(ctx context.Context, s *eventStream, f following) error {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	for {
@@ -250,8 +302,8 @@ func (e *Events) follow(s *eventStream, r *http.Request, f following) error {
 		}
 		for waiting := true; waiting; {
 			select {
-			case <-r.Context().Done():
-				return r.Context().Err()
+			case <-ctx.Done():
+				return ctx.Err()
 			case <-f.pair.Done():
 				return nil
 			case <-f.ended:

@@ -9,8 +9,17 @@ import (
 
 // NewProbe returns the handler of the probe port: /livez, /readyz and /metrics. It
 // shows no secrets. ready returns why publishers and viewers cannot be served, nil if
-// they can.
+// they can. A full server is ready: it serves those who are there.
 func NewProbe(gatherer prometheus.Gatherer, ready func() error) http.Handler {
+	mux := newHealth(ready)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
+	return mux
+}
+
+// NewHealth returns the handler of the health port: /livez and /readyz, and nothing else.
+func NewHealth(ready func() error) http.Handler { return newHealth(ready) }
+
+func newHealth(ready func() error) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte("ok\n"))
@@ -22,6 +31,5 @@ func NewProbe(gatherer prometheus.Gatherer, ready func() error) http.Handler {
 		}
 		_, _ = w.Write([]byte("ok\n"))
 	})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
 	return mux
 }

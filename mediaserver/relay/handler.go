@@ -54,9 +54,15 @@ type HandlerConfig struct {
 	// Revoked returns a channel that is closed when a player who showed this token must go.
 	// Default: nil, and nobody must.
 	Revoked func(app, streamID, token string) <-chan struct{}
+	// Door has the places of players; nil: there is one for each.
+	Door *admission.Door
 	// Full says whether there are as many viewers as the server accepts, besides these
 	// players. Default: never.
 	Full func(players int) bool
+	// Alternate returns the base URL of another server that plays the same, to be told to
+	// players who are refused because this one is full or about to end; empty: none is known.
+	// Default: none.
+	Alternate func() string
 	// Logger; default none.
 	Logger *slog.Logger
 	// Metrics; required.
@@ -83,6 +89,9 @@ func NewHandler(cfg HandlerConfig) *Handler {
 	}
 	if cfg.Full == nil {
 		cfg.Full = func(int) bool { return false }
+	}
+	if cfg.Alternate == nil {
+		cfg.Alternate = func() string { return "" }
 	}
 	if cfg.Clear == nil {
 		cfg.Clear = func() (bool, <-chan struct{}) { return true, nil }

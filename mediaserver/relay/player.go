@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/streampair/streampair/mediaserver/admission"
 	"github.com/streampair/streampair/mediaserver/flv"
 	"github.com/streampair/streampair/mediaserver/signalling"
 	"github.com/streampair/streampair/mediaserver/stream"
@@ -33,10 +34,7 @@ func (h *Handler) servePlayer(w http.ResponseWriter, r *http.Request, key stream
 	}
 	select {
 	case <-h.leaving:
-		// Another server takes the next attempt, on another connection.
-		w.Header().Set("Connection", "close")
-		w.Header().Set("Retry-After", "1")
-		h.refuse(w, http.StatusServiceUnavailable, "draining", "the server is shutting down; connect again")
+		h.sendElsewhere(w, "1", "draining", "the server is shutting down; connect again")
 		return
 	default:
 	}
@@ -44,10 +42,18 @@ func (h *Handler) servePlayer(w http.ResponseWriter, r *http.Request, key stream
 		h.refuse(w, http.StatusNotFound, "not_published", "nobody publishes this stream at the moment")
 		return
 	}
+	if h.cfg.Door != nil {
+		place, err := h.cfg.Door.Enter(admission.NetworkOf(admission.AddressOf(r.RemoteAddr)), func() {})
+		if err != nil {
+			h.refuseFull(w)
+			return
+		}
+		place.Hold() // the stream is there, so media goes to the player at once
+		defer place.Leave()
+	}
 	defer h.players.Add(-1)
 	if h.cfg.Full(int(h.players.Add(1)) - 1) {
-		w.Header().Set("Retry-After", "5")
-		h.refuse(w, http.StatusServiceUnavailable, "full", "the server has as many viewers as it accepts; try again in a few seconds")
+		h.refuseFull(w)
 		return
 	}
 	ctx, cancel := context.WithCancel(r.Context())
@@ -60,6 +66,18 @@ func (h *Handler) servePlayer(w http.ResponseWriter, r *http.Request, key stream
 		}
 	}()
 	h.serve(w, r.WithContext(ctx), key, "flv", h.leaving, func(a *answer, s *stream.Stream) (feeder, error) { return newPlayerSender(a, s), nil })
+}
+
+func (h *Handler) refuseFull(w http.ResponseWriter) {
+	h.sendElsewhere(w, "5", "full", "the server has as many viewers as it accepts; try again in a few seconds")
+}
+
+// sendElsewhere refuses a player. Another server takes its next attempt, on another connection.
+func (h *Handler) sendElsewhere(w http.ResponseWriter, after, reason, text string) {
+	w.Header().Set("Connection", "close")
+	w.Header().Set("Retry-After", after)
+	signalling.LinkAlternate(w, h.cfg.Alternate())
+	h.refuse(w, http.StatusServiceUnavailable, reason, text)
 }
 
 // PlayerCount is how many players there are.

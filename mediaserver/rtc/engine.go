@@ -310,3 +310,17 @@ func (e *Engine) currentCertificate(now time.Time) (webrtc.Certificate, error) {
 	}
 	return *e.certificate, nil
 }
+
+// RemoteAddress returns the address that a connected peer's media goes to and comes from; the
+// zero value where that is not known.
+func RemoteAddress(pc *webrtc.PeerConnection) netip.Addr {
+	pair, err := pc.SCTP().Transport().ICETransport().GetSelectedCandidatePair()
+	if err != nil || pair == nil || pair.Remote == nil {
+		return netip.Addr{}
+	}
+	address, err := netip.ParseAddr(pair.Remote.Address)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return address.Unmap()
+}

@@ -284,6 +284,15 @@ func (o *Output) ViewerCount() int {
 	return len(o.viewers)
 }
 
+// IsWatched reports whether media has been sent to a viewer that is still there.
+func (o *Output) IsWatched() bool {
+	return slices.ContainsFunc(o.viewerList(), func(v *Viewer) bool {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		return v.hasMedia && !v.closed
+	})
+}
+
 // ViewersChanged receives after ViewerCount has changed; several changes may be one.
 func (o *Output) ViewersChanged() <-chan struct{} { return o.changed }
 

@@ -48,6 +48,9 @@ type ViewerConfig struct {
 	// block, and may come after OnClosed if the viewer leaves at that very moment.
 	// Default: nothing.
 	OnConnected func()
+	// OnMedia is called at most once, when the first packet of media has been sent. It must not
+	// block. Default: nothing.
+	OnMedia func()
 	// OnClosed is called once when the viewer is gone, from a goroutine of its own,
 	// after its PeerConnection has been closed. Default: nothing.
 	OnClosed func(reason string)
@@ -85,6 +88,7 @@ type Viewer struct {
 	connectedAt  time.Duration
 	roundTrip    time.Duration
 	plis         uint64
+	hasMedia     bool // a packet has been sent
 }
 
 // AddViewer adds the output's tracks to pc, before the offer is accepted or made,
@@ -325,6 +329,10 @@ func (v *Viewer) account(t *viewerTrack, count uint64, liveBytes int, now time.D
 		v.output.cfg.Egress.live(liveBytes, now)
 	}
 	if count == 0 && t.packets > 0 {
+		if !v.hasMedia && v.cfg.OnMedia != nil {
+			v.cfg.OnMedia()
+		}
+		v.hasMedia = true
 		v.nextReport = now // the receiver can't put sound and picture in step before
 		if t == v.video {
 			v.joined = v.output.cfg.Now() - v.connectedAt

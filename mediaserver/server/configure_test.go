@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -104,7 +105,7 @@ func TestANameThatIsDeclaredAgainIsOnePairs(t *testing.T) {
 	s := startServer(t, sticky)
 	eventually(t, "the pair runs", func() bool { return s.pair("sunday").Declared })
 	key := pairKey{"live", "primary", "backup"}
-	_, release, err := s.pairs.acquire(key.App, key.Primary, key.Backup) // somebody watches
+	_, release, err := s.pairs.acquire(netip.Prefix{}, key.App, key.Primary, key.Backup) // somebody watches
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +162,7 @@ func TestAnImpossiblePlayURLIsUnknown(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, sticky)
 	for _, ids := range [][2]string{{"primary", "primary"}, {"../x", ""}, {"primary", "a b"}} {
-		if _, _, err := s.openOutput("live", ids[0], ids[1]); !errors.Is(err, whep.ErrUnknownStream) {
+		if _, _, err := s.openOutput(netip.Prefix{}, "live", ids[0], ids[1]); !errors.Is(err, whep.ErrUnknownStream) {
 			t.Errorf("%q is answered with %v", ids, err)
 		}
 	}

@@ -1,12 +1,15 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"github.com/streampair/streampair/mediaserver/admission"
+	"github.com/streampair/streampair/mediaserver/config"
 	"github.com/streampair/streampair/mediaserver/tcp"
 )
 
@@ -58,3 +61,34 @@ func (s *Server) listen(name, address string, proxies *admission.Proxies) (net.L
 
 // isPeer says whether an address is one of the other leg's servers.
 func (s *Server) isPeer(a netip.Addr) bool { return s.peers != nil && s.peers.Includes(a) }
+
+const (
+	// The kubelet opens a connection for each probe, and closes it. It has any address of its
+	// node, so no address is trusted: each has few places, and a newcomer always gets one.
+	healthConnections           = 64
+	healthConnectionsPerAddress = 8
+	healthIdle                  = 5 * time.Second
+	healthIdleFull              = time.Second
+)
+
+// openHealth opens the port of the kubelet's probes. A media pod has it though nobody asked, so
+// that a new pod needs no new argument; on a machine where the port is taken, as by another
+// server of a test, it is left out.
+func (s *Server) openHealth() error {
+	if s.cfg.HealthAddress == "" {
+		return nil
+	}
+	l, err := net.Listen("tcp", s.cfg.HealthAddress)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE) && s.cfg.HealthAddress == config.DefaultHealthAddress:
+		s.log.Warn("the health port is not opened: another process has it", "address", s.cfg.HealthAddress)
+		return nil
+	case err != nil:
+		return fmt.Errorf("open the health port: %w", err)
+	}
+	s.health = admission.NewListener(l, admission.ListenerConfig{Metrics: s.counters, Door: admission.NewDoor(admission.DoorConfig{
+		Name: "health", Metrics: s.counters, IdleLimit: healthIdle, IdleLimitFull: healthIdleFull,
+		Limits: admission.Limits{Max: healthConnections, MaxPerNetwork: healthConnectionsPerAddress},
+	})})
+	return nil
+}

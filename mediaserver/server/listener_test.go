@@ -2,6 +2,8 @@ package server
 
 import (
 	"bufio"
+	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -108,6 +110,123 @@ func TestIdleConnectionsClosePortsForNobody(t *testing.T) {
 		answer, err := getFrom(t, "127.0.0.3", port.address, port.path)
 		if err != nil || answer.StatusCode != http.StatusOK {
 			t.Errorf("%s: %v %v", name, answer, err)
+		}
+	}
+}
+
+// h2From is a client of its own at an address of this machine, with one HTTP/2 connection.
+func h2From(t *testing.T, from string) *http.Client {
+	transport := &http.Transport{
+		DialContext:       (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: patience}).DialContext,
+		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
+		ForceAttemptHTTP2: true,
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
+// follows asks for the events of a stream until the test ends, and returns the answer's status.
+func follows(t *testing.T, c *http.Client, url string) int {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := c.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = answer.Body.Close() })
+	if answer.StatusCode == http.StatusOK {
+		if _, err := bufio.NewReader(answer.Body).ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return answer.StatusCode
+}
+
+func TestOneAddressTakesNeitherAllEventStreamsNorAllPairs(t *testing.T) {
+	s := startServer(t, sticky, func(c *Config) {
+		c.HTTPSAddress = "127.0.0.1:0"
+		c.limits = &limits{connections: 256, eventStreams: 12, onDemand: 4}
+	})
+	url := func(name string) string { return "https://" + s.Addresses().HTTPS + "/live/events/" + name }
+	t.Run("event streams of few HTTP/2 connections", func(t *testing.T) {
+		for range 3 {
+			c := h2From(t, "127.0.0.2")
+			for range 6 {
+				if status := follows(t, c, url("primary?backupStreamId=backup")); status != http.StatusOK && status != http.StatusServiceUnavailable {
+					t.Fatal(status)
+				}
+			}
+		}
+		for range 3 {
+			if status := follows(t, h2From(t, "127.0.0.3"), url("primary?backupStreamId=backup")); status != http.StatusOK {
+				t.Errorf("somebody else got %d", status)
+			}
+		}
+	})
+	t.Run("pairs on demand", func(t *testing.T) {
+		c := h2From(t, "127.0.0.2")
+		full := 0
+		for i := range 8 {
+			if follows(t, c, url(fmt.Sprintf("nonsense%d", i))) == http.StatusServiceUnavailable {
+				full++
+			}
+		}
+		if full != 4 {
+			t.Errorf("%d of 8 pairs for 4 places were refused", full)
+		}
+		if status := follows(t, h2From(t, "127.0.0.3"), url("stream")); status != http.StatusOK {
+			t.Errorf("somebody else got %d", status)
+		}
+	})
+}
+
+func TestTheKubeletAlwaysReachesTheHealthPort(t *testing.T) {
+	s := startServer(t, sticky, func(c *Config) { c.HealthAddress = "127.0.0.1:0" })
+	for range 3 * healthConnections {
+		dialFrom(t, "127.0.0.2", s.Addresses().Health)
+	}
+	for _, from := range []string{"127.0.0.3", "127.0.0.2"} { // the node, and a pod of an attacker on it
+		for _, test := range []struct {
+			path string
+			want int
+		}{{"/livez", http.StatusOK}, {"/readyz", http.StatusOK}, {"/metrics", http.StatusNotFound}} {
+			answer, err := getFrom(t, from, s.Addresses().Health, test.path)
+			if err != nil || answer.StatusCode != test.want {
+				t.Errorf("%s from %s: %v %v, want %d", test.path, from, answer, err, test.want)
+			}
+		}
+	}
+}
+
+func TestClientsOfATrustedProxyCountByTheirOwnAddress(t *testing.T) {
+	s := startServer(t, strings.Replace(sticky, "publish: {auth: None}", "publish: {auth: None}\n  exposure: {http: {trustedProxies: [127.0.0.9/32]}}", 1), func(c *Config) {
+		c.limits = &limits{connections: 256, eventStreams: 2, onDemand: 4}
+	})
+	const path = "/live/events/primary?backupStreamId=backup"
+	ask := func(client string) int {
+		answer, err := getFrom(t, "127.0.0.9", s.Addresses().HTTP, path, "X-Forwarded-For: "+client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer.StatusCode
+	}
+	eventually(t, "the manifest is in force", func() bool { return s.proxies.Trusts(netip.MustParseAddr("127.0.0.9")) })
+	for i, test := range []struct {
+		client string
+		want   int
+	}{
+		{"198.51.100.1", http.StatusOK}, {"198.51.100.1", http.StatusOK},
+		{"198.51.100.1", http.StatusServiceUnavailable},
+		{"203.0.113.1, 198.51.100.1", http.StatusServiceUnavailable}, // what the client made up
+		{"198.51.100.2", http.StatusOK},
+	} {
+		if got := ask(test.client); got != test.want {
+			t.Errorf("request %d, of %s: %d, want %d", i, test.client, got, test.want)
 		}
 	}
 }

@@ -225,7 +225,7 @@ func TestAttacksDoNotTouchThePairThatPlays(t *testing.T) {
 	eventually(t, "as many goroutines as before", func() bool {
 		http.DefaultClient.CloseIdleConnections()
 		// The pairs made for strangers' URLs linger.
-		return runtime.NumGoroutine() <= before+10*maxOnDemand
+		return runtime.NumGoroutine() <= before+10*defaultLimits().onDemand
 	})
 	// Who comes now is served.
 	late := s.watchPair()

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/streampair/streampair/mediaserver/admission"
 	"github.com/streampair/streampair/mediaserver/budget"
 	"github.com/streampair/streampair/mediaserver/failover"
 	"github.com/streampair/streampair/mediaserver/metrics"
@@ -21,10 +23,11 @@ import (
 )
 
 const (
-	// maxOnDemand bounds the pairs made from viewers' URLs.
-	maxOnDemand = 64
-	// onDemandLinger is how long such a pair stays when nobody uses it.
+	// onDemandLinger is how long a pair that was made from a viewer's URL stays when nobody
+	// uses it.
 	onDemandLinger = 30 * time.Second
+	// watchedInterval is how often it is asked at most which of such pairs are watched.
+	watchedInterval = 100 * time.Millisecond
 )
 
 var (
@@ -63,11 +66,16 @@ type pairs struct {
 	metrics  *metrics.Metrics
 	recovery *recovery.Recovery
 
+	// door has the places of pairs made on demand. A pair that somebody watches keeps its
+	// place. Whoever enters holds mu.
+	door *admission.Door
+
 	running sync.WaitGroup
 
-	mu     recovery.Mutex // guards all below
-	closed bool
-	open   map[pairKey]*runningPair
+	mu      recovery.Mutex // guards all below
+	closed  bool
+	open    map[pairKey]*runningPair
+	watched time.Time // when it was asked which pairs are watched
 	// ending holds, by name, what is closed when the last pair of that name that was
 	// closed is gone.
 	ending map[string]<-chan struct{}
@@ -87,6 +95,8 @@ type runningPair struct {
 	// Guarded by pairs.mu:
 	users     int
 	idleSince time.Time
+	place     *admission.Place // nil: it is declared
+	holds     bool             // its place, because it is watched
 }
 
 // run closes pairs that nobody uses until ctx ends, and then all.
@@ -107,6 +117,7 @@ func (p *pairs) run(ctx context.Context) error {
 		case now := <-tick.C:
 			p.memory.Shed()
 			p.mu.Lock()
+			p.holdWatched(now)
 			for _, r := range p.open {
 				if !r.declared.Load() && r.users == 0 && now.Sub(r.idleSince) > onDemandLinger {
 					p.close(r)
@@ -117,8 +128,8 @@ func (p *pairs) run(ctx context.Context) error {
 	}
 }
 
-// acquire returns the pair behind a play URL, making it on demand.
-func (p *pairs) acquire(app, primary, backup string) (*runningPair, func(), error) {
+// acquire returns the pair behind a play URL, making it on demand for somebody of that network.
+func (p *pairs) acquire(from netip.Prefix, app, primary, backup string) (*runningPair, func(), error) {
 	key := pairKey{app, primary, backup}
 	if !(stream.Key{App: app, ID: primary}).Valid() || backup != "" && !(stream.Key{App: app, ID: backup}).Valid() {
 		return nil, nil, stream.ErrInvalidStreamID
@@ -130,31 +141,78 @@ func (p *pairs) acquire(app, primary, backup string) (*runningPair, func(), erro
 	defer p.mu.Unlock()
 	r := p.open[key]
 	if r == nil {
-		if p.onDemand() >= maxOnDemand {
+		p.holdWatched(time.Now())
+		place, err := p.door.Enter(from, func() { p.close(r) })
+		if err != nil {
 			return nil, nil, errTooManyPairs
 		}
 		if r = p.start(declaration{pairKey: key, Name: key.String(), Policy: p.policy}, false); r == nil {
+			place.Leave()
 			return nil, nil, stream.ErrShuttingDown
 		}
+		r.place = place
 	}
 	r.users++
+	if r.place != nil {
+		r.place.Serve()
+	}
 	release := sync.OnceFunc(func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		r.users--
 		r.idleSince = time.Now()
+		if r.place != nil && r.users == 0 {
+			r.place.Wait()
+		}
 	})
 	return r, release, nil
 }
 
-func (p *pairs) onDemand() int {
-	n := 0
-	for _, r := range p.open {
-		if !r.declared.Load() {
-			n++
-		}
+// holdWatched lets the pairs made on demand that somebody watches now keep their places. It is
+// not asked more often than every watchedInterval, however many want a pair. p.mu is held.
+func (p *pairs) holdWatched(now time.Time) {
+	if now.Sub(p.watched) < watchedInterval {
+		return
 	}
-	return n
+	p.watched = now
+	for _, r := range p.open {
+		if r.place == nil {
+			continue
+		}
+		switch watched := r.output.IsWatched(); {
+		case watched && !r.holds:
+			r.place.Hold()
+		case !watched && r.holds:
+			r.place.Release()
+		default:
+			continue
+		}
+		r.holds = !r.holds
+	}
+}
+
+// undeclare makes a declared pair one of those made on demand, of nobody's network. p.mu is held.
+func (p *pairs) undeclare(r *runningPair) {
+	r.declared.Store(false)
+	r.idleSince = time.Now()
+	r.pair.SetPolicy(p.policy)
+	place, err := p.door.Enter(netip.Prefix{}, func() { p.close(r) })
+	if err != nil {
+		p.close(r)
+		return
+	}
+	r.place = place
+	if r.users > 0 {
+		r.place.Serve()
+	}
+}
+
+// giveBack gives the place of a pair made on demand back, if it has one. p.mu is held.
+func (p *pairs) giveBack(r *runningPair) {
+	if r.place != nil {
+		r.place.Leave()
+		r.place, r.holds = nil, false
+	}
 }
 
 // declare replaces the declared pairs. A pair whose streams stay keeps playing; one that
@@ -174,9 +232,7 @@ func (p *pairs) declare(declared []declaration) {
 		case named || names[r.name]: // two of a name would share metrics
 			p.close(r)
 		case r.declared.Load():
-			r.declared.Store(false)
-			r.idleSince = time.Now()
-			r.pair.SetPolicy(p.policy)
+			p.undeclare(r)
 		}
 	}
 	for _, d := range declared {
@@ -186,6 +242,7 @@ func (p *pairs) declare(declared []declaration) {
 		case r == nil:
 			p.start(d, true)
 		default:
+			p.giveBack(r)
 			r.declared.Store(true)
 			r.pair.SetPolicy(d.Policy)
 		}
@@ -249,6 +306,7 @@ func (p *pairs) start(d declaration, declared bool) *runningPair {
 // close ends r. p.mu is held.
 func (p *pairs) close(r *runningPair) {
 	delete(p.open, r.key)
+	p.giveBack(r)
 	p.ending[r.name] = r.pair.Done()
 	r.stop()
 }

@@ -10,6 +10,7 @@ import (
 
 	api "github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/mediaserver/access"
+	"github.com/streampair/streampair/mediaserver/admission"
 	"github.com/streampair/streampair/mediaserver/failover"
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/relay"
@@ -25,7 +26,11 @@ func (s *Server) openRelay(m *metrics.Metrics) error {
 	}
 	s.relay = relay.NewHandler(relay.HandlerConfig{
 		Registry: s.registry, Pair: s.pairs.twin, IsToken: s.clusterToken.isRelays, Clear: s.isClearAllowed,
-		Play: s.mayPlay, Revoked: s.access.Revoked, Full: s.isFull, Logger: s.log, Metrics: m,
+		Play: s.mayPlay, Revoked: s.access.Revoked, Full: s.isFull, Alternate: s.alternate,
+		Door: admission.NewDoor(admission.DoorConfig{
+			Name: "flv", Limits: admission.Limits{Max: s.cfg.MaxViewers}, Metrics: m,
+		}),
+		Logger: s.log, Metrics: m,
 	})
 	return nil
 }

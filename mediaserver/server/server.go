@@ -86,7 +86,7 @@ type Server struct {
 	forward  *forward.Forwarder
 
 	// Listeners; nil: that port is off.
-	http, https, probe, control, relayPort net.Listener
+	http, https, probe, health, control, relayPort net.Listener
 
 	certs        *certificates // of HTTPS and RTMPS; nil: neither is on
 	controlCerts *certificates // of the command port; nil: it is for this machine alone
@@ -134,6 +134,9 @@ func New(cfg Config) (*Server, error) {
 			MaxTranscodes: cfg.MaxTranscodes, FFmpegPath: cfg.FFmpegPath, Logger: s.log, Metrics: m, Recovery: s.recovery,
 		}),
 		egress: rtc.NewEgress(0), policy: defaultPolicy(), onChange: s.changes.notify, log: s.log, metrics: m, recovery: s.recovery,
+		door: admission.NewDoor(admission.DoorConfig{
+			Name: "pairs_on_demand", Limits: admission.Limits{Max: s.limits.onDemand}, Metrics: m,
+		}),
 		open: make(map[pairKey]*runningPair), ending: make(map[string]<-chan struct{}),
 	}
 	if err := s.open(m); err != nil {
@@ -207,6 +210,9 @@ func (s *Server) open(m *metrics.Metrics) error {
 		}
 		s.relayPort = s.openRelayPort(l)
 	}
+	if err := s.openHealth(); err != nil {
+		return err
+	}
 	if s.https != nil {
 		https := tlsConfig.Clone()
 		https.NextProtos = []string{"h2", "http/1.1"}
@@ -244,8 +250,8 @@ func (s *Server) mayWatch(app, streamID, backupID, token string) error {
 	return err
 }
 
-func (s *Server) openOutput(app, streamID, backupID string) (*rtc.Output, func(), error) {
-	r, release, err := s.pairs.acquire(app, streamID, backupID)
+func (s *Server) openOutput(from netip.Prefix, app, streamID, backupID string) (*rtc.Output, func(), error) {
+	r, release, err := s.pairs.acquire(from, app, streamID, backupID)
 	if isImpossible(err) {
 		err = fmt.Errorf("%w: %w", whep.ErrUnknownStream, err)
 	}
@@ -260,8 +266,8 @@ func isImpossible(err error) bool {
 	return errors.Is(err, stream.ErrInvalidStreamID) || errors.Is(err, errSameStream)
 }
 
-func (s *Server) openPair(app, streamID, backupID string) (*failover.Pair, func(), error) {
-	r, release, err := s.pairs.acquire(app, streamID, backupID)
+func (s *Server) openPair(from netip.Prefix, app, streamID, backupID string) (*failover.Pair, func(), error) {
+	r, release, err := s.pairs.acquire(from, app, streamID, backupID)
 	if isImpossible(err) {
 		err = fmt.Errorf("%w: %w", access.ErrUnknownStream, err)
 	}
@@ -280,7 +286,7 @@ func (s *Server) Addresses() api.Addresses {
 		return l.Addr().String()
 	}
 	a := api.Addresses{HTTP: address(s.http), HTTPS: address(s.https), WebRTC: s.engine.Addr().String(),
-		Probe: address(s.probe), Control: address(s.control), Relay: address(s.relayPort)}
+		Probe: address(s.probe), Health: address(s.health), Control: address(s.control), Relay: address(s.relayPort)}
 	if s.rtmp == nil {
 		return a
 	}
@@ -332,9 +338,13 @@ func (s *Server) run(ctx context.Context) error {
 			g.Go(func() error { return serve(ctx, newHTTPServer(media, s.log), l) })
 		}
 	}
+	ready := func() error { return nil }
 	if s.probe != nil {
-		h := s.recovery.Handler("probe", control.NewProbe(s.metrics, func() error { return nil }))
+		h := s.recovery.Handler("probe", control.NewProbe(s.metrics, ready))
 		g.Go(func() error { return serve(ctx, newHTTPServer(h, s.log), s.probe) })
+	}
+	if s.health != nil {
+		g.Go(func() error { return serve(ctx, newHTTPServer(control.NewHealth(ready), s.log), s.health) })
 	}
 	if s.control != nil {
 		g.Go(func() error {
@@ -356,7 +366,7 @@ func (s *Server) run(ctx context.Context) error {
 
 // close closes what New opened.
 func (s *Server) close() {
-	for _, l := range []net.Listener{s.http, s.https, s.probe, s.control, s.relayPort} {
+	for _, l := range []net.Listener{s.http, s.https, s.probe, s.health, s.control, s.relayPort} {
 		if l != nil {
 			_ = l.Close()
 		}
@@ -385,7 +395,7 @@ func (s *Server) sessionsHandler() http.Handler {
 	control.NewEvents(control.EventsConfig{
 		Open: s.openPair, Authorize: s.access.Play, Revoked: s.access.Revoked, Session: s.whep.Session,
 		BaseURLs: s.baseURLs.watch, Alternate: s.alternate, Role: failover.Role(s.cfg.Role),
-		Epoch: s.registry.Epoch(), Draining: s.draining, Metrics: s.pairs.metrics,
+		MaxListeners: s.limits.eventStreams, Epoch: s.registry.Epoch(), Draining: s.draining, Metrics: s.pairs.metrics,
 	}).Register(mux)
 	return mux
 }

@@ -12,11 +12,14 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/pion/webrtc/v4"
 
+	"github.com/streampair/streampair/mediaserver/admission"
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/recovery"
 	"github.com/streampair/streampair/mediaserver/rtc"
@@ -39,16 +42,19 @@ const (
 	// not connected; connectingUnlimited, where the number of viewers is not limited.
 	minConnecting       = 64
 	connectingUnlimited = 1024
+
+	// connectGrace is how long a session keeps its place although too many are connecting.
+	connectGrace = 2 * time.Second
 )
 
 // Config configures a Handler.
 type Config struct {
 	// Engine makes the PeerConnections. Required.
 	Engine *rtc.Engine
-	// Open returns the output for a stream, or for a pair if backupID is not empty,
-	// and a function to call when the viewer is gone. An error is the viewer's 503,
+	// Open returns the output for a stream, or for a pair if backupID is not empty, to a
+	// viewer of that network, and a function to call when the viewer is gone. An error is the viewer's 503,
 	// or 404 if it is ErrUnknownStream. Required.
-	Open func(app, streamID, backupID string) (output *rtc.Output, release func(), err error)
+	Open func(from netip.Prefix, app, streamID, backupID string) (output *rtc.Output, release func(), err error)
 	// Authorize says whether the token opens the stream. An error is the viewer's
 	// 401, or 404 if it is ErrUnknownStream. Default: everybody may watch.
 	Authorize func(app, streamID, backupID, token string) error
@@ -65,7 +71,7 @@ type Config struct {
 	// begun.
 	Origin signalling.Origin
 	// Alternate returns the base URL of another server that plays the same, to be told to
-	// viewers who are refused because this one is about to end; empty: none is known.
+	// viewers who are refused because this one is full or about to end; empty: none is known.
 	// Default: none.
 	Alternate func() string
 	// Recovery keeps a panic to its session; default: it ends the process.
@@ -80,10 +86,12 @@ type Handler struct {
 	cfg Config
 	log *slog.Logger
 
+	door *admission.Door // of the sessions, and of those being negotiated
+
 	mu       recovery.Mutex // guards all below
 	sessions map[string]*session
-	events   map[string]*session          // by signalling.EventsID
-	places   *signalling.Places[*session] // of the sessions, and of those being negotiated
+	events   map[string]*session // by signalling.EventsID
+	viewers  int                 // with a place
 	closed   bool
 	wait     sync.WaitGroup // for all viewers to have left
 }
@@ -110,8 +118,19 @@ func NewHandler(cfg Config) *Handler {
 	}
 	return &Handler{
 		cfg: cfg, log: cfg.Logger.With("component", "whep"),
-		sessions: map[string]*session{}, events: map[string]*session{}, places: signalling.NewPlaces[*session](cfg.MaxViewers, maxConnecting(cfg.MaxViewers)),
+		sessions: map[string]*session{}, events: map[string]*session{}, door: newDoor(cfg.MaxViewers, cfg.Metrics),
 	}
+}
+
+// newDoor returns the places of as many viewers; 0: of any number. A viewer who has connected
+// keeps its place while media goes there. One who has not, or who is connected to what nobody
+// publishes, may lose its place to another.
+func newDoor(maxViewers int, m *metrics.Metrics) *admission.Door {
+	connecting := maxConnecting(maxViewers)
+	return admission.NewDoor(admission.DoorConfig{
+		Name: "viewers", Metrics: m,
+		Limits: admission.Limits{Max: maxViewers, MaxWaiting: connecting, MaxLeaving: connecting, Grace: connectGrace},
+	})
 }
 
 func maxConnecting(maxViewers int) int {
@@ -135,7 +154,7 @@ func (h *Handler) Register(mux *http.ServeMux) {
 func (h *Handler) ViewerCount() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.places.Count()
+	return h.viewers
 }
 
 // Session returns a channel that is closed when the session with that signalling.EventsID
@@ -212,11 +231,11 @@ func (h *Handler) refuse(w http.ResponseWriter, r *refusal) {
 	case http.StatusServiceUnavailable:
 		after := retryAfter
 		if r == errShuttingDown {
-			// Another server takes the next attempt, on another connection.
 			after = 1
-			w.Header().Set("Connection", "close")
-			signalling.LinkAlternate(w, h.cfg.Alternate())
 		}
+		// Another server takes the next attempt, on another connection.
+		w.Header().Set("Connection", "close")
+		signalling.LinkAlternate(w, h.cfg.Alternate())
 		w.Header().Set("Retry-After", strconv.Itoa(after))
 	case http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", "Bearer")

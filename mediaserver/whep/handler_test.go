@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -111,9 +112,7 @@ func TestSessionMayOpenBeforeAnythingIsLive(t *testing.T) {
 	}
 	arrivals := receive(t, pc, answer)
 	until(t, "the viewer is connected", func() bool {
-		s.handler.mu.Lock()
-		defer s.handler.mu.Unlock()
-		return s.handler.places.Connecting() == 0
+		return s.handler.door.Waiting() == 0
 	})
 	s.play()
 	await(t, arrivals, video, audio)
@@ -144,11 +143,11 @@ func TestRefusals(t *testing.T) {
 			return nil
 		}
 		open := cfg.Open
-		cfg.Open = func(app, streamID, backupID string) (*rtc.Output, func(), error) {
+		cfg.Open = func(from netip.Prefix, app, streamID, backupID string) (*rtc.Output, func(), error) {
 			if backupID == "full" {
 				return nil, nil, errors.New("too many pairs are played; try again later")
 			}
-			return open(app, streamID, backupID)
+			return open(from, app, streamID, backupID)
 		}
 	})
 	_, offer := newClient(t, video, audio)
@@ -203,7 +202,8 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestMaxViewers(t *testing.T) {
-	s := newServer(t, func(cfg *Config) { cfg.MaxViewers = 1 })
+	const other = "http://192.0.2.1:5080"
+	s := newServer(t, func(cfg *Config) { cfg.MaxViewers, cfg.Alternate = 1, func() string { return other } })
 	s.play()
 	pc, offer := newClient(t, video)
 	first, body := s.post("/live/whep/primary", offer)
@@ -215,6 +215,9 @@ func TestMaxViewers(t *testing.T) {
 	second, body := s.post("/live/whep/primary", offer)
 	if second.StatusCode != http.StatusServiceUnavailable || second.Header.Get("Retry-After") == "" {
 		t.Errorf("%s, Retry-After %q: %s", second.Status, second.Header.Get("Retry-After"), body)
+	}
+	if got := second.Header.Get("Link"); got != "<"+other+`>; rel="alternate"` {
+		t.Errorf("a full server names %q, want the other one", got)
 	}
 	s.do("DELETE", first.Header.Get("Location"), "")
 	third, body := s.post("/live/whep/primary", offer)

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -54,7 +55,7 @@ func newServer(t *testing.T, change func(*Config)) *server {
 	}()
 	cfg := Config{
 		Engine: engine,
-		Open: func(string, string, string) (*rtc.Output, func(), error) {
+		Open: func(netip.Prefix, string, string, string) (*rtc.Output, func(), error) {
 			return s.output, func() { s.released.Add(1) }, nil
 		},
 		Logger:  log,

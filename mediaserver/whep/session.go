@@ -4,12 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/pion/webrtc/v4"
 
+	"github.com/streampair/streampair/mediaserver/admission"
 	"github.com/streampair/streampair/mediaserver/rtc"
 	"github.com/streampair/streampair/mediaserver/sdpfrag"
 	"github.com/streampair/streampair/mediaserver/sdpoffer"
@@ -19,26 +20,19 @@ import (
 // A session is one viewer's.
 type session struct {
 	id         string
-	host       string    // whom its place counts for
-	since      time.Time // when it took its place
-	path       string    // its URL's path, so that it is not found under another stream's
-	etag       string    // of its ICE session, RFC 9725 section 4.3.1
-	ufrags     []string  // the viewer's, of the same
+	place      *admission.Place
+	path       string   // its URL's path, so that it is not found under another stream's
+	etag       string   // of its ICE session, RFC 9725 section 4.3.1
+	ufrags     []string // the viewer's, of the same
 	pc         *webrtc.PeerConnection
 	viewer     *rtc.Viewer
 	release    func() // gives the output back; nil: the session has none
 	candidates atomic.Int32
 	left       chan struct{} // closed when it has given its place back
-	gone       bool          // guarded by Handler.mu
+	gone       bool          // it has left or must; guarded by Handler.mu
 	// revoked is closed when the token that opened the session is good no more; may be nil.
 	revoked <-chan struct{}
 }
-
-// Host implements signalling.Guest.
-func (s *session) Host() string { return s.host }
-
-// Since implements signalling.Guest.
-func (s *session) Since() time.Time { return s.since }
 
 var errShuttingDown = &refusal{http.StatusServiceUnavailable, "the server is shutting down; reconnect", "shutting_down"}
 
@@ -79,17 +73,17 @@ func (h *Handler) open(w http.ResponseWriter, r *http.Request) (*session, string
 		return nil, "", &refusal{http.StatusUnauthorized, err.Error(), "unauthorized"}
 	}
 	s := &session{
-		id: h.cfg.Origin.NewID(), etag: signalling.NewETag(),
-		host: signalling.HostOf(r.RemoteAddr), since: time.Now(), left: make(chan struct{}),
+		id: h.cfg.Origin.NewID(), etag: signalling.NewETag(), left: make(chan struct{}),
 		revoked: h.cfg.Revoked(app, streamID, signalling.Token(r)),
 	}
-	if refused := h.reserve(s); refused != nil {
+	from := admission.NetworkOf(admission.AddressOf(r.RemoteAddr))
+	if refused := h.reserve(s, from); refused != nil {
 		return nil, "", refused
 	}
 	// The offer is read only now: what reading offers costs is bounded by the places.
 	s.path = strings.TrimSuffix(r.URL.EscapedPath(), "/") + "/" + s.id
 	var answer string
-	err := h.cfg.Recovery.Do("whep", func() { answer, refused = h.accept(s, app, streamID, backupID, offer) })
+	err := h.cfg.Recovery.Do("whep", func() { answer, refused = h.accept(s, from, app, streamID, backupID, offer) })
 	if err != nil {
 		h.abandon(s)
 		return nil, "", &refusal{http.StatusInternalServerError, "the server failed to negotiate; report this with the server's log", "panic"}
@@ -98,14 +92,14 @@ func (h *Handler) open(w http.ResponseWriter, r *http.Request) (*session, string
 }
 
 // accept reads the offer and negotiates. It leaves on failure.
-func (h *Handler) accept(s *session, app, streamID, backupID, offer string) (answer string, refused *refusal) {
+func (h *Handler) accept(s *session, from netip.Prefix, app, streamID, backupID, offer string) (answer string, refused *refusal) {
 	formats, refused := selectFormats(offer)
 	if refused != nil {
 		h.leave(s)
 		return "", refused
 	}
 	s.ufrags = formats.ufrags
-	return h.negotiate(s, app, streamID, backupID, formats)
+	return h.negotiate(s, from, app, streamID, backupID, formats)
 }
 
 // abandon ends a session whose negotiation panicked.
@@ -125,27 +119,37 @@ func (h *Handler) abandon(s *session) {
 
 // reserve takes a viewer's place for s, if there is one. Whoever has it gives it back by
 // leave.
-func (h *Handler) reserve(s *session) *refusal {
+func (h *Handler) reserve(s *session, from netip.Prefix) *refusal {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	if h.closed {
+		h.mu.Unlock()
 		return errShuttingDown
 	}
-	out, ok := h.places.Take(s)
-	if !ok {
+	h.wait.Add(1)
+	h.viewers++
+	h.mu.Unlock()
+	place, err := h.door.Enter(from, func() { h.pushOut(s) })
+	if err != nil {
+		h.mu.Lock()
+		h.viewers--
+		h.mu.Unlock()
+		h.wait.Done()
 		return &refusal{http.StatusServiceUnavailable, "as many viewers are watching as this server accepts; try again later", "max_viewers"}
 	}
-	h.wait.Add(1)
-	if out != nil {
-		h.pushOut(out)
-	}
+	s.place = place
 	return nil
 }
 
-// pushOut ends a session that has lost its place. h.mu is held.
+// pushOut ends a session that has lost its place.
 func (h *Handler) pushOut(s *session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if s.gone {
+		return
+	}
 	h.cfg.Metrics.ViewersDropped.WithLabelValues("pushed_out").Inc()
 	s.gone = true
+	h.viewers--
 	if h.sessions[s.id] == nil {
 		return // still negotiated: enter will not let it in
 	}
@@ -153,11 +157,13 @@ func (h *Handler) pushOut(s *session) {
 	go s.viewer.Close()
 }
 
-// connected lets a session keep its place until it leaves.
-func (h *Handler) connected(s *session) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.places.Connected(s)
+// connected says that a session waits no more. It counts for the address its media goes to,
+// which a proxy of HTTP cannot hide.
+func (s *session) connected() {
+	if address := rtc.RemoteAddress(s.pc); address.IsValid() {
+		s.place.Move(admission.NetworkOf(address))
+	}
+	s.place.Serve()
 }
 
 // enter makes a session known, unless it has ended already or must end now.
@@ -185,17 +191,20 @@ func (h *Handler) forget(s *session) {
 func (h *Handler) leave(s *session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if !s.gone {
+		h.viewers--
+	}
 	s.gone = true
 	h.forget(s)
-	h.places.Leave(s)
+	s.place.Leave()
 	close(s.left)
 	h.wait.Done()
 }
 
 // negotiate makes the viewer and its answer. It leaves on failure; on success the
 // end of the viewer does.
-func (h *Handler) negotiate(s *session, app, streamID, backupID string, formats selection) (string, *refusal) {
-	output, release, err := h.cfg.Open(app, streamID, backupID)
+func (h *Handler) negotiate(s *session, from netip.Prefix, app, streamID, backupID string, formats selection) (string, *refusal) {
+	output, release, err := h.cfg.Open(from, app, streamID, backupID)
 	if err != nil {
 		h.leave(s)
 		if errors.Is(err, ErrUnknownStream) {
@@ -216,7 +225,7 @@ func (h *Handler) negotiate(s *session, app, streamID, backupID string, formats 
 	}
 	s.viewer, err = output.AddViewer(s.pc, rtc.ViewerConfig{
 		ID: signalling.LogName(s.id), Protocol: "whep", Video: formats.video, Audio: formats.audio,
-		OnConnected: func() { h.connected(s) },
+		OnConnected: s.connected, OnMedia: s.place.Hold,
 		OnClosed: func(string) {
 			release()
 			h.leave(s)

@@ -15,6 +15,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,6 +23,7 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
+	"github.com/streampair/streampair/mediaserver/admission"
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/recovery"
 	"github.com/streampair/streampair/mediaserver/rtc"
@@ -33,6 +35,9 @@ import (
 
 const (
 	sdpType = "application/sdp"
+
+	// connectGrace is how long a session keeps its place although too many are connecting.
+	connectGrace = 2 * time.Second
 
 	// bodyTimeout bounds how long a client may take to send a body.
 	bodyTimeout = 10 * time.Second
@@ -65,8 +70,8 @@ type Config struct {
 	// begun.
 	Origin signalling.Origin
 	// Alternate returns the base URL of another server that takes the same streams, to be
-	// told to publishers who are refused because this one is about to end; empty: none is
-	// known. Default: none.
+	// told to publishers who are refused because this one is full or about to end; empty: none
+	// is known. Default: none.
 	Alternate func() string
 	// ConnectTimeout is how long a publisher has from its offer until media can
 	// flow; default 15 s.
@@ -85,9 +90,9 @@ type Handler struct {
 
 	running sync.WaitGroup
 
-	mu       recovery.Mutex // guards the rest
+	door     *admission.Door // of the sessions, and of those being negotiated
+	mu       recovery.Mutex  // guards the rest
 	sessions map[string]*session
-	places   *signalling.Places[*session] // of the sessions, and of those being negotiated
 	closed   bool
 }
 
@@ -119,7 +124,12 @@ func NewHandler(cfg Config) *Handler {
 	}
 	return &Handler{
 		cfg: cfg, sessions: map[string]*session{},
-		places: signalling.NewPlaces[*session](cfg.MaxSessions, cfg.MaxConnecting),
+		door: admission.NewDoor(admission.DoorConfig{
+			Name: "publishers", Metrics: cfg.Metrics,
+			Limits: admission.Limits{
+				Max: cfg.MaxSessions, MaxWaiting: cfg.MaxConnecting, MaxLeaving: cfg.MaxConnecting, Grace: connectGrace,
+			},
+		}),
 	}
 }
 
@@ -211,7 +221,7 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request) *refusal {
 		return refusal
 	}
 	s := h.newSession(key, token, signalling.BearerToken(r) != "", r.RemoteAddr)
-	if refusal := h.reserve(s); refusal != nil {
+	if refusal := h.reserve(s, admission.NetworkOf(admission.AddressOf(r.RemoteAddr))); refusal != nil {
 		s.cancel()
 		return refusal
 	}
@@ -237,28 +247,37 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request) *refusal {
 }
 
 // reserve takes a place for s, which leave gives back.
-func (h *Handler) reserve(s *session) *refusal {
+func (h *Handler) reserve(s *session, from netip.Prefix) *refusal {
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.closed {
+	closed := h.closed
+	if !closed {
+		h.running.Add(1)
+	}
+	h.mu.Unlock()
+	if closed {
 		return refusePublish(stream.ErrShuttingDown)
 	}
-	out, ok := h.places.Take(s)
-	if !ok {
-		r := refuse(http.StatusServiceUnavailable, "TooManySessions",
+	place, err := h.door.Enter(from, func() { h.pushOut(s) })
+	if err != nil {
+		h.running.Done()
+		r := refuse(http.StatusServiceUnavailable, reasonFull,
 			"The server has as many WHIP publishers as it accepts; try again later.")
 		r.retryAfter = 5
 		return r
 	}
-	h.running.Add(1)
-	if out != nil {
-		h.cfg.Metrics.PublishRefusals.WithLabelValues("whip", "PushedOut").Inc()
-		out.pushedOut = true
-		if h.sessions[out.id] != nil { // else it is negotiated still, and start ends it
-			go out.end(stream.EndTimeout, errPushedOut)
-		}
-	}
+	s.place = place
 	return nil
+}
+
+// pushOut ends a session that has lost its place.
+func (h *Handler) pushOut(s *session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.cfg.Metrics.PublishRefusals.WithLabelValues("whip", "PushedOut").Inc()
+	s.pushedOut = true
+	if h.sessions[s.id] != nil { // else it is negotiated still, and start ends it
+		go s.end(stream.EndTimeout, errPushedOut)
+	}
 }
 
 // errPushedOut tells why a publisher who has not connected is ended early.
@@ -286,15 +305,8 @@ func (h *Handler) leave(s *session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.sessions, s.id)
-	h.places.Leave(s)
+	s.place.Leave()
 	h.running.Done()
-}
-
-// connected lets a session keep its place until it leaves.
-func (h *Handler) connected(s *session) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.places.Connected(s)
 }
 
 // find returns the session a request is about.
@@ -347,7 +359,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *refusal) {
 		w.Header().Set("Accept-Post", sdpType)
 		w.Header().Set("Accept-Patch", sdpfrag.ContentType)
 	}
-	if r.reason == reasonShuttingDown {
+	if r.reason == reasonShuttingDown || r.reason == reasonFull {
 		signalling.LinkAlternate(w, h.cfg.Alternate())
 	}
 	if r.retryAfter > 0 {

@@ -359,9 +359,7 @@ func TestSessionsAreLimited(t *testing.T) {
 
 // connecting is how many publishers have not connected.
 func (s *testServer) connecting() int {
-	s.handler.mu.Lock()
-	defer s.handler.mu.Unlock()
-	return s.handler.places.Connecting()
+	return s.handler.door.Waiting()
 }
 
 func TestStrangersWhoNeverConnectKeepNoPublisherOut(t *testing.T) {
@@ -381,7 +379,7 @@ func TestStrangersWhoNeverConnectKeepNoPublisherOut(t *testing.T) {
 	await(t, "the strangers to be gone", func() bool {
 		s.handler.mu.Lock()
 		defer s.handler.mu.Unlock()
-		return len(s.handler.sessions) == 3 && s.handler.places.Connecting() == 0
+		return len(s.handler.sessions) == 3 && s.handler.door.Waiting() == 0
 	})
 	for _, one := range s.registry.Streams() {
 		if strings.HasPrefix(one.Key().ID, "stranger") {

@@ -25,6 +25,9 @@ func refuse(status int, reason, format string, args ...any) *refusal {
 // reasonShuttingDown is that of a server that is about to end.
 const reasonShuttingDown = "ShuttingDown"
 
+// reasonFull is that of a server that has as many publishers as it takes.
+const reasonFull = "TooManySessions"
+
 // refusePublish words an error of Registry.Publish or a stream.ErrUndeclared.
 func refusePublish(err error) *refusal {
 	r := &refusal{status: http.StatusInternalServerError, reason: "Internal", text: sentence(err)}

@@ -20,6 +20,7 @@ import (
 	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 
+	"github.com/streampair/streampair/mediaserver/admission"
 	"github.com/streampair/streampair/mediaserver/rtc"
 	"github.com/streampair/streampair/mediaserver/sdpfrag"
 	"github.com/streampair/streampair/mediaserver/signalling"
@@ -50,9 +51,8 @@ type session struct {
 	id      string
 	etag    string
 	key     stream.Key
-	host    string    // whom its place counts for
-	since   time.Time // when it took its place
-	ufrag   string    // the publisher's, of its ICE session
+	place   *admission.Place
+	ufrag   string // the publisher's, of its ICE session
 	// token is the hash of the Authorization header's token; tokenSent says that
 	// there was one, so that later requests must carry it too.
 	token     [sha256.Size]byte
@@ -93,7 +93,6 @@ type trackReport struct {
 func (h *Handler) newSession(key stream.Key, token string, tokenSent bool, remote string) *session {
 	s := &session{
 		handler: h, id: h.cfg.Origin.NewID(), etag: signalling.NewETag(), key: key,
-		host: signalling.HostOf(remote), since: time.Now(),
 		token: sha256.Sum256([]byte(token)), tokenSent: tokenSent,
 		tracks: make(chan trackPacket, packetQueue), reports: make(chan trackReport, 16),
 		kinds: map[stream.Kind]bool{},
@@ -102,12 +101,6 @@ func (h *Handler) newSession(key stream.Key, token string, tokenSent bool, remot
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
-
-// Host implements signalling.Guest.
-func (s *session) Host() string { return s.host }
-
-// Since implements signalling.Guest.
-func (s *session) Since() time.Time { return s.since }
 
 // where is the label of a publisher's panics.
 const where = "whip"
@@ -214,7 +207,7 @@ func (s *session) changed(state webrtc.PeerConnectionState) {
 	switch state {
 	case webrtc.PeerConnectionStateConnected:
 		if !s.connected.Swap(true) {
-			s.handler.connected(s)
+			s.place.Hold()
 			s.log.Info("publisher connected")
 		}
 	case webrtc.PeerConnectionStateFailed:

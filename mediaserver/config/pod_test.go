@@ -78,6 +78,7 @@ func TestLoadAMediaPod(t *testing.T) {
 			args: append([]string{"--role=primary", "--peer=https://10.0.0.8:9092", "--peer-tls-cert", control.TLSKey, "--relay-address=10.0.0.7:19092"}, controlArgs...),
 			change: func(c *Config) {
 				c.Role, c.Control, c.Peer = v1alpha1.RolePrimary, control, "https://10.0.0.8:9092"
+				c.HealthAddress = ":9093"
 				c.Files.Lenient, c.PeerTLSCert, c.RelayAddress = true, control.TLSKey, "10.0.0.7:19092"
 			},
 		},
@@ -86,6 +87,7 @@ func TestLoadAMediaPod(t *testing.T) {
 			args: append([]string{"--role=primary", "--peer=http://10.0.0.8:5080", "--peer-insecure"}, controlArgs...),
 			change: func(c *Config) {
 				c.Role, c.Control, c.Peer, c.PeerInsecure = v1alpha1.RolePrimary, control, "http://10.0.0.8:5080", true
+				c.HealthAddress = ":9093"
 				c.Files.Lenient = true
 			},
 		},
@@ -94,6 +96,7 @@ func TestLoadAMediaPod(t *testing.T) {
 			args: append([]string{"--role=primary", "--relay-address="}, controlArgs...),
 			change: func(c *Config) {
 				c.Role, c.Control, c.Files.Lenient = v1alpha1.RolePrimary, control, true
+				c.HealthAddress = ":9093"
 			},
 		},
 		{

@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"net"
 
 	"github.com/pion/webrtc/v4"
 
@@ -76,4 +77,26 @@ func (s *Server) iceServers(app, streamID, backupID string) []webrtc.ICEServer {
 		return out
 	}
 	return nil
+}
+
+// Addresses are the bound addresses.
+func (s *Server) Addresses() api.Addresses {
+	address := func(l net.Listener) string {
+		if l == nil {
+			return ""
+		}
+		return l.Addr().String()
+	}
+	a := api.Addresses{HTTP: address(s.http), HTTPS: address(s.https), WebRTC: s.engine.Addr().String(),
+		Probe: address(s.probe), Health: address(s.health), Control: address(s.control), Relay: address(s.relayPort)}
+	if s.rtmp == nil {
+		return a
+	}
+	if addr := s.rtmp.Addr(); addr != nil {
+		a.RTMP = addr.String()
+	}
+	if addr := s.rtmp.TLSAddr(); addr != nil {
+		a.RTMPS = addr.String()
+	}
+	return a
 }

@@ -16,7 +16,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
-	api "github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/mediaserver/access"
 	"github.com/streampair/streampair/mediaserver/admission"
 	"github.com/streampair/streampair/mediaserver/budget"
@@ -275,28 +274,6 @@ func (s *Server) openPair(from netip.Prefix, app, streamID, backupID string) (*f
 		return nil, nil, err
 	}
 	return r.pair, release, nil
-}
-
-// Addresses are the bound addresses.
-func (s *Server) Addresses() api.Addresses {
-	address := func(l net.Listener) string {
-		if l == nil {
-			return ""
-		}
-		return l.Addr().String()
-	}
-	a := api.Addresses{HTTP: address(s.http), HTTPS: address(s.https), WebRTC: s.engine.Addr().String(),
-		Probe: address(s.probe), Health: address(s.health), Control: address(s.control), Relay: address(s.relayPort)}
-	if s.rtmp == nil {
-		return a
-	}
-	if addr := s.rtmp.Addr(); addr != nil {
-		a.RTMP = addr.String()
-	}
-	if addr := s.rtmp.TLSAddr(); addr != nil {
-		a.RTMPS = addr.String()
-	}
-	return a
 }
 
 // run serves until ctx ends, and returns why it stopped.

@@ -200,6 +200,7 @@ func TestHandler(t *testing.T) {
 			if (err != nil) != test.broken {
 				t.Errorf("the client got %v, %v", res, err)
 			}
+			s.Close() // waits for the handler, which may log still
 			if n := testutil.ToFloat64(g.panics.WithLabelValues("http")); n != test.panics {
 				t.Errorf("counted %v panics", n)
 			}

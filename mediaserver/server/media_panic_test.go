@@ -40,7 +40,8 @@ func TestThePeerPlaysOnAfterAPanicUnderASharedLock(t *testing.T) {
 	w.servers[0].givesUp = true
 	broken := time.Now()
 	f.lit.Store(true)
-	stranger := mediatest.Publish(t, file(t, mediatest.Programme{Leg: 2}), w.servers[0].publishURL("other"))
+	// A second publisher of the stream is refused, which the stream's status tells.
+	stranger := mediatest.Publish(t, file(t, mediatest.Programme{Leg: 2}), w.servers[0].publishURL("primary"))
 	defer stranger.Kill()
 	for _, v := range viewers {
 		v.sees(1, fps, broken)

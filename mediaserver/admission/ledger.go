@@ -39,13 +39,13 @@ type Reason string
 
 const (
 	letIn Reason = ""
-	// ReasonFull: all places are taken by guests that stay.
+	// ReasonFull says that all places are taken by guests that stay.
 	ReasonFull Reason = "full"
-	// ReasonLeaving: guests come faster than those who lost their place can go.
+	// ReasonLeaving says that guests come faster than those who lost their place can go.
 	ReasonLeaving Reason = "leaving"
-	// ReasonShare: the newcomer's network has as many places as it may have.
+	// ReasonShare says that the newcomer's network has as many places as it may have.
 	ReasonShare Reason = "share"
-	// ReasonClosed: nobody is let in any more.
+	// ReasonClosed says that nobody is let in any more.
 	ReasonClosed Reason = "closed"
 )
 

@@ -205,7 +205,7 @@ func TestAnHTTP2ConnectionHoldsAsOneOfHTTP1(t *testing.T) {
 	client := func(from string) *http.Client {
 		transport := &http.Transport{
 			DialContext:       (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}).DialContext,
-			TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // the test's own certificate
+			TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
 			ForceAttemptHTTP2: true,
 		}
 		t.Cleanup(transport.CloseIdleConnections)

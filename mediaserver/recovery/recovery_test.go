@@ -77,8 +77,8 @@ func TestWhenTheServerGivesUp(t *testing.T) {
 		want  bool
 	}
 	nilMap := func() {
-		var m map[string]int
-		m["a"] = 1
+		m := map[string]map[string]int{}
+		m["a"]["b"] = 1
 	}
 	tests := map[string][]step{
 		"work that does not panic":               {{func() {}, 0, false}},
@@ -108,10 +108,12 @@ func TestWhenTheServerGivesUp(t *testing.T) {
 				}
 			}
 			// The server can still take the lock for its planned switch.
-			mutex.Lock()
-			mutex.Unlock()
-			readWrite.Lock()
-			readWrite.Unlock()
+			for _, lock := range []sync.Locker{&mutex, &readWrite} {
+				func() {
+					lock.Lock()
+					defer lock.Unlock()
+				}()
+			}
 		})
 	}
 }

@@ -54,7 +54,7 @@ func dialPlayer(t *testing.T, address string) net.Conn {
 }
 
 func overTLS(c net.Conn) net.Conn {
-	return tls.Client(c, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the test's own server
+	return tls.Client(c, &tls.Config{InsecureSkipVerify: true})
 }
 
 func TestAPlayerThatDoesNotReadIsEnded(t *testing.T) {
@@ -73,7 +73,7 @@ func TestAPlayerThatDoesNotReadIsEnded(t *testing.T) {
 	ask(dialPlayer(t, plain))
 	ask(overTLS(dialPlayer(t, secure)))
 	// Over HTTP/2 the connection is read, and the stream is not.
-	transport := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // the test's own server
+	transport := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	t.Cleanup(transport.CloseIdleConnections)
 	res, err := (&http.Client{Transport: transport}).Get("https://" + secure + "/live/primary.flv")
 	if err != nil {

@@ -50,7 +50,7 @@ func TestAPanicEndsItsViewerAlone(t *testing.T) {
 			t.Errorf("the server gives up: %v", r.Reason())
 		}
 		stop()
-		<-ended
+		<-ended //nolint:errcheck // it is the end of the context
 		<-other.Done()
 	})
 }
@@ -67,6 +67,8 @@ func TestAPanicInTheHistoryMakesTheServerGiveUp(t *testing.T) {
 	if r.Reason() == nil {
 		t.Error("the server goes on with a history that is shared and broken")
 	}
-	b.o.video.mu.Lock() // is free, for the planned switch
-	b.o.video.mu.Unlock()
+	func() {
+		b.o.video.mu.Lock() // is free, for the planned switch
+		defer b.o.video.mu.Unlock()
+	}()
 }

@@ -43,7 +43,7 @@ func (s *Server) Run(ctx context.Context) error {
 	limit := time.NewTimer(s.drainTimeout() + endTimeout)
 	defer limit.Stop()
 	select {
-	case <-ended:
+	case <-ended: //nolint:errcheck // the reason is told below
 	case <-limit.C:
 		s.log.Error("the server has not ended in time: what is left of it ends with the process")
 	}

@@ -19,6 +19,7 @@ type Metrics struct {
 	Viewers            *prometheus.GaugeVec   // protocol
 	ViewerRefusals     *prometheus.CounterVec // reason
 	ViewersDropped     *prometheus.CounterVec // reason
+	ViewerPauses       prometheus.Counter
 	ReadersStalled     *prometheus.CounterVec // door
 	FramesDropped      *prometheus.CounterVec // where
 	PacketsDropped     *prometheus.CounterVec // reason
@@ -63,6 +64,8 @@ func New(reg prometheus.Registerer) *Metrics {
 		Viewers:          gauge("viewers", "Viewers connected now.", "protocol"),
 		ViewerRefusals:   counter("viewer_refusals_total", "Viewers refused.", "reason"),
 		ViewersDropped:   counter("viewers_dropped_total", "Viewers disconnected by the server.", "reason"),
+		ViewerPauses: counter("viewer_pauses_total",
+			"Pauses of sending to viewers from whose address nothing authentic came.").WithLabelValues(),
 		ReadersStalled: counter("readers_stalled_total",
 			"Readers over TCP ended because they do not read, or read too slowly.", "door"),
 		FramesDropped:  counter("frames_dropped_total", "Access units dropped.", "where"),

@@ -31,7 +31,7 @@ func BenchmarkFanOut(b *testing.B) {
 			})
 			var list []*Viewer
 			for range viewers {
-				v := &Viewer{output: o, cfg: ViewerConfig{Protocol: "bench"}, log: o.log, pc: &wire{}, done: make(chan struct{})}
+				v := &Viewer{output: o, cfg: ViewerConfig{Protocol: "bench"}, log: o.log, pc: &wire{}, path: newPath(), done: make(chan struct{})}
 				v.connectTimer = time.AfterFunc(time.Hour, func() {})
 				v.video = o.newTrack(v, webrtc.RTPCodecTypeVideo)
 				v.video.writer = discard{}
@@ -40,6 +40,7 @@ func BenchmarkFanOut(b *testing.B) {
 				}
 				v.connect()
 				v.nextReport = 1 << 62
+				v.path.heard.Store(1 << 62)
 				list = append(list, v)
 			}
 			idr, picture := testPicture(true, 11_000), testPicture(false, 11_800)

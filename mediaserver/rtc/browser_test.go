@@ -191,7 +191,7 @@ func TestBrowserJoinsAndFollows(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		pc, err := s.engine.NewPeerConnection(me, nil)
+		pc, err := s.engine.NewViewerConnection(me)
 		if err != nil {
 			t.Error(err)
 			return
@@ -201,7 +201,7 @@ func TestBrowserJoinsAndFollows(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		answer, err := s.engine.Answer(pc, selection)
+		answer, err := s.engine.Answer(pc.PeerConnection, selection)
 		if err != nil {
 			t.Error(err)
 		}

@@ -180,6 +180,30 @@ func (e *Engine) configure(loggers *pionLoggers, local map[netip.Addr]bool) erro
 // passes its packets through the interceptors of ir, which may be nil for none. The
 // caller must close it.
 func (e *Engine) NewPeerConnection(me *webrtc.MediaEngine, ir *interceptor.Registry) (*webrtc.PeerConnection, error) {
+	return e.newPeerConnection(e.settings, me, ir)
+}
+
+// A ViewerConnection is the PeerConnection of a viewer, and what its ICE agent shows of
+// the way there.
+type ViewerConnection struct {
+	*webrtc.PeerConnection
+	path *path
+}
+
+// NewViewerConnection makes a PeerConnection for Output.AddViewer. It has no interceptors,
+// because an Output answers NACKs and reports itself. The caller must close it.
+func (e *Engine) NewViewerConnection(me *webrtc.MediaEngine) (*ViewerConnection, error) {
+	p := newPath()
+	settings := e.settings
+	settings.SetICEBindingRequestHandler(p.request)
+	pc, err := e.newPeerConnection(settings, me, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &ViewerConnection{pc, p}, nil
+}
+
+func (e *Engine) newPeerConnection(settings webrtc.SettingEngine, me *webrtc.MediaEngine, ir *interceptor.Registry) (*webrtc.PeerConnection, error) {
 	certificate, err := e.currentCertificate(time.Now())
 	if err != nil {
 		return nil, err
@@ -188,7 +212,7 @@ func (e *Engine) NewPeerConnection(me *webrtc.MediaEngine, ir *interceptor.Regis
 		ir = &interceptor.Registry{}
 	}
 	api := webrtc.NewAPI(
-		webrtc.WithSettingEngine(e.settings),
+		webrtc.WithSettingEngine(settings),
 		webrtc.WithMediaEngine(me),
 		webrtc.WithInterceptorRegistry(ir),
 	)

@@ -15,6 +15,7 @@ func (v *Viewer) readFeedback(t *viewerTrack, from *webrtc.RTPSender) {
 		if err != nil {
 			return
 		}
+		v.path.reported(time.Now()) // pion has checked that it is the viewer's
 		packets, err := rtcp.Unmarshal(buf[:n])
 		if err != nil {
 			continue

@@ -110,7 +110,7 @@ func TestViewerWhoNeverConnectsIsDropped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pc, err := s.engine.NewPeerConnection(me, nil)
+	pc, err := s.engine.NewViewerConnection(me)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func TestOutputThatStoppedTakesNoViewers(t *testing.T) {
 	if err := o.Run(ctx); err != context.Canceled {
 		t.Errorf("Run: %v", err)
 	}
-	pc, err := s.engine.NewPeerConnection(&webrtc.MediaEngine{}, nil)
+	pc, err := s.engine.NewViewerConnection(&webrtc.MediaEngine{})
 	if err != nil {
 		t.Fatal(err)
 	}

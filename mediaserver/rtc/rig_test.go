@@ -99,6 +99,8 @@ type rig struct {
 	asked int
 	// askable says that the source obeys RequestIDR.
 	askable bool
+	// silent says that nothing is heard of viewers.
+	silent bool
 }
 
 func newRig(t *testing.T, change func(*OutputConfig)) *rig {
@@ -131,7 +133,8 @@ func (b *rig) write(n int, idr bool, size int) {
 func (b *rig) viewer() (*Viewer, *wire) {
 	b.t.Helper()
 	w := &wire{}
-	v := &Viewer{output: b.o, cfg: ViewerConfig{ID: "v", Protocol: "test"}, log: b.o.log, pc: w, since: time.Now(), done: make(chan struct{})}
+	v := &Viewer{output: b.o, cfg: ViewerConfig{ID: "v", Protocol: "test"}, log: b.o.log, pc: w, path: newPath(), since: time.Now(), done: make(chan struct{})}
+	v.path.now = b.o.cfg.Now
 	v.connectTimer = time.AfterFunc(time.Hour, func() {})
 	v.video, v.audio = b.o.newTrack(v, webrtc.RTPCodecTypeVideo), b.o.newTrack(v, webrtc.RTPCodecTypeAudio)
 	v.video.writer, v.video.ssrc, v.video.payloadType = w, videoSSRC, videoPT
@@ -144,7 +147,12 @@ func (b *rig) viewer() (*Viewer, *wire) {
 }
 
 // serve lets a viewer have what it may, without waiting.
-func (b *rig) serve(v *Viewer) time.Duration { return v.serve(b.now, make([]packet, 32)) }
+func (b *rig) serve(v *Viewer) time.Duration {
+	if !b.silent {
+		v.path.heard.Store(int64(b.now))
+	}
+	return v.serve(b.now, make([]packet, 32))
+}
 
 // settle serves a viewer until pacing no longer holds anything back and returns
 // how long that took.

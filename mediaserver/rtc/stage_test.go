@@ -119,7 +119,7 @@ func (s *stage) join(settings webrtc.SettingEngine, edit func(string) string) *s
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	server, err := s.engine.NewPeerConnection(engine, nil)
+	server, err := s.engine.NewViewerConnection(engine)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func (s *stage) join(settings webrtc.SettingEngine, edit func(string) string) *s
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	p.answer, err = s.engine.Answer(server, selection)
+	p.answer, err = s.engine.Answer(server.PeerConnection, selection)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -68,6 +68,7 @@ type Viewer struct {
 	cfg    ViewerConfig
 	log    *slog.Logger
 	pc     peer
+	path   *path
 	fanout *fanout
 	since  time.Time
 
@@ -83,6 +84,8 @@ type Viewer struct {
 	pace         bucket        // what may go to this viewer at once
 	nacks        bucket        // what may be sent to it again
 	failing      time.Duration // when the first write since the last success failed; -1: none
+	picture      time.Duration // when the last picture was sent; negative: never
+	paused       bool          // for want of consent
 	nextReport   time.Duration
 	joined       time.Duration // from connected to the first picture's last packet sent
 	connectedAt  time.Duration
@@ -96,12 +99,14 @@ type Viewer struct {
 // its connection state handler: it closes pc when the viewer leaves, vanishes,
 // does not connect in time or can't be reached any more. On an error pc is still
 // the caller's.
-func (o *Output) AddViewer(pc *webrtc.PeerConnection, cfg ViewerConfig) (*Viewer, error) {
+func (o *Output) AddViewer(pc *ViewerConnection, cfg ViewerConfig) (*Viewer, error) {
+	pc.path.now = o.cfg.Now
 	v := &Viewer{
 		output: o,
 		cfg:    cfg,
 		log:    o.log.With("viewer", cfg.ID),
 		pc:     pc,
+		path:   pc.path,
 		since:  time.Now(),
 		done:   make(chan struct{}),
 	}
@@ -188,7 +193,8 @@ func (v *Viewer) connect() {
 	first := !v.connected && !v.closed
 	if first {
 		v.connected = true
-		v.connectedAt, v.nextReport, v.failing = now, now, -1
+		v.connectedAt, v.nextReport, v.failing, v.picture = now, now, -1, -1
+		v.path.connected(now)
 		v.pace = newBucket(v.output.cfg.ViewerBPS, viewerBurst, now)
 		v.nacks = newBucket(nackBPS, nackBurst, now)
 		v.output.cfg.Metrics.Viewers.WithLabelValues(v.cfg.Protocol).Inc()
@@ -262,6 +268,9 @@ func (v *Viewer) serve(now time.Duration, scratch []packet) time.Duration {
 	if !v.connected || v.closed {
 		return idleInterval
 	}
+	if !v.consents(now) {
+		return idleInterval
+	}
 	v.pace.fill(now)
 	again := idleInterval
 	if v.audio != nil && v.audio.writer != nil && v.serveTrack(v.audio, now, scratch) {
@@ -280,6 +289,28 @@ func (v *Viewer) serve(now time.Duration, scratch []packet) time.Duration {
 		v.report(now)
 	}
 	return min(again, max(0, v.nextReport-now))
+}
+
+// consents reports whether media may be sent to the viewer now. A viewer that consents
+// again goes on where one who joins would begin.
+func (v *Viewer) consents(now time.Duration) bool {
+	given := v.path.consent(v.picture).given(now)
+	switch {
+	case !given && !v.paused:
+		v.paused = true
+		v.output.cfg.Metrics.ViewerPauses.Inc()
+		v.log.Info("viewer paused: nothing authentic comes from its address")
+	case given && v.paused:
+		v.paused = false
+		v.log.Info("viewer resumed")
+		v.failing, v.nextReport = -1, now
+		for _, t := range []*viewerTrack{v.video, v.audio} {
+			if t != nil {
+				t.rejoin()
+			}
+		}
+	}
+	return given
 }
 
 // serveTrack brings t to the end of its history. It reports true when pacing kept
@@ -327,6 +358,9 @@ func (v *Viewer) serveTrack(t *viewerTrack, now time.Duration, scratch []packet)
 func (v *Viewer) account(t *viewerTrack, count uint64, liveBytes int, now time.Duration) {
 	if liveBytes > 0 {
 		v.output.cfg.Egress.live(liveBytes, now)
+	}
+	if t == v.video && t.packets > count {
+		v.picture = now
 	}
 	if count == 0 && t.packets > 0 {
 		if !v.hasMedia && v.cfg.OnMedia != nil {

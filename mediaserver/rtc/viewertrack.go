@@ -223,6 +223,11 @@ func (t *viewerTrack) begin(at position, s segment) {
 	t.waiting, t.joining, t.replay = false, false, false
 }
 
+// rejoin makes the track go on where that of a viewer who joins begins.
+func (t *viewerTrack) rejoin() {
+	t.waiting, t.joining, t.replay, t.resume = true, true, false, 0
+}
+
 // locate moves the track to where it may go on sending, if it has to be moved. It
 // reports false when there is nothing to send yet. For one who joins, the live edge
 // is at the timestamp live, even if the newest picture is older: a receiver takes the
@@ -244,6 +249,9 @@ func (t *viewerTrack) locate(live int64) bool {
 			edge := head
 			edge.timestamp = max(edge.timestamp, live)
 			after := edge.timestamp - squeezeSpan - 1 // that is, anywhere
+			if t.packets > 0 {                        // it joins again
+				after = max(after, t.lastTimestamp)
+			}
 			if !s.squeeze(entry, edge, after) {
 				t.skip(head.index)
 				return false

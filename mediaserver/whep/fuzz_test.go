@@ -51,7 +51,7 @@ func answering(f testing.TB) func(offer string) (answer string, r *refusal) {
 				return "", &refusal{500, err.Error(), "internal"}
 			}
 		}
-		answer, err := h.answer(pc, formats)
+		answer, err := h.answer(pc.PeerConnection, formats)
 		if err != nil {
 			return "", &refusal{400, err.Error(), "bad_offer"}
 		}

@@ -24,7 +24,7 @@ type session struct {
 	path       string   // its URL's path, so that it is not found under another stream's
 	etag       string   // of its ICE session, RFC 9725 section 4.3.1
 	ufrags     []string // the viewer's, of the same
-	pc         *webrtc.PeerConnection
+	pc         *rtc.ViewerConnection
 	viewer     *rtc.Viewer
 	release    func() // gives the output back; nil: the session has none
 	candidates atomic.Int32
@@ -160,7 +160,7 @@ func (h *Handler) pushOut(s *session) {
 // connected says that a session waits no more. It counts for the address its media goes to,
 // which a proxy of HTTP cannot hide.
 func (s *session) connected() {
-	if address := rtc.RemoteAddress(s.pc); address.IsValid() {
+	if address := rtc.RemoteAddress(s.pc.PeerConnection); address.IsValid() {
 		s.place.Move(admission.NetworkOf(address))
 	}
 	s.place.Serve()
@@ -235,7 +235,7 @@ func (h *Handler) negotiate(s *session, from netip.Prefix, app, streamID, backup
 		_ = s.pc.Close()
 		return fail(&refusal{http.StatusServiceUnavailable, err.Error(), "open"})
 	}
-	answer, err := h.answer(s.pc, formats)
+	answer, err := h.answer(s.pc.PeerConnection, formats)
 	if err != nil {
 		s.viewer.Close()
 		return "", &refusal{http.StatusBadRequest, "the offer can't be answered: " + err.Error(), "bad_offer"}
@@ -263,13 +263,12 @@ func (h *Handler) answer(pc *webrtc.PeerConnection, formats selection) (string, 
 	return h.cfg.Engine.Answer(pc, formats.offer)
 }
 
-func (h *Handler) peerConnection(formats selection) (*webrtc.PeerConnection, error) {
+func (h *Handler) peerConnection(formats selection) (*rtc.ViewerConnection, error) {
 	me, err := rtc.NewMediaEngine(formats.codecs...)
 	if err != nil {
 		return nil, err
 	}
-	// No interceptors: the Output answers NACKs and reports itself.
-	return h.cfg.Engine.NewPeerConnection(me, nil)
+	return h.cfg.Engine.NewViewerConnection(me)
 }
 
 // find returns the session a request names; an unknown one may be of an earlier

@@ -1,0 +1,221 @@
+package rtc
+
+import (
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pion/stun/v3"
+	"github.com/pion/webrtc/v4"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+)
+
+// A forger stands between one viewer and the engine, as two hosts: the viewer's, and that
+// of a victim, who asked for nothing.
+type forger struct {
+	t              *testing.T
+	viewer         *net.UDPConn // to the viewer
+	own, victim    *net.UDPConn // to the engine
+	forging        atomic.Bool  // what the viewer sends is replaced by forged packets
+	ownGot, hisGot atomic.Int64 // bytes that the engine sent to either
+
+	mu         sync.Mutex // guards the next line
+	nomination []byte     // the viewer's last request that selects its address
+}
+
+func newForger(t *testing.T, engine *Engine) *forger {
+	t.Helper()
+	local := &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}
+	f := &forger{t: t}
+	var err error
+	if f.viewer, err = net.ListenUDP("udp4", local); err != nil {
+		t.Fatal(err)
+	}
+	to := &net.UDPAddr{IP: local.IP, Port: int(engine.Port())}
+	for _, conn := range []**net.UDPConn{&f.own, &f.victim} {
+		if *conn, err = net.DialUDP("udp4", local, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var running sync.WaitGroup
+	var client atomic.Pointer[net.UDPAddr]
+	running.Go(func() {
+		buf := make([]byte, 2048)
+		for {
+			n, from, err := f.viewer.ReadFromUDP(buf)
+			if err != nil {
+				return
+			}
+			client.Store(from)
+			f.pass(buf[:n])
+		}
+	})
+	receive := func(conn *net.UDPConn, got *atomic.Int64, deliver bool) {
+		running.Go(func() {
+			buf := make([]byte, 2048)
+			for {
+				n, err := conn.Read(buf)
+				if err != nil {
+					return
+				}
+				got.Add(int64(n))
+				if to := client.Load(); deliver && to != nil {
+					_, _ = f.viewer.WriteToUDP(buf[:n], to)
+				}
+			}
+		})
+	}
+	receive(f.own, &f.ownGot, true)
+	receive(f.victim, &f.hisGot, false)
+	t.Cleanup(func() {
+		for _, conn := range []*net.UDPConn{f.viewer, f.own, f.victim} {
+			_ = conn.Close()
+		}
+		running.Wait()
+	})
+	return f
+}
+
+// pass hands a packet of the viewer's on.
+func (f *forger) pass(b []byte) {
+	m := &stun.Message{Raw: b}
+	if stun.IsMessage(b) && m.Decode() == nil && m.Contains(stun.AttrUseCandidate) {
+		f.mu.Lock()
+		f.nomination = append([]byte(nil), b...)
+		f.mu.Unlock()
+	}
+	if !f.forging.Load() {
+		_, _ = f.own.Write(b)
+		return
+	}
+	// Both keep ICE from noticing that nobody is there: RTCP without a valid tag, and a
+	// STUN indication, which has no integrity.
+	indication, _ := stun.Build(stun.TransactionID, stun.NewType(stun.MethodBinding, stun.ClassIndication), stun.Fingerprint)
+	for _, forged := range [][]byte{append([]byte{0x80, 201, 0, 1}, make([]byte, 40)...), indication.Raw} {
+		_, _ = f.own.Write(forged)
+	}
+}
+
+// nominate sends the request that selects an address from one of the two.
+func (f *forger) nominate(from *net.UDPConn) {
+	f.t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, err := from.Write(f.nomination); err != nil {
+		f.t.Error(err)
+	}
+}
+
+// candidate leads a viewer to the forger.
+func (f *forger) candidate(engine *Engine) func(string) string {
+	port := strconv.Itoa(f.viewer.LocalAddr().(*net.UDPAddr).Port)
+	return func(answer string) string {
+		return strings.ReplaceAll(answer, " "+strconv.Itoa(int(engine.Port()))+" typ host", " "+port+" typ host")
+	}
+}
+
+// joinThrough connects a viewer through a forger, of a stream of 1.2 Mbit/s.
+func joinThrough(t *testing.T) (*stage, *spectator, *forger) {
+	t.Helper()
+	s := newStage(t, nil)
+	f := newForger(t, s.engine)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	t.Cleanup(func() { close(stop); <-stopped })
+	go func() {
+		defer close(stopped)
+		ticker := time.NewTicker(frameInterval)
+		defer ticker.Stop()
+		for n := 0; ; n++ {
+			s.output.WriteVideo(s.now(), testPicture(n%30 == 0, 5000), false)
+			select {
+			case <-stop:
+				return
+			case <-ticker.C:
+			}
+		}
+	}()
+	var settings webrtc.SettingEngine
+	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
+	settings.SetICETimeouts(time.Hour, time.Hour, time.Second)
+	p := s.join(settings, f.candidate(s.engine))
+	p.wait(t, "pictures", func() bool { return len(p.video) > 50 })
+	return s, p, f
+}
+
+// quiet waits until nothing has been sent for a second, and returns how long that took.
+func quiet(t *testing.T, got *atomic.Int64) time.Duration {
+	t.Helper()
+	began := time.Now()
+	for last, since := got.Load(), time.Now(); time.Since(since) < time.Second; time.Sleep(10 * time.Millisecond) {
+		if n := got.Load(); n != last {
+			last, since = n, time.Now()
+		}
+		if time.Since(began) > testLimit {
+			t.Fatalf("sending goes on after %v", testLimit)
+		}
+	}
+	return time.Since(began) - time.Second
+}
+
+func TestAViewerThatIsOnlyForgedIsPausedAndStays(t *testing.T) {
+	_, p, f := joinThrough(t)
+	f.forging.Store(true)
+	before := f.ownGot.Load()
+	took := quiet(t, &f.ownGot)
+	sent := f.ownGot.Load() - before
+	t.Logf("paused after %v and %d bytes", took.Round(time.Millisecond), sent)
+	// Ten seconds of 150 kB, and what RTP, SRTP and an IDR add.
+	if took < 8*time.Second || sent > 2_500_000 {
+		t.Errorf("%d bytes in %v", sent, took)
+	}
+	select {
+	case <-p.viewer.Done():
+		t.Fatal("the session ended")
+	default:
+	}
+	p.mu.Lock()
+	had := len(p.video)
+	p.mu.Unlock()
+	f.forging.Store(false)
+	p.wait(t, "pictures again", func() bool { return len(p.video) > had+50 })
+	if !startsPicture(p.video[had]) {
+		t.Error("what comes first begins no picture")
+	}
+}
+
+func TestAnAddressThatNeverAnsweredIsSentThreeSeconds(t *testing.T) {
+	_, p, f := joinThrough(t)
+	f.nominate(f.victim)
+	took := quiet(t, &f.hisGot)
+	t.Logf("paused after %v and %d bytes", took.Round(time.Millisecond), f.hisGot.Load())
+	if n := f.hisGot.Load(); n == 0 || n > 1_200_000 {
+		t.Errorf("%d bytes went to it", n)
+	}
+	select {
+	case <-p.viewer.Done():
+		t.Fatal("the session ended")
+	default:
+	}
+	p.mu.Lock()
+	had := len(p.video)
+	p.mu.Unlock()
+	f.nominate(f.own)
+	p.wait(t, "pictures again", func() bool { return len(p.video) > had+50 })
+}
+
+// pion's client renews consent every 2 s and, without interceptors, sends no RTCP.
+func TestAViewerThatOnlyRenewsConsentIsNeverPaused(t *testing.T) {
+	s, p, _ := joinThrough(t)
+	time.Sleep(15 * time.Second) // longer than any limit
+	p.mu.Lock()
+	had := len(p.video)
+	p.mu.Unlock()
+	p.wait(t, "more pictures", func() bool { return len(p.video) > had+10 })
+	if n := testutil.ToFloat64(s.output.cfg.Metrics.ViewerPauses); n != 0 {
+		t.Errorf("paused %v times", n)
+	}
+}

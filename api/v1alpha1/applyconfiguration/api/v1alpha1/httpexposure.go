@@ -16,8 +16,8 @@ type HTTPExposureApplyConfiguration struct {
 	ServiceExposureApplyConfiguration `json:""`
 	// trustedProxies are the networks, in CIDR notation, of the proxies in front of the
 	// media pods, at most 32: an Ingress, a Gateway or a load balancer. The media pods take
-	// a client's address, scheme and host from a proxy of these networks only
-	// (X-Forwarded-For, X-Forwarded-Proto, X-Forwarded-Host, or PROXY protocol version 2).
+	// a client's address from a proxy of these networks only (X-Forwarded-For, or the PROXY
+	// protocol version 1 or 2).
 	// Of several addresses the rightmost one that is not of these networks counts.
 	// Default: none; those headers are ignored, and the address of the connection counts.
 	//

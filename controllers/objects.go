@@ -15,6 +15,8 @@ import (
 type ObjectSettings struct {
 	// DefaultImage is the media server's image of pairs that name none, or may not.
 	DefaultImage string
+	// Version is the operator's own. A default image of this tag is of the same release.
+	Version string
 	// AllowPodImages lets spec.mediaServer.image choose. Default no: whoever may write a
 	// StreamPair could run any image.
 	AllowPodImages bool

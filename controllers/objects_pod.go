@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"strconv"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -11,6 +12,9 @@ import (
 
 	"github.com/streampair/streampair/api/v1alpha1"
 )
+
+// ffmpegTagSuffix is at the end of the tag of a release's image with ffmpeg.
+const ffmpegTagSuffix = "-ffmpeg"
 
 // nobody is the user and group of the media server, as in its image.
 const nobody = 65532
@@ -56,6 +60,7 @@ func podSecurityContext(s ObjectSettings) *corev1ac.PodSecurityContextApplyConfi
 
 func container(pair *v1alpha1.StreamPair, role v1alpha1.Role, s ObjectSettings) *corev1ac.ContainerApplyConfiguration {
 	image := s.image(pair)
+	port := s.probePort(image)
 	resources := containerResources(pair.Spec.MediaServer.Resources)
 	return corev1ac.Container().
 		WithName(ContainerName).
@@ -73,10 +78,10 @@ func container(pair *v1alpha1.StreamPair, role v1alpha1.Role, s ObjectSettings) 
 			WithReadOnlyRootFilesystem(true).
 			WithCapabilities(corev1ac.Capabilities().WithDrop("ALL"))).
 		// A minute to come up, on a node that is busy pulling images.
-		WithStartupProbe(probe("/livez").WithPeriodSeconds(1).WithTimeoutSeconds(5).WithFailureThreshold(60)).
+		WithStartupProbe(probe("/livez", port).WithPeriodSeconds(1).WithTimeoutSeconds(5).WithFailureThreshold(60)).
 		// To end a pod that serves is worse than to keep one that does not: a minute here too.
-		WithLivenessProbe(probe("/livez").WithPeriodSeconds(10).WithTimeoutSeconds(5).WithFailureThreshold(6)).
-		WithReadinessProbe(probe("/readyz").WithPeriodSeconds(2).WithTimeoutSeconds(2).WithFailureThreshold(3)).
+		WithLivenessProbe(probe("/livez", port).WithPeriodSeconds(10).WithTimeoutSeconds(5).WithFailureThreshold(6)).
+		WithReadinessProbe(probe("/readyz", port).WithPeriodSeconds(2).WithTimeoutSeconds(2).WithFailureThreshold(3)).
 		WithVolumeMounts(volumeMounts(pair)...)
 }
 
@@ -94,10 +99,30 @@ func (s ObjectSettings) image(pair *v1alpha1.StreamPair) string {
 	return s.DefaultImage
 }
 
-func probe(urlPath string) *corev1ac.ProbeApplyConfiguration {
+// probePort names the port that the kubelet probes.
+//
+// [PortHealth] carries nothing but probes, so that other connections cannot keep a probe
+// out. Media servers before this release do not listen there, and a liveness probe of a
+// closed port would end their pods again and again. So the port is probed only in an image
+// that is known to be of the operator's release: the default image, with the operator's
+// version as its tag. Any other image, and one that is named by a digest, is probed at
+// [PortProbe], where media servers of every release answer.
+//
+// The port changes with the image, in one change of the pod template: an operator that is
+// rolled back brings its own image and the port for it.
+func (s ObjectSettings) probePort(image string) string {
+	tag := strings.TrimSuffix(image[strings.LastIndexByte(image, ':')+1:], ffmpegTagSuffix)
+	ofThisRelease := tag != "" && !strings.Contains(image, "@") && strings.TrimPrefix(tag, "v") == strings.TrimPrefix(s.Version, "v")
+	if image == s.DefaultImage && ofThisRelease {
+		return PortNameHealth
+	}
+	return PortNameProbe
+}
+
+func probe(urlPath, port string) *corev1ac.ProbeApplyConfiguration {
 	return corev1ac.Probe().WithHTTPGet(corev1ac.HTTPGetAction().
 		WithPath(urlPath).
-		WithPort(intstr.FromString(PortNameProbe)))
+		WithPort(intstr.FromString(port)))
 }
 
 // mediaServerArgs has no secret: arguments are there for all who may see the pod.

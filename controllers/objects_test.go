@@ -22,6 +22,7 @@ var update = flag.Bool("update", false, "write the golden files")
 // testSettings are an operator's that allows everything.
 var testSettings = ObjectSettings{
 	DefaultImage:      "registry.example.com/streampair-mediaserver:1.0",
+	Version:           "1.0",
 	AllowPodImages:    true,
 	OperatorNamespace: "streampair-system",
 	OperatorLabels:    map[string]string{"app.kubernetes.io/name": "streampair-operator"},

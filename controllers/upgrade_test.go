@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -98,5 +99,40 @@ func TestAnUpgradeOfTheOperatorReplacesThePodsOnceNobodyIsThere(t *testing.T) {
 	}
 	if names := replacedLegs(s.decide()); !slices.Equal(names, []string{"sunday-primary", "sunday-backup"}) {
 		t.Errorf("replaces %v, want both", names)
+	}
+}
+
+func TestOnlyAnImageOfTheOperatorsReleaseIsProbedAtThePortForProbes(t *testing.T) {
+	for _, tt := range []struct {
+		name, version, defaultImage, podImage string
+		want                                  string
+	}{
+		{"the default image of the release", "1.4.0", "registry.example.com/mediaserver:1.4.0", "", PortNameHealth},
+		{"a release named after a git tag", "v1.4.0", "registry.example.com/mediaserver:1.4.0", "", PortNameHealth},
+		{"the release with ffmpeg", "v1.4.0", "registry.example.com/mediaserver:1.4.0-ffmpeg", "", PortNameHealth},
+		{"a registry with a port", "1.4.0", "registry.example.com:5000/mediaserver:1.4.0", "", PortNameHealth},
+		{"a default image of another release", "1.4.0", "registry.example.com/mediaserver:1.3.0", "", PortNameProbe},
+		{"a tag that ends alike", "1.4.0", "registry.example.com/mediaserver:11.4.0", "", PortNameProbe},
+		{"a default image by its digest", "1.4.0", "registry.example.com/mediaserver@sha256:" + strings.Repeat("0", 64), "", PortNameProbe},
+		{"an operator without a version", "", "registry.example.com/mediaserver:", "", PortNameProbe},
+		{"an image of the pair's", "1.4.0", "registry.example.com/mediaserver:1.4.0", "registry.example.com/mine:1.4.0", PortNameProbe},
+		{"the default image, named by the pair", "1.4.0", "registry.example.com/mediaserver:1.4.0", "registry.example.com/mediaserver:1.4.0", PortNameHealth},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			pair := samplePairs(t)["smallest"]
+			pair.Spec.MediaServer.Image = tt.podImage
+			settings := testSettings
+			settings.Version, settings.DefaultImage = tt.version, tt.defaultImage
+			for _, d := range deploymentsOf(t, Objects(pair, settings)) {
+				c := d.Spec.Template.Spec.Containers[0]
+				for name, got := range map[string]string{
+					"startup": c.StartupProbe.HTTPGet.Port.String(), "liveness": c.LivenessProbe.HTTPGet.Port.String(), "readiness": c.ReadinessProbe.HTTPGet.Port.String(),
+				} {
+					if got != tt.want {
+						t.Errorf("%s: the %s probe is of %s, want %s", d.Name, name, got, tt.want)
+					}
+				}
+			}
+		})
 	}
 }

@@ -150,6 +150,7 @@ func parseOptions(args []string, env func(string) string, help io.Writer) (optio
 	if wrong := validation.IsDNS1123Subdomain(o.leaderElectionID); len(wrong) > 0 {
 		add("--leader-election-id: %q is no name of a lease: %s", o.leaderElectionID, wrong[0])
 	}
+	o.settings.Objects.Version = version
 	o.settings.Objects.OperatorNamespace = o.namespace
 	// As in the chart and in config/manager.
 	o.settings.Objects.OperatorLabels = map[string]string{

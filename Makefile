@@ -103,6 +103,16 @@ bench: ## Measure failover, joining, viewers, publishers and many pairs, and pri
 	@go build -o bin/bench ./hack/bench
 	@KUBEBUILDER_ASSETS=$$(hack/kube.sh); export KUBEBUILDER_ASSETS; exec bin/bench $(BENCHFLAGS)
 
+# Arguments for bin/attack, such as ATTACKFLAGS='-soak 10m'.
+ATTACKFLAGS ?=
+
+.PHONY: attack
+attack: ## Send the media server what strangers may send, and print what came of it
+	@hack/deps.sh demo
+	@$(MAKE) build
+	@go build -o bin/attack ./hack/attack
+	@exec bin/attack $(ATTACKFLAGS)
+
 # Of one version always, so that nothing is linked anew after a commit that changes none of it.
 CLUSTER_IMAGES := bin/cluster-images
 

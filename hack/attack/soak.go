@@ -1,0 +1,222 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	// soakWorkers send one input each at a time.
+	soakWorkers = 3
+	// sendFor is how long a worker stays with an input.
+	sendFor = 10 * time.Second
+	// sampleEvery is how often the servers' sizes are read.
+	sampleEvery = 5 * time.Second
+	// calm is how long after the last input every viewer must have a picture again, and the
+	// servers as many goroutines as before.
+	calm = 2 * time.Minute
+	// lively is a gap with which a viewer counts as watching.
+	lively = time.Second
+	// goroutineSlack and rssSlack is what a server may have more than before.
+	goroutineSlack = 200
+	rssSlack       = 48 << 20
+)
+
+// A soakConfig says how a soak goes.
+type soakConfig struct {
+	binary    string
+	duration  time.Duration
+	killEvery time.Duration // the encoder on air
+	seed      uint64
+	logf      func(format string, args ...any)
+}
+
+// A size is what a server takes.
+type size struct{ rss, goroutines int }
+
+// A soakReport is what a soak found.
+type soakReport struct {
+	seed     uint64
+	duration time.Duration
+	kills    int
+	came     map[string]*tally // by input
+	gaps     []time.Duration   // each viewer's longest
+	sessions []int             // that each viewer opened
+	sizes    [][]size          // of each server, in time
+	peaks    []int             // of each server's cgroup, in bytes
+	problems []error
+}
+
+func (r *soakReport) failure() error { return errors.Join(r.problems...) }
+
+// String is the report as text.
+func (r *soakReport) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "soak of %v, seed %d, %d encoders killed\n", r.duration, r.seed, r.kills)
+	for _, in := range inputs() {
+		if came := r.came[in.name]; came != nil {
+			fmt.Fprintf(&b, "  %s: %s\n", in.name, came)
+		}
+	}
+	for i := range r.gaps {
+		fmt.Fprintf(&b, "  viewer %d: longest time without a new picture %v, %d sessions\n", i, r.gaps[i].Round(time.Millisecond), r.sessions[i])
+	}
+	for i, sizes := range r.sizes {
+		fmt.Fprintf(&b, "  server %d: RSS in MiB", i)
+		for _, one := range sizes {
+			fmt.Fprintf(&b, " %d", one.rss>>20)
+		}
+		fmt.Fprint(&b, "; goroutines")
+		for _, one := range sizes {
+			fmt.Fprintf(&b, " %d", one.goroutines)
+		}
+		fmt.Fprintf(&b, "; peak with the kernel's buffers %s\n", mebibytes(r.peaks[i]))
+	}
+	return b.String()
+}
+
+// soak sends all inputs mixed to a pair of two servers, and kills the encoder on air now and
+// then. The error is that the soak could not be done; what it found is in the report.
+func soak(ctx context.Context, cfg soakConfig) (*soakReport, error) {
+	s, err := newScene(ctx, 2, pairOfTwo(cfg.binary))
+	if err != nil {
+		return nil, err
+	}
+	defer s.end()
+	r := &soakReport{seed: cfg.seed, duration: cfg.duration, came: map[string]*tally{}, sizes: make([][]size, len(s.servers))}
+	for _, in := range inputs() {
+		if !in.undeclared {
+			r.came[in.name] = &tally{}
+		}
+	}
+	cfg.logf("soak of %v: seed %d", cfg.duration, cfg.seed)
+	before := s.sample(ctx, r)
+	begin := time.Now()
+
+	sending, stop := context.WithTimeout(ctx, cfg.duration)
+	defer stop()
+	var running sync.WaitGroup
+	for worker := range soakWorkers {
+		random := rand.New(rand.NewPCG(cfg.seed, uint64(worker))) //nolint:gosec // it decides an order
+		running.Go(func() { sendMixed(sending, s, random, r.came) })
+	}
+	running.Go(func() {
+		for pause(sending, sampleEvery) {
+			s.sample(sending, r)
+		}
+	})
+	running.Go(func() {
+		for pause(sending, cfg.killEvery) {
+			if s.killActive(sending) {
+				r.kills++
+			}
+		}
+	})
+	running.Wait()
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	r.judge(ctx, s, before, begin)
+	return r, nil
+}
+
+// sendMixed sends one input after another until ctx ends, to either server.
+func sendMixed(ctx context.Context, s *scene, random *rand.Rand, came map[string]*tally) {
+	for ctx.Err() == nil {
+		all := inputs()
+		for _, i := range random.Perm(len(all)) {
+			if all[i].undeclared || ctx.Err() != nil {
+				continue
+			}
+			one, cancel := context.WithTimeout(ctx, sendFor)
+			all[i].send(one, s.servers[random.IntN(len(s.servers))].target(), came[all[i].name])
+			cancel()
+		}
+	}
+}
+
+// killActive kills the encoder of the leg on air, and reports whether there was one.
+func (s *scene) killActive(ctx context.Context) bool {
+	for _, one := range s.servers {
+		switch one.pair(ctx, mainPair).Active {
+		case "Primary":
+			return s.encoders[0].Kill() == nil
+		case "Backup":
+			return s.encoders[1].Kill() == nil
+		}
+	}
+	return false
+}
+
+// sample reads the sizes of the servers into the report, and returns them.
+func (s *scene) sample(ctx context.Context, r *soakReport) []size {
+	now := make([]size, len(s.servers))
+	for i, one := range s.servers {
+		samples, err := one.samples(ctx)
+		if err != nil {
+			continue // its probe port is one of the targets
+		}
+		now[i] = size{one.rss(), int(samples["go_goroutines"])}
+		r.sizes[i] = append(r.sizes[i], now[i])
+	}
+	return now
+}
+
+// judge waits until all is calm again, and notes what is not as it was.
+func (r *soakReport) judge(ctx context.Context, s *scene, before []size, begin time.Time) {
+	ctx, cancel := context.WithTimeout(ctx, calm)
+	defer cancel()
+	problem := func(format string, args ...any) { r.problems = append(r.problems, fmt.Errorf(format, args...)) }
+
+	for i, v := range s.viewers {
+		err := until(ctx, "the viewer watches", func() bool {
+			now := time.Now()
+			return v.Pictures().LongestGap(now.Add(-2*lively), now).Length < lively
+		})
+		if err != nil {
+			problem("viewer %d is lost for good: %w", i, err)
+		}
+		r.gaps = append(r.gaps, v.Pictures().LongestGap(begin, time.Now()).Length)
+		r.sessions = append(r.sessions, v.Opened())
+	}
+	for i, one := range s.servers {
+		if how := one.died(); how != "" {
+			problem("server %d ended: %s\n%s", i, how, one.log)
+		}
+		err := until(ctx, "the goroutines of strangers have gone", func() bool {
+			samples, err := one.samples(ctx)
+			return err == nil && int(samples["go_goroutines"]) <= before[i].goroutines+goroutineSlack
+		})
+		if err != nil {
+			problem("server %d: %w", i, err)
+		}
+		r.peaks = append(r.peaks, one.group.peak())
+	}
+	s.sample(ctx, r)
+	for i, sizes := range r.sizes {
+		if err := isFlat(sizes); err != nil {
+			problem("server %d: %w", i, err)
+		}
+	}
+}
+
+// isFlat says by how much a server has grown: the most of the last third of the time is
+// compared with the most of the first third, in which all inputs were sent already.
+func isFlat(sizes []size) error {
+	third := len(sizes) / 3
+	if third == 0 {
+		return fmt.Errorf("only %d sizes were read: the metrics were not answered", len(sizes))
+	}
+	byRSS := func(a, b size) int { return a.rss - b.rss }
+	first, last := slices.MaxFunc(sizes[:third], byRSS), slices.MaxFunc(sizes[len(sizes)-third:], byRSS)
+	if limit := first.rss*5/4 + rssSlack; last.rss > limit {
+		return fmt.Errorf("it grew from %s to %s", mebibytes(first.rss), mebibytes(last.rss))
+	}
+	return nil
+}

@@ -12,7 +12,10 @@ import (
 	"math/big"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -33,19 +36,14 @@ func pairOfTwo(binary string) func(context.Context, string) ([]*server, error) {
 		if err != nil {
 			return nil, err
 		}
-		var ports [2]int
-		for i := range ports {
-			if ports[i], err = freePort(); err != nil {
-				return nil, err
-			}
+		peers, err := peerArgs(binary)
+		if err != nil {
+			return nil, err
 		}
 		for i, role := range []string{"primary", "backup"} {
 			s, err := startServer(ctx, serverConfig{
 				binary: binary, name: "streampair-attack-" + role, token: clusterToken,
-				args: append([]string{
-					"--role", role, "--peer", fmt.Sprintf("http://127.0.0.1:%d", ports[1-i]),
-					"--http-address", fmt.Sprintf("127.0.0.1:%d", ports[i]),
-				}, common...),
+				args: slices.Concat([]string{"--role", role}, peers[i], common),
 			})
 			if err != nil {
 				return servers, fmt.Errorf("the %s: %w", role, err)
@@ -54,6 +52,33 @@ func pairOfTwo(binary string) func(context.Context, string) ([]*server, error) {
 		}
 		return servers, nil
 	}
+}
+
+// peerArgs returns the arguments by which the two servers find each other: over TLS, or in
+// clear where the build is of before there was TLS.
+func peerArgs(binary string) (args [2][]string, err error) {
+	help, err := exec.Command(binary, "--help").CombinedOutput()
+	if err != nil {
+		return args, fmt.Errorf("ask the media server for its flags: %w", err)
+	}
+	var ports [2]int
+	for i := range ports {
+		if ports[i], err = freePort(); err != nil {
+			return args, err
+		}
+	}
+	for i := range args {
+		address := fmt.Sprintf("127.0.0.1:%d", ports[i])
+		if strings.Contains(string(help), "--relay-address") {
+			args[i] = []string{
+				"--peer", fmt.Sprintf("https://127.0.0.1:%d", ports[1-i]), "--relay-address", address,
+				"--http-address", "127.0.0.1:0", "--health-address", "",
+			}
+			continue
+		}
+		args[i] = []string{"--peer", fmt.Sprintf("http://127.0.0.1:%d", ports[1-i]), "--http-address", address}
+	}
+	return args, nil
 }
 
 // controlFiles writes what both servers share, and returns the arguments that name it.

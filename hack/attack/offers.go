@@ -1,11 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -143,55 +143,56 @@ func sendFragments(ctx context.Context, t target, came *tally) {
 		strings.Repeat("m=audio 9 RTP/AVP 0\r\na=mid:0\r\n", 800),
 	}
 	for n := 0; ctx.Err() == nil; n++ {
-		answer, err := post(ctx, client, t.url("whep/primary?backupStreamId=backup"), "application/sdp", offer)
-		if err != nil {
-			came.add("no answer")
-			pause(ctx, time.Second)
-			continue
-		}
-		session, err := answer.Location()
-		if err != nil {
-			came.add(fmt.Sprint(answer.StatusCode))
+		opened, err := do(ctx, client, http.MethodPost, t.url("whep/primary?backupStreamId=backup"), "application/sdp", offer)
+		if err != nil || opened.location == nil {
+			came.add(opened.String())
 			pause(ctx, time.Second)
 			continue
 		}
 		for _, fragment := range fragments {
-			request(ctx, client, came, http.MethodPatch, session.String(), "application/trickle-ice-sdpfrag", fragment)
+			request(ctx, client, came, http.MethodPatch, opened.location.String(), "application/trickle-ice-sdpfrag", fragment)
 		}
 		pause(ctx, time.Second/offersPerSecond)
 	}
 }
 
-// post sends a request whose answer's body is of no interest.
-func post(ctx context.Context, client *http.Client, url, contentType, body string) (*http.Response, error) {
-	return do(ctx, client, http.MethodPost, url, contentType, body)
+// An answer is what is of interest of an HTTP response.
+type answer struct {
+	status   int      // 0: there was none
+	location *url.URL // of the session that was opened; nil: none was
 }
 
-func do(ctx context.Context, client *http.Client, method, url, contentType, body string) (*http.Response, error) {
-	request, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader([]byte(body)))
+// String is the status as text.
+func (a answer) String() string {
+	if a.status == 0 {
+		return "no answer"
+	}
+	return fmt.Sprint(a.status)
+}
+
+func do(ctx context.Context, client *http.Client, method, to, contentType, body string) (answer, error) {
+	request, err := http.NewRequestWithContext(ctx, method, to, strings.NewReader(body))
 	if err != nil {
-		return nil, err
+		return answer{}, err
 	}
 	if contentType != "" {
 		request.Header.Set("Content-Type", contentType)
 	}
 	request.Header.Set("If-Match", "*")
-	answer, err := client.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
-		return nil, err
+		return answer{}, err
 	}
-	_, _ = io.Copy(io.Discard, io.LimitReader(answer.Body, 1<<20))
-	return answer, answer.Body.Close()
+	defer func() { _ = response.Body.Close() }()
+	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 1<<20))
+	location, _ := response.Location() // an error is that there is none
+	return answer{response.StatusCode, location}, nil
 }
 
 // request sends a request and counts the status of its answer.
 func request(ctx context.Context, client *http.Client, came *tally, method, url, contentType, body string) {
-	answer, err := do(ctx, client, method, url, contentType, body)
-	switch {
-	case ctx.Err() != nil:
-	case err != nil:
-		came.add("no answer")
-	default:
-		came.add(fmt.Sprint(answer.StatusCode))
+	got, _ := do(ctx, client, method, url, contentType, body) // the error shows in its text
+	if ctx.Err() == nil {
+		came.add(got.String())
 	}
 }

@@ -8,8 +8,8 @@
 // The first form starts a server for each input and prints a table: what came of the input,
 // what the server took at its peak, and the longest time for which another viewer had no new
 // picture. With -before the same is done to another build of the server beside it. The
-// second form sends all inputs mixed to a pair of two servers, kills the encoder on air each
-// minute, and fails if a viewer is lost for good or a server grows.
+// second form sends all inputs mixed to a pair of two servers, and kills the encoder on air
+// each minute. It fails if a viewer is lost for good or a server grows.
 //
 // Start from input.go, which lists the inputs.
 package main

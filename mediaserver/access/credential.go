@@ -78,8 +78,8 @@ func follow(known []*credential, pairs []Pair, now time.Time) []*credential {
 }
 
 // Revoked returns a channel that is closed when whoever was admitted to watch with this
-// token must go, because the pair's play token or the key of its JSON Web Tokens was
-// replaced longer ago than the pair allows. It is nil, and so never closed, for those who
+// token must go. That is when the pair's play token, or the key of its JSON Web Tokens, was
+// replaced longer ago than the pair allows. The channel is nil, and so never closed, for those who
 // needed no token.
 func (p *Policy) Revoked(app, streamID, token string) <-chan struct{} {
 	p.mu.Lock()

@@ -3,7 +3,7 @@
 // cache holds, and gives memory back when the account is short.
 //
 // Memory is spent by class. A class is short only for the sake of its own members and of
-// the classes before it, so a flood of undeclared streams never takes a declared leg's way
+// the classes before it. So a flood of undeclared streams never takes a declared leg's way
 // back on air. Within a class that is short, the accounts above an even share give way, so
 // one fat stream does not take the entry points of the others.
 //

@@ -63,8 +63,8 @@ type Config struct {
 	Role v1alpha1.Role
 	// Peer is the base URL of the other leg's server, without a slash at its end; empty: none.
 	// It is https, or http with PeerInsecure. In a pod that the operator has made, see
-	// Pod.IsMade, it is http and leads to the server in clear, which is asked over TLS on
-	// RelayPort unless the operator says that it is of a version before.
+	// Pod.IsMade, it is http and names the other server. That server is asked over TLS on
+	// RelayPort, unless the operator says that it is of a version before.
 	Peer string
 	// PeerInsecure says that the servers of the pair speak in clear, with the token alone.
 	PeerInsecure bool

@@ -13,7 +13,7 @@ const (
 	revocationInterval = time.Second
 	// primaryLater is how much later than the backup's publisher the primary's is ended. Each
 	// pod counts from when it learns of the new token. A kubelet brings the new token to the
-	// two pods up to a minute and a half apart, so at least a minute and a half is left
+	// two pods up to a minute and a half apart. So at least a minute and a half is left
 	// between the two ends, and the pods need not agree.
 	primaryLater = 3 * time.Minute
 	// betweenEnds is the least time between the ends of two publishers of one pair.

@@ -158,12 +158,11 @@ func TestEachCommandSaysThatTheOperatorTellsOfPeers(t *testing.T) {
 func TestAPodThatHasStartedIsConnectedToAtOnce(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *followed) {
 		refused := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
-		serve := f.pod.events
-		f.pod.events = refused
+		serve := f.pod.answerWith(refused)
 		target := f.pod.target(sundayPrimary)
 		f.Follow(sunday, []PodTarget{target})
 		time.Sleep(time.Minute) // attempts are seldom by now
-		f.pod.events = serve
+		f.pod.answerWith(serve)
 		began := time.Now()
 		target.Started = began
 		f.Follow(sunday, []PodTarget{target})

@@ -112,9 +112,10 @@ func (f *fakePod) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	f.mu.Lock()
 	f.streams++
+	events := f.events
 	f.mu.Unlock()
 	w.Header().Set("Content-Type", "text/event-stream")
-	f.events(w, r)
+	events(w, r)
 }
 
 func (f *fakePod) stream(w http.ResponseWriter, r *http.Request) {
@@ -139,6 +140,14 @@ func (f *fakePod) change(token string, put http.HandlerFunc) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.token, f.put = token, put
+}
+
+// answerWith changes what serves GET /v1/events, and returns what did.
+func (f *fakePod) answerWith(events http.HandlerFunc) (before http.HandlerFunc) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	before, f.events = f.events, events
+	return before
 }
 
 func (f *fakePod) opened() int {

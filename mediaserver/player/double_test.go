@@ -123,7 +123,7 @@ func (d *double) gate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		d.waitWhileHung(r)
 		w.Header().Set("Access-Control-Allow-Origin", "*")
-		w.Header().Set("Access-Control-Expose-Headers", "Location, ETag, Link, Retry-After")
+		w.Header().Set("Access-Control-Expose-Headers", "Location, ETag, Link, Retry-After, Streampair-Events-Session")
 		next.ServeHTTP(w, r)
 	})
 }

@@ -182,6 +182,8 @@ func TestAViewerThatIsOnlyForgedIsPausedAndStays(t *testing.T) {
 	p.mu.Unlock()
 	f.forging.Store(false)
 	p.wait(t, "pictures again", func() bool { return len(p.video) > had+50 })
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if !startsPicture(p.video[had]) {
 		t.Error("what comes first begins no picture")
 	}

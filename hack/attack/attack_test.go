@@ -20,7 +20,7 @@ func TestNothingThatStrangersSendTakesThePairFromItsViewers(t *testing.T) {
 		t.Fatalf("build the media server: %v\n%s", err, out)
 	}
 	report, err := soak(t.Context(), soakConfig{
-		binary: binary, duration: 45 * time.Second, killEvery: 15 * time.Second,
+		binary: binary, duration: 30 * time.Second, sendFor: 2 * time.Second, killEvery: 10 * time.Second,
 		seed: rand.Uint64(), logf: t.Logf,
 	})
 	if err != nil {

@@ -47,7 +47,7 @@ func run(ctx context.Context, o options) error {
 	}
 	report, err := soak(ctx, soakConfig{
 		binary: o.server, duration: o.soak, seed: o.seed,
-		killEvery: time.Minute, logf: say,
+		sendFor: 10 * time.Second, killEvery: time.Minute, logf: say,
 	})
 	if err != nil {
 		return err

@@ -14,17 +14,17 @@ import (
 const (
 	// soakWorkers send one input each at a time.
 	soakWorkers = 3
-	// sendFor is how long a worker stays with an input.
-	sendFor = 10 * time.Second
 	// sampleEvery is how often the servers' sizes are read.
 	sampleEvery = 5 * time.Second
 	// calm is how long after the last input every viewer must have a picture again, and the
-	// servers as many goroutines as before.
-	calm = 2 * time.Minute
+	// servers as many goroutines and as much in use as before. Go collects garbage at least
+	// every 2 minutes.
+	calm = 3 * time.Minute
 	// lively is a gap with which a viewer counts as watching.
 	lively = time.Second
-	// goroutineSlack and rssSlack is what a server may have more than before.
+	// goroutineSlack, heapSlack and rssSlack are what a server may have more than before.
 	goroutineSlack = 200
+	heapSlack      = 48 << 20
 	rssSlack       = 48 << 20
 )
 
@@ -32,13 +32,23 @@ const (
 type soakConfig struct {
 	binary    string
 	duration  time.Duration
+	sendFor   time.Duration // a worker stays with an input
 	killEvery time.Duration // the encoder on air
 	seed      uint64
 	logf      func(format string, args ...any)
 }
 
 // A size is what a server takes.
-type size struct{ rss, goroutines int }
+type size struct {
+	rss, goroutines int
+	heap            int // in bytes, that were in use when garbage was last collected
+}
+
+// size reads the size from the server's metrics.
+func (s *server) size(samples map[string]float64) size {
+	// With GOGC at its default the next collection is due when the heap has doubled.
+	return size{s.rss(), int(samples["go_goroutines"]), int(samples["go_memstats_next_gc_bytes"] / 2)}
+}
 
 // A soakReport is what a soak found.
 type soakReport struct {
@@ -104,7 +114,7 @@ func soak(ctx context.Context, cfg soakConfig) (*soakReport, error) {
 	var running sync.WaitGroup
 	for worker := range soakWorkers {
 		random := rand.New(rand.NewPCG(cfg.seed, uint64(worker))) //nolint:gosec // it decides an order
-		running.Go(func() { sendMixed(sending, s, random, r.came) })
+		running.Go(func() { sendMixed(sending, s, cfg.sendFor, random, r.came) })
 	}
 	running.Go(func() {
 		for pause(sending, sampleEvery) {
@@ -122,12 +132,12 @@ func soak(ctx context.Context, cfg soakConfig) (*soakReport, error) {
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	r.judge(ctx, s, before, begin)
+	r.judge(ctx, s, cfg, before, begin)
 	return r, nil
 }
 
 // sendMixed sends one input after another until ctx ends, to either server.
-func sendMixed(ctx context.Context, s *scene, random *rand.Rand, came map[string]*tally) {
+func sendMixed(ctx context.Context, s *scene, sendFor time.Duration, random *rand.Rand, came map[string]*tally) {
 	for ctx.Err() == nil {
 		all := inputs()
 		for _, i := range random.Perm(len(all)) {
@@ -162,14 +172,14 @@ func (s *scene) sample(ctx context.Context, r *soakReport) []size {
 		if err != nil {
 			continue // its probe port is one of the targets
 		}
-		now[i] = size{one.rss(), int(samples["go_goroutines"])}
+		now[i] = one.size(samples)
 		r.sizes[i] = append(r.sizes[i], now[i])
 	}
 	return now
 }
 
 // judge waits until all is calm again, and notes what is not as it was.
-func (r *soakReport) judge(ctx context.Context, s *scene, before []size, begin time.Time) {
+func (r *soakReport) judge(ctx context.Context, s *scene, cfg soakConfig, before []size, begin time.Time) {
 	ctx, cancel := context.WithTimeout(ctx, calm)
 	defer cancel()
 	problem := func(format string, args ...any) { r.problems = append(r.problems, fmt.Errorf(format, args...)) }
@@ -189,16 +199,25 @@ func (r *soakReport) judge(ctx context.Context, s *scene, before []size, begin t
 		if how := one.died(); how != "" {
 			problem("server %d ended: %s\n%s", i, how, one.log)
 		}
-		err := until(ctx, "the goroutines of strangers have gone", func() bool {
+		var after size
+		err := until(ctx, "what strangers took is given back", func() bool {
 			samples, err := one.samples(ctx)
-			return err == nil && int(samples["go_goroutines"]) <= before[i].goroutines+goroutineSlack
+			if err != nil {
+				return false
+			}
+			after = one.size(samples)
+			return after.goroutines <= before[i].goroutines+goroutineSlack && after.heap <= before[i].heap+heapSlack
 		})
 		if err != nil {
-			problem("server %d: %w", i, err)
+			problem("server %d: %w: %d goroutines and %s of heap before, %d and %s after", i, err,
+				before[i].goroutines, mebibytes(before[i].heap), after.goroutines, mebibytes(after.heap))
 		}
 		r.peaks = append(r.peaks, one.group.peak())
 	}
 	s.sample(ctx, r)
+	if cfg.duration < 3*cfg.sendFor*time.Duration(len(r.came))/soakWorkers {
+		return // in the first third not all inputs were sent
+	}
 	for i, sizes := range r.sizes {
 		if err := isFlat(sizes); err != nil {
 			problem("server %d: %w", i, err)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	proxyproto "github.com/pires/go-proxyproto"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/streampair/streampair/mediaserver/metrics"
 )
@@ -45,6 +46,9 @@ type ListenerConfig struct {
 	MaxProxyConnections int
 	// Metrics; default: nothing is counted.
 	Metrics *metrics.Metrics
+	// Refused counts connections for which the Door had no place, beside the Door's own count;
+	// default: nothing does.
+	Refused prometheus.Counter
 	// Name is the listener's in metrics where it has no Door.
 	Name string
 }
@@ -149,6 +153,9 @@ func (l *Listener) admit(c *Conn, from netip.Addr) {
 	if door != nil {
 		place, err := door.Enter(NetworkOf(from), func() { _ = c.Conn.Close() })
 		if err != nil {
+			if l.cfg.Refused != nil {
+				l.cfg.Refused.Inc()
+			}
 			_ = c.Conn.Close()
 			return
 		}

@@ -31,7 +31,7 @@ func BenchmarkFanOut(b *testing.B) {
 			})
 			var list []*Viewer
 			for range viewers {
-				v := &Viewer{output: o, cfg: ViewerConfig{Protocol: "bench"}, log: o.log, pc: &wire{}, path: newPath(), done: make(chan struct{})}
+				v := &Viewer{output: o, cfg: ViewerConfig{Protocol: "bench"}, log: o.log, pc: &wire{}, path: newPath(overUDP), done: make(chan struct{})}
 				v.connectTimer = time.AfterFunc(time.Hour, func() {})
 				v.video = o.newTrack(v, webrtc.RTPCodecTypeVideo)
 				v.video.writer = discard{}

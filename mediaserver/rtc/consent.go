@@ -59,9 +59,17 @@ type source interface {
 	LastReceived() time.Time
 }
 
+// A connection is what media to a viewer need of an ICE-TCP connection; see icetcp.Conn.
+type connection interface {
+	HasRoom(then func()) bool
+	Waiting() time.Duration
+}
+
 // A path is what a viewer's ICE agent shows of the way to the viewer.
 type path struct {
 	now func() time.Duration // the media clock; set before the offer is accepted
+	// find returns the connection of a source; nil: it has none, as over UDP.
+	find func(source) connection
 
 	heard, moved atomic.Int64 // as in consent, ns
 	selected     atomic.Pointer[selection]
@@ -70,11 +78,12 @@ type path struct {
 // A selection is the viewer's address that media are sent to, and since when.
 type selection struct {
 	source
-	since time.Time
+	since      time.Time
+	connection connection // nil: UDP
 }
 
-func newPath() *path {
-	p := &path{now: func() time.Duration { return 0 }}
+func newPath(find func(source) connection) *path {
+	p := &path{now: func() time.Duration { return 0 }, find: find}
 	p.moved.Store(-1)
 	return p
 }
@@ -100,20 +109,20 @@ func (p *path) requested(nominates bool, from source, at time.Time) {
 		p.heard.Store(int64(now))
 		p.moved.Store(-1)
 		if selected.source != from { // ICE replaces what it knows of an address
-			p.selected.Store(&selection{from, selected.since})
+			p.selected.Store(&selection{from, selected.since, selected.connection})
 		}
 	case selected == nil && !nominates:
 		p.heard.Store(int64(now))
 	case selected == nil:
 		p.heard.Store(int64(now))
-		p.selected.Store(&selection{from, at})
+		p.selected.Store(&selection{from, at, p.find(from)})
 	case nominates:
 		// While the address before is unproved, too, its time goes on.
 		if p.moved.Load() < 0 {
 			p.moved.Store(int64(now))
 		}
 		p.heard.Store(int64(now))
-		p.selected.Store(&selection{from, at})
+		p.selected.Store(&selection{from, at, p.find(from)})
 	}
 }
 
@@ -128,6 +137,14 @@ func (p *path) reported(at time.Time) {
 	}
 	p.heard.Store(int64(p.now()))
 	p.moved.Store(-1)
+}
+
+// connection is the connection that media go by; nil: they go over UDP, or nowhere.
+func (p *path) connection() connection {
+	if s := p.selected.Load(); s != nil {
+		return s.connection
+	}
+	return nil
 }
 
 // connected takes note of the end of the DTLS handshake.

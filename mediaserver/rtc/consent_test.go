@@ -52,7 +52,7 @@ func TestWhatCountsAsHeard(t *testing.T) {
 	zero := time.Now()
 	at := func(d time.Duration) time.Time { now = d; return zero.Add(d) }
 	old, other := &place{port: 1}, &place{port: 2}
-	p := newPath()
+	p := newPath(overUDP)
 	p.now = func() time.Duration { return now }
 	expect := func(what string, heard, moved time.Duration) {
 		t.Helper()

@@ -18,6 +18,8 @@ import (
 	"github.com/pion/interceptor"
 	"github.com/pion/webrtc/v4"
 
+	"github.com/streampair/streampair/mediaserver/admission"
+	"github.com/streampair/streampair/mediaserver/icetcp"
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/sdpoffer"
 )
@@ -27,12 +29,6 @@ const (
 	// frame for a hundred viewers leaves in one burst; the kernel's default of
 	// 208 KiB holds two of them. The kernel may grant less (net.core.wmem_max).
 	udpBuffer = 8 << 20
-
-	// tcpWriteBuffer bounds what waits for one ICE-TCP peer that reads slowly. When
-	// it is full, packets for that peer are dropped, as on a full network path:
-	// without it, one stalled viewer blocks the goroutine that feeds all of them
-	// (pion/ice#466).
-	tcpWriteBuffer = 1 << 20
 
 	// tcpReadBuffer is in packets. What publishers and viewers send over TCP is
 	// read as it comes; a few packets ride out scheduling.
@@ -77,6 +73,9 @@ type EngineConfig struct {
 	// MaxTCPConnections bounds ICE-TCP connections, those not yet known to belong
 	// to a session included. Default: 4096.
 	MaxTCPConnections int
+	// Proxies may tell by the PROXY protocol which client an ICE-TCP connection is of.
+	// Default: nobody may.
+	Proxies *admission.Proxies
 	// Logger; default slog.Default().
 	Logger *slog.Logger
 	// Metrics; required.
@@ -91,7 +90,7 @@ type Engine struct {
 	log      *slog.Logger
 	settings webrtc.SettingEngine
 	udp      []*net.UDPConn
-	tcp      *limitListener
+	tcp      *icetcp.Listener
 	udpMux   *ice.MultiUDPMuxDefault
 	tcpMux   *ice.TCPMuxDefault
 
@@ -129,7 +128,7 @@ func NewEngine(cfg EngineConfig) (*Engine, error) {
 		Listener:                     e.tcp,
 		Logger:                       loggers.NewLogger("ice-tcp"),
 		ReadBufferSize:               tcpReadBuffer,
-		WriteBufferSize:              tcpWriteBuffer,
+		WriteBufferSize:              0, // an icetcp.Conn has its own
 		FirstStunBindTimeout:         5 * time.Second,
 		AliveDurationForConnFromStun: 10 * time.Second,
 	})
@@ -193,7 +192,7 @@ type ViewerConnection struct {
 // NewViewerConnection makes a PeerConnection for Output.AddViewer. It has no interceptors,
 // because an Output answers NACKs and reports itself. The caller must close it.
 func (e *Engine) NewViewerConnection(me *webrtc.MediaEngine) (*ViewerConnection, error) {
-	p := newPath()
+	p := newPath(e.connection)
 	settings := e.settings
 	settings.SetICEBindingRequestHandler(p.request)
 	pc, err := e.newPeerConnection(settings, me, nil)
@@ -224,7 +223,31 @@ func (e *Engine) newPeerConnection(settings webrtc.SettingEngine, me *webrtc.Med
 	if err != nil {
 		return nil, fmt.Errorf("make peer connection: %w", err)
 	}
+	selection := e.tcp.NewSelection()
+	pc.SCTP().Transport().ICETransport().OnSelectedCandidatePairChange(func(pair *webrtc.ICECandidatePair) {
+		var remote netip.AddrPort
+		if ip, err := netip.ParseAddr(pair.Remote.Address); err == nil && pair.Remote.Protocol == webrtc.ICEProtocolTCP {
+			remote = netip.AddrPortFrom(ip, pair.Remote.Port)
+		}
+		selection.Select(remote)
+	})
 	return pc, nil
+}
+
+// connection returns the ICE-TCP connection by which packets of a source come; nil: they
+// come over UDP, or the connection is gone.
+func (e *Engine) connection(from source) connection {
+	if !from.NetworkType().IsTCP() {
+		return nil
+	}
+	ip, err := netip.ParseAddr(from.Address())
+	if err != nil {
+		return nil
+	}
+	if c := e.tcp.Find(netip.AddrPortFrom(ip, uint16(from.Port()))); c != nil { //nolint:gosec // a port
+		return c
+	}
+	return nil
 }
 
 // Answer accepts the selection of an offer and returns the answer to the whole offer,

@@ -5,11 +5,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"sync"
 	"syscall"
-	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
+	"github.com/streampair/streampair/mediaserver/icetcp"
 )
 
 // listen opens the TCP port and one UDP socket of the same number per local address.
@@ -44,7 +42,7 @@ func (e *Engine) listenOnce(host, port string) error {
 	if err != nil {
 		return err
 	}
-	e.tcp = newLimitListener(ln, e.cfg.MaxTCPConnections, e.cfg.Metrics.WebRTCRefusals.WithLabelValues("too_many"))
+	e.tcp = icetcp.NewListener(ln, icetcp.Config{Places: e.cfg.MaxTCPConnections, Proxies: e.cfg.Proxies, Metrics: e.cfg.Metrics})
 	bound := ln.Addr().(*net.TCPAddr).AddrPort()
 	addrs := []netip.Addr{bound.Addr().Unmap()}
 	if bound.Addr().IsUnspecified() {
@@ -106,95 +104,4 @@ func localAddresses(v4Only bool) ([]netip.Addr, error) {
 		}
 	}
 	return addrs, nil
-}
-
-// A limitListener accepts at most a number of connections at a time, survives
-// passing errors of Accept (pion's mux stops for good at the first one), and closes
-// its connections with itself. Those beyond the limit are closed at once and counted.
-type limitListener struct {
-	net.Listener
-	limit   int
-	refused prometheus.Counter
-	closed  chan struct{}
-
-	mu    sync.Mutex // guards the next line
-	conns map[*limitedConn]struct{}
-}
-
-func newLimitListener(ln net.Listener, limit int, refused prometheus.Counter) *limitListener {
-	return &limitListener{
-		Listener: ln, limit: limit, refused: refused,
-		closed: make(chan struct{}), conns: map[*limitedConn]struct{}{},
-	}
-}
-
-// Accept returns the next connection; an error means that the listener was closed.
-func (l *limitListener) Accept() (net.Conn, error) {
-	for {
-		conn, err := l.Listener.Accept()
-		if err != nil {
-			if errors.Is(err, net.ErrClosed) {
-				return nil, err
-			}
-			// Out of file descriptors, most likely: waiting helps, spinning does not.
-			select {
-			case <-time.After(100 * time.Millisecond):
-				continue
-			case <-l.closed:
-				return nil, net.ErrClosed
-			}
-		}
-		if limited, ok := l.add(conn); ok {
-			return limited, nil
-		}
-		_ = conn.Close()
-	}
-}
-
-func (l *limitListener) add(conn net.Conn) (net.Conn, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	select {
-	case <-l.closed:
-		return nil, false
-	default:
-	}
-	if len(l.conns) >= l.limit {
-		l.refused.Inc()
-		return nil, false
-	}
-	limited := &limitedConn{Conn: conn, listener: l}
-	l.conns[limited] = struct{}{}
-	return limited, true
-}
-
-// Close closes the listener and every connection accepted from it.
-func (l *limitListener) Close() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	select {
-	case <-l.closed:
-		return nil
-	default:
-	}
-	close(l.closed)
-	err := l.Listener.Close()
-	for conn := range l.conns {
-		_ = conn.Conn.Close()
-	}
-	clear(l.conns)
-	return err
-}
-
-type limitedConn struct {
-	net.Conn
-	listener *limitListener
-}
-
-// Close closes the connection and makes room for another.
-func (c *limitedConn) Close() error {
-	c.listener.mu.Lock()
-	delete(c.listener.conns, c)
-	c.listener.mu.Unlock()
-	return c.Conn.Close()
 }

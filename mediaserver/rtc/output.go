@@ -341,6 +341,7 @@ func (o *Output) attach(v *Viewer) error {
 		return ErrOutputClosed
 	}
 	v.fanout = slices.MinFunc(o.fanouts, func(a, b *fanout) int { return len(a.list()) - len(b.list()) })
+	v.wake = v.fanout.signal
 	v.fanout.set(append(slices.Clone(v.fanout.list()), v))
 	o.viewers[v] = struct{}{}
 	o.leaving.Add(1)

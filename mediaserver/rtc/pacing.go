@@ -22,6 +22,9 @@ const (
 	// catchUpAfter is the backlog, in time at the viewer's rate, that is left out if an
 	// IDR has come after it; one that is sooner sent is.
 	catchUpAfter = 100 * time.Millisecond
+	// lateSound is how old sound may be that is still sent to a viewer whose connection had no
+	// room: a receiver would hold the picture back for it.
+	lateSound = 500 * time.Millisecond
 	// egressBurst is the time whose worth of bytes may leave at once in bursts.
 	egressBurst = 10 * time.Millisecond
 	// burstShare is the part of the egress rate that bursts get even when live

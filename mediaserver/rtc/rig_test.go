@@ -133,7 +133,7 @@ func (b *rig) write(n int, idr bool, size int) {
 func (b *rig) viewer() (*Viewer, *wire) {
 	b.t.Helper()
 	w := &wire{}
-	v := &Viewer{output: b.o, cfg: ViewerConfig{ID: "v", Protocol: "test"}, log: b.o.log, pc: w, path: newPath(), since: time.Now(), done: make(chan struct{})}
+	v := &Viewer{output: b.o, cfg: ViewerConfig{ID: "v", Protocol: "test"}, log: b.o.log, pc: w, path: newPath(overUDP), since: time.Now(), done: make(chan struct{})}
 	v.path.now = b.o.cfg.Now
 	v.connectTimer = time.AfterFunc(time.Hour, func() {})
 	v.video, v.audio = b.o.newTrack(v, webrtc.RTPCodecTypeVideo), b.o.newTrack(v, webrtc.RTPCodecTypeAudio)
@@ -214,3 +214,6 @@ func selected(t testing.TB, text string, client webrtc.RTPTransceiverDirection) 
 	}
 	return codecs, selection
 }
+
+// overUDP is the connection of every viewer in a rig: there is none.
+func overUDP(source) connection { return nil }

@@ -33,6 +33,10 @@ const (
 
 const reportInterval = time.Second
 
+// unsentLimit is how long a byte may wait for an ICE-TCP viewer to read, until the viewer is
+// ended. Less than 64 KiB wait for one, so only a line below 0.1 Mbit/s is that slow.
+const unsentLimit = 5 * time.Second
+
 // where is the label of a viewer's panics.
 const where = "viewer"
 
@@ -70,7 +74,9 @@ type Viewer struct {
 	pc     peer
 	path   *path
 	fanout *fanout
-	since  time.Time
+	// wake makes the fanout serve the viewer again.
+	wake  func()
+	since time.Time
 
 	connectTimer *time.Timer
 	closeOnce    sync.Once
@@ -287,6 +293,9 @@ func (v *Viewer) serve(now time.Duration, scratch []packet) time.Duration {
 	if now >= v.nextReport {
 		v.nextReport = now + reportInterval
 		v.report(now)
+		if c := v.path.connection(); c != nil && c.Waiting() > unsentLimit {
+			v.end(ClosedStalled)
+		}
 	}
 	return min(again, max(0, v.nextReport-now))
 }
@@ -314,13 +323,14 @@ func (v *Viewer) consents(now time.Duration) bool {
 }
 
 // serveTrack brings t to the end of its history. It reports true when pacing kept
-// it from that.
+// it from that. A connection that takes no more keeps it from that as well, and wakes the
+// fanout when it does.
 func (v *Viewer) serveTrack(t *viewerTrack, now time.Duration, scratch []packet) (paced bool) {
 	liveBytes, count := 0, t.packets
 	defer func() {
 		v.account(t, count, liveBytes, now)
 	}()
-	live := v.output.liveEdge(now)
+	live, connection := v.output.liveEdge(now), v.path.connection()
 	for t.locate(live) {
 		n, held := t.history.read(t.cursor, scratch)
 		if !held { // overrun: it was paced for so long that its place is gone
@@ -331,6 +341,10 @@ func (v *Viewer) serveTrack(t *viewerTrack, now time.Duration, scratch []packet)
 		}
 		for i := range scratch[:n] {
 			p := &scratch[i]
+			if connection != nil && !connection.HasRoom(v.wake) {
+				t.waitForRoom(p)
+				return false
+			}
 			size := len(p.payload) + rtpHeaderSize
 			burst := p.burst || t.cursor < t.burstEnd
 			if t.entries && v.pace.level <= 0 || burst && !v.output.cfg.Egress.take(size, now) {

@@ -294,8 +294,30 @@ func (t *viewerTrack) again(head position) {
 // paced, after two splices in a row for example, if that is more than so many packets.
 func (t *viewerTrack) catchUp(packets uint64) {
 	if entry, ok := t.history.lastEntry(); ok && t.entries && entry.index > t.cursor+packets {
-		t.begin(entry, segment{})
+		t.goOnAt(entry)
 	}
+}
+
+// waitForRoom leaves out what is not worth sending any more once the viewer's connection has
+// room for p, the packet at the cursor: pictures that a later entry point has made worthless,
+// and sound that is late.
+func (t *viewerTrack) waitForRoom(p *packet) {
+	if !t.entries {
+		if head := t.history.head(); head.timestamp-p.timestamp > ticks(lateSound, audioClockRate) {
+			t.begin(position{index: head.index}, segment{})
+		}
+		return
+	}
+	entry, ok := t.history.lastEntry()
+	if ok && entry.index > t.cursor && entry.timestamp-p.timestamp > ticks(catchUpAfter, videoClockRate) {
+		t.goOnAt(entry)
+	}
+}
+
+// goOnAt goes on at a later entry point. Pictures that were squeezed may have been given a
+// time later than the entry point's.
+func (t *viewerTrack) goOnAt(entry position) {
+	t.begin(entry, segment{lead: entry.frame - 1, leadTimestamp: t.lastTimestamp})
 }
 
 // find returns the packet that was sent under a sequence number, and its extended

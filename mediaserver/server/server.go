@@ -164,7 +164,7 @@ func (s *Server) open(m *metrics.Metrics) error {
 	}
 	s.engine, err = rtc.NewEngine(rtc.EngineConfig{
 		Address: s.cfg.WebRTCAddress, AdvertiseAddresses: advertised(s.cfg.AdvertiseAddresses), OwnAddress: s.cfg.Pod.IP,
-		Logger: s.log, Metrics: m,
+		Proxies: &s.proxies, Logger: s.log, Metrics: m,
 	})
 	if err != nil {
 		return err

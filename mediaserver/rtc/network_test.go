@@ -160,19 +160,20 @@ func TestOutputThatStoppedTakesNoViewers(t *testing.T) {
 type throttle struct {
 	listener net.Listener
 	stopped  atomic.Bool
+	rate     int // bytes per second; 0: as fast as it goes
 	wait     sync.WaitGroup
 
 	mu    sync.Mutex
 	conns []net.Conn
 }
 
-func newThrottle(t *testing.T, target string) *throttle {
+func newThrottle(t *testing.T, target string, rate int) *throttle {
 	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &throttle{listener: l}
+	p := &throttle{listener: l, rate: rate}
 	p.wait.Go(func() {
 		for {
 			client, err := l.Accept()
@@ -204,6 +205,9 @@ func newThrottle(t *testing.T, target string) *throttle {
 					if _, err := client.Write(buf[:n]); err != nil || p.stopped.Load() {
 						return // without closing: the connection stays up, unread
 					}
+					if p.rate > 0 {
+						time.Sleep(time.Duration(n) * time.Second / time.Duration(p.rate))
+					}
 				}
 			})
 		}
@@ -220,27 +224,79 @@ func newThrottle(t *testing.T, target string) *throttle {
 	return p
 }
 
-// Must show 10 of the issue: a viewer on ICE-TCP that stops reading changes nothing
-// for others.
-func TestStalledTCPViewerChangesNothingForOthers(t *testing.T) {
-	const stall = 5 * time.Second
-	s := newStage(t, func(cfg *OutputConfig) { cfg.StallTimeout = stall })
-	proxy := newThrottle(t, s.engine.Addr().String())
+// joinThrough connects a spectator over TCP by way of a throttle.
+func (s *stage) joinThrough(p *throttle) *spectator {
 	var overTCP webrtc.SettingEngine
 	overTCP.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeTCP4})
-	stalling := s.join(overTCP, func(answer string) string {
+	return s.join(overTCP, func(answer string) string {
 		var lines []string
 		for line := range strings.Lines(answer) {
 			if strings.HasPrefix(line, "a=candidate:") {
 				if strings.Contains(line, " udp ") {
 					continue
 				}
-				line = strings.ReplaceAll(line, fmt.Sprintf(" %d ", s.engine.Port()), fmt.Sprintf(" %d ", proxy.listener.Addr().(*net.TCPAddr).Port))
+				line = strings.ReplaceAll(line, fmt.Sprintf(" %d ", s.engine.Port()), fmt.Sprintf(" %d ", p.listener.Addr().(*net.TCPAddr).Port))
 			}
 			lines = append(lines, line)
 		}
 		return strings.Join(lines, "")
 	})
+}
+
+// A viewer over TCP whose line takes half of the stream is sent a part of each group of
+// pictures, from the IDR on, and stays.
+func TestAViewerOverASlowTCPLineSeesWhatTheLineTakes(t *testing.T) {
+	s := newStage(t, nil)
+	proxy := newThrottle(t, s.engine.Addr().String(), 375_000) // 3 Mbit/s
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		ticker := time.NewTicker(20 * time.Millisecond)
+		defer ticker.Stop()
+		for i := 0; ; i++ {
+			now := s.now()
+			s.output.WriteVideo(now, testPicture(i%50 == 0, 15_000), false) // 6 Mbit/s
+			s.output.WriteOpus(now, 20*time.Millisecond, []byte{0xfc, 1, 2})
+			select {
+			case <-stop:
+				return
+			case <-ticker.C:
+			}
+		}
+	}()
+	defer func() { close(stop); <-stopped }()
+	p := s.joinThrough(proxy)
+	p.wait(t, "eight IDRs", func() bool {
+		idrs := 0
+		for _, packet := range p.video {
+			if startsPicture(packet) {
+				idrs++
+			}
+		}
+		return idrs >= 8
+	})
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	follows(t, p.video)
+	stats := p.viewer.Stats()
+	t.Logf("%d packets of video, %d left out; %d of sound", len(p.video), stats.Video.Skipped, len(p.audio))
+	if stats.Video.Dropped+stats.Audio.Dropped > 0 || stats.Video.Skipped == 0 {
+		t.Errorf("%d packets dropped, %d left out", stats.Video.Dropped+stats.Audio.Dropped, stats.Video.Skipped)
+	}
+	select {
+	case <-p.viewer.Done():
+		t.Error("the viewer was ended")
+	default:
+	}
+}
+
+// Must show 10 of the issue: a viewer on ICE-TCP that stops reading changes nothing
+// for others.
+func TestStalledTCPViewerChangesNothingForOthers(t *testing.T) {
+	const stall = 5 * time.Second
+	s := newStage(t, func(cfg *OutputConfig) { cfg.StallTimeout = stall })
+	proxy := newThrottle(t, s.engine.Addr().String(), 0)
+	stalling := s.joinThrough(proxy)
 	others := []*spectator{s.join(webrtc.SettingEngine{}, nil), s.join(webrtc.SettingEngine{}, nil)}
 	everybody := append([]*spectator{stalling}, others...)
 

@@ -101,6 +101,8 @@ type viewerTrack struct {
 	replay           bool   // send again from the last entry point
 	burstEnd         uint64 // packets before this index are counted as a burst
 	lastTimestamp    int64  // of the last packet sent
+	inPicture        bool   // the last packet sent did not end its picture
+	held             bool   // the connection had no room since the track was at the end
 
 	packets, octets           uint64 // for sender reports, RFC 3550 section 6.4.1
 	dropped, resent, nacked   uint64
@@ -196,7 +198,7 @@ func (t *viewerTrack) send(p *packet) sendResult {
 	}
 	t.sequence++
 	t.cursor++
-	t.lastTimestamp = timestamp
+	t.lastTimestamp, t.inPicture = timestamp, !p.marker
 	if result != sent {
 		t.dropped++
 		if t.entries { // what follows can't be decoded without it
@@ -220,7 +222,7 @@ func (t *viewerTrack) begin(at position, s segment) {
 	}
 	t.segments = append(t.segments, s)
 	t.cursor = at.index
-	t.waiting, t.joining, t.replay = false, false, false
+	t.waiting, t.joining, t.replay, t.inPicture = false, false, false, false
 }
 
 // rejoin makes the track go on where that of a viewer who joins begins.
@@ -298,20 +300,24 @@ func (t *viewerTrack) catchUp(packets uint64) {
 	}
 }
 
-// waitForRoom leaves out what is not worth sending any more once the viewer's connection has
-// room for p, the packet at the cursor: pictures that a later entry point has made worthless,
-// and sound that is late.
-func (t *viewerTrack) waitForRoom(p *packet) {
+// leaveOut skips what is not worth sending any more after the viewer's connection had no
+// room: pictures that a later entry point has made worthless, and sound that is late. It never
+// cuts a picture. p is the packet at the cursor. leaveOut reports whether the cursor has moved.
+func (t *viewerTrack) leaveOut(p *packet) bool {
 	if !t.entries {
-		if head := t.history.head(); head.timestamp-p.timestamp > ticks(lateSound, audioClockRate) {
+		head := t.history.head()
+		late := head.timestamp-p.timestamp > ticks(lateSound, audioClockRate)
+		if late {
 			t.begin(position{index: head.index}, segment{})
 		}
-		return
+		return late
 	}
 	entry, ok := t.history.lastEntry()
-	if ok && entry.index > t.cursor && entry.timestamp-p.timestamp > ticks(catchUpAfter, videoClockRate) {
+	late := ok && !t.inPicture && entry.index > t.cursor && entry.timestamp-p.timestamp > ticks(catchUpAfter, videoClockRate)
+	if late {
 		t.goOnAt(entry)
 	}
+	return late
 }
 
 // goOnAt goes on at a later entry point. Pictures that were squeezed may have been given a

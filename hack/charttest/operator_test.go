@@ -17,13 +17,7 @@ import (
 // values, and of config/default, beside the --probe of helm test: it reads all arguments,
 // asks the URL instead of working, and ends.
 func TestOperatorTakesTheArguments(t *testing.T) {
-	operator := filepath.Join(t.TempDir(), "operator")
-	// As make build does, so that all but the linking is done already.
-	build := exec.Command("go", "build", "-C", "../..", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", operator, "./controllers/cmd/streampair-operator")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the operator: %v\n%s", err, out)
-	}
+	operator := buildOperator(t)
 	probed := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/readyz" {
 			w.WriteHeader(http.StatusServiceUnavailable)
@@ -71,4 +65,17 @@ func TestOperatorTakesTheArguments(t *testing.T) {
 			t.Error("--probe succeeded though the answer was 503")
 		}
 	})
+}
+
+// buildOperator returns the path of the operator's command.
+func buildOperator(t *testing.T) string {
+	t.Helper()
+	operator := filepath.Join(t.TempDir(), "operator")
+	// As make build does, so that all but the linking is done already.
+	build := exec.Command("go", "build", "-C", "../..", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", operator, "./controllers/cmd/streampair-operator")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the operator: %v\n%s", err, out)
+	}
+	return operator
 }

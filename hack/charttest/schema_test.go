@@ -32,6 +32,8 @@ func TestBadValuesAreRefused(t *testing.T) {
 		"an unknown log level":                {`logging: {level: verbose}`, "at '/logging/level'"},
 		"a true that is a string":             {`crds: {install: "no"}`, "at '/crds/install'"},
 		"an interval without unit":            {`metrics: {serviceMonitor: {interval: "30"}}`, "at '/metrics/serviceMonitor/interval'"},
+		"an impossible Secret for scraping":   {`metrics: {serviceMonitor: {tokenSecret: {name: A_B}}}`, "at '/metrics/serviceMonitor/tokenSecret/name'"},
+		"no key of the Secret for scraping":   {`metrics: {serviceMonitor: {tokenSecret: {key: ""}}}`, "at '/metrics/serviceMonitor/tokenSecret/key'"},
 		"an empty peer, which is everybody":   {`networkPolicy: {metricsFrom: [{}]}`, "at '/networkPolicy/metricsFrom/0'"},
 		"nothing at a time":                   {`concurrency: 0`, "at '/concurrency': minimum"},
 		"fewer rollouts than none":            {`maxConcurrentRollouts: -1`, "at '/maxConcurrentRollouts': minimum"},

@@ -49,6 +49,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and .Values.metrics.auth (not .Values.watchNamespaces) -}}true{{- else -}}false{{- end -}}
 {{- end -}}
 
+{{/* The account that may read the operator's metrics, and the Secret with its token. */}}
+{{- define "streampair.metricsScraper" -}}
+{{- printf "%s-metrics-scraper" (include "streampair.fullname" .) -}}
+{{- end -}}
+
 {{/*
 The operator's rules in one namespace: those of files/role.yaml without what only a
 ClusterRole can grant.

@@ -69,6 +69,13 @@ lint: .cache/player.built ## Check format, go vet and golangci-lint (its first b
 		(cd "$$module" && go tool -modfile=../tools/go.mod golangci-lint run ./...); \
 	done
 
+# Arguments for hack/vulncheck: VULNFLAGS=-live asks the database of today.
+VULNFLAGS ?=
+
+.PHONY: vuln
+vuln: .cache/player.built ## Look for known vulnerabilities that our code calls, in a database of a pinned version
+	@go run ./hack/vulncheck $(VULNFLAGS)
+
 .PHONY: generate
 generate: ## Generate code, the CRD and the API reference from api/
 	$(TOOL) controller-gen paths=./api/... \

@@ -38,8 +38,16 @@ var (
 	formatOpus = Format{Codec: Opus, SampleRate: 48000, Channels: 2}
 )
 
-func idrSlice(size int) []byte   { return append([]byte{0x65}, make([]byte, size-1)...) }
-func interSlice(size int) []byte { return append([]byte{0x41}, make([]byte, size-1)...) }
+func idrSlice(size int) []byte   { return slice(0x65, size) }
+func interSlice(size int) []byte { return slice(0x41, size) }
+
+// slice allocates once and copies nothing. The race detector makes each pass over the bytes
+// slow, and some tests write gigabytes of pictures.
+func slice(header byte, size int) []byte {
+	nalu := make([]byte, size)
+	nalu[0] = header
+	return nalu
+}
 
 // begin publishes keyLive, authenticated.
 func begin(t *testing.T, r *Registry) *Publication {

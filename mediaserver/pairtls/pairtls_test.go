@@ -207,6 +207,24 @@ func TestOnlyThePairsOtherServerGetsIn(t *testing.T) {
 	})
 }
 
+// connected returns the two ends of a connection. The ends of a net.Pipe hold nothing: a
+// client that refuses while the server still writes would wait there for its deadline.
+func connected(t *testing.T) (here, there net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	if here, err = net.Dial("tcp", l.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	if there, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	return here, there
+}
+
 func TestNothingIsSentToAServerThatIsNotThePairs(t *testing.T) {
 	pair, other := newCertificate(t), newCertificate(t)
 	ours := newIdentityOf(pair)
@@ -227,7 +245,7 @@ func TestNothingIsSentToAServerThatIsNotThePairs(t *testing.T) {
 		{"a port with the same certificate that negotiates nothing", &tls.Config{Certificates: []tls.Certificate{*pair}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			here, there := net.Pipe()
+			here, there := connected(t)
 			got := &bytes.Buffer{}
 			done := make(chan struct{})
 			go func() {

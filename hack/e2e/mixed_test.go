@@ -24,8 +24,8 @@ import (
 // mixedFor is for how long the pods of a pair are of different versions at the least.
 const mixedFor = time.Minute
 
-// enduresMixed does to a pair with pods of two versions what an evening may bring, and ends
-// with the pages of either. The victim's media server is killed.
+// enduresMixed does to a pair with pods of two versions what an evening may bring. The
+// victim's media server is killed.
 func (s *scene) enduresMixed(victim v1alpha1.Role) {
 	s.t.Helper()
 	began := time.Now()
@@ -34,9 +34,10 @@ func (s *scene) enduresMixed(victim v1alpha1.Role) {
 	s.takesSwitch()
 	s.survivesKill(victim)
 	s.relaysAnew()
-	s.observe(mixedFor - time.Since(began))
-	s.stays("OnAir", "True/OnAir")
+	reset := s.fault
 	s.playsPagesOfEither()
+	s.observe(mixedFor - time.Since(began))
+	s.staysSince(reset, "OnAir", "True/OnAir")
 }
 
 // takesSpec changes what pods take while they run.

@@ -310,9 +310,16 @@ func (s *scene) took(fault, what string, goal time.Duration, took time.Duration)
 // stays fails the test if a condition had another value since the fault.
 func (s *scene) stays(subject string, values ...string) {
 	s.t.Helper()
-	for _, value := range s.timeline.story(subject, s.fault) {
+	s.staysSince(s.fault, subject, values...)
+}
+
+// staysSince is stays since another moment.
+func (s *scene) staysSince(since time.Time, subject string, values ...string) {
+	s.t.Helper()
+	story := s.timeline.story(subject, since)
+	for _, value := range story {
 		if !slices.Contains(values, value) {
-			s.t.Errorf("%s was %v, want only %v", subject, s.timeline.story(subject, s.fault), values)
+			s.t.Errorf("%s was %v, want only %v", subject, story, values)
 			return
 		}
 	}

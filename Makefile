@@ -43,12 +43,11 @@ test: ## Run all tests, with the race detector; installs ffmpeg and Chromium as 
 	@hack/deps.sh test
 	@$(MAKE) build commands
 	cd $(PLAYER) && npm run --silent typecheck && npm test --silent
-	@# One package at a time: they play media in real time, and would starve each other.
 	@# Kubernetes only for those who need it: its first build takes minutes.
 	if [[ $$(go list -deps -test $(PACKAGES)) == *controllers/kubetest* ]]; then \
 		KUBEBUILDER_ASSETS=$$(hack/kube.sh); export KUBEBUILDER_ASSETS; \
 	fi; \
-	hack/test.sh -race -p 1 -timeout 20m $(TESTFLAGS) $(PACKAGES)
+	hack/test.sh -race -timeout 20m $(TESTFLAGS) -- $(PACKAGES)
 
 .PHONY: build
 build: .cache/player.built ## Build bin/streampair-mediaserver, with the player inside

@@ -16,6 +16,7 @@ func TestAudioKeepsLipSync(t *testing.T) {
 	for _, rate := range []int{48000, 44100, 22050, 16000} {
 		for _, channels := range []int{1, 2} {
 			t.Run(fmt.Sprintf("%d Hz, %d channels", rate, channels), func(t *testing.T) {
+				t.Parallel()
 				const start = 100*time.Hour + 123456789
 				l := newListener(t)
 				a := NewAudio(AudioConfig{Emit: l.emit})
@@ -44,6 +45,7 @@ func TestAudioTakesJitterAndRoundingForWhatTheyAre(t *testing.T) {
 		"in bursts of three": func(i int) time.Duration { return -time.Duration(i%3) * 20 * time.Millisecond },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			const start = time.Hour
 			l := newListener(t)
 			a := NewAudio(AudioConfig{Emit: l.emit})
@@ -83,6 +85,7 @@ func purity(x []float32) float64 {
 func TestAudioFollowsADriftingClock(t *testing.T) {
 	for _, ppm := range []float64{-500, 500} {
 		t.Run(fmt.Sprintf("%+.0f ppm", ppm), func(t *testing.T) {
+			t.Parallel()
 			const start = time.Hour
 			l := newListener(t)
 			a := NewAudio(AudioConfig{Emit: l.emit})

@@ -172,7 +172,10 @@ func TestWithoutABackupThePageWaitsAndResumes(t *testing.T) {
 	}
 }
 
+// Parallel, for the page does nothing for a minute. Other tests of a browser draw pictures,
+// and would take the processor from tests that measure.
 func TestThePageWaitsThroughAMinuteWithoutEitherStream(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, sticky)
 	e := newEncoders(t, s)
 	primary, backup := e.primary(), e.backup()

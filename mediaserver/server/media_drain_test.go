@@ -133,6 +133,7 @@ func TestTheServerOfTheOtherLegDrainsAtOnce(t *testing.T) {
 }
 
 func TestAServerThatNobodyNeedsEndsAtOnce(t *testing.T) {
+	t.Parallel()
 	w := startTwins(t, sticky, drainsFor(patience))
 	w.servers[0].end()
 	t.Logf("it ended after %v", w.hasEnded(0, patience/3).Round(ms))

@@ -89,6 +89,7 @@ func (a flvAnswer) kinds(t *testing.T, n int) (kinds map[string]int) {
 }
 
 func TestAPlayerOfFLVPlaysAStream(t *testing.T) {
+	t.Parallel()
 	w := startTwins(t, sticky)
 	w.publish(0, 0)
 	w.play(0, true, false)
@@ -124,6 +125,7 @@ func TestAPlayerOfFLVPlaysAStream(t *testing.T) {
 }
 
 func TestAPlayerOfFLVPlaysOpus(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, sticky)
 	p, err := s.registry.Publish(stream.PublishRequest{Key: stream.Key{App: "live", ID: "primary"}, Protocol: "test"})
 	if err != nil {
@@ -147,6 +149,7 @@ func TestAPlayerOfFLVPlaysOpus(t *testing.T) {
 }
 
 func TestAPlayerOfFLVIsRefused(t *testing.T) {
+	t.Parallel()
 	const withToken = `
 apiVersion: media.streampair.dev/v1alpha1
 kind: StreamPair
@@ -216,6 +219,7 @@ spec:
 }
 
 func TestAPlayerOfFLVStaysWhileItsEncoderComesAgain(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, sticky)
 	encoder := s.replay("primary", mediatest.Programme{}, mediatest.ReplayOptions{})
 	s.onAir("primary", true, false)

@@ -62,6 +62,7 @@ func TestThePeerPlaysOnAfterAPanicUnderASharedLock(t *testing.T) {
 }
 
 func TestAServerThatGivesUpEndsAlthoughALockIsNeverGivenBack(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, sticky, drainsFor(patience))
 	s.givesUp = true
 	s.pairs.mu.Lock() // for good: the drain and the end need it
@@ -79,6 +80,7 @@ func TestAServerThatGivesUpEndsAlthoughALockIsNeverGivenBack(t *testing.T) {
 }
 
 func TestAPublisherThatIsExpelledIsTold(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, sticky)
 	path := file(t, mediatest.Programme{})
 	encoder := mediatest.Publish(t, path, s.publishURL("primary"), "-stream_loop", "-1")

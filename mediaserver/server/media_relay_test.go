@@ -285,6 +285,7 @@ func TestARelayThatIsCutAndHealedConverges(t *testing.T) {
 }
 
 func TestAServerThatStartsPlaysWhatItsPeerPlays(t *testing.T) {
+	t.Parallel()
 	w := startTwins(t, sticky)
 	w.publishBoth()[0].Kill()
 	w.play(1, false, true)
@@ -303,6 +304,7 @@ func TestAServerThatStartsPlaysWhatItsPeerPlays(t *testing.T) {
 }
 
 func TestBothEncodersAtOneServerAreEnough(t *testing.T) {
+	t.Parallel()
 	w := startTwins(t, sticky)
 	primary := w.publish(0, 1)
 	w.play(0, true, false)

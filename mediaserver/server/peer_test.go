@@ -22,6 +22,7 @@ import (
 )
 
 func TestPodsSpeakTLSWithoutAnOperator(t *testing.T) {
+	t.Parallel()
 	m := newMadePair(t)
 	m.start(0)
 	m.start(1)
@@ -53,6 +54,7 @@ func TestPodsSpeakTLSWithoutAnOperator(t *testing.T) {
 }
 
 func TestAPodThatSpeaksTLSServesNoPeerInClear(t *testing.T) {
+	t.Parallel()
 	m := newMadePair(t)
 	m.start(0)
 	m.publish(0)
@@ -127,6 +129,7 @@ func newStranger(t *testing.T) *stranger {
 }
 
 func TestNothingIsSentToAStrangerThatTheNameGives(t *testing.T) {
+	t.Parallel()
 	for name, tell := range map[string]func(m *madePair){
 		"before the operator tells":                 func(*madePair) {},
 		"where the peers speak TLS":                 func(m *madePair) { m.tell(0) },
@@ -170,6 +173,7 @@ func TestNothingIsSentToAStrangerThatTheNameGives(t *testing.T) {
 }
 
 func TestAnAddressIsUsedOnceItsOwnerHasProvedThePairsKey(t *testing.T) {
+	t.Parallel()
 	m := newMadePair(t)
 	m.names[1].is() // the primary's pod has no name server that knows the backup's
 	a, b := m.start(0), m.start(1)
@@ -197,6 +201,7 @@ func TestAnAddressIsUsedOnceItsOwnerHasProvedThePairsKey(t *testing.T) {
 }
 
 func TestAReplacedCertificateKeepsTheRelay(t *testing.T) {
+	t.Parallel()
 	w := startTwins(t, sticky)
 	w.kill(1)
 	first, own := w.files, newMount(t, t.TempDir(), w.keys) // the new Secret comes to each at its own time
@@ -225,6 +230,7 @@ func TestAReplacedCertificateKeepsTheRelay(t *testing.T) {
 }
 
 func TestAMixedPairIsRelayedInClearOnceTheOperatorSaysSo(t *testing.T) {
+	t.Parallel()
 	for old, name := range map[int]string{0: "the primary's pod is of the version before", 1: "the backup's pod is"} {
 		t.Run(name, func(t *testing.T) {
 			m := newMadePair(t)
@@ -260,6 +266,7 @@ func TestAMixedPairIsRelayedInClearOnceTheOperatorSaysSo(t *testing.T) {
 }
 
 func TestAReplacedPodSpeaksTLSAtOnce(t *testing.T) {
+	t.Parallel()
 	m := newMadePair(t)
 	m.start(0, asBefore)
 	s := m.start(1)
@@ -285,6 +292,7 @@ func TestAReplacedPodSpeaksTLSAtOnce(t *testing.T) {
 }
 
 func TestBesideAnOldOperatorEitherWayIsTried(t *testing.T) {
+	t.Parallel()
 	m := newMadePair(t)
 	m.start(0)
 	m.start(1)
@@ -340,6 +348,7 @@ func TestOnlyTheOperatorsPodsAreToldOfPeers(t *testing.T) {
 }
 
 func TestServersByHandSpeakInClearOnlyIfBothAreToldTo(t *testing.T) {
+	t.Parallel()
 	w := startTwins(t, sticky, func(c *Config) { c.PeerInsecure = true })
 	w.publishBoth()
 	for i, s := range w.servers {

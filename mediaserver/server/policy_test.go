@@ -25,6 +25,7 @@ func (e encoders) blips() {
 }
 
 func TestTenBlipsOfTheEncoderAreOneSwitchWhenSticky(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, sticky)
 	newEncoders(t, s).blips()
 	if p := s.pair("sunday"); p.Switches != 1 || p.Active != "Backup" {
@@ -33,6 +34,7 @@ func TestTenBlipsOfTheEncoderAreOneSwitchWhenSticky(t *testing.T) {
 }
 
 func TestTenBlipsOfTheEncoderAreOneFailoverWhenThePrimaryIsPreferred(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, preferPrimary)
 	newEncoders(t, s).blips()
 	if p := s.pair("sunday"); p.Switches != 1 || p.Active != "Backup" {

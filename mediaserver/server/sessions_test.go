@@ -100,6 +100,7 @@ func (s *testServer) events(sessionID string) (next func() (playerevents.State, 
 }
 
 func TestEitherServerTakesTheRequestsOfASession(t *testing.T) {
+	t.Parallel()
 	w := startTwins(t, sticky)
 	a, b := w.servers[0], w.servers[1]
 	const restart = "a=ice-ufrag:restart\r\na=ice-pwd:0123456789012345678901\r\n"
@@ -174,6 +175,7 @@ func publishing(st control.Status) int {
 }
 
 func TestASessionThatNobodyHasIsNotFound(t *testing.T) {
+	t.Parallel()
 	w := startTwins(t, sticky)
 	for role, what := range map[string]string{"p": "of the server before", "b": "of the other server before"} {
 		gone := signalling.Origin{Role: role, BootID: signalling.NewBootID()}.NewID()
@@ -190,6 +192,7 @@ func TestASessionThatNobodyHasIsNotFound(t *testing.T) {
 }
 
 func TestEventsFollowTheServerOfTheirSession(t *testing.T) {
+	t.Parallel()
 	w := startTwins(t, sticky)
 	a, b := w.servers[0], w.servers[1]
 	session := a.begin("whep/primary")
@@ -260,6 +263,7 @@ func TestEventsFollowTheServerOfTheirSession(t *testing.T) {
 }
 
 func TestEventsEndWhenTheWayToTheirServerIsCut(t *testing.T) {
+	t.Parallel()
 	w := startTwins(t, sticky)
 	next := w.servers[1].events(w.servers[0].begin("whep/primary").id)
 	next()

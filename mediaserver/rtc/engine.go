@@ -244,7 +244,7 @@ func (e *Engine) connection(from source) connection {
 	if err != nil {
 		return nil
 	}
-	if c := e.tcp.Find(netip.AddrPortFrom(ip, uint16(from.Port()))); c != nil { //nolint:gosec // a port
+	if c := e.tcp.Find(netip.AddrPortFrom(ip, uint16(from.Port()))); c != nil {
 		return c
 	}
 	return nil

@@ -34,7 +34,7 @@ export class Connection {
   private frameCallback: number | undefined;
   private tracks: MediaStreamTrack[] = [];
   private closed = false;
-  private sampling = false;
+  private sampling: Promise<void> | undefined;
 
   /** number counts the page's connections from 1. changed is called after facts changed. */
   constructor(
@@ -112,12 +112,16 @@ export class Connection {
     }
   }
 
-  /** sample reads the statistics; overlapping calls do nothing. */
-  async sample(): Promise<void> {
-    if (this.sampling || this.closed) {
+  /** sample reads the statistics; calls that overlap wait for the same reading. */
+  sample(): Promise<void> {
+    this.sampling ??= this.read().finally(() => (this.sampling = undefined));
+    return this.sampling;
+  }
+
+  private async read(): Promise<void> {
+    if (this.closed) {
       return;
     }
-    this.sampling = true;
     try {
       const report = await this.pc.getStats();
       if (!this.closed) {
@@ -125,8 +129,6 @@ export class Connection {
       }
     } catch {
       // A connection closed meanwhile has no statistics.
-    } finally {
-      this.sampling = false;
     }
   }
 

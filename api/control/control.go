@@ -152,7 +152,9 @@ type Stream struct {
 	Publishing bool   `json:"publishing"`
 	Protocol   string `json:"protocol,omitempty"`
 	// Relayed says that it comes from the other leg's pod.
-	Relayed    bool       `json:"relayed,omitempty"`
+	Relayed bool `json:"relayed,omitempty"`
+	// Undeclared says that StreamPairs are declared, and that none of them names the stream.
+	Undeclared bool       `json:"undeclared,omitempty"`
 	Remote     string     `json:"remote,omitempty"`
 	StartTime  *time.Time `json:"startTime,omitempty"`
 	BitrateBPS int64      `json:"bitrateBPS,omitempty"`

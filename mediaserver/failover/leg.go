@@ -46,15 +46,16 @@ type Rank int
 
 // The ranks, lowest first.
 const (
-	RankNone      Rank = iota
-	RankAudioOnly      // its video is lost
-	RankVideoOnly      // its audio is lost
-	RankFull           // everything it announced arrives
+	RankNone         Rank = iota
+	RankAudioOnly         // its video is lost
+	RankLimitedVideo      // its video arrives, and some viewers cannot play it
+	RankVideoOnly         // its audio is lost
+	RankFull              // everything it announced arrives
 )
 
 // String returns the name of the rank as status and events show it.
 func (r Rank) String() string {
-	return [...]string{"None", "AudioOnly", "VideoOnly", "Full"}[r]
+	return [...]string{"None", "AudioOnly", "LimitedVideo", "VideoOnly", "Full"}[r]
 }
 
 // A Track is what liveness needs to know of one track.
@@ -66,6 +67,9 @@ type Track struct {
 	LastArrival time.Duration
 	// Interval is the median time between access units, 0 while unknown.
 	Interval time.Duration
+	// Unplayable says that no viewer can play the track, whatever arrives: it counts as
+	// lost. Limited says that some cannot.
+	Unplayable, Limited bool
 }
 
 // A Leg is what is known of one leg at a moment.
@@ -98,11 +102,14 @@ func (l Legs) Leg(r Role) Leg {
 // LegOf describes a stream as a leg.
 func LegOf(s stream.Snapshot) Leg {
 	track := func(t stream.TrackSnapshot) Track {
-		return Track{t.Announced, t.LastArrival, t.Interval}
+		return Track{
+			Announced: t.Announced, LastArrival: t.LastArrival, Interval: t.Interval,
+			Unplayable: t.Fault != nil && !t.Fault.Limited, Limited: t.Fault != nil && t.Fault.Limited,
+		}
 	}
 	l := Leg{
 		Video: track(s.Video), Audio: track(s.Audio),
-		Decodable: s.LastIDR != 0, EntryPoint: s.EntryPoint, Leaving: s.Leaving,
+		Decodable: s.LastIDR != 0 || s.EntryPoint, EntryPoint: s.EntryPoint, Leaving: s.Leaving,
 	}
 	if s.Publication != nil {
 		l.Publishing, l.Since = true, s.Publication.Since
@@ -120,11 +127,11 @@ func (t Track) lostAt(p Policy, grace time.Duration) time.Duration {
 }
 
 func (l Leg) videoLive(p Policy, now time.Duration) bool {
-	return l.Publishing && l.Video.Announced && l.Decodable && now < l.Video.lostAt(p, 0)
+	return l.Publishing && l.Video.Announced && !l.Video.Unplayable && l.Decodable && now < l.Video.lostAt(p, 0)
 }
 
 func (l Leg) audioLive(p Policy, now time.Duration) bool {
-	return l.Publishing && l.Audio.Announced && now < l.audioLostAt(p, now)
+	return l.Publishing && l.Audio.Announced && !l.Audio.Unplayable && now < l.audioLostAt(p, now)
 }
 
 func (l Leg) audioLostAt(p Policy, now time.Duration) time.Duration {
@@ -142,6 +149,8 @@ func (l Leg) Rank(p Policy, now time.Duration) Rank {
 		return RankNone
 	case l.Video.Announced && !video:
 		return RankAudioOnly
+	case l.Video.Limited:
+		return RankLimitedVideo
 	case l.Audio.Announced && !audio:
 		return RankVideoOnly
 	}

@@ -68,6 +68,21 @@ func beforeIDR(l Leg) Leg {
 	return l
 }
 
+// unplayable is a leg with a track that no viewer can play.
+func unplayable(l Leg, k stream.Kind) Leg {
+	if k == stream.Audio {
+		l.Audio.Unplayable = true
+	} else {
+		l.Video.Unplayable = true
+	}
+	return l
+}
+
+func limited(l Leg) Leg {
+	l.Video.Limited = true
+	return l
+}
+
 func young(l Leg, age time.Duration) Leg {
 	l.Since = at - age
 	return l
@@ -105,6 +120,11 @@ func TestRankSaysHowMuchOfWhatWasAnnouncedArrives(t *testing.T) {
 		{"pictures but no IDR yet: what arrives can't be shown", beforeIDR(whole()), RankAudioOnly},
 		{"video-only publication before its IDR: none", beforeIDR(videoOnly(whole())), RankNone},
 		{"IDR fell out of the cache: what arrives is shown all the same", withoutEntryPoint(whole()), RankFull},
+		{"the sound that arrives cannot be played: video only", unplayable(whole(), stream.Audio), RankVideoOnly},
+		{"the picture that arrives cannot be played: audio only", unplayable(whole(), stream.Video), RankAudioOnly},
+		{"neither can be played: none", unplayable(unplayable(whole(), stream.Audio), stream.Video), RankNone},
+		{"a picture that some viewers cannot play: limited", limited(whole()), RankLimitedVideo},
+		{"a picture that some viewers cannot play, silent: audio only", videoSilent(limited(whole()), 1000*ms), RankAudioOnly},
 		{"disconnected with fresh tracks: none", Leg{Video: whole().Video, Audio: whole().Audio, Decodable: true}, RankNone},
 	}
 	for _, tt := range tests {
@@ -172,8 +192,8 @@ func TestLegOfAStream(t *testing.T) {
 	})
 	want := Leg{
 		Publishing: true, Since: 5 * time.Second,
-		Video:     Track{true, 9 * time.Second, 40 * ms},
-		Audio:     Track{true, 8 * time.Second, 20 * ms},
+		Video:     Track{Announced: true, LastArrival: 9 * time.Second, Interval: 40 * ms},
+		Audio:     Track{Announced: true, LastArrival: 8 * time.Second, Interval: 20 * ms},
 		Decodable: true, // although the cache has lost its IDR
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -35,7 +35,7 @@ type answer struct {
 	Told  Standing
 	// HasLeft says of each leg whether the peer has left it, and Ranks what it is worth.
 	HasLeft map[Role]bool
-	Ranks   map[Role]Rank
+	Ranks   map[Role]string
 }
 
 // knownState is a State with names that JSON can carry.
@@ -71,7 +71,7 @@ func (k knownState) state() State {
 // answer answers as Pair does: it looks, decides, agrees, and carries out at once.
 func (q question) answer() answer {
 	s := q.State.state().Observe(q.Policy, q.Legs, q.Now).heeding(q.Accord.Peer)
-	a := answer{Observed: known(s), Settled: s.settled(q.Now), HasLeft: map[Role]bool{}, Ranks: map[Role]Rank{}}
+	a := answer{Observed: known(s), Settled: s.settled(q.Now), HasLeft: map[Role]bool{}, Ranks: map[Role]string{}}
 	a.Decided = Decide(q.Policy, q.Legs, s, q.Now)
 	a.Agreed = Agree(q.Policy, q.Legs, s, q.Accord, a.Decided, q.Now)
 	if a.Agreed.Urgency != "" {
@@ -83,7 +83,7 @@ func (q question) answer() answer {
 	a.After, a.Told = known(s), s.standing(q.Policy, "", a.Settled)
 	for _, r := range []Role{Primary, Backup} {
 		a.HasLeft[r] = q.Accord.Peer != nil && q.Accord.Peer.HasLeft(r)
-		a.Ranks[r] = q.Legs.Leg(r).Rank(q.Policy, q.Now)
+		a.Ranks[r] = q.Legs.Leg(r).Rank(q.Policy, q.Now).String()
 	}
 	return a
 }

@@ -44,7 +44,9 @@ type LegStatus struct {
 	Rank Rank
 	// EntryPoint says that viewers can be put on it.
 	EntryPoint bool
-	Warnings   []stream.Warning
+	// SampleAspect is the width of its pixels over their height, where that is not 1; else 0.
+	SampleAspect float64
+	Warnings     []stream.Warning
 }
 
 func (a Status) equal(b Status) bool {
@@ -53,7 +55,7 @@ func (a Status) equal(b Status) bool {
 	}
 	for i := range a.Legs {
 		x, y := a.Legs[i], b.Legs[i]
-		if x.Live != y.Live || x.Rank != y.Rank || x.EntryPoint != y.EntryPoint || !slices.Equal(x.Warnings, y.Warnings) {
+		if x.Live != y.Live || x.Rank != y.Rank || x.EntryPoint != y.EntryPoint || x.SampleAspect != y.SampleAspect || !slices.Equal(x.Warnings, y.Warnings) {
 			return false
 		}
 	}
@@ -80,10 +82,14 @@ func (p *Pair) describe(legs Legs, snaps []stream.Snapshot) Status {
 		Switches: p.state.Switches, LastSwitch: p.lastSwitch, SwitchingTo: p.target,
 	}
 	for i, l := range p.legs {
-		s.Legs = append(s.Legs, LegStatus{
+		status := LegStatus{
 			Role: l.role, StreamID: l.id, Rank: p.ranks[i], Live: p.ranks[i] > RankNone,
 			EntryPoint: legs.Leg(l.role).EntryPoint, Warnings: snaps[i].Warnings,
-		})
+		}
+		if f := snaps[i].Video.Format; f != nil && f.SampleAspect != 1 {
+			status.SampleAspect = f.SampleAspect
+		}
+		s.Legs = append(s.Legs, status)
 		if l.role == s.Active {
 			s.ActiveStreamID, s.OnAir = l.id, p.ranks[i] > RankNone
 		}

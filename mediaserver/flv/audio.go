@@ -15,6 +15,10 @@ const (
 type AudioPacket struct {
 	Kind  PacketKind
 	Codec AudioCodec
+	// Track is the number of the track; 0 unless Multitrack.
+	Track byte
+	// Multitrack reports whether the tag can carry several tracks.
+	Multitrack bool
 	// Data is an AudioSpecificConfig or an OpusHead (SequenceHeader), or one raw AAC
 	// frame or Opus packet (CodedFrames).
 	Data []byte
@@ -40,8 +44,10 @@ var soundFormats = map[byte]string{
 	7: "G.711 A-law", 8: "G.711 mu-law", 11: "Speex", 13: "Opus", 14: "MP3", 15: "device specific",
 }
 
-// ParseAudio parses the body of an audio tag, which is also an RTMP audio message. It
-// returns an UnsupportedCodecError for any codec but AAC and Opus.
+// ParseAudio parses the body of an audio tag, which is also an RTMP audio message. Of a
+// body with several tracks ParseAudio returns the one with the lowest number. The error is
+// an UnsupportedCodecError for any codec but AAC and Opus; Track and Multitrack are then set
+// too.
 func ParseAudio(body []byte) (AudioPacket, error) {
 	if len(body) == 0 {
 		return AudioPacket{}, errShortAudio
@@ -77,20 +83,25 @@ func parseEnhancedAudio(body []byte) (AudioPacket, error) {
 	if err != nil {
 		return AudioPacket{}, err
 	}
+	var p AudioPacket
 	if packetType == exAudioMultitrack {
-		return AudioPacket{}, &UnsupportedCodecError{Codec: "multitrack", Audio: true}
+		p.Multitrack = true
+		if packetType, p.Track, body, err = lowestTrack(body, errShortAudio); err != nil {
+			return AudioPacket{}, err
+		}
 	}
 	if len(body) < 4 {
 		return AudioPacket{}, errShortAudio
 	}
-	p := AudioPacket{Data: body[4:]}
+	p.Data = body[4:]
 	switch fourCC := string(body[:4]); fourCC {
 	case fourCCAAC:
 		p.Codec = AAC
 	case fourCCOpus:
 		p.Codec = Opus
 	default:
-		return AudioPacket{}, &UnsupportedCodecError{Codec: codecName(fourCC), Audio: true}
+		p.Data = nil
+		return p, &UnsupportedCodecError{Codec: codecName(fourCC), Audio: true}
 	}
 	switch packetType {
 	case exSequenceStart:

@@ -23,6 +23,10 @@ const (
 // A VideoPacket is the parsed body of a video tag.
 type VideoPacket struct {
 	Kind PacketKind
+	// Track is the number of the track; 0 unless Multitrack.
+	Track byte
+	// Multitrack reports whether the tag can carry several tracks.
+	Multitrack bool
 	// Keyframe is what the tag claims; the NAL units decide.
 	Keyframe bool
 	// CompositionTime is the presentation time less the tag's time, which is the
@@ -66,8 +70,9 @@ var classicVideoCodecs = map[byte]string{
 	6: "Screen Video 2", 8: "H.263", 9: "MPEG-4 Part 2", 12: "HEVC (H.265)", 13: "AV1", 14: "VVC (H.266)",
 }
 
-// ParseVideo parses the body of a video tag, which is also an RTMP video message. It
-// returns an UnsupportedCodecError for any codec but H.264.
+// ParseVideo parses the body of a video tag, which is also an RTMP video message. Of a body
+// with several tracks ParseVideo returns the one with the lowest number. The error is an
+// UnsupportedCodecError for any codec but H.264; Track and Multitrack are then set too.
 func ParseVideo(body []byte) (VideoPacket, error) {
 	if len(body) == 0 {
 		return VideoPacket{}, errShortVideo
@@ -114,16 +119,20 @@ func parseEnhancedVideo(body []byte) (VideoPacket, error) {
 	if frameType == frameTypeCommand && packetType != exMetadata {
 		return VideoPacket{}, nil // one byte of command follows, and no fourcc
 	}
+	p := VideoPacket{Keyframe: frameType == frameTypeKey}
 	if packetType == exMultitrack {
-		return VideoPacket{}, &UnsupportedCodecError{Codec: "multitrack"}
+		p.Multitrack = true
+		if packetType, p.Track, body, err = lowestTrack(body, errShortVideo); err != nil {
+			return VideoPacket{}, err
+		}
 	}
 	if len(body) < 4 {
 		return VideoPacket{}, errShortVideo
 	}
 	if fourCC := string(body[:4]); fourCC != fourCCAVC {
-		return VideoPacket{}, &UnsupportedCodecError{Codec: codecName(fourCC)}
+		return VideoPacket{Track: p.Track, Multitrack: p.Multitrack}, &UnsupportedCodecError{Codec: codecName(fourCC)}
 	}
-	p := VideoPacket{Keyframe: frameType == frameTypeKey, Data: body[4:]}
+	p.Data = body[4:]
 	switch packetType {
 	case exSequenceStart:
 		p.Kind = SequenceHeader

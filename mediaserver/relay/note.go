@@ -1,7 +1,9 @@
 package relay
 
 import (
+	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"math"
 	"strings"
 	"time"
@@ -28,7 +30,7 @@ const (
 	noteLeaving note = "onLeaving"
 )
 
-// Two more tell a number in place of the null.
+// Two more tell a number in place of the null, and one tells a string.
 const (
 	// nameBegan comes before notePublished: when the publication began, in milliseconds of
 	// the Unix epoch by the server's clock.
@@ -36,7 +38,22 @@ const (
 	// nameShift: how many milliseconds to add to the times of what follows, 0 until it is
 	// said of a publication, so that they are those of the server's media clock.
 	nameShift = "onShift"
+	// nameFault: why viewers cannot play a track of the publication, as the JSON of a
+	// wireFault. What cannot be played is not relayed, so that the reader would take the
+	// track for one that was never announced.
+	nameFault = "onFault"
 )
+
+// maxFault is how much of a fault is read, in bytes.
+const maxFault = 2 << 10
+
+// wireFault is a stream.Fault on its way; without a code there is none.
+type wireFault struct {
+	Track   string `json:"track"`
+	Code    string `json:"code,omitempty"`
+	Message string `json:"message,omitempty"`
+	Limited bool   `json:"limited,omitempty"`
+}
 
 const (
 	amfNumber = 0
@@ -103,4 +120,40 @@ func parseShift(body []byte) (time.Duration, bool) {
 		return 0, false
 	}
 	return time.Duration(milliseconds) * time.Millisecond, true
+}
+
+// faultTag returns the note of the fault of a track; nil: it has none.
+func faultTag(k stream.Kind, f *stream.Fault) flv.Tag {
+	w := wireFault{Track: k.String()}
+	if f != nil {
+		w.Code, w.Message, w.Limited = f.Code, f.Message, f.Limited
+	}
+	text, err := json.Marshal(w)
+	if err != nil {
+		panic(err) // strings and a bool
+	}
+	b := append(scriptName(nameFault), amfString)
+	b = binary.BigEndian.AppendUint16(b, uint16(len(text)))
+	return flv.Tag{Type: flv.ScriptTag, Body: append(b, text...)}
+}
+
+// parseFault reads what faultTag made, and says whether it is that.
+func parseFault(body []byte) (k stream.Kind, f *stream.Fault, is bool) {
+	text, is := bytes.CutPrefix(body, append(scriptName(nameFault), amfString))
+	var w wireFault
+	if !is || len(text) < 2 || len(text) > maxFault || json.Unmarshal(text[2:], &w) != nil {
+		return 0, nil, false
+	}
+	switch w.Track {
+	case stream.Video.String():
+		k = stream.Video
+	case stream.Audio.String():
+		k = stream.Audio
+	default:
+		return 0, nil, false
+	}
+	if w.Code != "" {
+		f = &stream.Fault{Code: w.Code, Message: w.Message, Limited: w.Limited}
+	}
+	return k, f, true
 }

@@ -124,11 +124,11 @@ func (p *playerSender) follow() error {
 func (p *playerSender) start(snap stream.Snapshot) error {
 	p.vacant = 0
 	pictures := snap.Video.Announced
-	if pictures && !snap.EntryPoint || !pictures && p.stream.Now() < snap.Publication.Since+soundAlone {
+	if !pictures && p.stream.Now() < snap.Publication.Since+soundAlone {
 		return nil
 	}
 	units := p.stream.Cached()
-	for len(units) > 0 && pictures && !units[0].IDR {
+	for len(units) > 0 && pictures && !units[0].IDR && !units[0].RecoveryPoint {
 		units = units[1:] // sound from before the first picture
 	}
 	if len(units) == 0 {

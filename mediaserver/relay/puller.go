@@ -145,6 +145,8 @@ func (p *puller) takeNote(tag flv.Tag) error {
 			p.announced = began
 		} else if shift, is := parseShift(tag.Body); is && p.feed != nil {
 			p.feed.Publication().Shift(shift)
+		} else if k, fault, is := parseFault(tag.Body); is && p.feed != nil {
+			p.feed.Publication().SetFault(k, fault)
 		}
 	}
 	return nil

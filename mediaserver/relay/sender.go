@@ -12,7 +12,8 @@ import (
 type sender struct {
 	stream *stream.Stream
 	muxer
-	leaving bool // the peer has been told of this publication
+	leaving bool             // the peer has been told of this publication
+	faults  [2]*stream.Fault // last sent, by stream.Kind
 }
 
 func newSender(w io.Writer, s *stream.Stream) (*sender, error) {
@@ -53,7 +54,7 @@ func (s *sender) follow() error {
 		return s.note(noteUnpublished)
 	case snap.Publication.ID != s.publication:
 		s.turnTo(snap.Publication.ID)
-		s.leaving = false
+		s.leaving, s.faults = false, [2]*stream.Fault{}
 		if err := s.flv.WriteTag(beganTag(snap.Publication.Began)); err != nil {
 			return err
 		}
@@ -68,13 +69,22 @@ func (s *sender) follow() error {
 	return s.announce(snap)
 }
 
-// announce sends what is known of the publication: that this server is about to end, and
-// what it has announced, for a track that is yet to come is not one that is missing. What
-// changes later goes with the access units that it is for.
+// announce sends what is known of the publication: that this server is about to end, the
+// faults of its tracks, and what it has announced, for a track that is yet to come is not
+// one that is missing. What changes later goes with the access units that it is for.
 func (s *sender) announce(snap *stream.Snapshot) error {
 	if snap.Leaving && !s.leaving {
 		s.leaving = true
 		if err := s.note(noteLeaving); err != nil {
+			return err
+		}
+	}
+	for k, fault := range [2]*stream.Fault{stream.Video: snap.Video.Fault, stream.Audio: snap.Audio.Fault} {
+		if fault == s.faults[k] {
+			continue
+		}
+		s.faults[k] = fault
+		if err := s.flv.WriteTag(faultTag(stream.Kind(k), fault)); err != nil {
 			return err
 		}
 	}

@@ -172,7 +172,7 @@ func TestAPeerThatSendsNonsenseIsCountedAndCostsNothing(t *testing.T) {
 			if err := published(f); err != nil {
 				return err
 			}
-			return f.WriteTag(flv.Tag{Type: flv.VideoTag, Body: []byte("\x90hvc1")})
+			return forever(func() error { return f.WriteTag(flv.Tag{Type: flv.VideoTag, Body: []byte("\x90hvc1")}) })
 		}), failedMalformed},
 		{"unknown tags without end", tags(func(f *flv.Writer) error {
 			return forever(func() error { return f.WriteTag(flv.Tag{Type: 99, Body: make([]byte, 1<<20)}) })

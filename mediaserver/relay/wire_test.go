@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"bytes"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/streampair/streampair/mediaserver/failover"
+	"github.com/streampair/streampair/mediaserver/stream"
 )
 
 func TestNotesAreReadAsTheyAreWritten(t *testing.T) {
@@ -48,6 +50,33 @@ func TestNotesAreReadAsTheyAreWritten(t *testing.T) {
 	} {
 		if got := parseBegan(body); !got.IsZero() {
 			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+func TestAFaultIsReadAsItIsWritten(t *testing.T) {
+	fault := stream.Fault{Code: "UnsupportedAudio", Message: "Set “AAC”.", Limited: true}
+	for _, k := range []stream.Kind{stream.Video, stream.Audio} {
+		for _, want := range []*stream.Fault{nil, &fault} {
+			tag := faultTag(k, want)
+			kind, got, is := parseFault(tag.Body)
+			if diff := cmp.Diff(want, got); diff != "" || kind != k || !is {
+				t.Errorf("a fault of the %v became one of the %v, %v: %s", k, kind, is, diff)
+			}
+			// Versions before pass over it.
+			if _, shift := parseShift(tag.Body); shift || parseNote(tag.Body) != "" || !parseBegan(tag.Body).IsZero() {
+				t.Error("it is taken for another note")
+			}
+		}
+	}
+	body := faultTag(stream.Audio, &fault).Body
+	for name, body := range map[string][]byte{
+		"nothing": nil, "cut off": body[:len(body)-3], "no text": body[:len(nameFault)+4], "another note": shiftTag(5).Body,
+		"another track": bytes.ReplaceAll(body, []byte("audio"), []byte("texts")),
+		"too long":      append(body[:len(body):len(body)], bytes.Repeat([]byte(" "), maxFault)...),
+	} {
+		if _, got, is := parseFault(body); is {
+			t.Errorf("%s: %+v", name, got)
 		}
 	}
 }

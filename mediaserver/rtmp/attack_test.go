@@ -2,6 +2,7 @@ package rtmp
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"runtime"
 	"runtime/metrics"
@@ -62,7 +63,9 @@ var attacks = map[string]attack{
 		c.command(0, "createStream", 2.0, nil)
 		c.command(1, "publish", 3.0, nil, name, "live")
 		c.waitFor("NetStream.Publish.Start")
-		c.message(6, typeVideo, 1, 0, []byte{0x90, 'h', 'v', 'c', '1'}, make([]byte, 40))
+		for range 25 {
+			c.message(6, typeVideo, 1, 0, []byte{0x90, 'h', 'v', 'c', '1'}, make([]byte, 40))
+		}
 		c.waitFor("HEVC (H.265) is not supported")
 	}},
 	"undefined in connect": {run: func(c *client, name string) { connectWith(c, name, key("pageUrl"), []byte{amfUndefined}) }},
@@ -179,12 +182,27 @@ var attacks = map[string]attack{
 		c.chunkSize = 0xffffff
 	}},
 	"headless chunk": {refused: ReasonChunkHeader, run: func(c *client, _ string) { c.send([]byte{3<<6 | 9}) }},
-	"16 MB of video": {refused: ReasonMessageSize, run: func(c *client, name string) {
+	"16 MB of video": {dropped: ReasonMessageSize, run: func(c *client, name string) {
 		c.publish(name)
-		c.send(raw(6, typeVideo, 0xffffff, nil))
-		c.flood(16 << 20)
+		c.setChunkSize(0xffffff)
+		c.send(raw(6, typeVideo, 255<<16, nil))
+		c.flood(255 << 16)
 	}},
-	"1 MB of audio":   {refused: ReasonMessageSize, run: func(c *client, name string) { c.publish(name); c.send(raw(4, typeAudio, 1<<20, nil)) }},
+	"6 MB of filler data": {run: func(c *client, name string) {
+		c.publish(name)
+		c.setChunkSize(0xffffff)
+		c.message(6, typeVideo, 1, 0, videoConfig())
+		filler := append([]byte{12}, bytes.Repeat([]byte{0xff}, 6<<20)...)
+		c.message(6, typeVideo, 1, 0, picture(true, 50), binary.BigEndian.AppendUint32(nil, uint32(len(filler))), filler)
+	}},
+	"1 MB of audio": {dropped: ReasonMessageSize, run: func(c *client, name string) {
+		c.publish(name)
+		c.message(4, typeAudio, 1, 0, make([]byte, 1<<20))
+	}},
+	"70 KiB of data": {dropped: ReasonMessageSize, run: func(c *client, name string) {
+		c.publish(name)
+		c.message(4, typeData, 1, 0, make([]byte, 70<<10))
+	}},
 	"1 MB of command": {refused: ReasonMessageSize, run: func(c *client, _ string) { c.send(raw(3, typeCommand, 1<<20, nil)) }},
 	"flood before publishing": {refused: ReasonTooMuchBeforehand, run: func(c *client, _ string) {
 		c.setChunkSize(1 << 20)

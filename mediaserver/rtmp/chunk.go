@@ -2,6 +2,7 @@ package rtmp
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -35,6 +36,9 @@ type message struct {
 	timestamp uint32
 	// payload is valid until the next message is read.
 	payload []byte
+	// dropped is the length of a message that was longer than its type may be, and was not
+	// kept; 0: payload is the message.
+	dropped int
 }
 
 const (
@@ -53,6 +57,7 @@ type chunkReader struct {
 	streams    map[uint32]*chunkStream
 	unfinished int // bytes buffered for messages under way
 	delivered  *chunkStream
+	lengthSize int // of the NAL units of video messages
 	scratch    [11]byte
 }
 
@@ -66,10 +71,15 @@ type chunkStream struct {
 	typ       messageType
 	streamID  uint32
 	buf       []byte // the message under way
+	received  int    // bytes of the message under way
+	// filter leaves filler data out of a video message that is longer than accepted; nil:
+	// the message is not.
+	filter  *fillerFilter
+	dropped bool // the message under way is too long, and is not kept
 }
 
 func newChunkReader(r *bufio.Reader, l Limits) *chunkReader {
-	return &chunkReader{r: r, limits: l, chunkSize: defaultChunkSize, streams: make(map[uint32]*chunkStream)}
+	return &chunkReader{r: r, limits: l, chunkSize: defaultChunkSize, streams: make(map[uint32]*chunkStream), lengthSize: 4}
 }
 
 // next returns the next message. Set Chunk Size and Abort are carried out here and not
@@ -81,10 +91,13 @@ func (r *chunkReader) next() (message, error) {
 		if err != nil {
 			return message{}, err
 		}
-		if len(c.buf) < c.length {
+		if c.received < c.length {
 			continue
 		}
 		m := message{typ: c.typ, streamID: c.streamID, timestamp: c.timestamp, payload: c.buf}
+		if c.dropped {
+			m.dropped = c.length
+		}
 		r.delivered = c
 		r.unfinished -= len(c.buf)
 		switch m.typ {
@@ -92,6 +105,9 @@ func (r *chunkReader) next() (message, error) {
 			err = r.setChunkSize(m.payload)
 		case typeAbort:
 			r.abort(m.payload)
+		case typeVideo:
+			r.lengthSize = cmp.Or(lengthSizeOf(m.payload), r.lengthSize)
+			return m, nil
 		default:
 			return m, nil
 		}
@@ -110,6 +126,7 @@ func (r *chunkReader) release() {
 		return
 	}
 	r.delivered = nil
+	c.received = 0
 	if c.buf = c.buf[:0]; cap(c.buf) > keptCapacity {
 		c.buf = nil
 	}
@@ -173,8 +190,7 @@ func (r *chunkReader) messageHeader(c *chunkStream, format byte) error {
 	if _, err := io.ReadFull(r.r, h); err != nil {
 		return err
 	}
-	r.unfinished -= len(c.buf)
-	c.buf = c.buf[:0]
+	r.forget(c)
 	c.field = uint32(h[0])<<16 | uint32(h[1])<<8 | uint32(h[2])
 	if format < 2 {
 		c.length = int(h[3])<<16 | int(h[4])<<8 | int(h[5])
@@ -195,10 +211,22 @@ func (r *chunkReader) messageHeader(c *chunkStream, format byte) error {
 	} else {
 		c.timestamp += c.field
 	}
-	if limit := r.messageLimit(c.typ); c.length > limit {
+	if limit := r.messageLimit(c.typ); c.length > limit && !mayBeDropped(c.typ) {
 		return refuse(ReasonMessageSize, "a message of %d bytes, and at most %d of type %d are accepted", c.length, limit, c.typ)
 	}
 	return nil
+}
+
+// mayBeDropped reports whether a message of that type that is too long is dropped. One of
+// another type ends the connection.
+func mayBeDropped(t messageType) bool {
+	return t == typeVideo || t == typeAudio || t == typeAggregate || t == typeData || t == typeDataAMF3
+}
+
+// forget drops the message under way.
+func (r *chunkReader) forget(c *chunkStream) {
+	r.unfinished -= len(c.buf)
+	c.buf, c.received = c.buf[:0], 0
 }
 
 func (r *chunkReader) messageLimit(t messageType) int {
@@ -226,7 +254,7 @@ func (r *chunkReader) continuation(c *chunkStream) error {
 			_, _ = r.r.Discard(4) // just peeked at
 		}
 	}
-	if len(c.buf) == 0 {
+	if c.received == 0 {
 		c.timestamp += c.field
 	}
 	return nil
@@ -238,7 +266,18 @@ const readStep = 16 << 10
 // chunkData reads the data of a chunk. Its buffer grows with what has arrived, not with
 // what the headers announce: 4 MB can be announced in 12 bytes.
 func (r *chunkReader) chunkData(c *chunkStream) error {
-	n := min(c.length-len(c.buf), r.chunkSize)
+	if c.received == 0 {
+		c.filter, c.dropped = nil, false
+		if long := c.length > r.messageLimit(c.typ); long && c.typ == typeVideo {
+			c.filter = &fillerFilter{lengthSize: r.lengthSize}
+		} else {
+			c.dropped = long
+		}
+	}
+	n := min(c.length-c.received, r.chunkSize)
+	if c.filter != nil || c.dropped {
+		return r.skim(c, n)
+	}
 	if r.unfinished+n > r.limits.MaxUnfinished {
 		return refuse(ReasonUnfinished, "more than %d bytes of unfinished messages", r.limits.MaxUnfinished)
 	}
@@ -251,11 +290,35 @@ func (r *chunkReader) chunkData(c *chunkStream) error {
 		}
 		read, err := io.ReadFull(r.r, c.buf[have:have+step])
 		c.buf = c.buf[:have+read]
+		c.received += read
 		r.unfinished += read
 		n -= read
 		if err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// skim reads n bytes of a message that is too long, and keeps what may be kept of it.
+func (r *chunkReader) skim(c *chunkStream, n int) error {
+	for n > 0 {
+		if _, err := r.r.Peek(1); err != nil {
+			return err
+		}
+		b, _ := r.r.Peek(min(n, r.r.Buffered()))
+		if !c.dropped {
+			had := len(c.buf)
+			c.buf = c.filter.append(c.buf, b)
+			r.unfinished += len(c.buf) - had
+		}
+		if len(c.buf) > r.messageLimit(c.typ) || r.unfinished > r.limits.MaxUnfinished {
+			r.unfinished -= len(c.buf)
+			c.buf, c.dropped = nil, true
+		}
+		c.received += len(b)
+		n -= len(b)
+		_, _ = r.r.Discard(len(b)) // just peeked at
 	}
 	return nil
 }
@@ -279,8 +342,7 @@ func (r *chunkReader) abort(p []byte) {
 		return
 	}
 	if c := r.streams[binary.BigEndian.Uint32(p)]; c != nil && c != r.delivered {
-		r.unfinished -= len(c.buf)
-		c.buf = c.buf[:0]
+		r.forget(c)
 	}
 }
 

@@ -3,8 +3,10 @@ package rtmp
 import (
 	"bufio"
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -89,7 +91,7 @@ func TestChunkReader(t *testing.T) {
 		},
 		"no header at all":      {in: join("\xc6"), reason: ReasonChunkHeader},
 		"too long":              {in: join("\x03\x00\x00\x05\x00\x03\xe9\x14\x01\x00\x00\x00"), reason: ReasonMessageSize},
-		"type changed to audio": {in: join("\x06\x00\x00\x05\x00\x00\x01\x09\x01\x00\x00\x00a", "\x46\x00\x00\x00\x0f\xff\xff\x08"), want: []got{{typeVideo, 1, 5, "a"}}, reason: ReasonMessageSize},
+		"type changed to audio": {in: join("\x06\x00\x00\x05\x00\x00\x01\x09\x01\x00\x00\x00a", "\x46\x00\x00\x00\x0f\xff\xff\x08"), want: []got{{typeVideo, 1, 5, "a"}}},
 		"chunk size 0":          {in: join("\x02\x00\x00\x00\x00\x00\x04\x01\x00\x00\x00\x00\x00\x00\x00\x00"), reason: ReasonChunkSize},
 		"short chunk size":      {in: join("\x02\x00\x00\x00\x00\x00\x02\x01\x00\x00\x00\x00\x00\x00"), reason: ReasonChunkSize},
 	} {
@@ -112,6 +114,54 @@ func TestChunkReader(t *testing.T) {
 			}
 			if diff := cmp.Diff(test.want, all); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+// A video message of 1000 bytes at most, in chunks of 128, with what may stand before and
+// between the NAL units.
+func TestMessagesThatAreTooLong(t *testing.T) {
+	nalu := func(first byte, length int) string {
+		return string(binary.BigEndian.AppendUint32(nil, uint32(length))) + string([]byte{first}) + strings.Repeat("x", length-1)
+	}
+	const classic, enhanced = "\x17\x01\x00\x00\x00", "\x91avc1\x00\x00\x00"
+	slice, small := nalu(0x65, 400), nalu(0x06, 9)
+	for name, tt := range map[string]struct {
+		typ     messageType
+		payload string
+		want    string // what is left; "": the message is dropped
+	}{
+		"a picture":                       {typeVideo, classic + nalu(0x65, 2000), ""},
+		"a picture and filler data":       {typeVideo, classic + slice + nalu(12, 5000), classic + slice},
+		"filler data between slices":      {typeVideo, classic + nalu(12, 3000) + slice + nalu(12, 1) + small + nalu(12, 2000), classic + slice + small},
+		"filler data in Enhanced RTMP":    {typeVideo, enhanced + slice + nalu(12, 5000), enhanced + slice},
+		"filler data, and still too much": {typeVideo, classic + slice + nalu(12, 5000) + nalu(0x65, 700), ""},
+		"an empty NAL unit among them":    {typeVideo, classic + "\x00\x00\x00\x00" + slice + nalu(12, 5000), classic + "\x00\x00\x00\x00" + slice},
+		"lengths that lie":                {typeVideo, classic + "\xff\xff\xff\xff" + strings.Repeat("x", 3000), ""},
+		"sound":                           {typeAudio, strings.Repeat("x", 3000), ""},
+		"data":                            {typeData, strings.Repeat("x", 3000), ""},
+		"an aggregate":                    {typeAggregate, strings.Repeat("x", 3000), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stream := appendMessage(nil, 6, 128, message{typ: tt.typ, streamID: 1, timestamp: 5, payload: []byte(tt.payload)})
+			stream = append(stream, appendMessage(nil, 6, 128, message{typ: typeVideo, streamID: 1, timestamp: 9, payload: []byte("next")})...)
+			r := newTestChunkReader(stream, Limits{MaxVideoMessage: 1000, MaxAudioMessage: 1000, MaxCommandMessage: 1000}.withDefaults())
+			m, err := r.next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if string(m.payload) != tt.want || (m.dropped > 0) != (tt.want == "") {
+				t.Errorf("%d bytes are left, %d dropped; want %d", len(m.payload), m.dropped, len(tt.want))
+			}
+			if m.dropped > 0 && m.dropped != len(tt.payload) {
+				t.Errorf("%d bytes dropped, want %d", m.dropped, len(tt.payload))
+			}
+			if m, err = r.next(); err != nil || string(m.payload) != "next" || m.dropped != 0 {
+				t.Errorf("the next message is %q, %d dropped, error %v", m.payload, m.dropped, err)
+			}
+			if r.unfinished != 0 {
+				t.Errorf("%d bytes count as unfinished", r.unfinished)
 			}
 		})
 	}

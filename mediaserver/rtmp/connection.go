@@ -35,10 +35,27 @@ type connection struct {
 }
 
 func (s *Server) newConnection(conn net.Conn) *connection {
-	return &connection{
+	c := &connection{
 		guard:  newGuard(newWire(conn, s.cfg.Limits), s.cfg.Metrics.GuardRefusals),
 		server: s,
 		remote: conn.RemoteAddr().String(),
+	}
+	c.tooLong = c.leftOut
+	return c
+}
+
+// leftOut tells the publication of a message that was dropped.
+func (c *connection) leftOut(t messageType, length int) {
+	if c.feed == nil {
+		return
+	}
+	switch t {
+	case typeVideo, typeAggregate:
+		c.wire.media()
+		c.feed.LeftOut(stream.Video, length, c.wire.limits.MaxVideoMessage)
+	case typeAudio:
+		c.wire.media()
+		c.feed.LeftOut(stream.Audio, length, c.wire.limits.MaxAudioMessage)
 	}
 }
 

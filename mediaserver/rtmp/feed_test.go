@@ -106,8 +106,8 @@ func TestAudioThatCannotBePlayedIsLeftOutWithAWarning(t *testing.T) {
 				w := h.registry.Stream(live).Snapshot().Warnings
 				return len(w) == 1 && w[0].Code == feed.WarningUnsupportedAudio
 			})
-			if h.registry.Stream(live).Snapshot().Audio.Announced {
-				t.Error("an audio track is announced")
+			if snap := h.registry.Stream(live).Snapshot().Audio; !snap.Announced || snap.Fault == nil {
+				t.Errorf("the sound is announced: %v, its fault is %v: the leg looks whole", snap.Announced, snap.Fault)
 			}
 		})
 	}

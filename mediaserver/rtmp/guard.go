@@ -60,6 +60,9 @@ type guard struct {
 	commandStream   uint32                  // of the last publish or play: where to send a status
 	failed          error                   // what Read returns from now on
 	mediaSize       int                     // bytes of the audio or video message being read
+	// tooLong is called with the type and length of a message of a publisher's that was
+	// dropped because it is too long.
+	tooLong func(t messageType, length int)
 }
 
 // aggregate is what is left of an aggregate message.
@@ -137,6 +140,12 @@ func (g *guard) nextMessage() error {
 	m, err := g.messages.next()
 	if err != nil {
 		return err
+	}
+	if m.dropped > 0 {
+		if g.publishStream != 0 {
+			g.tooLong(m.typ, m.dropped)
+		}
+		return g.drop(ReasonMessageSize)
 	}
 	if len(m.payload) == 0 {
 		return g.drop(ReasonEmpty)

@@ -83,7 +83,7 @@ func (s *Server) wallClock(t time.Duration) *time.Time {
 func (s *Server) streamStatus(one *stream.Stream) api.Stream {
 	snap := one.Snapshot()
 	st := api.Stream{
-		App: one.Key().App, StreamID: one.Key().ID, EntryPoint: snap.EntryPoint,
+		App: one.Key().App, StreamID: one.Key().ID, EntryPoint: snap.EntryPoint, Undeclared: snap.Undeclared,
 		Warnings: warnings(snap.Warnings),
 		Video:    track(snap.Video, s.registry.Now()), Audio: track(snap.Audio, s.registry.Now()),
 	}

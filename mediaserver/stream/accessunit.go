@@ -1,6 +1,9 @@
 package stream
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Kind tells video from audio.
 type Kind int
@@ -57,12 +60,20 @@ type Format struct {
 	// Reordered says that pictures leave the decoder in another order than they
 	// enter it (B-frames), which WebRTC receivers cannot play (H264).
 	Reordered bool
+	// Limitation says, for people, what of the pictures many players cannot show: "10-bit
+	// 4:2:2", "interlaced". Empty: every player shows them (H264).
+	Limitation string
+	// SampleAspect is the width of a pixel over its height; 0: the SPS does not say (H264).
+	SampleAspect float64
 
 	// Config is the AudioSpecificConfig, ISO/IEC 14496-3 section 1.6.2.1 (AAC).
 	Config []byte
 	// SampleRate in Hz and Channels (AAC, Opus).
 	SampleRate, Channels int
 }
+
+// Interlaced reports whether the SPS allows for interlaced pictures (H264).
+func (f *Format) Interlaced() bool { return strings.HasSuffix(f.Limitation, interlaced) }
 
 // An AccessUnit is one coded picture or one audio frame. It is shared by all
 // subscribers and must not be changed once published.
@@ -85,6 +96,10 @@ type AccessUnit struct {
 	Format *Format
 	// IDR says that decoding can start here, with the Format's parameter sets.
 	IDR bool
+	// RecoveryPoint says that the access unit is no IDR, and that a decoder which starts
+	// here shows whole pictures some pictures later: intra refresh, or an open GOP. A
+	// WebRTC receiver cannot start here.
+	RecoveryPoint bool
 	// NALUs are the picture's NAL units without start codes, parameter sets,
 	// access unit delimiters and filler data (video).
 	NALUs [][]byte
@@ -93,6 +108,9 @@ type AccessUnit struct {
 	// Publication says whose it is: a change of it is a splice.
 	Publication *Publication
 }
+
+// begins reports whether decoding can start at the access unit.
+func (u *AccessUnit) begins() bool { return u.IDR || u.RecoveryPoint }
 
 // Size is the number of payload bytes.
 func (u *AccessUnit) Size() int {

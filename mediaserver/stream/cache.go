@@ -13,8 +13,9 @@ const audioTail = 2 * time.Second
 // audioShare of the cache's bytes is what that audio may take.
 const audioShare = 4
 
-// gopCache holds the access units since the last IDR and the last audioTail of
-// audio. Beyond its bounds the video is forgotten, and with it the entry point; so it is
+// gopCache holds the access units since the last IDR and the last audioTail of audio. Where
+// no IDR comes within the bounds, the cache holds those since the last recovery point but
+// one. Beyond its bounds the video is forgotten, and with it the entry point; so it is
 // when the server's memory budget is short. It is guarded by Stream.mu.
 type gopCache struct {
 	maxBytes    int
@@ -25,10 +26,15 @@ type gopCache struct {
 	videoBytes   int // payload
 	// videoHeld and audioHeld are what the cached units occupy, about.
 	videoHeld, audioHeld int
-	// overflowed says that the publisher sent no IDR within the bounds, or starved is set.
+	// overflowed says that the publisher sent no IDR or recovery point within the bounds, or
+	// starved is set.
 	overflowed bool
 	// starved says that the video since the last IDR was forgotten for want of memory.
 	starved bool
+	// began says that an IDR or a recovery point has come.
+	began bool
+	// recovery is the index in video of the last recovery point since the IDR; 0: none.
+	recovery int
 	// firstPicture and lastIDR are arrivals, 0 before there was one.
 	firstPicture, lastIDR time.Duration
 	// idrInterval is the time between the last two IDRs, 0 while unknown.
@@ -80,28 +86,64 @@ func (c *gopCache) addVideo(u *AccessUnit) {
 	if c.firstPicture == 0 {
 		c.firstPicture = u.Arrival
 	}
-	if u.IDR {
+	switch {
+	case u.IDR:
 		if c.lastIDR != 0 {
 			c.idrInterval = u.Arrival - c.lastIDR
 		}
 		c.lastIDR = u.Arrival
 		c.forgetVideo(false)
-	} else if len(c.video) == 0 {
+	case len(c.video) > 0:
+	case u.RecoveryPoint:
+		c.forgetVideo(false)
+	default:
 		// One that never sends an IDR overflows too, so that its publisher is told.
 		c.overflowed = c.overflowed || u.Arrival-max(c.firstPicture, c.lastIDR) > c.maxDuration
 		return
 	}
+	c.began = true
+	if u.RecoveryPoint {
+		// From the recovery point before, whole pictures are to be had at once.
+		if !c.beginsWithIDR() {
+			c.dropVideo(c.recovery)
+		}
+		c.recovery = len(c.video)
+	}
 	c.video = append(c.video, u)
 	c.videoBytes += u.Size()
 	c.videoHeld += footprint(u)
-	if c.videoHeld > c.maxBytes || u.Arrival-c.video[0].Arrival > c.maxDuration {
+	if !c.exceeds(u) {
+		return
+	}
+	c.dropVideo(c.recovery)
+	c.recovery = 0
+	if len(c.video) == 0 || c.exceeds(u) {
 		c.forgetVideo(true)
 	}
+}
+
+// exceeds reports whether the pictures exceed the cache's bounds; u is the last.
+func (c *gopCache) exceeds(u *AccessUnit) bool {
+	return c.videoHeld > c.maxBytes || u.Arrival-c.video[0].Arrival > c.maxDuration
+}
+
+// beginsWithIDR reports whether viewers can begin with what is cached.
+func (c *gopCache) beginsWithIDR() bool { return len(c.video) > 0 && c.video[0].IDR }
+
+// dropVideo forgets the oldest n pictures.
+func (c *gopCache) dropVideo(n int) {
+	for i, u := range c.video[:n] {
+		c.videoBytes -= u.Size()
+		c.videoHeld -= footprint(u)
+		c.video[i] = nil
+	}
+	c.video = c.video[n:]
 }
 
 func (c *gopCache) forgetVideo(overflowed bool) {
 	clear(c.video)
 	c.video, c.videoBytes, c.videoHeld, c.overflowed, c.starved = c.video[:0], 0, 0, overflowed, false
+	c.recovery = 0
 }
 
 func (c *gopCache) addAudio(u *AccessUnit) {

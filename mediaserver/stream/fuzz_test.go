@@ -69,18 +69,18 @@ func FuzzParameterSets(f *testing.F) {
 	}
 	f.Add(sps240[:7], []byte{0x68, 0, 0, 0}, []byte{0x68, 0x80})
 	f.Fuzz(func(t *testing.T, sps, pps, other []byte) {
-		var ps parameterSets
+		ps := parameterSets{named: -1}
 		if err := ps.set([][]byte{sps, pps, other}); err != nil {
 			return
 		}
-		ps.apply()
+		ps.apply([][]byte{{0x65, 0x88, 0x41, 1}}) // names PPS 1
 		if f := ps.inForce; f != nil {
 			if f.Width <= 0 || f.Width > 16384 || f.Height <= 0 || f.Height > 16384 || !(f.FrameRate >= 0 && f.FrameRate <= 1000) {
 				t.Fatalf("%+v", f)
 			}
 			for _, pps := range append(ps.furtherPPS(), f.PPS) {
-				if id := ppsID(pps); id < 0 || id > maxPPSID {
-					t.Fatalf("PPS id %d", id)
+				if ids := exponentialGolomb(pps, 1); len(ids) != 1 || ids[0] > maxPPSID {
+					t.Fatalf("PPS ids %v", ids)
 				}
 			}
 		}

@@ -93,6 +93,9 @@ func TestParameterSetsInForce(t *testing.T) {
 		New           bool
 	}
 	picture240 := seen{320, 240, 25, pps0, 0, false}
+	picture180 := seen{320, 180, 25, pps1SPS1, 0, false}
+	// first_mb_in_slice 0, slice_type 7, pic_parameter_set_id 0 and 1.
+	idrNaming0, idrNaming1 := []byte{0x65, 0x88, 0x84, 1}, []byte{0x65, 0x88, 0x41, 1}
 	changed := func(s seen) seen { s.New = true; return s }
 	picture360 := seen{640, 360, 30, pps0, 0, false}
 	type step struct {
@@ -144,6 +147,27 @@ func TestParameterSetsInForce(t *testing.T) {
 			{nalus: [][]byte{{0x67, 1, 2, 3}, idrSlice(9)}, err: errMalformedSPS},
 			{nalus: [][]byte{idrSlice(9)}, want: ptr(picture240)},
 		}},
+		{"of two SPS out of band, the one that the slices name", []step{
+			{outOfBand: [][]byte{sps240, sps180ID1, pps0, pps1SPS1}, nalus: [][]byte{idrNaming0}, want: ptr(changed(picture240))},
+			{nalus: [][]byte{interSlice(9)}, want: ptr(picture240)},
+			{nalus: [][]byte{idrNaming1}, want: ptr(changed(picture180))},
+			{nalus: [][]byte{idrNaming1}, want: ptr(picture180)},
+			{nalus: [][]byte{idrNaming0}, want: ptr(changed(picture240))},
+		}},
+		{"the second SPS of two out of band from the start", []step{
+			{outOfBand: [][]byte{sps240, sps180ID1, pps0, pps1SPS1}, nalus: [][]byte{idrNaming1}, want: ptr(changed(picture180))},
+		}},
+		{"an SPS twice", []step{
+			{outOfBand: [][]byte{sps240, sps240, pps0, pps0}, nalus: [][]byte{idrNaming0}, want: ptr(changed(picture240))},
+		}},
+		{"an SPS that no slice names changes nothing", []step{
+			{nalus: [][]byte{sps240, pps0, idrNaming0}, want: ptr(changed(picture240))},
+			{nalus: [][]byte{sps180ID1, pps1SPS1, idrNaming0}, want: ptr(picture240)},
+			{nalus: [][]byte{idrNaming0}, want: ptr(picture240)},
+		}},
+		{"a slice that names a PPS which never came", []step{
+			{outOfBand: [][]byte{sps240, pps0}, nalus: [][]byte{idrNaming1}, want: ptr(changed(picture240))},
+		}},
 		{"a malformed PPS is left out", []step{{nalus: [][]byte{sps240, {0x68, 0, 0, 0, 0}, {0x68}, pps0, idrSlice(9)}, want: ptr(changed(picture240))}}},
 	}
 	for _, tt := range tests {
@@ -157,7 +181,7 @@ func TestParameterSetsInForce(t *testing.T) {
 			for i, step := range tt.steps {
 				ts := time.Duration(i) * 40 * ms
 				if step.outOfBand != nil {
-					must(t, p.SetVideoParameters(step.outOfBand[0], step.outOfBand[1]))
+					must(t, p.SetVideoParameters(step.outOfBand...))
 				}
 				if err := p.WriteVideo(ts, ts, step.nalus); !errors.Is(err, step.err) {
 					t.Fatalf("step %d: error %v, want %v", i, err, step.err)
@@ -205,9 +229,9 @@ func TestParametersOutOfBandAreShownBeforeTheFirstPicture(t *testing.T) {
 func TestParameterSetsAreNotKeptWithTheirPicture(t *testing.T) {
 	message := append(append(append([]byte{}, sps240...), pps0...), idrSlice(1<<20)...)
 	sps, pps := message[:len(sps240)], message[len(sps240):][:len(pps0)]
-	var ps parameterSets
+	ps := parameterSets{named: -1}
 	must(t, ps.set([][]byte{sps, pps}))
-	if &ps.sps[0] == &sps[0] || &ps.pps[0][0] == &pps[0] {
+	if &ps.sps[0].nalu[0] == &sps[0] || &ps.pps[0].nalu[0] == &pps[0] {
 		t.Error("the parameter sets hold on to the message they came in")
 	}
 }

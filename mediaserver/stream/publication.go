@@ -64,15 +64,19 @@ type Publication struct {
 	brokenGOP  bool // a picture was dropped that others up to the next IDR may need
 
 	// Guarded by stream.mu:
-	ended        bool
-	leaving      bool // the server that has the publisher is about to end
-	decodable    bool // something that can be decoded has come
-	clock        clock
-	video, audio track
-	cache        gopCache
-	rate         rate
-	silence      *time.Timer // takes the bit rate out of the metrics; nil before the first
-	malformed    uint64
+	ended         bool
+	leaving       bool          // the server that has the publisher is about to end
+	entryOnDemand bool          // see SetEntryOnDemand
+	decodable     bool          // something that can be decoded has come
+	heard         time.Duration // when something last came, of use or not
+	clock         clock
+	video, audio  track
+	cache         gopCache
+	rate          rate
+	silence       *time.Timer // takes the bit rate out of the metrics; nil before the first
+	malformed     uint64
+	warnings      []Warning
+	logged        []string // codes of faults and warnings
 }
 
 func (s *Stream) newPublication(req PublishRequest, now time.Duration) *Publication {
@@ -81,7 +85,8 @@ func (s *Stream) newPublication(req PublishRequest, now time.Duration) *Publicat
 	}
 	s.seq++ // also numbers publications: ids grow, and are unique within the stream
 	p := &Publication{
-		stream: s, req: req, id: s.seq, since: now, done: make(chan struct{}),
+		parameters: parameterSets{named: -1},
+		stream:     s, req: req, id: s.seq, since: now, done: make(chan struct{}),
 		cache: gopCache{maxBytes: s.registry.cfg.MaxCacheBytes, maxDuration: s.registry.cfg.MaxCacheDuration},
 	}
 	p.cache.account = s.registry.cfg.Budget.Open(s.class(), p.shed)
@@ -120,23 +125,23 @@ func (p *Publication) End(reason EndReason) {
 // silent says whether the publication has sent nothing for loss, or for three of its
 // own frame intervals if that is longer. stream.mu is held.
 func (p *Publication) silent(now, loss time.Duration) bool {
-	last := max(p.video.lastArrival, p.audio.lastArrival, p.since)
+	last := max(p.heard, p.since)
 	return now-last > max(loss, 3*max(p.video.median, p.audio.median))
 }
 
-// SetVideoParameters sets parameter sets that came out of band. WriteVideo finds those
-// in band by itself. An error means that the SPS could not be parsed; the parameters in
-// force stay.
-func (p *Publication) SetVideoParameters(sps, pps []byte) error {
-	if err := p.parameters.set([][]byte{sps, pps}); err != nil {
-		return p.reject(err)
+// SetVideoParameters sets the SPS and PPS that came out of band. WriteVideo finds those in
+// band by itself. An error means that an SPS could not be parsed; the parameters in force
+// stay.
+func (p *Publication) SetVideoParameters(sets ...[]byte) error {
+	if err := p.parameters.set(sets); err != nil {
+		return p.Reject(err)
 	}
 	if p.parameters.inForce == nil {
-		p.parameters.apply() // later ones wait for their IDR
+		p.parameters.apply(nil) // later ones wait for their IDR
 	}
 	f := p.parameters.inForce
 	if f == nil {
-		return p.reject(errNoParameterSets)
+		return p.Reject(errNoParameterSets)
 	}
 	return p.announce(&p.video, f)
 }
@@ -152,7 +157,8 @@ func (p *Publication) announce(t *track, f *Format) error {
 	if t.announced && t.format == f {
 		return nil
 	}
-	t.announce(f, s.now())
+	p.heard = s.now()
+	t.announce(f, p.heard)
 	s.notify()
 	return nil
 }
@@ -167,30 +173,35 @@ func (p *Publication) WriteVideo(dts, pts time.Duration, nalus [][]byte) error {
 	u.NALUs, u.IDR, harmless = picture(nalus)
 	if err := p.parameters.set(nalus); err != nil {
 		p.brokenGOP = p.brokenGOP || len(u.NALUs) > 0
-		return p.reject(err)
+		return p.Reject(err)
 	}
 	if len(u.NALUs) == 0 {
 		if harmless {
 			return nil // parameter sets ahead of their picture, say
 		}
-		return p.reject(errNoPicture)
+		return p.Reject(errNoPicture)
 	}
 	p.parameters.observe(dts, pts, u.IDR)
-	if u.IDR {
-		p.parameters.apply()
+	u.RecoveryPoint = !u.IDR && isRecoveryPoint(nalus)
+	if u.begins() {
+		p.parameters.apply(u.NALUs)
 		u.NALUs = append(p.parameters.furtherPPS(), u.NALUs...)
 		p.brokenGOP = false
 	}
 	if u.Format = p.parameters.inForce; u.Format == nil {
-		return p.reject(errNoParameterSets)
+		return p.Reject(errNoParameterSets)
 	}
 	return p.write(u, dts, pts)
 }
 
+// BreakGOP says that a picture of the publisher's was lost: none can be decoded until the
+// next IDR.
+func (p *Publication) BreakGOP() { p.brokenGOP = true }
+
 // SetAudioFormat sets the format of the audio frames to come: AAC or Opus.
 func (p *Publication) SetAudioFormat(f Format) error {
 	if f.Codec != AAC && f.Codec != Opus || f.SampleRate < 8000 || f.SampleRate > 96000 || f.Channels < 1 || f.Channels > 8 {
-		return p.reject(errUnsupportedFormat)
+		return p.Reject(errUnsupportedFormat)
 	}
 	s := p.stream
 	s.mu.Lock()
@@ -210,7 +221,7 @@ func (p *Publication) WriteAudio(pts time.Duration, frame []byte) error {
 	f := p.audio.format
 	s.mu.Unlock()
 	if f == nil || len(frame) == 0 {
-		return p.reject(errUnsupportedFormat)
+		return p.Reject(errUnsupportedFormat)
 	}
 	return p.write(&AccessUnit{Kind: Audio, Format: f, Frame: frame, Publication: p}, pts, pts)
 }
@@ -234,14 +245,27 @@ func (p *Publication) Shift(shift time.Duration) {
 }
 
 // Forward adds an access unit that is already on the media clock, as it is but for Seq
-// and Publication. It is for derived streams, and does not mix with WriteVideo.
+// and Publication. It is for derived streams, and does not mix with WriteVideo. A recovery
+// point is none in a derived stream, because no player can begin there.
 func (p *Publication) Forward(u *AccessUnit) error {
 	own := *u
-	own.Publication = p
+	own.Publication, own.RecoveryPoint = p, false
 	s := p.stream
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return p.add(&own, own.DTS, true)
+}
+
+// SetEntryOnDemand says whether viewers can begin with the derived stream although no IDR is
+// cached: one is made as soon as there are viewers.
+func (p *Publication) SetEntryOnDemand(can bool) {
+	s := p.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.entryOnDemand != can {
+		p.entryOnDemand = can
+		s.notify()
+	}
 }
 
 // Heard notes that an access unit came which a derived stream leaves out: its track is
@@ -249,12 +273,10 @@ func (p *Publication) Forward(u *AccessUnit) error {
 func (p *Publication) Heard(u *AccessUnit) {
 	p.stream.mu.Lock()
 	defer p.stream.mu.Unlock()
-	t := &p.video
-	if u.Kind == Audio {
-		t = &p.audio
-	}
+	t := p.track(u.Kind)
 	if !p.ended && t.announced {
-		t.arrived(u.DTS, u.Arrival, 0)
+		p.heard = u.Arrival
+		t.arrived(u.DTS, u.Arrival, 0, true)
 	}
 }
 
@@ -288,16 +310,14 @@ func (p *Publication) add(u *AccessUnit, dts time.Duration, decodable bool) erro
 		s.end(p, EndTakenOver, ErrTakenOver)
 		return ErrPublicationEnded
 	}
-	t := &p.video
-	if u.Kind == Audio {
-		t = &p.audio
-	}
+	t := p.track(u.Kind)
 	size := u.Size()
 	if t.format != u.Format || !t.announced {
 		t.announce(u.Format, u.Arrival)
 		s.notify()
 	}
-	t.arrived(dts, u.Arrival, size)
+	p.heard = u.Arrival
+	t.arrived(dts, u.Arrival, size, decodable)
 	p.count(u, size)
 
 	if !decodable {
@@ -305,18 +325,18 @@ func (p *Publication) add(u *AccessUnit, dts time.Duration, decodable bool) erro
 	}
 	s.seq++
 	u.Seq = s.seq
-	hadEntryPoint := len(p.cache.video) > 0
+	hadEntryPoint := p.cache.beginsWithIDR()
 	p.cache.account.Move(s.class())
 	if p.cache.add(u) {
 		s.metrics.CachesStarved.WithLabelValues(s.class().String()).Inc()
 	}
-	if u.Kind == Video && p.cache.lastIDR == 0 {
-		decodable = false // nothing can be decoded before the first IDR
+	if u.Kind == Video && !p.cache.began {
+		decodable = false // nothing can be decoded before the first IDR or recovery point
 	}
 	p.decodable = p.decodable || decodable
 	if p == s.current {
 		s.warnOfOverflow()
-		if hadEntryPoint != (len(p.cache.video) > 0) {
+		if hadEntryPoint != p.cache.beginsWithIDR() {
 			s.notify()
 		}
 		if decodable {
@@ -368,7 +388,9 @@ func (p *Publication) fellSilent() {
 	}
 }
 
-func (p *Publication) reject(err error) error {
+// Reject counts something malformed of the publisher's, which is dropped, and returns err or
+// ErrPublicationEnded.
+func (p *Publication) Reject(err error) error {
 	s := p.stream
 	s.mu.Lock()
 	defer s.mu.Unlock()

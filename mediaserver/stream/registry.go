@@ -129,25 +129,11 @@ func (r *Registry) stream(k Key) *Stream {
 			r.forgetIdle()
 		}
 		s = r.newStream(k)
-		s.declared.Store(r.declared[k])
+		s.setDeclared(r.declared[k], r.undeclared(k))
 		r.streams[k] = s
 	}
 	s.touch()
 	return s
-}
-
-// Declare replaces the set of streams that StreamPairs name. Their caches come first when
-// the memory budget is short.
-func (r *Registry) Declare(keys []Key) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.declared = make(map[Key]bool)
-	for _, k := range keys {
-		r.declared[k] = true
-	}
-	for k, s := range r.streams {
-		s.declared.Store(r.declared[k])
-	}
 }
 
 // forgetGrace is how long a stream that nobody feeds or reads is kept for whoever

@@ -36,6 +36,7 @@ type Stream struct {
 	seq           uint64
 	warnings      []Warning
 	lastUse       time.Duration
+	undeclared    string        // why the stream is not one of a StreamPair's; "": it is, or there is none
 	refused       time.Duration // when a publisher was last refused for the incumbent's sake
 	expulsions    []expulsion
 }
@@ -62,6 +63,8 @@ type Snapshot struct {
 	Warnings             []Warning
 	// Leaving says that the server which has the publisher is about to end.
 	Leaving bool
+	// Undeclared reports whether StreamPairs are declared, and none of them names the stream.
+	Undeclared bool
 	// Published says that somebody publishes or did; Conflict, that within the last minute
 	// a second publisher was refused because of the first.
 	Published, Conflict bool
@@ -120,21 +123,26 @@ func (s *Stream) idle() (idle bool, lastUse time.Duration) {
 	return s.current == nil && len(s.subscriptions) == 0 && len(s.inForce(s.now())) == 0, s.lastUse
 }
 
-// Snapshot returns the state of the stream. The warnings of a derived one are its
-// parent's and its own, and it is Leaving when its parent is.
+// Snapshot returns the state of the stream. A derived one has the warnings of its parent
+// beside its own, and the fault of the parent's sound. It is Leaving when its parent is.
 func (s *Stream) Snapshot() Snapshot {
-	var snap Snapshot
+	var snap, parent Snapshot
 	if s.parent != nil {
-		parent := s.parent.Snapshot()
+		parent = s.parent.Snapshot()
 		snap.Warnings, snap.Leaving = parent.Warnings, parent.Leaving
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, w := range slices.Concat(s.warnings, s.expulsionWarning(s.now())) {
+	own := slices.Concat(s.warnings, s.standingWarnings())
+	if s.current != nil && s.parent == nil {
+		own = append(own, s.current.ownWarnings()...)
+	}
+	for _, w := range own {
 		if !slices.ContainsFunc(snap.Warnings, func(has Warning) bool { return has.Code == w.Code }) {
 			snap.Warnings = append(snap.Warnings, w)
 		}
 	}
+	snap.Undeclared = s.undeclared != ""
 	snap.Published, snap.Conflict = s.seq > 0, s.conflict()
 	p := s.current
 	if p == nil {
@@ -143,7 +151,10 @@ func (s *Stream) Snapshot() Snapshot {
 	snap.Publication = &PublicationSnapshot{p.id, p.req.Protocol, p.req.Remote, p.req.Relayed, p.req.Began, p.since, p.rate.at(s.now())}
 	snap.Leaving = snap.Leaving || p.leaving
 	snap.Video, snap.Audio = p.video.snapshot(), p.audio.snapshot()
-	snap.EntryPoint = len(p.cache.video) > 0
+	if of := p.req.MadeOf; of != nil && parent.Publication != nil && parent.Publication.ID == of.id && parent.Audio.Fault != nil {
+		snap.Audio.Announced, snap.Audio.Fault = true, parent.Audio.Fault // of which no derived stream makes sound
+	}
+	snap.EntryPoint = p.cache.beginsWithIDR() || p.entryOnDemand
 	snap.GOPFrames, snap.GOPBytes = len(p.cache.video), p.cache.videoBytes
 	snap.LastIDR, snap.IDRInterval = p.cache.lastIDR, p.cache.idrInterval
 	return snap
@@ -224,7 +235,7 @@ func (s *Stream) warnOfOverflow() {
 	switch cache := &s.current.cache; {
 	case cache.starved:
 		s.warn(code, "The server's memory for caches is spent: viewers cannot join or switch to this stream until its next keyframe; set the encoder's keyframe interval to 2 seconds, or give the server more memory.")
-	case cache.overflowed:
+	case cache.overflowed && s.parent == nil: // of a derived one its parent tells more
 		s.warn(code, "No IDR within the cache bound: viewers cannot join or switch to this stream; set the encoder's keyframe interval to 2 seconds.")
 	default:
 		s.unwarn(code)
@@ -324,6 +335,7 @@ func (s *Stream) begin(p *Publication) {
 		s.metrics.Publications.WithLabelValues(p.req.Protocol).Inc()
 	}
 	s.log.Info("publication began", "protocol", p.req.Protocol, "remote", p.req.Remote, "publication", p.id)
+	s.warnUndeclared()
 	s.notify()
 }
 

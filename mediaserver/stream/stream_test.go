@@ -26,6 +26,8 @@ var (
 	sps240B    = unhex("6764000dacd94141fb011000000300100000030320f1429960") // 320x240, 25 fps, High, B-frames
 	sps360     = unhex("6764001eacb405017fcb8088000003000800000301e078b175") // 640x360, 30 fps, High, no B-frames
 	spsSlow    = unhex("6742c00bda0507ec044000000300400000030083c50aa8")     // 320x240, 1 fps, Baseline
+	sps180ID1  = unhex("6764000c4b2d02833f3e0220000003002000000641e28554")   // 320x180, seq_parameter_set_id 1
+	pps1SPS1   = unhex("684af0fcb0")                                         // pic_parameter_set_id 1, of SPS 1
 	pps0       = unhex("68ef0fcb")                                           // pic_parameter_set_id 0
 	pps0Other  = unhex("68ce0fc8")                                           // 0 again, with other content
 	pps1       = unhex("685bc0")                                             // 1

@@ -43,7 +43,7 @@ func (sub *Subscription) Dropped() uint64 { return sub.dropped.Load() }
 
 // deliver hands over u or drops it. Stream.mu is held.
 func (sub *Subscription) deliver(u *AccessUnit) {
-	if u.Kind == Video && sub.awaitIDR && !u.IDR {
+	if u.Kind == Video && sub.awaitIDR && !u.begins() {
 		sub.drop()
 		return
 	}

@@ -23,7 +23,7 @@ func (p *Publication) canTakeOver(u *AccessUnit) bool {
 	if p != s.pending {
 		return false
 	}
-	if u.IDR && !p.isStale(u) || p.takesOverBySound(u) {
+	if u.begins() && !p.isStale(u) || p.takesOverBySound(u) {
 		return true
 	}
 	// What waits behind a publisher of this server needs an IDR, although that is silent: see
@@ -74,7 +74,7 @@ func (p *Publication) contend(u *AccessUnit) (takesOver bool, err error) {
 		s.end(p, EndTakenOver, ErrStreamInUse)
 		return false, ErrPublicationEnded
 	}
-	if !u.IDR && !p.takesOverBySound(u) && !s.current.silent(u.Arrival, s.registry.cfg.InputLoss) {
+	if !u.begins() && !p.takesOverBySound(u) && !s.current.silent(u.Arrival, s.registry.cfg.InputLoss) {
 		return false, nil
 	}
 	if s.pending != nil {

@@ -14,12 +14,13 @@ const intervalWindow = 15
 type track struct {
 	announced   bool
 	format      *Format
-	lastArrival time.Duration
+	lastArrival time.Duration // of an access unit that can be decoded, or announce
 	lastDTS     time.Duration // on the publisher's clock
 	intervals   []time.Duration
 	median      time.Duration
 	frames      uint64
 	bytes       uint64
+	fault       *Fault
 }
 
 // TrackSnapshot is the state of one track of a publication.
@@ -28,16 +29,19 @@ type TrackSnapshot struct {
 	Announced bool
 	// Format is nil before the first parameters.
 	Format *Format
-	// LastArrival is when the last access unit came, on the media clock.
+	// LastArrival is when the last access unit came that can be decoded, on the media clock.
+	// Pictures between a dropped one and the next IDR cannot.
 	LastArrival time.Duration
 	// Interval is the median time between access units; 0 while unknown.
 	Interval time.Duration
 	// Frames and Bytes count what the publication sent.
 	Frames, Bytes uint64
+	// Fault is why viewers cannot play the track; nil: they can.
+	Fault *Fault
 }
 
 func (t *track) snapshot() TrackSnapshot {
-	return TrackSnapshot{t.announced, t.format, t.lastArrival, t.median, t.frames, t.bytes}
+	return TrackSnapshot{t.announced, t.format, t.lastArrival, t.median, t.frames, t.bytes, t.fault}
 }
 
 func (t *track) announce(f *Format, now time.Duration) {
@@ -50,7 +54,8 @@ func (t *track) announce(f *Format, now time.Duration) {
 	}
 }
 
-func (t *track) arrived(dts, now time.Duration, size int) {
+// arrived notes an access unit; decodable is false if it refers to one that was dropped.
+func (t *track) arrived(dts, now time.Duration, size int, decodable bool) {
 	// A jump of the publisher's clock says nothing about its frame rate.
 	if d := dts - t.lastDTS; t.frames > 0 && d > 0 && d < 30*time.Second {
 		if len(t.intervals) == intervalWindow {
@@ -61,7 +66,10 @@ func (t *track) arrived(dts, now time.Duration, size int) {
 		slices.Sort(sorted)
 		t.median = sorted[len(sorted)/2]
 	}
-	t.lastDTS, t.lastArrival = dts, now
+	t.lastDTS = dts
+	if decodable {
+		t.lastArrival = now
+	}
 	t.frames++
 	t.bytes += uint64(size)
 }

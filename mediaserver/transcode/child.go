@@ -101,7 +101,7 @@ func startChild(path string, since []*stream.AccessUnit, bitrateBPS int64, r *re
 	for _, u := range since {
 		backlog = append(backlog, c.place(u))
 	}
-	cmd := exec.Command(path, childArgs(bitrateBPS, backlog[len(backlog)-1].dts, newest != first)...)
+	cmd := exec.Command(path, childArgs(bitrateBPS, backlog[len(backlog)-1].dts, newest != first, first.Format.Interlaced())...)
 	cmd.Env = childEnv()
 	cmd.SysProcAttr = childProcAttr()
 	cmd.WaitDelay = time.Second // for standard error, if somebody else holds it
@@ -118,7 +118,7 @@ func startChild(path string, since []*stream.AccessUnit, bitrateBPS int64, r *re
 // write puts a picture in, or drops it if the child is too far behind. It says whether
 // it did.
 func (c *child) write(u *stream.AccessUnit) bool {
-	if c.awaitIDR && !u.IDR {
+	if c.awaitIDR && !begins(u) {
 		return false
 	}
 	p := c.place(u)
@@ -158,8 +158,11 @@ func (c *child) place(u *stream.AccessUnit) feedPicture {
 		delete(c.times, c.order[0])
 		c.order = c.order[1:]
 	}
-	return feedPicture{dts, pts, u.IDR, u.NALUs}
+	return feedPicture{dts, pts, begins(u), u.NALUs}
 }
+
+// begins reports whether ffmpeg can start decoding at u.
+func begins(u *stream.AccessUnit) bool { return u.IDR || u.RecoveryPoint }
 
 // took notes that a picture came out and returns its media-clock time. One that ffmpeg
 // gave a time of its own is not left out: those that follow refer to it.
@@ -304,7 +307,7 @@ func (c *child) read(stdout io.Reader) error {
 			if err != nil {
 				return err
 			}
-			if format, err = childFormat(config); err != nil {
+			if format, err = childFormat(config, c.format); err != nil {
 				return err
 			}
 			lengthSize = config.LengthSize
@@ -326,14 +329,16 @@ func (c *child) read(stdout io.Reader) error {
 	}
 }
 
-func childFormat(c flv.AVCConfig) (*stream.Format, error) {
+// childFormat is the format of what ffmpeg makes of pictures of format from: the sample aspect
+// goes through.
+func childFormat(c flv.AVCConfig, from *stream.Format) (*stream.Format, error) {
 	var sps h264.SPS
 	if err := sps.Unmarshal(c.SPS[0]); err != nil {
 		return nil, fmt.Errorf("SPS of ffmpeg: %w", err)
 	}
 	return &stream.Format{
 		Codec: stream.H264, SPS: c.SPS[0], PPS: c.PPS[0],
-		Width: sps.Width(), Height: sps.Height(),
+		Width: sps.Width(), Height: sps.Height(), SampleAspect: from.SampleAspect,
 	}, nil
 }
 

@@ -17,11 +17,19 @@ const keyframeSeconds = 2
 // childArgs are ffmpeg's arguments. Measured: without -probesize and its like it looks
 // at 5 s of input first, also with -analyzeduration 0, which means the default; and with
 // -fflags nobuffer it loses what it looked at. Slice threads, because frame threads would hold back a picture each.
-func childArgs(bitrateBPS int64, from time.Duration, trim bool) []string {
+func childArgs(bitrateBPS int64, from time.Duration, trim, interlaced bool) []string {
 	args := strings.Fields("-hide_banner -nostdin -loglevel error" +
 		" -copyts -thread_type slice -probesize 20000 -analyzeduration 1 -fpsprobesize 0 -f flv -i pipe:0 -an")
+	var filters []string
 	if trim {
-		args = append(args, "-vf", fmt.Sprintf("trim=start=%.3f", from.Seconds()))
+		filters = append(filters, fmt.Sprintf("trim=start=%.3f", from.Seconds()))
+	}
+	if interlaced {
+		// One picture for each frame, of those that are marked as interlaced.
+		filters = append(filters, "bwdif=mode=send_frame:deint=interlaced")
+	}
+	if len(filters) > 0 {
+		args = append(args, "-vf", strings.Join(filters, ","))
 	}
 	rate := strconv.FormatInt(bitrateBPS, 10)
 	args = append(args,

@@ -2,6 +2,7 @@ package transcode
 
 import (
 	"bytes"
+	"fmt"
 	"time"
 
 	"github.com/streampair/streampair/mediaserver/recovery"
@@ -48,21 +49,38 @@ func picturesOf(c *child) <-chan picture {
 // transcode puts the raw stream's newest picture into the children, and starts them.
 func (v *view) transcode(u *stream.AccessUnit) {
 	if !v.canTranscode() {
-		v.warn("BFrames", bframesFiltered)
+		v.warnOfPictures(u, bframesFiltered, limitedSent, withoutIDRSent)
 		return
 	}
-	v.warn("BFrames", bframesReencoded)
+	v.warnOfPictures(u, bframesReencoded, limitedReencoded, withoutIDRReencoded)
 	if v.current == nil {
 		v.start()
 		return
 	}
-	if fed := v.fed(); u.IDR && !fed.fits(u) {
+	if fed := v.fed(); begins(u) && !fed.fits(u) {
 		v.replace(u)
 		return
 	}
 	if !v.fed().write(u) {
 		v.cfg.Metrics.FramesDropped.WithLabelValues("transcode").Inc()
 	}
+}
+
+// warnOfPictures says why the pictures are re-encoded, or are not.
+func (v *view) warnOfPictures(u *stream.AccessUnit, bframes, limited, withoutIDR string) {
+	if v.limited != "" {
+		v.warn(warningLimited, fmt.Sprintf(limited, v.limited))
+	}
+	if v.withoutIDR {
+		v.warn(warningWithoutIDR, withoutIDR)
+	} else if u.Format.Reordered {
+		v.warn("BFrames", bframes)
+	}
+}
+
+// willReencode reports whether viewers get re-encoded pictures as soon as there are viewers.
+func (v *view) willReencode() bool {
+	return v.canTranscode() && v.failures < hopeless && (v.holding || len(v.slots) < cap(v.slots))
 }
 
 func (v *view) canTranscode() bool { return v.cfg.FFmpegPath != "" && v.cfg.MaxTranscodes > 0 }
@@ -102,7 +120,7 @@ func (v *view) start() {
 			since = append(since, u)
 		}
 	}
-	if len(since) == 0 || !since[0].IDR || !since[len(since)-1].Format.Reordered {
+	if len(since) == 0 || !begins(since[0]) || !v.reencodes {
 		return // the cache is ahead of us or was too small: with the next IDR
 	}
 	if !v.holding {
@@ -152,7 +170,7 @@ func (v *view) launch(since []*stream.AccessUnit) *child {
 		return nil
 	}
 	v.cfg.Metrics.FFmpegChildren.Inc()
-	v.log.Info("ffmpeg started to re-encode video with B-frames", "pid", c.pid, "backlog", len(since))
+	v.log.Info("ffmpeg started to re-encode video", "pid", c.pid, "backlog", len(since))
 	return c
 }
 
@@ -244,6 +262,7 @@ func (v *view) failed(reason string) {
 // attend looks whether the child hangs or is needed no more, and whether one is to be
 // started.
 func (v *view) attend() {
+	v.offerEntry()
 	switch {
 	case v.rawPub == nil:
 		return
@@ -253,7 +272,7 @@ func (v *view) attend() {
 	case v.current != nil && v.fed().hangs(v.raw.Snapshot().Video.Interval):
 		v.log.Warn("ffmpeg hangs", "pid", v.fed().pid)
 		v.lose("hung")
-	case v.current == nil && v.bframes && v.canTranscode():
+	case v.current == nil && v.reencodes && v.canTranscode():
 		v.start()
 	}
 	// A leg that waits for ffmpeg is lost; it must not be when none is to come.

@@ -2,6 +2,7 @@ package transcode
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -21,13 +22,19 @@ const (
 
 // How to get rid of B-frames, for those who can: the publishers.
 const (
-	bframesHowTo     = "Turn B-frames off in the encoder: in OBS set \"Max B-frames\" to 0 or x264's tune to zerolatency; with ffmpeg add -bf 0."
-	bframesReencoded = "The video has B-frames, which WebRTC cannot play: it is re-encoded on the server. " + bframesHowTo
-	bframesFiltered  = "The video has B-frames, which WebRTC cannot play, and the server has no ffmpeg to re-encode it: most pictures are left out. " + bframesHowTo
-	transcodesFull   = "The server re-encodes as many streams as it may (--max-transcodes): most pictures of this one are left out. " + bframesHowTo
-	transcodeFails   = "ffmpeg fails to re-encode the video: most pictures are left out. " + bframesHowTo
-	parametersChange = "The video's parameters change so often that the server cannot re-encode it: most pictures are left out until they stay the same for a while. Let the encoder keep its resolution and profile. " + bframesHowTo
-	audioUnsupported = "The audio cannot be decoded: viewers hear silence. Set the encoder to AAC-LC, stereo."
+	bframesHowTo        = "Turn B-frames off in the encoder: in OBS set \"Max B-frames\" to 0 or x264's tune to zerolatency; with ffmpeg add -bf 0."
+	bframesReencoded    = "The video has B-frames, which WebRTC cannot play: it is re-encoded on the server. " + bframesHowTo
+	bframesFiltered     = "The video has B-frames, which WebRTC cannot play, and the server has no ffmpeg to re-encode it: most pictures are left out. " + bframesHowTo
+	transcodesFull      = "The server re-encodes as many streams as it may (--max-transcodes): most pictures of this one are left out. " + bframesHowTo
+	transcodeFails      = "ffmpeg fails to re-encode the video: most pictures are left out. " + bframesHowTo
+	parametersChange    = "The video's parameters change so often that the server cannot re-encode it: most pictures are left out until they stay the same for a while. Let the encoder keep its resolution and profile. " + bframesHowTo
+	limitedHowTo        = "Set the encoder to progressive video, 8-bit 4:2:0: with ffmpeg -pix_fmt yuv420p, and -vf bwdif for an interlaced source."
+	limitedReencoded    = "The video is %s, which many players show black or with combs: it is re-encoded on the server. " + limitedHowTo
+	limitedSent         = "The video is %s, which many players show black or with combs, and the server does not re-encode it. " + limitedHowTo
+	withoutIDRHowTo     = "Set the encoder to closed GOPs with a keyframe every 2 seconds: with x264 intra-refresh=0 and open-gop=0."
+	withoutIDRReencoded = "The video has no IDR pictures (intra refresh or open GOPs), and WebRTC players can begin nowhere else: it is re-encoded on the server. " + withoutIDRHowTo
+	withoutIDRSent      = "The video has no IDR pictures (intra refresh or open GOPs), and the server has no ffmpeg to re-encode it: viewers cannot join or switch to this stream. " + withoutIDRHowTo
+	audioUnsupported    = "The audio cannot be decoded: viewers hear silence. Set the encoder to AAC-LC, stereo."
 )
 
 // view makes one derived stream of one raw stream.
@@ -52,9 +59,14 @@ type viewState struct {
 	lastSeq uint64              // of the last one, within rawPub
 	warned  map[string]bool     // of rawPub
 	audio   *stream.Format      // looked at
-	// bframes says that rawPub had a picture that cannot be shown as it is. Many an SPS
-	// allows for B-frames that never come.
-	bframes bool
+	// reencodes says that rawPub had a picture that is to be re-encoded. Many an SPS allows
+	// for B-frames that never come.
+	reencodes bool
+	// withoutIDR says that rawPub sends recovery points and no IDR, for longer than a GOP is
+	// cached: no player can begin with its pictures.
+	withoutIDR bool
+	// limited is the limitation of the raw stream's pictures, see stream.Format.
+	limited string
 
 	// pub is what the derived stream is fed with; nil when the leg is lost although
 	// the publisher is there. It may still wait for its first IDR behind old.
@@ -153,41 +165,76 @@ func (v *view) take(u *stream.AccessUnit) {
 	if u.Publication != v.rawPub {
 		v.rawPub, v.lastSeq, v.warned, v.audio = u.Publication, 0, make(map[string]bool), nil
 		v.stopChildren() // the newcomer's first IDR needs none, and may be followed by none
-		v.bframes, v.failures = false, 0
+		v.reencodes, v.withoutIDR, v.limited, v.failures = false, false, "", 0
 		v.begin()
 	}
 	if u.Seq <= v.lastSeq {
 		return // came out of the cache already
 	}
 	v.lastSeq = u.Seq
+	if u.IDR {
+		v.withoutIDR = false
+		v.unwarn(warningWithoutIDR)
+	} else if u.RecoveryPoint && !v.raw.Snapshot().EntryPoint {
+		v.withoutIDR = true
+	}
 	switch {
 	case u.Kind == stream.Audio:
 		v.checkAudio(u.Format)
 		v.forward(u)
-	case u.Format.Reordered:
-		v.takeReordered(u)
+	case u.Format.Reordered || u.Format.Limitation != "" || v.withoutIDR:
+		v.takeUnplayable(u)
 	default:
-		if u.IDR && v.current != nil { // the encoder was told at last
+		if u.IDR { // the encoder was told at last, or never needed to be
+			v.reencodes = false
 			v.stopChildren()
+			v.setLimited("")
 		}
 		v.filter.Show(exact.Picture{PTS: u.PTS, NALUs: u.NALUs})
 		v.forward(u)
 	}
 }
 
-// takeReordered handles a picture of a stream that may have B-frames.
-func (v *view) takeReordered(u *stream.AccessUnit) {
+// takeUnplayable handles a picture of a stream that may have B-frames, or whose pictures
+// many players cannot show.
+func (v *view) takeUnplayable(u *stream.AccessUnit) {
 	show := v.filter.Show(exact.Picture{PTS: u.PTS, NALUs: u.NALUs})
-	if v.bframes = v.bframes || !show; v.bframes {
+	if u.IDR || u.Format.Limitation != v.limited {
+		v.setLimited(u.Format.Limitation)
+	}
+	if v.reencodes = v.reencodes || !show && u.Format.Reordered || v.limited != "" || v.withoutIDR; v.reencodes {
 		v.transcode(u)
 	}
-	if v.fromChild || v.pub == nil {
-		return
-	}
-	if !show || !v.forwardFiltered(u) {
+	switch {
+	case v.fromChild || v.pub == nil:
+	case show && !u.Format.Reordered:
+		v.forward(u)
+	case !show || !v.forwardFiltered(u):
 		v.pub.Heard(u)
 	}
 }
+
+// setLimited notes the limitation of the raw stream's pictures, and says so. What is not
+// re-encoded for its viewers is worth less than what every player shows.
+func (v *view) setLimited(limitation string) {
+	v.limited = limitation
+	if v.pub == nil {
+		return
+	}
+	if limitation == "" || v.willReencode() {
+		v.pub.SetFault(stream.Video, nil)
+		return
+	}
+	v.pub.SetFault(stream.Video, &stream.Fault{
+		Code: warningLimited, Message: fmt.Sprintf(limitedSent, limitation), Limited: true,
+	})
+}
+
+// Codes of warnings about pictures.
+const (
+	warningLimited    = "LimitedVideo"
+	warningWithoutIDR = "NoIDR"
+)
 
 // forwardFiltered forwards a picture that is exact as it is; false if it cannot be.
 func (v *view) forwardFiltered(u *stream.AccessUnit) bool {
@@ -218,6 +265,14 @@ func (v *view) forward(u *stream.AccessUnit) {
 	// An error means that the derived stream's publication was ended behind our back,
 	// which nobody does.
 	_ = v.pub.Forward(u)
+}
+
+// offerEntry says whether viewers can begin with the stream although it has no IDR, because
+// it is re-encoded as soon as there are some.
+func (v *view) offerEntry() {
+	if v.pub != nil {
+		v.pub.SetEntryOnDemand(v.withoutIDR && v.willReencode())
+	}
 }
 
 // begin starts a publication of the derived stream for the one of the raw stream. If
@@ -287,7 +342,7 @@ func (v *view) checkAudio(f *stream.Format) {
 	}
 	v.audio = f
 	if _, err := pcm.NewDecoder(f); err != nil {
-		v.warn("UnsupportedAudio", audioUnsupported)
+		v.rawPub.SetFault(stream.Audio, &stream.Fault{Code: "UnsupportedAudio", Message: audioUnsupported})
 	}
 }
 

@@ -27,7 +27,7 @@ const (
 
 // A publication is what the receiver needs of a stream.Publication.
 type publication interface {
-	SetVideoParameters(sps, pps []byte) error
+	SetVideoParameters(sets ...[]byte) error
 	WriteVideo(dts, pts time.Duration, nalus [][]byte) error
 	SetAudioFormat(stream.Format) error
 	WriteAudio(pts time.Duration, frame []byte) error

@@ -3,7 +3,9 @@ package feed
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -80,13 +82,35 @@ func TestTagsBecomeAccessUnits(t *testing.T) {
 func TestWhatEndsAPublication(t *testing.T) {
 	var codec *flv.UnsupportedCodecError
 	var malformed *MalformedError
-	t.Run("another codec, at once", func(t *testing.T) {
-		f, _ := newFeed(t)
-		if err := f.Video(0, []byte("\x90hvc1")); !errors.As(err, &codec) {
-			t.Errorf("video: %v", err)
+	t.Run("a foreign codec, if nothing else comes", func(t *testing.T) {
+		for name, write := range map[string]func(*Feed) error{
+			"HEVC (H.265)": func(f *Feed) error { return f.Video(0, []byte("\x90hvc1")) },
+			"MP3":          func(f *Feed) error { return f.Audio(0, []byte{2 << 4, 0}) },
+		} {
+			f, _ := newFeed(t)
+			for n := range maxForeign {
+				err := write(f)
+				if last := n == maxForeign-1; errors.As(err, &codec) != last {
+					t.Fatalf("%s, tag %d: %v", name, n, err)
+				}
+			}
+			if codec.Codec != name {
+				t.Errorf("the codec is called %q, want %q", codec.Codec, name)
+			}
 		}
-		if err := f.Audio(0, []byte{2 << 4, 0}); !errors.As(err, &codec) || !codec.Audio {
-			t.Errorf("audio: %v", err)
+	})
+	t.Run("foreign sound never ends a picture, nor a foreign picture sound", func(t *testing.T) {
+		f, _ := newFeed(t)
+		for n := range 3 * MaxMalformed {
+			if err := errors.Join(f.Audio(0, []byte{2 << 4, 0}), f.Video(0, videoConfig(t))); err != nil {
+				t.Fatalf("tag %d: %v", n, err)
+			}
+		}
+		f, _ = newFeed(t)
+		for n := range 3 * MaxMalformed {
+			if err := errors.Join(f.Video(0, []byte("\x90hvc1")), f.Audio(0, opusConfig()), f.Audio(0, opusFrame())); err != nil {
+				t.Fatalf("tag %d: %v", n, err)
+			}
 		}
 	})
 	t.Run("nothing but nonsense, in the end", func(t *testing.T) {
@@ -115,6 +139,294 @@ func TestWhatEndsAPublication(t *testing.T) {
 		f.Publication().End(stream.EndClosed)
 		if err := f.Video(0, videoConfig(t)); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+func opusConfig() []byte { return flv.AppendAudioConfig(nil, flv.Opus, OpusHead(2)) }
+func opusFrame() []byte  { return flv.AppendAudio(nil, flv.Opus, []byte{0xfc, 1}) }
+
+func aacConfig() []byte { return flv.AppendAudioConfig(nil, flv.AAC, []byte{0x11, 0x90}) }
+func aacFrame() []byte  { return flv.AppendAudio(nil, flv.AAC, []byte{0x21, 1}) }
+
+// adts returns an audio tag of ADTS frames of AAC-LC, 48 kHz, stereo.
+func adts(crc bool, frames ...[]byte) []byte {
+	var b []byte
+	for _, frame := range frames {
+		header, protection := 7, byte(0xf1)
+		if crc {
+			header, protection = 9, 0xf0
+		}
+		n := len(frame) + header
+		b = append(b, 0xff, protection, 0x4c, 0x80|byte(n>>11), byte(n>>3), byte(n&7)<<5|0x1f, 0xfc)
+		b = append(b, make([]byte, header-7)...)
+		b = append(b, frame...)
+	}
+	return flv.AppendAudio(nil, flv.AAC, b)
+}
+
+func TestFaultsOfATrack(t *testing.T) {
+	repeat := func(n int, write func(*Feed) error) func(*Feed) error {
+		return func(f *Feed) error {
+			for range n {
+				if err := write(f); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+	}
+	video := func(body []byte) func(*Feed) error { return func(f *Feed) error { return f.Video(0, body) } }
+	audio := func(body []byte) func(*Feed) error { return func(f *Feed) error { return f.Audio(0, body) } }
+	mp3 := audio([]byte{2 << 4, 0})
+	type steps []func(*Feed) error
+	for name, tt := range map[string]struct {
+		steps        steps
+		video, audio string // code of the fault
+	}{
+		"none":                               {steps{audio(aacConfig()), audio(aacFrame())}, "", ""},
+		"one odd tag of another codec":       {steps{audio(aacConfig()), audio(aacFrame()), mp3, audio(aacFrame()), mp3}, "", ""},
+		"MP3":                                {steps{repeat(faultAfter, mp3)}, "", WarningUnsupportedAudio},
+		"MP3, and then AAC":                  {steps{repeat(faultAfter, mp3), audio(aacConfig()), audio(aacFrame())}, "", ""},
+		"AAC, and then MP3":                  {steps{audio(aacConfig()), audio(aacFrame()), repeat(faultAfter, mp3)}, "", WarningUnsupportedAudio},
+		"HE-AAC":                             {steps{audio(flv.AppendAudioConfig(nil, flv.AAC, []byte{0x2b, 0x11, 0x88, 0}))}, "", WarningUnsupportedAudio},
+		"5.1":                                {steps{audio(flv.AppendAudioConfig(nil, flv.AAC, []byte{0x11, 0xb0}))}, "", WarningUnsupportedAudio},
+		"AAC without its header":             {steps{repeat(faultAfter, audio(aacFrame()))}, "", WarningMalformedAudio},
+		"AAC whose header came late":         {steps{repeat(faultAfter, audio(aacFrame())), audio(aacConfig()), audio(aacFrame())}, "", ""},
+		"ADTS without a header":              {steps{repeat(faultAfter, audio(adts(false, []byte{0x21, 1})))}, "", ""},
+		"ADTS with a header":                 {steps{audio(aacConfig()), repeat(faultAfter, audio(adts(true, []byte{0x21, 1})))}, "", ""},
+		"HEVC beside sound":                  {steps{audio(aacConfig()), repeat(faultAfter, video([]byte("\x90hvc1")))}, WarningUnsupportedVideo, ""},
+		"malformed pictures":                 {steps{repeat(faultAfter, video([]byte{0x17, 1, 0, 0, 0, 9, 9, 9, 9, 9}))}, WarningMalformedVideo, ""},
+		"malformed pictures, and then H.264": {steps{repeat(faultAfter, video([]byte{0x17, 1, 0, 0, 0, 9, 9, 9, 9, 9})), video(videoConfig(t)), video(idr())}, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, _ := newFeed(t)
+			if err := errors.Join(video(videoConfig(t))(f), video(idr())(f)); err != nil {
+				t.Fatal(err)
+			}
+			for _, step := range tt.steps {
+				if err := step(f); err != nil {
+					t.Fatal(err)
+				}
+			}
+			snap := f.Publication().Stream().Snapshot()
+			code := func(fault *stream.Fault) string {
+				if fault == nil {
+					return ""
+				}
+				return fault.Code
+			}
+			if v, a := code(snap.Video.Fault), code(snap.Audio.Fault); v != tt.video || a != tt.audio {
+				t.Errorf("faults of video %q and audio %q, want %q and %q", v, a, tt.video, tt.audio)
+			}
+			for _, want := range []string{tt.video, tt.audio} {
+				if want != "" && !slices.ContainsFunc(snap.Warnings, func(w stream.Warning) bool { return w.Code == want }) {
+					t.Errorf("no warning %s among %v", want, snap.Warnings)
+				}
+			}
+			if tt.audio != "" && !snap.Audio.Announced {
+				t.Error("the sound does not count as announced")
+			}
+		})
+	}
+}
+
+func TestADTSBecomesRawFrames(t *testing.T) {
+	for _, crc := range []bool{false, true} {
+		f, sub := newFeed(t)
+		if err := f.Audio(100, adts(crc, []byte{0x21, 1}, []byte{0x21, 2, 3})); err != nil {
+			t.Fatal(err)
+		}
+		first, second := <-sub.C, <-sub.C
+		if !bytes.Equal(first.Frame, []byte{0x21, 1}) || !bytes.Equal(second.Frame, []byte{0x21, 2, 3}) {
+			t.Errorf("frames %x and %x", first.Frame, second.Frame)
+		}
+		if f := first.Format; f.SampleRate != 48000 || f.Channels != 2 || !bytes.Equal(f.Config, []byte{0x11, 0x90}) {
+			t.Errorf("format %+v", f)
+		}
+		if d := (second.PTS - second.Offset) - (first.PTS - first.Offset); d != 1024*time.Second/48000 {
+			t.Errorf("the second frame is %v behind the first", d)
+		}
+	}
+}
+
+func TestOfSeveralTracksTheFirstIsPlayed(t *testing.T) {
+	// A tag of one track in Enhanced RTMP's multitrack form: header, packet type, fourcc,
+	// track, data.
+	one := func(packetType, track byte, data ...byte) []byte {
+		return append([]byte{0x95, packetType, 'm', 'p', '4', 'a', track}, data...)
+	}
+	many := func(packetType byte, tracks ...[]byte) []byte {
+		b := []byte{0x95, 0x10 | packetType, 'm', 'p', '4', 'a'}
+		for _, track := range tracks {
+			b = append(append(b, track[0], 0, 0, byte(len(track)-1)), track[1:]...)
+		}
+		return b
+	}
+	for name, tt := range map[string]struct {
+		tags [][]byte
+		want [][]byte
+		warn bool
+	}{
+		"a second track beside the plain one": {
+			tags: [][]byte{aacConfig(), one(0, 1, 0x12, 0x08), aacFrame(), one(1, 1, 0x21, 9), aacFrame()},
+			want: [][]byte{{0x21, 1}, {0x21, 1}}, warn: true,
+		},
+		"a second track of a foreign codec": {
+			tags: [][]byte{aacConfig(), aacFrame(), []byte("\x95\x01fLaC\x01abc"), aacFrame()},
+			want: [][]byte{{0x21, 1}, {0x21, 1}}, warn: true,
+		},
+		"the second track comes first": {
+			tags: [][]byte{one(0, 1, 0x12, 0x08), one(1, 1, 0x21, 9), aacConfig(), aacFrame(), one(1, 1, 0x21, 9)},
+			want: [][]byte{{0x21, 9}, {0x21, 1}}, warn: true,
+		},
+		"one track alone, with a number": {
+			tags: [][]byte{one(0, 3, 0x11, 0x90), one(1, 3, 0x21, 9)},
+			want: [][]byte{{0x21, 9}},
+		},
+		"all tracks in one tag": {
+			tags: [][]byte{many(0, []byte{1, 0x12, 0x08}, []byte{0, 0x11, 0x90}), many(1, []byte{1, 0x21, 9}, []byte{0, 0x21, 8})},
+			want: [][]byte{{0x21, 8}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, sub := newFeed(t)
+			for n, tag := range tt.tags {
+				if err := f.Audio(uint32(20*n), tag); err != nil {
+					t.Fatalf("tag %d: %v", n, err)
+				}
+			}
+			var got [][]byte
+			for len(sub.C) > 0 {
+				got = append(got, (<-sub.C).Frame)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Error(diff)
+			}
+			warned := slices.ContainsFunc(f.Publication().Stream().Snapshot().Warnings, func(w stream.Warning) bool { return w.Code == WarningMultitrack })
+			if warned != tt.warn {
+				t.Errorf("warned: %v, want %v", warned, tt.warn)
+			}
+		})
+	}
+}
+
+// firstSlice and laterSlice are slices whose first_mb_in_slice is 0 and 2.
+func firstSlice(n byte) []byte { return []byte{0x41, 0x9a, n} }
+func laterSlice(n byte) []byte { return []byte{0x41, 0x6a, n} }
+func firstIDR(n byte) []byte   { return []byte{0x65, 0x88, 0x80, n} }
+func laterIDR(n byte) []byte   { return []byte{0x65, 0x68, 0x80, n} }
+
+func TestPicturesInSeveralMessages(t *testing.T) {
+	type message struct {
+		ms    uint32
+		nalus [][]byte
+	}
+	aud := []byte{9, 0xf0}
+	for name, tt := range map[string]struct {
+		messages []message
+		want     [][][]byte // pictures, from the IDR on
+	}{
+		"whole pictures pass": {
+			[]message{{0, [][]byte{firstIDR(1), laterIDR(2)}}, {33, [][]byte{firstSlice(3), laterSlice(4)}}},
+			[][][]byte{{firstIDR(1), laterIDR(2)}, {firstSlice(3), laterSlice(4)}},
+		},
+		"a slice a message": {
+			[]message{
+				{0, [][]byte{firstIDR(1)}},
+				{0, [][]byte{laterIDR(2)}},
+				{33, [][]byte{firstSlice(3)}},
+				{33, [][]byte{laterSlice(4)}},
+				{67, [][]byte{firstSlice(5)}},
+				{67, [][]byte{laterSlice(6)}},
+				{100, [][]byte{firstSlice(7)}},
+			},
+			// The first IDR went out in part, and once more as a whole.
+			[][][]byte{{firstIDR(1)}, {firstIDR(1), laterIDR(2)}, {firstSlice(3), laterSlice(4)}, {firstSlice(5), laterSlice(6)}},
+		},
+		"a NAL unit a message": {
+			[]message{
+				{0, [][]byte{aud}},
+				{0, [][]byte{testSPS}},
+				{0, [][]byte{testPPS}},
+				{0, [][]byte{firstIDR(1)}},
+				{0, [][]byte{laterIDR(2)}},
+				{0, [][]byte{laterIDR(3)}},
+				{34, [][]byte{aud}},
+				{33, [][]byte{firstSlice(4)}},
+				{35, [][]byte{laterSlice(5)}}, // times alone separate nothing
+				{67, [][]byte{aud}},
+			},
+			[][][]byte{{firstIDR(1)}, {firstIDR(1), laterIDR(2), laterIDR(3)}, {firstSlice(4), laterSlice(5)}},
+		},
+		"found in the middle: nothing until the next IDR": {
+			[]message{
+				{0, [][]byte{firstIDR(1), laterIDR(2)}},
+				{33, [][]byte{firstSlice(3)}},
+				{33, [][]byte{laterSlice(4)}},
+				{67, [][]byte{firstSlice(5)}},
+				{67, [][]byte{laterSlice(6)}},
+				{100, [][]byte{firstIDR(7)}},
+				{100, [][]byte{laterIDR(8)}},
+				{133, [][]byte{firstSlice(9)}},
+			},
+			[][][]byte{{firstIDR(1), laterIDR(2)}, {firstSlice(3)}, {firstIDR(7), laterIDR(8)}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, sub := newFeed(t)
+			if err := f.Video(0, videoConfig(t)); err != nil {
+				t.Fatal(err)
+			}
+			for n, m := range tt.messages {
+				if err := f.Video(m.ms, flv.AppendVideo(nil, false, 0, m.nalus)); err != nil {
+					t.Fatalf("message %d: %v", n, err)
+				}
+			}
+			var got [][][]byte
+			for len(sub.C) > 0 {
+				got = append(got, (<-sub.C).NALUs)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestTheLastPictureOfAPauseIsHeldForAFrameIntervalAtMost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, sub := newFeed(t)
+		write := func(ms uint32, nalus ...[]byte) {
+			t.Helper()
+			if err := f.Video(ms, flv.AppendVideo(nil, false, 0, nalus)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := errors.Join(f.Video(0, videoConfig(t)), f.Audio(0, aacConfig())); err != nil {
+			t.Fatal(err)
+		}
+		write(0, firstIDR(1))
+		write(0, laterIDR(2))
+		write(33, firstSlice(3))
+		write(33, laterSlice(4))
+		pictures := func() (n int) {
+			for len(sub.C) > 0 {
+				if u := <-sub.C; u.Kind == stream.Video {
+					n++
+				}
+			}
+			return n
+		}
+		if got := pictures(); got != 2 {
+			t.Fatalf("%d pictures, want the IDR in part and whole", got)
+		}
+		time.Sleep(33 * time.Millisecond)
+		if err := f.Audio(66, aacFrame()); err != nil {
+			t.Fatal(err)
+		}
+		if got := pictures(); got != 1 {
+			t.Errorf("%d pictures after a frame interval, want the one that was held", got)
 		}
 	})
 }

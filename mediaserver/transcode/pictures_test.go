@@ -1,0 +1,127 @@
+package transcode
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/streampair/streampair/mediaserver/mediatest"
+	"github.com/streampair/streampair/mediaserver/stream"
+	"github.com/streampair/streampair/mediaserver/transcode/internal/testunits"
+)
+
+// limited are pictures that many players cannot show, by what ffmpeg is told.
+var limited = map[string][]string{
+	"4:2:2":      {"-pix_fmt", "yuv422p"},
+	"4:4:4":      {"-pix_fmt", "yuv444p"},
+	"10-bit":     {"-pix_fmt", "yuv420p10le"},
+	"interlaced": {"-flags", "+ildct+ilme", "-x264-params", "interlaced=1"},
+}
+
+func pictures(t *testing.T, args ...string) []*stream.AccessUnit {
+	t.Helper()
+	return testunits.Load(t, mediatest.File(t, mediatest.Spec{Duration: 4 * time.Second, VideoArgs: args, NoAudio: true}))
+}
+
+func TestPicturesThatManyPlayersCannotShowAreReencoded(t *testing.T) {
+	for name, args := range limited {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, withFFmpeg(t))
+			r.view.Demand(true)
+			sub := r.view.Stream().Subscribe(1024)
+			defer sub.Close()
+			units := pictures(t, args...)
+			r.play(r.publish(primary), units)
+			if got := r.watch(sub, 1, func(u *stream.AccessUnit) bool { return u.Format.Limitation == "" })[0]; !got.IDR {
+				t.Error("the first re-encoded picture is no IDR")
+			}
+			for i, u := range r.watch(sub, 30, nil) {
+				if u.Format.Limitation != "" {
+					t.Fatalf("picture %d after it is %s", i, u.Format.Limitation)
+				}
+			}
+			if got := r.raw.Snapshot().Video.Format.Limitation; got != name {
+				t.Errorf("the publisher's pictures are %q", got)
+			}
+			if got := warnings(r.raw); !slices.Equal(got, []string{warningLimited}) {
+				t.Errorf("warnings %v", got)
+			}
+			if fault := r.view.Stream().Snapshot().Video.Fault; fault != nil {
+				t.Errorf("viewers are said to get %v", fault)
+			}
+		})
+	}
+}
+
+func TestPicturesThatManyPlayersCannotShowAreWorthLessWithoutFFmpeg(t *testing.T) {
+	r := newRig(t, ViewsConfig{MaxTranscodes: 4})
+	r.view.Demand(true)
+	sub := r.view.Stream().Subscribe(1024)
+	defer sub.Close()
+	stop := r.play(r.publish(primary), pictures(t, limited["4:2:2"]...))
+	r.watch(sub, 30, nil) // some players can show them
+	if got := r.view.Stream().Snapshot(); got.Video.Fault == nil || !got.Video.Fault.Limited || !slices.Equal(warnings(r.view.Stream()), []string{warningLimited}) {
+		t.Errorf("fault %v, warnings %v", got.Video.Fault, got.Warnings)
+	}
+	stop()
+	r.play(r.publish(primary), pictures(t))
+	wait(t, "no fault once the publisher is another", func() bool {
+		got := r.view.Stream().Snapshot()
+		return got.Video.Fault == nil && got.Video.Format != nil && got.Video.Format.Limitation == ""
+	})
+}
+
+// withoutIDR are streams in which no IDR follows the first picture, which is left out here:
+// who joins later never sees one.
+func withoutIDR(t *testing.T) map[string][]*stream.AccessUnit {
+	t.Helper()
+	streams := map[string][]*stream.AccessUnit{
+		"intra refresh": pictures(t, "-x264-params", "intra-refresh=1:keyint=30"),
+		"open GOPs":     pictures(t, "-tune", "film", "-preset", "veryfast", "-x264-params", "open-gop=1:keyint=30:min-keyint=30:bframes=2"),
+	}
+	for name, units := range streams {
+		units = units[1:]
+		if slices.ContainsFunc(units, func(u *stream.AccessUnit) bool { return u.IDR }) {
+			t.Fatalf("%s: the test's stream has IDRs", name)
+		}
+		first := units[0].DTS
+		for _, u := range units {
+			u.DTS, u.PTS = u.DTS-first, u.PTS-first
+		}
+		streams[name] = units
+	}
+	return streams
+}
+
+func TestAStreamWithoutIDRsIsReencodedFromARecoveryPoint(t *testing.T) {
+	for name, units := range withoutIDR(t) {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, withFFmpeg(t))
+			r.play(r.publish(primary), units)
+			wait(t, "viewers can begin as soon as they come", func() bool { return r.view.Stream().Snapshot().EntryPoint })
+			if n := r.children(); n != 0 {
+				t.Errorf("%v ffmpeg children while nobody watches", n)
+			}
+			sub := r.view.Stream().Subscribe(1024)
+			defer sub.Close()
+			r.view.Demand(true)
+			if got := r.watch(sub, 1, nil)[0]; !got.IDR {
+				t.Error("the first picture is no IDR")
+			}
+			r.watch(sub, 60, nil)
+			if got := warnings(r.view.Stream()); !slices.Contains(got, warningWithoutIDR) || slices.Contains(got, "NoEntryPoint") {
+				t.Errorf("warnings %v", got)
+			}
+		})
+	}
+}
+
+func TestAStreamWithoutIDRsCannotBeEnteredWithoutFFmpeg(t *testing.T) {
+	r := newRig(t, ViewsConfig{})
+	r.view.Demand(true)
+	r.play(r.publish(primary), withoutIDR(t)["intra refresh"])
+	wait(t, "a warning", func() bool { return slices.Contains(warnings(r.view.Stream()), warningWithoutIDR) })
+	if snap := r.view.Stream().Snapshot(); snap.EntryPoint || snap.LastIDR != 0 {
+		t.Error("there is an entry point")
+	}
+}

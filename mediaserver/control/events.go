@@ -139,6 +139,10 @@ type LegState struct {
 	StreamID string        `json:"streamId"`
 	Live     bool          `json:"live"`
 	Rank     string        `json:"rank"`
+	// SampleAspect is the width of a pixel over its height, where it is not 1. WebRTC
+	// receivers ignore what the stream says of it, so that the player has to stretch the
+	// picture.
+	SampleAspect float64 `json:"sampleAspect,omitempty"`
 }
 
 // LegWarning is a warning about one leg's stream.
@@ -336,7 +340,7 @@ func (e *Events) state(state State, status failover.Status) State {
 		state.Since = &since
 	}
 	for _, l := range status.Legs {
-		state.Legs = append(state.Legs, LegState{l.Role, l.StreamID, l.Live, l.Rank.String()})
+		state.Legs = append(state.Legs, LegState{l.Role, l.StreamID, l.Live, l.Rank.String(), l.SampleAspect})
 		for _, w := range l.Warnings {
 			state.Warnings = append(state.Warnings, LegWarning{l.Role, w})
 		}

@@ -69,7 +69,7 @@ func newDouble(t *testing.T) *double {
 		received: map[string]int{},
 		state: pairState{
 			StreamID: "primary", BackupStreamID: "backup", Active: "Primary", ActiveStreamID: "primary", OnAir: true,
-			Legs:     []leg{{"Primary", "primary", true, "Full"}, {"Backup", "backup", true, "Full"}},
+			Legs:     []leg{{Role: "Primary", StreamID: "primary", Live: true, Rank: "Full"}, {Role: "Backup", StreamID: "backup", Live: true, Rank: "Full"}},
 			BaseURLs: []string{},
 		},
 	}

@@ -30,16 +30,25 @@ type pairState struct {
 }
 
 type leg struct {
-	Role     string `json:"role"`
-	StreamID string `json:"streamId"`
-	Live     bool   `json:"live"`
-	Rank     string `json:"rank"`
+	Role         string  `json:"role"`
+	StreamID     string  `json:"streamId"`
+	Live         bool    `json:"live"`
+	Rank         string  `json:"rank"`
+	SampleAspect float64 `json:"sampleAspect,omitempty"`
 }
 
 type warning struct {
 	Role    string `json:"role"`
 	Code    string `json:"code"`
 	Message string `json:"message"`
+}
+
+// setOnAir says whether there is something to play: then both legs are live.
+func (s *pairState) setOnAir(onAir bool) {
+	s.OnAir = onAir
+	for i := range s.Legs {
+		s.Legs[i].Live = onAir
+	}
 }
 
 // setState changes the pair's state and tells the followers.
@@ -54,7 +63,8 @@ func (d *double) setState(change func(*pairState)) {
 
 func (d *double) switchTo(role, streamID, reason string) {
 	d.setState(func(s *pairState) {
-		s.Active, s.ActiveStreamID, s.Reason, s.OnAir = role, streamID, reason, true
+		s.Active, s.ActiveStreamID, s.Reason = role, streamID, reason
+		s.setOnAir(true)
 		s.Since = time.Now().UTC().Format(time.RFC3339Nano)
 		s.Switches++
 	})

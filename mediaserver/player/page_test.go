@@ -119,7 +119,7 @@ func TestThePlayerFitsAPhone(t *testing.T) {
 	v.await(inside)
 	v.screenshot("phone-playing")
 	d.setState(func(s *pairState) {
-		s.OnAir = false
+		s.setOnAir(false)
 		s.Warnings = []warning{{"Primary", "BFrames", "The encoder sends B-frames, which WebRTC cannot carry. Turn them off: x264 bframes=0, in OBS “x264 options: bframes=0”."}}
 	})
 	v.await(`text("message") === "Both streams are away."`)

@@ -63,12 +63,18 @@ func TestPlaying(t *testing.T) {
 
 	t.Run("a session opened before anything is live starts by itself", func(t *testing.T) {
 		d := newDouble(t)
-		d.setState(func(s *pairState) { s.OnAir, s.Active, s.ActiveStreamID = false, "", "primary" })
+		d.setState(func(s *pairState) {
+			s.Active, s.ActiveStreamID = "", "primary"
+			s.setOnAir(false)
+		})
 		v := open(t, browser, d.url("play.html?name=primary"))
 		v.await(`text("message") === "Waiting for the stream “primary” to start…" && streampair.state().phase === "waiting"`)
 		v.screenshot("waiting")
 		v.stays(6*time.Second, `streampair.state().phase === "waiting"`)
-		d.setState(func(s *pairState) { s.OnAir, s.Active = true, "Primary" })
+		d.setState(func(s *pairState) {
+			s.Active = "Primary"
+			s.setOnAir(true)
+		})
 		v.awaitPlaying(red)
 		if got := d.offers(); got != 1 {
 			t.Errorf("%d sessions were opened, want 1", got)
@@ -100,7 +106,7 @@ func TestPlaying(t *testing.T) {
 		v := open(t, browser, d.url("play.html"+pair))
 		v.awaitPlaying(red)
 		v.eval(`(watchPicture(), "")`)
-		d.setState(func(s *pairState) { s.OnAir = false })
+		d.setState(func(s *pairState) { s.setOnAir(false) })
 		v.await(`text("message") === "Both streams are away." && streampair.state().phase === "waiting"`)
 		v.screenshot("away")
 		v.stays(8*time.Second, `streampair.state().phase === "waiting" && colour() === "red"`)
@@ -110,6 +116,40 @@ func TestPlaying(t *testing.T) {
 			t.Errorf("%d sessions were opened, want 1", got)
 		}
 		v.await(`!colours.none && !colours.other`)
+	})
+
+	t.Run("a leg that arrives and cannot be shown is not said to be away", func(t *testing.T) {
+		d := newDouble(t)
+		v := open(t, browser, d.url("play.html"+pair))
+		v.awaitPlaying(red)
+		d.setState(func(s *pairState) {
+			s.setOnAir(false)
+			s.Legs[1].Live = true
+		})
+		v.await(`text("message") === "The stream “backup” arrives, but nothing of it can be shown yet."`)
+		v.screenshot("not-entered")
+	})
+
+	t.Run("a picture whose pixels are not square has its shape", func(t *testing.T) {
+		d := newDouble(t)
+		v := open(t, browser, d.url("play.html"+pair))
+		v.awaitPlaying(red)
+		shape := `(() => {
+			const video = streampair.video(), style = getComputedStyle(video);
+			const width = video.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+			const height = video.clientHeight - parseFloat(style.paddingTop) - parseFloat(style.paddingBottom);
+			return style.objectFit === "fill" ? width / height / (video.videoWidth / video.videoHeight) : 1;
+		})()`
+		v.await(shape + ` === 1`)
+		d.setState(func(s *pairState) { s.Legs[1].SampleAspect = 1.5 })
+		v.await(shape + ` === 1`)
+		d.switchTo("Backup", "backup", "PrimaryInputLost")
+		v.awaitPlaying(blue)
+		v.await(`Math.abs(` + shape + ` - 1.5) < 0.01`)
+		v.screenshot("stretched")
+		d.setState(func(s *pairState) { s.Legs[0].SampleAspect = 0.5 })
+		d.switchTo("Primary", "primary", "Selected")
+		v.await(`Math.abs(` + shape + ` - 0.5) < 0.01`)
 	})
 
 	t.Run("the TURN servers that the answer recommends are used", func(t *testing.T) {

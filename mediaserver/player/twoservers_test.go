@@ -113,7 +113,7 @@ func TestTwoServers(t *testing.T) {
 		v := open(t, browser, primary.url("play.html"+pair))
 		onPair(t, v)
 		for _, d := range []*double{primary, backup} {
-			d.setState(func(s *pairState) { s.OnAir = false })
+			d.setState(func(s *pairState) { s.setOnAir(false) })
 		}
 		v.await(`text("message") === "Both streams are away."`)
 		primary.locked(primary.forget)

@@ -233,6 +233,13 @@ const cases: Case[] = [
     phase: "reconnecting",
     message: /firewall/,
   },
+  {
+    what: "no answer within fifteen seconds: the server does not answer",
+    facts: { lanes: pending(connection({ ...opening, answered: false, openedAt: now - 15_001 })) },
+    act: "abandon",
+    phase: "reconnecting",
+    message: /cannot be reached/,
+  },
   { what: "the server is about to end, but not yet", facts: { shown: connection(), move: { from: 1, at: now + 1 } }, act: "none", phase: "playing" },
   { what: "the server is about to end: open another beside it", facts: { shown: connection(), move: { from: 1, at: now } }, act: "add now to page", phase: "playing" },
   {

@@ -5,6 +5,8 @@ export interface Leg {
   readonly streamId: string;
   readonly live: boolean;
   readonly rank: string;
+  /** The width of a pixel over its height; 1 if the server does not say. */
+  readonly sampleAspect: number;
 }
 
 export interface Warning {
@@ -59,6 +61,7 @@ export function parsePairState(data: string): PairState | undefined {
       streamId: string(leg["streamId"]),
       live: leg["live"] === true,
       rank: string(leg["rank"]),
+      sampleAspect: positive(leg["sampleAspect"]),
     })),
     warnings: records(o["warnings"]).map((warning) => ({
       role: string(warning["role"]),
@@ -105,6 +108,20 @@ function string(v: unknown): string {
   return typeof v === "string" ? v : "";
 }
 
+/** What is no sensible ratio is 1. */
+function positive(v: unknown): number {
+  return typeof v === "number" && v >= 0.1 && v <= 10 ? v : 1;
+}
+
 function number(v: unknown): number {
   return typeof v === "number" && Number.isFinite(v) ? v : 0;
+}
+
+/**
+ * stretchedAspect is the width over the height of the picture on air, of width by height
+ * pixels, if its pixels are not square; undefined if they are, or if nothing is known.
+ */
+export function stretchedAspect(state: PairState | undefined, width: number, height: number): number | undefined {
+  const pixel = state?.legs.find((leg) => leg.role === state.active)?.sampleAspect ?? 1;
+  return pixel === 1 || width === 0 || height === 0 ? undefined : (width * pixel) / height;
 }

@@ -6,7 +6,7 @@ import type { Failure } from "./failure.ts";
 import { ActiveReporter, tellError, tellHost } from "./host.ts";
 import { Lane } from "./lane.ts";
 import type { PlayParameters } from "./parameters.ts";
-import type { PairState } from "./pairstate.ts";
+import { type PairState, stretchedAspect } from "./pairstate.ts";
 import { Sound } from "./sound.ts";
 import { type Figures, figures } from "./statistics.ts";
 import { lookAgainMs } from "./trouble.ts";
@@ -75,6 +75,7 @@ export class Player {
   ) {
     this.feed = new EventFeed(() => this.feedChanged());
     this.sound = new Sound(videos, parameters.mute, () => this.draw());
+    videos.forEach((video) => video.addEventListener("resize", () => this.draw()));
   }
 
   start(): void {
@@ -381,7 +382,19 @@ export class Player {
     }
   }
 
+  /** stretch shows the picture in its shape, where its pixels are not square. */
+  private stretch(): void {
+    const video = this.connection?.video;
+    if (video === undefined) {
+      return;
+    }
+    const aspect = stretchedAspect(this.feed.state, video.videoWidth, video.videoHeight);
+    video.classList.toggle("stretched", aspect !== undefined);
+    video.style.setProperty("--aspect", String(aspect ?? ""));
+  }
+
   private draw(): void {
+    this.stretch();
     this.render(this.snapshot);
   }
 }

@@ -2,10 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { preferH264 } from "./codecs.ts";
 import { httpFailure } from "./failure.ts";
-import { parsePairState, parseServerTime } from "./pairstate.ts";
+import { parsePlayParameters } from "./parameters.ts";
+import { parsePairState, parseServerTime, stretchedAspect } from "./pairstate.ts";
 import { iceCredentials, sdpFragment, withStereoOpus } from "./sdp.ts";
 import { figures, readStats } from "./statistics.ts";
-import { bitrateWords, legWords, reasonWords } from "./words.ts";
+import { bitrateWords, legWords, reasonWords, waitingWords } from "./words.ts";
 
 const offer = [
   "v=0",
@@ -72,12 +73,14 @@ test("the pair's state is read, and a strange one breaks nothing", () => {
   const state = parsePairState(
     '{"streamId":"primary","backupStreamId":"backup","active":"Backup","activeStreamId":"backup","onAir":true,' +
       '"reason":"PrimaryInputLost","since":"2026-11-22T12:00:00Z","switches":2,' +
-      '"legs":[{"role":"Primary","streamId":"primary","live":false,"rank":"None"}],' +
+      '"legs":[{"role":"Primary","streamId":"primary","live":false,"rank":"None"},{"role":"Backup","sampleAspect":1.25}],' +
       '"warnings":[{"role":"Primary","code":"BFrames","message":"Turn B-frames off."}],"baseURLs":[7,"http://b.test"],"servedBy":"Backup","new":{}}',
   );
   assert.equal(state?.activeStreamId, "backup");
   assert.equal(state?.switches, 2);
   assert.equal(state?.legs[0]?.live, false);
+  assert.equal(state?.legs[0]?.sampleAspect, 1);
+  assert.equal(state?.legs[1]?.sampleAspect, 1.25);
   assert.equal(state?.warnings[0]?.code, "BFrames");
   assert.deepEqual(state?.baseURLs, ["", "http://b.test"]);
   assert.equal(state?.servedBy, "Backup");
@@ -99,6 +102,27 @@ test("the pair's state is read, and a strange one breaks nothing", () => {
     baseURLs: [],
     servedBy: "",
   });
+});
+
+test("a picture whose pixels are not square is stretched, that of the leg on air alone", () => {
+  const state = (active: string, aspect: unknown) =>
+    parsePairState(JSON.stringify({ onAir: true, active, legs: [{ role: "Primary", sampleAspect: aspect }, { role: "Backup" }] }));
+  assert.equal(stretchedAspect(state("Primary", 64 / 45), 720, 576), 16 / 9);
+  for (const none of [1, 0, -1, 1000, "2", null]) {
+    assert.equal(stretchedAspect(state("Primary", none), 720, 576), undefined, String(none));
+  }
+  assert.equal(stretchedAspect(state("Backup", 2), 720, 576), undefined);
+  assert.equal(stretchedAspect(state("", 2), 720, 576), undefined);
+  assert.equal(stretchedAspect(state("Primary", 2), 0, 0), undefined);
+  assert.equal(stretchedAspect(undefined, 720, 576), undefined);
+});
+
+test("a viewer is told the truth about what is waited for", () => {
+  const { parameters } = parsePlayParameters("?name=a&backupStreamId=b");
+  const state = (live: boolean) =>
+    parsePairState(JSON.stringify({ onAir: false, active: "Primary", legs: [{ role: "Primary", streamId: "a" }, { role: "Backup", streamId: "b", live }] }));
+  assert.equal(waitingWords(parameters, state(false), true).message, "Both streams are away.");
+  assert.equal(waitingWords(parameters, state(true), true).message, "The stream “b” arrives, but nothing of it can be shown yet.");
 });
 
 test("a heartbeat carries the server's time", () => {

@@ -6,7 +6,7 @@
  * something else (a proxy that ends long requests, an encoder that pauses), and a new
  * connection would not help. ICE is no witness: it takes many seconds.
  */
-import { type Failure, noConnection, serverLost, stalledFailure } from "./failure.ts";
+import { type Failure, noConnection, serverLost, stalledFailure, unreachable } from "./failure.ts";
 import type { PairState } from "./pairstate.ts";
 import { type Expectation, type Flow, stalled } from "./stall.ts";
 
@@ -77,18 +77,27 @@ export interface Surroundings {
 export function trouble(s: Surroundings, c: ConnectionFacts): Failure | undefined {
   switch (c.phase) {
     case "failed":
-      return c.failure ?? noConnection;
+      return c.failure === undefined || c.failure === noConnection ? blocked(s, c) : c.failure;
     case "opening":
-      return s.now - c.openedAt > connectLimitMs ? noConnection : undefined;
+      return s.now - c.openedAt > connectLimitMs ? blocked(s, c) : undefined;
     case "connected":
       if ((c.lostAt !== undefined && c.flow.mediaAt <= c.lostAt) || serverDied(s, c)) {
         return serverLost;
       }
       if (c.disconnectedAt !== undefined && s.now - c.disconnectedAt > disconnectedLimitMs) {
-        return noConnection;
+        return blocked(s, c);
       }
       return stall(s, c);
   }
+}
+
+/** blocked is why media does not get through: only a server that answers leaves the network to blame. */
+function blocked(s: Surroundings, c: ConnectionFacts): Failure {
+  if (!c.answered) {
+    return unreachable;
+  }
+  const silent = s.feed.follows === c.number && missingSince(s.feed, s.now, heartbeatLateMs) !== undefined;
+  return silent ? serverLost : noConnection;
 }
 
 function serverDied(s: Surroundings, c: ConnectionFacts): boolean {

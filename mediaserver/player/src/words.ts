@@ -18,6 +18,10 @@ export function waitingWords(p: PlayParameters, state: PairState | undefined, se
       : { message: `Waiting for the stream “${p.name}” to start…`, detail: "" };
   }
   const detail = "Playback resumes by itself.";
+  const live = state?.legs.find((leg) => leg.live);
+  if (live !== undefined) {
+    return { message: `The stream “${live.streamId}” arrives, but nothing of it can be shown yet.`, detail };
+  }
   return pair
     ? { message: "Both streams are away.", detail }
     : { message: `The stream “${p.name}” is away.`, detail };

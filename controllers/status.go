@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -209,6 +210,13 @@ func (w *statusWriter) activeStream() *v1alpha1.ActiveStream {
 		}
 	}
 	p := oldest(those)
+	if last != nil && last.Role != role {
+		// A pod that has just come to this leg knows why. Another may never have left it.
+		those = slices.DeleteFunc(those, func(p *control.Pair) bool { return !switchedSince(p, last.StartTime.Time) })
+		if came := oldest(those); came != nil {
+			p = came
+		}
+	}
 	active := &v1alpha1.ActiveStream{Role: role, StreamID: streamID(w.pair, role), StartTime: metav1.NewTime(w.now), Reason: p.Reason}
 	if p.ActiveStreamID != "" {
 		active.StreamID = p.ActiveStreamID
@@ -227,6 +235,9 @@ func (w *statusWriter) activeStream() *v1alpha1.ActiveStream {
 		// The pod that plays this leg has not switched: it has no other while the relay is
 		// down. What viewers get changed because the other pod's leg is gone.
 		active.StartTime, active.Reason = metav1.NewTime(w.now), w.lossReason(last.Role)
+	case last.Role != role && !active.StartTime.After(last.StartTime.Time):
+		// The pod has not switched, or its clock is behind. The start never goes back.
+		active.StartTime = metav1.NewTime(w.now)
 	}
 	return truncated(active)
 }

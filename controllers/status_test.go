@@ -141,6 +141,28 @@ func TestActiveStreamAndLastSwitch(t *testing.T) {
 			active: &v1alpha1.ActiveStream{Role: rolePrimary, StreamID: "primary", StartTime: stamp(50 * time.Second), Reason: "BackupDisconnected"},
 			last:   &v1alpha1.Switch{From: roleBackup, To: rolePrimary, Reason: "BackupDisconnected", Time: stamp(50 * time.Second)},
 		},
+		{
+			name: "one pod came back to the leg that the other never left",
+			change: func(s *scene) {
+				s.last.ActiveStream, s.last.LastSwitch = onBackup.DeepCopy(), toBackup.DeepCopy()
+				s.now = sceneNow.Add(2 * time.Minute)
+				p := s.reports(roleBackup)
+				p.Reason, p.Since = "FollowedPeer", at(90*time.Second)
+				p.LastSwitch = &control.Switch{From: "Backup", To: "Primary", Reason: "FollowedPeer", Time: *at(90 * time.Second)}
+			},
+			active: &v1alpha1.ActiveStream{Role: rolePrimary, StreamID: "primary", StartTime: stamp(90 * time.Second), Reason: "FollowedPeer"},
+			last:   &v1alpha1.Switch{From: roleBackup, To: rolePrimary, Reason: "FollowedPeer", Time: stamp(90 * time.Second)},
+		},
+		{
+			name: "the pod that is left never left the other leg: the start does not go back",
+			change: func(s *scene) {
+				s.last.ActiveStream, s.last.LastSwitch = onBackup.DeepCopy(), toBackup.DeepCopy()
+				s.now = sceneNow.Add(2 * time.Minute)
+				s.silence(roleBackup, 100*time.Millisecond)
+			},
+			active: &v1alpha1.ActiveStream{Role: rolePrimary, StreamID: "primary", StartTime: stamp(2 * time.Minute), Reason: "Started"},
+			last:   &v1alpha1.Switch{From: roleBackup, To: rolePrimary, Reason: "Started", Time: stamp(2 * time.Minute)},
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := newScene(t, nil)

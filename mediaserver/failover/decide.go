@@ -40,6 +40,8 @@ type Policy struct {
 	// Generation counts the versions of the policy, where two servers play the pair and
 	// may for a moment have different ones.
 	Generation int64
+	// Rules is the version of the rules in force: see Accord.rules. The pair sets it.
+	Rules int
 }
 
 // preferred is the leg the policy leans to; none for Sticky.
@@ -110,6 +112,12 @@ type State struct {
 	// overruled says that somebody wanted the backup on: that it came before the
 	// primary is then no reason to leave it.
 	overruled bool
+
+	// doubt says what has happened since the pair last agreed with its peer, and doubtSince
+	// when. heldUntil and resumed are when the server was last held up, and when it was for
+	// so long that its connections have ended. See doubt.go.
+	doubt                          Doubt
+	doubtSince, heldUntil, resumed time.Duration
 }
 
 func (s State) fullSince(r Role) time.Duration {
@@ -136,6 +144,9 @@ func (s State) Observe(p Policy, legs Legs, now time.Duration) State {
 		s.obeyed = p.Select
 	}
 	s.overruled = s.overruled || p.Select == Backup
+	if s.Active != "" && legs.Leg(s.Active).Rank(p, now) == RankNone {
+		s = s.doubting(Interrupted, now)
+	}
 	return s
 }
 
@@ -154,6 +165,7 @@ func (s State) Switched(d Decision, now time.Duration) State {
 			s.inSuccession = 0
 		}
 		s.lastFailover = now
+		s = s.afterFailover(now)
 	}
 	if d.Urgency == Planned {
 		s.lastPlanned = now

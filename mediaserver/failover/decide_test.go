@@ -225,7 +225,7 @@ func TestStateCounts(t *testing.T) {
 	s = s.Switched(Decision{Backup, ReasonPrimaryDisconnected, Urgent, 0}, 8*time.Second)
 	want = State{
 		Active: Backup, Reason: ReasonPrimaryDisconnected, Since: 8 * time.Second, FirstPicture: 5 * time.Second, Switches: 1,
-		lastFailover: 8 * time.Second,
+		lastFailover: 8 * time.Second, doubt: FailedOver, doubtSince: 8 * time.Second,
 	}
 	if diff := cmp.Diff(want, s, cmp.AllowUnexported(State{})); diff != "" {
 		t.Errorf("a failover (-want +got):\n%s", diff)

@@ -140,6 +140,7 @@ func TestServersThatEndAreLeft(t *testing.T) {
 		case 2:
 			policy = policy.pin(rapid.SampledFrom([]Role{Primary, Backup}).Draw(t, "pin"))
 		}
+		rules := rapid.SampledFrom([]int{0, Rules}).Draw(t, "rules")
 		const step, idrs, timeout, move, calm = 100 * ms, 20, 300, 25, 700 // steps
 		first := rapid.SampledFrom([]Role{Primary, Backup}).Draw(t, "active at first")
 		skew := rapid.IntRange(0, idrs-1).Draw(t, "IDRs apart")
@@ -150,7 +151,7 @@ func TestServersThatEndAreLeft(t *testing.T) {
 		begun := time.Minute
 		servers := [2]*decider{}
 		for i := range servers {
-			servers[i] = &decider{policy: policy, began: begun, state: State{
+			servers[i] = &decider{policy: policy, rules: rules, began: begun, state: State{
 				Active: first, Reason: ReasonStarted, Since: begun - time.Hour, FirstPicture: begun - time.Hour, Switches: 1,
 				primaryFull: begun - time.Hour, backupFull: begun - time.Hour, obeyed: policy.Select,
 			}}
@@ -185,7 +186,7 @@ func TestServersThatEndAreLeft(t *testing.T) {
 				if ends[i] && (released || n == draining[i]+timeout) {
 					ends[i], took[i] = false, n-draining[i]
 					since[i], back[i] = now+move*step, n+move
-					servers[i], told[i], told[1-i] = &decider{policy: policy, began: now, switches: servers[i].switches}, nil, nil
+					servers[i], told[i], told[1-i] = &decider{policy: policy, rules: rules, began: now, switches: servers[i].switches}, nil, nil
 				}
 			}
 		}

@@ -36,7 +36,7 @@ func (p *Pair) take(l *leg, u *stream.AccessUnit) bool {
 
 // sendsVideo says whether pictures are to be expected of l.
 func (p *Pair) sendsVideo(l *leg) bool {
-	return LegOf(l.source.Stream().Snapshot()).videoLive(p.Policy(), p.judgedAt(p.now()))
+	return LegOf(l.source.Stream().Snapshot()).videoLive(p.policyInForce(), p.judgedAt(p.now()))
 }
 
 // emit sends one access unit of the active leg.

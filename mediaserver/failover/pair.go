@@ -116,6 +116,7 @@ type Pair struct {
 	// passthrough says that Opus goes through as it is.
 	passthrough bool
 	lastLoop    time.Duration
+	lag         lag
 	// handling is whose media is being handled; nil: nobody's.
 	handling *stream.Publication
 	// heldSince is when the goroutine was last held up; until graceEnd the legs'
@@ -128,6 +129,8 @@ type Pair struct {
 	status   Status
 	standing Standing      // what the peer is told
 	changed  chan struct{} // closed and replaced when one of the last three changes
+	// peerHeard is when the peer last said how the pair stands there.
+	peerHeard time.Duration
 }
 
 // leg is one leg as the pair's goroutine sees it.
@@ -160,6 +163,7 @@ func NewPair(cfg PairConfig) *Pair {
 	p.sound.send = cfg.Output.WriteOpus
 	p.audio = cfg.NewAudio(p.sound.add)
 	p.status = p.describe(Legs{}, make([]stream.Snapshot, len(p.legs)))
+	p.standing = p.state.standing(p.policy, "", false)
 	return p
 }
 
@@ -262,13 +266,7 @@ func (p *Pair) play(ctx context.Context) (err error) {
 			evaluate = false
 		}
 		now := p.now()
-		if now-p.lastLoop > ownStall {
-			p.log.Warn("the server was held up; a leg's silence meanwhile is not counted", "for", now-p.lastLoop)
-			p.heldSince, p.graceEnd = p.lastLoop, now+stallGrace
-			evaluate = true
-		}
-		p.lastLoop = now
-		if evaluate {
+		if p.notePause(now) || evaluate {
 			if d := p.evaluate(now); d > 0 {
 				recheck.Reset(d)
 			}
@@ -321,14 +319,15 @@ func (p *Pair) decide(snaps []stream.Snapshot, now time.Duration) (Decision, Leg
 	if len(snaps) > 1 {
 		legs.Backup = LegOf(snaps[1])
 	}
-	policy := p.Policy()
+	accord := p.accord()
+	policy := accord.rulesFor(p.Policy())
 	for i, l := range p.legs {
 		p.ranks[i] = legs.Leg(l.role).Rank(policy, now)
 	}
-	p.state = p.state.Observe(policy, legs, now).heeding(p.accord().Peer)
+	p.state = p.state.Observe(policy, legs, now).heeding(accord.Peer).confirmed(accord)
 	p.settled = p.state.settled(now)
 	d := Decide(policy, legs, p.state, now)
-	return Agree(policy, legs, p.state, p.accord(), d, now), legs, now
+	return Agree(policy, legs, p.state, accord, d, now), legs, now
 }
 
 // follow carries d out, now or at the next IDR.
@@ -347,7 +346,7 @@ func (p *Pair) follow(d Decision, legs Legs, snaps []stream.Snapshot, now time.D
 		return
 	}
 	snap := snaps[slices.Index(p.legs, l)]
-	if legs.Leg(d.Active).videoLive(p.Policy(), now) {
+	if legs.Leg(d.Active).videoLive(p.policyInForce(), now) {
 		if waiting := p.target == d.Active && p.giveUp != 0; waiting && now < p.giveUp {
 			return
 		} else if !waiting && !burstIsSooner(p.burstTime(snap), snap.LastIDR, snap.IDRInterval, now) {

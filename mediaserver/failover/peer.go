@@ -39,6 +39,11 @@ type Standing struct {
 	Settled bool
 	// Leaving says that the server is about to end. Its own pair does not know.
 	Leaving bool
+	// Rules is the version of the rules that the server decides by; 0: those of before
+	// there were versions.
+	Rules int
+	// Doubt says what has happened to the server since it last agreed with its peer.
+	Doubt Doubt
 }
 
 // intent is the leg that is about to be on air.
@@ -62,6 +67,8 @@ type Accord struct {
 	Began   time.Duration
 	// Peer is how the pair stands there; nil: that is not known.
 	Peer *Standing
+	// Heard is when the peer last said so, on the media clock here; 0: never.
+	Heard time.Duration
 }
 
 // Agree is what becomes of decision d at now where another server plays the pair too.
@@ -78,6 +85,8 @@ func Agree(p Policy, legs Legs, s State, a Accord, d Decision, now time.Duration
 		return a.begin(p, legs, d, now)
 	case d.Urgency == Planned && a.overrules(p, legs, s):
 		return Decision{Active: s.Active, Reason: s.Reason, Recheck: d.Recheck}
+	case d.Urgency == Urgent && a.mustListen(s, d.Active, now):
+		return Decision{Active: s.Active, Reason: s.Reason, Recheck: earliest(d.Recheck, s.resumed+adoptWithin)}
 	case d.Urgency != "":
 		return d
 	}
@@ -98,11 +107,25 @@ func Agree(p Policy, legs Legs, s State, a Accord, d Decision, now time.Duration
 		return d
 	}
 	asked := here.Generation != a.Peer.Generation || here.Preferred != a.Peer.Preferred
-	if at := s.lastFollowed + followInterval; !asked && s.lastFollowed != 0 && now < at {
+	if at := s.followAt(p, a, to); !asked && now < at {
 		d.Recheck = earliest(d.Recheck, at)
 		return d
 	}
 	return d.to(to, ReasonFollowedPeer, Planned)
+}
+
+// followAt is when a pair may follow its peer to a leg that nobody has just asked for.
+func (s State) followAt(p Policy, a Accord, to Role) time.Duration {
+	var at time.Duration
+	if s.lastFollowed != 0 {
+		at = s.lastFollowed + followInterval
+	}
+	// A leg that the policy leans to has to recover first, whatever the peer plays: a
+	// server that was frozen still plays the leg that its own absence took away here.
+	if a.rules() >= rulesDoubt && to == p.preferred() {
+		at = max(at, s.bothFullSince()+p.Recovery)
+	}
+	return at
 }
 
 // overrules says whether the policy here, which has a switch planned, is older than that of
@@ -138,10 +161,18 @@ func (a Accord) begin(p Policy, legs Legs, d Decision, now time.Duration) Decisi
 // agreed is the leg that both servers should play: that of the newer policy, the one a
 // policy prefers, the one that has been on for longer, the primary. It is the same
 // whichever server asks; none when their wishes are at odds, which is for people to solve.
+//
+// Where no policy prefers a leg, the server with less doubt is right, before all else. How
+// long the other's leg has been on says nothing then: that server may have been frozen.
 func agreed(a, b Standing) Role {
+	doubts := min(a.Rules, b.Rules) >= rulesDoubt && a.Preferred == "" && b.Preferred == ""
 	switch {
 	case a.Active == b.Active:
 		return a.Active
+	case doubts && a.Doubt < b.Doubt:
+		return a.Active
+	case doubts && b.Doubt < a.Doubt:
+		return b.Active
 	case a.Generation > b.Generation:
 		return a.Active
 	case a.Generation < b.Generation:
@@ -180,12 +211,15 @@ func (s State) standing(p Policy, switchingTo Role, settled bool) Standing {
 		Active: s.Active, Since: s.Since, SwitchingTo: switchingTo,
 		FirstPicture: s.FirstPicture, Final: s.Switches > 0 || s.overruled,
 		Preferred: p.preferred(), Generation: p.Generation, Settled: settled,
+		Rules: Rules, Doubt: s.doubt,
 	}
 }
 
 // adopted is the state of a pair that has just begun, where that is with its peer on air:
 // the pair's first picture was the peer's, and a pin that the peer has too is no new one.
+// It has yet to hear that its peer plays the same.
 func (s State) adopted(p Policy, peer *Standing) State {
+	s = s.doubting(Interrupted, s.Since)
 	if peer == nil || !peer.OnAir {
 		return s
 	}
@@ -212,7 +246,14 @@ func (s State) heeding(peer *Standing) State {
 func (p *Pair) SetPeer(peer *Standing) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if peer == p.peer || peer != nil && p.peer != nil && *peer == *p.peer {
+	if peer == p.peer {
+		return
+	}
+	if peer != nil {
+		p.peerHeard = p.now()
+	}
+	if peer != nil && p.peer != nil && *peer == *p.peer {
+		p.peer = peer
 		return
 	}
 	p.peer = peer
@@ -233,6 +274,7 @@ func (p *Pair) accord() Accord {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return Accord{
-		HasPeer: (p.cfg.HasPeer || p.peer != nil) && len(p.legs) > 1, Began: p.began, Peer: p.peer,
+		HasPeer: (p.cfg.HasPeer || p.peer != nil) && len(p.legs) > 1, Began: p.began,
+		Peer: p.peer, Heard: p.peerHeard,
 	}
 }

@@ -11,20 +11,38 @@ import (
 // decider is one of two servers, as far as decisions go.
 type decider struct {
 	policy   Policy
+	rules    int // that its version knows
 	state    State
 	began    time.Duration
 	switches []string
 	asked    func(question) // is told of each decision to be made; nil: nobody is
 }
 
+// accord is what a server of d's version makes of what it heard at a time.
+func (d *decider) accord(peer *Standing, heard time.Duration) Accord {
+	if peer != nil {
+		known := *peer
+		known.Rules = min(known.Rules, d.rules)
+		peer = &known
+	}
+	return Accord{HasPeer: true, Began: d.began, Peer: peer, Heard: heard}
+}
+
 // step decides at now, and makes planned switches at IDRs only. It returns what the peer is told.
 func (d *decider) step(t *rapid.T, legs Legs, peer *Standing, idr bool, now time.Duration) Standing {
+	return d.judge(t, legs, d.accord(peer, now), idr, now, now)
+}
+
+// judge is step where the legs' silence is judged as of another time: see Pair.judgedAt.
+func (d *decider) judge(t *rapid.T, legs Legs, a Accord, idr bool, judged, now time.Duration) Standing {
+	policy := a.rulesFor(d.policy)
+	policy.Rules = min(policy.Rules, d.rules)
 	if d.asked != nil {
-		d.asked(question{d.policy, legs, known(d.state), Accord{HasPeer: true, Began: d.began, Peer: peer}, now})
+		d.asked(question{policy, legs, known(d.state), a, judged})
 	}
-	d.state = d.state.Observe(d.policy, legs, now).heeding(peer)
-	decision := Decide(d.policy, legs, d.state, now)
-	decision = Agree(d.policy, legs, d.state, Accord{HasPeer: true, Began: d.began, Peer: peer}, decision, now)
+	d.state = d.state.Observe(policy, legs, judged).heeding(a.Peer).confirmed(a)
+	decision := Decide(policy, legs, d.state, judged)
+	decision = Agree(policy, legs, d.state, a, decision, judged)
 	var target Role
 	switch {
 	case decision.Urgency == "":
@@ -32,19 +50,20 @@ func (d *decider) step(t *rapid.T, legs Legs, peer *Standing, idr bool, now time
 		target = decision.Active
 	default:
 		from := d.state.Active
-		if from != "" && decision.Urgency == Planned && legs.Leg(decision.Active).Rank(d.policy, now) < legs.Leg(from).Rank(d.policy, now) {
+		if from != "" && decision.Urgency == Planned && legs.Leg(decision.Active).Rank(policy, judged) < legs.Leg(from).Rank(policy, judged) {
 			t.Fatalf("%v: a planned switch to a lesser leg", now)
 		}
 		d.state = d.state.Switched(decision, now)
 		if from == "" {
-			d.state = d.state.adopted(d.policy, peer)
+			d.state = d.state.adopted(policy, a.Peer)
 		}
 		if from != decision.Active {
 			d.switches = append(d.switches, fmt.Sprint(now, " ", decision.Active, " ", decision.Reason))
 		}
 	}
-	s := d.state.standing(d.policy, target, d.state.settled(now))
-	s.OnAir = d.state.Active != "" && legs.Leg(d.state.Active).Rank(d.policy, now) > RankNone
+	s := d.state.standing(d.policy, target, d.state.settled(judged))
+	s.OnAir = d.state.Active != "" && legs.Leg(d.state.Active).Rank(policy, judged) > RankNone
+	s.Rules = min(s.Rules, d.rules)
 	return s
 }
 
@@ -80,7 +99,16 @@ func twoServersConverge(t *rapid.T, asked func(question)) {
 	restarts := [2][]fault{draw("first server's restart"), draw("second server's restart")}
 	skew := rapid.IntRange(0, 30).Draw(t, "IDRs apart")
 
-	servers := [2]*decider{{policy: policy, began: time.Minute, asked: asked}, {policy: policy, began: time.Minute, asked: asked}}
+	// The version before must decide the same as long as either server is of that version.
+	versions := [][2]int{{0, 0}, {0, Rules}, {Rules, 0}}
+	if asked == nil {
+		versions = append(versions, [2]int{Rules, Rules})
+	}
+	rules := rapid.SampledFrom(versions).Draw(t, "rules")
+	server := func(i int, began time.Duration) *decider {
+		return &decider{policy: policy, rules: rules[i], began: began, asked: asked}
+	}
+	servers := [2]*decider{server(0, time.Minute), server(1, time.Minute)}
 	var told [2]*Standing // what each heard last
 	full := [2][2]time.Duration{}
 	settledAt, same := 0, Role("")
@@ -89,7 +117,7 @@ func twoServersConverge(t *rapid.T, asked func(question)) {
 		var next [2]*Standing
 		for i, s := range servers {
 			if during(restarts[i], n) {
-				*s = decider{policy: policy, began: now, asked: asked}
+				*s = *server(i, now)
 				full[i] = [2]time.Duration{}
 				continue
 			}
@@ -133,7 +161,7 @@ func TestARelayThatKeepsFailingMakesNoFlicker(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const step, steps = 100 * ms, 1200
 		up := rapid.IntRange(25, 80).Draw(t, "steps for which the relay works")
-		d := &decider{policy: standard}
+		d := &decider{policy: standard, rules: Rules}
 		peer := Standing{Active: Primary, OnAir: true, Since: time.Second, Settled: true}
 		var since time.Duration
 		for n := range steps {

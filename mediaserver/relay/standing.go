@@ -19,6 +19,9 @@ type wireStanding struct {
 	Generation   int64         `json:"generation"`
 	Settled      bool          `json:"settled"`
 	Leaving      bool          `json:"leaving,omitempty"`
+	Rules        int           `json:"rules,omitempty"`
+	// Doubt has the values of failover.Doubt.
+	Doubt failover.Doubt `json:"doubt,omitempty"`
 }
 
 func toWire(s failover.Standing, epoch time.Time) wireStanding {
@@ -32,6 +35,7 @@ func toWire(s failover.Standing, epoch time.Time) wireStanding {
 		Active: s.Active, OnAir: s.OnAir, Since: wire(s.Since), SwitchingTo: s.SwitchingTo,
 		FirstPicture: wire(s.FirstPicture), Final: s.Final,
 		Preferred: s.Preferred, Generation: s.Generation, Settled: s.Settled, Leaving: s.Leaving,
+		Rules: s.Rules, Doubt: s.Doubt,
 	}
 }
 
@@ -47,6 +51,7 @@ func (w wireStanding) standing(epoch time.Time) failover.Standing {
 		Active: role(w.Active), OnAir: w.OnAir, Since: media(w.Since), SwitchingTo: role(w.SwitchingTo),
 		FirstPicture: media(w.FirstPicture), Final: w.Final,
 		Preferred: role(w.Preferred), Generation: w.Generation, Settled: w.Settled, Leaving: w.Leaving,
+		Rules: w.Rules, Doubt: w.Doubt,
 	}
 }
 

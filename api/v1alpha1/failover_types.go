@@ -60,6 +60,10 @@ type Failover struct {
 	// none has arrived for that time, or for three frame intervals if that is longer; the
 	// sound 2 seconds later. A closed connection is a loss at once, without this wait.
 	//
+	// While the sound is on time, the picture is lost only when none has arrived for 2
+	// seconds. A slower rate is no loss: a browser that shares a still screen sends one
+	// picture a second.
+	//
 	// Lower is faster; too low takes a hiccup of the network for a loss. 100 to 60000.
 	// +optional
 	// +kubebuilder:default=1000

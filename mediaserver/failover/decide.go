@@ -33,7 +33,8 @@ type Policy struct {
 	// Select pins a leg; the zero value leaves the choice to Mode.
 	Select Role
 	// InputLoss is how long a track may be silent before it counts as lost; a slow
-	// stream is given three of its own frame intervals.
+	// stream is given three of its own frame intervals, and pictures whose sound goes on
+	// are given stillPicture.
 	InputLoss time.Duration
 	// Recovery is how long a preferred leg must be at full rank before it is gone back to.
 	Recovery time.Duration

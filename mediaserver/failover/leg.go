@@ -39,6 +39,10 @@ const (
 	// pictureGrace is how long a publication's audio alone is no reason to put viewers
 	// on it: encoders do not begin both tracks at once, and its picture is about to come.
 	pictureGrace = time.Second
+	// stillPicture is how long pictures may stay away while sound is on time. A browser that
+	// shares a still screen sends one a second, whatever it has sent before: a slower rate
+	// is no loss. What has not come after two of these intervals is lost.
+	stillPicture = 2 * assumedInterval
 )
 
 // A Rank says how much of what a leg announced is arriving. Higher is better.
@@ -127,7 +131,19 @@ func (t Track) lostAt(p Policy, grace time.Duration) time.Duration {
 }
 
 func (l Leg) videoLive(p Policy, now time.Duration) bool {
-	return l.Publishing && l.Video.Announced && !l.Video.Unplayable && l.Decodable && now < l.Video.lostAt(p, 0)
+	return l.Publishing && l.Video.Announced && !l.Video.Unplayable && l.Decodable && now < l.videoLostAt(p)
+}
+
+// videoLostAt is when the video counts as lost if nothing more arrives. Sound that is on
+// time shows that the encoder and the network are well, so that the pictures may be about
+// to come more slowly. Sound that falls silent with the picture puts nothing off.
+func (l Leg) videoLostAt(p Policy) time.Duration {
+	lost := l.Video.lostAt(p, 0)
+	if p.Rules < rulesStillPicture || !l.Audio.Announced {
+		return lost
+	}
+	onTimeUntil := l.Audio.LastArrival + max(p.InputLoss/2, 3*l.Audio.Interval)
+	return max(lost, min(l.Video.LastArrival+stillPicture, onTimeUntil))
 }
 
 func (l Leg) audioLive(p Policy, now time.Duration) bool {
@@ -171,7 +187,7 @@ func (l Leg) canEnter(p Policy, now time.Duration) bool {
 func (l Leg) nextChange(p Policy, now time.Duration) time.Duration {
 	var next time.Duration
 	if l.videoLive(p, now) {
-		next = l.Video.lostAt(p, 0)
+		next = l.videoLostAt(p)
 	}
 	if l.audioLive(p, now) {
 		next = earliest(next, l.audioLostAt(p, now))

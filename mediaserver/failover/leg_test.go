@@ -136,6 +136,49 @@ func TestRankSaysHowMuchOfWhatWasAnnouncedArrives(t *testing.T) {
 	}
 }
 
+// Pictures may come more slowly from one to the next, as of a still screen that is shared.
+// Sound that is on time tells that from a loss.
+func TestASlowerRateIsNoLossWhileSoundIsOnTime(t *testing.T) {
+	short := standard
+	short.InputLoss = 100 * ms
+	long := standard
+	long.InputLoss = 5 * time.Second
+	tests := []struct {
+		name   string
+		policy Policy
+		leg    Leg
+		want   Rank
+	}{
+		{"video silent for the input loss time, audio on time: full", standard, videoSilent(whole(), 1000*ms), RankFull},
+		{"video silent for just less than 2 s, audio on time: full", standard, videoSilent(whole(), 1999*ms), RankFull},
+		{"video silent for 2 s, audio on time: audio only", standard, videoSilent(whole(), 2000*ms), RankAudioOnly},
+		{"audio silent for just less than half the loss time: it is on time", standard, videoSilent(audioSilent(whole(), 499*ms), 1000*ms), RankFull},
+		{"audio silent for half the loss time: it is not", standard, videoSilent(audioSilent(whole(), 500*ms), 1000*ms), RankAudioOnly},
+		{"audio not on time, video silent for less than the loss time: full", standard, videoSilent(audioSilent(whole(), 500*ms), 999*ms), RankFull},
+		{"connected but silent: none", standard, silent(whole(), 1000*ms), RankNone},
+		{"its tracks stopped a little apart: audio only", standard, videoSilent(audioSilent(whole(), 800*ms), 1000*ms), RankAudioOnly},
+		{"no audio: nothing tells a slower rate from a loss", standard, videoSilent(videoOnly(whole()), 1000*ms), RankNone},
+		{"1 frame a second: three of its own intervals are longer", standard, videoSilent(every(whole(), time.Second), 2900*ms), RankFull},
+		{"1 frame a second, 3 s ago: lost", standard, videoSilent(every(whole(), time.Second), 3000*ms), RankAudioOnly},
+		{"no IDR yet: what arrives can't be shown", standard, beforeIDR(whole()), RankAudioOnly},
+		{"short loss time, video silent for a second, audio on time: full", short, videoSilent(whole(), 1000*ms), RankFull},
+		{"short loss time, connected but silent: none", short, silent(whole(), 120*ms), RankNone},
+		{"long loss time: it counts", long, videoSilent(whole(), 4999*ms), RankFull},
+		{"long loss time, over: audio only", long, videoSilent(whole(), 5000*ms), RankAudioOnly},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.policy.Rules = Rules
+			if got := tt.leg.Rank(tt.policy, at); got != tt.want {
+				t.Errorf("rank %v, want %v", got, tt.want)
+			}
+			if next := tt.leg.nextChange(tt.policy, at); next != 0 && next <= at {
+				t.Errorf("its rank changes at %v, which is past", next-at)
+			}
+		})
+	}
+}
+
 func TestInputLossTimeIsThePolicys(t *testing.T) {
 	p := standard
 	p.InputLoss = 100 * ms

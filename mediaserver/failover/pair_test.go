@@ -88,7 +88,7 @@ func TestConnectedButSilent(t *testing.T) {
 		why   Reason
 	}{
 		{"both tracks: after the input loss time", func(e *encoder) { e.pause(true) }, false, time.Second, ReasonPrimaryInputLost},
-		{"its video: the same", func(e *encoder) { e.blind = true }, false, time.Second, ReasonPrimaryDegraded},
+		{"its video, while sound is on time: after 2 s", func(e *encoder) { e.blind = true }, false, 2 * time.Second, ReasonPrimaryDegraded},
 		{"its audio: 2 s more", func(e *encoder) { e.mute = true }, false, 3 * time.Second, ReasonPrimaryDegraded},
 		{"1 frame a second: three frames", func(e *encoder) { e.blind = true }, true, 3 * time.Second, ReasonPrimaryDegraded},
 	}
@@ -130,6 +130,36 @@ func TestALegAtOneFrameASecondIsOrdinary(t *testing.T) {
 		s.run(30 * time.Second)
 		s.wantOn(Backup, ReasonPrimaryDisconnected, 1)
 	})
+}
+
+// A still screen is shared at one picture a second after 25 a second: Chrome's idle rate is
+// exactly the default loss time.
+func TestAStillScreenIsNoLoss(t *testing.T) {
+	for name, tt := range map[string]struct {
+		loss time.Duration
+		why  Reason // of the failover once the encoder is silent
+	}{
+		"default loss time": {time.Second, ReasonPrimaryInputLost},
+		"short loss time":   {200 * ms, ReasonPrimaryDegraded}, // the last picture is older than that
+	} {
+		t.Run(name, func(t *testing.T) {
+			inStudio(t, func(cfg *PairConfig) { cfg.Policy.InputLoss = tt.loss }, func(t *testing.T, s *studio) {
+				s.bothOn()
+				for range 3 {
+					s.primary.frame = time.Second
+					s.run(30 * time.Second)
+					s.primary.frame = 40 * ms
+					s.run(5 * time.Second)
+				}
+				s.wantOn(Primary, ReasonStarted, 0)
+				s.primary.frame = time.Second
+				s.run(2200 * ms)
+				s.primary.pause(true)
+				s.run(tt.loss + 50*ms)
+				s.wantOn(Backup, tt.why, 1)
+			})
+		})
+	}
 }
 
 func TestTenSecondGOP(t *testing.T) {

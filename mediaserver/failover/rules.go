@@ -5,9 +5,13 @@ package failover
 // decision from the same facts while one of them is upgraded.
 const Rules = 1
 
-// rulesDoubt is the version since which, of two servers that differ, the one with less doubt
-// is right.
-const rulesDoubt = 1
+// The versions since which there are rules.
+const (
+	// rulesDoubt: of two servers that differ, the one with less doubt is right.
+	rulesDoubt = 1
+	// rulesStillPicture: pictures that come more slowly are no loss while sound is on time.
+	rulesStillPicture = 1
+)
 
 // rules is the version of the rules in force: the lesser of both servers'. A server that
 // does not hear a peer goes by its own.

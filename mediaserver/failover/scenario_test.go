@@ -175,6 +175,7 @@ func drawPolicy(t *rapid.T) Policy {
 		Select:    rapid.SampledFrom([]Role{"", "", Primary, Backup}).Draw(t, "pin"),
 		InputLoss: rapid.SampledFrom([]time.Duration{100 * ms, time.Second, 10 * time.Second}).Draw(t, "input loss"),
 		Recovery:  time.Duration(rapid.IntRange(0, 60).Draw(t, "recovery")) * time.Second,
+		Rules:     rapid.IntRange(0, Rules).Draw(t, "rules"),
 	}
 }
 

@@ -43,6 +43,7 @@ type Replayer struct {
 	changed            chan struct{}
 	paused             bool
 	dropVideo, dropAud bool
+	keyFramesOnly      bool
 	shift              time.Duration
 	err                error
 }
@@ -104,6 +105,10 @@ func (r *Replayer) Resume() { r.set(func() { r.paused = false }) }
 
 // Drop leaves tracks out from now on, or no longer.
 func (r *Replayer) Drop(video, audio bool) { r.set(func() { r.dropVideo, r.dropAud = video, audio }) }
+
+// KeyFramesOnly leaves all other pictures out from now on, or no longer: a still screen that
+// is shared, at one picture each GOP.
+func (r *Replayer) KeyFramesOnly(only bool) { r.set(func() { r.keyFramesOnly = only }) }
 
 // Jump adds to the timestamps of everything from now on.
 func (r *Replayer) Jump(by time.Duration) { r.set(func() { r.shift += by }) }
@@ -265,7 +270,7 @@ func (r *Replayer) write(unit tapeTag, turn time.Duration) error {
 	drop, shift := r.dropAud, r.shift
 	chunks := byte(rtmpAudioChunks)
 	if unit.tag == flv.VideoTag {
-		drop, chunks = r.dropVideo, rtmpVideoChunks
+		drop, chunks = r.dropVideo || r.keyFramesOnly && !unit.key, rtmpVideoChunks
 	}
 	r.mu.Unlock()
 	if drop && !unit.sequence {

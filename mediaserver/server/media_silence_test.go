@@ -12,6 +12,7 @@ func TestAnEncoderThatFallsSilentIsRanked(t *testing.T) {
 	const (
 		loss       = time.Second      // the manifests' input loss time
 		audioGrace = 2 * time.Second  // how much longer sound may be missing
+		still      = 2 * time.Second  // how long the picture may be missing while there is sound
 		slack      = 5 * 300 * ms     // for busy machines
 		never      = time.Duration(0) // the leg stays on air
 		stays      = loss + audioGrace + slack
@@ -29,9 +30,9 @@ func TestAnEncoderThatFallsSilentIsRanked(t *testing.T) {
 		{name: "the sound stops, the other leg is whole: fail over, later", primary: dropsAudio,
 			lostAfter: loss + audioGrace, reason: "PrimaryDegraded"},
 		{name: "the picture stops, the other leg is whole: fail over", primary: dropsVideo,
-			lostAfter: loss, reason: "PrimaryDegraded"},
+			lostAfter: still, reason: "PrimaryDegraded"},
 		{name: "the picture stops, the other leg lost its sound: fail over", primary: dropsVideo, backup: dropsAudio,
-			lostAfter: loss, reason: "PrimaryDegraded"},
+			lostAfter: still, reason: "PrimaryDegraded"},
 		{name: "the sound stops, the other leg lost its picture: stay", primary: dropsAudio, backup: dropsVideo, lostAfter: never, rank: "VideoOnly"},
 		{name: "the sound stops, the other leg lost its sound too: stay", primary: dropsAudio, backup: dropsAudio, lostAfter: never, rank: "VideoOnly"},
 		{name: "the picture stops, there is no other leg: stay with the sound", noBackup: true, primary: dropsVideo, lostAfter: never, rank: "AudioOnly"},
@@ -94,6 +95,33 @@ func TestAnEncoderThatFallsSilentIsRanked(t *testing.T) {
 
 func dropsAudio(r *mediatest.Replayer) { r.Drop(false, true) }
 func dropsVideo(r *mediatest.Replayer) { r.Drop(true, false) }
+
+// A browser that shares a still screen sends one picture a second after 30 a second. The
+// default loss time is exactly that long.
+func TestAStillScreenThatIsSharedIsNoLoss(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, sticky)
+	primary := s.replay("primary", mediatest.Programme{GOP: time.Second}, mediatest.ReplayOptions{})
+	s.onAir("primary", true, false)
+	s.replay("backup", mediatest.Programme{Leg: 1}, mediatest.ReplayOptions{})
+	s.onAir("primary", true, true)
+	v := s.watchPair()
+	for range 2 {
+		v.sees(0, 2*fps, time.Now())
+		primary.KeyFramesOnly(true)
+		still := time.Now()
+		v.sees(0, 8, still)
+		if took := time.Since(still); took < 6*time.Second {
+			t.Fatalf("8 pictures of a still screen came within %v", took)
+		}
+		primary.KeyFramesOnly(false)
+	}
+	v.sees(0, fps, time.Now())
+	if p := s.pair("sunday"); p.ActiveStreamID != "primary" || p.Switches != 0 || p.Legs[0].Rank != "Full" {
+		t.Errorf("%s with rank %s is on air after %d switches for %s", p.ActiveStreamID, p.Legs[0].Rank, p.Switches, p.Reason)
+	}
+	v.leaves().isContinuous()
+}
 
 // A real encoder is stopped by SIGSTOP in the middle of whatever it does.
 func TestAFrozenEncoderIsLeftAndItsBacklogDisturbsNobody(t *testing.T) {

@@ -67,8 +67,15 @@ func (s *scene) hasFailedOver(reasons ...string) {
 	s.reportsFailover(reasons...)
 }
 
-// reportsFailover waits until the status tells of the switch.
+// reportsFailover waits until the status tells of the switch, and of a pair that is well again.
 func (s *scene) reportsFailover(reasons ...string) {
+	s.t.Helper()
+	s.reportsSwitch(reasons...)
+	s.waitFor(s.t, "OnAir=True", "Converged=True")
+}
+
+// reportsSwitch waits until the status tells of the switch.
+func (s *scene) reportsSwitch(reasons ...string) {
 	s.t.Helper()
 	var last *v1alpha1.Switch
 	s.eventually("status tells of the switch", func() bool {
@@ -84,5 +91,4 @@ func (s *scene) reportsFailover(reasons ...string) {
 		s.t.Errorf("the reason of the switch is %s, want %v", last.Reason, reasons)
 	}
 	s.waitForEvent(s.t, s.fault.Add(-time.Second), v1alpha1.EventFailedOver)
-	s.waitFor(s.t, "OnAir=True", "Converged=True")
 }

@@ -48,6 +48,52 @@ func TestTheMediaServerOfTheActiveLegIsKilled(t *testing.T) {
 	})
 }
 
+// A media server that was frozen still plays the leg that its absence took from the viewers of
+// its peer. It adopts what the peer plays, and does not pull the peer back.
+func TestTheMediaServerOfTheActiveLegIsFrozen(t *testing.T) {
+	const frozen = 20 * time.Second
+	eachRun(t, func(t *testing.T, active v1alpha1.Role) {
+		here(t).needCluster(t)
+		s := setScene(t, active)
+		container := s.pods[s.active].Status.ContainerStatuses[0].ContainerID
+		s.do("SIGSTOP of the media server", func() error { return s.cluster.FreezeContainer(t.Context(), container) })
+		s.observe(frozen)
+		const fault = "active leg's media server frozen for 20 s (SIGSTOP)"
+		s.figure(fault, "viewers of the other pod", overBySilence, s.watchers[s.standby])
+		s.figure(fault, "its own (browser)", goal{within: 5 * time.Second, reconnects: true}, s.page)
+		before, err := stateAt(t.Context(), base(s.pods[s.standby]), "")
+		s.must(err)
+		s.reportsSwitch(silent(s.active), disconnected(s.active))
+		s.waitFor(t, "OnAir=True")
+		failover := s.pair(t, pairName).Status.ActiveStream.StartTime
+
+		s.countSessions()
+		s.do("SIGCONT of the media server", func() error { return s.cluster.ThawContainer(t.Context(), container) })
+		s.eventually("both pods play the "+string(s.standby), func() bool {
+			for _, pod := range s.pods {
+				if state, err := stateAt(t.Context(), base(pod), ""); err != nil || state.Active != s.standby || !state.OnAir {
+					return false
+				}
+			}
+			return true
+		})
+		s.took(fault, "both pods play the other leg after it was thawed", 5*time.Second, time.Since(s.fault))
+		s.legIsBack()
+		s.observe(2 * aftermath)
+		s.figure(fault, "viewers of the other pod, once thawed", goal{}, s.watchers[s.standby])
+		s.stays("active", string(s.standby))
+		after, err := stateAt(t.Context(), base(s.pods[s.standby]), "")
+		s.must(err)
+		if after.Active != s.standby || after.Switches != before.Switches {
+			t.Errorf("the pod that was well plays the %s after %d switches since the other was thawed, want the %s and none",
+				after.Active, after.Switches-before.Switches, s.standby)
+		}
+		if a := s.pair(t, pairName).Status.ActiveStream; a == nil || a.StartTime.Before(&failover) {
+			t.Errorf("status tells %+v, want a start that is not before %v", a, failover)
+		}
+	})
+}
+
 // legIsBack waits until the leg that was active has a pod again, and its encoder there.
 func (s *scene) legIsBack() {
 	s.t.Helper()

@@ -151,6 +151,17 @@ func (c *Client) KillContainer(ctx context.Context, id string) error {
 	return c.call(ctx, "kill-container", Request{Container: id}, nil)
 }
 
+// FreezeContainer stops the first process of a container by SIGSTOP: its connections stay,
+// and nothing comes by them.
+func (c *Client) FreezeContainer(ctx context.Context, id string) error {
+	return c.call(ctx, "freeze-container", Request{Container: id}, nil)
+}
+
+// ThawContainer ends FreezeContainer.
+func (c *Client) ThawContainer(ctx context.Context, id string) error {
+	return c.call(ctx, "thaw-container", Request{Container: id}, nil)
+}
+
 // Load loads the images of a tarball into all nodes that are up.
 func (c *Client) Load(ctx context.Context, tarball string) error {
 	return c.call(ctx, "load", Request{Tarball: tarball}, nil)

@@ -55,6 +55,7 @@ type Cluster struct {
 	viewers *host
 	nodes   []*node
 	cuts    map[[2]string]client.Cut // by the pods' addresses, the lesser first
+	frozen  map[string]bool          // containers, by the id they were frozen by
 	release map[string]string        // the chart's objects as they are installed, see objectsOf
 
 	api    kubernetes.Interface
@@ -68,7 +69,7 @@ func New(config Config) (*Cluster, error) {
 	if config.Nodes < 1 || config.Nodes > maxNodes {
 		return nil, fmt.Errorf("%d nodes: there can be 1 to %d", config.Nodes, maxNodes)
 	}
-	return &Cluster{config: config, cuts: map[[2]string]client.Cut{}}, nil
+	return &Cluster{config: config, cuts: map[[2]string]client.Cut{}, frozen: map[string]bool{}}, nil
 }
 
 // Root is the repository's folder.

@@ -150,6 +150,9 @@ func (c *Cluster) stopAPIServer() error {
 func (c *Cluster) healAll(ctx context.Context) error {
 	clear(c.cuts)
 	var errs []error
+	for id := range c.frozen {
+		_ = c.thawContainer(ctx, id) // unless it has gone meanwhile
+	}
 	if c.control.services[apiServer] == nil {
 		errs = append(errs, c.startAPIServer(ctx))
 	}
@@ -168,14 +171,28 @@ func (c *Cluster) healAll(ctx context.Context) error {
 	return c.awaitReady(ctx, names...)
 }
 
-func (c *Cluster) killContainer(ctx context.Context, id string) error {
+// signalContainer sends a signal to the first process of a container.
+func (c *Cluster) signalContainer(ctx context.Context, id, signal string) error {
 	id = id[strings.LastIndex(id, "/")+1:]
 	for _, n := range c.nodes {
 		if n.host != nil && n.has(ctx, id) {
-			return n.kill(ctx, id)
+			return n.signal(ctx, id, signal)
 		}
 	}
 	return fmt.Errorf("no node runs the container %q", id)
+}
+
+func (c *Cluster) freezeContainer(ctx context.Context, id string) error {
+	err := c.signalContainer(ctx, id, "SIGSTOP")
+	if err == nil {
+		c.frozen[id] = true
+	}
+	return err
+}
+
+func (c *Cluster) thawContainer(ctx context.Context, id string) error {
+	delete(c.frozen, id)
+	return c.signalContainer(ctx, id, "SIGCONT")
 }
 
 func (c *Cluster) load(ctx context.Context, tarball string) error {

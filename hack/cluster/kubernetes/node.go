@@ -145,9 +145,9 @@ func (n *node) load(ctx context.Context, tarballs ...string) error {
 	return nil
 }
 
-// kill kills the first process of a container.
-func (n *node) kill(ctx context.Context, id string) error {
-	_, err := n.host.Output(ctx, nil, "/run/node/ctr", "-n", "k8s.io", "tasks", "kill", "--signal", "SIGKILL", id)
+// signal sends a signal to the first process of a container.
+func (n *node) signal(ctx context.Context, id, signal string) error {
+	_, err := n.host.Output(ctx, nil, "/run/node/ctr", "-n", "k8s.io", "tasks", "kill", "--signal", signal, id)
 	return err
 }
 

@@ -53,7 +53,13 @@ func (c *Cluster) handler() http.Handler {
 		"start-api-server": func(ctx context.Context, _ client.Request) (any, error) { return nil, c.startAPIServer(ctx) },
 		"heal-all":         func(ctx context.Context, _ client.Request) (any, error) { return nil, c.healAll(ctx) },
 		"kill-container": func(ctx context.Context, r client.Request) (any, error) {
-			return nil, c.killContainer(ctx, r.Container)
+			return nil, c.signalContainer(ctx, r.Container, "SIGKILL")
+		},
+		"freeze-container": func(ctx context.Context, r client.Request) (any, error) {
+			return nil, c.freezeContainer(ctx, r.Container)
+		},
+		"thaw-container": func(ctx context.Context, r client.Request) (any, error) {
+			return nil, c.thawContainer(ctx, r.Container)
 		},
 		"load": func(ctx context.Context, r client.Request) (any, error) { return nil, c.load(ctx, r.Tarball) },
 		"install": func(ctx context.Context, r client.Request) (any, error) {

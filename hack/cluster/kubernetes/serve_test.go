@@ -66,6 +66,7 @@ func TestSocket(t *testing.T) {
 		"a node that is not there":   {cluster.Crash(ctx, "node3"), `crash: there is no node "node3"`},
 		"a node without power":       {cluster.Partition(ctx, "node1"), "partition: node1 has crashed"},
 		"a container nobody runs":    {cluster.KillContainer(ctx, "containerd://abc"), `no node runs the container "abc"`},
+		"a frozen one likewise":      {cluster.FreezeContainer(ctx, "containerd://abc"), `no node runs the container "abc"`},
 		"a relay between other ends": {cluster.CutRelay(ctx, "10.244.1.2", "10.99.0.1", client.Reset), "not a pod's address"},
 		"a cut of another kind":      {cluster.CutRelay(ctx, "10.244.1.2", "10.244.2.2", "slow"), `cannot be cut by "slow"`},
 	} {

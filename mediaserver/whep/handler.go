@@ -83,8 +83,9 @@ type Config struct {
 
 // A Handler serves WHEP.
 type Handler struct {
-	cfg Config
-	log *slog.Logger
+	cfg      Config
+	log      *slog.Logger
+	refusals *signalling.RefusalLog
 
 	door *admission.Door // of the sessions, and of those being negotiated
 
@@ -116,8 +117,9 @@ func NewHandler(cfg Config) *Handler {
 	if cfg.Alternate == nil {
 		cfg.Alternate = func() string { return "" }
 	}
+	log := cfg.Logger.With("component", "whep")
 	return &Handler{
-		cfg: cfg, log: cfg.Logger.With("component", "whep"),
+		cfg: cfg, log: log, refusals: signalling.NewRefusalLog(log),
 		sessions: map[string]*session{}, events: map[string]*session{}, door: newDoor(cfg.MaxViewers, cfg.Metrics),
 	}
 }
@@ -226,11 +228,11 @@ type refusal struct {
 	reason  string
 }
 
-func (h *Handler) refuse(w http.ResponseWriter, r *refusal) {
-	switch r.status {
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, refused *refusal) {
+	switch refused.status {
 	case http.StatusServiceUnavailable:
 		after := retryAfter
-		if r == errShuttingDown {
+		if refused == errShuttingDown {
 			after = 1
 		}
 		// Another server takes the next attempt, on another connection.
@@ -240,8 +242,12 @@ func (h *Handler) refuse(w http.ResponseWriter, r *refusal) {
 	case http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	}
-	h.cfg.Metrics.ViewerRefusals.WithLabelValues(r.reason).Inc()
-	http.Error(w, r.message, r.status)
+	h.cfg.Metrics.ViewerRefusals.WithLabelValues(refused.reason).Inc()
+	h.refusals.Log(r, signalling.Refusal{
+		Protocol: "whep", Stream: r.PathValue("app") + "/" + r.PathValue("streamId"),
+		Status: refused.status, Reason: refused.reason, Message: refused.message,
+	})
+	http.Error(w, refused.message, refused.status)
 }
 
 func (h *Handler) options(w http.ResponseWriter, r *http.Request) {

@@ -41,7 +41,7 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request) {
 	allowOrigins(w)
 	s, answer, refused := h.open(w, r)
 	if refused != nil {
-		h.refuse(w, refused)
+		h.refuse(w, r, refused)
 		return
 	}
 	header := w.Header()
@@ -288,7 +288,7 @@ func (h *Handler) delete(w http.ResponseWriter, r *http.Request) {
 	allowOrigins(w)
 	s, refused := h.find(r)
 	if refused != nil {
-		h.refuse(w, refused)
+		h.refuse(w, r, refused)
 		return
 	}
 	s.viewer.Close()

@@ -24,7 +24,7 @@ func (h *Handler) patch(w http.ResponseWriter, r *http.Request) {
 		refused = s.trickle(w, r)
 	}
 	if refused != nil {
-		h.refuse(w, refused)
+		h.refuse(w, r, refused)
 		return
 	}
 	w.Header().Set("ETag", s.etag)

@@ -85,7 +85,8 @@ type Config struct {
 
 // A Handler serves WHIP. It must be closed, before its Engine.
 type Handler struct {
-	cfg Config
+	cfg      Config
+	refusals *signalling.RefusalLog
 
 	running sync.WaitGroup
 
@@ -122,7 +123,7 @@ func NewHandler(cfg Config) *Handler {
 		cfg.Logger = slog.Default()
 	}
 	return &Handler{
-		cfg: cfg, sessions: map[string]*session{},
+		cfg: cfg, refusals: signalling.NewRefusalLog(cfg.Logger), sessions: map[string]*session{},
 		door: admission.NewDoor(admission.DoorConfig{
 			Name: "publishers", Metrics: cfg.Metrics,
 			Limits: admission.Limits{
@@ -155,7 +156,7 @@ func (h *Handler) serveEndpoint(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodPost:
 		if refusal := h.post(w, r); refusal != nil {
-			h.refuse(w, refusal)
+			h.refuse(w, r, refusal)
 		}
 	case http.MethodOptions:
 		w.Header().Set("Accept-Post", sdpType)
@@ -189,7 +190,7 @@ func (h *Handler) serveSession(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if refusal != nil {
-		h.refuse(w, refusal)
+		h.refuse(w, r, refusal)
 	}
 }
 
@@ -285,23 +286,26 @@ func (s *session) patch(w http.ResponseWriter, r *http.Request) *refusal {
 	return nil
 }
 
-func (h *Handler) refuse(w http.ResponseWriter, r *refusal) {
-	h.cfg.Metrics.PublishRefusals.WithLabelValues("whip", r.reason).Inc()
-	h.cfg.Logger.Debug("whip request refused", "status", r.status, "reason", r.reason, "message", r.text)
-	if r.status == http.StatusUnauthorized {
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, refused *refusal) {
+	h.cfg.Metrics.PublishRefusals.WithLabelValues("whip", refused.reason).Inc()
+	h.refusals.Log(r, signalling.Refusal{
+		Protocol: "whip", Stream: r.PathValue("app") + "/" + r.PathValue("streamId"),
+		Status: refused.status, Reason: refused.reason, Message: refused.text,
+	})
+	if refused.status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="streampair"`)
 	}
-	if r.status == http.StatusUnsupportedMediaType {
+	if refused.status == http.StatusUnsupportedMediaType {
 		w.Header().Set("Accept-Post", sdpType)
 		w.Header().Set("Accept-Patch", sdpfrag.ContentType)
 	}
-	if r.reason == reasonShuttingDown || r.reason == reasonFull {
+	if refused.reason == reasonShuttingDown || refused.reason == reasonFull {
 		signalling.LinkAlternate(w, h.cfg.Alternate())
 	}
-	if r.retryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(r.retryAfter))
+	if refused.retryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(refused.retryAfter))
 	}
-	writeText(w, r.status, r.text)
+	writeText(w, refused.status, refused.text)
 }
 
 func (h *Handler) refuseMethod(w http.ResponseWriter, allowed, text string) {

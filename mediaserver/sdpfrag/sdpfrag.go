@@ -21,14 +21,14 @@ const ContentType = "application/trickle-ice-sdpfrag"
 
 const (
 	// MaxSize bounds a fragment, in bytes. A candidate takes about 150.
-	MaxSize = 16 << 10
-	// MaxCandidates bounds the candidates in one fragment.
+	MaxSize = 32 << 10
+	// MaxCandidates bounds the candidates of one fragment. Those beyond are ignored.
 	MaxCandidates = 64
 
 	maxLine = 1024
 )
 
-// ErrTooLarge says that a fragment is beyond MaxSize or MaxCandidates.
+// ErrTooLarge says that a fragment, or a line of it, is too long.
 var ErrTooLarge = errors.New("SDP fragment is too large")
 
 // A Fragment is what one body says.
@@ -106,11 +106,11 @@ func (f *Fragment) line(line string, mid *string) error {
 	case "end-of-candidates":
 		f.EndOfCandidates = true
 	case "candidate":
-		if len(f.Candidates) >= MaxCandidates {
-			return ErrTooLarge
-		}
 		if err := checkCandidate(value); err != nil {
 			return err
+		}
+		if len(f.Candidates) >= MaxCandidates {
+			return nil
 		}
 		f.Candidates = append(f.Candidates, Candidate{Mid: *mid, Value: line[2:]})
 	}

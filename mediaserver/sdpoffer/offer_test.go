@@ -218,9 +218,6 @@ func TestBounds(t *testing.T) {
 		}, "lines"},
 		{"bytes in a line", maxLineLength, func(n int) string { return session + audio + "a=" + strings.Repeat("x", n-2) + "\r\n" }, "bytes in a line"},
 		{"media sections", maxSections, func(n int) string { return session + each(n, "m=audio 9 RTP/AVP 0\r\na=mid:m%d\r\n") }, "media sections"},
-		{"candidates", maxCandidates, func(n int) string {
-			return session + audio + lines(n, "a=candidate:1 1 udp 1 192.0.2.1 1 typ host")
-		}, "candidates"},
 		{"formats", maxFormats, func(n int) string { return session + "m=audio 9 RTP/AVP" + each(n, " %d") + "\r\n" }, "formats"},
 		{"attributes", maxAttributes, func(n int) string { return session + "m=audio 9 RTP/AVP 0\r\n" + lines(n, "a=x") }, "attribute lines"},
 		{"lines of a format", maxFormatLines, func(n int) string { return session + "m=audio 9 RTP/AVP 1\r\n" + lines(n, "a=rtcp-fb:1 x") }, "for one format"},
@@ -247,6 +244,21 @@ func TestBounds(t *testing.T) {
 	}
 	if _, err := Parse(strings.ReplaceAll(session+each(maxSections+1, "m=audio 9 RTP/AVP 0\r\na=mid:m%d\r\n"), "\r\n", "\r")); err == nil {
 		t.Error("lone carriage returns hide sections from the bounds")
+	}
+}
+
+func TestCandidatesBeyondTheBoundAreIgnored(t *testing.T) {
+	var b strings.Builder
+	for i := range 600 {
+		fmt.Fprintf(&b, "a=candidate:1 1 udp 1 192.0.2.1 %d typ host\r\n", 1+i)
+	}
+	o := parsed(t, session+audio+b.String())
+	s, err := o.Select(choose(o, recvonly, 0)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(s.SDP(), "a=candidate:"); n != keptCandidates {
+		t.Errorf("%d candidates are kept, want %d", n, keptCandidates)
 	}
 }
 

@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// keptCandidates bounds the candidates that pion is given: an ICE-lite agent makes
-	// pairs of them, and answers whoever reaches it without them.
+	// keptCandidates bounds the candidates that pion is given, and the rest is ignored: an
+	// ICE-lite agent makes pairs of them, and answers whoever reaches it without them.
 	keptCandidates = 32
 
 	// maxCredential bounds an ice-ufrag or ice-pwd, RFC 8839 section 5.4.

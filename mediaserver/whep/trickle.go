@@ -10,8 +10,8 @@ import (
 	"github.com/streampair/streampair/mediaserver/sdpfrag"
 )
 
-// maxCandidates bounds what a viewer may trickle in all. It is of little use to an
-// ICE-lite server anyway, which answers whoever reaches it.
+// maxCandidates bounds the candidates that are taken of all that a viewer trickles. The
+// rest is ignored: an ICE-lite server answers whoever reaches it, known as a candidate or not.
 const maxCandidates = 64
 
 // patch takes a viewer's ICE candidates as it finds them (RFC 9725 section 4.3,
@@ -51,12 +51,12 @@ func (s *session) trickle(w http.ResponseWriter, r *http.Request) *refusal {
 	if match := r.Header.Get("If-Match"); match != "" && match != "*" && match != s.etag {
 		return &refusal{http.StatusPreconditionFailed, "If-Match is not the session's ETag", "etag"}
 	}
-	if s.candidates.Add(int32(len(fragment.Candidates))) > maxCandidates {
-		return &refusal{http.StatusTooManyRequests, "too many candidates", "candidates"}
-	}
 	for _, c := range fragment.Candidates {
 		if !sdpfrag.HasAddress(c.Value) {
 			continue // others may work
+		}
+		if s.candidates.Add(1) > maxCandidates {
+			break
 		}
 		mid := c.Mid
 		_ = s.pc.AddICECandidate(webrtc.ICECandidateInit{Candidate: c.Value, SDPMid: &mid})

@@ -39,8 +39,9 @@ const (
 	// that is larger.
 	maxPacket = 1600
 
-	// maxRemoteCandidates bounds the candidates that a session trickles in all; those of
-	// its offer rtc.Engine bounds.
+	// maxRemoteCandidates bounds the candidates that are taken of all that a session
+	// trickles; those of its offer sdpoffer bounds. The rest is ignored: an ICE-lite server
+	// answers whoever reaches it, known as a candidate or not.
 	maxRemoteCandidates = 128
 )
 
@@ -390,13 +391,14 @@ func (s *session) trickle(f sdpfrag.Fragment) *refusal {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.candidates += len(f.Candidates); s.candidates > maxRemoteCandidates {
-		return refuse(http.StatusUnprocessableEntity, "TooManyCandidates", "At most %d candidates are taken.", maxRemoteCandidates)
-	}
 	for _, c := range f.Candidates {
+		if s.candidates == maxRemoteCandidates {
+			break
+		}
 		if !sdpfrag.HasAddress(c.Value) {
 			continue // others may work
 		}
+		s.candidates++
 		init := webrtc.ICECandidateInit{Candidate: c.Value}
 		if c.Mid != "" {
 			init.SDPMid = &c.Mid

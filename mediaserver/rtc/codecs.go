@@ -8,13 +8,16 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// AnswerFormat returns the format to answer a section of an offer with: HighestH264 of a
-// "video" section, OfferedOpus of an "audio" section. ok is false when the section has
-// none, and for sections of other kinds.
+// AnswerFormat returns the format to answer a section of an offer with: HighestH264, or
+// else UnspecifiedH264, of a "video" section; OfferedOpus of an "audio" section. ok is false
+// when the section has none, and for sections of other kinds.
 func AnswerFormat(kind string, formats []webrtc.RTPCodecParameters) (codec webrtc.RTPCodecParameters, ok bool) {
 	switch kind {
 	case "video":
-		return HighestH264(formats)
+		if codec, ok = HighestH264(formats); !ok {
+			codec, ok = UnspecifiedH264(formats)
+		}
+		return codec, ok
 	case "audio":
 		return OfferedOpus(formats)
 	}
@@ -39,9 +42,62 @@ func HighestH264(formats []webrtc.RTPCodecParameters) (codec webrtc.RTPCodecPara
 	if best < 0 {
 		return webrtc.RTPCodecParameters{}, false
 	}
+	return answeredH264(codec), true
+}
+
+func answeredH264(codec webrtc.RTPCodecParameters) webrtc.RTPCodecParameters {
 	codec.MimeType = webrtc.MimeTypeH264
 	codec.RTCPFeedback = []webrtc.RTCPFeedback{{Type: webrtc.TypeRTCPFBNACK}, {Type: webrtc.TypeRTCPFBNACK, Parameter: "pli"}}
-	return codec, true
+	return codec
+}
+
+// UnspecifiedH264 returns the first H.264 format offered that leaves its
+// packetization-mode or its profile-level-id unsaid and rules out neither mode 1 nor 8 bit
+// 4:2:0 pictures. By RFC 6184 section 8.1 that is mode 0 and Baseline level 1, but whoever
+// writes such an offer means "any H.264": GStreamer's whepsrc makes it of the caps that its
+// documentation shows. See CompleteH264.
+func UnspecifiedH264(formats []webrtc.RTPCodecParameters) (codec webrtc.RTPCodecParameters, ok bool) {
+	for _, c := range formats {
+		if IsUnspecifiedH264(c) {
+			return answeredH264(c), true
+		}
+	}
+	return webrtc.RTPCodecParameters{}, false
+}
+
+// IsUnspecifiedH264 reports whether a format is one that UnspecifiedH264 returns.
+func IsUnspecifiedH264(codec webrtc.RTPCodecParameters) bool {
+	return strings.EqualFold(codec.MimeType, webrtc.MimeTypeH264) && isUnspecified(codec.SDPFmtpLine)
+}
+
+func isUnspecified(fmtp string) bool {
+	parameters := fmtpParameters(fmtp)
+	mode, hasMode := parameters[packetizationMode]
+	profile, hasProfile := parameters[profileLevelID]
+	switch {
+	case hasMode && hasProfile:
+		return false // HighestH264 has looked at it
+	case hasMode:
+		return mode == "1"
+	case hasProfile:
+		return h264Profile(profile) >= 0
+	}
+	return true
+}
+
+// CompleteH264 returns the parameters with which to answer a format of UnspecifiedH264:
+// packetization-mode 1, and the profile and level of the pictures that are sent. sps is their
+// sequence parameter set. Where none is known yet the profile is Constrained Baseline.
+func CompleteH264(fmtp string, sps []byte) string {
+	parameters := fmtpParameters(fmtp)
+	profile, ok := parameters[profileLevelID]
+	if !ok {
+		profile = "42e01f"
+		if len(sps) > 3 {
+			profile = hex.EncodeToString(sps[1:4]) // H.264 section 7.3.2.1.1
+		}
+	}
+	return "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=" + profile
 }
 
 // OfferedOpus returns the first Opus format; ok is false when there is none.
@@ -71,17 +127,34 @@ func NewMediaEngine(codecs ...webrtc.RTPCodecParameters) (*webrtc.MediaEngine, e
 	return me, nil
 }
 
-// h264Rank orders formats by what a picture may contain; negative means unusable.
-func h264Rank(fmtp string) int {
+// The parameters of RFC 6184 section 8.1 that tell formats apart.
+const (
+	packetizationMode = "packetization-mode"
+	profileLevelID    = "profile-level-id"
+)
+
+// fmtpParameters reads the parameters of a format. Their names are in lower case.
+func fmtpParameters(fmtp string) map[string]string {
 	parameters := map[string]string{}
 	for p := range strings.SplitSeq(fmtp, ";") {
 		key, value, _ := strings.Cut(strings.TrimSpace(p), "=")
 		parameters[strings.ToLower(key)] = value
 	}
-	if parameters["packetization-mode"] != "1" {
+	return parameters
+}
+
+// h264Rank orders formats by what a picture may contain; negative means unusable.
+func h264Rank(fmtp string) int {
+	parameters := fmtpParameters(fmtp)
+	if parameters[packetizationMode] != "1" {
 		return -1
 	}
-	id, err := hex.DecodeString(parameters["profile-level-id"])
+	return h264Profile(parameters[profileLevelID])
+}
+
+// h264Profile orders values of profile-level-id; negative means unusable.
+func h264Profile(profileLevel string) int {
+	id, err := hex.DecodeString(profileLevel)
 	if err != nil || len(id) != 3 {
 		return -1
 	}

@@ -276,6 +276,57 @@ func TestAddressesCanBeReplacedWhileItRuns(t *testing.T) {
 	}
 }
 
+func TestUnspecifiedH264(t *testing.T) {
+	stream := []byte{0x67, 0x64, 0x00, 0x28, 0xac}
+	for name, test := range map[string]struct {
+		fmtp string
+		sps  []byte
+		want string // "" for none
+	}{
+		"no parameters: the stream's profile":        {"", stream, "profile-level-id=640028"},
+		"no parameters, and no stream yet":           {"", nil, "profile-level-id=42e01f"},
+		"mode 1 alone":                               {"packetization-mode=1", stream, "profile-level-id=640028"},
+		"other parameters alone":                     {"sprop-parameter-sets=Z0LAHg==,aM4=", stream, "profile-level-id=640028"},
+		"a profile alone: that profile":              {"profile-level-id=42e01f", stream, "profile-level-id=42e01f"},
+		"mode 0 is ruled out by its name":            {"packetization-mode=0", stream, ""},
+		"mode 2 is interleaved":                      {"packetization-mode=2", stream, ""},
+		"10 bit alone":                               {"profile-level-id=6e001f", stream, ""},
+		"both are said, and neither is to be had":    {"packetization-mode=0;profile-level-id=42e01f", stream, ""},
+		"a profile that is none":                     {"profile-level-id=zz", stream, ""},
+		"names are compared without regard for case": {"Packetization-Mode=0", stream, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			formats := []webrtc.RTPCodecParameters{
+				{RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: "video/VP8", ClockRate: 90000}, PayloadType: 96},
+				{RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: "video/h264", ClockRate: 90000, SDPFmtpLine: test.fmtp}, PayloadType: 127},
+			}
+			codec, ok := AnswerFormat("video", formats)
+			if ok != (test.want != "") {
+				t.Fatalf("taken: %t", ok)
+			}
+			if !ok {
+				return
+			}
+			got := CompleteH264(codec.SDPFmtpLine, test.sps)
+			if codec.PayloadType != 127 || !strings.Contains(got, "packetization-mode=1;") || !strings.Contains(got, test.want) {
+				t.Errorf("format %d is answered with %q, want %q in it", codec.PayloadType, got, test.want)
+			}
+		})
+	}
+}
+
+func TestACompleteFormatIsPreferredToAnUnspecifiedOne(t *testing.T) {
+	var formats []webrtc.RTPCodecParameters
+	for i, fmtp := range []string{"", "packetization-mode=1;profile-level-id=42e01f"} {
+		formats = append(formats, webrtc.RTPCodecParameters{
+			RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: "video/H264", ClockRate: 90000, SDPFmtpLine: fmtp}, PayloadType: webrtc.PayloadType(100 + i),
+		})
+	}
+	if codec, ok := AnswerFormat("video", formats); !ok || codec.PayloadType != 101 {
+		t.Errorf("%t %+v", ok, codec)
+	}
+}
+
 func TestHighestH264(t *testing.T) {
 	offer := func(fmtps ...string) string {
 		var b strings.Builder

@@ -130,6 +130,7 @@ type Output struct {
 
 	video, audio *history
 	lag          atomic.Int64 // of the last live picture's time behind the clock, ns
+	format       atomic.Pointer[stream.Format]
 	nextAsk      atomic.Int64 // when to ask for an IDR next, ns on the media clock
 
 	writeMu              sync.Mutex // guards what Write* need; one goroutine writes anyway
@@ -238,6 +239,9 @@ func (o *Output) WriteVideo(at time.Duration, u *stream.AccessUnit, burst bool) 
 	if !burst {
 		o.lag.Store(int64(o.cfg.Now() - at))
 	}
+	if u.IDR && u.Format != nil {
+		o.format.Store(u.Format)
+	}
 	timestamp := max(ticks(at, videoClockRate), o.videoLast+1)
 	o.videoLast = timestamp
 	o.videoFrame++
@@ -266,6 +270,14 @@ func (o *Output) WriteOpus(at, duration time.Duration, opus []byte) {
 	o.audioLast, o.audioNext = timestamp, at+duration
 	o.packets = append(o.packets[:0], packet{payload: opus, timestamp: timestamp, marker: marker, entry: true})
 	o.publish(o.audio)
+}
+
+// SPS returns the sequence parameter set of the last IDR picture; nil: there was none yet.
+func (o *Output) SPS() []byte {
+	if f := o.format.Load(); f != nil {
+		return f.SPS
+	}
+	return nil
 }
 
 func (o *Output) publish(h *history) {

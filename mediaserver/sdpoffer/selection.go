@@ -31,6 +31,8 @@ type Choice struct {
 	Section int
 	// Format is one of the section's, with its payload type.
 	Format webrtc.RTPCodecParameters
+	// Parameters replace those of the format (a=fmtp). Default: those of the offer.
+	Parameters string
 	// Direction is what the client is taken to offer: recvonly for a viewer, sendonly for
 	// a publisher.
 	Direction webrtc.RTPTransceiverDirection
@@ -199,8 +201,11 @@ func (s *Section) write(b *strings.Builder, c Choice) {
 		fmt.Fprintf(b, "a=setup:%s\r\n", setup)
 	}
 	payloadType := fmt.Sprint(f.PayloadType)
+	if c.Parameters != "" {
+		fmt.Fprintf(b, "a=fmtp:%s %s\r\n", payloadType, c.Parameters)
+	}
 	for _, a := range s.attributes {
-		if s.isKept(a, payloadType) {
+		if s.isKept(a, payloadType) && (a.Key != "fmtp" || c.Parameters == "") {
 			fmt.Fprintf(b, "a=%s:%s\r\n", a.Key, a.Value)
 		}
 	}

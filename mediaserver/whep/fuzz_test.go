@@ -37,6 +37,9 @@ func answering(f testing.TB) func(offer string) (answer string, r *refusal) {
 		if r != nil {
 			return "", r
 		}
+		if r := formats.complete(nil); r != nil {
+			return "", r
+		}
 		pc, err := h.peerConnection(formats)
 		if err != nil {
 			return "", &refusal{500, err.Error(), "internal"}

@@ -151,7 +151,8 @@ func TestRefusals(t *testing.T) {
 		}
 	})
 	_, offer := newClient(t, video, audio)
-	vp8 := strings.NewReplacer("H264/90000", "VP9/90000").Replace(offer)
+	_, picture := newClient(t, video)
+	vp8 := strings.NewReplacer("H264/90000", "VP9/90000").Replace(picture)
 	for _, test := range []struct {
 		name, path, offer string
 		header            []string
@@ -166,7 +167,7 @@ func TestRefusals(t *testing.T) {
 		{"too long", "/live/whep/a", strings.Repeat("a=x\r\n", 20000), nil, 413, "65536"},
 		{"offer that sends", "/live/whep/a", strings.ReplaceAll(offer, "recvonly", "sendonly"), nil, 400, "recvonly"},
 		{"no format in common", "/live/whep/a", vp8, nil, 406, "H.264"},
-		{"no Opus", "/live/whep/a", strings.ReplaceAll(offer, "opus/", "speex/"), nil, 406, "Opus"},
+		{"neither H.264 nor Opus", "/live/whep/a", strings.NewReplacer("opus/", "speex/", "H264/", "VP9/").Replace(offer), nil, 406, "Opus"},
 		{"no token", "/live/whep/private", offer, nil, 401, errPrivate.Error()},
 		{"wrong token", "/live/whep/private?token=wrong", offer, nil, 401, errPrivate.Error()},
 		{"header before URL", "/live/whep/private?token=right+token", offer, []string{"Authorization", "Bearer wrong"}, 401, errPrivate.Error()},
@@ -198,6 +199,59 @@ func TestRefusals(t *testing.T) {
 		if response, body := s.post(path, offer, header...); response.StatusCode != http.StatusCreated {
 			t.Errorf("%v: %s %s, want 201", header, response.Status, body)
 		}
+	}
+}
+
+// The offers are those that GStreamer's whepsrc makes of the caps in its documentation.
+func TestEachSectionIsAnsweredByItself(t *testing.T) {
+	s := newServer(t, nil)
+	const (
+		head = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n"
+		rest = "c=IN IP4 0.0.0.0\r\na=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\na=setup:actpass\r\na=recvonly\r\na=rtcp-mux\r\n" +
+			"a=fingerprint:sha-256 00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF\r\n"
+		h264 = "m=video 9 UDP/TLS/RTP/SAVPF 127\r\n" + rest + "a=mid:0\r\na=rtpmap:127 H264/90000\r\na=rtcp-fb:127 nack pli\r\n"
+		opus = "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n" + rest + "a=mid:1\r\na=rtpmap:111 OPUS/48000/2\r\n"
+		pcmu = "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\n" + rest + "a=mid:1\r\na=rtpmap:0 PCMU/8000\r\n"
+		vp8  = "m=video 9 UDP/TLS/RTP/SAVPF 96\r\n" + rest + "a=mid:0\r\na=rtpmap:96 VP8/90000\r\n"
+
+		served, unserved = "UDP/TLS/RTP/SAVPF 127", "m=audio 0 UDP/TLS/RTP/SAVPF 0"
+	)
+	for _, test := range []struct {
+		name, offer string
+		playing     bool
+		status      int
+		want        []string // in the answer
+	}{
+		{"H.264 without parameters before anything is on air", head + h264 + opus, false, 201,
+			[]string{served, "a=fmtp:127 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f", "m=audio 9"}},
+		{"H.264 without parameters: the profile on air", head + h264 + opus, true, 201, []string{served, "packetization-mode=1;profile-level-id=64001f"}},
+		{"mode 1 without a profile", head + h264 + "a=fmtp:127 packetization-mode=1\r\n", true, 201, []string{served, "profile-level-id=64001f"}},
+		{"a profile without a mode", head + h264 + "a=fmtp:127 profile-level-id=42e01f\r\n", true, 201, []string{served, "packetization-mode=1;profile-level-id=42e01f"}},
+		{"all parameters: as offered", head + h264 + "a=fmtp:127 packetization-mode=1;profile-level-id=42e01f\r\n", true, 201, []string{served, "profile-level-id=42e01f"}},
+		{"PCMU beside it is rejected alone", head + h264 + pcmu, true, 201, []string{served, unserved, "a=mid:1"}},
+		{"VP8 beside Opus is rejected alone", head + vp8 + opus, true, 201, []string{"m=video 0 UDP/TLS/RTP/SAVPF 96", "m=audio 9 UDP/TLS/RTP/SAVPF 111"}},
+		{"PCMU alone", head + pcmu, true, 406, []string{"H.264"}},
+		{"VP8 and PCMU", head + vp8 + pcmu, true, 406, []string{"H.264"}},
+		{"mode 0 by its name", head + h264 + "a=fmtp:127 packetization-mode=0\r\n", true, 406, []string{"packetization-mode=1"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if test.playing && s.output.SPS() == nil {
+				s.play()
+				until(t, "a picture is on air", func() bool { return s.output.SPS() != nil })
+			}
+			response, answer := s.post("/live/whep/primary", test.offer)
+			if response.StatusCode != test.status {
+				t.Fatalf("%s: %s, want %d", response.Status, answer, test.status)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(answer, want) {
+					t.Errorf("no %q in the answer:\n%s", want, answer)
+				}
+			}
+			if test.status == 201 && strings.Count(answer, "m=") != strings.Count(test.offer, "m=") {
+				t.Errorf("the answer has other sections than the offer:\n%s", answer)
+			}
+		})
 	}
 }
 

@@ -16,61 +16,77 @@ const stereoOpus = "minptime=10;useinbandfec=1;stereo=1;sprop-stereo=1"
 
 // A selection is what a viewer is sent of what it offered to receive.
 type selection struct {
-	offer        *sdpoffer.Selection
+	parsed       *sdpoffer.Offer
+	choices      []sdpoffer.Choice
+	offer        *sdpoffer.Selection // of the choices; made by complete
 	codecs       []webrtc.RTPCodecParameters
 	video, audio bool
 	ufrags       []string // the viewer's ICE user name fragments, of each section
 }
 
-// selectFormats reads an offer. A kind of media that the offer wants must have a
-// format that is sent, in the first section of its kind that has one. What the offer
-// does not want, and a second section of a kind, is left out.
+// selectFormats reads an offer. Of each kind of media that the offer wants, the first
+// section with a format that is sent is served. All other sections are rejected alone; the
+// offer is refused where no section at all can be served.
 func selectFormats(text string) (selection, *refusal) {
 	offer, err := sdpoffer.Parse(text)
 	if err != nil {
 		return selection{}, refuseOffer("the offer is no SDP", err)
 	}
-	s := selection{ufrags: offer.Ufrags()}
-	var choices []sdpoffer.Choice
-	wanted := map[string]bool{}
+	s := selection{parsed: offer, ufrags: offer.Ufrags()}
+	wanted := false
 	for i, section := range offer.Sections {
 		if kind := section.Kind; section.Used && section.Receives() && (kind == "video" || kind == "audio") && !s.has(kind) {
-			wanted[kind] = true
+			wanted = true
 			if codec, ok := rtc.AnswerFormat(kind, section.Formats); ok {
-				choices = append(choices, sdpoffer.Choice{Section: i, Format: codec, Direction: webrtc.RTPTransceiverDirectionRecvonly})
-				s.add(kind, codec)
+				s.choices = append(s.choices, sdpoffer.Choice{Section: i, Format: codec, Direction: webrtc.RTPTransceiverDirectionRecvonly})
+				s.add(kind)
 			}
 		}
 	}
 	switch {
-	case len(wanted) == 0:
+	case !wanted:
 		return selection{}, &refusal{http.StatusBadRequest, "the offer does not ask to receive video or audio (a=recvonly)", "bad_offer"}
-	case len(wanted) > len(choices):
+	case len(s.choices) == 0:
 		return selection{}, &refusal{
 			http.StatusNotAcceptable,
 			"the offer has no format that is sent here: video is H.264 (packetization-mode=1; Baseline, Main or High), audio is Opus",
 			"no_common_format",
 		}
 	}
-	if s.offer, err = offer.Select(choices...); err != nil {
-		return selection{}, refuseOffer("the offer can't be answered", err)
-	}
 	return s, nil
+}
+
+// complete decides what the answer says of each format. sps is that of the pictures on
+// air; nil: there are none.
+func (s *selection) complete(sps []byte) *refusal {
+	s.codecs = nil
+	for i := range s.choices {
+		c := &s.choices[i]
+		codec := c.Format
+		if s.parsed.Sections[c.Section].Kind == "audio" {
+			codec.SDPFmtpLine = stereoOpus
+		} else if rtc.IsUnspecifiedH264(codec) {
+			c.Parameters = rtc.CompleteH264(codec.SDPFmtpLine, sps)
+			codec.SDPFmtpLine = c.Parameters
+		}
+		s.codecs = append(s.codecs, codec)
+	}
+	var err error
+	if s.offer, err = s.parsed.Select(s.choices...); err != nil {
+		return refuseOffer("the offer can't be answered", err)
+	}
+	s.parsed, s.choices = nil, nil // they refer to the client's text
+	return nil
 }
 
 func (s *selection) has(kind string) bool {
 	return kind == "video" && s.video || kind == "audio" && s.audio
 }
 
-// add notes that a kind of media is sent in the format of codec.
-func (s *selection) add(kind string, codec webrtc.RTPCodecParameters) {
-	if kind == "audio" {
-		s.audio = true
-		codec.SDPFmtpLine = stereoOpus
-	} else {
-		s.video = true
-	}
-	s.codecs = append(s.codecs, codec)
+// add notes that a kind of media is sent.
+func (s *selection) add(kind string) {
+	s.audio = s.audio || kind == "audio"
+	s.video = s.video || kind == "video"
 }
 
 // refuseOffer words an error of sdpoffer; what says what is wrong if no bound is exceeded.

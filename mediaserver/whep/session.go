@@ -218,6 +218,9 @@ func (h *Handler) negotiate(s *session, from netip.Prefix, app, streamID, backup
 		h.leave(s)
 		return "", r
 	}
+	if refused := formats.complete(output.SPS()); refused != nil {
+		return fail(refused)
+	}
 	s.pc, err = h.peerConnection(formats)
 	if err != nil {
 		h.log.Error("make peer connection", "viewer", signalling.LogName(s.id), "error", err)

@@ -15,9 +15,10 @@ const ForwardedFor = "X-Forwarded-For"
 // claims are the headers by which a client could pretend to be another, or to have come to
 // another address. They are taken out of a request that no trusted proxy sent. Of those that a
 // trusted proxy sends only X-Forwarded-For counts: many proxies set that, and pass Forwarded
-// (RFC 7239) and others on as the client wrote them.
+// (RFC 7239) and others on as the client wrote them. X-Forwarded-Prefix claims nothing: it
+// says how the client's own path began, and only its own answer has it.
 var claims = []string{
-	ForwardedFor, "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Proto",
+	ForwardedFor, "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto",
 	"X-Forwarded-Server", "X-Forwarded-Scheme", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip", "Forwarded",
 }
 

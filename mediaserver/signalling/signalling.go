@@ -89,3 +89,45 @@ func ReadBody(w http.ResponseWriter, r *http.Request, mediaType string, limit in
 	}
 	return body, nil
 }
+
+// maxPrefix bounds a prefix of Location, in bytes.
+const maxPrefix = 256
+
+// Location returns the URL of a session below that of the request which began it. A proxy
+// that strips a prefix off the path tells so by X-Forwarded-Prefix, and the client needs it
+// back. Whoever makes that header up misleads itself alone.
+func Location(r *http.Request, sessionID string) string {
+	path := strings.TrimSuffix(r.URL.EscapedPath(), "/") + "/" + sessionID
+	// Of several proxies each one adds what it stripped, the outermost first.
+	var prefix strings.Builder
+	for _, part := range strings.Split(strings.Join(r.Header.Values("X-Forwarded-Prefix"), ","), ",") {
+		part = strings.TrimSuffix(strings.TrimSpace(part), "/")
+		if !isPrefix(part) {
+			return path
+		}
+		prefix.WriteString(part)
+	}
+	if prefix.Len() > maxPrefix {
+		return path
+	}
+	return prefix.String() + path
+}
+
+// isPrefix reports whether a text is the beginning of an absolute path, RFC 3986 section
+// 3.3, and of nothing else: two slashes would begin the name of a host.
+func isPrefix(text string) bool {
+	if text == "" {
+		return true
+	}
+	if text[0] != '/' || strings.Contains(text, "//") {
+		return false
+	}
+	for i := range len(text) {
+		c := text[i]
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !letter && !strings.ContainsRune("/-._~%!$&'()*+;=:@", rune(c)) {
+			return false
+		}
+	}
+	return true
+}

@@ -93,3 +93,36 @@ func TestReadBody(t *testing.T) {
 		t.Errorf("a body that breaks off: %v", err)
 	}
 }
+
+func TestLocationHasThePrefixThatAProxyStripped(t *testing.T) {
+	for name, test := range map[string]struct {
+		prefixes []string
+		want     string
+	}{
+		"no proxy":                    {nil, "/live/whip/primary/s1"},
+		"a prefix":                    {[]string{"/media"}, "/media/live/whip/primary/s1"},
+		"a prefix with a slash after": {[]string{"/media/"}, "/media/live/whip/primary/s1"},
+		"of two segments":             {[]string{"/a/b-c.d"}, "/a/b-c.d/live/whip/primary/s1"},
+		"the root":                    {[]string{"/"}, "/live/whip/primary/s1"},
+		"empty":                       {[]string{""}, "/live/whip/primary/s1"},
+		"two proxies, one header":     {[]string{"/outer, /inner"}, "/outer/inner/live/whip/primary/s1"},
+		"two proxies, two headers":    {[]string{"/outer", "/inner"}, "/outer/inner/live/whip/primary/s1"},
+		"another host":                {[]string{"//evil.example"}, "/live/whip/primary/s1"},
+		"another host, in parts":      {[]string{"/", "//evil.example"}, "/live/whip/primary/s1"},
+		"a URL":                       {[]string{"https://evil.example"}, "/live/whip/primary/s1"},
+		"a query":                     {[]string{"/a?b"}, "/live/whip/primary/s1"},
+		"a backslash":                 {[]string{"/\\evil.example"}, "/live/whip/primary/s1"},
+		"not ASCII":                   {[]string{"/ü"}, "/live/whip/primary/s1"},
+		"too long":                    {[]string{"/" + strings.Repeat("x", maxPrefix)}, "/live/whip/primary/s1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := httptest.NewRequest(http.MethodPost, "/live/whip/primary", nil)
+			for _, prefix := range test.prefixes {
+				r.Header.Add("X-Forwarded-Prefix", prefix)
+			}
+			if got := Location(r, "s1"); got != test.want {
+				t.Errorf("%s, want %s", got, test.want)
+			}
+		})
+	}
+}

@@ -46,7 +46,7 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request) {
 	}
 	header := w.Header()
 	header.Set("Content-Type", mediaTypeSDP)
-	header.Set("Location", s.path)
+	header.Set("Location", signalling.Location(r, s.id))
 	header.Set("ETag", s.etag)
 	header.Set(signalling.EventsHeader, signalling.EventsID(s.id))
 	header.Set("Accept-Patch", sdpfrag.ContentType)

@@ -16,7 +16,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -238,7 +237,7 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request) *refusal {
 		w.Header().Add("Link", link)
 	}
 	w.Header().Set("Content-Type", sdpType)
-	w.Header().Set("Location", strings.TrimSuffix(r.URL.EscapedPath(), "/")+"/"+s.id)
+	w.Header().Set("Location", signalling.Location(r, s.id))
 	w.Header().Set("ETag", s.etag)
 	w.Header().Set("Accept-Patch", sdpfrag.ContentType)
 	w.WriteHeader(http.StatusCreated)

@@ -25,6 +25,7 @@ TESTFLAGS ?=
 PACKAGES ?= ./...
 
 PLAYER := mediaserver/player
+FFMPEG8 := mediaserver/mediatest/testdata/ffmpeg8
 PLAYER_SOURCES := $(wildcard $(PLAYER)/src/*) $(PLAYER)/build.mjs $(PLAYER)/tsconfig.json
 
 .PHONY: help
@@ -41,7 +42,7 @@ demo: ## Build, start the server and two encoders, and print the URL to watch
 .PHONY: test
 test: ## Run all tests, with the race detector; installs ffmpeg and Chromium as root
 	@hack/deps.sh test
-	@$(MAKE) build commands
+	@$(MAKE) build commands .cache/ffmpeg8.installed
 	cd $(PLAYER) && npm run --silent typecheck && npm test --silent
 	@# Kubernetes only for those who need it: its first build takes minutes.
 	if [[ $$(go list -deps -test $(PACKAGES)) == *controllers/kubetest* ]]; then \
@@ -176,13 +177,19 @@ e2e-soak: ## Random faults for ten minutes in such a cluster
 
 .PHONY: clean
 clean: ## Remove everything that was built
-	rm -rf bin .cache $(PLAYER)/node_modules $(PLAYER)/.test
+	rm -rf bin .cache $(PLAYER)/node_modules $(PLAYER)/.test $(FFMPEG8)/node_modules
 	find $(PLAYER)/dist -mindepth 1 ! -name .gitkeep -delete
 
 # npm ci is slow, so it runs only when the lock file has changed.
 .cache/player.installed: $(PLAYER)/package-lock.json
 	@hack/deps.sh build
 	cd $(PLAYER) && npm ci --silent
+	@mkdir -p .cache && touch $@
+
+# An encoder of today for tests: FFmpeg 8 as a package of Node.js. Debian's is older.
+.cache/ffmpeg8.installed: $(FFMPEG8)/package-lock.json
+	@hack/deps.sh build
+	cd $(FFMPEG8) && npm ci --silent
 	@mkdir -p .cache && touch $@
 
 .cache/player.built: .cache/player.installed $(PLAYER_SOURCES)

@@ -31,6 +31,8 @@ fi
 if [ "$purpose" = test ]; then
 	# The race detector links with C.
 	have "${CC:-gcc}" || missing+=(gcc libc6-dev)
+	# For the tests with network namespaces, which root alone can make.
+	[ "$(uname)" != Linux ] || [ "$(id -u)" != 0 ] || have ip || missing+=(iproute2)
 fi
 if [ "$purpose" = cluster ]; then
 	have ip || missing+=(iproute2)

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// A Publisher is one running ffmpeg that publishes. It ends with its test.
+// A Publisher is one running encoder, an ffmpeg, that publishes. It ends with its test.
 type Publisher struct {
 	tb     TB
 	cmd    *exec.Cmd
@@ -32,12 +32,17 @@ func Publish(tb TB, file, url string, inputArgs ...string) *Publisher {
 // Start starts ffmpeg with any arguments, as Publish does.
 func Start(tb TB, args ...string) *Publisher {
 	tb.Helper()
-	ffmpeg := RequireFFmpeg(tb)
-	args = append([]string{"-hide_banner", "-loglevel", "info", "-nostats", "-nostdin"}, args...)
-	p := &Publisher{tb: tb, cmd: exec.Command(ffmpeg, args...), args: args, exited: make(chan struct{})}
+	args = append([]string{RequireFFmpeg(tb), "-hide_banner", "-loglevel", "info", "-nostats", "-nostdin"}, args...)
+	return startCommand(tb, args)
+}
+
+// startCommand starts a command that publishes.
+func startCommand(tb TB, args []string) *Publisher {
+	tb.Helper()
+	p := &Publisher{tb: tb, cmd: exec.Command(args[0], args[1:]...), args: args, exited: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
 	if err := p.cmd.Start(); err != nil {
-		tb.Fatalf("start ffmpeg: %v", err)
+		tb.Fatalf("start %s: %v", args[0], err)
 	}
 	go func() {
 		p.err = p.cmd.Wait()
@@ -50,7 +55,7 @@ func Start(tb TB, args ...string) *Publisher {
 func (p *Publisher) cleanup() {
 	p.Kill()
 	if p.tb.Failed() {
-		p.tb.Logf("ffmpeg %s:\n%s", strings.Join(p.args, " "), p.log.String())
+		p.tb.Logf("%s:\n%s", strings.Join(p.args, " "), p.log.String())
 	}
 }
 
@@ -92,7 +97,7 @@ func (p *Publisher) Pid() int { return p.cmd.Process.Pid }
 
 func (p *Publisher) signal(s os.Signal) {
 	if err := p.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		p.tb.Errorf("send %v to ffmpeg: %v", s, err)
+		p.tb.Errorf("send %v to %s: %v", s, p.args[0], err)
 	}
 }
 

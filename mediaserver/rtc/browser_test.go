@@ -201,7 +201,7 @@ func TestBrowserJoinsAndFollows(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		answer, err := s.engine.Answer(pc.PeerConnection, selection)
+		answer, err := s.engine.Answer(pc.PeerConnection, selection, Reach{})
 		if err != nil {
 			t.Error(err)
 		}

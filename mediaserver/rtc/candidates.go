@@ -1,8 +1,10 @@
 package rtc
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -27,56 +29,119 @@ func (a AdvertisedAddress) String() string {
 	return s
 }
 
-// rewriteCandidates returns the SDP with its host candidates replaced by the
-// advertised addresses, if there are any. pion can replace addresses only, not
-// ports, and there is no need that it knows: as an ICE-lite agent the server answers
-// whatever reaches its sockets.
+// A candidate is one address at which the server can be reached, over UDP or TCP.
+type candidate struct {
+	address netip.Addr
+	port    uint16
+	tcp     bool
+}
+
+// rewriteCandidates returns the SDP with its host candidates replaced by the advertised
+// addresses, if there are any, and ordered for a client that came by reach. pion can replace
+// addresses only, not ports, and there is no need that it knows: as an ICE-lite agent the
+// server answers whatever reaches its sockets.
 //
 // Candidates of component 2 are removed in any case: RTCP shares the port of RTP.
-func rewriteCandidates(sdp string, advertised []AdvertisedAddress, port uint16) string {
+func rewriteCandidates(sdp string, advertised []AdvertisedAddress, port uint16, reach Reach) string {
 	var out strings.Builder
-	replaced := false
+	var found []candidate
+	flush := func() {
+		if len(found) > 0 {
+			writeCandidates(&out, offeredTo(reach, found, advertised, port))
+		}
+		found = nil
+	}
 	for line := range strings.Lines(sdp) {
-		value, ok := strings.CutPrefix(line, "a=candidate:")
-		if ok {
-			if fields := strings.Fields(value); len(fields) > 1 && fields[1] == "2" {
-				continue
+		if value, ok := strings.CutPrefix(line, "a=candidate:"); ok {
+			if c, ok := parseHost(value); ok {
+				found = append(found, c)
 			}
-			if len(advertised) > 0 && strings.Contains(value, " typ host") {
-				if !replaced {
-					writeAdvertised(&out, advertised, port)
-				}
-				replaced = true
-				continue
-			}
+			continue
 		}
-		if strings.HasPrefix(line, "m=") {
-			replaced = false
-		}
+		flush()
 		out.WriteString(line)
 	}
+	flush()
 	return out.String()
 }
 
-// writeAdvertised writes the candidate lines (RFC 8839 section 5.1, RFC 6544
-// section 4.5) with the priorities RFC 8445 section 5.1.2 gives: host candidates,
-// UDP before TCP, in the order configured.
-func writeAdvertised(out *strings.Builder, advertised []AdvertisedAddress, port uint16) {
-	const hostPreference, component = 126, 1
-	priority := func(local int) int { return hostPreference<<24 | local<<8 | (256 - component) }
-	orDefault := func(p uint16) uint16 {
-		if p == 0 {
-			return port
+// parseHost reads a host candidate of component 1, RFC 8839 section 5.1. pion gathers no
+// others.
+func parseHost(value string) (c candidate, ok bool) {
+	fields := strings.Fields(value)
+	if len(fields) < 8 || fields[1] != "1" || fields[7] != "host" {
+		return candidate{}, false
+	}
+	address, err := netip.ParseAddr(fields[4])
+	if err != nil {
+		return candidate{}, false
+	}
+	port, err := strconv.ParseUint(fields[5], 10, 16)
+	return candidate{address, uint16(port), strings.EqualFold(fields[2], "tcp")}, err == nil
+}
+
+// offeredTo returns what a client is offered, those of most use first. Most clients try
+// all; FFmpeg takes the first one over UDP and no other.
+//
+// Advertised addresses stand in the order that they were configured in, unless the client
+// itself named one. Of the interfaces' addresses that at which the request arrived comes
+// first, then those of the same family. A loopback address comes last, and is left out where
+// the client is known to be elsewhere and there are others.
+func offeredTo(reach Reach, found []candidate, advertised []AdvertisedAddress, port uint16) []candidate {
+	if len(advertised) > 0 {
+		found = nil
+		for _, a := range advertised {
+			found = append(found, candidate{a.IP, cmp.Or(a.UDPPort, port), false}, candidate{a.IP, cmp.Or(a.TCPPort, port), true})
 		}
-		return p
 	}
-	for i, a := range advertised {
-		fmt.Fprintf(out, "a=candidate:%d %d udp %d %s %d typ host\r\n",
-			1+i, component, priority(65535-i), a.IP, orDefault(a.UDPPort))
+	usable := func(c candidate) bool { return !c.address.IsLoopback() }
+	if reach.Client.IsValid() && !reach.isLocal() && !reach.Client.IsLoopback() && slices.ContainsFunc(found, usable) {
+		found = slices.DeleteFunc(found, func(c candidate) bool { return !usable(c) })
 	}
+	slices.SortStableFunc(found, func(a, b candidate) int {
+		return cmp.Compare(reach.distance(a, len(advertised) > 0), reach.distance(b, len(advertised) > 0))
+	})
+	return found
+}
+
+// distance orders candidates for a client: lower is better. UDP goes before TCP.
+func (r Reach) distance(c candidate, advertised bool) int {
+	const named, arrived, family, other, loopback, tcp = 0, 1, 2, 3, 4, 8
+	d := other
+	switch {
+	case c.address.IsLoopback() && !r.isLocal():
+		d = loopback
+	case c.address == r.Host:
+		d = named
+	case advertised: // as configured
+	case c.address == r.Local:
+		d = arrived
+	case c.address.IsLoopback():
+		d = loopback
+	case r.Local.IsValid() && c.address.Is4() == r.Local.Is4():
+		d = family
+	}
+	if c.tcp {
+		d += tcp
+	}
+	return d
+}
+
+// writeCandidates writes the lines of candidates (RFC 8839 section 5.1, RFC 6544 section
+// 4.5). Each has a priority of its own, which falls along the list (RFC 8445 section 5.1.2).
+func writeCandidates(out *strings.Builder, candidates []candidate) {
+	const hostPreference, component = 126, 1
 	const passive = 2 // direction preference of passive TCP candidates, RFC 6544 section 4.2
-	for i, a := range advertised {
-		fmt.Fprintf(out, "a=candidate:%d %d tcp %d %s %d typ host tcptype passive\r\n",
-			1+len(advertised)+i, component, priority(passive<<13|(8191-i)), a.IP, orDefault(a.TCPPort))
+	priority := func(local int) int { return hostPreference<<24 | local<<8 | (256 - component) }
+	udp, tcp := 0, 0
+	for i, c := range candidates {
+		if c.tcp {
+			fmt.Fprintf(out, "a=candidate:%d %d tcp %d %s %d typ host tcptype passive\r\n",
+				1+i, component, priority(passive<<13|(8191-tcp)), c.address, c.port)
+			tcp++
+			continue
+		}
+		fmt.Fprintf(out, "a=candidate:%d %d udp %d %s %d typ host\r\n", 1+i, component, priority(65535-udp), c.address, c.port)
+		udp++
 	}
 }

@@ -132,16 +132,13 @@ func NewEngine(cfg EngineConfig) (*Engine, error) {
 		FirstStunBindTimeout:         5 * time.Second,
 		AliveDurationForConnFromStun: 10 * time.Second,
 	})
-	if err := e.configure(loggers, local); err != nil {
-		e.Close()
-		return nil, err
-	}
+	e.configure(loggers, local)
 	e.log.Info("webrtc listening", "port", e.Port(), "interfaces", len(e.udp), "advertised", cfg.AdvertiseAddresses)
 	return e, nil
 }
 
 // configure fills e.settings, which every PeerConnection shares.
-func (e *Engine) configure(loggers *pionLoggers, local map[netip.Addr]bool) error {
+func (e *Engine) configure(loggers *pionLoggers, local map[netip.Addr]bool) {
 	s := &e.settings
 	s.LoggerFactory = loggers
 	s.SetICEUDPMux(e.udpMux)
@@ -161,18 +158,14 @@ func (e *Engine) configure(loggers *pionLoggers, local map[netip.Addr]bool) erro
 	// address of the offerer's choosing.
 	s.DisableActiveTCP(true)
 	s.SetICETimeouts(disconnectedAfter, failedAfter, keepaliveInterval)
-	// GCM costs a third less than AES-CM with SHA-1. The server's order counts,
-	// because the server is the DTLS server.
+	// GCM costs a third less than AES-CM with SHA-1. The DTLS server's order counts, which
+	// this server nearly always is. As the client it offers them in this order.
 	s.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AEAD_AES_256_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
 	s.SetSRTPReplayProtectionWindow(replayWindow)
 	s.SetReceiveMTU(receiveMTU)
 	// A ClientHello comes only from an address that passed ICE, so DTLS need not
 	// spend a round trip on proving it again.
 	s.SetDTLSInsecureSkipHelloVerify(true)
-	if err := s.SetAnsweringDTLSRole(webrtc.DTLSRoleServer); err != nil {
-		return fmt.Errorf("set DTLS role: %w", err)
-	}
-	return nil
 }
 
 // NewPeerConnection makes a PeerConnection that negotiates the codecs of me and
@@ -251,9 +244,9 @@ func (e *Engine) connection(from source) connection {
 }
 
 // Answer accepts the selection of an offer and returns the answer to the whole offer,
-// with all candidates in it, so that the server has none to trickle. Tracks and
-// transceivers must have been added before.
-func (e *Engine) Answer(pc *webrtc.PeerConnection, selection *sdpoffer.Selection) (string, error) {
+// with all candidates in it, so that the server has none to trickle. The candidates are
+// ordered for a client that came by reach. Tracks and transceivers must have been added before.
+func (e *Engine) Answer(pc *webrtc.PeerConnection, selection *sdpoffer.Selection, reach Reach) (string, error) {
 	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: selection.SDP()}); err != nil {
 		return "", fmt.Errorf("accept offer: %w", err)
 	}
@@ -272,17 +265,17 @@ func (e *Engine) Answer(pc *webrtc.PeerConnection, selection *sdpoffer.Selection
 	case <-time.After(5 * time.Second):
 		return "", errors.New("gather candidates: timed out")
 	}
-	return selection.Complete(e.LocalDescription(pc)), nil
+	return selection.Complete(e.LocalDescription(pc, reach)), nil
 }
 
-// LocalDescription returns the local SDP of pc as peers should see it: with the
-// advertised addresses and ports, where there are some.
-func (e *Engine) LocalDescription(pc *webrtc.PeerConnection) string {
+// LocalDescription returns the local SDP of pc as a client that came by reach should see it:
+// with the advertised addresses and ports, where there are some.
+func (e *Engine) LocalDescription(pc *webrtc.PeerConnection, reach Reach) string {
 	description := pc.LocalDescription()
 	if description == nil {
 		return ""
 	}
-	return rewriteCandidates(description.SDP, e.offered(), e.Port())
+	return rewriteCandidates(description.SDP, e.offered(), e.Port(), reach)
 }
 
 // Advertise replaces the addresses that peers are offered from now on; none means those

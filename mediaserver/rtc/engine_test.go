@@ -100,7 +100,7 @@ func receive(t *testing.T, e *Engine, client *webrtc.PeerConnection, track *webr
 			got <- p.Payload
 		}
 	})
-	answer, err := e.Answer(pc, selection)
+	answer, err := e.Answer(pc, selection, Reach{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestAllInterfacesIncludesLoopback(t *testing.T) {
 	e := newTestEngine(t, EngineConfig{Address: ":0"})
 	client, track := newSender(t, webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6)
 	_, pc := receive(t, e, client, track)
-	if sdp := e.LocalDescription(pc); !strings.Contains(sdp, " 127.0.0.1 ") {
+	if sdp := e.LocalDescription(pc, Reach{}); !strings.Contains(sdp, " 127.0.0.1 ") {
 		t.Errorf("no loopback candidate in\n%s", sdp)
 	}
 }
@@ -219,11 +219,11 @@ a=mid:1
 		advertised []AdvertisedAddress
 		want       string
 	}{
-		"none: only component 2 goes": {
+		"none: those of the interfaces, without component 2": {
 			want: `v=0
 m=audio 9 UDP/TLS/RTP/SAVPF 111
 a=candidate:1 1 udp 2130706431 10.0.0.2 8189 typ host
-a=candidate:2 1 tcp 1671430143 10.0.0.2 8189 typ host tcptype passive
+a=candidate:2 1 tcp 2120220671 10.0.0.2 8189 typ host tcptype passive
 a=end-of-candidates
 m=video 9 UDP/TLS/RTP/SAVPF 96
 a=mid:1
@@ -248,7 +248,7 @@ a=mid:1
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			got := strings.ReplaceAll(rewriteCandidates(sdp, test.advertised, 8189), "\r\n", "\n")
+			got := strings.ReplaceAll(rewriteCandidates(sdp, test.advertised, 8189, Reach{}), "\r\n", "\n")
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Error(diff)
 			}

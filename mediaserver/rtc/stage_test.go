@@ -127,7 +127,7 @@ func (s *stage) join(settings webrtc.SettingEngine, edit func(string) string) *s
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	p.answer, err = s.engine.Answer(server.PeerConnection, selection)
+	p.answer, err = s.engine.Answer(server.PeerConnection, selection, Reach{})
 	if err != nil {
 		s.t.Fatal(err)
 	}

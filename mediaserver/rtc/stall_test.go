@@ -113,7 +113,7 @@ func TestPeerThatStopsReadingTCPIsDroppedAndNeverBlocks(t *testing.T) {
 			close(failed)
 		}
 	})
-	answer, err := e.Answer(pc, selection)
+	answer, err := e.Answer(pc, selection, Reach{})
 	if err != nil {
 		t.Fatal(err)
 	}

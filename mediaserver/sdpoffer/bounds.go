@@ -17,10 +17,10 @@ const (
 	maxSections = 16
 
 	// Of each section, and of the lines before the first one:
-	maxFormats     = 64 // distinct ones
+	maxFormats     = 64  // distinct ones
 	maxAttributes  = 512 // candidates not counted: maxLines bounds them
-	maxFormatLines = 32 // rtpmap, fmtp and rtcp-fb of one format
-	maxSSRCLines   = 64 // ssrc and ssrc-group
+	maxFormatLines = 32  // rtpmap, fmtp and rtcp-fb of one format
+	maxSSRCLines   = 64  // ssrc and ssrc-group
 	maxRIDs        = 16
 	maxExtensions  = 64 // extmap
 )

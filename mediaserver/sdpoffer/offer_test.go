@@ -100,14 +100,12 @@ func TestPionIsGivenOnlyWhatWasSelected(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\na=extmap-allow-mixed\r\n" + transport +
-		"m=video 9 UDP/TLS/RTP/SAVPF 102\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=sendonly\r\na=rtcp-mux\r\na=rtpmap:102 H264/90000\r\na=setup:actpass\r\n" +
+		"m=video 9 UDP/TLS/RTP/SAVPF 102\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=sendonly\r\na=rtcp-mux\r\na=rtpmap:102 H264/90000\r\na=setup:active\r\n" +
 		"a=fmtp:102 packetization-mode=1;profile-level-id=64001f\r\na=fmtp:102 second=1\r\n" +
 		"a=rtcp-fb:102 nack pli\r\na=rtcp-fb:102 transport-cc\r\na=rtcp-fb:* ccm fir\r\n" +
-		"a=extmap:1 urn:ietf:params:rtp-hdrext:sdes:mid\r\n" +
 		"a=extmap:4 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\r\n" +
-		"a=msid:s v\r\na=ssrc-group:FID 1 2\r\na=ssrc:1 cname:x\r\na=ssrc:2 cname:x\r\n" +
 		"a=candidate:1 1 udp 2130706431 192.0.2.1 5000 typ host\r\n" +
-		"m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\na=sendonly\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\na=fmtp:111 useinbandfec=1\r\n"
+		"m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\na=sendonly\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\na=setup:active\r\na=fmtp:111 useinbandfec=1\r\n"
 	if diff := cmp.Diff(want, s.SDP()); diff != "" {
 		t.Error(diff)
 	}

@@ -20,11 +20,6 @@ const (
 	maxCredential = 256
 )
 
-// keptExtensions are the RTP header extensions that the server makes use of.
-var keptExtensions = [...]string{
-	sdp.SDESMidURI, sdp.SDESRTPStreamIDURI, sdp.SDESRepairRTPStreamIDURI, sdp.TransportCCURI,
-}
-
 // A Choice says which section is served, in which format.
 type Choice struct {
 	// Section is an index of Offer.Sections, of an audio or video section.
@@ -36,12 +31,15 @@ type Choice struct {
 	// Direction is what the client is taken to offer: recvonly for a viewer, sendonly for
 	// a publisher.
 	Direction webrtc.RTPTransceiverDirection
+	// Layers are those of Section.Layers that a publisher is to send. Default: none.
+	Layers []Layer
 }
 
 // A Selection is what is answered of an offer. It does not refer to the offer.
 type Selection struct {
 	offer    string
 	rejected []string // by section; empty for one that is served
+	accepted []string // by section that is served: what is added to pion's answer
 	bundled  bool     // the client's offer has a BUNDLE group
 }
 
@@ -63,13 +61,18 @@ func (o *Offer) Select(choices ...Choice) (*Selection, error) {
 	if err := o.writeTransport(&b, choices); err != nil {
 		return nil, err
 	}
+	setup := o.setup(choices)
 	s := &Selection{bundled: o.bundle != nil, rejected: make([]string, len(o.Sections))}
 	for i := range o.Sections {
 		s.rejected[i] = o.Sections[i].reject()
 	}
 	for i, c := range choices {
-		s.rejected[c.Section] = ""
-		o.Sections[c.Section].write(&b, c)
+		section := &o.Sections[c.Section]
+		s.rejected[c.Section], s.accepted = "", append(s.accepted, "")
+		if c.Direction == webrtc.RTPTransceiverDirectionSendonly {
+			s.accepted[i] = section.acceptedLayers(c.Layers)
+		}
+		section.write(&b, c, setup)
 		if i == 0 {
 			o.writeCandidates(&b)
 		}
@@ -79,6 +82,11 @@ func (o *Offer) Select(choices ...Choice) (*Selection, error) {
 }
 
 // SDP returns the offer for pion: the served sections, each with its one format.
+//
+// What names streams is not in it: SSRCs, layers, and the extensions in which packets tell
+// their section and layer. pion then takes each stream by its payload type, which is of one
+// section only, whether the client named the stream or not. With some of these lines pion takes
+// the named streams alone, and refuses several in a section.
 func (s *Selection) SDP() string { return s.offer }
 
 // Complete makes pion's answer to SDP one to the client's offer: the sections that are
@@ -91,7 +99,7 @@ func (s *Selection) Complete(answer string) string {
 			sections[i] = strings.TrimSuffix(sections[i], "m=")
 		}
 	}
-	session, served := sections[0], sections[1:]
+	session, served, accepted := sections[0], sections[1:], s.accepted
 	for line := range strings.Lines(session) {
 		// What is not offered as a bundle cannot be answered as one, RFC 8843 section 7.3.
 		if s.bundled || !strings.HasPrefix(line, "a=group:BUNDLE") {
@@ -102,9 +110,9 @@ func (s *Selection) Complete(answer string) string {
 		switch {
 		case rejected != "":
 			b.WriteString(rejected)
-		case len(served) > 0:
-			b.WriteString("m=" + served[0])
-			served = served[1:]
+		case len(served) > 0 && len(accepted) > 0:
+			b.WriteString("m=" + served[0] + accepted[0])
+			served, accepted = served[1:], accepted[1:]
 		}
 	}
 	return b.String()
@@ -187,8 +195,24 @@ func (o *Offer) writeTransport(b *strings.Builder, choices []Choice) *Error {
 	return nil
 }
 
+// setup returns the client's DTLS role on the transport that all sections share (a=setup, RFC
+// 8842 section 5): active, unless the client can be passive only. So the server is the
+// DTLS server wherever it has the choice, as RFC 9725 wants it. pion answers a
+// role that is told with the other one.
+func (o *Offer) setup(choices []Choice) string {
+	for _, attributes := range o.transport(choices) {
+		if value, ok := first(attributes, "setup"); ok {
+			if value == "passive" {
+				return "passive"
+			}
+			break
+		}
+	}
+	return "active"
+}
+
 // write writes the section as pion is given it.
-func (s *Section) write(b *strings.Builder, c Choice) {
+func (s *Section) write(b *strings.Builder, c Choice, setup string) {
 	f := c.Format
 	_, encoding, _ := strings.Cut(f.MimeType, "/")
 	fmt.Fprintf(b, "m=%s 9 UDP/TLS/RTP/SAVPF %d\r\nc=IN IP4 0.0.0.0\r\na=mid:%s\r\na=%s\r\na=rtcp-mux\r\na=rtpmap:%d %s/%d",
@@ -197,9 +221,7 @@ func (s *Section) write(b *strings.Builder, c Choice) {
 		fmt.Fprintf(b, "/%d", f.Channels)
 	}
 	b.WriteString("\r\n")
-	if setup, ok := s.Attribute("setup"); ok && (setup == "active" || setup == "passive" || setup == "actpass") {
-		fmt.Fprintf(b, "a=setup:%s\r\n", setup)
-	}
+	fmt.Fprintf(b, "a=setup:%s\r\n", setup)
 	payloadType := fmt.Sprint(f.PayloadType)
 	if c.Parameters != "" {
 		fmt.Fprintf(b, "a=fmtp:%s %s\r\n", payloadType, c.Parameters)
@@ -222,9 +244,7 @@ func (s *Section) isKept(a sdp.Attribute, payloadType string) bool {
 		return format == payloadType || format == "*"
 	case "extmap":
 		fields := strings.Fields(a.Value)
-		return len(fields) > 1 && slices.Contains(keptExtensions[:], fields[1])
-	case "msid", "ssrc", "ssrc-group":
-		return true
+		return len(fields) > 1 && fields[1] == sdp.TransportCCURI
 	}
 	return false
 }

@@ -54,7 +54,7 @@ func answering(f testing.TB) func(offer string) (answer string, r *refusal) {
 				return "", &refusal{500, err.Error(), "internal"}
 			}
 		}
-		answer, err := h.answer(pc.PeerConnection, formats)
+		answer, err := h.answer(pc.PeerConnection, formats, rtc.Reach{})
 		if err != nil {
 			return "", &refusal{400, err.Error(), "bad_offer"}
 		}

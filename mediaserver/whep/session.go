@@ -24,6 +24,7 @@ type session struct {
 	path       string   // its URL's path, so that it is not found under another stream's
 	etag       string   // of its ICE session, RFC 9725 section 4.3.1
 	ufrags     []string // the viewer's, of the same
+	reach      rtc.Reach
 	pc         *rtc.ViewerConnection
 	viewer     *rtc.Viewer
 	release    func() // gives the output back; nil: the session has none
@@ -74,7 +75,7 @@ func (h *Handler) open(w http.ResponseWriter, r *http.Request) (*session, string
 	}
 	s := &session{
 		id: h.cfg.Origin.NewID(), etag: signalling.NewETag(), left: make(chan struct{}),
-		revoked: h.cfg.Revoked(app, streamID, signalling.Token(r)),
+		revoked: h.cfg.Revoked(app, streamID, signalling.Token(r)), reach: rtc.ReachOf(r),
 	}
 	from := admission.NetworkOf(admission.AddressOf(r.RemoteAddr))
 	if refused := h.reserve(s, from); refused != nil {
@@ -238,7 +239,7 @@ func (h *Handler) negotiate(s *session, from netip.Prefix, app, streamID, backup
 		_ = s.pc.Close()
 		return fail(&refusal{http.StatusServiceUnavailable, err.Error(), "open"})
 	}
-	answer, err := h.answer(s.pc.PeerConnection, formats)
+	answer, err := h.answer(s.pc.PeerConnection, formats, s.reach)
 	if err != nil {
 		s.viewer.Close()
 		return "", &refusal{http.StatusBadRequest, "the offer can't be answered: " + err.Error(), "bad_offer"}
@@ -252,7 +253,7 @@ func (h *Handler) negotiate(s *session, from netip.Prefix, app, streamID, backup
 
 // answer accepts the offer with the parameters of the selected formats; by itself
 // pion repeats those of the offer.
-func (h *Handler) answer(pc *webrtc.PeerConnection, formats selection) (string, error) {
+func (h *Handler) answer(pc *webrtc.PeerConnection, formats selection, reach rtc.Reach) (string, error) {
 	for _, transceiver := range pc.GetTransceivers() {
 		for _, codec := range formats.codecs {
 			if !strings.HasPrefix(codec.MimeType, transceiver.Kind().String()+"/") {
@@ -263,7 +264,7 @@ func (h *Handler) answer(pc *webrtc.PeerConnection, formats selection) (string, 
 			}
 		}
 	}
-	return h.cfg.Engine.Answer(pc, formats.offer)
+	return h.cfg.Engine.Answer(pc, formats.offer, reach)
 }
 
 func (h *Handler) peerConnection(formats selection) (*rtc.ViewerConnection, error) {

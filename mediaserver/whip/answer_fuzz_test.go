@@ -37,7 +37,7 @@ func negotiating(f testing.TB) func(offer, fragment string) (answer string, r *r
 	h := NewHandler(Config{Engine: engine, Registry: stream.NewRegistry(stream.Config{}), Metrics: m, Logger: log})
 	key := stream.Key{App: "live", ID: "fuzz"}
 	return func(text, fragment string) (string, *refusal) {
-		s := h.newSession(key, "", false, "127.0.0.1:1")
+		s := h.newSession(key, "", false, "127.0.0.1:1", rtc.Reach{})
 		answer, r := s.begin(text, false, "127.0.0.1:1")
 		if r != nil {
 			return "", r

@@ -111,3 +111,61 @@ func lateness(units []*stream.AccessUnit) time.Duration {
 	}
 	return (sum / time.Duration(max(1, len(units)))).Round(ms)
 }
+
+// simulcastPage publishes the camera in two layers, the lower one first, and the microphone.
+// Offers of browsers with layers name no SSRCs, of either track.
+const simulcastPage = `<!doctype html><script>
+async function publish(endpoint) {
+	const media = await navigator.mediaDevices.getUserMedia({video: {width: 640, height: 360, frameRate: 30}, audio: true});
+	const pc = window.pc = new RTCPeerConnection({bundlePolicy: 'max-bundle'});
+	pc.addTransceiver(media.getAudioTracks()[0], {direction: 'sendonly'});
+	const video = window.video = pc.addTransceiver(media.getVideoTracks()[0], {direction: 'sendonly',
+		sendEncodings: [{rid: 'l', scaleResolutionDownBy: 2}, {rid: 'h'}]});
+	video.setCodecPreferences(RTCRtpReceiver.getCapabilities('video').codecs.filter(c => /H264/.test(c.mimeType)));
+	await pc.setLocalDescription();
+	const offer = pc.localDescription.sdp;
+	const answer = await fetch(endpoint, {method: 'POST', body: offer, headers: {'Content-Type': 'application/sdp'}});
+	const text = await answer.text();
+	if (answer.status !== 201) throw new Error(answer.status + ' ' + text);
+	await pc.setRemoteDescription({type: 'answer', sdp: text});
+	return /a=ssrc:/.test(offer.split('m=video')[1]);
+}
+async function enable(rid, active) {
+	const parameters = video.sender.getParameters();
+	parameters.encodings.find(e => e.rid === rid).active = active;
+	await video.sender.setParameters(parameters);
+	return true;
+}
+</script>`
+
+func TestBrowserPublishesInLayers(t *testing.T) {
+	s := newTestServer(t, nil)
+	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = w.Write([]byte(simulcastPage))
+	}))
+	defer page.Close()
+	got := collect(t, s.registry.Stream(primary))
+	last := func(width int) func() bool {
+		return func() bool {
+			v := got.of(stream.Video)
+			return len(v) > 0 && v[len(v)-1].Format.Width == width
+		}
+	}
+	tab := mediatest.Browser(t)
+	mediatest.Open(t, tab, page.URL)
+	if mediatest.Eval[bool](t, tab, "publish('"+s.URL+"/live/whip/primary')") {
+		t.Error("the browser names SSRCs, and this test is of those that do not")
+	}
+	await(t, "the higher layer", last(640))
+	await(t, "sound", func() bool { return len(got.of(stream.Audio)) > 50 })
+	await(t, "pictures", func() bool { return len(got.of(stream.Video)) > 100 })
+	if w := widths(got.of(stream.Video)); w[len(w)-1] != 640 || len(w) > 2 {
+		t.Errorf("pictures are %v wide", w)
+	}
+	mediatest.Eval[bool](t, tab, "enable('h', false)")
+	await(t, "the lower layer", last(320))
+	mediatest.Eval[bool](t, tab, "enable('h', true)")
+	await(t, "the higher layer again", last(640))
+	t.Logf("pictures are %v wide", widths(got.of(stream.Video)))
+}

@@ -219,7 +219,7 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request) *refusal {
 	if refusal != nil {
 		return refusal
 	}
-	s := h.newSession(key, token, signalling.BearerToken(r) != "", r.RemoteAddr)
+	s := h.newSession(key, token, signalling.BearerToken(r) != "", r.RemoteAddr, rtc.ReachOf(r))
 	if refusal := h.reserve(s, admission.NetworkOf(admission.AddressOf(r.RemoteAddr))); refusal != nil {
 		s.cancel()
 		return refusal

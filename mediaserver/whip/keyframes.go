@@ -28,6 +28,13 @@ type keyframes struct {
 	wanted             bool
 }
 
+// begin lets the first one be asked for at once.
+func (k *keyframes) begin(now time.Duration) {
+	if !k.started {
+		k.started, k.lastAsked = true, now-keyframeRetry
+	}
+}
+
 // want asks for an IDR as soon as the rate allows.
 func (k *keyframes) want() { k.wanted = true }
 

@@ -193,3 +193,22 @@ func TestKeyFramesAreAskedFor(t *testing.T) {
 	close(stop)
 	<-done
 }
+
+// An encoder that reports on its sound and sends none has it muted.
+func TestMutedPresenterIsHeardAsSilence(t *testing.T) {
+	for name, packets := range map[string]int{"from the start": 0, "after a while": 50} {
+		t.Run(name, func(t *testing.T) {
+			all := pictures(t, testPictures)
+			s := newTestServer(t, nil)
+			got := collect(t, s.registry.Stream(primary))
+			e := s.publish(t, "/live/whip/primary", encoderOptions{})
+			e.play(all[:packets], nil)
+			e.audio = nil // the track stays, and pion reports on it each second
+			e.play(all, nil)
+			await(t, "silence", func() bool {
+				audio := got.of(stream.Audio)
+				return len(audio) > packets+50 && audio[len(audio)-1].PTS > got.of(stream.Video)[len(all)-1].PTS-time.Second
+			})
+		})
+	}
+}

@@ -22,8 +22,7 @@ type offer struct {
 	ufrag     string
 	codecs    []webrtc.RTPCodecParameters
 	opus      *webrtc.RTPCodecParameters
-	// sps and pps are sprop-parameter-sets, if the offer has them.
-	sps, pps []byte
+	tracks    tracks
 }
 
 // parseOffer checks that the server can take what is offered, so that a publisher is
@@ -49,8 +48,9 @@ func parseOffer(text string) (offer, *refusal) {
 			return offer{}, unsupported("The offer's %s track cannot be taken: it has %s", section.Kind, offeredFormats(section))
 		}
 		counts[section.Kind]++
-		o.add(section.Kind, codec)
-		choices = append(choices, sdpoffer.Choice{Section: i, Format: codec, Direction: webrtc.RTPTransceiverDirectionSendonly})
+		choice := sdpoffer.Choice{Section: i, Format: codec, Direction: webrtc.RTPTransceiverDirectionSendonly}
+		o.add(section, &choice)
+		choices = append(choices, choice)
 	}
 	ufrags := parsed.Ufrags()
 	switch {
@@ -68,14 +68,22 @@ func parseOffer(text string) (offer, *refusal) {
 	return o, nil
 }
 
-// add notes that a track is taken in the format of codec. Video comes first.
-func (o *offer) add(kind string, codec webrtc.RTPCodecParameters) {
-	if kind == "audio" {
+// add notes that a track is taken as the choice says. Video comes first.
+func (o *offer) add(section *sdpoffer.Section, choice *sdpoffer.Choice) {
+	codec := choice.Format
+	if section.Kind == "audio" {
 		o.codecs = append(o.codecs, codec)
 		o.opus = &codec
-	} else {
-		o.codecs = append([]webrtc.RTPCodecParameters{codec}, o.codecs...)
-		o.sps, o.pps = parameterSets(codec.SDPFmtpLine)
+		o.tracks.audio, o.tracks.audioSSRCs = true, section.SSRCs()
+		return
+	}
+	o.codecs = append([]webrtc.RTPCodecParameters{codec}, o.codecs...)
+	o.tracks.video, o.tracks.videoSSRCs = true, section.SSRCs()
+	o.tracks.sps, o.tracks.pps = parameterSets(codec.SDPFmtpLine)
+	o.tracks.ridExtension = section.RIDExtension()
+	choice.Layers = section.Layers(codec.PayloadType)
+	for _, l := range choice.Layers {
+		o.tracks.rids = append(o.tracks.rids, l.RID)
 	}
 }
 
@@ -99,11 +107,6 @@ func checkSection(section *sdpoffer.Section) *refusal {
 	}
 	if !section.Sends() {
 		return unsupported("The offer's %s track is %s, but a publisher sends", section.Kind, section.Direction)
-	}
-	// The server answers as the DTLS server, RFC 9725 section 4.3.
-	if setup, ok := section.Attribute("setup"); ok && setup == "passive" {
-		return refuse(http.StatusUnprocessableEntity, "UnsupportedOffer",
-			"The offer has a=setup:passive; offer actpass or active.")
 	}
 	return nil
 }

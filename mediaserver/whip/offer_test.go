@@ -77,8 +77,14 @@ func TestParseOffer(t *testing.T) {
 	if o.ufrag != "Ab+/" || o.opus == nil || o.opus.PayloadType != 111 || len(o.codecs) != 2 || o.codecs[0].PayloadType != 103 {
 		t.Errorf("got %+v", o)
 	}
-	if len(o.sps) == 0 || o.sps[0] != 0x67 || len(o.pps) == 0 || o.pps[0] != 0x68 {
-		t.Errorf("parameter sets %x %x", o.sps, o.pps)
+	if sps, pps := o.tracks.sps, o.tracks.pps; len(sps) == 0 || sps[0] != 0x67 || len(pps) == 0 || pps[0] != 0x68 {
+		t.Errorf("parameter sets %x %x", sps, pps)
+	}
+	if diff := cmp.Diff([]string{"hi", "lo"}, o.tracks.rids); diff != "" || o.tracks.ridExtension != 10 {
+		t.Errorf("layers by extension %d: %s", o.tracks.ridExtension, diff)
+	}
+	if diff := cmp.Diff([]uint32{1001}, o.tracks.audioSSRCs); diff != "" {
+		t.Error(diff)
 	}
 	if strings.Contains(o.selection.SDP(), "simulcast") || strings.Contains(o.selection.SDP(), "a=rid") {
 		t.Error("simulcast was left in")

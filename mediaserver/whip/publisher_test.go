@@ -46,9 +46,17 @@ type testServer struct {
 
 func newTestServer(t *testing.T, change func(*Config)) *testServer {
 	t.Helper()
+	s := makeTestServer(t, "127.0.0.1:0", change)
+	s.Server.Start()
+	return s
+}
+
+// makeTestServer is newTestServer with WebRTC on the given address; it is not started.
+func makeTestServer(t *testing.T, media string, change func(*Config)) *testServer {
+	t.Helper()
 	gatherer := prometheus.NewRegistry()
 	m := metrics.New(gatherer)
-	engine, err := rtc.NewEngine(rtc.EngineConfig{Address: "127.0.0.1:0", Metrics: m, Logger: slog.New(slog.DiscardHandler)})
+	engine, err := rtc.NewEngine(rtc.EngineConfig{Address: media, Metrics: m, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +71,7 @@ func newTestServer(t *testing.T, change func(*Config)) *testServer {
 	s.handler = NewHandler(cfg)
 	mux := http.NewServeMux()
 	s.handler.Register(mux)
-	s.Server = httptest.NewServer(mux)
+	s.Server = httptest.NewUnstartedServer(mux)
 	t.Cleanup(func() {
 		s.Server.Close()
 		s.handler.Close()

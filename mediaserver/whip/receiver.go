@@ -40,123 +40,66 @@ type receiver struct {
 	metrics     *metrics.Metrics
 	timeline    *timeline
 	ssrc        uint32 // of our RTCP packets
-	// sps and pps are the parameter sets of the offer (sprop-parameter-sets), if any.
-	sps, pps []byte
 
-	videoSSRC uint32
-	hasVideo  bool
-	video     reorder
-	assembler *assembler
-	keyframes keyframes
-	decoding  decodeOrder
-
-	hasAudio bool
-	audio    reorder
-
-	dropped int // pictures counted in metrics
+	video    picture
+	decoding decodeOrder
+	sound    sound
+	presence presence
 }
 
-func newReceiver(p publication, m *metrics.Metrics) *receiver {
+func newReceiver(p publication, m *metrics.Metrics, offered tracks) *receiver {
 	return &receiver{
 		publication: p, metrics: m, timeline: newTimeline(), ssrc: rand.Uint32(),
-		video: reorder{wait: videoWait}, assembler: newAssembler(), audio: reorder{wait: audioWait},
+		video:    picture{rids: len(offered.rids), sps: offered.sps, pps: offered.pps},
+		sound:    sound{packets: reorder{wait: audioWait}},
+		presence: presence{offered: offered},
 	}
 }
 
-// packet takes one packet of a track. The error is that of the publication, and final.
-func (r *receiver) packet(kind stream.Kind, ssrc uint32, p *packet) error {
+// packet takes one packet of a track. rid is the place of its RID in the offer; negative: it
+// has none. The error is that of the publication, and final.
+func (r *receiver) packet(kind stream.Kind, ssrc uint32, rid int, p *packet) error {
 	if kind == stream.Video {
-		if !r.hasVideo {
-			r.hasVideo, r.videoSSRC = true, ssrc
-			if r.sps != nil {
-				_ = r.publication.SetVideoParameters(r.sps, r.pps) // in-band ones will do
-			}
-		}
-		r.video.push(p)
-		return r.drainVideo(p.arrival)
+		return r.videoPacket(ssrc, rid, p)
 	}
-	if !r.hasAudio {
-		r.hasAudio = true
-		if err := r.publication.SetAudioFormat(stream.Format{Codec: stream.Opus, SampleRate: 48000, Channels: 2}); err != nil {
-			return err
+	return r.audioPacket(ssrc, p)
+}
+
+// report takes a sender report. Reports of an SSRC from which no packet came are of the
+// sound if the offer says so, or if the sound alone is missing.
+func (r *receiver) report(ssrc uint32, ntp uint64, timestamp uint32, now time.Duration) {
+	for _, l := range r.video.layers {
+		if l.ssrc != ssrc {
+			continue
 		}
+		if l == r.video.current {
+			r.timeline.sent(stream.Video, ntp, timestamp)
+		} else {
+			l.report = &senderReport{ntp: ntp, timestamp: timestamp}
+		}
+		return
 	}
-	r.audio.push(p)
-	return r.drainAudio(p.arrival)
+	if r.sound.started && r.sound.ssrc == ssrc {
+		r.timeline.sent(stream.Audio, ntp, timestamp)
+		r.sound.report(now)
+	} else if r.presence.isSound(ssrc, !r.sound.started && len(r.video.layers) > 0) {
+		r.sound.report(now)
+	}
 }
 
 // tick does what is due by time alone, and returns the RTCP packets to send.
 func (r *receiver) tick(now time.Duration) ([]rtcp.Packet, error) {
-	if err := r.drainVideo(now); err != nil {
+	if err := r.videoTick(now); err != nil {
 		return nil, err
 	}
-	if err := r.drainAudio(now); err != nil {
+	if err := r.audioTick(now); err != nil {
 		return nil, err
 	}
-	if !r.hasVideo {
-		return nil, nil
-	}
-	var packets []rtcp.Packet
-	if missing := r.video.missing(nil, now, maxRequests); len(missing) > 0 {
-		packets = append(packets, &rtcp.TransportLayerNack{
-			SenderSSRC: r.ssrc, MediaSSRC: r.videoSSRC, Nacks: rtcp.NackPairsFromSequenceNumbers(missing),
-		})
-	}
-	if r.keyframes.due(now, r.assembler.needIDR) {
-		packets = append(packets, &rtcp.PictureLossIndication{SenderSSRC: r.ssrc, MediaSSRC: r.videoSSRC})
-	}
-	return packets, nil
-}
-
-func (r *receiver) drainVideo(now time.Duration) error {
-	for {
-		p, gap := r.video.pop(now)
-		if p == nil {
-			return nil
-		}
-		units, _ := r.assembler.push(p, gap) // what is wrong with a picture is counted below
-		for _, u := range units {
-			if err := r.writeVideo(u, now); err != nil {
-				return err
-			}
-		}
-		if n := r.assembler.dropped - r.dropped; n > 0 {
-			r.metrics.FramesDropped.WithLabelValues("whip").Add(float64(n))
-			r.dropped = r.assembler.dropped
-		}
-	}
-}
-
-func (r *receiver) writeVideo(u unit, now time.Duration) error {
-	pts := r.timeline.at(stream.Video, u.timestamp, now)
-	if u.idr {
-		r.keyframes.received(now)
-	}
-	err := r.publication.WriteVideo(r.decoding.dts(pts, u), pts, u.nalus)
-	if isFinal(err) {
-		return err
-	}
-	return nil // a malformed picture: the publication has counted it
+	return r.video.feedback(r.ssrc, now), nil
 }
 
 // isFinal says whether an error of a Write method means that no other will succeed.
 func isFinal(err error) bool { return errors.Is(err, stream.ErrPublicationEnded) }
-
-func (r *receiver) drainAudio(now time.Duration) error {
-	for {
-		p, _ := r.audio.pop(now)
-		if p == nil {
-			return nil
-		}
-		if len(p.payload) == 0 {
-			continue
-		}
-		pts := r.timeline.at(stream.Audio, p.timestamp, now)
-		if err := r.publication.WriteAudio(pts, p.payload); isFinal(err) {
-			return err
-		}
-	}
-}
 
 // decodeOrder makes decoding times. RTP carries presentation times only, which are
 // the same but for B-frames. Those cannot be sent on as they are, but the stream must

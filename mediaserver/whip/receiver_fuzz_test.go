@@ -33,7 +33,7 @@ func (p *checkedPublication) WriteVideo(dts, pts time.Duration, nalus [][]byte) 
 
 // FuzzReceiver sends any RTP packets of a session that is connected, with its sender
 // reports, through all that a publisher's packets go through. An input has one record per
-// packet: what it is and whether it is marked, its sequence number, its timestamp, after
+// packet: what it is, of which SSRC and layer, and whether it is marked, its sequence number, its timestamp, after
 // how many milliseconds it comes, and its payload behind one byte of length.
 func FuzzReceiver(f *testing.F) {
 	const video, audio, report, marked = 0, 1, 2, 0x80
@@ -63,7 +63,10 @@ func FuzzReceiver(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer publication.End(stream.EndClosed)
-		r := newReceiver(&checkedPublication{Publication: publication, t: t}, metrics.New(prometheus.NewRegistry()))
+		r := newReceiver(&checkedPublication{Publication: publication, t: t}, metrics.New(prometheus.NewRegistry()), tracks{
+			video: true, audio: true, rids: []string{"hi", "lo"}, ridExtension: 1,
+		})
+		r.presence.connect(time.Second)
 		now := time.Second
 		for len(input) >= 9 {
 			what, seq, timestamp := input[0], binary.BigEndian.Uint16(input[1:]), binary.BigEndian.Uint32(input[3:])
@@ -73,10 +76,12 @@ func FuzzReceiver(f *testing.F) {
 			input = input[9+n:]
 			kind := stream.Kind(what & audio)
 			if what&report != 0 {
-				r.timeline.sent(kind, binary.BigEndian.Uint64(append(payload, make([]byte, 8)...)), timestamp)
+				r.report(uint32(seq), binary.BigEndian.Uint64(append(payload, make([]byte, 8)...)), timestamp, now)
 				continue
 			}
-			err := r.packet(kind, 1, &packet{seq: seq, timestamp: timestamp, marker: what&marked != 0, payload: payload, arrival: now})
+			// Two bits of the first byte say which stream a packet is of, and two its RID.
+			ssrc, rid := 1+uint32(kind)*4+uint32(what>>2&3), int(what>>4&3)-1
+			err := r.packet(kind, ssrc, rid, &packet{seq: seq, timestamp: timestamp, marker: what&marked != 0, payload: payload, arrival: now})
 			if err == nil {
 				_, err = r.tick(now)
 			}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,7 +18,6 @@ import (
 	"github.com/pion/interceptor/pkg/report"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
-	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 
 	"github.com/streampair/streampair/mediaserver/admission"
@@ -58,14 +58,15 @@ type session struct {
 	// there was one, so that later requests must carry it too.
 	token     [sha256.Size]byte
 	tokenSent bool
-	sps, pps  []byte // the offer's sprop-parameter-sets, if it has them
+	reach     rtc.Reach
+	offered   tracks
 	log       *slog.Logger
 
 	pushedOut bool // guarded by Handler.mu
 	connected atomic.Bool
 	wantIDR   atomic.Bool
 	tracks    chan trackPacket
-	reports   chan trackReport
+	reports   chan senderReportOf
 	readers   sync.WaitGroup
 	ctx       context.Context //nolint:containedctx // the session's life, begun by a request and ended by another
 	cancel    context.CancelFunc
@@ -75,28 +76,29 @@ type session struct {
 	publication *stream.Publication
 	ended       bool
 	candidates  int
-	kinds       map[stream.Kind]bool // tracks being read
 }
 
 type trackPacket struct {
 	kind   stream.Kind
 	ssrc   uint32
+	rid    int // place of its RID in the offer, or noRID
 	packet *packet
 }
 
-type trackReport struct {
-	kind      stream.Kind
+const noRID = -1
+
+type senderReportOf struct {
+	ssrc      uint32
 	ntp       uint64
 	timestamp uint32
 }
 
 // newSession makes a session that is not begun yet.
-func (h *Handler) newSession(key stream.Key, token string, tokenSent bool, remote string) *session {
+func (h *Handler) newSession(key stream.Key, token string, tokenSent bool, remote string, reach rtc.Reach) *session {
 	s := &session{
 		handler: h, id: h.cfg.Origin.NewID(), etag: signalling.NewETag(), key: key,
 		token: sha256.Sum256([]byte(token)), tokenSent: tokenSent,
-		tracks: make(chan trackPacket, packetQueue), reports: make(chan trackReport, 16),
-		kinds: map[stream.Kind]bool{},
+		tracks: make(chan trackPacket, packetQueue), reports: make(chan senderReportOf, 16), reach: reach,
 	}
 	s.log = h.cfg.Logger.With("stream", key.String(), "protocol", "whip", "remote", remote, "session", signalling.LogName(s.id))
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -145,7 +147,7 @@ func (s *session) open(text string, authenticated bool, remote string) (answer s
 	if r != nil {
 		return "", r
 	}
-	s.ufrag, s.sps, s.pps = o.ufrag, o.sps, o.pps
+	s.ufrag, s.offered = o.ufrag, o.tracks
 	publication, err := s.handler.cfg.Registry.Publish(stream.PublishRequest{
 		Key: s.key, Authenticated: authenticated, Credential: s.token, Protocol: "whip", Remote: remote,
 		RequestIDR: func() { s.wantIDR.Store(true) },
@@ -179,13 +181,12 @@ func (s *session) negotiate(o offer) (answer string, err error) {
 		return "", fmt.Errorf("configure receiver reports: %w", err)
 	}
 	ir.Add(reports)
-	// For offers that do not name their SSRCs.
-	for _, kind := range []webrtc.RTPCodecType{webrtc.RTPCodecTypeVideo, webrtc.RTPCodecTypeAudio} {
-		if err := me.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: sdp.SDESMidURI}, kind); err != nil {
-			return "", fmt.Errorf("register header extension: %w", err)
-		}
-	}
-	pc, err := s.handler.cfg.Engine.NewPeerConnection(me, ir)
+	pc, err := s.handler.cfg.Engine.NewPublisherConnection(me, ir, rtc.PublisherConfig{
+		OnSenderReport: s.onSenderReport,
+		OnTooManyStreams: func() {
+			s.end(stream.EndError, errors.New("the publisher sends more RTP streams than any encoder does"))
+		},
+	})
 	if err != nil {
 		return "", err
 	}
@@ -194,7 +195,7 @@ func (s *session) negotiate(o offer) (answer string, err error) {
 	s.mu.Unlock()
 	pc.OnTrack(s.onTrack)
 	pc.OnConnectionStateChange(s.onState)
-	answer, err = s.handler.cfg.Engine.Answer(pc, o.selection)
+	answer, err = s.handler.cfg.Engine.Answer(pc, o.selection, s.reach)
 	if err != nil {
 		return "", err
 	}
@@ -218,23 +219,22 @@ func (s *session) changed(state webrtc.PeerConnectionState) {
 	}
 }
 
-// onTrack reads the first track of each kind. pion calls it on a goroutine per track.
+// onTrack reads the packets of one SSRC. pion calls it on a goroutine for each.
 func (s *session) onTrack(track *webrtc.TrackRemote, rtpReceiver *webrtc.RTPReceiver) {
 	kind := stream.Video
 	if track.Kind() == webrtc.RTPCodecTypeAudio {
 		kind = stream.Audio
 	}
 	s.mu.Lock()
-	if s.ended || s.kinds[kind] {
+	if s.ended {
 		s.mu.Unlock()
 		return
 	}
-	s.kinds[kind] = true
 	s.readers.Add(2)
 	s.mu.Unlock()
 	go func() {
 		defer s.readers.Done()
-		s.safely(func() { s.readReports(kind, rtpReceiver) })
+		s.safely(func() { drainReports(rtpReceiver) })
 	}()
 	defer s.readers.Done()
 	s.safely(func() { s.readPackets(kind, track) })
@@ -257,30 +257,37 @@ func (s *session) readPackets(kind stream.Kind, track *webrtc.TrackRemote) {
 			payload: bytes.Clone(received.Payload), arrival: s.handler.cfg.Registry.Now(),
 		}
 		select {
-		case s.tracks <- trackPacket{kind, received.SSRC, p}:
+		case s.tracks <- trackPacket{kind, received.SSRC, s.ridOf(&received.Header), p}:
 		case <-s.ctx.Done():
 			return
 		}
 	}
 }
 
-func (s *session) readReports(kind stream.Kind, rtpReceiver *webrtc.RTPReceiver) {
+// ridOf returns the place in the offer of the layer that a packet names.
+func (s *session) ridOf(header *rtp.Header) int {
+	if s.offered.ridExtension == 0 || len(s.offered.rids) == 0 {
+		return noRID
+	}
+	rid := header.GetExtension(s.offered.ridExtension)
+	return slices.IndexFunc(s.offered.rids, func(offered string) bool { return offered == string(rid) })
+}
+
+// drainReports lets the interceptors have the RTCP of one SSRC.
+func drainReports(rtpReceiver *webrtc.RTPReceiver) {
+	buffer := make([]byte, maxPacket)
 	for {
-		packets, _, err := rtpReceiver.ReadRTCP()
-		if err != nil {
+		if _, _, err := rtpReceiver.Read(buffer); err != nil {
 			return
 		}
-		for _, p := range packets {
-			sr, ok := p.(*rtcp.SenderReport)
-			if !ok {
-				continue
-			}
-			select {
-			case s.reports <- trackReport{kind, sr.NTPTime, sr.RTPTime}:
-			case <-s.ctx.Done():
-				return
-			}
-		}
+	}
+}
+
+// onSenderReport is called by pion, and does not wait: another report follows.
+func (s *session) onSenderReport(sr *rtcp.SenderReport) {
+	select {
+	case s.reports <- senderReportOf{sr.SSRC, sr.NTPTime, sr.RTPTime}:
+	default:
 	}
 }
 
@@ -312,8 +319,7 @@ func (s *session) closedByRegistry(cause error) {
 // receive feeds the receiver until the session has been ended. An error is why it
 // must end.
 func (s *session) receive() error {
-	r := newReceiver(s.publication, s.handler.cfg.Metrics)
-	r.sps, r.pps = s.sps, s.pps
+	r := newReceiver(s.publication, s.handler.cfg.Metrics, s.offered)
 	ticker := time.NewTicker(tickInterval)
 	defer ticker.Stop()
 	connect := time.NewTimer(s.handler.cfg.ConnectTimeout)
@@ -330,15 +336,19 @@ func (s *session) receive() error {
 					s.handler.cfg.ConnectTimeout, s.handler.cfg.Engine.Port()))
 			}
 		case t := <-s.tracks:
-			err = r.packet(t.kind, t.ssrc, t.packet)
+			err = r.packet(t.kind, t.ssrc, t.rid, t.packet)
 		case sr := <-s.reports:
-			r.timeline.sent(sr.kind, sr.ntp, sr.timestamp)
+			r.report(sr.ssrc, sr.ntp, sr.timestamp, s.handler.cfg.Registry.Now())
 		case <-ticker.C:
+			now := s.handler.cfg.Registry.Now()
 			if s.wantIDR.Swap(false) {
-				r.keyframes.want()
+				r.video.wantIDR()
+			}
+			if s.connected.Load() {
+				r.presence.connect(now)
 			}
 			var packets []rtcp.Packet
-			if packets, err = r.tick(s.handler.cfg.Registry.Now()); len(packets) > 0 {
+			if packets, err = r.tick(now); len(packets) > 0 {
 				_ = s.pc.WriteRTCP(packets) // lost ones are sent again
 			}
 		}

@@ -40,6 +40,7 @@ type timeline struct {
 type trackTime struct {
 	rate        int64 // of the RTP clock, in Hz
 	started     bool
+	replaced    bool          // the next timestamp is of another clock
 	last        uint32        // newest RTP timestamp
 	ticks       int64         // timestamps since the first one, wraps counted
 	offset      time.Duration // the time at 0 ticks
@@ -79,14 +80,27 @@ func (tl *timeline) at(kind stream.Kind, timestamp uint32, arrival time.Duration
 	passed := arrival - t.lastArrival
 	t.last, t.lastArrival = timestamp, arrival
 	switch {
-	case step-passed > jump, step < -jump, step < 0 && kind == stream.Audio:
+	case t.replaced, step-passed > jump, step < -jump, step < 0 && kind == stream.Audio:
 		// Another clock: go on from where this one was.
 		t.offset += passed - step
-		t.reported, tl.aligned = false, false
+		t.replaced, t.reported, tl.aligned = false, false, false
 	case kind == stream.Video && step > 0:
 		tl.align(min(step, jump))
 	}
 	return t.time(t.ticks)
+}
+
+// replace says that the next timestamp of a track is of another clock: it comes from another
+// encoder.
+func (tl *timeline) replace(kind stream.Kind) { tl.tracks[kind].replaced = true }
+
+// expected returns the time that a packet would have which is sent now.
+func (tl *timeline) expected(kind stream.Kind, now time.Duration) time.Duration {
+	t := &tl.tracks[kind]
+	if !t.started {
+		return now
+	}
+	return t.time(t.ticks) + now - t.lastArrival
 }
 
 // align moves video by its share of the time that passed.

@@ -1,0 +1,142 @@
+package whip
+
+import (
+	"slices"
+	"time"
+
+	"github.com/streampair/streampair/mediaserver/stream"
+)
+
+const (
+	// audioTakeover is how long the sound must have been silent before packets of another SSRC
+	// are taken for it: its encoder began anew.
+	audioTakeover = time.Second
+
+	// muteAfter is how long sender reports may come without packets before that is taken for
+	// silence. It is below the time after which the track would be lost.
+	muteAfter = time.Second
+
+	// reportInterval is that of sender reports before two have come, and at most. libwebrtc
+	// sends one of sound each 5 s.
+	reportInterval = 5 * time.Second
+
+	// silenceLag is how far silence stays behind the time at which sound may go on, so that
+	// the two do not overlap.
+	silenceLag = 60 * time.Millisecond
+
+	opusFrame = 20 * time.Millisecond
+)
+
+// silentOpus is a stereo frame of 20 ms without sound, RFC 6716 section 3.1 and 4.3 (CELT's
+// silence flag).
+var silentOpus = [3]byte{0xfc, 0xff, 0xfe}
+
+var opusFormat = stream.Format{Codec: stream.Opus, SampleRate: 48000, Channels: 2}
+
+// A sound is the audio track of a publisher.
+//
+// A presenter who mutes stops sending packets, with some encoders, and goes on with sender
+// reports (RFC 3550 section 6.4.1). That is no lost track: silence is published, which every
+// server and player takes for what it is.
+type sound struct {
+	started   bool // a packet came
+	announced bool
+	ssrc      uint32
+	packets   reorder
+	last      time.Duration // arrival of the last packet
+
+	reported   bool
+	lastReport time.Duration
+	interval   time.Duration // between reports, 0 before the second
+
+	silentTo time.Duration // time of the last frame of silence
+}
+
+// report notes a sender report.
+func (s *sound) report(now time.Duration) {
+	if s.reported && now > s.lastReport {
+		s.interval = min(now-s.lastReport, reportInterval)
+	}
+	s.reported, s.lastReport = true, now
+}
+
+// isMuted reports whether the publisher has its sound off at now: it reports on the track,
+// and sends no packet of it. It is pure.
+func (s *sound) isMuted(now time.Duration) bool {
+	if !s.reported || s.started && now-s.last < muteAfter {
+		return false
+	}
+	interval := s.interval
+	if interval == 0 {
+		interval = reportInterval
+	}
+	return now-s.lastReport <= 2*interval+time.Second // one report may be lost
+}
+
+// audioPacket takes one packet of the audio track.
+func (r *receiver) audioPacket(ssrc uint32, p *packet) error {
+	s := &r.sound
+	if s.started && s.ssrc != ssrc {
+		if p.arrival-s.last < audioTakeover {
+			return nil
+		}
+		s.packets = reorder{wait: audioWait}
+		r.timeline.replace(stream.Audio)
+	}
+	s.started, s.ssrc, s.last = true, ssrc, p.arrival
+	if err := r.announceSound(); err != nil {
+		return err
+	}
+	s.packets.push(p)
+	return r.drainAudio(p.arrival)
+}
+
+func (r *receiver) announceSound() error {
+	if r.sound.announced {
+		return nil
+	}
+	r.sound.announced = true
+	return r.publication.SetAudioFormat(opusFormat)
+}
+
+func (r *receiver) drainAudio(now time.Duration) error {
+	for {
+		p, _ := r.sound.packets.pop(now)
+		if p == nil {
+			return nil
+		}
+		if len(p.payload) == 0 {
+			continue
+		}
+		pts := r.timeline.at(stream.Audio, p.timestamp, now)
+		if r.sound.silentTo != 0 && pts <= r.sound.silentTo {
+			continue // silence stands there
+		}
+		r.sound.silentTo = 0
+		if err := r.publication.WriteAudio(pts, p.payload); isFinal(err) {
+			return err
+		}
+	}
+}
+
+// audioTick does what is due by time alone.
+func (r *receiver) audioTick(now time.Duration) error {
+	if err := r.drainAudio(now); err != nil || !r.sound.isMuted(now) {
+		return err
+	}
+	if err := r.announceSound(); err != nil {
+		return err
+	}
+	until := r.timeline.expected(stream.Audio, now) - silenceLag
+	s := &r.sound
+	if s.silentTo == 0 || until-s.silentTo > time.Second {
+		s.silentTo = until - opusFrame
+	}
+	for s.silentTo+opusFrame <= until {
+		s.silentTo += opusFrame
+		if err := r.publication.WriteAudio(s.silentTo, slices.Clone(silentOpus[:])); isFinal(err) {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,113 @@
+package whip
+
+import (
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/stream"
+)
+
+// A notebook notes what a receiver publishes.
+type notebook struct {
+	audio, video []time.Duration
+	announced    bool
+}
+
+func (n *notebook) SetVideoParameters(_, _ []byte) error { return nil }
+func (n *notebook) SetAudioFormat(stream.Format) error   { n.announced = true; return nil }
+func (n *notebook) WriteVideo(_, pts time.Duration, _ [][]byte) error {
+	n.video = append(n.video, pts)
+	return nil
+}
+
+func (n *notebook) WriteAudio(pts time.Duration, _ []byte) error {
+	n.audio = append(n.audio, pts)
+	return nil
+}
+
+func TestPublisherWhoReportsOnSoundAndSendsNoneIsMuted(t *testing.T) {
+	const s = time.Second
+	type span [2]time.Duration
+	for _, test := range []struct {
+		name    string
+		packets []span        // each 20 ms
+		reports []span        // each report
+		every   time.Duration // the interval of reports
+		// silent are spans in which sound must have been published at least each 100 ms, and
+		// lost those in which none may be.
+		sounding, lost []span
+	}{
+		{"sound all the time", []span{{0, 20 * s}}, []span{{0, 20 * s}}, s, []span{{0, 20 * s}}, nil},
+		{"muted after 5 s", []span{{0, 5 * s}}, []span{{0, 20 * s}}, s, []span{{0, 5 * s}, {6500 * ms, 20 * s}}, nil},
+		{"muted, with a report each 5 s", []span{{0, 5 * s}}, []span{{0, 40 * s}}, 5 * s, []span{{6500 * ms, 40 * s}}, nil},
+		{"muted and back", []span{{0, 5 * s}, {10 * s, 20 * s}}, []span{{0, 20 * s}}, s, []span{{6500 * ms, 20 * s}}, nil},
+		{"muted from the start", nil, []span{{0, 20 * s}}, s, []span{{1 * s, 20 * s}}, nil},
+		{"muted from the start, then on", []span{{5 * s, 20 * s}}, []span{{0, 20 * s}}, s, []span{{1 * s, 20 * s}}, nil},
+		{"neither packets nor reports: lost", []span{{0, 5 * s}}, []span{{0, 5 * s}}, s, []span{{0, 5 * s}}, []span{{9 * s, 20 * s}}},
+		{"no packets and no reports at all", nil, nil, s, nil, []span{{0, 20 * s}}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			n := &notebook{}
+			r := newReceiver(n, metrics.New(prometheus.NewRegistry()), tracks{audio: true, audioSSRCs: []uint32{7}})
+			const start = 100 * time.Second // the media clock does not begin at 0
+			end := 20 * s
+			for _, spans := range [][]span{test.packets, test.reports} {
+				for _, x := range spans {
+					end = max(end, x[1])
+				}
+			}
+			r.presence.connect(start)
+			within := func(spans []span, at time.Duration) bool {
+				for _, x := range spans {
+					if at >= x[0] && at < x[1] {
+						return true
+					}
+				}
+				return false
+			}
+			seq := uint16(0)
+			for at := time.Duration(0); at < end; at += 20 * ms {
+				now := start + at
+				if within(test.packets, at) {
+					seq++
+					if err := r.packet(stream.Audio, 7, noRID, &packet{seq: seq, timestamp: ticks(at, 48000), payload: []byte{1}, arrival: now}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if within(test.reports, at) && at%test.every == 0 {
+					r.report(7, uint64(now/time.Second)<<32, ticks(at, 48000), now)
+				}
+				if _, err := r.tick(now); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var last time.Duration
+			for _, pts := range n.audio {
+				if pts <= last {
+					t.Fatalf("sound of %v after that of %v", pts-start, last-start)
+				}
+				last = pts
+				if within(test.lost, pts-start) {
+					t.Fatalf("sound of %v, where there is none", pts-start)
+				}
+			}
+			for _, x := range test.sounding {
+				last := x[0]
+				for _, pts := range n.audio {
+					if at := pts - start; at >= x[0] && at < x[1] {
+						if at-last > 100*ms {
+							t.Errorf("no sound from %v to %v", last, at)
+						}
+						last = at
+					}
+				}
+				if x[1]-last > 200*ms {
+					t.Errorf("no sound from %v to %v", last, x[1])
+				}
+			}
+		})
+	}
+}

@@ -121,6 +121,15 @@ func LegOf(s stream.Snapshot) Leg {
 	return l
 }
 
+// expected reports whether the leg lacks the track while nothing of it can be played. By the
+// rules of before, a track that nobody can play was not announced.
+func (t Track) expected(p Policy) bool {
+	return t.Announced && (!t.Unplayable || p.Rules >= rulesFaults)
+}
+
+// playable reports whether viewers can play what arrives of the track.
+func (t Track) playable() bool { return t.Announced && !t.Unplayable }
+
 // lostAt is when the track counts as lost if nothing more arrives.
 func (t Track) lostAt(p Policy, grace time.Duration) time.Duration {
 	interval := t.Interval
@@ -131,7 +140,7 @@ func (t Track) lostAt(p Policy, grace time.Duration) time.Duration {
 }
 
 func (l Leg) videoLive(p Policy, now time.Duration) bool {
-	return l.Publishing && l.Video.Announced && !l.Video.Unplayable && l.Decodable && now < l.videoLostAt(p)
+	return l.Publishing && l.Video.playable() && l.Decodable && now < l.videoLostAt(p)
 }
 
 // videoLostAt is when the video counts as lost if nothing more arrives. Sound that is on
@@ -147,11 +156,11 @@ func (l Leg) videoLostAt(p Policy) time.Duration {
 }
 
 func (l Leg) audioLive(p Policy, now time.Duration) bool {
-	return l.Publishing && l.Audio.Announced && !l.Audio.Unplayable && now < l.audioLostAt(p, now)
+	return l.Publishing && l.Audio.playable() && now < l.audioLostAt(p, now)
 }
 
 func (l Leg) audioLostAt(p Policy, now time.Duration) time.Duration {
-	if l.Video.Announced && !l.videoLive(p, now) {
+	if l.Video.expected(p) && !l.videoLive(p, now) {
 		return l.Audio.lostAt(p, 0)
 	}
 	return l.Audio.lostAt(p, audioGrace)
@@ -163,11 +172,11 @@ func (l Leg) Rank(p Policy, now time.Duration) Rank {
 	switch {
 	case !video && !audio:
 		return RankNone
-	case l.Video.Announced && !video:
+	case l.Video.expected(p) && !video:
 		return RankAudioOnly
-	case l.Video.Limited:
+	case l.Video.Limited && p.Rules >= rulesFaults:
 		return RankLimitedVideo
-	case l.Audio.Announced && !audio:
+	case l.Audio.expected(p) && !audio:
 		return RankVideoOnly
 	}
 	return RankFull

@@ -88,6 +88,30 @@ func young(l Leg, age time.Duration) Leg {
 	return l
 }
 
+func TestAFaultLowersTheRank(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		leg  Leg
+		// before is the rank by the rules of a version before, which the pair's other
+		// server may be of.
+		want, before Rank
+	}{
+		{"the sound that arrives cannot be played", unplayable(whole(), stream.Audio), RankVideoOnly, RankFull},
+		{"the picture that arrives cannot be played", unplayable(whole(), stream.Video), RankAudioOnly, RankFull},
+		{"neither can be played", unplayable(unplayable(whole(), stream.Audio), stream.Video), RankNone, RankNone},
+		{"a picture that some viewers cannot play", limited(whole()), RankLimitedVideo, RankFull},
+		{"a picture that some viewers cannot play, silent", videoSilent(limited(whole()), time.Minute), RankAudioOnly, RankAudioOnly},
+	} {
+		for rules, want := range map[int]Rank{rulesFaults: tt.want, rulesFaults - 1: tt.before} {
+			policy := standard
+			policy.Rules = rules
+			if got := tt.leg.Rank(policy, at); got != want {
+				t.Errorf("%s, by rules %d: rank %v, want %v", tt.name, rules, got, want)
+			}
+		}
+	}
+}
+
 func TestRankSaysHowMuchOfWhatWasAnnouncedArrives(t *testing.T) {
 	tests := []struct {
 		name string
@@ -120,11 +144,6 @@ func TestRankSaysHowMuchOfWhatWasAnnouncedArrives(t *testing.T) {
 		{"pictures but no IDR yet: what arrives can't be shown", beforeIDR(whole()), RankAudioOnly},
 		{"video-only publication before its IDR: none", beforeIDR(videoOnly(whole())), RankNone},
 		{"IDR fell out of the cache: what arrives is shown all the same", withoutEntryPoint(whole()), RankFull},
-		{"the sound that arrives cannot be played: video only", unplayable(whole(), stream.Audio), RankVideoOnly},
-		{"the picture that arrives cannot be played: audio only", unplayable(whole(), stream.Video), RankAudioOnly},
-		{"neither can be played: none", unplayable(unplayable(whole(), stream.Audio), stream.Video), RankNone},
-		{"a picture that some viewers cannot play: limited", limited(whole()), RankLimitedVideo},
-		{"a picture that some viewers cannot play, silent: audio only", videoSilent(limited(whole()), 1000*ms), RankAudioOnly},
 		{"disconnected with fresh tracks: none", Leg{Video: whole().Video, Audio: whole().Audio, Decodable: true}, RankNone},
 	}
 	for _, tt := range tests {

@@ -11,6 +11,9 @@ const (
 	rulesDoubt = 1
 	// rulesStillPicture: pictures that come more slowly are no loss while sound is on time.
 	rulesStillPicture = 1
+	// rulesFaults: a track that nobody can play counts as lost, and a picture that some
+	// viewers cannot play for less than one that all can.
+	rulesFaults = 1
 )
 
 // rules is the version of the rules in force: the lesser of both servers'. A server that

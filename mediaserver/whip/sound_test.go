@@ -16,8 +16,8 @@ type notebook struct {
 	announced    bool
 }
 
-func (n *notebook) SetVideoParameters(_, _ []byte) error { return nil }
-func (n *notebook) SetAudioFormat(stream.Format) error   { n.announced = true; return nil }
+func (n *notebook) SetVideoParameters(...[]byte) error { return nil }
+func (n *notebook) SetAudioFormat(stream.Format) error { n.announced = true; return nil }
 func (n *notebook) WriteVideo(_, pts time.Duration, _ [][]byte) error {
 	n.video = append(n.video, pts)
 	return nil

@@ -26,6 +26,9 @@ type ReplayOptions struct {
 	// Timestamp of the programme's beginning on the wire, in whole milliseconds; it is
 	// sent modulo 2^32 ms.
 	Timestamp time.Duration
+	// Edit returns what is sent in place of a tag, as encoders do what ffmpeg would not.
+	// Default: the tag.
+	Edit func(flv.Tag) []flv.Tag
 }
 
 // A Replayer is an RTMP publisher that sends a tape in real time, in step with the wall
@@ -278,5 +281,14 @@ func (r *Replayer) write(unit tapeTag, turn time.Duration) error {
 	}
 	timestamp := uint32((unit.at + turn + r.options.Timestamp + shift) / time.Millisecond)
 	_ = r.conn.conn.SetWriteDeadline(time.Now().Add(rtmpTimeout))
-	return r.conn.write(chunks, timestamp, byte(unit.tag), r.conn.stream, unit.body)
+	tags := []flv.Tag{{Type: unit.tag, Timestamp: timestamp, Body: unit.body}}
+	if r.options.Edit != nil {
+		tags = r.options.Edit(tags[0])
+	}
+	for _, tag := range tags {
+		if err := r.conn.write(chunks, tag.Timestamp, byte(tag.Type), r.conn.stream, tag.Body); err != nil {
+			return err
+		}
+	}
+	return nil
 }

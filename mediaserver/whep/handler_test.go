@@ -88,6 +88,17 @@ func TestSessionFromOfferToDelete(t *testing.T) {
 	}
 }
 
+func TestViewerMayBeTheDTLSServer(t *testing.T) {
+	s := newServer(t, nil)
+	s.play()
+	pc, offer := newClient(t, video)
+	response, answer := s.post("/live/whep/primary", strings.ReplaceAll(offer, "a=setup:actpass", "a=setup:passive"))
+	if response.StatusCode != http.StatusCreated || !strings.Contains(answer, "a=setup:active\r\n") {
+		t.Fatalf("%s: %s", response.Status, answer)
+	}
+	await(t, receive(t, pc, answer), video)
+}
+
 func TestOneKindIsEnough(t *testing.T) {
 	s := newServer(t, nil)
 	s.play()

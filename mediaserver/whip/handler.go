@@ -6,7 +6,8 @@
 // does), and knows no viewers. Start with NewHandler.
 //
 // What one publisher's packets go through, each a type that can be tested without a
-// network: reorder, assembler, timeline, keyframes; receiver puts them together, and
+// network: reorder, assembler, timeline, keyframes. A layer has them for one encoding of the
+// picture, and chooseLayer decides which is published. receiver puts all together, and
 // session owns the goroutine.
 package whip
 

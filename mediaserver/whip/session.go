@@ -1,7 +1,6 @@
 package whip
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -9,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,7 +15,6 @@ import (
 	"github.com/pion/interceptor"
 	"github.com/pion/interceptor/pkg/report"
 	"github.com/pion/rtcp"
-	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 
 	"github.com/streampair/streampair/mediaserver/admission"
@@ -34,10 +31,6 @@ const (
 
 	// tickInterval is how often holes and keyframes are looked at.
 	tickInterval = 20 * time.Millisecond
-
-	// maxPacket is the largest RTP packet that is read, in bytes; rtc.Engine takes none
-	// that is larger.
-	maxPacket = 1600
 
 	// maxRemoteCandidates bounds the candidates that are taken of all that a session
 	// trickles; those of its offer sdpoffer bounds. The rest is ignored: an ICE-lite server
@@ -66,7 +59,7 @@ type session struct {
 	connected atomic.Bool
 	wantIDR   atomic.Bool
 	tracks    chan trackPacket
-	reports   chan senderReportOf
+	reports   chan sentReport
 	readers   sync.WaitGroup
 	ctx       context.Context //nolint:containedctx // the session's life, begun by a request and ended by another
 	cancel    context.CancelFunc
@@ -78,27 +71,12 @@ type session struct {
 	candidates  int
 }
 
-type trackPacket struct {
-	kind   stream.Kind
-	ssrc   uint32
-	rid    int // place of its RID in the offer, or noRID
-	packet *packet
-}
-
-const noRID = -1
-
-type senderReportOf struct {
-	ssrc      uint32
-	ntp       uint64
-	timestamp uint32
-}
-
 // newSession makes a session that is not begun yet.
 func (h *Handler) newSession(key stream.Key, token string, tokenSent bool, remote string, reach rtc.Reach) *session {
 	s := &session{
 		handler: h, id: h.cfg.Origin.NewID(), etag: signalling.NewETag(), key: key,
 		token: sha256.Sum256([]byte(token)), tokenSent: tokenSent,
-		tracks: make(chan trackPacket, packetQueue), reports: make(chan senderReportOf, 16), reach: reach,
+		tracks: make(chan trackPacket, packetQueue), reports: make(chan sentReport, 16), reach: reach,
 	}
 	s.log = h.cfg.Logger.With("stream", key.String(), "protocol", "whip", "remote", remote, "session", signalling.LogName(s.id))
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -182,10 +160,8 @@ func (s *session) negotiate(o offer) (answer string, err error) {
 	}
 	ir.Add(reports)
 	pc, err := s.handler.cfg.Engine.NewPublisherConnection(me, ir, rtc.PublisherConfig{
-		OnSenderReport: s.onSenderReport,
-		OnTooManyStreams: func() {
-			s.end(stream.EndError, errors.New("the publisher sends more RTP streams than any encoder does"))
-		},
+		OnSenderReport:   s.onSenderReport,
+		OnTooManyStreams: func() { s.safely(func() { s.end(stream.EndError, errTooManyStreams) }) },
 	})
 	if err != nil {
 		return "", err
@@ -216,78 +192,6 @@ func (s *session) changed(state webrtc.PeerConnectionState) {
 		s.end(stream.EndTimeout, errors.New("the publisher's network path is gone"))
 	case webrtc.PeerConnectionStateClosed:
 		s.end(stream.EndClosed, errors.New("the publisher closed the connection"))
-	}
-}
-
-// onTrack reads the packets of one SSRC. pion calls it on a goroutine for each.
-func (s *session) onTrack(track *webrtc.TrackRemote, rtpReceiver *webrtc.RTPReceiver) {
-	kind := stream.Video
-	if track.Kind() == webrtc.RTPCodecTypeAudio {
-		kind = stream.Audio
-	}
-	s.mu.Lock()
-	if s.ended {
-		s.mu.Unlock()
-		return
-	}
-	s.readers.Add(2)
-	s.mu.Unlock()
-	go func() {
-		defer s.readers.Done()
-		s.safely(func() { drainReports(rtpReceiver) })
-	}()
-	defer s.readers.Done()
-	s.safely(func() { s.readPackets(kind, track) })
-}
-
-func (s *session) readPackets(kind stream.Kind, track *webrtc.TrackRemote) {
-	buffer := make([]byte, maxPacket)
-	var received rtp.Packet
-	for {
-		n, _, err := track.Read(buffer)
-		if err != nil {
-			return
-		}
-		if received.Unmarshal(buffer[:n]) != nil {
-			continue
-		}
-		p := &packet{
-			seq: received.SequenceNumber, timestamp: received.Timestamp, marker: received.Marker,
-			// It may stay in the GOP cache for long: without the rest of the buffer.
-			payload: bytes.Clone(received.Payload), arrival: s.handler.cfg.Registry.Now(),
-		}
-		select {
-		case s.tracks <- trackPacket{kind, received.SSRC, s.ridOf(&received.Header), p}:
-		case <-s.ctx.Done():
-			return
-		}
-	}
-}
-
-// ridOf returns the place in the offer of the layer that a packet names.
-func (s *session) ridOf(header *rtp.Header) int {
-	if s.offered.ridExtension == 0 || len(s.offered.rids) == 0 {
-		return noRID
-	}
-	rid := header.GetExtension(s.offered.ridExtension)
-	return slices.IndexFunc(s.offered.rids, func(offered string) bool { return offered == string(rid) })
-}
-
-// drainReports lets the interceptors have the RTCP of one SSRC.
-func drainReports(rtpReceiver *webrtc.RTPReceiver) {
-	buffer := make([]byte, maxPacket)
-	for {
-		if _, _, err := rtpReceiver.Read(buffer); err != nil {
-			return
-		}
-	}
-}
-
-// onSenderReport is called by pion, and does not wait: another report follows.
-func (s *session) onSenderReport(sr *rtcp.SenderReport) {
-	select {
-	case s.reports <- senderReportOf{sr.SSRC, sr.NTPTime, sr.RTPTime}:
-	default:
 	}
 }
 

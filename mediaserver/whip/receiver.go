@@ -31,6 +31,7 @@ type publication interface {
 	WriteVideo(dts, pts time.Duration, nalus [][]byte) error
 	SetAudioFormat(stream.Format) error
 	WriteAudio(pts time.Duration, frame []byte) error
+	SetFault(stream.Kind, *stream.Fault)
 }
 
 // A receiver turns the RTP packets of one session into access units, and says which
@@ -45,6 +46,7 @@ type receiver struct {
 	decoding decodeOrder
 	sound    sound
 	presence presence
+	told     [2]*stream.Fault // by stream.Kind
 }
 
 func newReceiver(p publication, m *metrics.Metrics, offered tracks) *receiver {
@@ -95,6 +97,7 @@ func (r *receiver) tick(now time.Duration) ([]rtcp.Packet, error) {
 	if err := r.audioTick(now); err != nil {
 		return nil, err
 	}
+	r.tell(now)
 	return r.video.feedback(r.ssrc, now), nil
 }
 

@@ -40,7 +40,7 @@ func (s *source) picture(t *testing.T, r *receiver, now, at time.Duration, nalus
 // sequence numbers.
 func TestEncoderMayBeginAnewWithAnotherSSRC(t *testing.T) {
 	all := pictures(t, testPictures)
-	n := &notebook{}
+	n := &notebook{faults: map[stream.Kind]string{}}
 	r := newReceiver(n, metrics.New(prometheus.NewRegistry()), tracks{video: true, audio: true, videoSSRCs: []uint32{1}})
 	sources := []*source{{ssrc: 1, seq: 100, origin: 1 << 31}, {ssrc: 2, seq: 60000, origin: 7}}
 	const start, step = 100 * time.Second, 20 * time.Millisecond

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/streampair/streampair/mediaserver/metrics"
@@ -14,6 +15,7 @@ import (
 type notebook struct {
 	audio, video []time.Duration
 	announced    bool
+	faults       map[stream.Kind]string
 }
 
 func (n *notebook) SetVideoParameters(...[]byte) error { return nil }
@@ -28,6 +30,14 @@ func (n *notebook) WriteAudio(pts time.Duration, _ []byte) error {
 	return nil
 }
 
+func (n *notebook) SetFault(k stream.Kind, f *stream.Fault) {
+	if f == nil {
+		delete(n.faults, k)
+		return
+	}
+	n.faults[k] = f.Code
+}
+
 func TestPublisherWhoReportsOnSoundAndSendsNoneIsMuted(t *testing.T) {
 	const s = time.Second
 	type span [2]time.Duration
@@ -39,18 +49,19 @@ func TestPublisherWhoReportsOnSoundAndSendsNoneIsMuted(t *testing.T) {
 		// silent are spans in which sound must have been published at least each 100 ms, and
 		// lost those in which none may be.
 		sounding, lost []span
+		faulty         bool // at the end
 	}{
-		{"sound all the time", []span{{0, 20 * s}}, []span{{0, 20 * s}}, s, []span{{0, 20 * s}}, nil},
-		{"muted after 5 s", []span{{0, 5 * s}}, []span{{0, 20 * s}}, s, []span{{0, 5 * s}, {6500 * ms, 20 * s}}, nil},
-		{"muted, with a report each 5 s", []span{{0, 5 * s}}, []span{{0, 40 * s}}, 5 * s, []span{{6500 * ms, 40 * s}}, nil},
-		{"muted and back", []span{{0, 5 * s}, {10 * s, 20 * s}}, []span{{0, 20 * s}}, s, []span{{6500 * ms, 20 * s}}, nil},
-		{"muted from the start", nil, []span{{0, 20 * s}}, s, []span{{1 * s, 20 * s}}, nil},
-		{"muted from the start, then on", []span{{5 * s, 20 * s}}, []span{{0, 20 * s}}, s, []span{{1 * s, 20 * s}}, nil},
-		{"neither packets nor reports: lost", []span{{0, 5 * s}}, []span{{0, 5 * s}}, s, []span{{0, 5 * s}}, []span{{9 * s, 20 * s}}},
-		{"no packets and no reports at all", nil, nil, s, nil, []span{{0, 20 * s}}},
+		{"sound all the time", []span{{0, 20 * s}}, []span{{0, 20 * s}}, s, []span{{0, 20 * s}}, nil, false},
+		{"muted after 5 s", []span{{0, 5 * s}}, []span{{0, 20 * s}}, s, []span{{0, 5 * s}, {6500 * ms, 20 * s}}, nil, false},
+		{"muted, with a report each 5 s", []span{{0, 5 * s}}, []span{{0, 40 * s}}, 5 * s, []span{{6500 * ms, 40 * s}}, nil, false},
+		{"muted and back", []span{{0, 5 * s}, {10 * s, 20 * s}}, []span{{0, 20 * s}}, s, []span{{6500 * ms, 20 * s}}, nil, false},
+		{"muted from the start", nil, []span{{0, 20 * s}}, s, []span{{1 * s, 20 * s}}, nil, false},
+		{"muted from the start, then on", []span{{5 * s, 20 * s}}, []span{{0, 20 * s}}, s, []span{{1 * s, 20 * s}}, nil, false},
+		{"neither packets nor reports: lost", []span{{0, 5 * s}}, []span{{0, 5 * s}}, s, []span{{0, 5 * s}}, []span{{9 * s, 20 * s}}, true},
+		{"no packets and no reports at all", nil, nil, s, nil, []span{{0, 20 * s}}, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			n := &notebook{}
+			n := &notebook{faults: map[stream.Kind]string{}}
 			r := newReceiver(n, metrics.New(prometheus.NewRegistry()), tracks{audio: true, audioSSRCs: []uint32{7}})
 			const start = 100 * time.Second // the media clock does not begin at 0
 			end := 20 * s
@@ -107,6 +118,13 @@ func TestPublisherWhoReportsOnSoundAndSendsNoneIsMuted(t *testing.T) {
 				if x[1]-last > 200*ms {
 					t.Errorf("no sound from %v to %v", last, x[1])
 				}
+			}
+			want := map[stream.Kind]string{}
+			if test.faulty {
+				want[stream.Audio] = "NoAudioPackets"
+			}
+			if diff := cmp.Diff(want, n.faults); diff != "" {
+				t.Error(diff)
 			}
 		})
 	}

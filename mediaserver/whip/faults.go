@@ -1,0 +1,60 @@
+package whip
+
+import (
+	"time"
+
+	"github.com/streampair/streampair/mediaserver/stream"
+)
+
+// missingAfter is how long an offered track may bring nothing before that is told. A leg
+// without the track must not look whole.
+const missingAfter = 5 * time.Second
+
+var (
+	faultNoVideo = stream.Fault{
+		Code: "NoVideoPackets",
+		Message: "The publisher announced a video track, is connected, and sends no packet of that track: there is no picture. " +
+			"Check the encoder's video source, or publish without video.",
+	}
+	faultNoPicture = stream.Fault{
+		Code: "NoPicture",
+		Message: "The publisher sends packets of its video track, but no picture that can be decoded. " +
+			"Set the encoder to H.264 with a key frame, and its SPS and PPS, every 2 seconds.",
+	}
+	faultNoAudio = stream.Fault{
+		Code: "NoAudioPackets",
+		Message: "The publisher announced an audio track, is connected, and sends no packet of that track: there is no sound. " +
+			"Check the encoder's audio source, or publish without audio.",
+	}
+)
+
+// faults returns what is wrong with each track at now, by stream.Kind; nil: nothing. It is
+// pure.
+func (r *receiver) faults(now time.Duration) (faults [2]*stream.Fault) {
+	p := &r.presence
+	if !p.isConnected {
+		return faults
+	}
+	isMissing := func(last time.Duration) bool { return now-max(last, p.connected) >= missingAfter }
+	switch {
+	case !p.offered.video:
+	case isMissing(r.video.lastPacket):
+		faults[stream.Video] = &faultNoVideo
+	case isMissing(r.video.lastWritten):
+		faults[stream.Video] = &faultNoPicture
+	}
+	if p.offered.audio && isMissing(r.sound.last) && !r.sound.isMuted(now) {
+		faults[stream.Audio] = &faultNoAudio
+	}
+	return faults
+}
+
+// tell tells the publication what has changed.
+func (r *receiver) tell(now time.Duration) {
+	for kind, fault := range r.faults(now) {
+		if fault != r.told[kind] {
+			r.told[kind] = fault
+			r.publication.SetFault(stream.Kind(kind), fault)
+		}
+	}
+}

@@ -61,7 +61,7 @@ func TestADerivedStreamHasTheFaultOfItsParentsSound(t *testing.T) {
 	must(t, err)
 	defer own.End(EndClosed)
 	p.SetFault(Audio, &Fault{Code: "UnsupportedAudio", Message: "x"})
-	p.SetFault(Video, &Fault{Code: "LimitedVideo", Message: "y"})
+	p.SetFault(Video, &Fault{Code: "LimitedVideo", Message: "y", Limited: true})
 	if snap := derived.Snapshot(); snap.Audio.Fault == nil || !snap.Audio.Announced || snap.Video.Fault != nil {
 		t.Errorf("audio %+v, video %+v", snap.Audio, snap.Video)
 	}
@@ -80,5 +80,30 @@ func TestAPictureThatCannotBeDecodedIsNoSignOfLife(t *testing.T) {
 	writeIDR(t, p, 80*ms)
 	if got := p.Stream().Snapshot().Video.LastArrival; got <= shown {
 		t.Error("the next IDR is no sign of life")
+	}
+}
+
+func TestADerivedStreamHasTheFaultOfAPictureThatDoesNotCome(t *testing.T) {
+	r := NewRegistry(Config{})
+	p := begin(t, r)
+	defer p.End(EndClosed)
+	derived := NewDerived(p.Stream())
+	own, err := derived.Publish(PublishRequest{Key: keyLive, Authenticated: true, MadeOf: p})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.End(EndClosed)
+	missing := Fault{Code: "NoVideoPackets", Message: "x"}
+	p.SetFault(Video, &missing)
+	if got := derived.Snapshot().Video; !got.Announced || got.Fault == nil || *got.Fault != missing {
+		t.Errorf("the derived stream's video is %+v", got)
+	}
+	p.SetFault(Video, &Fault{Code: "HighBitDepth", Message: "y", Limited: true})
+	if got := derived.Snapshot().Video; got.Fault != nil {
+		t.Errorf("pictures that can be encoded again have the fault %+v in the derived stream", got.Fault)
+	}
+	p.SetFault(Video, nil)
+	if got := derived.Snapshot().Video; got.Fault != nil {
+		t.Errorf("after the fault: %+v", got.Fault)
 	}
 }

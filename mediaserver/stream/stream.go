@@ -124,7 +124,8 @@ func (s *Stream) idle() (idle bool, lastUse time.Duration) {
 }
 
 // Snapshot returns the state of the stream. A derived one has the warnings of its parent
-// beside its own, and the fault of the parent's sound. It is Leaving when its parent is.
+// beside its own, and those faults of the parent's tracks that nothing made of them mends. It
+// is Leaving when its parent is.
 func (s *Stream) Snapshot() Snapshot {
 	var snap, parent Snapshot
 	if s.parent != nil {
@@ -151,8 +152,13 @@ func (s *Stream) Snapshot() Snapshot {
 	snap.Publication = &PublicationSnapshot{p.id, p.req.Protocol, p.req.Remote, p.req.Relayed, p.req.Began, p.since, p.rate.at(s.now())}
 	snap.Leaving = snap.Leaving || p.leaving
 	snap.Video, snap.Audio = p.video.snapshot(), p.audio.snapshot()
-	if of := p.req.MadeOf; of != nil && parent.Publication != nil && parent.Publication.ID == of.id && parent.Audio.Fault != nil {
-		snap.Audio.Announced, snap.Audio.Fault = true, parent.Audio.Fault // of which no derived stream makes sound
+	if of := p.req.MadeOf; of != nil && parent.Publication != nil && parent.Publication.ID == of.id {
+		if parent.Audio.Fault != nil {
+			snap.Audio.Announced, snap.Audio.Fault = true, parent.Audio.Fault // of which no derived stream makes sound
+		}
+		if f := parent.Video.Fault; f != nil && !f.Limited {
+			snap.Video.Announced, snap.Video.Fault = true, f // nothing comes that could be encoded again
+		}
 	}
 	snap.EntryPoint = p.cache.beginsWithIDR() || p.entryOnDemand
 	snap.GOPFrames, snap.GOPBytes = len(p.cache.video), p.cache.videoBytes

@@ -12,10 +12,10 @@ import (
 
 const seiRecoveryPoint = 6 // Rec. H.264 section D.1
 
-// isRecoveryPoint reports whether a decoder can start at a picture that is no IDR. Either an
+// IsRecoveryPoint reports whether a decoder can start at a picture that is no IDR. Either an
 // SEI message says so, or the picture has intra slices alone and brings its SPS: broadcast
 // encoders begin an open GOP like that.
-func isRecoveryPoint(nalus [][]byte) bool {
+func IsRecoveryPoint(nalus [][]byte) bool {
 	sps, intra := false, true
 	for _, nalu := range nalus {
 		if len(nalu) < 2 {

@@ -52,7 +52,7 @@ func TestWhereADecoderCanStart(t *testing.T) {
 		"an SPS before an inter slice":           {[][]byte{sps240, pps0, inter}, false},
 		"an SPS before intra and inter slices":   {[][]byte{sps240, pps0, intra, inter}, false},
 	} {
-		if got := isRecoveryPoint(tt.nalus); got != tt.want {
+		if got := IsRecoveryPoint(tt.nalus); got != tt.want {
 			t.Errorf("%s: %v, want %v", name, got, tt.want)
 		}
 	}

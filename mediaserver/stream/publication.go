@@ -182,7 +182,7 @@ func (p *Publication) WriteVideo(dts, pts time.Duration, nalus [][]byte) error {
 		return p.Reject(errNoPicture)
 	}
 	p.parameters.observe(dts, pts, u.IDR)
-	u.RecoveryPoint = !u.IDR && isRecoveryPoint(nalus)
+	u.RecoveryPoint = !u.IDR && IsRecoveryPoint(nalus)
 	if u.begins() {
 		p.parameters.apply(u.NALUs)
 		u.NALUs = append(p.parameters.furtherPPS(), u.NALUs...)

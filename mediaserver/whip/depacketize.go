@@ -3,6 +3,8 @@ package whip
 import (
 	"encoding/binary"
 	"errors"
+
+	"github.com/streampair/streampair/mediaserver/stream"
 )
 
 // NAL unit types of RFC 6184 table 1, and those of H.264 that matter here.
@@ -16,6 +18,12 @@ const (
 )
 
 const (
+	// recoveryAfter is how long an encoder must have sent no IDR before decoding begins at a
+	// recovery point instead, in ticks of the RTP clock: longer than the GOPs of encoders that
+	// send some, which are asked for one. What is decoded from a recovery point on may be
+	// damaged at first.
+	recoveryAfter = 12 * 90000
+
 	// maxAccessUnit bounds one picture, in bytes, and maxNALUs the NAL units in it.
 	maxAccessUnit = 8 << 20
 	maxNALUs      = 1024
@@ -44,7 +52,8 @@ func newAssembler() *assembler { return &assembler{needIDR: true} }
 // packetization-mode 1), which it is given in sequence.
 //
 // A picture that is not whole is never handed on, nor is any that could refer to it:
-// after a gap, everything is dropped up to the next whole IDR picture.
+// after a gap, everything is dropped up to the next whole IDR picture, or the next recovery
+// point where the encoder sends no IDR pictures (intra refresh, open GOPs).
 type assembler struct {
 	nalus     [][]byte
 	size      int
@@ -57,8 +66,11 @@ type assembler struct {
 
 	// damaged says that the current picture lacks something.
 	damaged bool
-	// needIDR says that nothing is decodable before the next IDR picture.
+	// needIDR says that nothing is decodable before the next IDR picture, or recovery point.
 	needIDR bool
+	// hadIDR says that a whole IDR picture came, the last one at lastIDR.
+	hadIDR  bool
+	lastIDR uint32
 	// marked says that the last packet had the marker bit: a picture is over.
 	marked bool
 	// unmarked says that the sender's marker bits cannot be relied on. A picture then
@@ -118,6 +130,8 @@ func (a *assembler) flush() (unit, bool) {
 	case !whole:
 		a.needIDR = true
 	case a.idr:
+		a.needIDR, a.hadIDR, a.lastIDR = false, true, a.timestamp
+	case a.needIDR && (!a.hadIDR || a.timestamp-a.lastIDR >= recoveryAfter) && stream.IsRecoveryPoint(a.nalus):
 		a.needIDR = false
 	}
 	a.reset()

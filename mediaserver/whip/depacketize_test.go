@@ -76,6 +76,48 @@ func TestPicturesComeOutAsTheyWere(t *testing.T) {
 	}
 }
 
+// An encoder with intra refresh or open GOPs sends an IDR at its start and never again, and
+// takes no notice of being asked.
+func TestWithoutIDRsPicturesGoOnAtARecoveryPoint(t *testing.T) {
+	const second = 90000
+	recovery := [][]byte{{0x06, 0x06, 0x01, 0xc4, 0x80}, slice(7, 500)} // SEI: recovery point
+	for _, test := range []struct {
+		name string
+		idr  int // when an IDR comes, in seconds; -1: never
+		gap  int // after this second packets are lost
+		want int // the first second of which pictures come after that
+	}{
+		{"none has ever come: at the recovery point", -1, -1, 2},
+		{"the last one was long ago: at the recovery point", 0, 20, 22},
+		{"the last one was not long ago: not before it was", 0, 3, 12},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s, a := &sender{}, newAssembler()
+			first := -1
+			for at := range 40 {
+				var packets []*packet
+				switch {
+				case at == test.idr:
+					packets = s.picture(uint32(at)*second, idrPicture(1, 100)...)
+				case at%2 == 0:
+					packets = s.picture(uint32(at)*second, recovery...)
+				default:
+					packets = s.picture(uint32(at)*second, slice(at, 100))
+				}
+				for i, p := range packets {
+					units, _ := a.push(p, at == test.gap+1 && i == 0)
+					if len(units) > 0 && at > test.gap && first < 0 && (test.gap >= 0 || at >= 1) {
+						first = at
+					}
+				}
+			}
+			if first != test.want {
+				t.Errorf("pictures come from second %d on, want %d", first, test.want)
+			}
+		})
+	}
+}
+
 func TestAssembler(t *testing.T) {
 	raw := func(seq uint16, ts uint32, marker bool, payload ...byte) *packet {
 		return &packet{seq: seq, timestamp: ts, marker: marker, payload: payload}

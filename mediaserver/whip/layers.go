@@ -64,10 +64,9 @@ func (l *layer) restart(ssrc uint32) {
 
 // observe notes what a whole picture says of the layer.
 func (l *layer) observe(u unit, now time.Duration) {
-	if !u.idr {
-		return
+	if u.idr {
+		l.keyframes.received(now)
 	}
-	l.keyframes.received(now)
 	for _, nalu := range u.nalus {
 		if nalu[0]&0x1f == naluTypeSPS && !bytes.Equal(nalu, l.sps) {
 			l.setSize(nalu)

@@ -3,6 +3,7 @@ package rtc
 import (
 	"io"
 	"sync"
+	"time"
 
 	"github.com/pion/interceptor"
 	"github.com/pion/rtcp"
@@ -25,6 +26,11 @@ const (
 
 	// rtcpBuffer is the same of RTCP.
 	rtcpBuffer = 16 * 1000
+
+	// handshakeInterval is after what time a DTLS message is sent again at first; pion doubles
+	// it each time. A publisher that is the DTLS server may not listen for DTLS yet when the
+	// server's first message comes, as FFmpeg 8 does not, and pion's default is 1 s.
+	handshakeInterval = 100 * time.Millisecond
 )
 
 // PublisherConfig configures a publisher's PeerConnection.
@@ -42,6 +48,7 @@ type PublisherConfig struct {
 func (e *Engine) NewPublisherConnection(me *webrtc.MediaEngine, ir *interceptor.Registry, cfg PublisherConfig) (*webrtc.PeerConnection, error) {
 	settings := e.settings
 	settings.BufferFactory = (&streamBuffers{cfg: cfg}).open
+	settings.SetDTLSRetransmissionInterval(handshakeInterval)
 	return e.newPeerConnection(settings, me, ir)
 }
 

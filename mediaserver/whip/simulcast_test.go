@@ -37,15 +37,15 @@ type simulcast struct {
 	mid, ridID uint8 // of the header extensions
 }
 
-// layerSpecs are three sizes of a picture, with a key frame each second.
+// layerPictures are those of a layer, with a key frame each second.
 func layerPictures(t *testing.T, width, height int) [][][]byte {
 	spec := testPictures
 	spec.Width, spec.Height = width, height
 	return pictures(t, spec)
 }
 
-// newSimulcast makes an encoder that offers layers in the order of rids, each of the
-// size of its RID: "WIDTHxHEIGHT" without the x.
+// newSimulcast makes an encoder that offers layers of these sizes, in their order. The first
+// packets of each one name their layer.
 func newSimulcast(t *testing.T, named int, sizes ...[2]int) *simulcast {
 	t.Helper()
 	s := &simulcast{encoder: newEncoder(t, encoderOptions{noVideo: true})}
@@ -169,11 +169,13 @@ func widths(units []*stream.AccessUnit) (all []int) {
 }
 
 func TestAllLayersAreTakenAndTheHighestIsShown(t *testing.T) {
-	const named = 30 // packets of each layer
+	const named = 30 // packets of each layer that name it
 	for name, test := range map[string]struct {
-		sizes [][2]int
-		offer func(string) string
+		sizes   [][2]int
+		offer   func(string) string
+		unnamed bool
 	}{
+		"no packet names its layer":        {sizes: [][2]int{{160, 90}, {640, 360}}, unnamed: true},
 		"the highest first, as OBS offers": {sizes: [][2]int{{640, 360}, {320, 180}, {160, 90}}},
 		"the lowest first":                 {sizes: [][2]int{{160, 90}, {320, 180}, {640, 360}}},
 		"without SSRCs, as browsers offer": {sizes: [][2]int{{160, 90}, {320, 180}, {640, 360}}, offer: withoutLines("a=ssrc")},
@@ -183,6 +185,11 @@ func TestAllLayersAreTakenAndTheHighestIsShown(t *testing.T) {
 			server := newTestServer(t, nil)
 			got := collect(t, server.registry.Stream(primary))
 			s := newSimulcast(t, named, test.sizes...)
+			for _, l := range s.layers {
+				if test.unnamed {
+					l.named = 0
+				}
+			}
 			s.publish(t, server, test.offer)
 			var rids []string
 			for _, l := range s.layers {

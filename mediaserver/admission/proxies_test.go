@@ -119,13 +119,15 @@ func TestWhatStrangersClaimIsTakenOut(t *testing.T) {
 		var got, proto string
 		h := proxies.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			got, proto = r.RemoteAddr, r.Header.Get("x-forwarded-proto")
-			if r.Header.Get("Accept") == "" {
-				t.Error("another header is missing")
+			for _, name := range []string{"Accept", "X-Forwarded-Prefix"} {
+				if r.Header.Get(name) == "" {
+					t.Errorf("%s is missing, which claims nothing", name)
+				}
 			}
 		}))
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.RemoteAddr = test.from
-		for name, value := range map[string]string{"X-Forwarded-For": "198.51.100.1", "X-Forwarded-Proto": "https", "Forwarded": "for=1.2.3.4", "Accept": "a"} {
+		for name, value := range map[string]string{"X-Forwarded-For": "198.51.100.1", "X-Forwarded-Proto": "https", "Forwarded": "for=1.2.3.4", "Accept": "a", "X-Forwarded-Prefix": "/media"} {
 			r.Header.Set(name, value)
 		}
 		h.ServeHTTP(httptest.NewRecorder(), r)

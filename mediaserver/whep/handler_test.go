@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
 	"net/netip"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -97,6 +100,32 @@ func TestViewerMayBeTheDTLSServer(t *testing.T) {
 		t.Fatalf("%s: %s", response.Status, answer)
 	}
 	await(t, receive(t, pc, answer), video)
+}
+
+// A proxy that strips a prefix off the path says so in a header.
+func TestASessionIsFoundBehindAProxyThatStripsAPrefix(t *testing.T) {
+	s := newServer(t, nil)
+	target, err := url.Parse(s.http.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httptest.NewServer(http.StripPrefix("/media", &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(target)
+		r.Out.Header.Set("X-Forwarded-Prefix", "/media")
+	}}))
+	defer proxy.Close()
+	_, offer := newClient(t, video)
+	response, body := s.post(proxy.URL+"/media/live/whep/primary", offer)
+	if response.StatusCode != http.StatusCreated {
+		t.Fatalf("%s: %s", response.Status, body)
+	}
+	location, err := response.Location() // as a browser resolves it
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, body := s.do("DELETE", location.String(), ""); r.StatusCode != http.StatusOK {
+		t.Errorf("DELETE %s: %s %s", location, r.Status, body)
+	}
 }
 
 func TestOneKindIsEnough(t *testing.T) {

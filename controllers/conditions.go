@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/api/v1alpha1"
 )
 
@@ -151,10 +153,12 @@ func (w *statusWriter) live(role v1alpha1.Role) verdict {
 	case v.leg == nil:
 		return no(v1alpha1.ReasonPodNotReady, "The leg's media pod does not serve this pair yet.")
 	case v.live() && !v.leg.EntryPoint:
-		return no(v1alpha1.ReasonNoEntryPoint,
-			"Media arrives, but no key frame that viewers can begin with. Set a key frame interval of 1 or 2 seconds at the encoder.")
+		return no(v1alpha1.ReasonNoEntryPoint, "Media arrives, but no key frame that viewers can begin with. %s",
+			cmp.Or(advice(v.leg), "Set a key frame interval of 1 or 2 seconds at the encoder."))
 	case v.live() && v.leg.Conflict:
 		return yes(v1alpha1.ReasonPublisherConflict, "A second encoder publishes to this stream id and is refused.")
+	case v.live() && v.leg.Rank != rankFull && len(v.leg.Warnings) > 0:
+		return yes(v1alpha1.ReasonDegraded, "Media arrives, but not all of it can be played. %s", advice(v.leg))
 	case v.live():
 		return yes(v1alpha1.ReasonLive, "Media arrives.")
 	case v.leg.Conflict:
@@ -168,6 +172,16 @@ func (w *statusWriter) live(role v1alpha1.Role) verdict {
 		return no(v1alpha1.ReasonWaitingForPublisher, "An encoder is connected; no media has arrived yet.")
 	}
 	return no(v1alpha1.ReasonWaitingForPublisher, "Nobody has published yet.")
+}
+
+// advice returns what the media server says of a leg's encoder, a sentence or more for each
+// warning; empty: nothing.
+func advice(leg *control.Leg) string {
+	var sentences []string
+	for _, w := range leg.Warnings {
+		sentences = append(sentences, w.Message)
+	}
+	return strings.Join(sentences, " ")
 }
 
 // redundant: the loss of an encoder, a pod or a node leaves a whole picture.

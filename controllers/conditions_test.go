@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -93,6 +94,17 @@ func TestConditions(t *testing.T) {
 				s.both(func(p *control.Pair) { legOf(p, roleBackup).Rank = "AudioOnly" })
 			},
 			want: map[string]string{"Redundant": "False/BackupNotLive"},
+		},
+		{
+			name: "the backup's sound cannot be played",
+			change: func(s *scene) {
+				s.both(func(p *control.Pair) {
+					leg := legOf(p, roleBackup)
+					leg.Rank = "VideoOnly"
+					leg.Warnings = []control.Warning{{Code: "UnsupportedAudio", Message: "Set the encoder's audio to AAC-LC."}}
+				})
+			},
+			want: map[string]string{"BackupLive": "True/Degraded", "Redundant": "False/BackupNotLive"},
 		},
 		{
 			name: "the backup sends no key frame",
@@ -371,5 +383,25 @@ func TestConditions(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestAConditionSaysWhatToSetAtTheEncoder(t *testing.T) {
+	const advice = "Set the encoder's audio to AAC-LC."
+	for name, change := range map[string]func(*control.Leg){
+		"a track that cannot be played": func(l *control.Leg) { l.Rank = "VideoOnly" },
+		"no entry point":                func(l *control.Leg) { l.EntryPoint = false },
+	} {
+		s := newScene(t, nil)
+		s.both(func(p *control.Pair) {
+			leg := legOf(p, roleBackup)
+			leg.Warnings = []control.Warning{{Code: "UnsupportedAudio", Message: advice}}
+			change(leg)
+		})
+		status, _ := s.report()
+		c := legCondition(status, roleBackup)
+		if !strings.Contains(c.Message, advice) {
+			t.Errorf("%s: the message is %q", name, c.Message)
+		}
 	}
 }

@@ -86,6 +86,9 @@ const (
 	// ReasonNoEntryPoint: media arrives, but no key frame with its parameters that a
 	// viewer could begin with. Set a key frame interval of 1 or 2 seconds at the encoder.
 	ReasonNoEntryPoint = "NoEntryPoint"
+	// ReasonDegraded (True): media arrives, and a track of it cannot be played, or not by
+	// all viewers. The message says what to set at the encoder.
+	ReasonDegraded = "Degraded"
 	// ReasonPublisherConflict: encoders take the stream from one another again and
 	// again, so newcomers are refused for the time being. Two of them share a stream id.
 	ReasonPublisherConflict = "PublisherConflict"

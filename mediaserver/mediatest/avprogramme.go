@@ -47,6 +47,11 @@ type Programme struct {
 	// BFrames encodes with x264's defaults (medium, three B-frames, b-pyramid) instead
 	// of veryfast and zerolatency.
 	BFrames bool
+	// IntraRefresh refreshes the picture column by column once a GOP. Only the first picture
+	// is an IDR.
+	IntraRefresh bool
+	// PixelFormat is ffmpeg's name of the video's; default yuv420p.
+	PixelFormat string
 	// Profile is x264's name of the H.264 profile; default: what the rest needs, High.
 	Profile string
 	// NoVideo and NoAudio leave a track out.
@@ -171,8 +176,15 @@ func (p Programme) args() []string {
 	if !p.NoVideo {
 		gop := max(1, int(p.GOP.Seconds()*float64(p.FPS)+0.5))
 		phase := int(p.GOPPhase.Seconds()*float64(p.FPS)+0.5) % gop
-		args = append(args, "-c:v", "libx264", "-g", "100000", "-sc_threshold", "0",
-			"-force_key_frames", fmt.Sprintf("expr:eq(n,0)+eq(mod(n,%d),%d)", gop, phase))
+		args = append(args, "-c:v", "libx264", "-sc_threshold", "0")
+		if p.IntraRefresh {
+			args = append(args, "-g", strconv.Itoa(gop), "-x264-params", "intra-refresh=1")
+		} else {
+			args = append(args, "-g", "100000", "-force_key_frames", fmt.Sprintf("expr:eq(n,0)+eq(mod(n,%d),%d)", gop, phase))
+		}
+		if p.PixelFormat != "" {
+			args = append(args, "-pix_fmt", p.PixelFormat)
+		}
 		if p.BFrames {
 			args = append(args, "-preset", "medium")
 		} else {

@@ -193,3 +193,68 @@ func TestASliceAMessageIsAPictureAFrame(t *testing.T) {
 		t.Errorf("rank %s, warnings %v", l.Rank, l.Warnings)
 	}
 }
+
+// Broadcast encoders refresh the picture bit by bit, and send no IDR after the first. Viewers
+// who come later, or who are switched to such a leg, need one.
+func TestLegsWithoutIDRs(t *testing.T) {
+	for name, withFFmpeg := range map[string]bool{"with ffmpeg": true, "without ffmpeg": false} {
+		t.Run(name, func(t *testing.T) {
+			s := startServer(t, sticky, func(c *Config) {
+				if !withFFmpeg {
+					c.FFmpegPath = ""
+				}
+			})
+			encoder := func(streamID string, leg int) *mediatest.Replayer {
+				began := false
+				return s.replay(streamID, mediatest.Programme{Leg: leg, IntraRefresh: true, GOP: time.Second, Duration: 40 * time.Second}, mediatest.ReplayOptions{
+					Once: true,
+					Edit: func(tag flv.Tag) []flv.Tag { // joined after the IDR
+						if tag.Type == flv.VideoTag && tag.Body[1] == 1 && !began {
+							began = true
+							return nil
+						}
+						return []flv.Tag{tag}
+					},
+				})
+			}
+			primary := encoder("primary", 0)
+			encoder("backup", 1)
+			warned := func() bool {
+				for _, l := range s.pair("sunday").Legs {
+					if !slices.ContainsFunc(l.Warnings, func(w control.Warning) bool { return w.Code == "NoIDR" }) {
+						return false
+					}
+				}
+				return true
+			}
+			eventually(t, "both legs are told that they have no IDR", warned)
+			if !withFFmpeg {
+				for _, l := range s.pair("sunday").Legs {
+					if l.EntryPoint || l.Rank == "Full" {
+						t.Errorf("%s looks whole: rank %s, entry point %v", l.Role, l.Rank, l.EntryPoint)
+					}
+				}
+				return
+			}
+			s.onAir("primary", true, true)
+			v := s.watchPair()
+			v.sees(0, 2*fps, time.Time{})
+			killed := time.Now()
+			primary.Kill()
+			v.sees(1, 2*fps, killed)
+			v.leaves().isContinuous()
+		})
+	}
+}
+
+// What many players cannot show is shown where nothing is better, and only there.
+func TestALegOfLimitedPictures(t *testing.T) {
+	s := startServer(t, sticky, func(c *Config) { c.FFmpegPath = "" })
+	s.replay("primary", mediatest.Programme{PixelFormat: "yuv422p"}, mediatest.ReplayOptions{})
+	eventually(t, "the limited leg on air", func() bool {
+		p := s.pair("sunday")
+		return p.OnAir && p.ActiveStreamID == "primary" && p.Legs[0].Rank == "LimitedVideo"
+	})
+	s.replay("backup", mediatest.Programme{Leg: 1}, mediatest.ReplayOptions{})
+	eventually(t, "the better leg on air", func() bool { return s.pair("sunday").ActiveStreamID == "backup" })
+}

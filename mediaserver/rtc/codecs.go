@@ -94,7 +94,10 @@ func CompleteH264(fmtp string, sps []byte) string {
 	if !ok {
 		profile = "42e01f"
 		if len(sps) > 3 {
-			profile = hex.EncodeToString(sps[1:4]) // H.264 section 7.3.2.1.1
+			// Rec. H.264 section 7.3.2.1.1. What browsers do not play is re-encoded.
+			if own := hex.EncodeToString(sps[1:4]); h264Profile(own) >= 0 {
+				profile = own
+			}
 		}
 	}
 	return "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=" + profile

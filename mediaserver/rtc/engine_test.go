@@ -285,6 +285,7 @@ func TestUnspecifiedH264(t *testing.T) {
 	}{
 		"no parameters: the stream's profile":        {"", stream, "profile-level-id=640028"},
 		"no parameters, and no stream yet":           {"", nil, "profile-level-id=42e01f"},
+		"no parameters, and the stream is of 10 bit": {"", []byte{0x67, 0x6e, 0x00, 0x28}, "profile-level-id=42e01f"},
 		"mode 1 alone":                               {"packetization-mode=1", stream, "profile-level-id=640028"},
 		"other parameters alone":                     {"sprop-parameter-sets=Z0LAHg==,aM4=", stream, "profile-level-id=640028"},
 		"a profile alone: that profile":              {"profile-level-id=42e01f", stream, "profile-level-id=42e01f"},

@@ -61,6 +61,9 @@ type OutputConfig struct {
 	// limits the rate itself, must not block, and says whether the source can be
 	// asked at all. Default: it can't.
 	RequestIDR func() bool
+	// SPS returns the sequence parameter set of the pictures that will come, as far as it is
+	// known before the first one; nil: it is not. Default: it is not.
+	SPS func() []byte
 	// Egress is shared by all outputs of a server. Default: an own one of
 	// DefaultEgressBPS.
 	Egress *Egress
@@ -151,6 +154,9 @@ type Output struct {
 func NewOutput(cfg OutputConfig) *Output {
 	if cfg.RequestIDR == nil {
 		cfg.RequestIDR = func() bool { return false }
+	}
+	if cfg.SPS == nil {
+		cfg.SPS = func() []byte { return nil }
 	}
 	if cfg.Budget == nil {
 		cfg.Budget = budget.New(budget.Unlimited)
@@ -272,12 +278,13 @@ func (o *Output) WriteOpus(at, duration time.Duration, opus []byte) {
 	o.publish(o.audio)
 }
 
-// SPS returns the sequence parameter set of the last IDR picture; nil: there was none yet.
+// SPS returns the sequence parameter set of the last IDR picture, or else of those that will
+// come; nil: it is not known.
 func (o *Output) SPS() []byte {
 	if f := o.format.Load(); f != nil {
 		return f.SPS
 	}
-	return nil
+	return o.cfg.SPS()
 }
 
 func (o *Output) publish(h *history) {

@@ -172,6 +172,17 @@ func TestAnswerHasTheOffersSectionsInItsOrder(t *testing.T) {
 			}
 		})
 	}
+	// GStreamer refuses an answer in which a section lacks these.
+	const transported = answered + "a=setup:active\r\na=ice-ufrag:u\r\na=ice-pwd:p\r\na=fingerprint:sha-256 AA\r\n"
+	two := parsed(t, session+audio+video)
+	selection, err := two.Select(choose(two, recvonly, 0)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	complete := selection.Complete(head + transported)
+	if rejected := complete[strings.Index(complete, "m=video 0"):]; !strings.HasSuffix(rejected, strings.TrimPrefix(transported, answered)) {
+		t.Errorf("the rejected section lacks the transport:\n%s", rejected)
+	}
 	o := parsed(t, strings.Replace(session, "a=group:BUNDLE 0 1\r\n", "", 1)+audio)
 	s, err := o.Select(choose(o, recvonly, 0)...)
 	if err != nil {

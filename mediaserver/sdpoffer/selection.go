@@ -90,7 +90,9 @@ func (o *Offer) Select(choices ...Choice) (*Selection, error) {
 func (s *Selection) SDP() string { return s.offer }
 
 // Complete makes pion's answer to SDP one to the client's offer: the sections that are
-// not served are put in their places as rejected ones (RFC 3264 section 6).
+// not served are put in their places as rejected ones (RFC 3264 section 6). They have the
+// attributes of the transport all the same: GStreamer refuses an answer with a section that
+// lacks them.
 func (s *Selection) Complete(answer string) string {
 	sections := strings.SplitAfter(answer, "\r\nm=")
 	var b strings.Builder
@@ -110,12 +112,26 @@ func (s *Selection) Complete(answer string) string {
 		switch {
 		case rejected != "":
 			b.WriteString(rejected)
+			if len(sections) > 1 {
+				writeTransportOf(&b, sections[1])
+			}
 		case len(served) > 0 && len(accepted) > 0:
 			b.WriteString("m=" + served[0] + accepted[0])
 			served, accepted = served[1:], accepted[1:]
 		}
 	}
 	return b.String()
+}
+
+// writeTransportOf writes the attributes of the transport that a section of an answer has.
+func writeTransportOf(b *strings.Builder, section string) {
+	for line := range strings.Lines(section) {
+		for _, name := range []string{"a=setup:", "a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:"} {
+			if strings.HasPrefix(line, name) {
+				b.WriteString(line)
+			}
+		}
+	}
 }
 
 // checkMids checks what ties the chosen sections together: each has a name of its own

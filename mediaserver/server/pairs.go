@@ -281,6 +281,7 @@ func (p *pairs) start(d declaration, declared bool) *runningPair {
 	r.output = rtc.NewOutput(rtc.OutputConfig{
 		Name: d.Name, Now: p.registry.Now, Egress: p.egress, Budget: p.memory, Logger: log, Metrics: p.metrics, Recovery: p.recovery,
 		RequestIDR: func() bool { return r.pair.RequestIDR() },
+		SPS:        func() []byte { return firstSPS(streams) },
 		Declared: func() bool {
 			return !slices.ContainsFunc(streams, func(s *stream.Stream) bool { return !s.Declared() })
 		},
@@ -301,6 +302,16 @@ func (p *pairs) start(d declaration, declared bool) *runningPair {
 		}
 	})
 	return r
+}
+
+// firstSPS returns the sequence parameter set of the first stream that has one; nil: none has.
+func firstSPS(streams []*stream.Stream) []byte {
+	for _, s := range streams {
+		if f := s.Snapshot().Video.Format; f != nil && len(f.SPS) > 0 {
+			return f.SPS
+		}
+	}
+	return nil
 }
 
 // close ends r. p.mu is held.

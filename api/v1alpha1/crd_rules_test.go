@@ -146,6 +146,8 @@ func TestValuesAreRefusedByTheirForm(t *testing.T) {
 		{`failover: {select: Main}`, `supported values: "Auto", "Primary", "Backup"`},
 		{`failover: {inputLossMilliseconds: 99}`, "should be greater than or equal to 100"},
 		{`failover: {inputLossMilliseconds: 60001}`, "should be less than or equal to 60000"},
+		{`failover: {maxJitterMilliseconds: -1}`, "should be greater than or equal to 0"},
+		{`failover: {maxJitterMilliseconds: 10001}`, "should be less than or equal to 10000"},
 		{`failover: {inputLossMilliseconds: 1s}`, "must be of type integer"},
 		{`failover: {recoverySeconds: 601}`, "should be less than or equal to 600"},
 		{`failover: {recoverySeconds: 1.5}`, "must be of type integer"},

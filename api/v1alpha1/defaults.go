@@ -1,10 +1,11 @@
 package v1alpha1
 
-// Default values of the spec, as in the kubebuilder markers of the types.
+// Default values of the spec, as in the kubebuilder markers of the types, where they have one.
 const (
 	DefaultApp                       = "live"
 	DefaultInputLossMilliseconds     = 1000
 	DefaultRecoverySeconds           = 10
+	DefaultMaxJitterMilliseconds     = 5000 // media servers fill it in: those of before refuse the field
 	DefaultDrainTimeoutSeconds       = 30
 	DefaultNodeLossTolerationSeconds = 30
 )

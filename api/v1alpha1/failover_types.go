@@ -71,6 +71,23 @@ type Failover struct {
 	// +kubebuilder:validation:Maximum=60000
 	InputLossMilliseconds int32 `json:"inputLossMilliseconds,omitempty"`
 
+	// maxJitterMilliseconds is the longest gap, in milliseconds, of input that comes in
+	// bursts, as that of a relay or of a bonded link that collects some seconds: after the
+	// gap the media come late and catch up. Input comes in bursts when gaps of 2 seconds or
+	// more repeat within a minute, or shorter ones, of three quarters of a second or more,
+	// take a good part of the time.
+	//
+	// A leg with regular input is then chosen over one whose input comes in bursts. Where
+	// both do, playing is delayed once by the longest gap, up to this time, and the leg may
+	// be silent for one and a half times its longest gap before it counts as lost. The
+	// delay goes with the next switch. The leg has the warning BurstyInput meanwhile.
+	//
+	// Default: 5000. With 0 each gap counts as input loss. 0 to 10000.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=10000
+	MaxJitterMilliseconds *int32 `json:"maxJitterMilliseconds,omitempty"`
+
 	// recoverySeconds is how long, in seconds, a preferred leg must have had all its
 	// tracks before the pair returns to it. With mode Sticky and select Auto no leg is
 	// preferred, and it does nothing.

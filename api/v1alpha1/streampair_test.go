@@ -109,8 +109,8 @@ func pairCases() []pairCase {
 			p.Spec.Primary.StreamID, p.Spec.App = strings.Repeat("a", 129), strings.Repeat("a", 65)
 		}, want: []string{"spec.app", "spec.primary.streamID"}},
 		{name: "failover out of range", change: func(p *StreamPair) {
-			p.Spec.Failover = Failover{Mode: "sticky", Select: "Both", InputLossMilliseconds: 60001, RecoverySeconds: new(int32(-1))}
-		}, want: []string{"spec.failover.mode", "spec.failover.select", "spec.failover.inputLossMilliseconds", "spec.failover.recoverySeconds"}},
+			p.Spec.Failover = Failover{Mode: "sticky", Select: "Both", InputLossMilliseconds: 60001, RecoverySeconds: new(int32(-1)), MaxJitterMilliseconds: new(int32(10001))}
+		}, want: []string{"spec.failover.mode", "spec.failover.select", "spec.failover.inputLossMilliseconds", "spec.failover.maxJitterMilliseconds", "spec.failover.recoverySeconds"}},
 		{name: "publish", change: func(p *StreamPair) {
 			p.Spec.Publish = Publish{Auth: "JWT", TokenSecretRef: &SecretReference{}, TokenGeneration: -1}
 		}, want: []string{"spec.publish.auth", "spec.publish.tokenSecretRef.name", "spec.publish.tokenGeneration"}},

@@ -16,6 +16,7 @@ const (
 	MaxStreamIDLength     = 128
 	MinInputLoss          = 100   // milliseconds
 	MaxInputLoss          = 60000 // milliseconds
+	MaxJitter             = 10000 // milliseconds
 	MaxRecoverySeconds    = 600
 	MaxDrainSeconds       = 3600
 	MaxTokenGraceSeconds  = 86400
@@ -109,6 +110,7 @@ func (f *Failover) validate(path *field.Path) field.ErrorList {
 	errs = append(errs, oneOf(path.Child("mode"), f.Mode, FailoverSticky, FailoverPreferPrimary)...)
 	errs = append(errs, oneOf(path.Child("select"), f.Select, SelectAuto, SelectPrimary, SelectBackup)...)
 	errs = append(errs, within(path.Child("inputLossMilliseconds"), &f.InputLossMilliseconds, MinInputLoss, MaxInputLoss)...)
+	errs = append(errs, within(path.Child("maxJitterMilliseconds"), f.MaxJitterMilliseconds, 0, MaxJitter)...)
 	return append(errs, within(path.Child("recoverySeconds"), f.RecoverySeconds, 0, MaxRecoverySeconds)...)
 }
 

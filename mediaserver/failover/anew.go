@@ -25,7 +25,7 @@ func (p *Pair) beginAnew() {
 	p.target, p.giveUp = "", 0
 	p.shown, p.audioPub, p.audioFmt, p.handling = nil, nil, nil, nil
 	p.audioLag, p.heard = 0, 0
-	p.sound.packets = nil
+	p.sound.packets, p.held = nil, holdback{}
 	p.audio = p.cfg.NewAudio(p.sound.add)
 	p.listened = false
 	p.heldSince, p.graceEnd = 0, 0

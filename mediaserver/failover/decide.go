@@ -36,6 +36,8 @@ type Policy struct {
 	// stream is given three of its own frame intervals, and pictures whose sound goes on
 	// are given stillPicture.
 	InputLoss time.Duration
+	// MaxJitter is the longest gap of input in bursts that is put up with; 0: none is.
+	MaxJitter time.Duration
 	// Recovery is how long a preferred leg must be at full rank before it is gone back to.
 	Recovery time.Duration
 	// Generation counts the versions of the policy, where two servers play the pair and
@@ -235,11 +237,16 @@ func Decide(p Policy, legs Legs, s State, now time.Duration) Decision {
 	activeRank, otherRank := active.Rank(p, now), other.Rank(p, now)
 	switch {
 	case activeRank < otherRank:
-		return d.to(to, active.lossReason(s.Active, p, now), Urgent)
+		return d.leave(p, legs, s, now)
 	case activeRank > otherRank, other.Leaving && !active.Leaving:
 		return d
 	case active.Leaving && !other.Leaving:
 		return d.to(to, drainReason(s.Active), Planned)
+	}
+	if d, chosen := d.steadier(p, legs, s, now); chosen {
+		return d
+	}
+	switch {
 	case s.primaryIsLate():
 		return d.to(Primary, ReasonPrimaryStarted, Planned)
 	case p.preferred() != to:
@@ -297,6 +304,7 @@ func (l Leg) lossReason(r Role, p Policy, now time.Duration) Reason {
 	if r == Backup {
 		disconnected, lost, degraded = ReasonBackupDisconnected, ReasonBackupInputLost, ReasonBackupDegraded
 	}
+	p = l.tolerant(p)
 	rank := l.Rank(p, now)
 	switch {
 	case !l.Publishing:

@@ -114,5 +114,8 @@ func (p *Pair) notePause(now time.Duration) bool {
 	}
 	p.log.Warn("the server was held up; a leg's silence meanwhile is not counted", "for", now-since)
 	p.heldSince, p.graceEnd = since, now+stallGrace
+	for _, l := range p.legs {
+		l.gaps.Skip(p.graceEnd)
+	}
 	return true
 }

@@ -40,6 +40,8 @@ type encoder struct {
 	late   time.Duration // audio is interleaved that much behind video
 	format stream.Format
 
+	// collect is how long what is made is kept, and then sent at once; phase moves that.
+	collect, phase time.Duration
 	// blind and mute stop a track while the connection stays.
 	blind, mute bool
 	asked       int // for an IDR
@@ -96,6 +98,9 @@ func (e *encoder) tick() {
 	default:
 	}
 	now := e.registry.Now()
+	if e.collect > 0 { // all that was made up to then
+		now -= (now + e.phase) % e.collect
+	}
 	for ; e.frame > 0 && e.nextPicture <= now; e.nextPicture += e.frame {
 		if !e.blind {
 			e.picture(e.nextPicture - e.zero)

@@ -179,6 +179,30 @@ func TestAServerThatWasFrozenWaitsForItsRelay(t *testing.T) {
 	}
 }
 
+// What arrives after the server itself was held up is no burst of the encoder's.
+func TestAHeldUpServerIsNoInputInBursts(t *testing.T) {
+	inStudio(t, patient, func(t *testing.T, s *studio) {
+		s.bothOn()
+		for range 3 {
+			s.screen.hold.Store(int64(2 * time.Second))
+			s.run(40 * ms)
+			from := s.now()
+			for _, e := range s.encoders { // what they send waits to be read
+				e.collect, e.phase = 2*time.Second, -from%(2*time.Second)
+			}
+			s.runEncodersFor(2*time.Second + 10*ms)
+			for _, e := range s.encoders {
+				e.collect = 0
+			}
+			s.run(5 * time.Second)
+		}
+		if s.warned(Primary) || s.warned(Backup) {
+			t.Errorf("the warnings are %+v", s.pair.Status().Legs)
+		}
+		s.wantOn(Primary, ReasonStarted, 0)
+	})
+}
+
 func TestAPauseIsFeltAsOneOrAsMany(t *testing.T) {
 	const limit = 750 * ms
 	tests := []struct {

@@ -90,6 +90,10 @@ type Leg struct {
 	EntryPoint bool
 	// Leaving says that the server which has the publisher is about to end.
 	Leaving bool
+	// Burst is the longest gap within the last minute of input that comes in bursts; 0:
+	// the input is regular. GapEnd and GapLength are when the last gap ended, on the media
+	// clock, and how long it was; 0: there was none.
+	Burst, GapEnd, GapLength time.Duration
 }
 
 // Legs are both legs of a pair.
@@ -147,6 +151,7 @@ func (l Leg) videoLive(p Policy, now time.Duration) bool {
 // time shows that the encoder and the network are well, so that the pictures may be about
 // to come more slowly. Sound that falls silent with the picture puts nothing off.
 func (l Leg) videoLostAt(p Policy) time.Duration {
+	p = l.tolerant(p)
 	lost := l.Video.lostAt(p, 0)
 	if p.Rules < rulesStillPicture || !l.Audio.Announced {
 		return lost
@@ -160,6 +165,7 @@ func (l Leg) audioLive(p Policy, now time.Duration) bool {
 }
 
 func (l Leg) audioLostAt(p Policy, now time.Duration) time.Duration {
+	p = l.tolerant(p)
 	if l.Video.expected(p) && !l.videoLive(p, now) {
 		return l.Audio.lostAt(p, 0)
 	}

@@ -14,6 +14,7 @@ func (p *Pair) take(l *leg, u *stream.AccessUnit) bool {
 		return false // came out of the cache already
 	}
 	p.handling = u.Publication
+	l.observeGaps(u)
 	if u.Kind == stream.Audio {
 		l.lateness.observe(u)
 	}
@@ -26,8 +27,7 @@ func (p *Pair) take(l *leg, u *stream.AccessUnit) bool {
 		}
 	}
 	if l.role == p.state.Active {
-		l.sent = u.Seq
-		p.emit(l, u)
+		p.pass(l, u)
 	}
 	// While both legs are whole only silence changes anything, and for that there is
 	// the timer.
@@ -36,7 +36,8 @@ func (p *Pair) take(l *leg, u *stream.AccessUnit) bool {
 
 // sendsVideo says whether pictures are to be expected of l.
 func (p *Pair) sendsVideo(l *leg) bool {
-	return LegOf(l.source.Stream().Snapshot()).videoLive(p.policyInForce(), p.judgedAt(p.now()))
+	now := p.judgedAt(p.now())
+	return l.seen(l.source.Stream().Snapshot(), now).videoLive(p.policyInForce(), now)
 }
 
 // emit sends one access unit of the active leg.
@@ -75,9 +76,10 @@ func (p *Pair) emitPicture(l *leg, u *stream.AccessUnit) {
 // is an audio unit, it is what follows.
 func (p *Pair) switchAudio(l *leg, before uint64, next *stream.AccessUnit) {
 	var prime []*stream.AccessUnit
+	now := p.now()
 	for _, u := range l.source.Stream().Cached() {
-		if u.Kind == stream.Audio && u.Seq < before {
-			prime = append(prime, u)
+		if u.Kind == stream.Audio && u.Seq < before && p.held.isDue(u, now) {
+			prime = append(prime, p.held.shifted(u))
 		}
 	}
 	p.audioPub, p.audioFmt, p.audioLag = nil, nil, 0
@@ -119,7 +121,7 @@ func (p *Pair) burstTime(s stream.Snapshot) time.Duration {
 // carryOut puts l on air: from next on, or if next is nil from what its cache holds.
 func (p *Pair) carryOut(d Decision, l *leg, next *stream.AccessUnit) {
 	from, now := p.state.Active, p.now()
-	p.target, p.giveUp = "", 0
+	p.target, p.giveUp, p.held = "", 0, holdback{}
 	p.state = p.state.Switched(d, now)
 	if from == "" {
 		p.state = p.state.adopted(p.Policy(), p.accord().Peer)
@@ -158,9 +160,9 @@ func (p *Pair) burst(l *leg, last uint64, show bool) int {
 	}
 	newest := pictures[len(pictures)-1]
 	p.handling = newest.Publication
-	p.timeline.burst(newest.PTS)
+	p.timeline.burst(p.held.shifted(newest).PTS)
 	for _, u := range pictures {
-		p.cfg.Output.WriteVideo(p.timeline.live(u.PTS), u, true)
+		p.cfg.Output.WriteVideo(p.timeline.live(p.held.shifted(u).PTS), u, true)
 	}
 	p.shown, p.lastSent = newest.Publication, p.now()
 	return len(pictures)

@@ -110,6 +110,7 @@ type Pair struct {
 	audioFmt   *stream.Format
 	audioLag   time.Duration // how late the active leg's audio comes
 	heard      time.Duration // the time of the newest audio on air
+	held       holdback
 	sound      queue
 	audio      Audio
 	listened   bool
@@ -131,17 +132,6 @@ type Pair struct {
 	changed  chan struct{} // closed and replaced when one of the last three changes
 	// peerHeard is when the peer last said how the pair stands there.
 	peerHeard time.Duration
-}
-
-// leg is one leg as the pair's goroutine sees it.
-type leg struct {
-	role   Role
-	id     string
-	source Source
-	sub    *stream.Subscription
-	// sent is the Seq of the newest access unit that was taken from the leg.
-	sent     uint64
-	lateness lateness
 }
 
 // NewPair returns a Pair; call Run.
@@ -243,6 +233,8 @@ func (p *Pair) play(ctx context.Context) (err error) {
 	defer fill.Stop()
 	soundDue := time.NewTimer(0)
 	defer soundDue.Stop()
+	heldDue := time.NewTimer(0)
+	defer heldDue.Stop()
 	p.lastLoop = p.now()
 	for {
 		evaluate := true
@@ -264,12 +256,17 @@ func (p *Pair) play(ctx context.Context) (err error) {
 			evaluate = false
 		case <-soundDue.C:
 			evaluate = false
+		case <-heldDue.C:
+			evaluate = false
 		}
 		now := p.now()
 		if p.notePause(now) || evaluate {
 			if d := p.evaluate(now); d > 0 {
 				recheck.Reset(d)
 			}
+		}
+		if wait := p.release(); wait > 0 {
+			heldDue.Reset(wait)
 		}
 		if wait := p.sound.release(p.now(), p.steadyDelay()); wait > 0 {
 			soundDue.Reset(wait)
@@ -315,14 +312,15 @@ func (p *Pair) judgedAt(now time.Duration) time.Duration {
 // server was held up.
 func (p *Pair) decide(snaps []stream.Snapshot, now time.Duration) (Decision, Legs, time.Duration) {
 	now = p.judgedAt(now)
-	legs := Legs{Primary: LegOf(snaps[0])}
+	legs := Legs{Primary: p.legs[0].seen(snaps[0], now)}
 	if len(snaps) > 1 {
-		legs.Backup = LegOf(snaps[1])
+		legs.Backup = p.legs[1].seen(snaps[1], now)
 	}
 	accord := p.accord()
 	policy := accord.rulesFor(p.Policy())
 	for i, l := range p.legs {
 		p.ranks[i] = legs.Leg(l.role).Rank(policy, now)
+		p.noteBursts(l, legs.Leg(l.role).burst(policy))
 	}
 	p.state = p.state.Observe(policy, legs, now).heeding(accord.Peer).confirmed(accord)
 	p.settled = p.state.settled(now)

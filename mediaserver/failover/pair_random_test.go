@@ -17,6 +17,7 @@ func TestWhateverHappens(t *testing.T) {
 		rapid.SyncTest(t, func(t *rapid.T) {
 			s := newStudio(t, synctest.Wait, func(cfg *PairConfig) {
 				cfg.Policy.Mode = rapid.SampledFrom([]Mode{Sticky, PreferPrimary}).Draw(t, "mode")
+				cfg.Policy.MaxJitter = rapid.SampledFrom([]time.Duration{0, 5 * time.Second}).Draw(t, "most jitter")
 				cfg.Output.(*screen).bps.Store(rapid.SampledFrom([]int64{0, 100_000}).Draw(t, "egress"))
 			})
 			defer s.close()
@@ -29,16 +30,20 @@ func TestWhateverHappens(t *testing.T) {
 				s.randomEvent(t)
 				s.run(time.Duration(rapid.IntRange(0, 600).Draw(t, "pause of 5 ms")) * 5 * ms)
 			}
-			s.pair.SetPolicy(standard)
+			policy := standard
+			policy.MaxJitter = s.pair.Policy().MaxJitter
+			s.pair.SetPolicy(policy)
 			s.viewers(1)
 			for _, e := range s.encoders {
 				if e.pub == nil {
 					e.start()
 				}
 				e.pause(false)
+				e.collect = 0
 			}
-			// A GOP of 80 pictures at 5 a second is beyond what the cache holds.
-			s.run(17 * time.Second)
+			// A GOP of 80 pictures at 5 a second is beyond what the cache holds, and gaps are
+			// remembered for a minute.
+			s.run(17*time.Second + time.Minute)
 			if got := s.pair.Status(); !got.OnAir || got.Legs[0].Rank != RankFull || got.Legs[1].Rank != RankFull {
 				t.Fatalf("in the end %+v", got)
 			}
@@ -56,7 +61,7 @@ func TestWhateverHappens(t *testing.T) {
 
 func (s *studio) randomEvent(t *rapid.T) {
 	e := s.encoders[rapid.IntRange(0, 1).Draw(t, "encoder")]
-	switch rapid.SampledFrom([]string{"connect", "connect", "kill", "stop", "continue", "blind", "mute", "pin", "viewers", "hold up"}).Draw(t, "event") {
+	switch rapid.SampledFrom([]string{"connect", "connect", "kill", "stop", "continue", "blind", "mute", "pin", "viewers", "hold up", "collect"}).Draw(t, "event") {
 	case "connect":
 		if e.pub == nil {
 			e.start()
@@ -77,6 +82,9 @@ func (s *studio) randomEvent(t *rapid.T) {
 		s.pair.SetPolicy(p)
 	case "viewers":
 		s.viewers(rapid.IntRange(0, 2).Draw(t, "viewers"))
+	case "collect":
+		e.collect = rapid.SampledFrom([]time.Duration{0, 900 * ms, 3 * time.Second}).Draw(t, "in bursts of")
+		e.phase = time.Duration(rapid.IntRange(0, 30).Draw(t, "phase of 100 ms")) * 100 * ms
 	case "hold up":
 		s.screen.hold.Store(int64(rapid.IntRange(0, 600).Draw(t, "held up for ms")) * int64(ms))
 	}

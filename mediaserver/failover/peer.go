@@ -106,6 +106,9 @@ func Agree(p Policy, legs Legs, s State, a Accord, d Decision, now time.Duration
 	if to != s.Active.Other() || !legs.Leg(to).canEnter(p, now) || legs.Leg(to).Leaving && !legs.Leg(s.Active).Leaving {
 		return d
 	}
+	if legs.Leg(to).burst(p) > 0 && legs.Leg(s.Active).burst(p) == 0 {
+		return d
+	}
 	asked := here.Generation != a.Peer.Generation || here.Preferred != a.Peer.Preferred
 	if at := s.followAt(p, a, to); !asked && now < at {
 		d.Recheck = earliest(d.Recheck, at)

@@ -14,6 +14,8 @@ const (
 	// rulesFaults: a track that nobody can play counts as lost, and a picture that some
 	// viewers cannot play for less than one that all can.
 	rulesFaults = 1
+	// rulesBursts: input that comes in bursts is put up with.
+	rulesBursts = 1
 )
 
 // rules is the version of the rules in force: the lesser of both servers'. A server that

@@ -162,6 +162,9 @@ func drawLeg(t *rapid.T, name string) Leg {
 		Audio:      drawTrack(t, name+" audio"),
 		Decodable:  rapid.IntRange(0, 5).Draw(t, name+" decodable") > 0,
 	}
+	l.Burst = rapid.SampledFrom([]time.Duration{0, 0, 700 * ms, 4 * time.Second, time.Minute}).Draw(t, name+" burst")
+	l.GapLength = max(l.Burst, rapid.SampledFrom([]time.Duration{0, 0, 600 * ms, 4 * time.Second, time.Minute}).Draw(t, name+" last gap"))
+	l.GapEnd = at - rapid.SampledFrom([]time.Duration{0, 500 * ms, 3 * time.Second, 30 * time.Second}).Draw(t, name+" since its end")
 	l.EntryPoint = l.Decodable && rapid.IntRange(0, 5).Draw(t, name+" entry point") > 0
 	if !l.Publishing {
 		return Leg{}
@@ -175,6 +178,7 @@ func drawPolicy(t *rapid.T) Policy {
 		Select:    rapid.SampledFrom([]Role{"", "", Primary, Backup}).Draw(t, "pin"),
 		InputLoss: rapid.SampledFrom([]time.Duration{100 * ms, time.Second, 10 * time.Second}).Draw(t, "input loss"),
 		Recovery:  time.Duration(rapid.IntRange(0, 60).Draw(t, "recovery")) * time.Second,
+		MaxJitter: rapid.SampledFrom([]time.Duration{0, 5 * time.Second, 10 * time.Second}).Draw(t, "most jitter"),
 		Rules:     rapid.IntRange(0, Rules).Draw(t, "rules"),
 	}
 }

@@ -23,6 +23,10 @@ func policyOf(f v1alpha1.Failover) failover.Policy {
 	p := failover.Policy{
 		Mode:      failover.Mode(f.Mode),
 		InputLoss: time.Duration(f.InputLossMilliseconds) * time.Millisecond,
+		MaxJitter: v1alpha1.DefaultMaxJitterMilliseconds * time.Millisecond,
+	}
+	if f.MaxJitterMilliseconds != nil {
+		p.MaxJitter = time.Duration(*f.MaxJitterMilliseconds) * time.Millisecond
 	}
 	if f.RecoverySeconds != nil {
 		p.Recovery = time.Duration(*f.RecoverySeconds) * time.Second

@@ -21,6 +21,9 @@ const (
 // offset settles at the path's smallest delay. One that lies more than MaxDeparture
 // from its arrival (a jump, a looped file, a backlog after a pause) anchors anew.
 //
+// Input in bursts does not depart: it is late by its gaps, and catches up. While gaps repeat,
+// the mapping holds for half as long again.
+//
 // An encoder whose clock runs slow is followed by raising the offset as slowly;
 // otherwise it would be anchored anew, and its picture jump by a second, every few hours.
 //
@@ -36,6 +39,8 @@ type clock struct {
 	prior    time.Duration
 	// anchors counts how often the clock was anchored anew.
 	anchors int
+	// gaps are those of the input.
+	gaps Gaps
 
 	// smallestLag is that of the access units since windowStart.
 	windowStart, smallestLag time.Duration
@@ -76,14 +81,16 @@ func (c *clock) media(ts, arrival time.Duration) time.Duration {
 	if !c.started {
 		c.started = true
 		c.set(arrival-ts, arrival)
+		c.gaps.Observe(ts, arrival)
 		return c.offset
 	}
 	if c.isBacklog(ts, arrival) {
 		return c.offset
 	}
+	c.gaps.Observe(ts, arrival)
 	lag := arrival - ts - c.offset
 	switch {
-	case lag >= 0 && lag <= MaxDeparture:
+	case lag >= 0 && lag <= c.maxLag(arrival):
 		c.settle(lag, arrival)
 		return c.offset
 	case lag < 0 && lag >= -MaxDeparture:
@@ -100,6 +107,14 @@ func (c *clock) media(ts, arrival time.Duration) time.Duration {
 	c.set(arrival-ts, arrival)
 	c.anchors++
 	return c.offset
+}
+
+// longestBurst bounds the gaps that the mapping holds for.
+const longestBurst = 10 * time.Second
+
+// maxLag is how late an access unit may be before the clock is anchored anew.
+func (c *clock) maxLag(now time.Duration) time.Duration {
+	return max(MaxDeparture, min(c.gaps.Repeated(now), longestBurst)*3/2)
 }
 
 func (c *clock) set(offset, arrival time.Duration) {

@@ -68,6 +68,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: numeric
       default: 1000
+    - name: maxJitterMilliseconds
+      type:
+        scalar: numeric
     - name: mode
       type:
         namedType: com.github.streampair.streampair.api.v1alpha1.FailoverMode

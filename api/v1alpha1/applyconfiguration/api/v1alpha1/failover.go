@@ -42,6 +42,19 @@ type FailoverApplyConfiguration struct {
 	//
 	// Lower is faster; too low takes a hiccup of the network for a loss. 100 to 60000.
 	InputLossMilliseconds *int32 `json:"inputLossMilliseconds,omitempty"`
+	// maxJitterMilliseconds is the longest gap, in milliseconds, of input that comes in
+	// bursts, as that of a relay or of a bonded link that collects some seconds: after the
+	// gap the media come late and catch up. Input comes in bursts when gaps of 2 seconds or
+	// more repeat within a minute, or shorter ones, of three quarters of a second or more,
+	// take a good part of the time.
+	//
+	// A leg with regular input is then chosen over one whose input comes in bursts. Where
+	// both do, playing is delayed once by the longest gap, up to this time, and the leg may
+	// be silent for one and a half times its longest gap before it counts as lost. The
+	// delay goes with the next switch. The leg has the warning BurstyInput meanwhile.
+	//
+	// Default: 5000. With 0 each gap counts as input loss. 0 to 10000.
+	MaxJitterMilliseconds *int32 `json:"maxJitterMilliseconds,omitempty"`
 	// recoverySeconds is how long, in seconds, a preferred leg must have had all its
 	// tracks before the pair returns to it. With mode Sticky and select Auto no leg is
 	// preferred, and it does nothing.
@@ -79,6 +92,14 @@ func (b *FailoverApplyConfiguration) WithSelect(value apiv1alpha1.Selection) *Fa
 // If called multiple times, the InputLossMilliseconds field is set to the value of the last call.
 func (b *FailoverApplyConfiguration) WithInputLossMilliseconds(value int32) *FailoverApplyConfiguration {
 	b.InputLossMilliseconds = &value
+	return b
+}
+
+// WithMaxJitterMilliseconds sets the MaxJitterMilliseconds field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the MaxJitterMilliseconds field is set to the value of the last call.
+func (b *FailoverApplyConfiguration) WithMaxJitterMilliseconds(value int32) *FailoverApplyConfiguration {
+	b.MaxJitterMilliseconds = &value
 	return b
 }
 

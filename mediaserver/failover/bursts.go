@@ -1,0 +1,113 @@
+package failover
+
+import "time"
+
+// This file has what is decided about input in bursts: that of a relay or of a bonded link
+// which collects some seconds and delivers them at once. See stream.Gaps.
+
+// burst is the longest gap of the leg's input within the last minute, if its gaps repeat; 0:
+// it is regular, or the policy does not put up with gaps.
+func (l Leg) burst(p Policy) time.Duration {
+	if p.Rules < rulesBursts {
+		return 0
+	}
+	return min(l.Burst, p.MaxJitter)
+}
+
+// tolerant is the policy for a leg whose input comes in bursts. Half as long again as its
+// gaps are it may be silent.
+func (l Leg) tolerant(p Policy) Policy {
+	p.InputLoss = max(p.InputLoss, l.burst(p)*3/2)
+	return p
+}
+
+// isBack reports whether the leg has shown since its last gap that it was the only one: it
+// has been there for as long as it was away. If not, until is when it will have.
+func (l Leg) isBack(p Policy, now time.Duration) (back bool, until time.Duration) {
+	if p.Rules < rulesBursts || l.GapLength == 0 || l.GapLength > p.MaxJitter {
+		return true, 0
+	}
+	until = l.GapEnd + l.GapLength
+	return now >= until, until
+}
+
+// leftAt is when a leg may be left for another, which has gaps too. The leg that is silent may
+// be in a gap of its own, and two such legs must not be switched between for ever: it has to
+// be silent for longer than the other is known to be.
+func (l Leg) leftAt(other Leg, p Policy, now time.Duration) time.Duration {
+	lost := l.Audio
+	if l.Video.Announced && !l.videoLive(p, now) {
+		lost = l.Video
+	}
+	if !l.Decodable && l.Video.Announced {
+		return 0
+	}
+	if gap := other.burst(p); gap > 0 {
+		return lost.LastArrival + gap*3/2
+	}
+	if back, until := other.isBack(p, now); !back {
+		return min(until, lost.LastArrival+other.GapLength*3/2)
+	}
+	return 0
+}
+
+// pausesAt is when the leg counts as one that pauses, if nothing more arrives: before it is
+// lost. It is no better than another that has fallen silent a moment sooner.
+func (l Leg) pausesAt(p Policy) time.Duration {
+	p = l.tolerant(p)
+	interval := func(t Track) time.Duration {
+		if t.Announced && t.Interval == 0 {
+			return assumedInterval
+		}
+		return t.Interval
+	}
+	last := max(l.Video.LastArrival, l.Audio.LastArrival)
+	return last + max(p.InputLoss/2, 3*interval(l.Video), 3*interval(l.Audio))
+}
+
+// leave decides about an active leg of lower rank than the other's. It is left at once, unless
+// it is silent and the other's input has gaps as well.
+func (d Decision) leave(p Policy, legs Legs, s State, now time.Duration) Decision {
+	to := s.Active.Other()
+	active, other := legs.Leg(s.Active), legs.Leg(to)
+	left := d.to(to, active.lossReason(s.Active, p, now), Urgent)
+	if p.Rules < rulesBursts || !active.Publishing {
+		return left
+	}
+	if at := active.leftAt(other, p, now); now < at {
+		d.Recheck = earliest(d.Recheck, at)
+		return d
+	}
+	pauses := other.pausesAt(p)
+	if now >= pauses {
+		return d
+	}
+	left.Recheck = earliest(left.Recheck, pauses)
+	return left
+}
+
+// steadier decides between legs of equal rank: one that is regular is better than one whose
+// input comes in bursts. It reports whether there is a choice.
+func (d Decision) steadier(p Policy, legs Legs, s State, now time.Duration) (Decision, bool) {
+	to := s.Active.Other()
+	active, other := legs.Leg(s.Active).burst(p), legs.Leg(to).burst(p)
+	switch {
+	case active > 0 && other == 0:
+		back, until := legs.Leg(to).isBack(p, now)
+		if !back {
+			d.Recheck = earliest(d.Recheck, until)
+			return d, true
+		}
+		return d.to(to, degradedReason(s.Active), Planned), true
+	case other > 0 && active == 0:
+		return d, true
+	}
+	return d, false
+}
+
+func degradedReason(r Role) Reason {
+	if r == Backup {
+		return ReasonBackupDegraded
+	}
+	return ReasonPrimaryDegraded
+}

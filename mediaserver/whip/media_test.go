@@ -2,8 +2,12 @@ package whip
 
 import (
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/pion/interceptor"
+	"github.com/pion/rtp"
 
 	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/stream"
@@ -192,6 +196,42 @@ func TestKeyFramesAreAskedFor(t *testing.T) {
 	}
 	close(stop)
 	<-done
+}
+
+// manySSRCs gives each packet an SSRC of its own.
+type manySSRCs struct {
+	interceptor.NoOp
+	next atomic.Uint32
+}
+
+func (m *manySSRCs) NewInterceptor(string) (interceptor.Interceptor, error) { return m, nil }
+
+func (m *manySSRCs) BindLocalStream(_ *interceptor.StreamInfo, next interceptor.RTPWriter) interceptor.RTPWriter {
+	return interceptor.RTPWriterFunc(func(h *rtp.Header, payload []byte, a interceptor.Attributes) (int, error) {
+		own := *h
+		own.SSRC = m.next.Add(1)
+		return next.Write(&own, payload, a)
+	})
+}
+
+func TestPublisherOfTooManyStreamsIsEnded(t *testing.T) {
+	for name, o := range map[string]encoderOptions{
+		"one track": {noAudio: true}, "two tracks": {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newTestServer(t, nil)
+			o.interceptor = &manySSRCs{}
+			e := s.publish(t, "/live/whip/primary", o)
+			picture := pictures(t, testPictures)[0]
+			await(t, "the end", func() bool {
+				e.writeVideo(0, picture)
+				return s.registry.Stream(primary).Snapshot().Publication == nil
+			})
+			if got := s.refusals(t, "TooManyRTPStreams"); got != 1 {
+				t.Errorf("%v are counted, want 1", got)
+			}
+		})
+	}
 }
 
 // An encoder that reports on its sound and sends none has it muted.

@@ -141,7 +141,7 @@ func (r *receiver) videoPacket(ssrc uint32, rid int, p *packet) error {
 
 // videoTick does what is due by time alone.
 func (r *receiver) videoTick(now time.Duration) error {
-	for _, l := range slices.Clone(r.video.layers) {
+	for _, l := range r.video.layers {
 		if err := r.drainLayer(l, now); err != nil {
 			return err
 		}

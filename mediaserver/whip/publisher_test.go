@@ -160,6 +160,7 @@ type encoderOptions struct {
 	codec            string // video, default H.264
 	dataChannel      bool
 	network          *lossy
+	interceptor      interceptor.Factory // another one, next to the network
 	offer            func(string) string // changes the offer that is sent
 	start            uint16              // first sequence numbers
 	origin           uint32              // of timestamps
@@ -172,6 +173,9 @@ func newEncoder(t *testing.T, o encoderOptions) *encoder {
 		t.Fatal(err)
 	}
 	ir := &interceptor.Registry{}
+	if o.interceptor != nil {
+		ir.Add(o.interceptor)
+	}
 	if o.network != nil {
 		ir.Add(o.network) // the first is next to the network
 	}

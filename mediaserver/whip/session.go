@@ -161,7 +161,7 @@ func (s *session) negotiate(o offer) (answer string, err error) {
 	ir.Add(reports)
 	pc, err := s.handler.cfg.Engine.NewPublisherConnection(me, ir, rtc.PublisherConfig{
 		OnSenderReport:   s.onSenderReport,
-		OnTooManyStreams: func() { s.safely(func() { s.end(stream.EndError, errTooManyStreams) }) },
+		OnTooManyStreams: s.onTooManyStreams,
 	})
 	if err != nil {
 		return "", err

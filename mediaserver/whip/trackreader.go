@@ -101,6 +101,14 @@ func drainReports(rtpReceiver *webrtc.RTPReceiver) {
 	}
 }
 
+// onTooManyStreams is called on a goroutine of its own.
+func (s *session) onTooManyStreams() {
+	s.safely(func() {
+		s.handler.cfg.Metrics.PublishRefusals.WithLabelValues("whip", "TooManyRTPStreams").Inc()
+		s.end(stream.EndError, errTooManyStreams)
+	})
+}
+
 // onSenderReport is called by pion, and does not wait: another report follows.
 func (s *session) onSenderReport(sr *rtcp.SenderReport) {
 	select {

@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/pion/webrtc/v4"
+
+	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
 // chromiumOffer is what Chromium 156 offers for a camera and a microphone, cut to the
@@ -132,5 +134,17 @@ func TestDecodingTimesIncrease(t *testing.T) {
 			t.Fatalf("%v after %v", dts, last)
 		}
 		last = dts
+	}
+}
+
+// By RFC 6184 such a format is packetization-mode 0, whose packets are among those of mode 1.
+func TestH264WithoutParametersIsTaken(t *testing.T) {
+	offer := strings.ReplaceAll(mediatest.OfferShape{Direction: "sendonly"}.Offer(), "a=fmtp:102 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=64001f\r\n", "")
+	answer, r := negotiating(t)(offer, "")
+	if r != nil {
+		t.Fatal(r.text)
+	}
+	if !strings.Contains(answer, "m=video 9 UDP/TLS/RTP/SAVPF 102\r\n") || strings.Contains(answer, "a=fmtp:102") {
+		t.Errorf("the answer is\n%s", answer)
 	}
 }

@@ -62,14 +62,21 @@ func (v *Viewer) consents(now time.Duration) bool {
 	return given
 }
 
-// serveTrack brings t to the end of its history. It reports true when pacing kept
-// it from that. A connection that takes no more keeps it from that as well, and wakes the
-// fanout when it does.
+// serveTrack brings t to the end of its history, and settles what was sent. It reports true
+// when pacing kept it from that.
 func (v *Viewer) serveTrack(t *viewerTrack, now time.Duration, scratch []packet) (paced bool) {
-	liveBytes, count := 0, t.packets
-	defer func() {
+	count := t.packets
+	liveBytes, paced := v.sendTrack(t, now, scratch)
+	if liveBytes > 0 || t.packets > count {
 		v.account(t, count, liveBytes, now)
-	}()
+	}
+	return paced
+}
+
+// sendTrack sends what t has not got yet, and returns the bytes that were no part of a burst.
+// A connection that takes no more keeps t from the end of its history, and wakes the fanout
+// when it does.
+func (v *Viewer) sendTrack(t *viewerTrack, now time.Duration, scratch []packet) (liveBytes int, paced bool) {
 	live, connection := v.output.liveEdge(now), v.path.connection()
 	for t.locate(live) {
 		n, held := t.history.read(t.cursor, scratch)
@@ -84,7 +91,7 @@ func (v *Viewer) serveTrack(t *viewerTrack, now time.Duration, scratch []packet)
 			if connection != nil && !connection.HasRoom(v.wake) {
 				t.held = true
 				t.leaveOut(p)
-				return false
+				return liveBytes, false
 			}
 			if t.held && t.leaveOut(p) {
 				break
@@ -93,12 +100,12 @@ func (v *Viewer) serveTrack(t *viewerTrack, now time.Duration, scratch []packet)
 			burst := p.burst || t.cursor < t.burstEnd
 			if t.entries && v.pace.level <= 0 || burst && !v.output.cfg.Egress.take(size, now) {
 				t.catchUp(uint64(v.pace.bytesPerSecond*catchUpAfter.Seconds()) / uint64(v.output.cfg.PacketSize))
-				return true
+				return liveBytes, true
 			}
 			result := t.send(p)
 			v.settle(result, now)
 			if result == notReady {
-				return true
+				return liveBytes, true
 			}
 			if !burst {
 				liveBytes += size
@@ -110,10 +117,10 @@ func (v *Viewer) serveTrack(t *viewerTrack, now time.Duration, scratch []packet)
 		}
 	}
 	t.held = false
-	return false
+	return liveBytes, false
 }
 
-// account settles what serveTrack did.
+// account settles what sendTrack sent, which count packets came before.
 func (v *Viewer) account(t *viewerTrack, count uint64, liveBytes int, now time.Duration) {
 	if liveBytes > 0 {
 		v.output.cfg.Egress.live(liveBytes, now)

@@ -36,10 +36,10 @@ func (h *holdback) grow(late, most time.Duration) bool {
 }
 
 // add puts an access unit where it belongs by its time: a burst may have all of one track
-// before the other.
+// before the other. Within a track the order stays, also where the clock was anchored anew.
 func (h *holdback) add(u *stream.AccessUnit) {
 	at := len(h.units)
-	for at > 0 && h.units[at-1].DTS > u.DTS {
+	for at > 0 && h.units[at-1].Kind != u.Kind && h.units[at-1].DTS > u.DTS {
 		at--
 	}
 	h.units = slices.Insert(h.units, at, u)

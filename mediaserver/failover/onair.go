@@ -76,9 +76,8 @@ func (p *Pair) emitPicture(l *leg, u *stream.AccessUnit) {
 // is an audio unit, it is what follows.
 func (p *Pair) switchAudio(l *leg, before uint64, next *stream.AccessUnit) {
 	var prime []*stream.AccessUnit
-	now := p.now()
 	for _, u := range l.source.Stream().Cached() {
-		if u.Kind == stream.Audio && u.Seq < before && p.held.isDue(u, now) {
+		if u.Kind == stream.Audio && u.Seq < before && !slices.Contains(p.held.units, u) {
 			prime = append(prime, p.held.shifted(u))
 		}
 	}

@@ -31,22 +31,28 @@ func (l Leg) isBack(p Policy, now time.Duration) (back bool, until time.Duration
 	return now >= until, until
 }
 
-// leftAt is when a leg may be left for another, which has gaps too. The leg that is silent may
-// be in a gap of its own, and two such legs must not be switched between for ever: it has to
-// be silent for longer than the other is known to be.
-func (l Leg) leftAt(other Leg, p Policy, now time.Duration) time.Duration {
-	lost := l.Audio
-	if l.Video.Announced && !l.videoLive(p, now) {
-		lost = l.Video
+// silentSince returns when the last of a track came that is lost because nothing of it comes.
+// Without one, the leg is not silent: what it lacks is lost for another reason.
+func (l Leg) silentSince(p Policy, now time.Duration) (since time.Duration, silent bool) {
+	switch {
+	case !l.Publishing:
+	case l.Video.playable() && l.Decodable && now >= l.videoLostAt(p):
+		return l.Video.LastArrival, true
+	case l.Audio.playable() && now >= l.audioLostAt(p, now):
+		return l.Audio.LastArrival, true
 	}
-	if !l.Decodable && l.Video.Announced {
-		return 0
+	return 0, false
+}
+
+// worthWaiting is until when a leg that is silent since then is not left for this one, which
+// has gaps too. The leg that is silent may be in a gap of its own, and two such legs must not
+// be switched between for ever: it has to be silent for longer than this one is known to be.
+func (l Leg) worthWaiting(p Policy, since, now time.Duration) time.Duration {
+	if gap := l.burst(p); gap > 0 {
+		return since + gap*3/2
 	}
-	if gap := other.burst(p); gap > 0 {
-		return lost.LastArrival + gap*3/2
-	}
-	if back, until := other.isBack(p, now); !back {
-		return min(until, lost.LastArrival+other.GapLength*3/2)
+	if back, until := l.isBack(p, now); !back {
+		return min(until, since+l.GapLength*3/2)
 	}
 	return 0
 }
@@ -71,10 +77,11 @@ func (d Decision) leave(p Policy, legs Legs, s State, now time.Duration) Decisio
 	to := s.Active.Other()
 	active, other := legs.Leg(s.Active), legs.Leg(to)
 	left := d.to(to, active.lossReason(s.Active, p, now), Urgent)
-	if p.Rules < rulesBursts || !active.Publishing {
+	since, silent := active.silentSince(p, now)
+	if p.Rules < rulesBursts || !silent {
 		return left
 	}
-	if at := active.leftAt(other, p, now); now < at {
+	if at := other.worthWaiting(p, since, now); now < at {
 		d.Recheck = earliest(d.Recheck, at)
 		return d
 	}

@@ -25,6 +25,10 @@ func TestDecideAboutInputInBursts(t *testing.T) {
 		l.GapLength, l.GapEnd = 4*time.Second, at-d
 		return l
 	}
+	unplayable := func(l Leg) Leg {
+		l.Video.Unplayable = true
+		return l
+	}
 	tests := []struct {
 		name            string
 		policy          Policy
@@ -45,6 +49,7 @@ func TestDecideAboutInputInBursts(t *testing.T) {
 		{"the active leg comes in bursts, and is silent for less than its gap and a half", policy, on(Primary), inBursts(silent(whole(), 5900*ms)), inBursts(whole()), Primary, "", 0},
 		{"the active leg disconnected, the other comes in bursts: fail over", policy, on(Primary), absent(), inBursts(whole()), Backup, Urgent, 0},
 		{"the active leg comes in bursts, the other is regular: switch", policy, on(Primary), inBursts(whole()), whole(), Backup, Planned, 0},
+		{"nobody can play the active leg's picture, the other comes in bursts: fail over", policy, on(Primary), unplayable(whole()), inBursts(whole()), Backup, Urgent, 0},
 		{"both come in bursts: stay", policy, on(Primary), inBursts(whole()), inBursts(whole()), Primary, "", 0},
 		{"the preferred leg comes in bursts: stay", policy.prefer(), on(Backup), inBursts(whole()), whole(), Backup, "", 0},
 		{"a pinned leg comes in bursts: stay", policy.pin(Primary), on(Backup), inBursts(whole()), whole(), Backup, "", 0},

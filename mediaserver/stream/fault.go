@@ -56,6 +56,18 @@ func (p *Publication) logOnce(code, message string) {
 	}
 }
 
+// SetEntryOnDemand says whether viewers can begin with the derived stream although no IDR is
+// cached: one is made as soon as there are viewers.
+func (p *Publication) SetEntryOnDemand(can bool) {
+	s := p.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.entryOnDemand != can {
+		p.entryOnDemand = can
+		s.notify()
+	}
+}
+
 // track returns the track of that kind. stream.mu is held.
 func (p *Publication) track(k Kind) *track {
 	if k == Audio {

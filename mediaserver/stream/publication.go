@@ -256,18 +256,6 @@ func (p *Publication) Forward(u *AccessUnit) error {
 	return p.add(&own, own.DTS, true)
 }
 
-// SetEntryOnDemand says whether viewers can begin with the derived stream although no IDR is
-// cached: one is made as soon as there are viewers.
-func (p *Publication) SetEntryOnDemand(can bool) {
-	s := p.stream
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if p.entryOnDemand != can {
-		p.entryOnDemand = can
-		s.notify()
-	}
-}
-
 // Heard notes that an access unit came which a derived stream leaves out: its track is
 // alive, although it hands little on.
 func (p *Publication) Heard(u *AccessUnit) {

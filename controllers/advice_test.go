@@ -1,0 +1,28 @@
+package controllers
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/streampair/streampair/api/control"
+)
+
+func TestAConditionSaysWhatToSetAtTheEncoder(t *testing.T) {
+	const advice = "Set the encoder's audio to AAC-LC."
+	for name, change := range map[string]func(*control.Leg){
+		"a track that cannot be played": func(l *control.Leg) { l.Rank = "VideoOnly" },
+		"no entry point":                func(l *control.Leg) { l.EntryPoint = false },
+	} {
+		s := newScene(t, nil)
+		s.both(func(p *control.Pair) {
+			leg := legOf(p, roleBackup)
+			leg.Warnings = []control.Warning{{Code: "UnsupportedAudio", Message: advice}}
+			change(leg)
+		})
+		status, _ := s.report()
+		c := legCondition(status, roleBackup)
+		if !strings.Contains(c.Message, advice) {
+			t.Errorf("%s: the message is %q", name, c.Message)
+		}
+	}
+}

@@ -74,11 +74,11 @@ type Failover struct {
 	// maxJitterMilliseconds is the longest gap, in milliseconds, of input that comes in
 	// bursts, as that of a relay or of a bonded link that collects some seconds: after the
 	// gap the media come late and catch up. Input comes in bursts when gaps of 2 seconds or
-	// more repeat within a minute, or shorter ones, of three quarters of a second or more,
-	// take a good part of the time.
+	// more repeat within a minute. Gaps of 0.75 seconds or more count too, if they take a
+	// quarter of the time.
 	//
 	// A leg with regular input is then chosen over one whose input comes in bursts. Where
-	// both do, playing is delayed once by the longest gap, up to this time, and the leg may
+	// both do, playing is delayed once by the longest gap, up to this time. The leg may then
 	// be silent for one and a half times its longest gap before it counts as lost. The
 	// delay goes with the next switch. The leg has the warning BurstyInput meanwhile.
 	//

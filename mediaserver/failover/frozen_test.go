@@ -30,8 +30,8 @@ type world struct {
 	switched [2][]int // in which steps each server switched
 	// clock is by how much each server's clock is ahead.
 	clock [2]time.Duration
-	// skew is how many steps the IDRs of one server's legs come after those of the other's,
-	// rejoin how long a connection takes that is made anew, and drain how many lines of its
+	// skew is how many steps the IDRs of one server's legs come after those of the other's.
+	// rejoin is how long a connection takes that is made anew. drain is how many lines of its
 	// peer a server reads in a step.
 	skew, rejoin, drain int
 
@@ -180,8 +180,8 @@ func (w *world) after(i, n int) []int {
 	return slices.DeleteFunc(slices.Clone(w.switched[i]), func(at int) bool { return at < n })
 }
 
-// Whatever a single fault is, each server makes one switch for it at most, and the server
-// that was well does not change its mind when the fault is over, whatever the clocks say.
+// Each server makes one switch at most for a fault. The server that was well does not change
+// its mind when the fault is over, whatever the clocks say.
 func TestOneFaultOneSwitch(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := drawWorld(t, standard)

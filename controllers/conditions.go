@@ -160,7 +160,7 @@ func (w *statusWriter) live(role v1alpha1.Role) verdict {
 	case v.live() && v.leg.Rank != rankFull && len(v.leg.Warnings) > 0:
 		return yes(v1alpha1.ReasonDegraded, "Media arrives, but not all of it can be played. %s", advice(v.leg))
 	case v.live():
-		return yes(v1alpha1.ReasonLive, "Media arrives.")
+		return yes(v1alpha1.ReasonLive, "%s", strings.TrimSpace("Media arrives. "+advice(v.leg)))
 	case v.leg.Conflict:
 		return no(v1alpha1.ReasonPublisherConflict, "Two encoders publish to this stream id.")
 	case w.ingestState(v) == v1alpha1.IngestLost && v.leg.Publishing:

@@ -65,9 +65,9 @@ func ParseAudioConfig(b []byte) (AudioConfig, error) {
 	return c, nil
 }
 
-// Unsupported says in a few words why the audio cannot be played; "" means it can:
-// AAC-LC, mono or stereo.
-func (c AudioConfig) Unsupported() string {
+// Variant says in a few words what kind of AAC it is; "" is AAC-LC, mono or stereo, which
+// every decoder of AAC plays in full.
+func (c AudioConfig) Variant() string {
 	switch {
 	case c.SBR:
 		return "HE-AAC"
@@ -75,8 +75,10 @@ func (c AudioConfig) Unsupported() string {
 		return fmt.Sprintf("AAC of object type %d", c.ObjectType)
 	case c.ShortFrames:
 		return "AAC with frames of 960 samples"
-	case c.Channels != 1 && c.Channels != 2:
-		return fmt.Sprintf("AAC with channel configuration %d", c.Channels)
+	case c.Channels == 0:
+		return "AAC with a program config element"
+	case c.Channels > 2:
+		return fmt.Sprintf("AAC with %d channels", c.Channels)
 	}
 	return ""
 }

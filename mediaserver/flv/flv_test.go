@@ -199,20 +199,21 @@ func TestSplitAVCC(t *testing.T) {
 
 func TestParseAudioConfig(t *testing.T) {
 	for name, test := range map[string]struct {
-		in          []byte
-		want        AudioConfig
-		unsupported string
-		fails       bool
+		in      []byte
+		want    AudioConfig
+		variant string
+		fails   bool
 	}{
 		"LC 48 kHz stereo":         {in: []byte{0x11, 0x90}, want: AudioConfig{ObjectType: 2, SampleRate: 48000, Channels: 2}},
 		"LC 44.1 kHz mono":         {in: []byte{0x12, 0x08}, want: AudioConfig{ObjectType: 2, SampleRate: 44100, Channels: 1}},
 		"ffmpeg's: no SBR":         {in: []byte{0x11, 0x90, 0x56, 0xe5, 0x00}, want: AudioConfig{ObjectType: 2, SampleRate: 48000, Channels: 2}},
 		"explicit rate":            {in: []byte{0x17, 0x80, 0x5d, 0xc0, 0x10}, want: AudioConfig{ObjectType: 2, SampleRate: 48000, Channels: 2}},
-		"HE-AAC, hierarchical":     {in: []byte{0x2b, 0x11, 0x88, 0x00}, want: AudioConfig{ObjectType: 2, SampleRate: 24000, Channels: 2, SBR: true}, unsupported: "HE-AAC"},
-		"HE-AAC, backward":         {in: []byte{0x13, 0x10, 0x56, 0xe5, 0x98}, want: AudioConfig{ObjectType: 2, SampleRate: 24000, Channels: 2, SBR: true}, unsupported: "HE-AAC"},
-		"5.1":                      {in: []byte{0x11, 0xb0}, want: AudioConfig{ObjectType: 2, SampleRate: 48000, Channels: 6}, unsupported: "AAC with channel configuration 6"},
-		"AAC Main":                 {in: []byte{0x09, 0x90}, want: AudioConfig{ObjectType: 1, SampleRate: 48000, Channels: 2}, unsupported: "AAC of object type 1"},
-		"960 samples":              {in: []byte{0x11, 0x94}, want: AudioConfig{ObjectType: 2, SampleRate: 48000, Channels: 2, ShortFrames: true}, unsupported: "AAC with frames of 960 samples"},
+		"HE-AAC, hierarchical":     {in: []byte{0x2b, 0x11, 0x88, 0x00}, want: AudioConfig{ObjectType: 2, SampleRate: 24000, Channels: 2, SBR: true}, variant: "HE-AAC"},
+		"HE-AAC, backward":         {in: []byte{0x13, 0x10, 0x56, 0xe5, 0x98}, want: AudioConfig{ObjectType: 2, SampleRate: 24000, Channels: 2, SBR: true}, variant: "HE-AAC"},
+		"5.1":                      {in: []byte{0x11, 0xb0}, want: AudioConfig{ObjectType: 2, SampleRate: 48000, Channels: 6}, variant: "AAC with 6 channels"},
+		"7.1 as ffmpeg has it":     {in: []byte{0x11, 0x80, 0x04, 0xc8, 0x44, 0x00, 0x20, 0x00, 0xc4}, want: AudioConfig{ObjectType: 2, SampleRate: 48000}, variant: "AAC with a program config element"},
+		"AAC Main":                 {in: []byte{0x09, 0x90}, want: AudioConfig{ObjectType: 1, SampleRate: 48000, Channels: 2}, variant: "AAC of object type 1"},
+		"960 samples":              {in: []byte{0x11, 0x94}, want: AudioConfig{ObjectType: 2, SampleRate: 48000, Channels: 2, ShortFrames: true}, variant: "AAC with frames of 960 samples"},
 		"reserved rate":            {in: []byte{0x16, 0x90}, fails: true},
 		"reserved channels":        {in: []byte{0x11, 0xf8}, fails: true},
 		"one byte":                 {in: []byte{0x11}, fails: true},
@@ -228,8 +229,8 @@ func TestParseAudioConfig(t *testing.T) {
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
-			if !test.fails && got.Unsupported() != test.unsupported {
-				t.Errorf("unsupported %q, want %q", got.Unsupported(), test.unsupported)
+			if !test.fails && got.Variant() != test.variant {
+				t.Errorf("variant %q, want %q", got.Variant(), test.variant)
 			}
 		})
 	}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -58,6 +59,8 @@ type Programme struct {
 	NoVideo, NoAudio bool
 	// SampleRate in Hz; default 48000.
 	SampleRate int
+	// Channels of the sound, all alike; default 2.
+	Channels int
 	// Container is the file's format and name extension; default "flv". Others have no
 	// Tape.
 	Container string
@@ -94,6 +97,7 @@ func (p Programme) withDefaults() Programme {
 	orInt(&p.Height, 360)
 	orInt(&p.FPS, 30)
 	orInt(&p.SampleRate, 48000)
+	orInt(&p.Channels, 2)
 	if p.Container == "" {
 		p.Container = "flv"
 	}
@@ -169,7 +173,7 @@ func (p Programme) args() []string {
 	if !p.NoAudio {
 		sound := fmt.Sprintf("if(lt(mod(t,1),%g),%g*sin(2*PI*%d*mod(t,1)),%g*sin(2*PI*%d*t))",
 			BeepLength.Seconds(), beepLevel, beepHz, toneLevel, 300+100*p.Leg)
-		args = append(args, "-f", "lavfi", "-i", fmt.Sprintf("aevalsrc=exprs='%s|%s':s=%d:d=%g", sound, sound, p.SampleRate, p.Duration.Seconds()))
+		args = append(args, "-f", "lavfi", "-i", fmt.Sprintf("aevalsrc=exprs='%s':s=%d:d=%g", strings.Join(slices.Repeat([]string{sound}, p.Channels), "|"), p.SampleRate, p.Duration.Seconds()))
 		maps = append(maps, "-map", fmt.Sprintf("%d:a", input))
 	}
 	args = append(args, maps...)
@@ -199,7 +203,7 @@ func (p Programme) args() []string {
 		}
 	}
 	if !p.NoAudio {
-		args = append(args, "-c:a", "aac", "-b:a", "96k")
+		args = append(args, "-c:a", "aac", "-b:a", fmt.Sprintf("%dk", 48*p.Channels))
 	}
 	if p.Container == "flv" {
 		args = append(args, "-flvflags", "no_duration_filesize")

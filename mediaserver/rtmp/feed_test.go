@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/streampair/streampair/mediaserver/flv"
 	"github.com/streampair/streampair/mediaserver/flv/feed"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
@@ -93,14 +94,14 @@ func TestAggregateMessagesAreTakenApart(t *testing.T) {
 
 func TestAudioThatCannotBePlayedIsLeftOutWithAWarning(t *testing.T) {
 	for name, config := range map[string][]byte{
-		"HE-AAC":       {0xaf, 0, 0x2b, 0x11, 0x88, 0},
-		"5.1 channels": {0xaf, 0, 0x11, 0xb0},
+		"Opus in 5.1": flv.AppendAudioConfig(nil, flv.Opus, feed.OpusHead(6)),
+		"Opus in 7.1": flv.AppendAudioConfig(nil, flv.Opus, feed.OpusHead(8)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := start(t, nil)
 			c := h.publisher()
 			c.message(4, typeAudio, 1, 0, config)
-			c.message(4, typeAudio, 1, 0, []byte{0xaf, 1, 0x21, 0x10})
+			c.message(4, typeAudio, 1, 0, []byte("\x91Opus\xfc\xff\xfe"))
 			h.showsPictures(c, "primary", 0)
 			h.eventually("there is a warning", func() bool {
 				w := h.registry.Stream(live).Snapshot().Warnings

@@ -27,6 +27,8 @@ func TestOrdinaryStreamsPlayAndSwitch(t *testing.T) {
 		{name: "one picture a second", programme: mediatest.Programme{FPS: 1}},
 		{name: "a GOP of ten seconds", programme: mediatest.Programme{Duration: 40 * time.Second, GOP: 10 * time.Second}},
 		{name: "no picture", programme: mediatest.Programme{NoVideo: true}},
+		{name: "sound in 5.1", programme: mediatest.Programme{Channels: 6}},
+		{name: "sound in 7.1", programme: mediatest.Programme{Channels: 8, SampleRate: 44100}},
 		{name: "no sound", programme: mediatest.Programme{NoAudio: true}},
 		{name: "another size and profile when it returns", again: &mediatest.Programme{Width: 960, Height: 540, Profile: "main", SampleRate: 44100}},
 		{name: "timestamps that jump ahead", act: func(r *mediatest.Replayer) { r.Jump(time.Hour) }},

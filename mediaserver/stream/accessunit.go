@@ -68,7 +68,8 @@ type Format struct {
 
 	// Config is the AudioSpecificConfig, ISO/IEC 14496-3 section 1.6.2.1 (AAC).
 	Config []byte
-	// SampleRate in Hz and Channels (AAC, Opus).
+	// SampleRate in Hz and Channels (AAC, Opus). Channels is 0 where the configuration of AAC
+	// has a program config element.
 	SampleRate, Channels int
 }
 

@@ -200,7 +200,8 @@ func (p *Publication) BreakGOP() { p.brokenGOP = true }
 
 // SetAudioFormat sets the format of the audio frames to come: AAC or Opus.
 func (p *Publication) SetAudioFormat(f Format) error {
-	if f.Codec != AAC && f.Codec != Opus || f.SampleRate < 8000 || f.SampleRate > 96000 || f.Channels < 1 || f.Channels > 8 {
+	if f.Codec != AAC && f.Codec != Opus || f.SampleRate < 7350 || f.SampleRate > 96000 ||
+		f.Channels < 0 || f.Channels > 8 || f.Channels == 0 && f.Codec == Opus {
 		return p.Reject(errUnsupportedFormat)
 	}
 	s := p.stream

@@ -29,31 +29,19 @@ const (
 	maxUnanswered = 4096
 )
 
-// where is the label of panics about what ffmpeg is given and gives.
-const where = "ffmpeg"
-
 // A child is one ffmpeg process that re-encodes a stream's video without B-frames.
 // Audio does not go through it: a muxer holds pictures back when audio is late, and
 // then a fault of one track would look like one of both.
 //
 // Its methods are for the goroutine of its view; its own goroutines only move bytes.
 type child struct {
-	recovery *recovery.Recovery
+	*process
 
-	format  *stream.Format // of the pictures put in
-	started time.Time
-	pid     int
+	format *stream.Format // of the pictures put in
 
 	// pictures come out here; it is closed when the process is at its end.
 	pictures chan picture
-	// done is closed when the process is reaped and its goroutines have ended; err
-	// says why then.
-	done chan struct{}
-	err  error
-
 	input    chan feedPicture
-	quit     chan struct{}
-	stopOnce sync.Once
 
 	// The media-clock times of pictures, by the milliseconds they were put in with:
 	// what comes out gets its own time back to the nanosecond.
@@ -91,27 +79,26 @@ type picture struct {
 func startChild(path string, since []*stream.AccessUnit, bitrateBPS int64, r *recovery.Recovery) (*child, error) {
 	first, newest := since[0], since[len(since)-1]
 	c := &child{
-		recovery: r, format: first.Format, started: time.Now(),
-		pictures: make(chan picture, 16), done: make(chan struct{}),
-		input: make(chan feedPicture, childQueue), quit: make(chan struct{}),
-		times: make(map[int64]time.Duration),
-		base:  first.DTS, offset: first.Offset, last: -1,
+		format:   first.Format,
+		pictures: make(chan picture, 16),
+		input:    make(chan feedPicture, childQueue),
+		times:    make(map[int64]time.Duration),
+		base:     first.DTS, offset: first.Offset, last: -1,
 	}
 	backlog := make([]feedPicture, 0, len(since))
 	for _, u := range since {
 		backlog = append(backlog, c.place(u))
 	}
-	cmd := exec.Command(path, childArgs(bitrateBPS, backlog[len(backlog)-1].dts, newest != first, first.Format.Interlaced())...)
-	cmd.Env = childEnv()
-	cmd.SysProcAttr = childProcAttr()
-	cmd.WaitDelay = time.Second // for standard error, if somebody else holds it
-	started := make(chan error)
-	go c.run(cmd, backlog, started)
-	if err := <-started; err != nil {
-		<-c.done
+	args := childArgs(bitrateBPS, backlog[len(backlog)-1].dts, newest != first, first.Format.Interlaced())
+	var err error
+	c.process, err = startProcess(path, args, processIO{
+		feed: func(p *process, stdin io.Writer) { c.feed(p, stdin, backlog) },
+		read: c.read,
+	}, r)
+	if err != nil {
 		return nil, err
 	}
-	c.pid, c.waitsSince = cmd.Process.Pid, time.Now()
+	c.waitsSince = time.Now()
 	return c, nil
 }
 
@@ -186,78 +173,8 @@ func (c *child) hangs(interval time.Duration) bool {
 	return c.putIn >= 2 && time.Since(c.waitsSince) > limit
 }
 
-// stop kills the process. done tells when it has gone.
-func (c *child) stop() { c.stopOnce.Do(func() { close(c.quit) }) }
-
-// run is the life of the process. It keeps its thread: the process is killed by the
-// kernel when the thread that started it ends (see childProcAttr).
-func (c *child) run(cmd *exec.Cmd, backlog []feedPicture, started chan<- error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	defer close(c.done)
-	defer close(c.pictures)
-
-	stderr := &lastLines{}
-	cmd.Stderr = stderr
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		started <- err
-		return
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		started <- err
-		return
-	}
-	if err := cmd.Start(); err != nil {
-		started <- fmt.Errorf("start ffmpeg: %w", err)
-		return
-	}
-	started <- nil
-
-	ended := make(chan struct{})
-	var group sync.WaitGroup
-	group.Go(func() { // a killed process ends its pipes, and so the other two
-		select {
-		case <-c.quit:
-		case <-ended:
-		}
-		_ = cmd.Process.Kill() // an error means that it has gone already
-	})
-	var fedErr, readErr error
-	group.Go(func() {
-		if fedErr = c.recovery.Do(where, func() { c.feed(stdin, backlog, ended) }); fedErr != nil {
-			c.stop()
-		}
-	})
-	if err := c.recovery.Do(where, func() { readErr = c.read(stdout) }); err != nil {
-		readErr = err
-		c.stop()
-	}
-	close(ended)
-	waitErr := cmd.Wait()
-	group.Wait()
-	c.err = endOf(cmp.Or(fedErr, readErr), waitErr, stderr.String())
-}
-
-// endOf makes one error of how the process ended.
-func endOf(read, wait error, stderr string) error {
-	err := wait
-	if read != nil && !errors.Is(read, io.EOF) && !errors.Is(read, io.ErrUnexpectedEOF) {
-		err = read
-	}
-	if err == nil {
-		err = errors.New("it ended by itself")
-	}
-	if stderr != "" {
-		return fmt.Errorf("ffmpeg: %w: %s", err, stderr)
-	}
-	return fmt.Errorf("ffmpeg: %w", err)
-}
-
 // feed writes pictures to the process until it has gone.
-func (c *child) feed(stdin io.WriteCloser, backlog []feedPicture, ended <-chan struct{}) {
-	defer func() { _ = stdin.Close() }() // it is a pipe
+func (c *child) feed(process *process, stdin io.Writer, backlog []feedPicture) {
 	w, err := flv.NewWriter(stdin, true, false)
 	if err != nil {
 		return // the process has gone: the reader says so
@@ -276,16 +193,15 @@ func (c *child) feed(stdin io.WriteCloser, backlog []feedPicture, ended <-chan s
 			if w.WriteVideo(p.dts, p.pts, p.idr, p.nalus) != nil {
 				return
 			}
-		case <-c.quit:
-			return
-		case <-ended:
+		case <-process.quit:
 			return
 		}
 	}
 }
 
 // read hands on what the process gives, until its end or until stop.
-func (c *child) read(stdout io.Reader) error {
+func (c *child) read(process *process, stdout io.Reader) error {
+	defer close(c.pictures)
 	r := flv.NewReader(stdout, 0)
 	var format *stream.Format
 	lengthSize := 4
@@ -322,7 +238,7 @@ func (c *child) read(stdout io.Reader) error {
 			}
 			select {
 			case c.pictures <- p:
-			case <-c.quit:
+			case <-process.quit:
 				return io.EOF
 			}
 		}
@@ -354,28 +270,4 @@ func slicesAndSEI(nalus [][]byte) (kept [][]byte, idr bool) {
 		kept = append(kept, nalu)
 	}
 	return kept, idr
-}
-
-// lastLines keeps the end of what ffmpeg says, for the log.
-type lastLines struct {
-	mu  sync.Mutex // guards buf
-	buf []byte
-}
-
-const maxStderr = 1 << 10
-
-func (l *lastLines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.buf = append(l.buf, p...)
-	if n := len(l.buf) - maxStderr; n > 0 {
-		l.buf = append(l.buf[:0], l.buf[n:]...)
-	}
-	return len(p), nil
-}
-
-func (l *lastLines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.ReplaceAll(string(bytes.TrimSpace(l.buf)), "\n", " / ")
 }

@@ -80,7 +80,34 @@ func (v *view) warnOfPictures(u *stream.AccessUnit, bframes, limited, withoutIDR
 
 // willReencode reports whether viewers get re-encoded pictures as soon as there are viewers.
 func (v *view) willReencode() bool {
-	return v.canTranscode() && v.failures < hopeless && (v.holding || len(v.slots) < cap(v.slots))
+	return v.failures < hopeless && v.mayHold()
+}
+
+// mayHold reports whether the view has a slot or can have one.
+func (v *view) mayHold() bool {
+	return v.canTranscode() && (v.holding || len(v.slots) < cap(v.slots))
+}
+
+// hold takes a slot for the view's children, unless the view has one. hold reports false
+// if all are taken.
+func (v *view) hold() bool {
+	if v.holding {
+		return true
+	}
+	select {
+	case v.slots <- struct{}{}:
+		v.holding = true
+	default:
+	}
+	return v.holding
+}
+
+// release gives the slot back if the view has no children.
+func (v *view) release() {
+	if v.holding && v.current == nil && v.successor == nil && v.sound.child == nil {
+		v.holding = false
+		<-v.slots
+	}
 }
 
 func (v *view) canTranscode() bool { return v.cfg.FFmpegPath != "" && v.cfg.MaxTranscodes > 0 }
@@ -123,16 +150,11 @@ func (v *view) start() {
 	if len(since) == 0 || !begins(since[0]) || !v.reencodes {
 		return // the cache is ahead of us or was too small: with the next IDR
 	}
-	if !v.holding {
-		select {
-		case v.slots <- struct{}{}:
-			v.holding = true
-			v.unwarn("TranscodesFull")
-		default:
-			v.warn("TranscodesFull", transcodesFull)
-			return
-		}
+	if !v.hold() {
+		v.warn("TranscodesFull", transcodesFull)
+		return
 	}
+	v.unwarn("TranscodesFull")
 	v.current, v.pictures = v.launch(since), 0
 	if v.current == nil {
 		v.failed("start")
@@ -151,7 +173,7 @@ func (v *view) replace(u *stream.AccessUnit) {
 	}
 	v.cfg.Metrics.FFmpegRestarts.WithLabelValues("parameters").Inc()
 	if v.successor != nil {
-		v.discard(v.successor)
+		v.discard(v.successor.process)
 	}
 	if v.successor = v.launch([]*stream.AccessUnit{u}); v.successor == nil {
 		v.lose("start")
@@ -174,10 +196,10 @@ func (v *view) launch(since []*stream.AccessUnit) *child {
 	return c
 }
 
-// discard ends a child and waits for it, which takes as long as the kernel needs.
-func (v *view) discard(c *child) {
-	c.stop()
-	<-c.done
+// discard ends a process and waits for it, which takes as long as the kernel needs.
+func (v *view) discard(p *process) {
+	p.stop()
+	<-p.done
 	v.cfg.Metrics.FFmpegChildren.Dec()
 }
 
@@ -185,7 +207,7 @@ func (v *view) discard(c *child) {
 func (v *view) stopChildren() {
 	for _, c := range []*child{v.current, v.successor} {
 		if c != nil {
-			v.discard(c)
+			v.discard(c.process)
 		}
 	}
 	v.current, v.successor = nil, nil
@@ -193,10 +215,7 @@ func (v *view) stopChildren() {
 		v.fromChild = false
 		v.filter.Break() // viewers' decoders hold the child's pictures
 	}
-	if v.holding {
-		v.holding = false
-		<-v.slots
-	}
+	v.release()
 }
 
 // give hands on a picture of child c; without ok the child is at its end.
@@ -215,7 +234,7 @@ func (v *view) give(c *child, p picture, ok bool) {
 		if !p.idr {
 			return
 		}
-		v.discard(v.current)
+		v.discard(v.current.process)
 		v.current, v.successor, v.pictures = c, nil, 0
 	}
 	if v.pictures == 0 && !p.idr {

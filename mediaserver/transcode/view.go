@@ -9,7 +9,6 @@ import (
 
 	"github.com/streampair/streampair/mediaserver/stream"
 	"github.com/streampair/streampair/mediaserver/transcode/internal/exact"
-	"github.com/streampair/streampair/mediaserver/transcode/internal/pcm"
 )
 
 const (
@@ -34,7 +33,6 @@ const (
 	withoutIDRHowTo     = "Set the encoder to closed GOPs with a keyframe every 2 seconds: with x264 intra-refresh=0 and open-gop=0."
 	withoutIDRReencoded = "The video has no IDR pictures (intra refresh or open GOPs), and WebRTC players can begin nowhere else: it is re-encoded on the server. " + withoutIDRHowTo
 	withoutIDRSent      = "The video has no IDR pictures (intra refresh or open GOPs), and the server has no ffmpeg to re-encode it: viewers cannot join or switch to this stream. " + withoutIDRHowTo
-	audioUnsupported    = "The audio cannot be decoded: viewers hear silence. Set the encoder to AAC-LC, stereo."
 )
 
 // view makes one derived stream of one raw stream.
@@ -58,7 +56,6 @@ type viewState struct {
 	rawPub  *stream.Publication // whose access units come
 	lastSeq uint64              // of the last one, within rawPub
 	warned  map[string]bool     // of rawPub
-	audio   *stream.Format      // looked at
 	// reencodes says that rawPub had a picture that is to be re-encoded. Many an SPS allows
 	// for B-frames that never come.
 	reencodes bool
@@ -76,6 +73,7 @@ type viewState struct {
 	filtered, filterOf *stream.Format // what the filter sends, of which format
 
 	transcoder
+	sound sound
 }
 
 func newView(cfg ViewsConfig, slots chan struct{}, raw *stream.Stream) *view {
@@ -108,6 +106,7 @@ func (v *view) run(ctx context.Context) {
 	defer v.sub.Close()
 	defer v.end(stream.EndShutdown)
 	defer v.stopChildren()
+	defer v.stopSound()
 	tick := time.NewTicker(viewTick)
 	defer tick.Stop()
 	for _, u := range v.raw.Cached() {
@@ -125,6 +124,9 @@ func (v *view) run(ctx context.Context) {
 			v.attend()
 		case <-tick.C:
 			v.attend()
+			v.attendSound()
+		case f, ok := <-framesOf(v.sound.child):
+			v.giveSound(f, ok)
 		case p, ok := <-picturesOf(v.current):
 			v.give(v.current, p, ok)
 		case p, ok := <-picturesOf(v.successor):
@@ -155,6 +157,7 @@ func (v *view) look() {
 		return // taken over
 	}
 	v.stopChildren()
+	v.stopSound()
 	v.end(stream.EndClosed)
 	v.rawPub = nil
 	v.filter.Break()
@@ -163,8 +166,10 @@ func (v *view) look() {
 // take handles one access unit of the raw stream.
 func (v *view) take(u *stream.AccessUnit) {
 	if u.Publication != v.rawPub {
-		v.rawPub, v.lastSeq, v.warned, v.audio = u.Publication, 0, make(map[string]bool), nil
+		v.rawPub, v.lastSeq, v.warned = u.Publication, 0, make(map[string]bool)
 		v.stopChildren() // the newcomer's first IDR needs none, and may be followed by none
+		v.stopSound()
+		v.sound = sound{launches: v.sound.launches}
 		v.reencodes, v.withoutIDR, v.limited, v.failures = false, false, "", 0
 		v.begin()
 	}
@@ -180,8 +185,7 @@ func (v *view) take(u *stream.AccessUnit) {
 	}
 	switch {
 	case u.Kind == stream.Audio:
-		v.checkAudio(u.Format)
-		v.forward(u)
+		v.takeSound(u)
 	case u.Format.Reordered || u.Format.Limitation != "" || v.withoutIDR:
 		v.takeUnplayable(u)
 	default:
@@ -325,24 +329,13 @@ func (v *view) replay(video bool) {
 			continue
 		}
 		switch {
-		case u.Kind == stream.Audio:
+		case u.Kind == stream.Audio && v.sound.child == nil:
 			v.forward(u)
-		case !video:
+		case u.Kind == stream.Audio || !video:
 		case v.filter.Show(exact.Picture{PTS: u.PTS, NALUs: u.NALUs}) && v.forwardFiltered(u):
 		case v.pub != nil:
 			v.pub.Heard(u)
 		}
-	}
-}
-
-// checkAudio says so, once per format, if the audio cannot be decoded.
-func (v *view) checkAudio(f *stream.Format) {
-	if v.audio == f {
-		return
-	}
-	v.audio = f
-	if _, err := pcm.NewDecoder(f); err != nil {
-		v.rawPub.SetFault(stream.Audio, &stream.Fault{Code: "UnsupportedAudio", Message: audioUnsupported})
 	}
 }
 

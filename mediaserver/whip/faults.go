@@ -1,8 +1,10 @@
 package whip
 
 import (
+	"fmt"
 	"time"
 
+	"github.com/streampair/streampair/mediaserver/sdpoffer"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
@@ -27,6 +29,26 @@ var (
 			"Check the encoder's audio source, or publish without audio.",
 	}
 )
+
+// Codes of a track that is rejected, and of one that is left out because there is another.
+// They are those that RTMP publishers get.
+const (
+	warningUnsupportedVideo = "UnsupportedVideo"
+	warningUnsupportedAudio = "UnsupportedAudio"
+	warningMultitrack       = "Multitrack"
+)
+
+const surplusTracks = "The publisher offers more than one track of a kind: the first is played, the others are rejected. Send one video and one audio track."
+
+// faultOfCodec is the fault of a track whose formats the server does not take.
+func faultOfCodec(section *sdpoffer.Section) *stream.Fault {
+	if kindOf(section) == stream.Audio {
+		return &stream.Fault{Code: warningUnsupportedAudio, Message: fmt.Sprintf(
+			"The publisher offers its sound in %s, which is not supported, and the stream has no sound: set the encoder's audio to Opus.", offeredFormats(section))}
+	}
+	return &stream.Fault{Code: warningUnsupportedVideo, Message: fmt.Sprintf(
+		"The publisher offers its video in %s, which is not supported, and the stream has no picture: set the encoder's video to H.264 (packetization-mode=1).", offeredFormats(section))}
+}
 
 // faults returns what is wrong with each track at now, by stream.Kind; nil: nothing. It is
 // pure.

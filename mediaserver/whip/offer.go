@@ -12,6 +12,7 @@ import (
 
 	"github.com/streampair/streampair/mediaserver/rtc"
 	"github.com/streampair/streampair/mediaserver/sdpoffer"
+	"github.com/streampair/streampair/mediaserver/stream"
 )
 
 const supported = "send at most one video track in H.264 (packetization-mode=1) and one audio track in Opus"
@@ -23,10 +24,15 @@ type offer struct {
 	codecs    []webrtc.RTPCodecParameters
 	opus      *webrtc.RTPCodecParameters
 	tracks    tracks
+	// faults are those of the tracks that are rejected for their codecs, by stream.Kind.
+	faults [2]*stream.Fault
+	// surplus says that there are more tracks of a kind than one.
+	surplus bool
 }
 
-// parseOffer checks that the server can take what is offered, so that a publisher is
-// told in words what to change, rather than finding a track rejected.
+// parseOffer checks what the server can take of an offer. What it cannot take is rejected
+// alone, and told, if there is a track that it can. A publisher of whom nothing can be taken
+// is told in words what to change.
 func parseOffer(text string) (offer, *refusal) {
 	parsed, err := sdpoffer.Parse(text)
 	if err != nil {
@@ -34,28 +40,34 @@ func parseOffer(text string) (offer, *refusal) {
 	}
 	var o offer
 	var choices []sdpoffer.Choice
-	counts := map[string]int{}
+	var rejected []string
 	for i := range parsed.Sections {
 		section := &parsed.Sections[i]
 		if !section.Used {
 			continue
 		}
-		if r := checkSection(section); r != nil {
-			return offer{}, r
+		if reason := checkSection(section); reason != "" {
+			rejected = append(rejected, reason)
+			continue
+		}
+		if o.has(section) {
+			o.surplus = true
+			continue
 		}
 		codec, ok := rtc.AnswerFormat(section.Kind, section.Formats)
 		if !ok {
-			return offer{}, unsupported("The offer's %s track cannot be taken: it has %s", section.Kind, offeredFormats(section))
+			rejected = append(rejected, fmt.Sprintf("The offer's %s track cannot be taken: it has %s", section.Kind, offeredFormats(section)))
+			o.faults[kindOf(section)] = faultOfCodec(section)
+			continue
 		}
-		counts[section.Kind]++
 		choice := sdpoffer.Choice{Section: i, Format: codec, Direction: webrtc.RTPTransceiverDirectionSendonly}
 		o.add(section, &choice)
 		choices = append(choices, choice)
 	}
 	ufrags := parsed.Ufrags()
 	switch {
-	case counts["audio"] > 1 || counts["video"] > 1:
-		return offer{}, unsupported("The offer has %d video and %d audio tracks", counts["video"], counts["audio"])
+	case len(choices) == 0 && len(rejected) > 0:
+		return offer{}, unsupported(rejected[0])
 	case len(choices) == 0:
 		return offer{}, unsupported("The offer has no track")
 	case len(ufrags) == 0:
@@ -68,9 +80,26 @@ func parseOffer(text string) (offer, *refusal) {
 	return o, nil
 }
 
+// kindOf is the kind of a section of sound or pictures.
+func kindOf(section *sdpoffer.Section) stream.Kind {
+	if section.Kind == "audio" {
+		return stream.Audio
+	}
+	return stream.Video
+}
+
+// has reports whether a track of the section's kind is taken already.
+func (o *offer) has(section *sdpoffer.Section) bool {
+	if kindOf(section) == stream.Audio {
+		return o.tracks.audio
+	}
+	return o.tracks.video
+}
+
 // add notes that a track is taken as the choice says. Video comes first.
 func (o *offer) add(section *sdpoffer.Section, choice *sdpoffer.Choice) {
 	codec := choice.Format
+	o.faults[kindOf(section)] = nil
 	if section.Kind == "audio" {
 		o.codecs = append(o.codecs, codec)
 		o.opus = &codec
@@ -96,23 +125,23 @@ func refuseOffer(what string, err error) *refusal {
 	return refuse(http.StatusBadRequest, "MalformedOffer", "%s: %v.", what, err)
 }
 
-// checkSection checks one media section that is in use.
-func checkSection(section *sdpoffer.Section) *refusal {
+// checkSection says why a media section that is in use is no track; "": it is one.
+func checkSection(section *sdpoffer.Section) string {
 	switch section.Kind {
 	case "audio", "video":
 	case "application":
-		return unsupported("The offer has a data channel")
+		return "The offer has a data channel"
 	default:
-		return unsupported("The offer has a %q section", section.Kind)
+		return fmt.Sprintf("The offer has a %q section", section.Kind)
 	}
 	if !section.Sends() {
-		return unsupported("The offer's %s track is %s, but a publisher sends", section.Kind, section.Direction)
+		return fmt.Sprintf("The offer's %s track is %s, but a publisher sends", section.Kind, section.Direction)
 	}
-	return nil
+	return ""
 }
 
-func unsupported(format string, args ...any) *refusal {
-	return refuse(http.StatusNotAcceptable, "UnsupportedMedia", "%s: %s.", fmt.Sprintf(format, args...), supported)
+func unsupported(reason string) *refusal {
+	return refuse(http.StatusNotAcceptable, "UnsupportedMedia", "%s: %s.", reason, supported)
 }
 
 // offeredFormats names the codecs of a section, for the message.

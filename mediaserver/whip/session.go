@@ -137,6 +137,14 @@ func (s *session) open(text string, authenticated bool, remote string) (answer s
 	s.mu.Lock()
 	s.publication = publication
 	s.mu.Unlock()
+	for kind, fault := range o.faults {
+		if fault != nil {
+			publication.SetFault(stream.Kind(kind), fault)
+		}
+	}
+	if o.surplus {
+		publication.Warn(warningMultitrack, surplusTracks)
+	}
 	answer, err = s.negotiate(o)
 	if err != nil {
 		return "", refuse(http.StatusBadRequest, "MalformedOffer", "The offer cannot be answered: %v.", err)

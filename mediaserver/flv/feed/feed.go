@@ -245,7 +245,7 @@ func audioFormat(codec flv.AudioCodec, config []byte) (format stream.Format, uns
 	}
 	return stream.Format{
 		Codec: stream.AAC, Config: config, SampleRate: aac.SampleRate, Channels: aac.Channels,
-	}, aac.Unsupported(), nil
+	}, "", nil
 }
 
 // isOther reports whether a tag is of another track than the one that is played: that with

@@ -1,0 +1,132 @@
+package transcode
+
+import (
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/streampair/streampair/mediaserver/stream"
+)
+
+// surround are kinds of AAC that only ffmpeg decodes in full, by their number of channels.
+// ffmpeg's 7.1 has a program config element.
+var surround = map[string]int{"5.1": 6, "7.1": 8}
+
+// stereo reports whether u is sound that every player decodes.
+func stereo(u *stream.AccessUnit) bool { return u.Kind == stream.Audio && u.Format.Channels == 2 }
+
+// hear collects n frames of sound that ok accepts.
+func (r *rig) hear(sub *stream.Subscription, n int, ok func(*stream.AccessUnit) bool) []*stream.AccessUnit {
+	r.t.Helper()
+	var frames []*stream.AccessUnit
+	deadline := time.After(patience)
+	for len(frames) < n {
+		select {
+		case u := <-sub.C:
+			if ok(u) {
+				frames = append(frames, u)
+			}
+		case <-deadline:
+			r.t.Fatalf("%d of %d frames within %v", len(frames), n, patience)
+		}
+	}
+	return frames
+}
+
+func TestSurroundSoundIsReencodedToStereo(t *testing.T) {
+	for name, channels := range surround {
+		t.Run(name, func(t *testing.T) {
+			cfg := withFFmpeg(t)
+			cfg.Linger = 300 * time.Millisecond
+			r := newRig(t, cfg)
+			raw, sub := r.raw.Subscribe(1024), r.view.Stream().Subscribe(1024)
+			defer raw.Close()
+			defer sub.Close()
+			r.view.Demand(true)
+			r.play(r.publish(primary), aac(t, beep, 48000, channels, 4))
+			first := r.hear(raw, 1, func(u *stream.AccessUnit) bool { return u.Kind == stream.Audio })[0]
+			frames := r.hear(sub, 150, stereo)
+
+			l := newListener(t)
+			a := NewAudio(AudioConfig{Emit: l.emit})
+			for _, u := range frames {
+				a.Write(u)
+			}
+			l.joins()
+			got, want := l.onset(first.PTS)-first.PTS, time.Second+priming(48000)
+			t.Logf("beep %v from its place, first frame %v after the publisher's", got-want, frames[0].Arrival-first.Arrival)
+			if off := (got - want).Abs(); off > 5*time.Millisecond {
+				t.Errorf("beep at %v, want %v", got, want)
+			}
+			if lv := level(l.between(first.PTS+1200*time.Millisecond, first.PTS+1900*time.Millisecond)); lv < 0.1 {
+				t.Errorf("level %.3f", lv)
+			}
+			if got := warnings(r.view.Stream()); !slices.Equal(got, []string{warningReencodedAudio}) {
+				t.Errorf("warnings %v", got)
+			}
+			if fault := r.view.Stream().Snapshot().Audio.Fault; fault != nil {
+				t.Errorf("viewers are said to get %v", fault)
+			}
+			r.view.Demand(false)
+			wait(t, "ffmpeg stops when nobody listens", func() bool { return r.children() == 0 })
+		})
+	}
+}
+
+func TestSurroundSoundGoesOnWhenFFmpegDies(t *testing.T) {
+	r := newRig(t, withFFmpeg(t))
+	sub := r.view.Stream().Subscribe(1024)
+	defer sub.Close()
+	r.view.Demand(true)
+	r.play(r.publish(primary), aac(t, tone, 48000, 6, 4))
+	publication := r.hear(sub, 10, stereo)[0].Publication
+	for _, pid := range ffmpegs(t) {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wait(t, "the end is noticed", func() bool { return r.children() == 0 })
+	wait(t, "another ffmpeg", func() bool { return r.children() == 1 })
+	r.hear(sub, 500, stereo)
+	if got := r.view.Stream().Snapshot().Publication; got == nil || publication.Ended() {
+		t.Error("the leg was lost with its sound")
+	}
+}
+
+func TestSurroundSoundWithoutFFmpegIsAFault(t *testing.T) {
+	r := newRig(t, ViewsConfig{MaxTranscodes: 4})
+	r.view.Demand(true)
+	stop := r.play(r.publish(primary), aac(t, tone, 48000, 6, 2))
+	wait(t, "a fault", func() bool {
+		fault := r.view.Stream().Snapshot().Audio.Fault
+		return fault != nil && fault.Code == warningUnsupportedAudio && !fault.Limited
+	})
+	if got := warnings(r.view.Stream()); !slices.Equal(got, []string{warningUnsupportedAudio}) {
+		t.Errorf("warnings %v", got)
+	}
+	stop()
+	r.play(r.publish(primary), aac(t, tone, 48000, 2, 2))
+	wait(t, "no fault once the publisher is another", func() bool {
+		got := r.view.Stream().Snapshot()
+		return got.Audio.Fault == nil && len(got.Warnings) == 0 && got.Audio.Format != nil && got.Audio.Format.Channels == 2
+	})
+}
+
+// One place is taken by the other stream's ffmpeg.
+func TestSurroundSoundWaitsForAPlace(t *testing.T) {
+	cfg := withFFmpeg(t)
+	cfg.MaxTranscodes, cfg.Linger = 1, 100*time.Millisecond
+	r := newRig(t, cfg)
+	other := r.views.Open(r.registry.Stream(stream.Key{App: "live", ID: "other"}))
+	defer other.Close()
+	other.Demand(true)
+	r.play(r.publish(stream.Key{App: "live", ID: "other"}), aac(t, tone, 48000, 6, 2))
+	wait(t, "the other's ffmpeg", func() bool { return r.children() == 1 })
+	r.view.Demand(true)
+	r.play(r.publish(primary), aac(t, tone, 48000, 6, 2))
+	wait(t, "a fault", func() bool { return r.view.Stream().Snapshot().Audio.Fault != nil })
+	other.Demand(false)
+	wait(t, "no fault once the place is free", func() bool { return r.view.Stream().Snapshot().Audio.Fault == nil })
+	wait(t, "sound", func() bool { f := r.view.Stream().Snapshot().Audio.Format; return f != nil && f.Channels == 2 })
+}

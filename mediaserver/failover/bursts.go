@@ -14,8 +14,8 @@ func (l Leg) burst(p Policy) time.Duration {
 	return min(l.Burst, p.MaxJitter)
 }
 
-// tolerant is the policy for a leg whose input comes in bursts. Half as long again as its
-// gaps are it may be silent.
+// tolerant is the policy for a leg whose input comes in bursts: it may be silent for one and a
+// half times its longest gap.
 func (l Leg) tolerant(p Policy) Policy {
 	p.InputLoss = max(p.InputLoss, l.burst(p)*3/2)
 	return p
@@ -44,9 +44,10 @@ func (l Leg) silentSince(p Policy, now time.Duration) (since time.Duration, sile
 	return 0, false
 }
 
-// worthWaiting is until when a leg that is silent since then is not left for this one, which
-// has gaps too. The leg that is silent may be in a gap of its own, and two such legs must not
-// be switched between for ever: it has to be silent for longer than this one is known to be.
+// worthWaiting returns until when the active leg, silent since then, is not left for this leg;
+// 0: there is no need to wait. This leg has gaps, and the active leg may be in a gap as well:
+// without the wait a pair would switch for ever between two such legs. The active leg must be
+// silent for longer than the gaps of this leg are.
 func (l Leg) worthWaiting(p Policy, since, now time.Duration) time.Duration {
 	if gap := l.burst(p); gap > 0 {
 		return since + gap*3/2
@@ -94,11 +95,12 @@ func (d Decision) leave(p Policy, legs Legs, s State, now time.Duration) Decisio
 }
 
 // steadier decides between legs of equal rank: one that is regular is better than one whose
-// input comes in bursts. It reports whether there is a choice.
+// input comes in bursts. It reports whether there is a choice. A person's choice comes first.
 func (d Decision) steadier(p Policy, legs Legs, s State, now time.Duration) (Decision, bool) {
 	to := s.Active.Other()
 	active, other := legs.Leg(s.Active).burst(p), legs.Leg(to).burst(p)
 	switch {
+	case p.Select != "":
 	case active > 0 && other == 0:
 		back, until := legs.Leg(to).isBack(p, now)
 		if !back {

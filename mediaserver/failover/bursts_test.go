@@ -52,7 +52,8 @@ func TestDecideAboutInputInBursts(t *testing.T) {
 		{"nobody can play the active leg's picture, the other comes in bursts: fail over", policy, on(Primary), unplayable(whole()), inBursts(whole()), Backup, Urgent, 0},
 		{"both come in bursts: stay", policy, on(Primary), inBursts(whole()), inBursts(whole()), Primary, "", 0},
 		{"the preferred leg comes in bursts: stay", policy.prefer(), on(Backup), inBursts(whole()), whole(), Backup, "", 0},
-		{"a pinned leg comes in bursts: stay", policy.pin(Primary), on(Backup), inBursts(whole()), whole(), Backup, "", 0},
+		{"a pinned leg comes in bursts: a person's choice comes first", policy.pin(Primary), on(Backup), inBursts(whole()), whole(), Primary, Planned, 0},
+		{"a pinned leg on air comes in bursts: stay", policy.pin(Primary), on(Primary), inBursts(whole()), whole(), Primary, "", 0},
 		{"the policy does not put up with bursts: they do not count", impatient, on(Primary), inBursts(whole()), whole(), Primary, "", 0},
 		{"a peer of the version before: they do not count", standard, on(Primary), inBursts(whole()), whole(), Primary, "", 0},
 	}

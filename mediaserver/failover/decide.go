@@ -38,7 +38,7 @@ type Policy struct {
 	InputLoss time.Duration
 	// MaxJitter is the longest gap of input in bursts that is put up with; 0: none is.
 	MaxJitter time.Duration
-	// Recovery is how long a preferred leg must be at full rank before it is gone back to.
+	// Recovery is how long a preferred leg must be whole before it is gone back to.
 	Recovery time.Duration
 	// Generation counts the versions of the policy, where two servers play the pair and
 	// may for a moment have different ones.
@@ -102,7 +102,8 @@ type State struct {
 	// Switches counts changes from one leg to the other.
 	Switches int
 
-	// primaryFull and backupFull are since when each leg is at full rank; 0: it is not.
+	// primaryFull and backupFull are since when each leg is whole, see Legs.isWhole; 0: it is
+	// not.
 	primaryFull, backupFull time.Duration
 	// lastFailover, and how many followed each other within dampingWindow.
 	lastFailover time.Duration
@@ -130,19 +131,19 @@ func (s State) fullSince(r Role) time.Duration {
 	return s.primaryFull
 }
 
-// Observe notes since when each leg has been at full rank, and whether the pin is obeyed.
+// Observe notes since when each leg has been whole, and whether the pin is obeyed.
 func (s State) Observe(p Policy, legs Legs, now time.Duration) State {
-	since := func(l Leg, was time.Duration) time.Duration {
+	since := func(r Role, was time.Duration) time.Duration {
 		switch {
-		case l.Rank(p, now) != RankFull:
+		case !legs.isWhole(r, p, now):
 			return 0
 		case was == 0:
 			return now
 		}
 		return was
 	}
-	s.primaryFull = since(legs.Primary, s.primaryFull)
-	s.backupFull = since(legs.Backup, s.backupFull)
+	s.primaryFull = since(Primary, s.primaryFull)
+	s.backupFull = since(Backup, s.backupFull)
 	if p.Select == "" || p.Select == s.Active {
 		s.obeyed = p.Select
 	}
@@ -180,8 +181,7 @@ func (s State) Switched(d Decision, now time.Duration) State {
 	return s
 }
 
-// returnAt is when a leg that the policy prefers may be gone back to if it stays at full
-// rank.
+// returnAt is when a leg that the policy prefers may be gone back to if it stays whole.
 func (s State) returnAt(p Policy, r Role) time.Duration {
 	at := s.fullSince(r) + s.recovery(p)
 	if s.lastPlanned != 0 {
@@ -190,7 +190,7 @@ func (s State) returnAt(p Policy, r Role) time.Duration {
 	return at
 }
 
-// recovery is how long the preferred leg must be at full rank, damped: each failover
+// recovery is how long the preferred leg must be whole, damped: each failover
 // within 10 minutes of the last doubles it.
 func (s State) recovery(p Policy) time.Duration {
 	if s.inSuccession == 0 {

@@ -277,3 +277,23 @@ func TestTakingAPinAwayMovesNothingWhenSticky(t *testing.T) {
 		t.Errorf("went to %v: %v", d.Active, d.Reason)
 	}
 }
+
+// Both encoders are set up alike, and so are the faults of what they send. A pair must then
+// decide as one that is whole.
+func TestAFaultThatBothLegsShareIsNoReasonToDecideOtherwise(t *testing.T) {
+	for _, fault := range []string{"sound that nobody can play", "pictures that some cannot play"} {
+		policy := standard.prefer()
+		policy.Rules = Rules
+		legs := Legs{faulty(whole(), fault), faulty(whole(), fault)}
+		s := on(Backup).Observe(policy, legs, at)
+		if s.bothFullSince() == 0 {
+			t.Errorf("%s: the legs are not whole", fault)
+		}
+		if d := Decide(policy, legs, s, at); d.Active != Primary || d.Reason != ReasonPrimaryRecovered {
+			t.Errorf("%s: %+v, want the primary, which has recovered", fault, d)
+		}
+		if s = s.Observe(policy, Legs{legs.Primary, whole()}, at); s.primaryFull != 0 || s.backupFull == 0 {
+			t.Errorf("%s: a leg with a fault is taken for whole beside one without", fault)
+		}
+	}
+}

@@ -34,6 +34,8 @@ type world struct {
 	// rejoin is how long a connection takes that is made anew. drain is how many lines of its
 	// peer a server reads in a step.
 	skew, rejoin, drain int
+	// fault is what is wrong with both legs, for both encoders are set up alike.
+	fault string
 
 	outage, joined int // steps for which the servers have not reached each other; when they do again
 	lines          [2][]Standing
@@ -58,6 +60,7 @@ func drawWorld(t *rapid.T, policy Policy) *world {
 		clock: [2]time.Duration{0, offset.Draw(t, "second server's clock is ahead")},
 		skew:  rapid.IntRange(0, 30).Draw(t, "IDRs apart"), rejoin: rapid.IntRange(0, 7).Draw(t, "steps to connect"),
 		drain: rapid.IntRange(4, 50).Draw(t, "lines read a step"),
+		fault: drawFault(t),
 	}
 	for i := range w.servers {
 		w.servers[i] = &decider{policy: policy, rules: Rules, began: worldTime(0)}
@@ -163,7 +166,7 @@ func (w *world) legs(i, n int, linked bool) Legs {
 		if w.began[i][leg] == 0 {
 			continue
 		}
-		*l = arriving(w.began[i][leg], now)
+		*l = faulty(arriving(w.began[i][leg], now), w.fault)
 		l.Video.LastArrival, l.Audio.LastArrival = w.last[i][leg], w.last[i][leg]
 	}
 	return legs

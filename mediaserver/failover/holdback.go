@@ -22,7 +22,7 @@ type holdback struct {
 	bytes int
 }
 
-// spare is by how much the delay is longer than the longest gap, which are not all the same.
+// spare is how much longer the delay is than the longest gap: the next gap may be longer.
 const spare = 100 * time.Millisecond
 
 // grow makes the delay long enough for an access unit that is so late, and at most most. It

@@ -50,16 +50,17 @@ type Rank int
 
 // The ranks, lowest first.
 const (
-	RankNone         Rank = iota
-	RankAudioOnly         // its video is lost
-	RankLimitedVideo      // its video arrives, and some viewers cannot play it
-	RankVideoOnly         // its audio is lost
-	RankFull              // everything it announced arrives
+	RankNone             Rank = iota
+	RankAudioOnly             // its video is lost
+	RankLimitedVideoOnly      // its video arrives, some viewers cannot play it, and its audio is lost
+	RankLimitedVideo          // its video arrives, and some viewers cannot play it
+	RankVideoOnly             // its audio is lost
+	RankFull                  // everything it announced arrives
 )
 
 // String returns the name of the rank as status and events show it.
 func (r Rank) String() string {
-	return [...]string{"None", "AudioOnly", "LimitedVideo", "VideoOnly", "Full"}[r]
+	return [...]string{"None", "AudioOnly", "LimitedVideoOnly", "LimitedVideo", "VideoOnly", "Full"}[r]
 }
 
 // A Track is what liveness needs to know of one track.
@@ -175,17 +176,35 @@ func (l Leg) audioLostAt(p Policy, now time.Duration) time.Duration {
 // Rank says how much of what the leg announced is arriving at now.
 func (l Leg) Rank(p Policy, now time.Duration) Rank {
 	video, audio := l.videoLive(p, now), l.audioLive(p, now)
+	lacksSound := l.Audio.expected(p) && !audio
+	limited := l.Video.Limited && p.Rules >= rulesFaults
 	switch {
 	case !video && !audio:
 		return RankNone
 	case l.Video.expected(p) && !video:
 		return RankAudioOnly
-	case l.Video.Limited && p.Rules >= rulesFaults:
+	case limited && lacksSound:
+		return RankLimitedVideoOnly
+	case limited:
 		return RankLimitedVideo
-	case l.Audio.expected(p) && !audio:
+	case lacksSound:
 		return RankVideoOnly
 	}
 	return RankFull
+}
+
+// isIntact reports whether all of the leg arrives that can be played. What its publisher sends
+// in a form that nobody can play lowers the rank, and does not change with time.
+func (l Leg) isIntact(p Policy, now time.Duration) bool {
+	video, audio := l.videoLive(p, now), l.audioLive(p, now)
+	return (video || audio) && (video || !l.Video.playable()) && (audio || !l.Audio.playable())
+}
+
+// isWhole reports whether the leg of that role is intact, and ranks no lower than the other.
+// Two whole legs have the same rank.
+func (l Legs) isWhole(r Role, p Policy, now time.Duration) bool {
+	leg := l.Leg(r)
+	return leg.isIntact(p, now) && leg.Rank(p, now) >= l.Leg(r.Other()).Rank(p, now)
 }
 
 // canEnter says whether viewers can be put on the leg: its video has an IDR to begin

@@ -100,6 +100,8 @@ func TestAFaultLowersTheRank(t *testing.T) {
 		{"the picture that arrives cannot be played", unplayable(whole(), stream.Video), RankAudioOnly, RankFull},
 		{"neither can be played", unplayable(unplayable(whole(), stream.Audio), stream.Video), RankNone, RankNone},
 		{"a picture that some viewers cannot play", limited(whole()), RankLimitedVideo, RankFull},
+		{"a picture that some viewers cannot play, without its sound", audioSilent(limited(whole()), time.Minute), RankLimitedVideoOnly, RankVideoOnly},
+		{"a picture that some viewers cannot play, and sound that nobody can", unplayable(limited(whole()), stream.Audio), RankLimitedVideoOnly, RankFull},
 		{"a picture that some viewers cannot play, silent", videoSilent(limited(whole()), time.Minute), RankAudioOnly, RankAudioOnly},
 	} {
 		for rules, want := range map[int]Rank{rulesFaults: tt.want, rulesFaults - 1: tt.before} {

@@ -29,9 +29,9 @@ func (p *Pair) take(l *leg, u *stream.AccessUnit) bool {
 	if l.role == p.state.Active {
 		p.pass(l, u)
 	}
-	// While both legs are whole only silence changes anything, and for that there is
+	// While both legs are intact only silence changes anything, and for that there is
 	// the timer.
-	return switched || slices.ContainsFunc(p.ranks[:len(p.legs)], func(r Rank) bool { return r != RankFull })
+	return switched || slices.Contains(p.intact[:len(p.legs)], false)
 }
 
 // sendsVideo says whether pictures are to be expected of l.

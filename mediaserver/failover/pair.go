@@ -101,6 +101,7 @@ type Pair struct {
 	settled    bool          // as of the last decision: see State.settled
 	lastSwitch Switch
 	ranks      [2]Rank
+	intact     [2]bool
 	target     Role          // of a switch that waits for an IDR; none otherwise
 	giveUp     time.Duration // when an urgent switch stops waiting for an IDR and bursts
 	timeline   timeline
@@ -319,8 +320,9 @@ func (p *Pair) decide(snaps []stream.Snapshot, now time.Duration) (Decision, Leg
 	accord := p.accord()
 	policy := accord.rulesFor(p.Policy())
 	for i, l := range p.legs {
-		p.ranks[i] = legs.Leg(l.role).Rank(policy, now)
-		p.noteBursts(l, legs.Leg(l.role).burst(policy))
+		leg := legs.Leg(l.role)
+		p.ranks[i], p.intact[i] = leg.Rank(policy, now), leg.isIntact(policy, now)
+		p.noteBursts(l, leg.burst(policy))
 	}
 	p.state = p.state.Observe(policy, legs, now).heeding(accord.Peer).confirmed(accord)
 	p.settled = p.state.settled(now)

@@ -3,7 +3,7 @@ package failover
 import "time"
 
 const (
-	// settling is how long both legs must be at full rank before two servers that play
+	// settling is how long both legs must be whole before two servers that play
 	// different ones take that for more than the moment of a switch.
 	settling = 2 * time.Second
 	// adoptWithin is how long after its start a pair waits to hear what its peer plays, so
@@ -35,7 +35,7 @@ type Standing struct {
 	// of the newer one is right.
 	Preferred  Role
 	Generation int64
-	// Settled says that both legs have been at full rank for some time.
+	// Settled says that both legs have been whole for some time.
 	Settled bool
 	// Leaving says that the server is about to end. Its own pair does not know.
 	Leaving bool
@@ -194,7 +194,8 @@ func agreed(a, b Standing) Role {
 	return Primary
 }
 
-// bothFullSince is since when both legs have been at full rank; 0: they are not.
+// bothFullSince is since when both legs have been whole, and so of the same rank; 0: they are
+// not.
 func (s State) bothFullSince() time.Duration {
 	if s.primaryFull == 0 || s.backupFull == 0 {
 		return 0
@@ -202,7 +203,7 @@ func (s State) bothFullSince() time.Duration {
 	return max(s.primaryFull, s.backupFull)
 }
 
-// settled says whether both legs have been at full rank for some time.
+// settled says whether both legs have been whole for some time.
 func (s State) settled(now time.Duration) bool {
 	full := s.bothFullSince()
 	return full != 0 && now >= full+settling

@@ -6,6 +6,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/streampair/streampair/mediaserver/stream"
 )
 
 // change is one switch of a scenario.
@@ -38,6 +40,22 @@ func play(p Policy, legs func(now time.Duration) Legs, until time.Duration) (Sta
 func arriving(since, now time.Duration) Leg {
 	l := whole()
 	l.Since, l.Video.LastArrival, l.Audio.LastArrival = since, now, now
+	return l
+}
+
+// drawFault draws what is wrong with both legs of a pair; mostly nothing.
+func drawFault(t *rapid.T) string {
+	return rapid.SampledFrom([]string{"", "", "sound that nobody can play", "pictures that some cannot play"}).Draw(t, "fault")
+}
+
+// faulty is the leg with such a fault.
+func faulty(l Leg, fault string) Leg {
+	switch fault {
+	case "sound that nobody can play":
+		return unplayable(l, stream.Audio)
+	case "pictures that some cannot play":
+		return limited(l)
+	}
 	return l
 }
 

@@ -98,6 +98,7 @@ func twoServersConverge(t *rapid.T, asked func(question)) {
 	relay := draw("cut")
 	restarts := [2][]fault{draw("first server's restart"), draw("second server's restart")}
 	skew := rapid.IntRange(0, 30).Draw(t, "IDRs apart")
+	ofBoth := drawFault(t)
 
 	// The version before must decide the same as long as either server is of that version.
 	versions := [][2]int{{0, 0}, {0, Rules}, {Rules, 0}}
@@ -132,7 +133,7 @@ func twoServersConverge(t *rapid.T, asked func(question)) {
 				if full[i][leg] == 0 {
 					full[i][leg] = now
 				}
-				*l = arriving(full[i][leg], now)
+				*l = faulty(arriving(full[i][leg], now), ofBoth)
 			}
 			peer := told[i]
 			if during(relay, n) || during(restarts[1-i], n) {

@@ -115,8 +115,8 @@ func (s *Stream) RequestIDR() bool {
 	return asked
 }
 
-// Warn shows a warning with the stream until the publication ends. The same code
-// twice is one warning.
+// Warn shows a warning with the stream until the publication ends. Of one code there is one
+// warning, with the message of the last.
 func (s *Stream) Warn(code, message string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -124,12 +124,15 @@ func (s *Stream) Warn(code, message string) {
 }
 
 func (s *Stream) warn(code, message string) {
-	for _, w := range s.warnings {
-		if w.Code == code {
-			return
-		}
+	i := slices.IndexFunc(s.warnings, func(w Warning) bool { return w.Code == code })
+	switch {
+	case i < 0:
+		s.warnings = append(s.warnings, Warning{code, message})
+	case s.warnings[i].Message == message:
+		return
+	default:
+		s.warnings[i].Message = message
 	}
-	s.warnings = append(s.warnings, Warning{code, message})
 	s.log.Warn(message, "code", code)
 	s.notify()
 }

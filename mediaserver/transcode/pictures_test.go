@@ -2,6 +2,7 @@ package transcode
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -121,7 +122,67 @@ func TestAStreamWithoutIDRsCannotBeEnteredWithoutFFmpeg(t *testing.T) {
 	r.view.Demand(true)
 	r.play(r.publish(primary), withoutIDR(t)["intra refresh"])
 	wait(t, "a warning", func() bool { return slices.Contains(warnings(r.view.Stream()), warningWithoutIDR) })
-	if snap := r.view.Stream().Snapshot(); snap.EntryPoint || snap.LastIDR != 0 {
+	snap := r.view.Stream().Snapshot()
+	if snap.EntryPoint || snap.LastIDR != 0 {
 		t.Error("there is an entry point")
 	}
+	if f := snap.Video.Fault; f == nil || f.Code != warningWithoutIDR || !f.Limited {
+		t.Errorf("the fault is %v", f)
+	}
+}
+
+// An encoder with open GOPs begins with an IDR, and sends none after it. Who watches by then
+// goes on, and nobody else can join.
+func TestAnIDRLongAgoIsNoEntry(t *testing.T) {
+	units := pictures(t, "-tune", "film", "-preset", "veryfast", "-x264-params", "open-gop=1:keyint=30:min-keyint=30:bframes=0")
+	if !units[0].IDR || slices.ContainsFunc(units[1:], func(u *stream.AccessUnit) bool { return u.IDR }) {
+		t.Fatal("the test's stream has other IDRs")
+	}
+	r := newRigWithStreams(t, ViewsConfig{}, stream.Config{MaxCacheDuration: time.Second})
+	sub := r.view.Stream().Subscribe(1024)
+	defer sub.Close()
+	r.view.Demand(true)
+	stop := r.play(r.publish(primary), units)
+	wait(t, "a fault", func() bool {
+		f := r.view.Stream().Snapshot().Video.Fault
+		return f != nil && f.Code == warningWithoutIDR && f.Limited
+	})
+	r.watch(sub, 60, nil) // who is there goes on
+	stop()
+	r.play(r.publish(primary), pictures(t))
+	wait(t, "no fault with IDRs again", func() bool {
+		snap := r.view.Stream().Snapshot()
+		return snap.Video.Fault == nil && snap.EntryPoint && len(snap.Warnings) == 0
+	})
+}
+
+// What is said of pictures is what is done with them.
+func TestWarningsOfPicturesSayWhatIsDone(t *testing.T) {
+	cfg := withFFmpeg(t)
+	cfg.MaxTranscodes, cfg.Linger = 1, 100*time.Millisecond
+	r := newRig(t, cfg)
+	other := r.views.Open(r.registry.Stream(stream.Key{App: "live", ID: "other"}))
+	defer other.Close()
+	other.Demand(true)
+	r.play(r.publish(stream.Key{App: "live", ID: "other"}), pictures(t, limited["4:2:2"]...))
+	wait(t, "the other stream has the place", func() bool { return r.children() == 1 })
+	says := func(text string) func() bool {
+		return func() bool {
+			return slices.ContainsFunc(r.raw.Snapshot().Warnings, func(w stream.Warning) bool {
+				return w.Code == warningLimited && strings.Contains(w.Message, text)
+			})
+		}
+	}
+	r.view.Demand(true)
+	stop := r.play(r.publish(primary), pictures(t, limited["4:2:2"]...))
+	wait(t, "not re-encoded", says("does not re-encode"))
+	if r.view.Stream().Snapshot().Video.Fault == nil {
+		t.Error("no fault")
+	}
+	other.Demand(false)
+	wait(t, "re-encoded", says("is re-encoded"))
+	wait(t, "no fault", func() bool { return r.view.Stream().Snapshot().Video.Fault == nil })
+	stop()
+	r.play(r.publish(primary), pictures(t))
+	wait(t, "no warning of an encoder that was mended", func() bool { return len(r.view.Stream().Snapshot().Warnings) == 0 })
 }

@@ -38,11 +38,17 @@ type rig struct {
 
 func newRig(t *testing.T, cfg ViewsConfig) *rig {
 	t.Helper()
+	return newRigWithStreams(t, cfg, stream.Config{})
+}
+
+func newRigWithStreams(t *testing.T, cfg ViewsConfig, streams stream.Config) *rig {
+	t.Helper()
 	m := metrics.New(prometheus.NewRegistry())
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	cfg.Metrics, cfg.Logger = m, log
 	r := &rig{t: t, metrics: m, views: NewViews(cfg)}
-	r.registry = stream.NewRegistry(stream.Config{Metrics: m, Logger: log})
+	streams.Metrics, streams.Logger = m, log
+	r.registry = stream.NewRegistry(streams)
 	r.raw = r.registry.Stream(stream.Key{App: "live", ID: "primary"})
 	r.view = r.views.Open(r.raw)
 	t.Cleanup(func() {

@@ -49,10 +49,8 @@ func picturesOf(c *child) <-chan picture {
 // transcode puts the raw stream's newest picture into the children, and starts them.
 func (v *view) transcode(u *stream.AccessUnit) {
 	if !v.canTranscode() {
-		v.warnOfPictures(u, bframesFiltered, limitedSent, withoutIDRSent)
 		return
 	}
-	v.warnOfPictures(u, bframesReencoded, limitedReencoded, withoutIDRReencoded)
 	if v.current == nil {
 		v.start()
 		return
@@ -63,18 +61,6 @@ func (v *view) transcode(u *stream.AccessUnit) {
 	}
 	if !v.fed().write(u) {
 		v.cfg.Metrics.FramesDropped.WithLabelValues("transcode").Inc()
-	}
-}
-
-// warnOfPictures says why the pictures are re-encoded, or are not.
-func (v *view) warnOfPictures(u *stream.AccessUnit, bframes, limited, withoutIDR string) {
-	if v.limited != "" {
-		v.warn(warningLimited, fmt.Sprintf(limited, v.limited))
-	}
-	if v.withoutIDR {
-		v.warn(warningWithoutIDR, withoutIDR)
-	} else if u.Format.Reordered {
-		v.warn("BFrames", bframes)
 	}
 }
 
@@ -151,10 +137,10 @@ func (v *view) start() {
 		return // the cache is ahead of us or was too small: with the next IDR
 	}
 	if !v.hold() {
-		v.warn("TranscodesFull", transcodesFull)
+		v.warn(warningFull, transcodesFull)
 		return
 	}
-	v.unwarn("TranscodesFull")
+	v.unwarn(warningFull)
 	v.current, v.pictures = v.launch(since), 0
 	if v.current == nil {
 		v.failed("start")
@@ -167,7 +153,7 @@ func (v *view) start() {
 func (v *view) replace(u *stream.AccessUnit) {
 	if !v.launches.allowed(time.Now()) {
 		v.cfg.Metrics.FFmpegRestarts.WithLabelValues("postponed").Inc()
-		v.warn("ParametersChange", parametersChange)
+		v.warn(warningParameters, parametersChange)
 		v.stopChildren()
 		return
 	}
@@ -243,14 +229,14 @@ func (v *view) give(c *child, p picture, ok bool) {
 	v.pictures++
 	if time.Since(c.started) > stableAfter {
 		v.failures = 0
-		v.unwarn("ParametersChange")
+		v.unwarn(warningParameters)
 	}
 	if v.pub == nil {
 		v.replay(false) // its recent audio
 	}
 	if !v.fromChild {
 		v.fromChild = true
-		v.unwarn("TranscodeFailed")
+		v.unwarn(warningFails)
 	}
 	v.forward(&stream.AccessUnit{
 		Kind: stream.Video, PTS: at, DTS: at, Arrival: v.raw.Now(),
@@ -274,17 +260,18 @@ func (v *view) failed(reason string) {
 	v.retryAt = time.Now().Add(min(firstBackoff<<min(v.failures, 8), maxBackoff))
 	v.failures++
 	if v.failures >= hopeless {
-		v.warn("TranscodeFailed", transcodeFails)
+		v.warn(warningFails, transcodeFails)
 	}
 }
 
 // attend looks whether the child hangs or is needed no more, and whether one is to be
 // started.
 func (v *view) attend() {
-	v.offerEntry()
-	switch {
-	case v.rawPub == nil:
+	if v.rawPub == nil {
 		return
+	}
+	v.judgePictures()
+	switch {
 	case v.current != nil && !v.needed():
 		v.log.Info("ffmpeg stopped: nobody watches")
 		v.stopChildren()

@@ -2,7 +2,6 @@ package transcode
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -17,22 +16,6 @@ const (
 	viewDepth = 512
 	// viewTick is how often a view looks whether its ffmpeg hangs or is needed no more.
 	viewTick = 250 * time.Millisecond
-)
-
-// How to get rid of B-frames, for those who can: the publishers.
-const (
-	bframesHowTo        = "Turn B-frames off in the encoder: in OBS set \"Max B-frames\" to 0 or x264's tune to zerolatency; with ffmpeg add -bf 0."
-	bframesReencoded    = "The video has B-frames, which WebRTC cannot play: it is re-encoded on the server. " + bframesHowTo
-	bframesFiltered     = "The video has B-frames, which WebRTC cannot play, and the server has no ffmpeg to re-encode it: most pictures are left out. " + bframesHowTo
-	transcodesFull      = "The server re-encodes as many streams as it may (--max-transcodes): most pictures of this one are left out. " + bframesHowTo
-	transcodeFails      = "ffmpeg fails to re-encode the video: most pictures are left out. " + bframesHowTo
-	parametersChange    = "The video's parameters change so often that the server cannot re-encode it: most pictures are left out until they stay the same for a while. Let the encoder keep its resolution and profile. " + bframesHowTo
-	limitedHowTo        = "Set the encoder to progressive video, 8-bit 4:2:0: with ffmpeg -pix_fmt yuv420p, and -vf bwdif for an interlaced source."
-	limitedReencoded    = "The video is %s, which many players show black or with combs: it is re-encoded on the server. " + limitedHowTo
-	limitedSent         = "The video is %s, which many players show black or with combs, and the server does not re-encode it. " + limitedHowTo
-	withoutIDRHowTo     = "Set the encoder to closed GOPs with a keyframe every 2 seconds: with x264 intra-refresh=0 and open-gop=0."
-	withoutIDRReencoded = "The video has no IDR pictures (intra refresh or open GOPs), and WebRTC players can begin nowhere else: it is re-encoded on the server. " + withoutIDRHowTo
-	withoutIDRSent      = "The video has no IDR pictures (intra refresh or open GOPs), and the server has no ffmpeg to re-encode it: viewers cannot join or switch to this stream. " + withoutIDRHowTo
 )
 
 // view makes one derived stream of one raw stream.
@@ -55,7 +38,7 @@ type viewState struct {
 	sub     *stream.Subscription
 	rawPub  *stream.Publication // whose access units come
 	lastSeq uint64              // of the last one, within rawPub
-	warned  map[string]bool     // of rawPub
+	warned  map[string]string   // messages of rawPub, by code
 	// reencodes says that rawPub had a picture that is to be re-encoded. Many an SPS allows
 	// for B-frames that never come.
 	reencodes bool
@@ -64,6 +47,9 @@ type viewState struct {
 	withoutIDR bool
 	// limited is the limitation of the raw stream's pictures, see stream.Format.
 	limited string
+	// reordered says that the raw stream's pictures may have B-frames among them.
+	reordered bool
+	judged    judgement // of pub
 
 	// pub is what the derived stream is fed with; nil when the leg is lost although
 	// the publisher is there. It may still wait for its first IDR behind old.
@@ -166,11 +152,11 @@ func (v *view) look() {
 // take handles one access unit of the raw stream.
 func (v *view) take(u *stream.AccessUnit) {
 	if u.Publication != v.rawPub {
-		v.rawPub, v.lastSeq, v.warned = u.Publication, 0, make(map[string]bool)
+		v.rawPub, v.lastSeq, v.warned = u.Publication, 0, make(map[string]string)
 		v.stopChildren() // the newcomer's first IDR needs none, and may be followed by none
 		v.stopSound()
 		v.sound = sound{launches: v.sound.launches}
-		v.reencodes, v.withoutIDR, v.limited, v.failures = false, false, "", 0
+		v.reencodes, v.withoutIDR, v.limited, v.failures, v.judged = false, false, "", 0, judgement{}
 		v.begin()
 	}
 	if u.Seq <= v.lastSeq {
@@ -179,7 +165,6 @@ func (v *view) take(u *stream.AccessUnit) {
 	v.lastSeq = u.Seq
 	if u.IDR {
 		v.withoutIDR = false
-		v.unwarn(warningWithoutIDR)
 	} else if u.RecoveryPoint && !v.raw.Snapshot().EntryPoint {
 		v.withoutIDR = true
 	}
@@ -190,9 +175,9 @@ func (v *view) take(u *stream.AccessUnit) {
 		v.takeUnplayable(u)
 	default:
 		if u.IDR { // the encoder was told at last, or never needed to be
-			v.reencodes = false
+			v.reencodes, v.limited = false, ""
 			v.stopChildren()
-			v.setLimited("")
+			v.judgePictures()
 		}
 		v.filter.Show(exact.Picture{PTS: u.PTS, NALUs: u.NALUs})
 		v.forward(u)
@@ -202,43 +187,28 @@ func (v *view) take(u *stream.AccessUnit) {
 // takeUnplayable handles a picture of a stream that may have B-frames, or whose pictures
 // many players cannot show.
 func (v *view) takeUnplayable(u *stream.AccessUnit) {
-	show := v.filter.Show(exact.Picture{PTS: u.PTS, NALUs: u.NALUs})
-	if u.IDR || u.Format.Limitation != v.limited {
-		v.setLimited(u.Format.Limitation)
-	}
-	if v.reencodes = v.reencodes || !show && u.Format.Reordered || v.limited != "" || v.withoutIDR; v.reencodes {
+	isExact := v.filter.Show(exact.Picture{PTS: u.PTS, NALUs: u.NALUs})
+	v.limited, v.reordered = u.Format.Limitation, u.Format.Reordered
+	v.reencodes = v.reencodes || !isExact && u.Format.Reordered || v.limited != "" || v.withoutIDR
+	v.judgePictures()
+	if v.reencodes {
 		v.transcode(u)
 	}
+	if !v.fromChild {
+		v.show(u, isExact)
+	}
+}
+
+// show hands a picture on that is not re-encoded, if it is exact as it is.
+func (v *view) show(u *stream.AccessUnit, isExact bool) {
 	switch {
-	case v.fromChild || v.pub == nil:
-	case show && !u.Format.Reordered:
+	case v.pub == nil:
+	case isExact && !u.Format.Reordered:
 		v.forward(u)
-	case !show || !v.forwardFiltered(u):
+	case !isExact || !v.forwardFiltered(u):
 		v.pub.Heard(u)
 	}
 }
-
-// setLimited notes the limitation of the raw stream's pictures, and says so. What is not
-// re-encoded for its viewers is worth less than what every player shows.
-func (v *view) setLimited(limitation string) {
-	v.limited = limitation
-	if v.pub == nil {
-		return
-	}
-	if limitation == "" || v.willReencode() {
-		v.pub.SetFault(stream.Video, nil)
-		return
-	}
-	v.pub.SetFault(stream.Video, &stream.Fault{
-		Code: warningLimited, Message: fmt.Sprintf(limitedSent, limitation), Limited: true,
-	})
-}
-
-// Codes of warnings about pictures.
-const (
-	warningLimited    = "LimitedVideo"
-	warningWithoutIDR = "NoIDR"
-)
 
 // forwardFiltered forwards a picture that is exact as it is; false if it cannot be.
 func (v *view) forwardFiltered(u *stream.AccessUnit) bool {
@@ -271,14 +241,6 @@ func (v *view) forward(u *stream.AccessUnit) {
 	_ = v.pub.Forward(u)
 }
 
-// offerEntry says whether viewers can begin with the stream although it has no IDR, because
-// it is re-encoded as soon as there are some.
-func (v *view) offerEntry() {
-	if v.pub != nil {
-		v.pub.SetEntryOnDemand(v.withoutIDR && v.willReencode())
-	}
-}
-
 // begin starts a publication of the derived stream for the one of the raw stream. If
 // there is one already it stays on air until the new one's first IDR.
 func (v *view) begin() {
@@ -299,7 +261,7 @@ func (v *view) begin() {
 		v.log.Error("the stream cannot be made playable", "err", err)
 		return
 	}
-	v.pub = pub
+	v.pub, v.judged = pub, judgement{}
 	// What the publisher announced is expected from the start: a leg whose video has
 	// yet to come is not an audio-only leg. Errors would have been the publisher's.
 	if f := snap.Video.Format; f != nil {
@@ -332,24 +294,23 @@ func (v *view) replay(video bool) {
 		case u.Kind == stream.Audio && v.sound.child == nil:
 			v.forward(u)
 		case u.Kind == stream.Audio || !video:
-		case v.filter.Show(exact.Picture{PTS: u.PTS, NALUs: u.NALUs}) && v.forwardFiltered(u):
-		case v.pub != nil:
-			v.pub.Heard(u)
+		default:
+			v.show(u, v.filter.Show(exact.Picture{PTS: u.PTS, NALUs: u.NALUs}))
 		}
 	}
 }
 
-// warn warns of the publication, once per code.
+// warn warns of the publication. Another message of the same code replaces the one before.
 func (v *view) warn(code, message string) {
-	if !v.warned[code] {
-		v.warned[code] = true
+	if v.warned[code] != message {
+		v.warned[code] = message
 		v.raw.Warn(code, message)
 	}
 }
 
 func (v *view) unwarn(code string) {
-	if v.warned[code] {
-		v.warned[code] = false
+	if v.warned[code] != "" {
+		delete(v.warned, code)
 		v.raw.Unwarn(code)
 	}
 }

@@ -87,7 +87,8 @@ func KeysObject(pair *v1alpha1.StreamPair, keys Keys) Object {
 // What is there and good is kept: encoders have it typed in. A changed
 // publish.tokenGeneration renews the publish and the play token, and nothing else. A key
 // that is missing, or that no media server would take, is made anew. A key for which the
-// pair names a Secret of its own is neither made nor kept.
+// pair names a Secret of its own is not made, and one that is there stays: the pair may give
+// its own Secret up, and encoders still have the generated token.
 //
 // Random numbers apart it is pure: [StaleKeys] is its decision.
 func KeysPlan(existing *corev1.Secret, pair *v1alpha1.StreamPair, now time.Time) (keys Keys, changed bool, err error) {
@@ -114,9 +115,6 @@ func KeysPlan(existing *corev1.Secret, pair *v1alpha1.StreamPair, now time.Time)
 			}
 		}
 	}
-	if existing != nil {
-		changed = keys.dropForeign(pair) || changed
-	}
 	return keys, changed, nil
 }
 
@@ -140,45 +138,38 @@ func StaleKeys(existing *corev1.Secret, pair *v1alpha1.StreamPair, now time.Time
 			stale = append(stale, name)
 		}
 	}
-	// A token that auth does not ask for now is left alone, but not past a renewal.
-	token := func(own, asked bool, value string) bool {
-		return own && (asked && !tokenForm.MatchString(value) || renewed && (asked || value != ""))
+	// A token that is not asked for now is left alone, but not past a renewal.
+	token := func(asked bool, value string) bool {
+		return asked && !tokenForm.MatchString(value) || renewed && (asked || value != "")
 	}
 	spec := pair.Spec
 	needs(v1alpha1.SecretKeyPublishToken,
-		token(ownsPublishKeys(spec), spec.Publish.Auth == v1alpha1.PublishToken, has.PublishToken))
+		token(ownsPublishKeys(pair) && spec.Publish.Auth == v1alpha1.PublishToken, has.PublishToken))
 	needs(v1alpha1.SecretKeyPlayToken,
-		token(ownsPlaybackKeys(spec), spec.Playback.Auth == v1alpha1.PlaybackToken, has.PlayToken))
+		token(ownsPlaybackKeys(pair) && spec.Playback.Auth == v1alpha1.PlaybackToken, has.PlayToken))
 	needs(v1alpha1.SecretKeyJWTKey,
-		ownsPlaybackKeys(spec) && spec.Playback.Auth == v1alpha1.PlaybackJWT && len(has.JWTKey) < minJWTKeyLength)
+		ownsPlaybackKeys(pair) && spec.Playback.Auth == v1alpha1.PlaybackJWT && len(has.JWTKey) < minJWTKeyLength)
 	needs(v1alpha1.SecretKeyClusterToken, !tokenForm.MatchString(has.ClusterToken))
 	needs(v1alpha1.SecretKeyControlCert,
 		!isControlCertificate(has.ControlCert, has.ControlKey, ControlServerName(pair.Namespace, pair.Name), now))
 	return stale
 }
 
-// ownsPublishKeys reports whether the publish token is the operator's to make.
-func ownsPublishKeys(spec v1alpha1.StreamPairSpec) bool {
-	return spec.Publish.TokenSecretRef == nil
+// ownsPublishKeys reports whether the publish token is the operator's to make. A pair may name
+// the generated Secret as its own.
+func ownsPublishKeys(pair *v1alpha1.StreamPair) bool {
+	return isGenerated(pair, pair.Spec.Publish.TokenSecretRef)
 }
 
 // ownsPlaybackKeys reports whether the viewers' key is the operator's to make. Without a
 // Secret of their own they are looked for in the publishers'.
-func ownsPlaybackKeys(spec v1alpha1.StreamPairSpec) bool {
-	return cmp.Or(spec.Playback.TokenSecretRef, spec.Publish.TokenSecretRef) == nil
+func ownsPlaybackKeys(pair *v1alpha1.StreamPair) bool {
+	return isGenerated(pair, cmp.Or(pair.Spec.Playback.TokenSecretRef, pair.Spec.Publish.TokenSecretRef))
 }
 
-// dropForeign removes the keys that the pair has in a Secret of its own: two values of
-// which one is not in force would mislead. It reports whether there were any.
-func (k *Keys) dropForeign(pair *v1alpha1.StreamPair) bool {
-	before := *k
-	if !ownsPublishKeys(pair.Spec) {
-		k.PublishToken = ""
-	}
-	if !ownsPlaybackKeys(pair.Spec) {
-		k.PlayToken, k.JWTKey = "", ""
-	}
-	return k.PublishToken != before.PublishToken || k.PlayToken != before.PlayToken || k.JWTKey != before.JWTKey
+// isGenerated reports whether ref leads to the generated Secret of the pair.
+func isGenerated(pair *v1alpha1.StreamPair, ref *v1alpha1.SecretReference) bool {
+	return ref == nil || ref.Name == KeysSecretName(pair.Name)
 }
 
 // What a media server takes: tokens stand in URLs and in RTMP stream keys as they are, and

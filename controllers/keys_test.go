@@ -94,7 +94,43 @@ func TestKeysAreMadeKeptAndRenewed(t *testing.T) {
 				s.Publish.TokenSecretRef = &v1alpha1.SecretReference{Name: "own"}
 				s.Playback.Auth = v1alpha1.PlaybackToken
 			},
-			holds: []string{cluster, cert, key},
+			holds: []string{cluster, cert, key, publish}, unchanged: true,
+		},
+		{
+			name: "a Secret of the publishers' own is given up: the token is what it was",
+			before: func(s *v1alpha1.StreamPairSpec) {
+				s.Publish.TokenSecretRef = &v1alpha1.SecretReference{Name: "own"}
+			},
+			meanwhile: func(s *corev1.Secret) bool {
+				s.Data[publish] = []byte("typed-into-encoders")
+				return true
+			},
+			holds: []string{cluster, cert, key, publish}, unchanged: true,
+		},
+		{
+			name: "publishers have a Secret of their own, and the generation was raised: the old token is gone",
+			now: func(s *v1alpha1.StreamPairSpec) {
+				s.Publish.TokenSecretRef = &v1alpha1.SecretReference{Name: "own"}
+				s.Publish.TokenGeneration = 1
+			},
+			holds: []string{cluster, cert, key, publish}, renewed: []string{publish},
+		},
+		{
+			name: "the pair names the generated Secret, as its ConfigMap shows it",
+			now: func(s *v1alpha1.StreamPairSpec) {
+				s.Publish.TokenSecretRef = &v1alpha1.SecretReference{Name: KeysSecretName("sunday")}
+				s.Playback.TokenSecretRef = s.Publish.TokenSecretRef
+				s.Playback.Auth = v1alpha1.PlaybackToken
+			},
+			holds: []string{cluster, cert, key, play, publish}, renewed: []string{play},
+		},
+		{
+			name: "the pair names the generated Secret, and none is there",
+			now: func(s *v1alpha1.StreamPairSpec) {
+				s.Publish.TokenSecretRef = &v1alpha1.SecretReference{Name: KeysSecretName("sunday")}
+			},
+			meanwhile: func(*corev1.Secret) bool { return false },
+			holds:     []string{cluster, cert, key, publish}, renewed: []string{cluster, cert, key, publish},
 		},
 		{
 			name: "a Secret of the viewers' own leaves the publishers' generated",

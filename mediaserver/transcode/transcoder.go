@@ -2,7 +2,6 @@ package transcode
 
 import (
 	"bytes"
-	"fmt"
 	"time"
 
 	"github.com/streampair/streampair/mediaserver/recovery"

@@ -103,7 +103,11 @@ func (v *Viewer) sendTrack(t *viewerTrack, now time.Duration, scratch []packet) 
 				return liveBytes, true
 			}
 			result := t.send(p)
-			v.settle(result, now)
+			if result == sent {
+				v.failing = -1
+			} else {
+				v.settle(result, now)
+			}
 			if result == notReady {
 				return liveBytes, true
 			}
@@ -140,12 +144,9 @@ func (v *Viewer) account(t *viewerTrack, count uint64, liveBytes int, now time.D
 	}
 }
 
-// settle takes note of what became of one packet.
+// settle takes note of one packet that was not sent.
 func (v *Viewer) settle(r sendResult, now time.Duration) {
 	switch {
-	case r == sent:
-		v.failing = -1
-		return
 	case v.failing < 0:
 		v.failing = now
 	case now-v.failing > v.output.cfg.StallTimeout:

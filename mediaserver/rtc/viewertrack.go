@@ -88,7 +88,7 @@ type viewerTrack struct {
 	writer      webrtc.TrackLocalWriter // nil until bound
 	ssrc        uint32
 	payloadType uint8
-	header      rtp.Header // reused for every packet
+	header      rtp.Header // reused for every packet; nobody adds extensions
 
 	cursor   uint64 // index of the next packet to send
 	sequence uint64 // extended sequence number of the next packet
@@ -169,14 +169,9 @@ const (
 
 // write sends p under the given sequence number. Nothing is allocated here.
 func (t *viewerTrack) write(p *packet, sequence uint64, timestamp int64) sendResult {
-	t.header = rtp.Header{
-		Version:        2,
-		Marker:         p.marker,
-		PayloadType:    t.payloadType,
-		SequenceNumber: uint16(sequence),
-		Timestamp:      t.base + uint32(timestamp),
-		SSRC:           t.ssrc,
-	}
+	h := &t.header
+	h.Version, h.PayloadType, h.SSRC = 2, t.payloadType, t.ssrc
+	h.Marker, h.SequenceNumber, h.Timestamp = p.marker, uint16(sequence), t.base+uint32(timestamp)
 	n, err := t.writer.WriteRTP(&t.header, p.payload)
 	switch {
 	case err != nil:

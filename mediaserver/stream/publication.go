@@ -201,7 +201,7 @@ func (p *Publication) BreakGOP() { p.brokenGOP = true }
 // SetAudioFormat sets the format of the audio frames to come: AAC or Opus.
 func (p *Publication) SetAudioFormat(f Format) error {
 	if f.Codec != AAC && f.Codec != Opus || f.SampleRate < 7350 || f.SampleRate > 96000 ||
-		f.Channels < 0 || f.Channels > 8 || f.Channels == 0 && f.Codec == Opus {
+		f.Channels < 0 || f.Channels > 8 || f.Channels == 0 && len(f.Config) == 0 {
 		return p.Reject(errUnsupportedFormat)
 	}
 	s := p.stream

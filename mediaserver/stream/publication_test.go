@@ -146,7 +146,9 @@ func TestAudioFormats(t *testing.T) {
 		{"video", Format{Codec: H264, SampleRate: 48000, Channels: 2}, false},
 		{"none", Format{}, false},
 		{"no rate", Format{Codec: AAC, Channels: 2}, false},
-		{"no channel", Format{Codec: AAC, SampleRate: 48000}, false},
+		{"AAC with a program config element", Format{Codec: AAC, SampleRate: 48000}, true},
+		{"Opus without channels", Format{Codec: Opus, SampleRate: 48000}, false},
+		{"too many channels", Format{Codec: AAC, SampleRate: 48000, Channels: 9}, false},
 		{"absurd rate", Format{Codec: AAC, SampleRate: 1 << 30, Channels: 2}, false},
 	}
 	for _, tt := range tests {

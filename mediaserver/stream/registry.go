@@ -76,7 +76,7 @@ type Registry struct {
 
 	mu       recovery.Mutex // guards all below; taken before any Stream's
 	streams  map[Key]*Stream
-	declared map[Key]bool
+	declared *declaration
 	closed   bool
 	draining bool
 }
@@ -129,7 +129,7 @@ func (r *Registry) stream(k Key) *Stream {
 			r.forgetIdle()
 		}
 		s = r.newStream(k)
-		s.setDeclared(r.declared[k], r.undeclared(k))
+		s.setDeclared(r.declared)
 		r.streams[k] = s
 	}
 	s.touch()
@@ -184,6 +184,16 @@ func (r *Registry) Streams() []*Stream {
 // Publish begins a publication of req.Key. Errors: ErrInvalidStreamID,
 // ErrStreamInUse, ErrTooManyTakeovers, ErrTooManyStreams, ErrShuttingDown, ErrExpelled.
 func (r *Registry) Publish(req PublishRequest) (*Publication, error) {
+	p, err := r.publish(req)
+	if err != nil {
+		return nil, err
+	}
+	p.stream.advise()
+	return p, nil
+}
+
+// publish is Publish without its advice to publishers.
+func (r *Registry) publish(req PublishRequest) (*Publication, error) {
 	if !req.Key.Valid() {
 		return nil, fmt.Errorf("publish %q: %w", req.Key, ErrInvalidStreamID)
 	}

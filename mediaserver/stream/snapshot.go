@@ -60,7 +60,7 @@ func (s *Stream) Snapshot() Snapshot {
 			snap.Warnings = append(snap.Warnings, w)
 		}
 	}
-	snap.Undeclared = s.undeclared != ""
+	snap.Undeclared = s.omittedBy != nil
 	snap.Published, snap.Conflict = s.seq > 0, s.conflict()
 	p := s.current
 	if p == nil {

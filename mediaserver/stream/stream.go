@@ -36,7 +36,9 @@ type Stream struct {
 	seq           uint64
 	warnings      []Warning
 	lastUse       time.Duration
-	undeclared    string        // why the stream is not one of a StreamPair's; "": it is, or there is none
+	omittedBy     *declaration  // the StreamPairs that do not name the stream; nil: one does, or there are none
+	advised       *declaration  // of which advice tells the publisher; nil: of none yet
+	advice        string        // what the publisher of an undeclared stream is told; "": nothing yet
 	refused       time.Duration // when a publisher was last refused for the incumbent's sake
 	expulsions    []expulsion
 }

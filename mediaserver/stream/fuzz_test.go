@@ -46,7 +46,7 @@ func FuzzWriteVideo(f *testing.F) {
 		}
 		started := false
 		for _, u := range drain(sub) {
-			started = started || u.IDR
+			started = started || u.IDR || u.RecoveryPoint
 			f := u.Format
 			if !started || f == nil || len(f.SPS) == 0 || len(f.PPS) == 0 || f.Width <= 0 || f.Height <= 0 || len(u.NALUs) == 0 ||
 				f.FrameRate < 0 || f.FrameRate > 1000 || u.DTS > u.Arrival {

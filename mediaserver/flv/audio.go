@@ -17,8 +17,9 @@ type AudioPacket struct {
 	Codec AudioCodec
 	// Track is the number of the track; 0 unless Multitrack.
 	Track byte
-	// Multitrack reports whether the tag can carry several tracks.
-	Multitrack bool
+	// Multitrack reports whether the tag can carry several tracks, and Several whether it has
+	// other tracks beside this one.
+	Multitrack, Several bool
 	// Data is an AudioSpecificConfig or an OpusHead (SequenceHeader), or one raw AAC
 	// frame or Opus packet (CodedFrames).
 	Data []byte
@@ -45,9 +46,9 @@ var soundFormats = map[byte]string{
 }
 
 // ParseAudio parses the body of an audio tag, which is also an RTMP audio message. Of a
-// body with several tracks ParseAudio returns the one with the lowest number. The error is
-// an UnsupportedCodecError for any codec but AAC and Opus; Track and Multitrack are then set
-// too.
+// body with several tracks ParseAudio returns the lowest that is AAC or Opus, or else the
+// lowest. The error is an UnsupportedCodecError for any codec but AAC and Opus. Track,
+// Multitrack and Several are set beside an error too, as far as they could be read.
 func ParseAudio(body []byte) (AudioPacket, error) {
 	if len(body) == 0 {
 		return AudioPacket{}, errShortAudio
@@ -83,25 +84,25 @@ func parseEnhancedAudio(body []byte) (AudioPacket, error) {
 	if err != nil {
 		return AudioPacket{}, err
 	}
-	var p AudioPacket
+	var identity AudioPacket // of an Ignorable, and beside an error
 	if packetType == exAudioMultitrack {
-		p.Multitrack = true
-		if packetType, p.Track, body, err = lowestTrack(body, errShortAudio); err != nil {
+		var track trackBody
+		if packetType, track, err = chooseTrack(body, isPlayableAudio, errShortAudio); err != nil {
 			return AudioPacket{}, err
 		}
+		identity, body = AudioPacket{Track: track.number, Multitrack: true, Several: track.several}, track.body()
 	}
 	if len(body) < 4 {
-		return AudioPacket{}, errShortAudio
+		return identity, errShortAudio
 	}
-	p.Data = body[4:]
-	switch fourCC := string(body[:4]); fourCC {
-	case fourCCAAC:
-		p.Codec = AAC
-	case fourCCOpus:
+	fourCC := string(body[:4])
+	if !isPlayableAudio(fourCC) {
+		return identity, &UnsupportedCodecError{Codec: codecName(fourCC), Audio: true}
+	}
+	p := identity
+	p.Codec, p.Data = AAC, body[4:]
+	if fourCC == fourCCOpus {
 		p.Codec = Opus
-	default:
-		p.Data = nil
-		return p, &UnsupportedCodecError{Codec: codecName(fourCC), Audio: true}
 	}
 	switch packetType {
 	case exSequenceStart:
@@ -109,18 +110,20 @@ func parseEnhancedAudio(body []byte) (AudioPacket, error) {
 	case exCodedFrames:
 		p.Kind = CodedFrames
 	case exSequenceEnd, exAudioMultichannel:
-		return AudioPacket{}, nil
+		return identity, nil
 	default:
-		return AudioPacket{}, fmt.Errorf("flv: audio packet type %d", packetType)
+		return identity, fmt.Errorf("flv: audio packet type %d", packetType)
 	}
 	return p.orIgnorable(), nil
 }
+
+func isPlayableAudio(fourCC string) bool { return fourCC == fourCCAAC || fourCC == fourCCOpus }
 
 // orIgnorable makes a body without payload ignorable: ffmpeg and others end their
 // audio with one.
 func (p AudioPacket) orIgnorable() AudioPacket {
 	if len(p.Data) == 0 {
-		return AudioPacket{}
+		return AudioPacket{Track: p.Track, Multitrack: p.Multitrack, Several: p.Several}
 	}
 	return p
 }

@@ -9,56 +9,96 @@ const (
 	multitrackManyCodecs = 2
 )
 
-// lowestTrack reads a multitrack body: the multitrack type and the packet type, four bits
-// each, the fourcc unless each track has its own, and the tracks. A track is its fourcc
-// where it has its own, its number, its size in three bytes unless it is the only one, and
-// its data. lowestTrack returns the track with the lowest number as the body of a single
-// track: fourcc and data.
-func lowestTrack(b []byte, short error) (packetType, number byte, body []byte, err error) {
+// A multitrackBody is a multitrack body without its first byte, as far as it is still to be
+// read.
+type multitrackBody struct {
+	kind   byte
+	fourCC []byte // of all tracks, unless each has its own
+	rest   []byte
+}
+
+// A trackBody is one track of a multitrack body.
+type trackBody struct {
+	number       byte
+	fourCC, data []byte
+	// several reports whether the multitrack body has other tracks too.
+	several bool
+}
+
+// body is the track as the body of a single track.
+func (t trackBody) body() []byte {
+	return append(append(make([]byte, 0, len(t.fourCC)+len(t.data)), t.fourCC...), t.data...)
+}
+
+// precedes reports whether t is to be played rather than other: a track that is playable
+// comes before one that is not, and then the lower number counts.
+func (t trackBody) precedes(other trackBody, playable func(fourCC string) bool) bool {
+	if is := playable(string(t.fourCC)); is != playable(string(other.fourCC)) {
+		return is
+	}
+	return t.number < other.number
+}
+
+// chooseTrack reads a multitrack body: the multitrack type and the packet type, four bits
+// each, the fourcc unless each track has its own, and the tracks. Of those whose fourcc is
+// playable chooseTrack returns the one with the lowest number. Where none is playable,
+// chooseTrack returns the lowest of all.
+func chooseTrack(b []byte, playable func(fourCC string) bool, short error) (packetType byte, chosen trackBody, err error) {
 	if len(b) < 1 {
-		return 0, 0, nil, short
+		return 0, chosen, short
 	}
-	kind := b[0] >> 4
-	packetType, b = b[0]&0x0f, b[1:]
-	if kind > multitrackManyCodecs {
-		return 0, 0, nil, fmt.Errorf("flv: multitrack type %d", kind)
+	packetType = b[0] & 0x0f
+	m := multitrackBody{kind: b[0] >> 4, rest: b[1:]}
+	if m.kind > multitrackManyCodecs {
+		return 0, chosen, fmt.Errorf("flv: multitrack type %d", m.kind)
 	}
-	var fourCC []byte
-	if kind != multitrackManyCodecs {
-		if len(b) < 4 {
-			return 0, 0, nil, short
-		}
-		fourCC, b = b[:4], b[4:]
+	if m.kind != multitrackManyCodecs && !m.readFourCC() {
+		return 0, chosen, short
 	}
-	for first := true; len(b) > 0; first = false {
-		if kind == multitrackManyCodecs {
-			if len(b) < 4 {
-				return 0, 0, nil, short
-			}
-			fourCC, b = b[:4], b[4:]
+	count := 0
+	for ; len(m.rest) > 0; count++ {
+		t, ok := m.next()
+		if !ok {
+			return 0, trackBody{}, short
 		}
-		if len(b) < 1 {
-			return 0, 0, nil, short
-		}
-		track, data := b[0], b[1:]
-		b = nil
-		if kind != multitrackOne {
-			if len(data) < 3 {
-				return 0, 0, nil, short
-			}
-			size := int(data[0])<<16 | int(data[1])<<8 | int(data[2])
-			if data = data[3:]; len(data) < size {
-				return 0, 0, nil, short
-			}
-			data, b = data[:size], data[size:]
-		}
-		if first || track < number {
-			number = track
-			body = append(append(make([]byte, 0, 4+len(data)), fourCC...), data...)
+		if count == 0 || t.precedes(chosen, playable) {
+			chosen = t
 		}
 	}
-	if body == nil {
-		return 0, 0, nil, short
+	if count == 0 {
+		return 0, chosen, short
 	}
-	return packetType, number, body, nil
+	chosen.several = count > 1
+	return packetType, chosen, nil
+}
+
+func (m *multitrackBody) readFourCC() bool {
+	if len(m.rest) < 4 {
+		return false
+	}
+	m.fourCC, m.rest = m.rest[:4], m.rest[4:]
+	return true
+}
+
+// next reads a track: its fourcc where it has its own, its number, its size in three bytes
+// unless it is the only one, and its data. next returns false if the body ends before the
+// track does.
+func (m *multitrackBody) next() (t trackBody, ok bool) {
+	if m.kind == multitrackManyCodecs && !m.readFourCC() || len(m.rest) < 1 {
+		return t, false
+	}
+	t = trackBody{number: m.rest[0], fourCC: m.fourCC, data: m.rest[1:]}
+	m.rest = nil
+	if m.kind == multitrackOne {
+		return t, true
+	}
+	if len(t.data) < 3 {
+		return t, false
+	}
+	size := int(t.data[0])<<16 | int(t.data[1])<<8 | int(t.data[2])
+	if t.data = t.data[3:]; len(t.data) < size {
+		return t, false
+	}
+	t.data, m.rest = t.data[:size], t.data[size:]
+	return t, true
 }

@@ -25,8 +25,9 @@ type VideoPacket struct {
 	Kind PacketKind
 	// Track is the number of the track; 0 unless Multitrack.
 	Track byte
-	// Multitrack reports whether the tag can carry several tracks.
-	Multitrack bool
+	// Multitrack reports whether the tag can carry several tracks, and Several whether it has
+	// other tracks beside this one.
+	Multitrack, Several bool
 	// Keyframe is what the tag claims; the NAL units decide.
 	Keyframe bool
 	// CompositionTime is the presentation time less the tag's time, which is the
@@ -71,8 +72,9 @@ var classicVideoCodecs = map[byte]string{
 }
 
 // ParseVideo parses the body of a video tag, which is also an RTMP video message. Of a body
-// with several tracks ParseVideo returns the one with the lowest number. The error is an
-// UnsupportedCodecError for any codec but H.264; Track and Multitrack are then set too.
+// with several tracks ParseVideo returns the lowest that is H.264, or else the lowest. The
+// error is an UnsupportedCodecError for any codec but H.264. Track, Multitrack and Several are
+// set beside an error too, as far as they could be read.
 func ParseVideo(body []byte) (VideoPacket, error) {
 	if len(body) == 0 {
 		return VideoPacket{}, errShortVideo
@@ -119,26 +121,28 @@ func parseEnhancedVideo(body []byte) (VideoPacket, error) {
 	if frameType == frameTypeCommand && packetType != exMetadata {
 		return VideoPacket{}, nil // one byte of command follows, and no fourcc
 	}
-	p := VideoPacket{Keyframe: frameType == frameTypeKey}
+	var identity VideoPacket // of an Ignorable, and beside an error
 	if packetType == exMultitrack {
-		p.Multitrack = true
-		if packetType, p.Track, body, err = lowestTrack(body, errShortVideo); err != nil {
+		var track trackBody
+		if packetType, track, err = chooseTrack(body, isPlayableVideo, errShortVideo); err != nil {
 			return VideoPacket{}, err
 		}
+		identity, body = VideoPacket{Track: track.number, Multitrack: true, Several: track.several}, track.body()
 	}
 	if len(body) < 4 {
-		return VideoPacket{}, errShortVideo
+		return identity, errShortVideo
 	}
-	if fourCC := string(body[:4]); fourCC != fourCCAVC {
-		return VideoPacket{Track: p.Track, Multitrack: p.Multitrack}, &UnsupportedCodecError{Codec: codecName(fourCC)}
+	if fourCC := string(body[:4]); !isPlayableVideo(fourCC) {
+		return identity, &UnsupportedCodecError{Codec: codecName(fourCC)}
 	}
-	p.Data = body[4:]
+	p := identity
+	p.Keyframe, p.Data = frameType == frameTypeKey, body[4:]
 	switch packetType {
 	case exSequenceStart:
 		p.Kind = SequenceHeader
 	case exCodedFrames:
 		if len(p.Data) < 3 {
-			return VideoPacket{}, errShortVideo
+			return identity, errShortVideo
 		}
 		p.Kind = CodedFrames
 		p.CompositionTime = milliseconds(p.Data)
@@ -146,12 +150,14 @@ func parseEnhancedVideo(body []byte) (VideoPacket, error) {
 	case exCodedFramesX: // composition time 0 is left out
 		p.Kind = CodedFrames
 	case exSequenceEnd, exMetadata, exMPEG2TSSequence:
-		return VideoPacket{}, nil
+		return identity, nil
 	default:
-		return VideoPacket{}, fmt.Errorf("flv: video packet type %d", packetType)
+		return identity, fmt.Errorf("flv: video packet type %d", packetType)
 	}
 	return p, nil
 }
+
+func isPlayableVideo(fourCC string) bool { return fourCC == fourCCAVC }
 
 // skipModifiers skips the ModEx prefixes of Enhanced RTMP v2 (nanosecond offsets and
 // the like): a size less one in one byte, or in two bytes after 255, the data, then

@@ -54,12 +54,21 @@ func (m *muxer) write(u *stream.AccessUnit) error {
 		if err := m.videoConfig(dts, u.Format); err != nil {
 			return err
 		}
-		return m.flv.WriteVideo(dts, pts, u.IDR, u.NALUs)
+		return m.flv.WriteVideo(dts, pts, u.IDR, recognizable(u))
 	}
 	if err := m.audioConfig(pts, u.Format); err != nil {
 		return err
 	}
 	return m.flv.WriteAudio(pts, audioCodec(u.Format), u.Frame)
+}
+
+// recognizable returns the NAL units of u such that a reader finds a recovery point in them.
+// Where no SEI says that there is one, the parameter sets beside intra slices do.
+func recognizable(u *stream.AccessUnit) [][]byte {
+	if !u.RecoveryPoint || stream.IsRecoveryPoint(u.NALUs) {
+		return u.NALUs
+	}
+	return append([][]byte{u.Format.SPS, u.Format.PPS}, u.NALUs...)
 }
 
 func (m *muxer) videoConfig(at time.Duration, f *stream.Format) error {

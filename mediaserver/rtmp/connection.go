@@ -131,6 +131,7 @@ func (c *connection) OnPublish(ctx *gortmp.StreamContext, _ uint32, cmd *rtmpmes
 		return c.refuse(refusePublish(err))
 	}
 	c.feed = feed.New(publication)
+	c.feed.LimitPictures(c.wire.limits.MaxVideoMessage)
 	c.beginPublishing(ctx.StreamID)
 	c.server.guests.publishing(c)
 	return nil

@@ -2,6 +2,8 @@ package rtmp
 
 import (
 	"encoding/binary"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -112,6 +114,23 @@ func TestAudioThatCannotBePlayedIsLeftOutWithAWarning(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAPictureInSeveralMessagesHasTheBoundOfOneInOne(t *testing.T) {
+	h := start(t, func(c *Config) { c.Limits.MaxVideoMessage = 10_000 })
+	c := h.publisher()
+	later := picture(true, 6000)
+	const sliceHeader = 5 + 4 + 1 // behind the tag's header, the NAL unit's length and type
+	later[sliceHeader] = 0x68     // first_mb_in_slice 2
+	c.message(6, typeVideo, 1, 0, videoConfig())
+	c.message(6, typeVideo, 1, 0, picture(true, 6000))
+	c.message(6, typeVideo, 1, 0, later)
+	c.message(6, typeVideo, 1, 40, picture(false, 50))
+	h.eventually("there is a warning with both sizes", func() bool {
+		return slices.ContainsFunc(h.registry.Stream(live).Snapshot().Warnings, func(w stream.Warning) bool {
+			return w.Code == feed.WarningTooLarge && strings.Contains(w.Message, "12000 bytes") && strings.Contains(w.Message, "at most 10000")
+		})
+	})
 }
 
 func TestOpusIsTaken(t *testing.T) {

@@ -74,8 +74,16 @@ type track struct {
 
 // New returns a Feed of the publication.
 func New(p *stream.Publication) *Feed {
-	return &Feed{publication: p, pictures: pictures{publication: p}, tracks: [2]track{{chosen: -1}, {chosen: -1}}}
+	f := &Feed{publication: p, tracks: [2]track{{chosen: -1}, {chosen: -1}}}
+	f.pictures = pictures{publication: p, maxBytes: flv.DefaultMaxBody, leftOut: func(length int) {
+		f.LeftOut(stream.Video, length, f.pictures.maxBytes)
+	}}
+	return f
 }
+
+// LimitPictures sets how many bytes a picture may have that comes in several tags; 4 MiB
+// unless set. Whoever reads the tags bounds those that come in one.
+func (f *Feed) LimitPictures(bytes int) { f.pictures.maxBytes = bytes }
 
 // Publication is what the Feed writes to.
 func (f *Feed) Publication() *stream.Publication { return f.publication }
@@ -107,10 +115,8 @@ func (f *Feed) videoPacket(dts time.Duration, packet flv.VideoPacket) error {
 			return f.publication.Reject(err)
 		}
 		f.lengthSize = config.LengthSize
-		if err := f.pictures.flush(); err != nil {
-			return err
-		}
-		return f.publication.SetVideoParameters(append(config.SPS, config.PPS...)...)
+		held := f.pictures.flush() // is of the header before, and may have had none
+		return errors.Join(held, f.publication.SetVideoParameters(append(config.SPS, config.PPS...)...))
 	}
 	lengthSize := f.lengthSize
 	if lengthSize == 0 {
@@ -142,10 +148,10 @@ func (f *Feed) Audio(timestamp uint32, body []byte) error {
 		}
 		return f.judge(stream.Audio, f.setAudioConfig(packet.Codec, packet.Data))
 	case flv.CodedFrames:
-		if err := f.pictures.flushOld(); err != nil {
+		pts := f.clock.Unwrap(timestamp)
+		if err := f.pictures.soundAt(pts); err != nil {
 			_ = f.judge(stream.Video, err)
 		}
-		pts := f.clock.Unwrap(timestamp)
 		err := f.audioFrames(pts, packet)
 		if f.unsupportedAudio {
 			return nil

@@ -2,7 +2,6 @@ package feed
 
 import (
 	"errors"
-	"math/bits"
 	"slices"
 	"time"
 
@@ -12,145 +11,188 @@ import (
 // This file puts pictures together of publishers that send each NAL unit in a message of its
 // own, as some hardware encoders and restreamers do.
 
-// NAL unit types, Rec. H.264 table 7-1.
+// Bounds of what comes in several messages.
 const (
-	naluTypeMask   = 0x1f
-	naluSlice      = 1
-	naluPartitionA = 2
-	naluIDR        = 5
-)
-
-// Bounds of a picture that comes in several messages.
-const (
-	maxPictureBytes = 4 << 20
 	maxPictureNALUs = 1024
+	// maxAheadBytes and maxAheadNALUs bound what precedes a picture in messages of its own.
+	maxAheadBytes = 64 << 10
+	maxAheadNALUs = 64
 	// assumedInterval is the frame interval until two pictures have told it.
 	assumedInterval = 40 * time.Millisecond
 )
 
-var errLaterSlice = errors.New("a picture's later slices without its first")
+var (
+	errLaterSlice   = errors.New("a picture's later slices without its first")
+	errTooManyNALUs = errors.New("too many NAL units in a picture")
+)
 
 // pictures writes a publication's pictures. Messages pass as they come, each as a picture,
 // until one begins with a later slice of a picture. From then on each picture is held until
 // the next begins.
 type pictures struct {
 	publication *stream.Publication
-	split       bool // pictures come in several messages
-	// last is the picture written last while split is false; without NAL units before the
-	// first one.
+	maxBytes    int              // of a picture that comes in several messages
+	leftOut     func(length int) // tells of a picture that is longer
+
+	// ahead are the NAL units of the messages since the last picture, while split is false.
+	ahead naluList
+	split bool // pictures come in several messages
+	// last is the picture written last while split is false.
 	last heldPicture
 
 	held     heldPicture
 	interval time.Duration // between the last two pictures
+
+	sound time.Duration // of the last sound, on the publisher's clock
+	heard bool          // there was sound
 }
 
 // A heldPicture is a picture that may go on with the next message.
 type heldPicture struct {
 	dts, pts time.Duration // of its first message
 	at       time.Duration // when that came, on the media clock
-	nalus    [][]byte
-	bytes    int
+	sound    time.Duration // pictures.sound at that time; without sound, dts
+	nalus    naluList
 	slices   bool // there is one among the NAL units
+}
+
+// A naluList holds NAL units up to a bound.
+type naluList struct {
+	nalus        [][]byte // none once there were too many
+	count, bytes int      // of all that were added
+}
+
+func newNALUList(nalus [][]byte) naluList {
+	l := naluList{nalus: slices.Clip(nalus)} // whoever has nalus too sees nothing of what is added
+	l.measure(nalus)
+	return l
+}
+
+func (l *naluList) measure(added [][]byte) {
+	l.count += len(added)
+	for _, nalu := range added {
+		l.bytes += len(nalu)
+	}
+}
+
+// add adds NAL units, unless there are more than the bounds allow.
+func (l *naluList) add(nalus [][]byte, maxCount, maxBytes int) {
+	l.measure(nalus)
+	if l.count > maxCount || l.bytes > maxBytes {
+		l.nalus = nil
+		return
+	}
+	l.nalus = append(l.nalus, nalus...)
 }
 
 // write takes the NAL units of one message.
 func (p *pictures) write(dts, pts time.Duration, nalus [][]byte) error {
-	first, any := slicesOf(nalus)
-	later := any && !first
-	if !p.split && (!later || !p.last.slices) {
-		if any {
-			p.last = heldPicture{dts: dts, pts: pts, at: p.publication.Stream().Now(), nalus: nalus, slices: true}
-		}
-		return p.publication.WriteVideo(dts, pts, nalus)
+	if nalus = slices.DeleteFunc(nalus, isPadding); len(nalus) == 0 {
+		return nil
 	}
-	if !p.split {
-		p.split = true
-		// The picture's first slices have gone out as if they were all of it. An IDR can
-		// go out once more, as a whole. Pictures that refer to another one are spoilt.
-		if hasIDR(p.last.nalus) {
-			p.held = p.last
-		} else {
-			p.publication.BreakGOP()
-		}
-		p.last = heldPicture{}
+	c := contentsOf(nalus)
+	if !p.split && c.isLater() && p.last.slices {
+		p.beginHolding()
 	}
+	if p.split {
+		return p.hold(dts, pts, nalus, c)
+	}
+	return p.pass(dts, pts, nalus, c)
+}
+
+// pass writes a message as a picture. What came ahead of the picture in messages of its own
+// goes with it: an SEI or an SPS may make a recovery point of the picture.
+func (p *pictures) pass(dts, pts time.Duration, nalus [][]byte, c contents) error {
+	if !c.slices {
+		err := p.publication.WriteVideo(dts, pts, nalus) // its parameter sets count at once
+		if err == nil {
+			p.ahead.add(nalus, maxAheadNALUs, maxAheadBytes)
+		}
+		return err
+	}
+	if len(p.ahead.nalus) > 0 {
+		nalus = append(p.ahead.nalus, nalus...)
+	}
+	p.ahead = naluList{}
+	p.last = p.begin(dts, pts)
+	p.last.nalus, p.last.slices = newNALUList(nalus), true
+	return p.publication.WriteVideo(dts, pts, nalus)
+}
+
+// beginHolding begins to hold pictures, with the one written last. Its first slices have gone
+// out as if they were all of it. An IDR can go out once more, as a whole. Pictures that refer
+// to another one are spoilt.
+func (p *pictures) beginHolding() {
+	p.split = true
+	if hasIDR(p.last.nalus.nalus) {
+		p.held = p.last
+	} else {
+		p.publication.BreakGOP()
+	}
+	p.last, p.ahead = heldPicture{}, naluList{}
+}
+
+// hold adds a message to the picture that is held, and writes that picture first if another
+// one begins with the message.
+func (p *pictures) hold(dts, pts time.Duration, nalus [][]byte, c contents) error {
 	var err error
-	if p.held.slices && !later {
+	if p.held.slices && c.begins() {
 		p.interval = dts - p.held.dts
 		err = p.flush()
 	}
-	if len(p.held.nalus) == 0 {
-		if later {
-			return p.publication.Reject(errLaterSlice)
-		}
-		p.held = heldPicture{dts: dts, pts: pts, at: p.publication.Stream().Now()}
-	}
-	p.held.nalus = slices.Clip(p.held.nalus) // the publication may have them already
-	for _, nalu := range nalus {
-		p.held.bytes += len(nalu)
-	}
-	p.held.nalus = append(p.held.nalus, nalus...)
-	p.held.slices = p.held.slices || any
-	if p.held.bytes > maxPictureBytes || len(p.held.nalus) > maxPictureNALUs {
+	if c.isLater() && !p.held.slices {
+		// The first slices are lost, or were written as if they were all of the picture.
 		p.held = heldPicture{}
 		p.publication.BreakGOP()
-		return p.publication.Reject(errTooLarge)
+		return p.publication.Reject(errLaterSlice)
 	}
+	if p.held.nalus.count == 0 {
+		p.held = p.begin(dts, pts)
+	}
+	p.held.nalus.add(nalus, maxPictureNALUs, p.maxBytes)
+	p.held.slices = p.held.slices || c.slices
 	return err
 }
 
-// flush writes what is held.
-func (p *pictures) flush() error {
-	held := p.held
-	p.held = heldPicture{}
-	if len(held.nalus) == 0 {
-		return nil
+// begin returns a picture whose first message comes now.
+func (p *pictures) begin(dts, pts time.Duration) heldPicture {
+	h := heldPicture{dts: dts, pts: pts, at: p.publication.Stream().Now(), sound: dts}
+	if p.heard {
+		h.sound = p.sound
 	}
-	return p.publication.WriteVideo(held.dts, held.pts, held.nalus)
+	return h
 }
 
-// flushOld writes what has been held for a frame interval.
-func (p *pictures) flushOld() error {
+// flush writes the picture that is held, if there is one.
+func (p *pictures) flush() error {
+	if !p.held.slices {
+		return nil // what is held precedes a picture
+	}
+	held := p.held
+	p.held = heldPicture{}
+	switch {
+	case held.nalus.bytes > p.maxBytes:
+		p.leftOut(held.nalus.bytes)
+		return nil
+	case held.nalus.count > maxPictureNALUs:
+		p.publication.BreakGOP()
+		return p.publication.Reject(errTooManyNALUs)
+	}
+	return p.publication.WriteVideo(held.dts, held.pts, held.nalus.nalus)
+}
+
+// soundAt takes the time of a sound, and writes a picture that has been held for a frame
+// interval: the picture may be the last before a pause. The sound must have gone on by the
+// interval too. A network that stalls in the middle of a picture holds up both, and the
+// picture's other slices are about to come.
+func (p *pictures) soundAt(pts time.Duration) error {
+	p.sound, p.heard = pts, true
 	interval := p.interval
 	if interval <= 0 {
 		interval = assumedInterval
 	}
-	if !p.held.slices || p.publication.Stream().Now()-p.held.at < interval {
+	if pts-p.held.sound < interval || p.publication.Stream().Now()-p.held.at < interval {
 		return nil
 	}
 	return p.flush()
-}
-
-func hasIDR(nalus [][]byte) bool {
-	return slices.ContainsFunc(nalus, func(nalu []byte) bool { return len(nalu) > 0 && nalu[0]&naluTypeMask == naluIDR })
-}
-
-// isLater reports whether a slice header is one of a later slice: first_mb_in_slice, the
-// ue(v) that it begins with, is not 0 (Rec. H.264 section 7.3.3). A number that is larger
-// than any picture is no sign of one.
-func isLater(header []byte) bool {
-	const mostZeros = 17 // in front of a number below 2^18: level 6.2 has 139,264 macroblocks
-	var word uint32
-	for _, b := range header[:min(len(header), 4)] {
-		word = word<<8 | uint32(b)
-	}
-	word <<= 8 * (4 - min(len(header), 4))
-	zeros := bits.LeadingZeros32(word)
-	return zeros > 0 && zeros <= mostZeros
-}
-
-// slicesOf reports whether there are slices among nalus, and whether one of them is the
-// first of its picture.
-func slicesOf(nalus [][]byte) (first, any bool) {
-	for _, nalu := range nalus {
-		if len(nalu) < 2 {
-			continue
-		}
-		switch nalu[0] & naluTypeMask {
-		case naluSlice, naluPartitionA, naluIDR:
-			any = true
-			first = first || !isLater(nalu[1:])
-		}
-	}
-	return first, any
 }

@@ -65,7 +65,7 @@ lint: .cache/player.built ## Check format, go vet and golangci-lint (its first b
 		[ -z "$$unformatted" ] || { echo "gofmt would change:" $$unformatted; exit 1; }
 	go vet $(PACKAGES)
 	$(TOOL) golangci-lint run $(PACKAGES)
-	for module in hack/charttest hack/images; do \
+	for module in hack/charttest hack/images hack/oldestkube; do \
 		(cd "$$module" && go tool -modfile=../tools/go.mod golangci-lint run ./...); \
 	done
 

@@ -48,7 +48,7 @@ if [ "$*" = ./... ]; then
 	for flag in "${flags[@]}"; do
 		[ "$flag" = -race ] || plain+=("$flag")
 	done
-	for module in hack/charttest hack/images; do
+	for module in hack/charttest hack/images hack/oldestkube; do
 		try env CGO_ENABLED=0 go test -C "$module" -trimpath "${plain[@]}" ./...
 	done
 fi

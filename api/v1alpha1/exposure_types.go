@@ -170,7 +170,7 @@ type LoadBalancerExposure struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=316
-	// +kubebuilder:validation:XValidation:rule="!format.qualifiedName().validate(self).hasValue()",message="class must be the name of a load balancer class, such as service.k8s.aws/nlb"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\\\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$') && self.indexOf('/') <= 253",message="class must be the name of a load balancer class, such as service.k8s.aws/nlb"
 	Class string `json:"class,omitempty"`
 
 	// annotations are added to the Service, at most 64; clouds are steered by them.

@@ -70,7 +70,7 @@ type Playback struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="tlsSecretName must be the name of a Secret: lower case letters, digits, '-' and '.', starting and ending with a letter or digit"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="tlsSecretName must be the name of a Secret: lower case letters, digits, '-' and '.', starting and ending with a letter or digit"
 	TLSSecretName string `json:"tlsSecretName,omitempty"`
 
 	// auth says what a viewer must show.

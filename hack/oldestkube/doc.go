@@ -1,0 +1,3 @@
+// Package oldestkube has tests with the libraries of the oldest version of Kubernetes that
+// Streampair supports.
+package oldestkube

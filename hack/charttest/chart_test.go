@@ -68,7 +68,12 @@ func tryRender(t *testing.T, values, namespace string) (rendering, error) {
 	if err := sigsyaml.Unmarshal([]byte(values), &given); err != nil {
 		t.Fatalf("the test's values: %v", err)
 	}
-	c := loadChart(t)
+	return renderChart(t, loadChart(t), given, namespace)
+}
+
+// renderChart renders a chart with the values that a user gives.
+func renderChart(t *testing.T, c *chart.Chart, given map[string]any, namespace string) (rendering, error) {
+	t.Helper()
 	capabilities := common.DefaultCapabilities.Copy()
 	options := common.ReleaseOptions{Name: release, Namespace: namespace, Revision: 1, IsInstall: true}
 	all, err := util.ToRenderValues(c, given, options, capabilities)

@@ -19,11 +19,12 @@ import (
 // config is copied there.
 func TestCopiesAreCurrent(t *testing.T) {
 	for source, copied := range map[string]string{
-		"crd/bases/media.streampair.dev_streampairs.yaml": "crd.yaml",
-		"rbac/role.yaml":        "role.yaml",
-		"prometheus/rules.yaml": "rules.yaml",
+		"../../config/crd/bases/media.streampair.dev_streampairs.yaml": "crd.yaml",
+		"../../config/rbac/role.yaml":                                  "role.yaml",
+		"../../config/prometheus/rules.yaml":                           "rules.yaml",
+		chartFolder + "/values.yaml":                                   "values.yaml",
 	} {
-		want, err := os.ReadFile("../../config/" + source)
+		want, err := os.ReadFile(source)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -32,7 +33,7 @@ func TestCopiesAreCurrent(t *testing.T) {
 			t.Fatal(err)
 		}
 		if string(got) != string(want) {
-			t.Errorf("charts/streampair/files/%s is not config/%s: run hack/generate-chart.sh", copied, source)
+			t.Errorf("charts/streampair/files/%s is not %s: run hack/generate-chart.sh", copied, source)
 		}
 	}
 }

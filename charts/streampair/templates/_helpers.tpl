@@ -1,3 +1,31 @@
+{{/*
+The values of the chart's own values.yaml for those that are missing: after an upgrade with
+--reuse-values from a chart that did not have them, or where somebody set them to null. Every
+template begins with this. Where null takes something away on purpose, nothing is put in place.
+*/}}
+{{- define "streampair.defaults" -}}
+{{- $nullable := list "resources" "podSecurityContext" "securityContext" -}}
+{{- range $key, $value := .Files.Get "files/values.yaml" | fromYaml -}}
+{{- if not (has $key $nullable) -}}
+{{- include "streampair.default" (list $.Values $key $value) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Sets a key of (list values key default) that is missing; of a map, the keys within. */}}
+{{- define "streampair.default" -}}
+{{- $values := index . 0 -}}
+{{- $key := index . 1 -}}
+{{- $default := index . 2 -}}
+{{- if kindIs "invalid" (index $values $key) -}}
+{{- $_ := set $values $key $default -}}
+{{- else if kindIs "map" $default -}}
+{{- range $name, $value := $default -}}
+{{- include "streampair.default" (list (index $values $key) $name $value) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The name of every object: RELEASE-operator, with the chart's name in it. */}}
 {{- define "streampair.fullname" -}}
 {{- if .Values.fullnameOverride -}}

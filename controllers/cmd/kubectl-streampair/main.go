@@ -33,7 +33,7 @@ const usage = `StreamPairs at a glance and by hand.
   kubectl streampair play [NAME]              bring the player to this machine, and print its URL
   kubectl streampair publish [NAME]           bring both RTMP ports to this machine, and print the URLs
 
-NAME may be left out where the namespace has one StreamPair.
+NAME may be left out where the namespace has one StreamPair. Of several, status has a line each.
 
 `
 
@@ -94,17 +94,28 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if p.client, err = client.New(p.config, client.Options{Scheme: scheme}); err != nil {
 		return err
 	}
-	pair, err := p.pair(ctx, command.pair)
-	if err != nil {
+	pairs, err := p.pairs(ctx, command.pair)
+	switch {
+	case err != nil:
 		return err
+	case len(pairs) == 1:
+		return command.run(p, ctx, &pairs[0])
+	case command.runAll != nil:
+		return command.runAll(p, pairs)
 	}
-	return command.run(p, ctx, pair)
+	var names []string
+	for _, pair := range pairs {
+		names = append(names, pair.Name)
+	}
+	return fmt.Errorf("namespace %s has several StreamPairs: name one of %s", p.namespace, strings.Join(names, ", "))
 }
 
 // command is what the arguments ask for.
 type command struct {
-	run  func(*plugin, context.Context, *v1alpha1.StreamPair) error
-	pair string // empty: the only one
+	run func(*plugin, context.Context, *v1alpha1.StreamPair) error
+	// runAll is for several pairs; nil: one has to be named.
+	runAll func(*plugin, []v1alpha1.StreamPair) error
+	pair   string // empty: all of the namespace
 }
 
 func parseCommand(args []string) (command, error) {
@@ -112,7 +123,7 @@ func parseCommand(args []string) (command, error) {
 	var c command
 	switch verb {
 	case "status":
-		c.run = (*plugin).status
+		c.run, c.runAll = (*plugin).status, (*plugin).statusOfAll
 	case "url":
 		c.run = (*plugin).url
 	case "keys":
@@ -152,26 +163,19 @@ func parseSelection(s string) (v1alpha1.Selection, error) {
 	return all[i], nil
 }
 
-// pair reads the StreamPair of that name, or the only one of the namespace.
-func (p *plugin) pair(ctx context.Context, name string) (*v1alpha1.StreamPair, error) {
+// pairs reads the StreamPair of that name, or those of the namespace; at least one.
+func (p *plugin) pairs(ctx context.Context, name string) ([]v1alpha1.StreamPair, error) {
 	if name != "" {
-		pair := &v1alpha1.StreamPair{}
-		err := p.client.Get(ctx, client.ObjectKey{Namespace: p.namespace, Name: name}, pair)
-		return pair, err
+		var pair v1alpha1.StreamPair
+		err := p.client.Get(ctx, client.ObjectKey{Namespace: p.namespace, Name: name}, &pair)
+		return []v1alpha1.StreamPair{pair}, err
 	}
 	var list v1alpha1.StreamPairList
 	if err := p.client.List(ctx, &list, client.InNamespace(p.namespace)); err != nil {
 		return nil, err
 	}
-	switch len(list.Items) {
-	case 0:
+	if len(list.Items) == 0 {
 		return nil, fmt.Errorf("no StreamPair in namespace %s; choose another with -n", p.namespace)
-	case 1:
-		return &list.Items[0], nil
 	}
-	var names []string
-	for _, pair := range list.Items {
-		names = append(names, pair.Name)
-	}
-	return nil, fmt.Errorf("namespace %s has several StreamPairs: name one of %s", p.namespace, strings.Join(names, ", "))
+	return list.Items, nil
 }

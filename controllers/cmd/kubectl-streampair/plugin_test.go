@@ -61,6 +61,54 @@ func TestDescribe(t *testing.T) {
 	}
 }
 
+func TestStatusOfSeveralPairsIsATable(t *testing.T) {
+	var out strings.Builder
+	p := &plugin{out: &out}
+	pairs := []v1alpha1.StreamPair{
+		{ObjectMeta: metav1.ObjectMeta{Name: "new"}},
+		{
+			ObjectMeta: metav1.ObjectMeta{Name: "sunday"},
+			Status: v1alpha1.StreamPairStatus{
+				ActiveStream: &v1alpha1.ActiveStream{Role: v1alpha1.RoleBackup, StartTime: metav1.NewTime(time.Now().Add(-3 * time.Hour))},
+				Ingest: []v1alpha1.IngestStatus{
+					{Role: v1alpha1.RolePrimary, State: v1alpha1.IngestLost}, {Role: v1alpha1.RoleBackup, State: v1alpha1.IngestLive},
+				},
+				Conditions: []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonApplyFailed}},
+			},
+		},
+	}
+	if err := p.statusOfAll(pairs); err != nil {
+		t.Fatal(err)
+	}
+	want := `NAME     ON AIR    FOR   PRIMARY   BACKUP   READY     REASON
+new      nothing   -     -         -        Unknown   NotSeen
+sunday   Backup    3h    Lost      Live     False     ApplyFailed
+`
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestSwitchWarnsOfToolsThatSetTheFieldBack(t *testing.T) {
+	entry := func(manager string, operation metav1.ManagedFieldsOperationType, fields string) metav1.ManagedFieldsEntry {
+		return metav1.ManagedFieldsEntry{Manager: manager, Operation: operation, FieldsV1: &metav1.FieldsV1{Raw: []byte(fields)}}
+	}
+	const (
+		apply, update = metav1.ManagedFieldsOperationApply, metav1.ManagedFieldsOperationUpdate
+		selects       = `{"f:spec":{"f:failover":{".":{},"f:select":{}}}}`
+		others        = `{"f:spec":{"f:failover":{".":{},"f:mode":{}}}}`
+	)
+	got := gitOpsOwners([]metav1.ManagedFieldsEntry{
+		entry("kustomize-controller", apply, selects),
+		entry("argocd-controller", update, selects), entry("argocd-controller", apply, selects),
+		entry("helm", update, selects), entry("other", apply, others),
+		entry("kubectl", apply, selects), entry(fieldOwner, update, selects), entry("odd", apply, "x"),
+	})
+	if diff := cmp.Diff([]string{"kustomize-controller", "argocd-controller"}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // A browser is to be opened with what stdout says.
 func TestTheURLStandsAlone(t *testing.T) {
 	var out, errOut strings.Builder

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -13,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/duration"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/streampair/streampair/api/v1alpha1"
 	"github.com/streampair/streampair/controllers"
@@ -22,6 +25,30 @@ import (
 func (p *plugin) status(_ context.Context, pair *v1alpha1.StreamPair) error {
 	_, err := fmt.Fprint(p.out, describe(pair, time.Now()))
 	return err
+}
+
+// statusOfAll is a line for each of several pairs.
+func (p *plugin) statusOfAll(pairs []v1alpha1.StreamPair) error {
+	w := tabwriter.NewWriter(p.out, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(w, "NAME\tON AIR\tFOR\tPRIMARY\tBACKUP\tREADY\tREASON")
+	for i := range pairs {
+		pair := &pairs[i]
+		onAir, since := "nothing", "-"
+		if a := pair.Status.ActiveStream; a != nil {
+			onAir, since = string(a.Role), duration.HumanDuration(time.Since(a.StartTime.Time))
+		}
+		input := map[v1alpha1.Role]v1alpha1.IngestState{}
+		for _, leg := range pair.Status.Ingest {
+			input[leg.Role] = leg.State
+		}
+		ready, reason := "Unknown", "NotSeen"
+		if c := meta.FindStatusCondition(pair.Status.Conditions, v1alpha1.ConditionReady); c != nil {
+			ready, reason = string(c.Status), c.Reason
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", pair.Name, onAir, since,
+			orDash(input[v1alpha1.RolePrimary]), orDash(input[v1alpha1.RoleBackup]), ready, reason)
+	}
+	return w.Flush()
 }
 
 func describe(pair *v1alpha1.StreamPair, now time.Time) string {
@@ -79,13 +106,41 @@ func orDash[T ~string](s T) string {
 	return string(s)
 }
 
+// fieldOwner is the field manager of what the plugin sets. Flux takes over the fields of
+// managers whose names begin with kubectl.
+const fieldOwner = "streampair-switch"
+
+// gitOpsOwners returns the field managers that apply spec.failover.select, and will do so
+// again. Of managers that update, all own what the API server filled in: only Argo CD is known
+// to come back.
+func gitOpsOwners(managers []metav1.ManagedFieldsEntry) []string {
+	var owners []string
+	for _, m := range managers {
+		returns := m.Operation == metav1.ManagedFieldsOperationApply || strings.HasPrefix(m.Manager, "argocd")
+		if m.FieldsV1 == nil || !returns || strings.HasPrefix(m.Manager, "kubectl") {
+			continue
+		}
+		var fields fieldpath.Set
+		if err := fields.FromJSON(bytes.NewReader(m.FieldsV1.Raw)); err != nil {
+			continue // of a version that is not known here
+		}
+		if fields.Has(fieldpath.MakePathOrDie("spec", "failover", "select")) && !slices.Contains(owners, m.Manager) {
+			owners = append(owners, m.Manager)
+		}
+	}
+	return owners
+}
+
 // pin prefers a leg, or lets the media servers choose.
 func (p *plugin) pin(ctx context.Context, pair *v1alpha1.StreamPair, to v1alpha1.Selection) error {
 	patch, err := json.Marshal(map[string]any{"spec": map[string]any{"failover": map[string]any{"select": to}}})
 	if err != nil {
 		return err
 	}
-	if err := p.client.Patch(ctx, pair, client.RawPatch("application/merge-patch+json", patch)); err != nil {
+	for _, manager := range gitOpsOwners(pair.ManagedFields) {
+		fmt.Fprintf(p.errOut, "# %s owns spec.failover.select, and may set it back: let it leave that field out\n", manager)
+	}
+	if err := p.client.Patch(ctx, pair, client.RawPatch("application/merge-patch+json", patch), client.FieldOwner(fieldOwner)); err != nil {
 		return err
 	}
 	switch to {

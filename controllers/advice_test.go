@@ -12,6 +12,7 @@ func TestAConditionSaysWhatToSetAtTheEncoder(t *testing.T) {
 	for name, change := range map[string]func(*control.Leg){
 		"a track that cannot be played": func(l *control.Leg) { l.Rank = "VideoOnly" },
 		"no entry point":                func(l *control.Leg) { l.EntryPoint = false },
+		"all can be played":             func(*control.Leg) {},
 	} {
 		s := newScene(t, nil)
 		s.both(func(p *control.Pair) {
@@ -23,6 +24,9 @@ func TestAConditionSaysWhatToSetAtTheEncoder(t *testing.T) {
 		c := legCondition(status, roleBackup)
 		if !strings.Contains(c.Message, advice) {
 			t.Errorf("%s: the message is %q", name, c.Message)
+		}
+		if c := legCondition(status, rolePrimary); strings.Contains(c.Message, advice) {
+			t.Errorf("%s: the other leg's message is %q", name, c.Message)
 		}
 	}
 }

@@ -1,13 +1,11 @@
 package controllers
 
 import (
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/streampair/streampair/api/control"
@@ -31,26 +29,6 @@ func shown(status *v1alpha1.StreamPairStatus) map[string]string {
 		m[c.Type] = string(c.Status) + "/" + c.Reason
 	}
 	return m
-}
-
-// What an encoder should be told is in the condition of its leg, whatever the leg's rank.
-func TestALegsConditionHasItsWarnings(t *testing.T) {
-	const message = "The input comes in bursts."
-	for _, rank := range []string{rankFull, "VideoOnly"} {
-		s := newScene(t, nil)
-		s.both(func(p *control.Pair) {
-			leg := legOf(p, roleBackup)
-			leg.Rank = rank
-			leg.Warnings = []control.Warning{{Code: "BurstyInput", Message: message}}
-		})
-		status, _ := s.report()
-		for name, want := range map[string]bool{"PrimaryLive": false, "BackupLive": true} {
-			c := meta.FindStatusCondition(status.Conditions, name)
-			if got := strings.Contains(c.Message, message); got != want {
-				t.Errorf("rank %s: %s says %q", rank, name, c.Message)
-			}
-		}
-	}
 }
 
 func TestConditions(t *testing.T) {

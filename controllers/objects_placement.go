@@ -40,7 +40,8 @@ func tolerations(m v1alpha1.MediaServer) []*corev1ac.TolerationApplyConfiguratio
 	var all []*corev1ac.TolerationApplyConfiguration
 	said := map[string]bool{}
 	for _, t := range m.Tolerations {
-		said[t.Key] = true
+		// Of other effects a toleration says nothing about how long a pod stays.
+		said[t.Key] = said[t.Key] || t.Effect == "" || t.Effect == corev1.TaintEffectNoExecute
 		all = append(all, toleration(t))
 	}
 	for _, taint := range []string{corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable} {

@@ -6,6 +6,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/streampair/streampair/api/v1alpha1"
 )
 
 func TestResourcesAreTheSpecsAndElseTheDefaults(t *testing.T) {
@@ -95,5 +97,32 @@ func TestResourcesAreTheSpecsAndElseTheDefaults(t *testing.T) {
 				t.Errorf("GOMEMLIMIT %q, want %q", goMemLimit, test.goMemLimit)
 			}
 		})
+	}
+}
+
+// A toleration says how long a pod stays on a lost node only with the effect NoExecute, or with
+// none, which is all effects.
+func TestATolerationOfAnotherEffectLeavesTheTimeOfALostNode(t *testing.T) {
+	seconds := int32(30)
+	for effect, ours := range map[corev1.TaintEffect]bool{
+		corev1.TaintEffectNoSchedule: true, corev1.TaintEffectPreferNoSchedule: true,
+		corev1.TaintEffectNoExecute: false, "": false,
+	} {
+		got := map[string]bool{}
+		for _, one := range tolerations(v1alpha1.MediaServer{
+			NodeLossTolerationSeconds: &seconds,
+			Tolerations:               []corev1.Toleration{{Key: corev1.TaintNodeNotReady, Operator: corev1.TolerationOpExists, Effect: effect}},
+		}) {
+			if one.TolerationSeconds != nil {
+				got[*one.Key] = true
+			}
+		}
+		want := map[string]bool{corev1.TaintNodeUnreachable: true}
+		if ours {
+			want[corev1.TaintNodeNotReady] = true
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("effect %q: taints with a time (-want +got):\n%s", effect, diff)
+		}
 	}
 }

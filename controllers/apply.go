@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -34,13 +36,16 @@ const (
 	// refusedRetry is when an object is tried again that the API server refused by a rule:
 	// it takes a person to change that.
 	refusedRetry = 15 * time.Second
+	// failuresTold is after how many failures in a row the status has what the API server says
+	// of an object: a single one may be over in a moment.
+	failuresTold = 3
 )
 
 // An Outcome is what came of a plan.
 type Outcome struct {
 	// Conflicts are objects in the way; see Plan.
 	Conflicts []ObjectKey
-	// Refused are the objects that the API server will not have, and why.
+	// Refused are the objects that the API server does not take, and why.
 	Refused []string
 	// Accepted are the pods that have the manifest in force.
 	Accepted map[PodKey]bool
@@ -75,6 +80,9 @@ func (r *StreamPairReconciler) apply(ctx context.Context, pair *v1alpha1.StreamP
 		}
 		answer, err := r.write(ctx, pair, w)
 		outcome.note(w.Object.Key(), err)
+		if want.keepsFailing(w.Object.Key(), err) {
+			outcome.Refused = append(outcome.Refused, fmt.Sprintf("%s: %s", w.Object.Key(), apiMessage(err)))
+		}
 		if err == nil {
 			if answer != nil && w.Object.Kind != KindSecret {
 				want.answered(w.Object, answer)
@@ -116,6 +124,13 @@ func (o *Outcome) note(key ObjectKey, err error) {
 	default:
 		o.Err = errors.Join(o.Err, fmt.Errorf("apply %s: %w", key, err))
 	}
+}
+
+// isServerFailure reports whether the API server answered that it, or what it asks, failed: a
+// webhook that is dead, node ports or cluster addresses that are used up.
+func isServerFailure(err error) bool {
+	var status apierrors.APIStatus
+	return errors.As(err, &status) && status.Status().Code >= http.StatusInternalServerError
 }
 
 func apiMessage(err error) string {
@@ -333,14 +348,29 @@ func (r *StreamPairReconciler) writeStatus(ctx context.Context, pair *v1alpha1.S
 	if err != nil {
 		return "", err
 	}
-	object := &unstructured.Unstructured{Object: map[string]any{"status": tree}}
-	object.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(v1alpha1.Kind))
-	object.SetName(pair.Name)
-	object.SetNamespace(pair.Namespace)
-	object.SetUID(pair.UID) // not to the pair that took its place
-	err = r.Client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner(FieldOwner), client.ForceOwnership)
-	if meta.IsNoMatchError(err) {
-		return "", fmt.Errorf("the StreamPair API is not installed: %w", err)
+	for {
+		object := &unstructured.Unstructured{Object: map[string]any{"status": runtime.DeepCopyJSON(tree)}}
+		r.statusFields.leaveOut(object.Object, r.Now())
+		object.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(v1alpha1.Kind))
+		object.SetName(pair.Name)
+		object.SetNamespace(pair.Namespace)
+		object.SetUID(pair.UID) // not to the pair that took its place
+		err = r.Client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner(FieldOwner), client.ForceOwnership)
+		if meta.IsNoMatchError(err) {
+			return "", fmt.Errorf("the StreamPair API is not installed: %w", err)
+		}
+		if err == nil {
+			return object.GetResourceVersion(), nil
+		}
+		learned, missing := r.statusFields.learn(err, r.Now())
+		if !learned {
+			return "", err
+		}
+		if len(missing) == 0 {
+			continue
+		}
+		log.FromContext(ctx).Info("the definition of StreamPair is older than the operator", "fields", missing)
+		r.Metrics.MissingStatusFields(missing)
+		r.Recorder.Eventf(pair, nil, corev1.EventTypeWarning, v1alpha1.EventDefinitionOutdated, actionReport, "%s", outdated(missing))
 	}
-	return object.GetResourceVersion(), err
 }

@@ -3,8 +3,11 @@ package controllers
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
@@ -12,6 +15,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -181,5 +186,57 @@ func TestAnObjectIsWrittenAlikeEachTime(t *testing.T) {
 	}
 	if created.UID != "" || created.ResourceVersion != "" {
 		t.Errorf("created with UID %q and resource version %q, which the API server refuses", created.UID, created.ResourceVersion)
+	}
+}
+
+// A failingClient is an API server that answers each write with an error.
+type failingClient struct {
+	client.Client
+	err error
+}
+
+func (c *failingClient) Create(context.Context, client.Object, ...client.CreateOption) error {
+	return c.err
+}
+
+// noPods are pods that nobody follows.
+type noPods struct{ PodStreams }
+
+func (noPods) Follow(types.NamespacedName, []PodTarget) {}
+
+func TestWhatTheAPIServerKeepsFailingAtIsTold(t *testing.T) {
+	const message = `failed calling webhook "policy.example.com": connection refused`
+	for _, test := range []struct {
+		name string
+		err  error
+		told []bool // after each try
+	}{
+		{"a dead webhook", apierrors.NewInternalError(errors.New(message)), []bool{false, false, true, true}},
+		{"a rule", apierrors.NewForbidden(schema.GroupResource{Resource: "services"}, "sunday", errors.New(message)), []bool{true, true}},
+		{"another write came first", apierrors.NewConflict(schema.GroupResource{Resource: "services"}, "sunday", errors.New(message)), []bool{false, false, false, false}},
+		{"the network", errors.New(message), []bool{false, false, false, false}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newScene(t, nil)
+			want := newWanted(s.pair, s.objects)
+			service := newDesired(playService(s.pair))
+			plan := &Plan{Writes: []Write{{Object: service}}}
+			api := &failingClient{err: test.err}
+			r := &StreamPairReconciler{Client: api, Reader: api, Pods: noPods{}, Now: func() time.Time { return s.now }}
+			for i, told := range test.told {
+				outcome := r.apply(t.Context(), s.pair, want, plan)
+				if got := slices.ContainsFunc(outcome.Refused, func(line string) bool { return strings.Contains(line, message) }); got != told {
+					t.Errorf("after try %d: told %v, want %v (%q)", i+1, got, told, outcome.Refused)
+				}
+			}
+			api.err = nil
+			if outcome := r.apply(t.Context(), s.pair, want, plan); len(outcome.Refused) > 0 || outcome.Err != nil {
+				t.Errorf("after a success: %q, %v", outcome.Refused, outcome.Err)
+			}
+			api.err = test.err
+			if outcome := r.apply(t.Context(), s.pair, want, plan); len(outcome.Refused) > 0 == !test.told[0] {
+				t.Errorf("after a single failure: %q", outcome.Refused)
+			}
+		})
 	}
 }

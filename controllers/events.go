@@ -23,6 +23,7 @@ const (
 	actionSwitch  = "Switch"
 	actionWatch   = "WatchInput"
 	actionPublish = "Publish"
+	actionReport  = "Report"
 )
 
 // edges returns what happened between two statuses. It is pure, so that an operator that
@@ -31,6 +32,9 @@ func edges(before, after *v1alpha1.StreamPairStatus) []Edge {
 	var list []Edge
 	if happened := switched(before, after); happened != nil {
 		list = append(list, switchEdge(happened))
+	} else if before.ActiveStream == nil && after.ActiveStream != nil {
+		list = append(list, Edge{corev1.EventTypeNormal, v1alpha1.EventWentOnAir, actionSwitch,
+			fmt.Sprintf("Viewers get the %s.", LegName(after.ActiveStream.Role))})
 	}
 	for _, role := range Roles() {
 		leg := LegName(role)

@@ -18,6 +18,7 @@ type Metrics struct {
 	conditions *prometheus.GaugeVec
 	paused     *prometheus.GaugeVec
 	updates    *prometheus.GaugeVec
+	missing    *prometheus.GaugeVec
 }
 
 // NewMetrics returns the metrics, registered. A registry that has them already keeps its
@@ -44,6 +45,10 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			Name: "streampair_updates",
 			Help: "Pairs that get a change of the operator's, such as a new default image: running, or waiting until fewer others do.",
 		}, []string{"state"})),
+		missing: registered(registry, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "streampair_status_field_missing",
+			Help: "1 for each field of the status that the cluster's definition of StreamPair lacked when this operator wrote one: the definition is older than the operator.",
+		}, []string{"field"})),
 	}
 }
 
@@ -87,6 +92,13 @@ func (m *Metrics) Observe(pair types.NamespacedName, before, after *v1alpha1.Str
 func (m *Metrics) Updates(running, waiting int) {
 	m.updates.WithLabelValues("running").Set(float64(running))
 	m.updates.WithLabelValues("waiting").Set(float64(waiting))
+}
+
+// MissingStatusFields takes over fields that the cluster's definition of StreamPair lacks.
+func (m *Metrics) MissingStatusFields(fields []string) {
+	for _, field := range fields {
+		m.missing.WithLabelValues(field).Set(1)
+	}
 }
 
 // Forget removes the series of a pair that is gone.

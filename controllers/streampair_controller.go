@@ -100,6 +100,8 @@ type StreamPairReconciler struct {
 	hosts    *hostCache // made by setDefaults
 	turns    *turns     // made by setDefaults
 	reported reports
+	// statusFields are those that the cluster does not know.
+	statusFields statusFields
 }
 
 // What the operator may do. Secrets are neither listed nor watched: keys of a pair are

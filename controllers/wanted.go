@@ -30,6 +30,8 @@ type wanted struct {
 	// inTheWay are objects that the cache does not have, as they lack our labels, and when to
 	// ask for them again.
 	inTheWay map[ObjectKey]time.Time
+	// failures are how often in a row the server failed to write an object.
+	failures map[ObjectKey]int
 }
 
 // newWanted is pure.
@@ -37,6 +39,7 @@ func newWanted(pair *v1alpha1.StreamPair, s ObjectSettings) *wanted {
 	w := &wanted{
 		uid: pair.UID, generation: pair.Generation, manifest: Manifest(pair), specHash: specHash(pair),
 		settled: map[ObjectKey]string{}, answers: map[ObjectKey]string{}, drifted: map[ObjectKey]string{}, inTheWay: map[ObjectKey]time.Time{},
+		failures: map[ObjectKey]int{},
 	}
 	for _, object := range Objects(pair, s) {
 		if object.Kind != KindDeployment {
@@ -77,6 +80,17 @@ func (w *wanted) answered(d desired, answer client.Object) {
 	} else {
 		delete(w.answers, d.Key())
 	}
+}
+
+// keepsFailing notes how a write ended, and reports whether the API server itself has failed at
+// the object several times in a row: it takes a person to mend that.
+func (w *wanted) keepsFailing(key ObjectKey, err error) bool {
+	if !isServerFailure(err) {
+		delete(w.failures, key)
+		return false
+	}
+	w.failures[key]++
+	return w.failures[key] >= failuresTold
 }
 
 // isDoubtful says whether the object differs though it says that it is what d applies: somebody

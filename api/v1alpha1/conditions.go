@@ -57,8 +57,8 @@ const (
 	// ReasonImageNotAllowed: the spec names an image, and the operator was not told to
 	// allow that.
 	ReasonImageNotAllowed = "ImageNotAllowed"
-	// ReasonApplyFailed: the API server refused one of the pair's objects, by a quota or
-	// a policy for instance.
+	// ReasonApplyFailed: the API server refused one of the pair's objects, by a quota or a
+	// policy for instance, or keeps failing at one.
 	ReasonApplyFailed = "ApplyFailed"
 	// ReasonReadFailed (status Unknown): the operator cannot read one of the pair's objects,
 	// for want of a right for instance. The other conditions are as it saw them last.
@@ -196,6 +196,11 @@ const (
 	EventFailedBack = "FailedBack"
 	// EventSwitchedOver (Normal): somebody's choice, or a rollout, changed the leg.
 	EventSwitchedOver = "SwitchedOver"
+	// EventWentOnAir (Normal): viewers get a picture, and had none before.
+	EventWentOnAir = "WentOnAir"
+	// EventDefinitionOutdated (Warning): the cluster's definition of StreamPair is older than
+	// the operator and lacks fields of the status, which is written without them.
+	EventDefinitionOutdated = "DefinitionOutdated"
 	// EventInputLost (Warning): a leg's media stopped.
 	EventInputLost = "InputLost"
 	// EventInputRecovered (Normal): a leg's media is back.

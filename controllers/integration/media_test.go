@@ -58,7 +58,8 @@ func TestARealFailoverIsReported(t *testing.T) {
 	}
 	w.eventually("the Events", func() bool {
 		events := w.events("sunday")
-		return slices.Contains(events, v1alpha1.EventFailedOver) && slices.Contains(events, v1alpha1.EventInputLost)
+		return slices.Contains(events, v1alpha1.EventWentOnAir) && slices.Contains(events, v1alpha1.EventFailedOver) &&
+			slices.Contains(events, v1alpha1.EventInputLost)
 	})
 
 	k.publish("sunday", "primary", "primary")

@@ -294,7 +294,7 @@ func TestKubectlGetShowsThePair(t *testing.T) {
 
 	wide := table(cluster.Kubectl(t, "-n", namespace, "get", "sp", "-o", "wide"))
 	for column, want := range map[string]string{
-		"NAME": "sunday", "ACTIVE": "Backup", "ON AIR": "True", "REDUNDANT": "False", "READY": "True",
+		"NAME": "sunday", "ACTIVE": "Backup", "ON AIR": "True", "REDUNDANT": "False", "READY": "True", "REASON": "Test",
 		"URL": pair.Status.PlaybackURL,
 	} {
 		if got := wide[column]; got != want {

@@ -63,7 +63,7 @@ var attacks = map[string]attack{
 		c.command(0, "createStream", 2.0, nil)
 		c.command(1, "publish", 3.0, nil, name, "live")
 		c.waitFor("NetStream.Publish.Start")
-		for range 25 {
+		for range feed.MaxUnusable {
 			c.message(6, typeVideo, 1, 0, []byte{0x90, 'h', 'v', 'c', '1'}, make([]byte, 40))
 		}
 		c.waitFor("HEVC (H.265) is not supported")
@@ -234,7 +234,7 @@ var attacks = map[string]attack{
 	}},
 	"garbage for ever": {refused: ReasonMalformedMedia, run: func(c *client, name string) {
 		c.publish(name)
-		for range feed.MaxMalformed {
+		for range feed.MaxUnusable {
 			c.message(6, typeVideo, 1, 0, []byte{0x17, 1, 0, 0, 0, 9, 9, 9, 9, 9})
 		}
 		c.waitFor("the stream cannot be used")

@@ -218,6 +218,7 @@ func TestUnsupportedCodecsAreRefusedWithAReason(t *testing.T) {
 		"MP3":            {[]string{"-f", "lavfi", "-i", "sine", "-c:a", "libmp3lame", "-ar", "44100"}, "audio codec MP3 is not supported; set the encoder to AAC"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // each takes as long as a publication has time to send something else
 			h := start(t, nil)
 			args := append([]string{"-re"}, test.args...)
 			p := mediatest.Start(t, append(args, "-f", "flv", h.url("/live/primary"))...)

@@ -31,8 +31,13 @@ const (
 	// does something that this server cannot use, and its user should be told.
 	MaxMalformed = 250
 	// maxForeign tags of codecs that are not supported end a publication that has sent
-	// nothing else. They give its other track the time to come.
+	// nothing else.
 	maxForeign = 25
+	// grace is how long a publication is kept of which nothing could be used yet. Restreamers
+	// begin with the sound, and with the picture's header at the next key frame only.
+	grace = 10 * time.Second
+	// MaxUnusable tags end such a publication sooner: no encoder sends as many within grace.
+	MaxUnusable = 2500
 	// faultAfter tags of one kind in a row make a fault of their track. Fewer are odd ones.
 	faultAfter = 10
 )
@@ -60,14 +65,16 @@ type Feed struct {
 	audioConfig      []byte
 	unsupportedAudio bool
 
-	tracks   [2]track // by stream.Kind
-	used     bool     // something could be used
-	unusable int      // tags of which nothing could be used, in a row
+	tracks   [2]track      // by stream.Kind
+	unusable int           // tags of either kind, in a row
+	began    time.Duration // when the first tag came, on the media clock; 0: none has
 }
 
 // A track is what is known of the tags of one kind.
 type track struct {
 	chosen   int  // number of the track that is played; -1: none yet
+	several  bool // the warning of other tracks is shown
+	used     bool // a tag could be used
 	unusable int  // tags in a row
 	faulty   bool // the fault of unusable tags is shown
 }
@@ -96,14 +103,13 @@ func (f *Feed) Anchor(timestamp uint32) { f.publication.Anchor(f.clock.Unwrap(ti
 // caller to end it.
 func (f *Feed) Video(timestamp uint32, body []byte) error {
 	packet, err := flv.ParseVideo(body)
-	if f.isOther(stream.Video, packet.Track, packet.Multitrack, err) {
+	switch {
+	case err == nil && packet.Kind == flv.Ignorable:
+		return nil // which says nothing about the tracks either
+	case f.isOther(stream.Video, origin{packet.Track, packet.Multitrack, packet.Several}, err):
 		return nil
-	}
-	if err != nil {
+	case err != nil:
 		return f.judge(stream.Video, f.publication.Reject(err))
-	}
-	if packet.Kind == flv.Ignorable {
-		return nil
 	}
 	return f.judge(stream.Video, f.videoPacket(f.clock.Unwrap(timestamp), packet))
 }
@@ -135,10 +141,12 @@ func (f *Feed) videoPacket(dts time.Duration, packet flv.VideoPacket) error {
 // Audio writes the body of an audio tag, which it keeps. Errors are those of Video.
 func (f *Feed) Audio(timestamp uint32, body []byte) error {
 	packet, err := flv.ParseAudio(body)
-	if f.isOther(stream.Audio, packet.Track, packet.Multitrack, err) {
+	switch {
+	case err == nil && packet.Kind == flv.Ignorable:
 		return nil
-	}
-	if err != nil {
+	case f.isOther(stream.Audio, origin{packet.Track, packet.Multitrack, packet.Several}, err):
+		return nil
+	case err != nil:
 		return f.judge(stream.Audio, f.publication.Reject(err))
 	}
 	switch packet.Kind {
@@ -254,36 +262,47 @@ func audioFormat(codec flv.AudioCodec, config []byte) (format stream.Format, uns
 	}, "", nil
 }
 
+// An origin says which track a tag is of, as flv.VideoPacket does.
+type origin struct {
+	number              byte
+	multitrack, several bool
+}
+
 // isOther reports whether a tag is of another track than the one that is played: that with
-// the lowest number of those that can be used.
-func (f *Feed) isOther(k stream.Kind, number byte, multitrack bool, err error) bool {
-	t := &f.tracks[k]
-	if !multitrack {
-		number = 0
+// the lowest number of those that can be used. err is why the tag cannot be used; nil: it can.
+func (f *Feed) isOther(k stream.Kind, from origin, err error) bool {
+	t, number := &f.tracks[k], int(from.number)
+	var foreign *flv.UnsupportedCodecError
+	other := false
+	switch {
+	case number == t.chosen:
+	case err == nil && (t.chosen < 0 || number < t.chosen):
+		t.chosen = number
+	case err != nil && !from.multitrack && !errors.As(err, &foreign):
+		// Nothing is known of whose a malformed tag is.
+	default:
+		other = t.chosen >= 0 // else the track is the only one, as far as is known
 	}
-	switch usable := err == nil; {
-	case int(number) == t.chosen:
-		return false
-	case t.chosen < 0 && !usable:
-		return false // the only one, as far as is known
-	case t.chosen < 0 || usable && int(number) < t.chosen:
-		t.chosen = int(number)
-		return false
+	if (other || from.several) && !t.several {
+		t.several = true
+		f.publication.Warn(WarningMultitrack, fmt.Sprintf(
+			"The encoder sends more than one %s track: the first is played, the others are left out. Send one track to save bandwidth.", k))
 	}
-	f.publication.Warn(WarningMultitrack, fmt.Sprintf(
-		"The encoder sends more than one %s track: the first is played, the others are left out. Send one track to save bandwidth.", k))
-	return true
+	return other
 }
 
 // judge decides what a tag means for its track and for the publication. err is why the tag
 // could not be used; nil: it was.
 func (f *Feed) judge(k stream.Kind, err error) error {
 	t := &f.tracks[k]
+	if f.began == 0 {
+		f.began = f.publication.Stream().Now()
+	}
 	if errors.Is(err, stream.ErrPublicationEnded) {
 		return nil // whoever ended it knows
 	}
 	if err == nil {
-		f.used, f.unusable, t.unusable = true, 0, 0
+		t.used, f.unusable, t.unusable = true, 0, 0
 		if t.faulty {
 			t.faulty = false
 			f.publication.SetFault(k, nil)
@@ -295,11 +314,24 @@ func (f *Feed) judge(k stream.Kind, err error) error {
 		t.faulty = true
 		f.publication.SetFault(k, faultOf(k, err))
 	}
+	return f.hopeless(k, err)
+}
+
+// hopeless returns the error that ends the publication, if it is of no use: a tag of kind k
+// could not be used because of err.
+func (f *Feed) hopeless(k stream.Kind, err error) error {
+	t, other := &f.tracks[k], &f.tracks[1-k]
 	var foreign *flv.UnsupportedCodecError
 	switch {
-	case errors.As(err, &foreign) && !f.used && f.unusable >= maxForeign:
+	case other.used && other.unusable < MaxMalformed:
+		return nil // the publication lives by its other track
+	case t.used || other.used:
+	case f.unusable < MaxUnusable && f.publication.Stream().Now()-f.began < grace:
+		return nil // the other track may be yet to come
+	case errors.As(err, &foreign) && f.unusable >= maxForeign:
 		return foreign
-	case f.unusable >= MaxMalformed:
+	}
+	if t.unusable >= MaxMalformed {
 		return &MalformedError{err}
 	}
 	return nil

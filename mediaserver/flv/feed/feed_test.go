@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -81,23 +82,35 @@ func TestTagsBecomeAccessUnits(t *testing.T) {
 func TestWhatEndsAPublication(t *testing.T) {
 	var codec *flv.UnsupportedCodecError
 	var malformed *MalformedError
-	t.Run("a foreign codec, if nothing else comes", func(t *testing.T) {
-		for name, write := range map[string]func(*Feed) error{
-			"HEVC (H.265)": func(f *Feed) error { return f.Video(0, []byte("\x90hvc1")) },
-			"MP3":          func(f *Feed) error { return f.Audio(0, []byte{2 << 4, 0}) },
+	for name, write := range map[string]func(*Feed) error{
+		"HEVC (H.265)": func(f *Feed) error { return f.Video(0, []byte("\x90hvc1")) },
+		"MP3":          func(f *Feed) error { return f.Audio(0, []byte{2 << 4, 0}) },
+	} {
+		for pace, tt := range map[string]struct {
+			interval time.Duration
+			tags     int // the last ends the publication
+		}{
+			"slowly":     {grace / (maxForeign - 2), maxForeign},
+			"as sound":   {20 * time.Millisecond, int(grace/(20*time.Millisecond)) + 1},
+			"as a flood": {0, MaxUnusable},
 		} {
-			f, _ := newFeed(t)
-			for n := range maxForeign {
-				err := write(f)
-				if last := n == maxForeign-1; errors.As(err, &codec) != last {
-					t.Fatalf("%s, tag %d: %v", name, n, err)
-				}
-			}
-			if codec.Codec != name {
-				t.Errorf("the codec is called %q, want %q", codec.Codec, name)
-			}
+			t.Run("a foreign codec, if nothing else comes: "+name+" "+pace, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					f, _ := newFeed(t)
+					for n := range tt.tags {
+						err := write(f)
+						if last := n == tt.tags-1; errors.As(err, &codec) != last {
+							t.Fatalf("tag %d: %v", n, err)
+						}
+						time.Sleep(tt.interval)
+					}
+					if codec.Codec != name {
+						t.Errorf("the codec is called %q, want %q", codec.Codec, name)
+					}
+				})
+			})
 		}
-	})
+	}
 	t.Run("foreign sound never ends a picture, nor a foreign picture sound", func(t *testing.T) {
 		f, _ := newFeed(t)
 		for n := range 3 * MaxMalformed {
@@ -112,13 +125,74 @@ func TestWhatEndsAPublication(t *testing.T) {
 			}
 		}
 	})
-	t.Run("nothing but nonsense, in the end", func(t *testing.T) {
+	for name, tt := range map[string]struct {
+		interval time.Duration
+		good     bool // a tag came that could be used
+		tags     int  // the last ends the publication
+	}{
+		"nothing but nonsense, in the end":      {grace / (MaxMalformed - 2), false, MaxMalformed},
+		"a flood of nonsense":                   {0, false, MaxUnusable},
+		"nothing but nonsense after a good tag": {0, true, MaxMalformed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f, _ := newFeed(t)
+				if tt.good {
+					if err := f.Video(0, videoConfig(t)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				for n := range tt.tags {
+					err := f.Video(0, []byte{0x17})
+					if last := n == tt.tags-1; errors.As(err, &malformed) != last {
+						t.Fatalf("tag %d: %v", n, err)
+					}
+					time.Sleep(tt.interval)
+				}
+			})
+		})
+	}
+	t.Run("sound and picture of which nothing can be used any more", func(t *testing.T) {
 		f, _ := newFeed(t)
+		if err := errors.Join(f.Video(0, videoConfig(t)), f.Audio(0, aacConfig())); err != nil {
+			t.Fatal(err)
+		}
 		for n := range MaxMalformed {
 			err := f.Video(0, []byte{0x17})
-			if last := n == MaxMalformed-1; errors.As(err, &malformed) != last {
-				t.Fatalf("tag %d: %v", n, err)
+			if last := n == MaxMalformed-1; err != nil {
+				t.Fatalf("picture %d: %v", n, err)
+			} else if err := f.Audio(0, []byte{0xaf, 7}); errors.As(err, &malformed) != last {
+				t.Fatalf("sound %d: %v", n, err)
 			}
+		}
+	})
+	t.Run("foreign or malformed sound beside pictures that are far apart, never", func(t *testing.T) {
+		for _, sound := range [][]byte{{2 << 4, 0}, {0xaf, 7}, aacFrame()} {
+			f, _ := newFeed(t)
+			if err := errors.Join(f.Video(0, videoConfig(t)), f.Video(0, idr())); err != nil {
+				t.Fatal(err)
+			}
+			for n := range 3 * MaxMalformed {
+				if err := f.Audio(uint32(26*n), sound); err != nil {
+					t.Fatalf("tag %d of %x: %v", n, sound, err)
+				}
+			}
+		}
+	})
+	t.Run("sound that cannot be used, before the picture's header comes", func(t *testing.T) {
+		for _, sound := range [][]byte{{7 << 4, 0}, aacFrame()} {
+			synctest.Test(t, func(t *testing.T) {
+				f, _ := newFeed(t)
+				for n := range uint32(grace / (20 * time.Millisecond)) {
+					if err := f.Audio(20*n, sound); err != nil {
+						t.Fatalf("tag %d of %x: %v", n, sound, err)
+					}
+					time.Sleep(20 * time.Millisecond)
+				}
+				if err := errors.Join(f.Video(0, videoConfig(t)), f.Video(0, idr()), f.Audio(0, sound)); err != nil {
+					t.Fatal(err)
+				}
+			})
 		}
 	})
 	t.Run("now and then nonsense, never", func(t *testing.T) {
@@ -287,7 +361,22 @@ func TestOfSeveralTracksTheFirstIsPlayed(t *testing.T) {
 		},
 		"all tracks in one tag": {
 			tags: [][]byte{many(0, []byte{1, 0x12, 0x08}, []byte{0, 0x11, 0x90}), many(1, []byte{1, 0x21, 9}, []byte{0, 0x21, 8})},
-			want: [][]byte{{0x21, 8}},
+			want: [][]byte{{0x21, 8}}, warn: true,
+		},
+		"all tracks in one tag, and the lowest is of a foreign codec": {
+			tags: [][]byte{
+				[]byte("\x95\x20fLaC\x00\x00\x00\x01ymp4a\x01\x00\x00\x02\x11\x90"),
+				[]byte("\x95\x21fLaC\x00\x00\x00\x01ymp4a\x01\x00\x00\x02\x21\x09"),
+			},
+			want: [][]byte{{0x21, 9}}, warn: true,
+		},
+		"an end of sequence is no track": {
+			tags: [][]byte{[]byte("\x92mp4a"), one(2, 0), {0xaf, 1}, one(0, 1, 0x11, 0x90), []byte("\x92mp4a"), one(1, 1, 0x21, 9)},
+			want: [][]byte{{0x21, 9}},
+		},
+		"a malformed tag is no other track": {
+			tags: [][]byte{one(0, 1, 0x11, 0x90), {0xaf, 7}, one(1, 1, 0x21, 9)},
+			want: [][]byte{{0x21, 9}},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -253,10 +253,12 @@ func TestAPictureThatWasCutSpoilsThoseUpToTheNextIDR(t *testing.T) {
 func TestAPictureOfSeveralMessagesThatIsTooLargeIsLeftOut(t *testing.T) {
 	f, sub := splitFeed(t)
 	f.LimitPictures(100)
+	filler := append(make([]byte, 200), 0x80)
+	filler[0] = 12 // which does not count
 	large := func(n byte) []byte { return append(laterSlice(n), make([]byte, 60)...) }
 	for n, nalu := range [][]byte{
 		laterSlice(6), firstSlice(7), large(8), large(9), laterSlice(10), firstSlice(11), laterSlice(12),
-		firstIDR(13), laterIDR(14), firstSlice(15),
+		firstIDR(13), filler, laterIDR(14), firstSlice(15),
 	} {
 		if err := f.Video(uint32(67+n), picture(nalu)); err != nil {
 			t.Fatalf("message %d: %v", n, err)
@@ -353,6 +355,45 @@ func TestTheLastPictureOfAPauseIsHeldForAFrameIntervalAtMost(t *testing.T) {
 		}
 		if got := len(videoOf(sub)); got != 1 {
 			t.Errorf("%d pictures after a frame interval, want the one that was held", got)
+		}
+	})
+}
+
+// FuzzPictures: whatever NAL units come in messages of their own, what is held has a bound.
+func FuzzPictures(f *testing.F) {
+	message := func(nalus ...[]byte) (b []byte) {
+		for _, nalu := range nalus {
+			b = append(append(b, byte(len(nalu))), nalu...)
+		}
+		return b
+	}
+	f.Add(message(testSPS, testPPS, firstIDR(1), laterIDR(2), firstSlice(3), laterSlice(4), firstSlice(5)))
+	f.Add(message([]byte{9, 0xf0}, []byte{6, 6, 1, 0xc4, 0x80}, firstSlice(1), []byte{12, 0xff, 0x80}, laterSlice(2), []byte{10}))
+	f.Add(message(laterIDR(1), laterIDR(2), []byte{0x42, 0x9a}, []byte{0x43, 1}, []byte{0x6e, 1}, firstIDR(3)))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		const limit = 100
+		feed, sub := newFeed(t)
+		feed.LimitPictures(limit)
+		_ = feed.Audio(0, aacConfig())
+		for at := uint32(0); len(b) > 1; at += 20 {
+			n := min(int(b[0]), len(b)-1)
+			_ = feed.Video(at, picture(b[1:1+n]))
+			b = b[1+n:]
+			if len(b)%3 == 0 {
+				_ = feed.Audio(at, aacFrame())
+			}
+			held := 0
+			for _, nalu := range feed.pictures.held.nalus.nalus {
+				held += len(nalu)
+			}
+			if ahead := feed.pictures.ahead.nalus; held > max(limit, n) || len(ahead) > maxAheadNALUs {
+				t.Fatalf("%d bytes of a picture are held, and %d NAL units ahead of one", held, len(ahead))
+			}
+		}
+		for _, u := range videoOf(sub) {
+			if u.Format == nil || len(u.NALUs) == 0 {
+				t.Fatalf("picture %+v", u)
+			}
 		}
 	})
 }

@@ -61,7 +61,7 @@ export function parsePairState(data: string): PairState | undefined {
       streamId: string(leg["streamId"]),
       live: leg["live"] === true,
       rank: string(leg["rank"]),
-      sampleAspect: positive(leg["sampleAspect"]),
+      sampleAspect: sensibleAspect(leg["sampleAspect"]),
     })),
     warnings: records(o["warnings"]).map((warning) => ({
       role: string(warning["role"]),
@@ -108,8 +108,8 @@ function string(v: unknown): string {
   return typeof v === "string" ? v : "";
 }
 
-/** What is no sensible ratio is 1. */
-function positive(v: unknown): number {
+/** sensibleAspect is v, or 1 where v is no aspect that a pixel can have. */
+function sensibleAspect(v: unknown): number {
   return typeof v === "number" && v >= 0.1 && v <= 10 ? v : 1;
 }
 

@@ -119,10 +119,14 @@ test("a picture whose pixels are not square is stretched, that of the leg on air
 
 test("a viewer is told the truth about what is waited for", () => {
   const { parameters } = parsePlayParameters("?name=a&backupStreamId=b");
-  const state = (live: boolean) =>
-    parsePairState(JSON.stringify({ onAir: false, active: "Primary", legs: [{ role: "Primary", streamId: "a" }, { role: "Backup", streamId: "b", live }] }));
+  const state = (live: boolean, active = "Primary") =>
+    parsePairState(JSON.stringify({ onAir: false, active, legs: [{ role: "Primary", streamId: "a" }, { role: "Backup", streamId: "b", live }] }));
   assert.equal(waitingWords(parameters, state(false), true).message, "Both streams are away.");
-  assert.equal(waitingWords(parameters, state(true), true).message, "The stream “b” arrives, but nothing of it can be shown yet.");
+  const arrives = "The stream “b” arrives, but nothing of it can be shown yet.";
+  assert.equal(waitingWords(parameters, state(true), true).message, arrives);
+  // Nothing has been played yet, and nothing ever may be: to start is not what is missing.
+  assert.deepEqual(waitingWords(parameters, state(true, ""), false), { message: arrives, detail: "" });
+  assert.equal(waitingWords(parameters, state(false, ""), false).message, "Waiting for the stream “a” or “b” to start…");
 });
 
 test("a heartbeat carries the server's time", () => {

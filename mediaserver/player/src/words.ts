@@ -12,15 +12,15 @@ export function waitingWords(p: PlayParameters, state: PairState | undefined, se
   const pair = p.backupStreamId !== "";
   // `active` remembers what was played last, also for a viewer who has just come.
   const played = seenPicture || (state !== undefined && state.active !== "");
-  if (!played) {
-    return pair
-      ? { message: `Waiting for the stream “${p.name}” or “${p.backupStreamId}” to start…`, detail: "" }
-      : { message: `Waiting for the stream “${p.name}” to start…`, detail: "" };
-  }
-  const detail = "Playback resumes by itself.";
+  const detail = played ? "Playback resumes by itself." : "";
   const live = state?.legs.find((leg) => leg.live);
   if (live !== undefined) {
     return { message: `The stream “${live.streamId}” arrives, but nothing of it can be shown yet.`, detail };
+  }
+  if (!played) {
+    return pair
+      ? { message: `Waiting for the stream “${p.name}” or “${p.backupStreamId}” to start…`, detail }
+      : { message: `Waiting for the stream “${p.name}” to start…`, detail };
   }
   return pair
     ? { message: "Both streams are away.", detail }

@@ -85,8 +85,10 @@ func parseHost(value string) (c candidate, ok bool) {
 //
 // Advertised addresses stand in the order that they were configured in, unless the client
 // itself named one. Of the interfaces' addresses that at which the request arrived comes
-// first, then those of the same family. A loopback address comes last, and is left out where
-// the client is known to be elsewhere and there are others.
+// first, then those of the same family. A loopback address comes last, also where the request
+// came from one: that may be a proxy's, for a client elsewhere, and a client on this machine
+// reaches the other addresses as well. Loopback addresses are left out where the client is
+// known to be elsewhere and there are others.
 func offeredTo(reach Reach, found []candidate, advertised []AdvertisedAddress, port uint16) []candidate {
 	if len(advertised) > 0 {
 		found = nil
@@ -95,7 +97,7 @@ func offeredTo(reach Reach, found []candidate, advertised []AdvertisedAddress, p
 		}
 	}
 	usable := func(c candidate) bool { return !c.address.IsLoopback() }
-	if reach.Client.IsValid() && !reach.isLocal() && !reach.Client.IsLoopback() && slices.ContainsFunc(found, usable) {
+	if reach.Client.IsValid() && !reach.Client.IsLoopback() && slices.ContainsFunc(found, usable) {
 		found = slices.DeleteFunc(found, func(c candidate) bool { return !usable(c) })
 	}
 	slices.SortStableFunc(found, func(a, b candidate) int {
@@ -109,15 +111,13 @@ func (r Reach) distance(c candidate, advertised bool) int {
 	const named, arrived, family, other, loopback, tcp = 0, 1, 2, 3, 4, 8
 	d := other
 	switch {
-	case c.address.IsLoopback() && !r.isLocal():
+	case c.address.IsLoopback():
 		d = loopback
 	case c.address == r.Host:
 		d = named
 	case advertised: // as configured
 	case c.address == r.Local:
 		d = arrived
-	case c.address.IsLoopback():
-		d = loopback
 	case r.Local.IsValid() && c.address.Is4() == r.Local.Is4():
 		d = family
 	}

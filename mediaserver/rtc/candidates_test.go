@@ -35,8 +35,8 @@ func TestCandidatesOfMostUseToTheClientComeFirst(t *testing.T) {
 			Reach{Client: ip("fd00::9"), Local: ip("fd00::2")}, "fd00::2 10.0.0.2 192.168.1.2",
 		},
 		{
-			"a client on this machine: loopback first", interfaces, nil,
-			Reach{Client: ip("127.0.0.1"), Local: ip("127.0.0.1"), Host: ip("127.0.0.1")}, "127.0.0.1 10.0.0.2 192.168.1.2 fd00::2 ::1",
+			"a client on this machine, or a proxy here that calls the server by loopback: loopback last", interfaces, nil,
+			Reach{Client: ip("127.0.0.1"), Local: ip("127.0.0.1"), Host: ip("127.0.0.1")}, "10.0.0.2 192.168.1.2 fd00::2 127.0.0.1 ::1",
 		},
 		{
 			"a client on this machine, by another address", interfaces, nil,
@@ -50,6 +50,11 @@ func TestCandidatesOfMostUseToTheClientComeFirst(t *testing.T) {
 			"a proxy on this machine that tells its client", interfaces, nil,
 			Reach{Client: ip("203.0.113.9"), Local: ip("127.0.0.1")}, "10.0.0.2 192.168.1.2 fd00::2",
 		},
+		{
+			"a client on this machine, over IPv6: loopback last", interfaces, nil,
+			Reach{Client: ip("::1"), Local: ip("::1"), Host: ip("::1")}, "fd00::2 10.0.0.2 192.168.1.2 127.0.0.1 ::1",
+		},
+		{"a client on this machine, and only loopback is there", "127.0.0.1", nil, Reach{Client: ip("127.0.0.1"), Local: ip("127.0.0.1")}, "127.0.0.1"},
 		{"only loopback is there", "127.0.0.1", nil, Reach{Client: ip("192.168.1.9"), Local: ip("192.168.1.2")}, "127.0.0.1"},
 		{
 			"advertised: as configured, whatever the connection arrived at", interfaces, advertise("203.0.113.1", "2001:db8::1", "10.0.0.2"),

@@ -21,11 +21,6 @@ type Reach struct {
 	Local netip.Addr
 }
 
-// isLocal reports whether the client is on the server's own machine.
-func (r Reach) isLocal() bool {
-	return r.Client.IsLoopback() && r.Local.IsLoopback() && (r.Host.IsLoopback() || !r.Host.IsValid())
-}
-
 // ReachOf returns how a request reached the server.
 func ReachOf(r *http.Request) Reach {
 	reach := Reach{Client: admission.AddressOf(r.RemoteAddr)}

@@ -146,6 +146,20 @@ func TestTransport(t *testing.T) {
 	}
 }
 
+func TestTwoCodecsWithOnePayloadTypeAreRefused(t *testing.T) {
+	same := strings.NewReplacer("SAVPF 111 0", "SAVPF 102", ":111 ", ":102 ").Replace(audio)
+	o := parsed(t, session+video+same)
+	if _, err := o.Select(choose(o, sendonly, 0, 1)...); err == nil || !strings.Contains(err.Error(), "video/H264 and audio/opus both have payload type 102") {
+		t.Errorf("of a publisher: error %v", err)
+	}
+	if _, err := o.Select(choose(o, sendonly, 1)...); err != nil {
+		t.Errorf("one of them alone: %v", err)
+	}
+	if _, err := o.Select(choose(o, recvonly, 0, 1)...); err != nil {
+		t.Errorf("of a viewer: %v", err)
+	}
+}
+
 func TestAnswerHasTheOffersSectionsInItsOrder(t *testing.T) {
 	const head, answered = "v=0\r\ns=-\r\na=ice-lite\r\na=group:BUNDLE 1\r\n", "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:1\r\n"
 	for name, test := range map[string]struct{ before, after, wantHead, wantBefore, wantAfter string }{

@@ -49,6 +49,9 @@ func (o *Offer) Select(choices ...Choice) (*Selection, error) {
 	if err := o.checkMids(choices); err != nil {
 		return nil, err
 	}
+	if err := o.checkPayloadTypes(choices); err != nil {
+		return nil, err
+	}
 	var b strings.Builder
 	b.WriteString("v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE")
 	for _, c := range choices {
@@ -153,6 +156,25 @@ func (o *Offer) checkMids(choices []Choice) *Error {
 		if len(choices) > 1 && !slices.Contains(o.bundle, mid) {
 			return malformed("its media sections are not in one a=group:BUNDLE, and this server has one port for all")
 		}
+	}
+	return nil
+}
+
+// checkPayloadTypes checks that the payload type of a packet tells its codec, for what a client
+// is to send (RFC 8843 section 9.1.1): see Selection.SDP. What a client receives it tells apart
+// by SSRCs, which the answer names.
+func (o *Offer) checkPayloadTypes(choices []Choice) *Error {
+	codecs := map[webrtc.PayloadType]string{}
+	for _, c := range choices {
+		if c.Direction != webrtc.RTPTransceiverDirectionSendonly {
+			continue
+		}
+		other, taken := codecs[c.Format.PayloadType]
+		if taken && other != c.Format.MimeType {
+			return malformed("%s and %s both have payload type %d; give each track a payload type of its own (GStreamer: rtph264pay pt=96, rtpopuspay pt=97)",
+				other, c.Format.MimeType, c.Format.PayloadType)
+		}
+		codecs[c.Format.PayloadType] = c.Format.MimeType
 	}
 	return nil
 }

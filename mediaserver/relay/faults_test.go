@@ -36,3 +36,28 @@ func TestFaultsOfAPublicationAreRelayed(t *testing.T) {
 		return here.snapshot(primaryKey).EntryPoint && relayed(here) == nil
 	})
 }
+
+// The reader forgets a fault of the sound at a configuration, which it must not get after the
+// fault.
+func TestAFaultOfSoundThatHasAFormatIsRelayed(t *testing.T) {
+	t.Parallel()
+	there, here := newNode(t), newNode(t)
+	e := &encoder{t: t, node: there, key: primaryKey, sps: sps240, format: aac48}
+	e.start()
+	fault := stream.Fault{Code: "NoAudioPackets", Message: "Check the encoder's audio source."}
+	e.pub.SetFault(stream.Audio, &fault)
+	here.follow(there.web.URL)
+	relayed := func(want *stream.Fault, sampleRate int) func() bool {
+		return func() bool {
+			snap := here.snapshot(primaryKey).Audio
+			isWanted := want == nil && snap.Fault == nil || want != nil && snap.Fault != nil && *snap.Fault == *want
+			return snap.Format != nil && snap.Format.SampleRate == sampleRate && isWanted
+		}
+	}
+	e.playUntil("fault", relayed(&fault, 48000))
+	e.check(e.pub.SetAudioFormat(aac44))
+	e.playUntil("fault of sound in another format", relayed(&fault, 44100))
+	e.pub.SetFault(stream.Audio, nil)
+	e.check(e.pub.SetAudioFormat(aac48))
+	e.playUntil("end of the fault", relayed(nil, 48000))
+}

@@ -14,6 +14,8 @@ type sender struct {
 	muxer
 	leaving bool             // the peer has been told of this publication
 	faults  [2]*stream.Fault // last sent, by stream.Kind
+	// faultsWith is muxer.audio as it was when faults were sent.
+	faultsWith *stream.Format
 }
 
 func newSender(w io.Writer, s *stream.Stream) (*sender, error) {
@@ -64,27 +66,21 @@ func (s *sender) follow() error {
 		if err := s.announce(snap); err != nil {
 			return err
 		}
-		return s.replay()
+		if err := s.replay(); err != nil {
+			return err
+		}
+		return s.tellFaults(snap)
 	}
 	return s.announce(snap)
 }
 
-// announce sends what is known of the publication: that this server is about to end, the
-// faults of its tracks, and what it has announced, for a track that is yet to come is not
-// one that is missing. What changes later goes with the access units that it is for.
+// announce sends what is known of the publication: that this server is about to end, what it
+// has announced, for a track that is yet to come is not one that is missing, and the faults
+// of its tracks. What changes later goes with the access units that it is for.
 func (s *sender) announce(snap *stream.Snapshot) error {
 	if snap.Leaving && !s.leaving {
 		s.leaving = true
 		if err := s.note(noteLeaving); err != nil {
-			return err
-		}
-	}
-	for k, fault := range [2]*stream.Fault{stream.Video: snap.Video.Fault, stream.Audio: snap.Audio.Fault} {
-		if fault == s.faults[k] {
-			continue
-		}
-		s.faults[k] = fault
-		if err := s.flv.WriteTag(faultTag(stream.Kind(k), fault)); err != nil {
 			return err
 		}
 	}
@@ -94,7 +90,27 @@ func (s *sender) announce(snap *stream.Snapshot) error {
 		}
 	}
 	if f := snap.Audio.Format; f != nil && s.audio == nil {
-		return s.audioConfig(s.stream.Now(), f)
+		if err := s.audioConfig(s.stream.Now(), f); err != nil {
+			return err
+		}
+	}
+	return s.tellFaults(snap)
+}
+
+// tellFaults sends the faults that the peer does not know. With a configuration of the sound
+// the peer forgets the fault of the sound, as with an encoder that is set anew.
+func (s *sender) tellFaults(snap *stream.Snapshot) error {
+	configured := s.audio != s.faultsWith
+	s.faultsWith = s.audio
+	for k, fault := range [2]*stream.Fault{stream.Video: snap.Video.Fault, stream.Audio: snap.Audio.Fault} {
+		forgotten := configured && fault != nil && stream.Kind(k) == stream.Audio
+		if fault == s.faults[k] && !forgotten {
+			continue
+		}
+		s.faults[k] = fault
+		if err := s.flv.WriteTag(faultTag(stream.Kind(k), fault)); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -130,7 +146,10 @@ func (s *sender) send(u *stream.AccessUnit) error {
 			return nil // it has ended already
 		}
 	}
-	return s.write(u)
+	if err := s.write(u); err != nil || s.audio == s.faultsWith {
+		return err
+	}
+	return s.follow()
 }
 
 // beat says that the server is there.

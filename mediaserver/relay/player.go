@@ -87,14 +87,16 @@ func (h *Handler) PlayerCount() int { return int(h.players.Load()) }
 var errOver = errors.New("the stream is over")
 
 // A playerSender writes a stream as FLV, for a player: its own publisher's or a relayed one,
-// with nothing but media, beginning at zero with an IDR. It is for one goroutine. An error
-// of its methods is one of the writer's, errOver or errSlow.
+// with nothing but media, beginning at zero. The first picture is an IDR, or a recovery point.
+// A playerSender is for one goroutine. An error of its methods is one of the writer's, errOver
+// or errSlow.
 type playerSender struct {
-	stream *stream.Stream
-	answer *answer
-	pace   pace
-	muxer                // without a writer until it has begun
-	vacant time.Duration // since when nobody publishes; 0: somebody does
+	stream   *stream.Stream
+	answer   *answer
+	pace     pace
+	muxer                  // without a writer until it has begun
+	pictured bool          // a picture was sent
+	vacant   time.Duration // since when nobody publishes; 0: somebody does
 }
 
 func newPlayerSender(a *answer, s *stream.Stream) *playerSender {
@@ -123,13 +125,18 @@ func (p *playerSender) follow() error {
 // start begins with the publication, if it can be played yet.
 func (p *playerSender) start(snap stream.Snapshot) error {
 	p.vacant = 0
-	pictures := snap.Video.Announced
+	pictures := hasPictures(snap.Video)
 	if !pictures && p.stream.Now() < snap.Publication.Since+soundAlone {
 		return nil
 	}
 	units := p.stream.Cached()
-	for len(units) > 0 && pictures && !units[0].IDR && !units[0].RecoveryPoint {
-		units = units[1:] // sound from before the first picture
+	begins := canBegin
+	if !pictures {
+		// Pictures that are cached are from before the track failed.
+		begins = func(u *stream.AccessUnit) bool { return u.Kind == stream.Audio }
+	}
+	for len(units) > 0 && !begins(units[0]) {
+		units = units[1:]
 	}
 	if len(units) == 0 {
 		return nil
@@ -147,6 +154,15 @@ func (p *playerSender) start(snap stream.Snapshot) error {
 	return nil
 }
 
+// hasPictures reports whether a player waits for the pictures of a track. It does not if no
+// player could show them.
+func hasPictures(video stream.TrackSnapshot) bool {
+	return video.Announced && (video.Fault == nil || video.Fault.Limited)
+}
+
+// canBegin reports whether decoding can begin with a picture.
+func canBegin(u *stream.AccessUnit) bool { return u.IDR || u.RecoveryPoint }
+
 // send sends an access unit as it comes.
 func (p *playerSender) send(u *stream.AccessUnit) error {
 	if p.flv == nil {
@@ -162,6 +178,12 @@ func (p *playerSender) deliver(u *stream.AccessUnit, burst bool) error {
 		return nil // it belongs with what the player has not had, or has been taken over from
 	} else if id > p.publication {
 		p.turnTo(id)
+	}
+	if u.Kind == stream.Video && !p.pictured {
+		if !canBegin(u) {
+			return nil
+		}
+		p.pictured = true
 	}
 	due := p.pace.next(u.Arrival, u.DTS, burst)
 	now := p.stream.Now()

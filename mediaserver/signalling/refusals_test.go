@@ -3,12 +3,16 @@ package signalling
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/streampair/streampair/mediaserver/admission"
 )
 
 func TestRefusalsAreLoggedWithTheirReason(t *testing.T) {
@@ -35,29 +39,83 @@ func TestRefusalsAreLoggedWithTheirReason(t *testing.T) {
 	}
 }
 
+// A flood is one stranger's, who is refused all the time.
 func TestAFloodOfRefusalsDoesNotFillTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		l := NewRefusalLog(slog.New(slog.NewTextHandler(&out, nil)))
 		r := httptest.NewRequest("POST", "/live/whip/primary", nil)
+		r.RemoteAddr = "192.0.2.1:1234"
 		for range 1000 {
 			l.Log(r, Refusal{Reason: "Forbidden"})
 		}
-		if n := strings.Count(out.String(), "\n"); n != refusalBurst {
-			t.Errorf("%d lines at once, want %d", n, refusalBurst)
+		if n := strings.Count(out.String(), "\n"); n != networkBurst {
+			t.Errorf("%d lines at once, want %d", n, networkBurst)
 		}
 		out.Reset()
-		time.Sleep(refusalInterval)
+		time.Sleep(networkInterval)
 		l.Log(r, Refusal{Reason: "Forbidden"})
 		l.Log(r, Refusal{Reason: "Forbidden"})
-		if n := strings.Count(out.String(), "\n"); n != 1 || !strings.Contains(out.String(), "leftOut=980") {
-			t.Errorf("after a second: %s", out.String())
+		if n := strings.Count(out.String(), "\n"); n != 1 || !strings.Contains(out.String(), "leftOut=995") {
+			t.Errorf("after the interval: %s", out.String())
 		}
 		out.Reset()
 		time.Sleep(time.Hour)
 		l.Log(r, Refusal{Reason: "Forbidden"})
 		if !strings.Contains(out.String(), "leftOut=1") {
 			t.Errorf("after an hour: %s", out.String())
+		}
+	})
+}
+
+func TestAFloodOfRefusalsFromManyAddressesDoesNotFillTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		l := NewRefusalLog(slog.New(slog.NewTextHandler(&out, nil)))
+		flood := func() (lines int) {
+			out.Reset()
+			for i := range 1000 {
+				r := httptest.NewRequest("POST", "/live/whip/primary", nil)
+				r.RemoteAddr = fmt.Sprintf("[2001:db8:0:%x::1]:1234", i)
+				l.Log(r, Refusal{Reason: "Forbidden"})
+			}
+			return strings.Count(out.String(), "\n")
+		}
+		if n := flood(); n != refusalBurst {
+			t.Errorf("%d lines at once, want %d", n, refusalBurst)
+		}
+		time.Sleep(refusalInterval)
+		if n := flood(); n != 1 {
+			t.Errorf("%d lines after an interval, want 1", n)
+		}
+	})
+}
+
+// One stranger who is refused all the time does not hide why an encoder is refused.
+func TestAStrangersRefusalsDoNotHideAnEncoders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		l := NewRefusalLog(slog.New(slog.NewTextHandler(&out, nil)))
+		stranger := netip.MustParseAddr("192.0.2.1")
+		encoder := stranger.Next()
+		for l.budgetOf(admission.NetworkOf(encoder)) == l.budgetOf(admission.NetworkOf(stranger)) {
+			encoder = encoder.Next() // addresses with the same hash share a budget
+		}
+		refuse := func(from netip.Addr, reason string) {
+			r := httptest.NewRequest("POST", "/live/whip/primary", nil)
+			r.RemoteAddr = netip.AddrPortFrom(from, 1234).String()
+			l.Log(r, Refusal{Reason: reason})
+		}
+		for minute := range 3 {
+			for range 600 {
+				refuse(stranger, "Forbidden")
+				time.Sleep(100 * time.Millisecond)
+			}
+			out.Reset()
+			refuse(encoder, "UnsupportedMedia")
+			if !strings.Contains(out.String(), "UnsupportedMedia") {
+				t.Errorf("after minute %d of a stranger's refusals the encoder's is not logged", minute+1)
+			}
 		}
 	})
 }

@@ -150,6 +150,17 @@ func (h *Handler) Register(mux *http.ServeMux) {
 	mux.HandleFunc("PATCH "+resource, h.patch)
 	mux.HandleFunc("DELETE "+resource, h.delete)
 	mux.HandleFunc("OPTIONS "+resource, h.options)
+	mux.HandleFunc(endpoint, h.refuseMethod("OPTIONS, POST", "to watch, POST an SDP offer here"))
+	mux.HandleFunc(resource, h.refuseMethod("DELETE, OPTIONS, PATCH", "a session takes PATCH and DELETE only"))
+}
+
+// refuseMethod refuses requests of all methods but the allowed ones.
+func (h *Handler) refuseMethod(allowed, message string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		allowOrigins(w)
+		w.Header().Set("Allow", allowed)
+		h.refuse(w, r, &refusal{http.StatusMethodNotAllowed, message, "method"})
+	}
 }
 
 // ViewerCount is the number of sessions, those being negotiated included.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/pion/webrtc/v4"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/streampair/streampair/mediaserver/rtc"
 	"github.com/streampair/streampair/mediaserver/signalling"
@@ -361,8 +362,14 @@ func TestOptions(t *testing.T) {
 			}
 		}
 	}
-	if response, _ := s.do("GET", "/live/whep/primary", ""); response.StatusCode != http.StatusMethodNotAllowed {
-		t.Errorf("GET: %s, want 405", response.Status)
+	for path, allowed := range map[string]string{"/live/whep/primary": "OPTIONS, POST", "/live/whep/primary/s1": "DELETE, OPTIONS, PATCH"} {
+		response, _ := s.do("GET", path, "")
+		if response.StatusCode != http.StatusMethodNotAllowed || response.Header.Get("Allow") != allowed {
+			t.Errorf("GET %s: %s, Allow %q, want 405 and %q", path, response.Status, response.Header.Get("Allow"), allowed)
+		}
+	}
+	if got := testutil.ToFloat64(s.handler.cfg.Metrics.ViewerRefusals.WithLabelValues("method")); got != 2 {
+		t.Errorf("%v refusals of a method counted, want 2", got)
 	}
 }
 

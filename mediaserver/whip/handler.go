@@ -163,7 +163,7 @@ func (h *Handler) serveEndpoint(w http.ResponseWriter, r *http.Request) {
 		preflight(w, "POST, OPTIONS")
 	default:
 		w.Header().Set("Accept-Post", sdpType)
-		h.refuseMethod(w, "POST, OPTIONS", "To publish, POST an SDP offer here.")
+		h.refuseMethod(w, r, "POST, OPTIONS", "To publish, POST an SDP offer here.")
 	}
 }
 
@@ -177,7 +177,7 @@ func (h *Handler) serveSession(w http.ResponseWriter, r *http.Request) {
 		return
 	case http.MethodPatch, http.MethodDelete:
 	default:
-		h.refuseMethod(w, methods, "A session takes PATCH and DELETE only.")
+		h.refuseMethod(w, r, methods, "A session takes PATCH and DELETE only.")
 		return
 	}
 	s, refusal := h.find(r)
@@ -308,9 +308,9 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, refused *refusa
 	writeText(w, refused.status, refused.text)
 }
 
-func (h *Handler) refuseMethod(w http.ResponseWriter, allowed, text string) {
+func (h *Handler) refuseMethod(w http.ResponseWriter, r *http.Request, allowed, text string) {
 	w.Header().Set("Allow", allowed)
-	writeText(w, http.StatusMethodNotAllowed, text)
+	h.refuse(w, r, &refusal{status: http.StatusMethodNotAllowed, reason: "MethodNotAllowed", text: text})
 }
 
 func writeText(w http.ResponseWriter, status int, text string) {

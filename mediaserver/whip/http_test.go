@@ -297,6 +297,9 @@ func TestMethodsAndCORS(t *testing.T) {
 			t.Errorf("%s %s: no Allow header", test.method, test.path)
 		}
 	}
+	if got := s.refusals(t, "MethodNotAllowed"); got != 5 {
+		t.Errorf("%v refusals of a method counted, want 5", got)
+	}
 	res, _ := s.do(t, http.MethodOptions, "/live/whip/primary", "", "")
 	if res.Header.Get("Accept-Post") != sdpType || !strings.Contains(res.Header.Get("Access-Control-Allow-Headers"), "Authorization") {
 		t.Errorf("preflight: %v", res.Header)

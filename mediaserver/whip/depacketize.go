@@ -19,9 +19,9 @@ const (
 
 const (
 	// recoveryAfter is how long an encoder must have sent no IDR before decoding begins at a
-	// recovery point instead, in ticks of the RTP clock: longer than the GOPs of encoders that
-	// send some, which are asked for one. What is decoded from a recovery point on may be
-	// damaged at first.
+	// recovery point instead, in ticks of the RTP clock. It is longer than the usual GOP: an
+	// encoder that sends IDR pictures is waited for, because the pictures after a recovery
+	// point may be damaged at first.
 	recoveryAfter = 12 * 90000
 
 	// maxAccessUnit bounds one picture, in bytes, and maxNALUs the NAL units in it.
@@ -103,15 +103,13 @@ func (a *assembler) push(p *packet, gap bool) (units []unit, err error) {
 		}
 	case p.timestamp == a.timestamp && a.marked && !a.unmarked && hasSlice(p.payload):
 		a.unmarked = true
-		a.drop()
-		a.damaged = true
+		a.giveUp()
 		err = errLateSlice
 	}
 	a.timestamp, a.marked = p.timestamp, p.marker
 	if len(p.payload) > 0 && !a.damaged { // empty ones are padding
 		if addErr := a.add(p.payload); addErr != nil {
-			a.drop()
-			a.damaged = true
+			a.giveUp()
 			err = addErr
 		}
 	}
@@ -141,7 +139,16 @@ func (a *assembler) flush() (unit, bool) {
 	return u, !a.needIDR
 }
 
-// drop gives the current picture up.
+// unfinished is what the current picture takes, in bytes.
+func (a *assembler) unfinished() int { return a.size + len(a.fragments) }
+
+// giveUp drops the current picture, and what is to come of it.
+func (a *assembler) giveUp() {
+	a.drop()
+	a.damaged = true
+}
+
+// drop drops what there is of the current picture.
 func (a *assembler) drop() {
 	if len(a.nalus) > 0 || a.fragments != nil {
 		a.dropped++

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
+
+	"github.com/streampair/streampair/mediaserver/stream"
 )
 
 const (
@@ -17,6 +19,14 @@ const (
 
 	// maxLayers bounds the encodings of one track. sdpoffer takes no more a=rid lines.
 	maxLayers = 16
+
+	// fewLayers is how many encodings of one track are taken where the offer names fewer:
+	// encoders that name none send three at most.
+	fewLayers = 4
+
+	// maxUnfinished bounds what all layers of a track hold of pictures that are not whole,
+	// in bytes: as much as one layer may.
+	maxUnfinished = maxAccessUnit + window*maxPacket
 
 	// maxHeld bounds the pictures that wait for the first choice, in bytes.
 	maxHeld = 16 << 20
@@ -69,22 +79,37 @@ func (l *layer) observe(u unit, now time.Duration) {
 	}
 	for _, nalu := range u.nalus {
 		if nalu[0]&0x1f == naluTypeSPS && !bytes.Equal(nalu, l.sps) {
-			l.setSize(nalu)
+			l.setSPS(nalu)
 		}
 	}
 }
 
-func (l *layer) setSize(sps []byte) {
+// setSPS notes the parameter set of the layer's pictures, and their size.
+func (l *layer) setSPS(sps []byte) {
+	l.sps = sps
 	var parsed h264.SPS
-	if l.sps = sps; parsed.Unmarshal(sps) == nil {
+	if parsed.Unmarshal(sps) == nil {
 		l.pixels = parsed.Width() * parsed.Height()
 	}
 }
 
-// hold keeps a picture until a layer is chosen.
+// unfinished is what the layer holds of pictures that are not whole, in bytes.
+func (l *layer) unfinished() int { return l.packets.bytes + l.assembler.unfinished() }
+
+// giveUp drops what unfinished counts.
+func (l *layer) giveUp() {
+	l.packets.drop()
+	l.assembler.giveUp()
+}
+
+// hold keeps a picture until a layer is chosen. It begins with one at which decoding can
+// begin: a layer may be in the middle of a GOP when the one that was shown is forgotten.
 func (l *layer) hold(u unit, arrival time.Duration) {
-	if u.idr {
+	switch {
+	case u.idr:
 		l.held, l.heldBytes = l.held[:0], 0
+	case len(l.held) == 0 && !stream.IsRecoveryPoint(u.nalus):
+		return
 	}
 	l.held = append(l.held, heldUnit{u, arrival})
 	for _, nalu := range u.nalus {
@@ -123,15 +148,17 @@ func (f *flow) isTrusted(now time.Duration) bool {
 	return f.isFlowing(now) && (!f.lapsed || now-f.since >= layerTrial)
 }
 
-// chooseLayer returns the layer that should be shown at now, instead of the current one. It
-// is the highest that can be relied on, but never one lower than the current while that
-// flows. It is pure.
+// chooseLayer returns the layer that should be shown at now, instead of the current one.
+// While the current one flows, that is the highest above it that can be relied on; otherwise
+// the highest that flows. It is pure.
 func chooseLayer(layers []*layer, current *layer, now time.Duration) *layer {
-	best := highest(layers, func(l *layer) bool { return l.flow.isTrusted(now) })
-	if best == nil {
+	var best *layer
+	if current.flow.isFlowing(now) {
+		best = highest(layers, func(l *layer) bool { return l.isHigher(current) && l.flow.isTrusted(now) })
+	} else {
 		best = highest(layers, func(l *layer) bool { return l.flow.isFlowing(now) })
 	}
-	if best == nil || current.flow.isFlowing(now) && !best.isHigher(current) {
+	if best == nil {
 		return current
 	}
 	return best

@@ -44,6 +44,10 @@ func TestWhichLayerIsShown(t *testing.T) {
 			"the lower stops while the higher is on trial: better the higher than none",
 			[]layerScript{{400, [][2]time.Duration{{0, 10 * s}, {20 * s, 60 * s}}}, {100, [][2]time.Duration{{0, 21 * s}}}}, 0, "11.00s 1, 22.00s 0",
 		},
+		{
+			"the highest stops while the next one is on trial: better that one than the lowest",
+			[]layerScript{{400, [][2]time.Duration{{0, 10 * s}}}, {100, [][2]time.Duration{{0, 6 * s}, {8 * s, 60 * s}}}, {25, always}}, 0, "11.00s 1",
+		},
 		{"all stop: it stays", []layerScript{{400, [][2]time.Duration{{0, 10 * s}}}, {100, [][2]time.Duration{{0, 10 * s}}}}, 0, ""},
 		{"equal sizes: the first of the offer", []layerScript{{100, always}, {100, always}}, 0, ""},
 	} {
@@ -122,6 +126,30 @@ func TestWhichLayerIsShownFirst(t *testing.T) {
 	}
 }
 
+func TestPicturesAreHeldFromOneAtWhichDecodingCanBegin(t *testing.T) {
+	inter := unit{nalus: [][]byte{{0x41, 0x9a}}}
+	idr := unit{idr: true, nalus: [][]byte{{0x65, 0x88}}}
+	recovery := unit{nalus: [][]byte{{0x06, 0x06, 0x01, 0xc4, 0x80}, {0x41, 0x9a}}} // SEI type 6, recovery_frame_cnt 0
+	for _, test := range []struct {
+		name  string
+		units []unit
+		want  int
+	}{
+		{"the middle of a GOP", []unit{inter, inter}, 0},
+		{"the middle of a GOP, and the next one", []unit{inter, idr, inter}, 2},
+		{"a recovery point", []unit{inter, recovery, inter}, 2},
+		{"two GOPs: the second", []unit{idr, inter, idr}, 1},
+	} {
+		l := newLayer(1, 0, true)
+		for _, u := range test.units {
+			l.hold(u, 0)
+		}
+		if len(l.held) != test.want {
+			t.Errorf("%s: %d pictures are held, want %d", test.name, len(l.held), test.want)
+		}
+	}
+}
+
 func TestPacketsFindTheirLayer(t *testing.T) {
 	v := &picture{rids: 2}
 	hi := v.layerOf(1, noRID, 0) // its first packets have no RID
@@ -141,8 +169,8 @@ func TestPacketsFindTheirLayer(t *testing.T) {
 			l.flow.arrived(now)
 		}
 	}
-	if len(v.layers) != maxLayers {
-		t.Errorf("%d layers, want no more than %d", len(v.layers), maxLayers)
+	if len(v.layers) != fewLayers {
+		t.Errorf("%d layers, want no more than %d", len(v.layers), fewLayers)
 	}
 	if v.layerOf(1000, noRID, now+2*layerLoss) == nil {
 		t.Error("a layer that stopped long ago keeps a new one out")

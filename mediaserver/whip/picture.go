@@ -20,7 +20,8 @@ type picture struct {
 	// sps and pps are the parameter sets of the offer (sprop-parameter-sets), if any.
 	sps, pps []byte
 
-	lastPacket, lastWritten time.Duration // of any layer; and that a picture was published
+	lastPacket  time.Duration // when a packet of any layer came
+	lastWritten time.Duration // when a picture was published
 }
 
 // layerOf returns the layer of a packet. rid is the place of its RID in the offer; negative:
@@ -44,7 +45,7 @@ func (v *picture) layerOf(ssrc uint32, rid int, now time.Duration) *layer {
 			return v.layers[i]
 		}
 	}
-	if len(v.layers) == maxLayers && !v.makeRoom(now) {
+	if len(v.layers) >= v.layerLimit() && !v.makeRoom(now) {
 		return nil
 	}
 	order, named := rid, rid >= 0
@@ -53,11 +54,15 @@ func (v *picture) layerOf(ssrc uint32, rid int, now time.Duration) *layer {
 	}
 	l := newLayer(ssrc, order, named)
 	if v.sps != nil {
-		l.setSize(v.sps)
+		l.setSPS(v.sps)
 	}
 	v.layers = append(v.layers, l)
 	return l
 }
+
+// layerLimit is how many layers are taken: those that the offer names, one that has not named itself
+// yet, and at least fewLayers.
+func (v *picture) layerLimit() int { return min(max(fewLayers, v.rids+1), maxLayers) }
 
 // makeRoom forgets a layer that does not flow, and reports whether there was one.
 func (v *picture) makeRoom(now time.Duration) bool {
@@ -96,6 +101,30 @@ func (v *picture) choose(now time.Duration) {
 // isWanted reports whether packets of a layer are asked for again, and IDR pictures.
 func (v *picture) isWanted(l *layer) bool { return v.current == nil || l == v.current || l == v.target }
 
+// limitUnfinished keeps what all layers hold of pictures that are not whole within
+// maxUnfinished, so that a publisher with many layers takes no more memory than one with a
+// single layer. Layers that are not wanted give up first, the one that holds the most before
+// the others.
+func (v *picture) limitUnfinished() {
+	for {
+		total := 0
+		var most *layer
+		for _, l := range v.layers {
+			held := l.unfinished()
+			total += held
+			switch {
+			case held == 0:
+			case most == nil, v.isWanted(most) && !v.isWanted(l), v.isWanted(most) == v.isWanted(l) && held > most.unfinished():
+				most = l
+			}
+		}
+		if total <= maxUnfinished {
+			return
+		}
+		most.giveUp()
+	}
+}
+
 // wantIDR asks for an IDR as soon as the rate allows.
 func (v *picture) wantIDR() {
 	for _, l := range v.layers {
@@ -116,7 +145,7 @@ func (v *picture) feedback(sender uint32, now time.Duration) (packets []rtcp.Pac
 				SenderSSRC: sender, MediaSSRC: l.ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(missing),
 			})
 		}
-		if l.keyframes.due(now, l.assembler.needIDR || l == v.target) {
+		if l.keyframes.due(now, l.assembler.needIDR || l == v.target || v.current == nil && len(l.held) == 0) {
 			packets = append(packets, &rtcp.PictureLossIndication{SenderSSRC: sender, MediaSSRC: l.ssrc})
 		}
 	}
@@ -136,7 +165,9 @@ func (r *receiver) videoPacket(ssrc uint32, rid int, p *packet) error {
 	l.flow.arrived(p.arrival)
 	v.lastPacket = p.arrival
 	l.packets.push(p)
-	return r.drainLayer(l, p.arrival)
+	err := r.drainLayer(l, p.arrival)
+	v.limitUnfinished()
+	return err
 }
 
 // videoTick does what is due by time alone.

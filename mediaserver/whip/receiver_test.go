@@ -1,6 +1,8 @@
 package whip
 
 import (
+	"bytes"
+	"fmt"
 	"testing"
 	"time"
 
@@ -80,5 +82,63 @@ func TestEncoderMayBeginAnewWithAnotherSSRC(t *testing.T) {
 		if last := times[len(times)-1]; last < start+7500*ms {
 			t.Errorf("the %s ends at %v", kind, last-start)
 		}
+	}
+}
+
+// Many layers take no more memory than one does, and the layer that is shown does not pay for
+// the others.
+func TestLayersShareOneBoundOnUnfinishedPictures(t *testing.T) {
+	n := &notebook{faults: map[stream.Kind]string{}}
+	var rids []string
+	for i := range maxLayers - 1 {
+		rids = append(rids, fmt.Sprint("r", i))
+	}
+	r := newReceiver(n, metrics.New(prometheus.NewRegistry()), tracks{video: true, rids: rids})
+	shown := &source{ssrc: 100, origin: 1 << 31}
+	const now = layerLoss
+	for i, picture := range pictures(t, testPictures)[:3] {
+		at := now * time.Duration(i) / 2
+		shown.picture(t, r, at, at, picture)
+	}
+	if _, err := r.tick(now); err != nil || r.video.current == nil {
+		t.Fatalf("no layer is shown: %v", err)
+	}
+	before := len(n.video)
+
+	// A large picture of the layer that is shown, and one that never ends of each other layer.
+	payloads := shown.payloader.Payload(1400, append([]byte{0, 0, 0, 1, 0x41}, bytes.Repeat([]byte{0xaa}, 2<<20)...))
+	endless := append([]byte{0x7c, 0x01}, bytes.Repeat([]byte{0xaa}, 1400)...) // FU-A, RFC 6184 section 5.8
+	highest := 0
+	for i, payload := range payloads {
+		shown.seq++
+		p := &packet{seq: shown.seq, timestamp: shown.origin + ticks(2*now, 90000), marker: i == len(payloads)-1, payload: payload, arrival: 2 * now}
+		if err := r.packet(stream.Video, shown.ssrc, noRID, p); err != nil {
+			t.Fatal(err)
+		}
+		for rid := range rids {
+			part := bytes.Clone(endless)
+			if i == 0 {
+				part[1] |= 0x80 // the start
+			}
+			if err := r.packet(stream.Video, uint32(rid), rid, &packet{seq: uint16(i), payload: part, arrival: 2 * now}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		total := 0
+		for _, l := range r.video.layers {
+			total += l.assembler.size + len(l.assembler.fragments)
+			for _, s := range l.packets.slots {
+				if s.packet != nil {
+					total += len(s.packet.payload)
+				}
+			}
+		}
+		highest = max(highest, total)
+	}
+	if highest > maxUnfinished {
+		t.Errorf("%d bytes of unfinished pictures at a time, want at most %d", highest, maxUnfinished)
+	}
+	if got := len(n.video) - before; got != 1 {
+		t.Errorf("%d pictures of the layer that is shown, want 1", got)
 	}
 }

@@ -41,7 +41,7 @@ type reorder struct {
 	// one of the newest packet seen. A sender that jumps back again and again makes
 	// them negative, so nothing may be indexed by them: slot does that.
 	next, highest int64
-	stored        int
+	stored, bytes int          // packets held, and their payloads
 	late          int          // packets in sequence that came too late
 	lastLate      int64        // the last of them
 	gap           bool         // packets before next are lost
@@ -95,15 +95,19 @@ func (r *reorder) push(p *packet) bool {
 	*s = slot{packet: p}
 	r.highest = max(r.highest, seq)
 	r.stored++
+	r.bytes += len(p.payload)
 	return true
 }
+
+// drop gives up what is held, and goes on behind it.
+func (r *reorder) drop() { r.restart(r.highest + 1) }
 
 // restart drops what is held and goes on at seq: the sender was away for long, or
 // began anew.
 func (r *reorder) restart(seq int64) {
 	r.lost += r.stored
 	clear(r.slots[:])
-	r.stored, r.gap = 0, true
+	r.stored, r.bytes, r.gap = 0, 0, true
 	r.next, r.highest = seq, seq-1
 }
 
@@ -127,6 +131,7 @@ func (r *reorder) pop(now time.Duration) (p *packet, gap bool) {
 	p, s.packet = s.packet, nil
 	r.next++
 	r.stored--
+	r.bytes -= len(p.payload)
 	gap, r.gap = r.gap, false
 	return p, gap
 }

@@ -26,7 +26,7 @@ func newReorderProbe(t testing.TB) *reorderProbe {
 func (p *reorderProbe) push(seq uint16) {
 	p.t.Helper()
 	started, next, stored := p.r.started, p.r.next, p.r.stored
-	ok := p.r.push(&packet{seq: seq, arrival: p.now})
+	ok := p.r.push(&packet{seq: seq, payload: make([]byte, seq%7), arrival: p.now})
 	if ok {
 		p.accepted++
 	}
@@ -92,10 +92,11 @@ func (p *reorderProbe) check() {
 	if r.highest < r.next-1 || r.highest >= r.next+window {
 		p.t.Fatalf("next is %d and highest %d", r.next, r.highest)
 	}
-	stored := 0
+	stored, bytes := 0, 0
 	for i := range r.slots {
 		if got := r.slots[i].packet; got != nil {
 			stored++
+			bytes += len(got.payload)
 			if ahead := got.seq - uint16(r.next); int(got.seq)%window != i || int64(ahead) > r.highest-r.next {
 				p.t.Fatalf("packet %d is in slot %d; next is %d and highest %d", got.seq, i, r.next, r.highest)
 			}
@@ -103,6 +104,9 @@ func (p *reorderProbe) check() {
 	}
 	if stored != r.stored || stored > window {
 		p.t.Fatalf("%d packets are stored and %d counted", stored, r.stored)
+	}
+	if bytes != r.bytes {
+		p.t.Fatalf("%d bytes are stored and %d counted", bytes, r.bytes)
 	}
 	if p.accepted != p.popped+p.discarded+stored {
 		p.t.Fatalf("%d packets taken, but %d handed out, %d discarded, %d stored", p.accepted, p.popped, p.discarded, stored)

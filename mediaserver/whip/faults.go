@@ -12,6 +12,10 @@ import (
 // without the track must not look whole.
 const missingAfter = 5 * time.Second
 
+// resumeGrace is how long nothing may come before a cut of the network is assumed, and how
+// long all tracks then have to come again.
+const resumeGrace = 2 * time.Second
+
 var (
 	faultNoVideo = stream.Fault{
 		Code: "NoVideoPackets",
@@ -52,20 +56,31 @@ func faultOfCodec(section *sdpoffer.Section) *stream.Fault {
 
 // faults returns what is wrong with each track at now, by stream.Kind; nil: nothing. It is
 // pure.
+//
+// Where everything stops together the network is cut, or the encoder is gone: the encoder has
+// no faulty track, and its leg is lost by its silence. So a track is missing only while
+// something else comes, or if nothing ever came. After a cut one track comes before the other,
+// which is waited for.
 func (r *receiver) faults(now time.Duration) (faults [2]*stream.Fault) {
 	p := &r.presence
 	if !p.isConnected {
 		return faults
 	}
-	isMissing := func(last time.Duration) bool { return now-max(last, p.connected) >= missingAfter }
+	heard := p.heard
+	if heard == 0 {
+		heard = now
+	}
+	isMissing := func(k stream.Kind, last time.Duration) bool {
+		return heard-max(last, p.connected) >= missingAfter && (r.told[k] != nil || now-p.resumed >= resumeGrace)
+	}
 	switch {
 	case !p.offered.video:
-	case isMissing(r.video.lastPacket):
+	case isMissing(stream.Video, r.video.lastPacket):
 		faults[stream.Video] = &faultNoVideo
-	case isMissing(r.video.lastWritten):
+	case isMissing(stream.Video, r.video.lastWritten):
 		faults[stream.Video] = &faultNoPicture
 	}
-	if p.offered.audio && isMissing(r.sound.last) && !r.sound.isMuted(now) {
+	if p.offered.audio && isMissing(stream.Audio, r.sound.last) && !r.sound.isMuted(now) {
 		faults[stream.Audio] = &faultNoAudio
 	}
 	return faults

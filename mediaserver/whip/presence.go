@@ -23,6 +23,9 @@ type presence struct {
 	offered     tracks
 	isConnected bool
 	connected   time.Duration
+	// heard is when the last packet or report of any track came, and resumed when one came
+	// after a pause; 0: none did.
+	heard, resumed time.Duration
 }
 
 // connect says that the publisher is connected at now, if it was not before.
@@ -30,6 +33,14 @@ func (p *presence) connect(now time.Duration) {
 	if !p.isConnected {
 		p.isConnected, p.connected = true, now
 	}
+}
+
+// hear notes that a packet or a report of any track came.
+func (p *presence) hear(now time.Duration) {
+	if now-p.heard >= resumeGrace {
+		p.resumed = now
+	}
+	p.heard = now
 }
 
 // isSound reports whether sender reports of an SSRC from which no packet came are of the

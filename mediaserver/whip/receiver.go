@@ -61,6 +61,7 @@ func newReceiver(p publication, m *metrics.Metrics, offered tracks) *receiver {
 // packet takes one packet of a track. rid is the place of its RID in the offer; negative: it
 // has none. The error is that of the publication, and final.
 func (r *receiver) packet(kind stream.Kind, ssrc uint32, rid int, p *packet) error {
+	r.presence.hear(p.arrival)
 	if kind == stream.Video {
 		return r.videoPacket(ssrc, rid, p)
 	}
@@ -70,6 +71,7 @@ func (r *receiver) packet(kind stream.Kind, ssrc uint32, rid int, p *packet) err
 // report takes a sender report. Reports of an SSRC from which no packet came are of the
 // sound if the offer says so, or if the sound alone is missing.
 func (r *receiver) report(ssrc uint32, ntp uint64, timestamp uint32, now time.Duration) {
+	r.presence.hear(now)
 	for _, l := range r.video.layers {
 		if l.ssrc != ssrc {
 			continue

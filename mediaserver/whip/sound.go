@@ -119,9 +119,18 @@ func (r *receiver) drainAudio(now time.Duration) error {
 	}
 }
 
+// playsSilence reports whether silence is published at now. Where the publisher offered a
+// picture, something must have come since the sound stopped: silence would hide that the
+// network is cut.
+func (r *receiver) playsSilence(now time.Duration) bool {
+	heard := r.presence.heard
+	hears := heard-r.sound.last >= muteAfter/2 && now-heard < resumeGrace
+	return r.sound.isMuted(now) && (hears || !r.presence.offered.video)
+}
+
 // audioTick does what is due by time alone.
 func (r *receiver) audioTick(now time.Duration) error {
-	if err := r.drainAudio(now); err != nil || !r.sound.isMuted(now) {
+	if err := r.drainAudio(now); err != nil || !r.playsSilence(now) {
 		return err
 	}
 	if err := r.announceSound(); err != nil {

@@ -40,6 +40,7 @@ func (n *notebook) SetFault(k stream.Kind, f *stream.Fault) {
 
 func TestPublisherWhoReportsOnSoundAndSendsNoneIsMuted(t *testing.T) {
 	const s = time.Second
+	picture := pictures(t, testPictures)[0]
 	type span [2]time.Duration
 	for _, test := range []struct {
 		name    string
@@ -60,72 +61,79 @@ func TestPublisherWhoReportsOnSoundAndSendsNoneIsMuted(t *testing.T) {
 		{"neither packets nor reports: lost", []span{{0, 5 * s}}, []span{{0, 5 * s}}, s, []span{{0, 5 * s}}, []span{{9 * s, 20 * s}}, true},
 		{"no packets and no reports at all", nil, nil, s, nil, []span{{0, 20 * s}}, true},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			n := &notebook{faults: map[stream.Kind]string{}}
-			r := newReceiver(n, metrics.New(prometheus.NewRegistry()), tracks{audio: true, audioSSRCs: []uint32{7}})
-			const start = 100 * time.Second // the media clock does not begin at 0
-			end := 20 * s
-			for _, spans := range [][]span{test.packets, test.reports} {
-				for _, x := range spans {
-					end = max(end, x[1])
-				}
-			}
-			r.presence.connect(start)
-			within := func(spans []span, at time.Duration) bool {
-				for _, x := range spans {
-					if at >= x[0] && at < x[1] {
-						return true
+		for _, beside := range []string{"a picture", "nothing"} {
+			t.Run(test.name+", beside "+beside, func(t *testing.T) {
+				n := &notebook{faults: map[stream.Kind]string{}}
+				hasPicture := beside == "a picture"
+				r := newReceiver(n, metrics.New(prometheus.NewRegistry()), tracks{video: hasPicture, audio: true, audioSSRCs: []uint32{7}})
+				video := &source{ssrc: 8}
+				const start = 100 * time.Second // the media clock does not begin at 0
+				end := 20 * s
+				for _, spans := range [][]span{test.packets, test.reports} {
+					for _, x := range spans {
+						end = max(end, x[1])
 					}
 				}
-				return false
-			}
-			seq := uint16(0)
-			for at := time.Duration(0); at < end; at += 20 * ms {
-				now := start + at
-				if within(test.packets, at) {
-					seq++
-					if err := r.packet(stream.Audio, 7, noRID, &packet{seq: seq, timestamp: ticks(at, 48000), payload: []byte{1}, arrival: now}); err != nil {
+				r.presence.connect(start)
+				within := func(spans []span, at time.Duration) bool {
+					for _, x := range spans {
+						if at >= x[0] && at < x[1] {
+							return true
+						}
+					}
+					return false
+				}
+				seq := uint16(0)
+				for at := time.Duration(0); at < end; at += 20 * ms {
+					now := start + at
+					if within(test.packets, at) {
+						seq++
+						if err := r.packet(stream.Audio, 7, noRID, &packet{seq: seq, timestamp: ticks(at, 48000), payload: []byte{1}, arrival: now}); err != nil {
+							t.Fatal(err)
+						}
+					}
+					if hasPicture {
+						video.picture(t, r, now, at, picture)
+					}
+					if within(test.reports, at) && at%test.every == 0 {
+						r.report(7, uint64(now/time.Second)<<32, ticks(at, 48000), now)
+					}
+					if _, err := r.tick(now); err != nil {
 						t.Fatal(err)
 					}
 				}
-				if within(test.reports, at) && at%test.every == 0 {
-					r.report(7, uint64(now/time.Second)<<32, ticks(at, 48000), now)
-				}
-				if _, err := r.tick(now); err != nil {
-					t.Fatal(err)
-				}
-			}
-			var last time.Duration
-			for _, pts := range n.audio {
-				if pts <= last {
-					t.Fatalf("sound of %v after that of %v", pts-start, last-start)
-				}
-				last = pts
-				if within(test.lost, pts-start) {
-					t.Fatalf("sound of %v, where there is none", pts-start)
-				}
-			}
-			for _, x := range test.sounding {
-				last := x[0]
+				var last time.Duration
 				for _, pts := range n.audio {
-					if at := pts - start; at >= x[0] && at < x[1] {
-						if at-last > 100*ms {
-							t.Errorf("no sound from %v to %v", last, at)
-						}
-						last = at
+					if pts <= last {
+						t.Fatalf("sound of %v after that of %v", pts-start, last-start)
+					}
+					last = pts
+					if within(test.lost, pts-start) {
+						t.Fatalf("sound of %v, where there is none", pts-start)
 					}
 				}
-				if x[1]-last > 200*ms {
-					t.Errorf("no sound from %v to %v", last, x[1])
+				for _, x := range test.sounding {
+					last := x[0]
+					for _, pts := range n.audio {
+						if at := pts - start; at >= x[0] && at < x[1] {
+							if at-last > 100*ms {
+								t.Errorf("no sound from %v to %v", last, at)
+							}
+							last = at
+						}
+					}
+					if x[1]-last > 200*ms {
+						t.Errorf("no sound from %v to %v", last, x[1])
+					}
 				}
-			}
-			want := map[stream.Kind]string{}
-			if test.faulty {
-				want[stream.Audio] = "NoAudioPackets"
-			}
-			if diff := cmp.Diff(want, n.faults); diff != "" {
-				t.Error(diff)
-			}
-		})
+				want := map[stream.Kind]string{}
+				if stopped := len(test.packets) > 0 && !hasPicture; test.faulty && !stopped { // a publisher of whom all stops is silent
+					want[stream.Audio] = "NoAudioPackets"
+				}
+				if diff := cmp.Diff(want, n.faults); diff != "" {
+					t.Error(diff)
+				}
+			})
+		}
 	}
 }

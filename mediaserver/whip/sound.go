@@ -16,9 +16,17 @@ const (
 	// silence. It is below the time after which the track would be lost.
 	muteAfter = time.Second
 
-	// reportInterval is that of sender reports before two have come, and at most. libwebrtc
-	// sends one of sound each 5 s.
-	reportInterval = 5 * time.Second
+	// reportInterval is the longest time between two sender reports of a track. libwebrtc
+	// draws each interval of a sound track at random, from 2.5 to 7.5 s.
+	reportInterval = 7500 * time.Millisecond
+
+	// reportSpread is how many times as long as the shortest interval the longest one may be:
+	// senders draw their intervals from half to three halves of a mean (RFC 3550 section 6.2).
+	reportSpread = 3
+
+	// stoodStill is how far the timestamps of sound may be behind the time that passed, after
+	// a mute. Some senders count only what they send; their clock stood still meanwhile.
+	stoodStill = muteAfter / 2
 
 	// silenceLag is how far silence stays behind the time at which sound may go on, so that
 	// the two do not overlap.
@@ -47,7 +55,7 @@ type sound struct {
 
 	reported   bool
 	lastReport time.Duration
-	interval   time.Duration // between reports, 0 before the second
+	interval   time.Duration // the longest one between two reports; 0 before the second
 
 	silentTo time.Duration // time of the last frame of silence
 }
@@ -55,7 +63,7 @@ type sound struct {
 // report notes a sender report.
 func (s *sound) report(now time.Duration) {
 	if s.reported && now > s.lastReport {
-		s.interval = min(now-s.lastReport, reportInterval)
+		s.interval = min(max(s.interval, now-s.lastReport), reportInterval)
 	}
 	s.reported, s.lastReport = true, now
 }
@@ -66,11 +74,11 @@ func (s *sound) isMuted(now time.Duration) bool {
 	if !s.reported || s.started && now-s.last < muteAfter {
 		return false
 	}
-	interval := s.interval
-	if interval == 0 {
-		interval = reportInterval
+	wait := 2 * reportInterval // one report may be lost
+	if s.interval > 0 {
+		wait = min(wait, reportSpread*s.interval)
 	}
-	return now-s.lastReport <= 2*interval+time.Second // one report may be lost
+	return now-s.lastReport <= wait+time.Second
 }
 
 // audioPacket takes one packet of the audio track.
@@ -107,6 +115,9 @@ func (r *receiver) drainAudio(now time.Duration) error {
 		}
 		if len(p.payload) == 0 {
 			continue
+		}
+		if r.sound.silentTo != 0 && r.timeline.lag(stream.Audio, p.timestamp, now) > stoodStill {
+			r.timeline.replace(stream.Audio)
 		}
 		pts := r.timeline.at(stream.Audio, p.timestamp, now)
 		if r.sound.silentTo != 0 && pts <= r.sound.silentTo {

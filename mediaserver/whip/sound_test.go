@@ -1,6 +1,7 @@
 package whip
 
 import (
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -51,15 +52,18 @@ func TestPublisherWhoReportsOnSoundAndSendsNoneIsMuted(t *testing.T) {
 		// lost those in which none may be.
 		sounding, lost []span
 		faulty         bool // at the end
+		counting       bool // timestamps count what is sent, and stand still meanwhile
 	}{
-		{"sound all the time", []span{{0, 20 * s}}, []span{{0, 20 * s}}, s, []span{{0, 20 * s}}, nil, false},
-		{"muted after 5 s", []span{{0, 5 * s}}, []span{{0, 20 * s}}, s, []span{{0, 5 * s}, {6500 * ms, 20 * s}}, nil, false},
-		{"muted, with a report each 5 s", []span{{0, 5 * s}}, []span{{0, 40 * s}}, 5 * s, []span{{6500 * ms, 40 * s}}, nil, false},
-		{"muted and back", []span{{0, 5 * s}, {10 * s, 20 * s}}, []span{{0, 20 * s}}, s, []span{{6500 * ms, 20 * s}}, nil, false},
-		{"muted from the start", nil, []span{{0, 20 * s}}, s, []span{{1 * s, 20 * s}}, nil, false},
-		{"muted from the start, then on", []span{{5 * s, 20 * s}}, []span{{0, 20 * s}}, s, []span{{1 * s, 20 * s}}, nil, false},
-		{"neither packets nor reports: lost", []span{{0, 5 * s}}, []span{{0, 5 * s}}, s, []span{{0, 5 * s}}, []span{{9 * s, 20 * s}}, true},
-		{"no packets and no reports at all", nil, nil, s, nil, []span{{0, 20 * s}}, true},
+		{"sound all the time", []span{{0, 20 * s}}, []span{{0, 20 * s}}, s, []span{{0, 20 * s}}, nil, false, false},
+		{"muted after 5 s", []span{{0, 5 * s}}, []span{{0, 20 * s}}, s, []span{{0, 5 * s}, {6500 * ms, 20 * s}}, nil, false, false},
+		{"muted, with a report each 5 s", []span{{0, 5 * s}}, []span{{0, 40 * s}}, 5 * s, []span{{6500 * ms, 40 * s}}, nil, false, false},
+		{"muted and back", []span{{0, 5 * s}, {10 * s, 20 * s}}, []span{{0, 20 * s}}, s, []span{{6500 * ms, 20 * s}}, nil, false, false},
+		{"muted and back, timestamps stood still", []span{{0, 5 * s}, {10 * s, 20 * s}}, []span{{0, 20 * s}}, s, []span{{6500 * ms, 20 * s}}, nil, false, true},
+		{"muted for a moment, timestamps stood still", []span{{0, 5 * s}, {6040 * ms, 20 * s}}, []span{{0, 20 * s}}, s, []span{{6 * s, 20 * s}}, nil, false, true},
+		{"muted from the start", nil, []span{{0, 20 * s}}, s, []span{{1 * s, 20 * s}}, nil, false, false},
+		{"muted from the start, then on", []span{{5 * s, 20 * s}}, []span{{0, 20 * s}}, s, []span{{1 * s, 20 * s}}, nil, false, false},
+		{"neither packets nor reports: lost", []span{{0, 5 * s}}, []span{{0, 5 * s}}, s, []span{{0, 5 * s}}, []span{{9 * s, 20 * s}}, true, false},
+		{"no packets and no reports at all", nil, nil, s, nil, []span{{0, 20 * s}}, true, false},
 	} {
 		for _, beside := range []string{"a picture", "nothing"} {
 			t.Run(test.name+", beside "+beside, func(t *testing.T) {
@@ -88,7 +92,11 @@ func TestPublisherWhoReportsOnSoundAndSendsNoneIsMuted(t *testing.T) {
 					now := start + at
 					if within(test.packets, at) {
 						seq++
-						if err := r.packet(stream.Audio, 7, noRID, &packet{seq: seq, timestamp: ticks(at, 48000), payload: []byte{1}, arrival: now}); err != nil {
+						clock := at
+						if test.counting {
+							clock = time.Duration(seq) * 20 * ms
+						}
+						if err := r.packet(stream.Audio, 7, noRID, &packet{seq: seq, timestamp: ticks(clock, 48000), payload: []byte{1}, arrival: now}); err != nil {
 							t.Fatal(err)
 						}
 					}
@@ -134,6 +142,41 @@ func TestPublisherWhoReportsOnSoundAndSendsNoneIsMuted(t *testing.T) {
 					t.Error(diff)
 				}
 			})
+		}
+	}
+}
+
+// libwebrtc draws each interval of its sender reports at random, and a muted browser stays a
+// whole leg whatever it draws.
+func TestMutedPublisherWhoReportsAtRandomIsNotLost(t *testing.T) {
+	seed := rand.Uint64()
+	random := rand.New(rand.NewPCG(seed, 0))
+	shortThenLong := []time.Duration{2600 * ms, 7 * time.Second, 2500 * ms, 2500 * ms, 7500 * ms}
+	for run := range 20 {
+		n := &notebook{faults: map[stream.Kind]string{}}
+		r := newReceiver(n, metrics.New(prometheus.NewRegistry()), tracks{audio: true, audioSSRCs: []uint32{7}})
+		const start = 100 * time.Second
+		r.presence.connect(start)
+		if err := r.packet(stream.Audio, 7, noRID, &packet{seq: 1, payload: []byte{1}, arrival: start}); err != nil {
+			t.Fatal(err)
+		}
+		next := start
+		for i, now := 0, start; i < 20; now += 100 * ms {
+			if now >= next {
+				r.report(7, ntpAt(now), ticks(now-start, 48000), now)
+				interval := time.Duration(2500+random.IntN(5001)) * ms
+				if run == 0 && i < len(shortThenLong) {
+					interval = shortThenLong[i]
+				}
+				next = now + interval
+				i++
+			}
+			if _, err := r.tick(now); err != nil {
+				t.Fatal(err)
+			}
+			if len(n.faults) > 0 {
+				t.Fatalf("run %d, seed %d: %v %v before the next report, intervals up to %v", run, seed, n.faults, next-now, r.sound.interval)
+			}
 		}
 	}
 }

@@ -94,6 +94,15 @@ func (tl *timeline) at(kind stream.Kind, timestamp uint32, arrival time.Duration
 // encoder.
 func (tl *timeline) replace(kind stream.Kind) { tl.tracks[kind].replaced = true }
 
+// lag returns how far a timestamp is behind the time that passed since the last one.
+func (tl *timeline) lag(kind stream.Kind, timestamp uint32, now time.Duration) time.Duration {
+	t := &tl.tracks[kind]
+	if !t.started {
+		return 0
+	}
+	return tl.expected(kind, now) - t.time(t.ticks+int64(int32(timestamp-t.last)))
+}
+
 // expected returns the time that a packet would have which is sent now.
 func (tl *timeline) expected(kind stream.Kind, now time.Duration) time.Duration {
 	t := &tl.tracks[kind]

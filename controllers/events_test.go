@@ -133,7 +133,7 @@ func TestEachFailoverIsAnEventAlsoWhereTheCacheIsBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &StreamPairReconciler{
-		Client: &statusClient{version: 7}, Recorder: broadcaster.NewRecorder(scheme, "test"), Metrics: NewMetrics(prometheus.NewRegistry()),
+		Client: &statusClient{version: 7}, Recorder: broadcaster.NewRecorder(scheme, "test"), Metrics: NewMetrics(prometheus.NewRegistry()), Now: time.Now,
 	}
 	cached := &v1alpha1.StreamPair{ObjectMeta: metav1.ObjectMeta{Namespace: "tv", Name: "sunday", UID: "one", ResourceVersion: "7"}}
 	var want []string

@@ -168,7 +168,7 @@ func TestColumnsAndNames(t *testing.T) {
 	for _, c := range d.crd.Spec.AdditionalPrinterColumns {
 		columns = append(columns, c.Name)
 	}
-	if diff := cmp.Diff([]string{"Active", "On air", "Redundant", "Ready", "URL", "Age"}, columns); diff != "" {
+	if diff := cmp.Diff([]string{"Active", "On air", "Redundant", "Ready", "Reason", "URL", "Age"}, columns); diff != "" {
 		t.Errorf("columns (-want +got):\n%s", diff)
 	}
 	names := apiextensions.CustomResourceDefinitionNames{

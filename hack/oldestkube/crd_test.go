@@ -3,7 +3,6 @@ package oldestkube
 import (
 	"os"
 	"regexp"
-	"runtime/debug"
 	"strings"
 	"testing"
 
@@ -65,17 +64,11 @@ func TestTheLibrariesAreOfTheOldestVersion(t *testing.T) {
 	if promised == nil {
 		t.Fatal("the chart has no kubeVersion")
 	}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		t.Fatal("no build info")
+	modules, err := os.ReadFile("go.mod")
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, module := range info.Deps {
-		if module.Path == libraries {
-			if want := "v0." + string(promised[1]) + "."; !strings.HasPrefix(module.Version, want) {
-				t.Errorf("%s is %s, and the chart promises Kubernetes 1.%s", module.Path, module.Version, promised[1])
-			}
-			return
-		}
+	if want := libraries + " v0." + string(promised[1]) + "."; !strings.Contains(string(modules), want) {
+		t.Errorf("go.mod has no %s*, and the chart promises Kubernetes 1.%s", want, promised[1])
 	}
-	t.Fatalf("%s is no dependency", libraries)
 }

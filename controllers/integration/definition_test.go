@@ -30,7 +30,7 @@ func TestADefinitionOlderThanTheOperatorCostsOnlyItsFields(t *testing.T) {
 	delete(fields, "playbackURL")
 	ofLegs, _, err := unstructured.NestedMap(fields, "ingest", "items", "properties")
 	w.must(err)
-	delete(ofLegs, "playing")
+	delete(ofLegs, "podName")
 	w.must(unstructured.SetNestedMap(fields, ofLegs, "ingest", "items", "properties"))
 	w.must(unstructured.SetNestedMap(version, fields, status...))
 	w.must(unstructured.SetNestedSlice(definition.Object, versions, "spec", "versions"))
@@ -42,7 +42,7 @@ func TestADefinitionOlderThanTheOperatorCostsOnlyItsFields(t *testing.T) {
 		t.Errorf("the status is %+v", pair.Status)
 	}
 	w.eventually("the Event", func() bool { return slices.Contains(w.events("sunday"), v1alpha1.EventDefinitionOutdated) })
-	for _, field := range []string{".status.playbackURL", ".status.ingest[].playing"} {
+	for _, field := range []string{".status.playbackURL", ".status.ingest[].podName"} {
 		w.metricIs("streampair_status_field_missing", map[string]string{"field": field}, 1)
 	}
 	w.change("sunday", func(s *v1alpha1.StreamPairSpec) { s.Paused = true })

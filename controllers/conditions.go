@@ -47,8 +47,11 @@ func (w *statusWriter) ready(exposed verdict) verdict {
 	case w.refused.Image:
 		return no(v1alpha1.ReasonImageNotAllowed,
 			"spec.mediaServer.image is not allowed by the operator (--allow-pod-images); media pods are made with its default image.")
+	case w.pair.Spec.Paused && (w.legs.primary.pod != nil || w.legs.backup.pod != nil):
+		return no(v1alpha1.ReasonPaused, "spec.paused is true, and the media pods are ending.")
 	case w.pair.Spec.Paused:
-		return no(v1alpha1.ReasonPaused, "spec.paused is true.")
+		// What the spec asks for is done: who waits for that, as helm and Flux do, need not wait.
+		return yes(v1alpha1.ReasonPaused, "spec.paused is true: there are no media pods, and nobody can publish or watch.")
 	}
 	if v, bad := w.configErrors(); bad {
 		return v

@@ -349,13 +349,21 @@ func TestConditions(t *testing.T) {
 			},
 		},
 		{
+			name: "paused, and the pods are ending",
+			spec: func(s *v1alpha1.StreamPairSpec) { s.Paused = true },
+			want: map[string]string{
+				"Ready": "False/Paused", "OnAir": "False/Paused", "PrimaryLive": "False/Paused", "BackupLive": "False/Paused",
+				"Redundant": "False/Paused", "Converged": "False/Paused",
+			},
+		},
+		{
 			name: "paused",
 			spec: func(s *v1alpha1.StreamPairSpec) { s.Paused = true },
 			change: func(s *scene) {
 				s.seen.Pods = map[v1alpha1.Role][]ObservedPod{}
 			},
 			want: map[string]string{
-				"Ready": "False/Paused", "OnAir": "False/Paused", "PrimaryLive": "False/Paused", "BackupLive": "False/Paused",
+				"Ready": "True/Paused", "OnAir": "False/Paused", "PrimaryLive": "False/Paused", "BackupLive": "False/Paused",
 				"Redundant": "False/Paused", "Converged": "False/Paused",
 			},
 		},

@@ -26,7 +26,8 @@ const (
 
 // Reasons of more than one condition.
 const (
-	// ReasonPaused (any condition): spec.paused is true. Set it to false to go on.
+	// ReasonPaused (any condition): spec.paused is true. Set it to false to go on. Ready is
+	// True with this reason once the media pods have ended.
 	ReasonPaused = "Paused"
 	// ReasonPodNotReady (PrimaryLive, BackupLive, Converged): the leg's media pod does
 	// not run yet, or does not run any more.

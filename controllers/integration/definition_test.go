@@ -46,5 +46,5 @@ func TestADefinitionOlderThanTheOperatorCostsOnlyItsFields(t *testing.T) {
 		w.metricIs("streampair_status_field_missing", map[string]string{"field": field}, 1)
 	}
 	w.change("sunday", func(s *v1alpha1.StreamPairSpec) { s.Paused = true })
-	w.waitFor("sunday", "Ready=False/Paused")
+	w.waitFor("sunday", "Ready=True/Paused")
 }

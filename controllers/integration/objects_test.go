@@ -247,7 +247,7 @@ func TestAPairIsPausedAndGoesOn(t *testing.T) {
 	w.create("sunday", nil)
 	w.waitFor("sunday", "Exposed=True/ClusterOnly")
 	w.change("sunday", func(s *v1alpha1.StreamPairSpec) { s.Paused = true })
-	w.waitFor("sunday", "Ready=False/Paused", "OnAir=False/Paused", "PrimaryLive=False/Paused", "Progressing=False/UpToDate")
+	w.waitFor("sunday", "Ready=True/Paused", "OnAir=False/Paused", "PrimaryLive=False/Paused", "Progressing=False/UpToDate")
 	replicas := func(n int32) func() bool {
 		return func() bool {
 			var primary, backup appsv1.Deployment

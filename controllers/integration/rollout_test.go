@@ -204,7 +204,7 @@ func TestAPausedPairEndsItsPods(t *testing.T) {
 	w.waitFor("sunday", "Ready=True/Ready")
 	w.change("sunday", func(s *v1alpha1.StreamPairSpec) { s.Paused = true })
 	w.eventually("no pods", func() bool { return len(w.podNames("sunday")) == 0 })
-	w.waitFor("sunday", "Ready=False/Paused", "Exposed=True/ClusterOnly")
+	w.waitFor("sunday", "Ready=True/Paused", "Exposed=True/ClusterOnly")
 	w.change("sunday", func(s *v1alpha1.StreamPairSpec) { s.Paused = false })
 	w.waitFor("sunday", "Ready=True/Ready")
 }

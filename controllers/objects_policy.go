@@ -19,11 +19,16 @@ func serviceAccount(pair *v1alpha1.StreamPair) Object {
 }
 
 // podDisruptionBudget lets one leg be evicted at a time. A pod that is not ready carries
-// nobody's picture, and must not hold up the drain of a node.
+// nobody's picture, and must not hold up the drain of a node. A paused pair has no pods: a
+// budget that asks for one would never be met, and alerts would fire for as long.
 func podDisruptionBudget(pair *v1alpha1.StreamPair) Object {
+	available := int32(1)
+	if pair.Spec.Paused {
+		available = 0
+	}
 	budget := policyv1ac.PodDisruptionBudget(pair.Name, pair.Namespace).
 		WithSpec(policyv1ac.PodDisruptionBudgetSpec().
-			WithMinAvailable(intstr.FromInt32(1)).
+			WithMinAvailable(intstr.FromInt32(available)).
 			WithUnhealthyPodEvictionPolicy(policyv1.AlwaysAllow).
 			WithSelector(metav1ac.LabelSelector().WithMatchLabels(PairSelector(pair.Name))))
 	return owned(pair, KindPodDisruptionBudget, budget, budget.ObjectMetaApplyConfiguration, PairLabels(pair.Name))

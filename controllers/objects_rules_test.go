@@ -312,3 +312,20 @@ func metadataOf(t *testing.T, object Object) *metav1.PartialObjectMetadata {
 	}
 	return metadata
 }
+
+// Who drains a node may evict a pod that is not ready, never the only ready one. A budget that
+// no pod can meet would be an alert for as long as a pair is paused.
+func TestABudgetAsksForAPodOfPairsThatHaveSome(t *testing.T) {
+	for name, pair := range samplePairs(t) {
+		for paused, want := range map[bool]int{false: 1, true: 0} {
+			pair.Spec.Paused = paused
+			budget := typed[policyv1.PodDisruptionBudget](t, find(t, Objects(pair, testSettings), KindPodDisruptionBudget, pair.Name))
+			if got := budget.Spec.MinAvailable.IntValue(); got != want {
+				t.Errorf("%s, paused %v: %d pods must be available, want %d", name, paused, got, want)
+			}
+			if policy := budget.Spec.UnhealthyPodEvictionPolicy; policy == nil || *policy != policyv1.AlwaysAllow {
+				t.Errorf("%s, paused %v: a pod that is not ready may hold up a drain", name, paused)
+			}
+		}
+	}
+}

@@ -91,7 +91,7 @@ sunday   Backup    3h    Lost      Live     False     ApplyFailed
 
 func TestSwitchWarnsOfToolsThatSetTheFieldBack(t *testing.T) {
 	entry := func(manager string, operation metav1.ManagedFieldsOperationType, fields string) metav1.ManagedFieldsEntry {
-		return metav1.ManagedFieldsEntry{Manager: manager, Operation: operation, FieldsV1: &metav1.FieldsV1{Raw: []byte(fields)}}
+		return metav1.ManagedFieldsEntry{Manager: manager, Operation: operation, FieldsV1: metav1.NewFieldsV1(fields)}
 	}
 	const (
 		apply, update = metav1.ManagedFieldsOperationApply, metav1.ManagedFieldsOperationUpdate

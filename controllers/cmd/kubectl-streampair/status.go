@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -121,7 +120,7 @@ func gitOpsOwners(managers []metav1.ManagedFieldsEntry) []string {
 			continue
 		}
 		var fields fieldpath.Set
-		if err := fields.FromJSON(bytes.NewReader(m.FieldsV1.Raw)); err != nil {
+		if err := fields.FromJSON(m.FieldsV1.GetRawReader()); err != nil {
 			continue // of a version that is not known here
 		}
 		if fields.Has(fieldpath.MakePathOrDie("spec", "failover", "select")) && !slices.Contains(owners, m.Manager) {

@@ -155,6 +155,8 @@ func TestPlaying(t *testing.T) {
 	t.Run("the TURN servers that the answer recommends are used", func(t *testing.T) {
 		d := newDouble(t)
 		d.links = []string{
+			`<stun://127.0.0.1>; rel="ice-server"`, // no browser understands these two
+			`<turn:127.0.0.1:99999>; rel="ice-server"; username="user"; credential="wrong"; credential-type="password"`,
 			`<stun:127.0.0.1:9>; rel="ice-server"`,
 			`<turn:127.0.0.1:9?transport=tcp>; rel="ice-server"; username="user"; credential="pass,word"; credential-type="password"`,
 		}

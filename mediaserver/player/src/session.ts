@@ -98,14 +98,14 @@ export class Session {
   }
 
   private useIceServers(link: string | null): void {
-    const servers = iceServers(link ?? "");
-    if (servers.length === 0) {
-      return;
-    }
-    try {
-      this.pc.setConfiguration({ ...this.pc.getConfiguration(), iceServers: servers });
-    } catch {
-      // An address that this browser does not understand: most viewers need none.
+    const usable: RTCIceServer[] = [];
+    for (const server of iceServers(link ?? "")) {
+      try {
+        this.pc.setConfiguration({ ...this.pc.getConfiguration(), iceServers: [...usable, server] });
+        usable.push(server);
+      } catch {
+        // An address that this browser does not understand: the others serve all the same.
+      }
     }
   }
 

@@ -253,7 +253,7 @@ func TestConditions(t *testing.T) {
 		{
 			name: "a pod misses a key of a Secret",
 			change: func(s *scene) {
-				s.at(rolePrimary).State.Status.ConfigErrors = []string{`spec.publish.tokenSecretRef: the Secret "mine" has no publishToken`}
+				s.at(rolePrimary).State.Status.ConfigErrors = []string{`spec.publish.tokenSecretRef: there is no Secret "mine" with publishToken`}
 			},
 			want: map[string]string{"Ready": "False/InvalidSecret"},
 		},

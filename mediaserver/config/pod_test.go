@@ -221,8 +221,8 @@ func TestKeysComeFromTheFolder(t *testing.T) {
 			map[string]string{"keys/publishToken": "a-good-token", "keys/playToken": "another-token"},
 			Keys{PublishToken: "a-good-token", PlayToken: "another-token"}, nil,
 		},
-		{"no Secret: nobody gets in", token, nil, Keys{}, []string{where + `spec.publish.tokenSecretRef: the Secret "keys" has no publishToken`}},
-		{"an empty key", token, map[string]string{"keys/publishToken": "\n"}, Keys{}, []string{where + `spec.publish.tokenSecretRef: the Secret "keys" has no publishToken`}},
+		{"no Secret: nobody gets in", token, nil, Keys{}, []string{where + `spec.publish.tokenSecretRef: there is no Secret "keys" with publishToken`}},
+		{"an empty key", token, map[string]string{"keys/publishToken": "\n"}, Keys{}, []string{where + `spec.publish.tokenSecretRef: there is no Secret "keys" with publishToken`}},
 		{"a wrong token is not shown", token, map[string]string{"keys/publishToken": "hush hush"}, Keys{}, []string{
 			where + `spec.publish.tokenSecretRef: publishToken of the Secret "keys" ` + tokenRule,
 		}},

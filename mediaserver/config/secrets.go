@@ -102,7 +102,7 @@ func (s *secrets) fromFolder(l lookup) (value string, made bool, wrong *field.Er
 	case err != nil:
 		fault = err.Error()
 	case value == "":
-		fault = fmt.Sprintf("the Secret %q has no %s", l.ref.Name, l.key)
+		fault = fmt.Sprintf("there is no Secret %q with %s", l.ref.Name, l.key)
 	default:
 		if fault = l.judge(value); fault != "" {
 			fault = fmt.Sprintf("%s of the Secret %q %s", l.key, l.ref.Name, fault)

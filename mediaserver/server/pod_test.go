@@ -87,7 +87,7 @@ func TestAPodWithoutItsSecretLetsNobodyIn(t *testing.T) {
 		t.Error("somebody may publish")
 	}
 	eventually(t, "the Secret is missed", func() bool {
-		return strings.Contains(strings.Join(p.tells(firstCluster).ConfigErrors, "\n"), `the Secret "of-a-user" has no publishToken`)
+		return strings.Contains(strings.Join(p.tells(firstCluster).ConfigErrors, "\n"), `there is no Secret "of-a-user" with publishToken`)
 	})
 	newMount(t, filepath.Join(filepath.Dir(p.keys.path), "of-a-user"), map[string]string{"publishToken": secondToken})
 	eventually(t, "the Secret is there", func() bool { return p.admits(secondToken) && len(p.tells(firstCluster).ConfigErrors) == 0 })
@@ -341,7 +341,7 @@ func TestViewersAreToldOfTURNServers(t *testing.T) {
     - {urls: ["turn:turn.example.net"], credentialSecretRef: {name: turn}}
 `))
 	eventually(t, "the credential is missed", func() bool {
-		return strings.Contains(strings.Join(p.tells(firstCluster).ConfigErrors, "\n"), `the Secret "turn" has no credential`)
+		return strings.Contains(strings.Join(p.tells(firstCluster).ConfigErrors, "\n"), `there is no Secret "turn" with credential`)
 	})
 	p.answer()
 	stun := `<stun:stun.example.net>; rel="ice-server"`

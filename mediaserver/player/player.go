@@ -13,8 +13,10 @@ package player
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"embed"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -22,6 +24,8 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -36,35 +40,38 @@ var dist embed.FS
 const notBuilt = "the player was not built: run make build"
 
 const (
-	// A page is small and names its assets by content, so it is asked for again on
-	// every visit: viewers get a new player with the next load after an upgrade.
+	// A page is asked for again on every visit: viewers get a new player with the next load
+	// after an upgrade.
 	pageCaching = "no-cache"
 	// An asset's name has the hash of its content in it.
 	assetCaching = "public, max-age=31536000, immutable"
 )
 
-// contentSecurityPolicy allows no code and no style but the package's own files. A
-// page may be framed anywhere, because embedding is what a player is for, and may
-// reach any server over HTTP, because the other pod of a pair has another address.
-var contentSecurityPolicy = strings.Join([]string{
-	"default-src 'none'",
-	"script-src 'self'",
-	"style-src 'self'",
-	"img-src 'self' data:",
-	"media-src 'self' blob: http: https:",
-	"connect-src 'self' http: https:",
-	"base-uri 'none'",
-	"form-action 'none'",
-	"frame-ancestors *",
-	"require-trusted-types-for 'script'",
-}, "; ")
+// contentSecurityPolicy allows no code and no style but the package's own files, and the
+// scripts that stand in the page, whose sources are given. A page may be framed anywhere,
+// because embedding is what a player is for, and may reach any server over HTTP, because the
+// other pod of a pair has another address.
+func contentSecurityPolicy(scripts []string) string {
+	return strings.Join([]string{
+		"default-src 'none'",
+		strings.Join(append([]string{"script-src 'self'"}, scripts...), " "),
+		"style-src 'self'",
+		"img-src 'self' data:",
+		"media-src 'self' blob: http: https:",
+		"connect-src 'self' http: https:",
+		"base-uri 'none'",
+		"form-action 'none'",
+		"frame-ancestors *",
+		"require-trusted-types-for 'script'",
+	}, "; ")
+}
 
 // Register adds the player's pages to mux:
 //
 //	GET /{app}/play.html        the player
 //	GET /{app}/publish.html     camera and microphone to WHIP
 //	GET /{app}/play/html        redirects to play.html with the same query
-//	GET /{app}/assets/{file}    their scripts and styles
+//	GET /{app}/assets/{file}    scripts and styles, for pages of versions before
 func Register(mux *http.ServeMux) {
 	register(mux, dist)
 }
@@ -100,13 +107,12 @@ func readFile(files fs.FS, name, caching string) (*file, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read embedded %s: %w", name, err)
 	}
+	return newFile(name, caching, content), nil
+}
+
+func newFile(name, caching string, content []byte) *file {
 	sum := sha256.Sum256(content)
-	return &file{
-		name:    name,
-		content: content,
-		etag:    `"` + hex.EncodeToString(sum[:16]) + `"`,
-		caching: caching,
-	}, nil
+	return &file{name: name, content: content, etag: `"` + hex.EncodeToString(sum[:16]) + `"`, caching: caching}
 }
 
 func (f *file) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -136,9 +142,35 @@ func contentType(name string) string {
 	return "application/octet-stream"
 }
 
+// scriptReference is a page's reference to its script.
+var scriptReference = regexp.MustCompile(`<script type="module" src="(assets/[^"]+)"></script>`)
+
+// readPage reads a page with its script in it, and returns the policy that allows the script.
+// Behind a load balancer the next request may reach a pod of another version, which has other
+// assets: without its style the page is plain, without its script it would be dead.
+func readPage(files fs.FS, name string) (f *file, policy string, err error) {
+	html, err := fs.ReadFile(files, path.Join("dist", name))
+	if err != nil {
+		return nil, "", fmt.Errorf("read embedded %s: %w", name, err)
+	}
+	var scripts []string
+	html = scriptReference.ReplaceAllFunc(html, func(reference []byte) []byte {
+		asset := string(scriptReference.FindSubmatch(reference)[1])
+		script, readErr := fs.ReadFile(files, path.Join("dist", asset))
+		if readErr != nil || bytes.Contains(script, []byte("</script")) {
+			err = fmt.Errorf("%s cannot stand in %s: %w", asset, name, cmp.Or(readErr, errors.New("the script ends its element")))
+			return reference
+		}
+		sum := sha256.Sum256(script)
+		scripts = append(scripts, "'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'")
+		return slices.Concat([]byte(`<script type="module">`), script, []byte("</script>"))
+	})
+	return newFile(name, pageCaching, html), contentSecurityPolicy(scripts), err
+}
+
 // page serves one HTML file with the headers that keep it to its own code.
 func page(files fs.FS, name string) http.Handler {
-	f, err := readFile(files, name, pageCaching)
+	f, policy, err := readPage(files, name)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -149,7 +181,7 @@ func page(files fs.FS, name string) http.Handler {
 			http.Error(w, notBuilt, http.StatusServiceUnavailable)
 			return
 		}
-		h.Set("Content-Security-Policy", contentSecurityPolicy)
+		h.Set("Content-Security-Policy", policy)
 		f.ServeHTTP(w, r)
 	})
 }
@@ -164,7 +196,13 @@ func assets(files fs.FS) http.Handler {
 			http.Error(w, notBuilt, http.StatusServiceUnavailable)
 			return
 		}
-		f, ok := found[r.PathValue("file")]
+		name := r.PathValue("file")
+		f, ok := found[name]
+		if !ok {
+			// A page of another version, which a load balancer has brought here: this version's
+			// script is more use to it than none.
+			f, ok = found[anyHash(name)]
+		}
 		if !ok {
 			http.NotFound(w, r)
 			return
@@ -172,6 +210,11 @@ func assets(files fs.FS) http.Handler {
 		f.ServeHTTP(w, r)
 	})
 }
+
+var assetHash = regexp.MustCompile(`-[A-Za-z0-9]+\.`)
+
+// anyHash returns the name that stands for an asset of any version.
+func anyHash(name string) string { return assetHash.ReplaceAllString(name, "-*.") }
 
 func readAssets(files fs.FS) (map[string]*file, error) {
 	entries, err := fs.ReadDir(files, "dist/assets")
@@ -188,6 +231,7 @@ func readAssets(files fs.FS) (map[string]*file, error) {
 			return nil, err
 		}
 		found[e.Name()] = f
+		found[anyHash(e.Name())] = newFile(e.Name(), pageCaching, f.content)
 	}
 	if len(found) == 0 {
 		return nil, errors.New("no embedded assets")

@@ -1,6 +1,9 @@
 package player
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -11,8 +14,11 @@ import (
 )
 
 var built = fstest.MapFS{
-	"dist/.gitkeep":              {},
-	"dist/play.html":             {Data: []byte("<!doctype html>play")},
+	"dist/.gitkeep": {},
+	"dist/play.html": {Data: []byte(`<!doctype html>
+<link rel="stylesheet" href="assets/play-DEF456.css">
+<script type="module" src="assets/play-ABC123.js"></script>
+play`)},
 	"dist/publish.html":          {Data: []byte("<!doctype html>publish")},
 	"dist/assets/play-ABC123.js": {Data: []byte("code()")},
 	"dist/assets/play-DEF456.css": {
@@ -55,7 +61,9 @@ func TestPagesAndAssets(t *testing.T) {
 			answer{200, "text/javascript; charset=utf-8", "public, max-age=31536000, immutable", "nosniff"}},
 		"a style": {built, "GET", "/live/assets/play-DEF456.css",
 			answer{200, "text/css; charset=utf-8", "public, max-age=31536000, immutable", "nosniff"}},
-		"an asset of another build": {built, "GET", "/live/assets/play-OLD.js",
+		"a script of another build": {built, "GET", "/live/assets/play-OLD.js",
+			answer{200, "text/javascript; charset=utf-8", "no-cache", "nosniff"}},
+		"no asset of any build": {built, "GET", "/live/assets/other-OLD.js",
 			answer{404, "text/plain; charset=utf-8", "", "nosniff"}},
 		"an asset's folder": {built, "GET", "/live/assets/..%2Fplay.html",
 			answer{404, "text/plain; charset=utf-8", "", "nosniff"}},
@@ -94,6 +102,23 @@ func TestAPageIsSentOnlyOnce(t *testing.T) {
 	again := request(t, built, "GET", "/live/play.html", http.Header{"If-None-Match": {etag}})
 	if again.StatusCode != http.StatusNotModified {
 		t.Errorf("asked again with the ETag: status %d, want 304", again.StatusCode)
+	}
+}
+
+// The next request may reach a pod of another version, which has other assets.
+func TestAPageHasItsScript(t *testing.T) {
+	r := request(t, built, "GET", "/live/play.html", nil)
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "<!doctype html>\n<link rel=\"stylesheet\" href=\"assets/play-DEF456.css\">\n<script type=\"module\">code()</script>\nplay"; string(body) != want {
+		t.Errorf("the page is %q, want %q", body, want)
+	}
+	policy := r.Header.Get("Content-Security-Policy")
+	sum := sha256.Sum256([]byte("code()"))
+	if want := "script-src 'self' 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"; !strings.Contains(policy, want) {
+		t.Errorf("policy %q lacks %q", policy, want)
 	}
 }
 

@@ -35,6 +35,7 @@ type Stream struct {
 	subscriptions map[*Subscription]struct{}
 	seq           uint64
 	warnings      []Warning
+	logged        []string // codes of warnings since the publication on air began
 	lastUse       time.Duration
 	omittedBy     *declaration  // the StreamPairs that do not name the stream; nil: one does, or there are none
 	advised       *declaration  // of which advice tells the publisher; nil: of none yet
@@ -135,7 +136,10 @@ func (s *Stream) warn(code, message string) {
 	default:
 		s.warnings[i].Message = message
 	}
-	s.log.Warn(message, "code", code)
+	if !slices.Contains(s.logged, code) { // what comes and goes is one line for a publication
+		s.logged = append(s.logged, code)
+		s.log.Warn(message, "code", code)
+	}
 	s.notify()
 }
 
@@ -263,6 +267,7 @@ func (s *Stream) begin(p *Publication) {
 		u.Seq = s.seq
 	}
 	s.warnings = slices.DeleteFunc(s.warnings, func(w Warning) bool { return w.Code != "SharedStreamID" })
+	s.logged = nil
 	if s.parent == nil {
 		s.metrics.StreamsLive.Inc()
 		s.metrics.Publications.WithLabelValues(p.req.Protocol).Inc()

@@ -117,7 +117,8 @@ func (a *Audio) Write(u *stream.AccessUnit) {
 	if a.source == nil || a.source.format != u.Format {
 		a.source = newSource(u.Format)
 		if a.source.decoder == nil {
-			a.log.Warn("audio cannot be decoded; playing silence", "codec", u.Format.Codec.String(), "err", a.source.err)
+			// Its publisher is warned once. Here it would be once for each change of format.
+			a.log.Debug("audio cannot be decoded; playing silence", "codec", u.Format.Codec.String(), "err", a.source.err)
 		}
 	}
 	start, samples := a.source.decode(at, u.Frame)

@@ -223,9 +223,19 @@ func (f *Feed) frameTime(i int) time.Duration {
 var (
 	errNoAudioConfig = errors.New("audio before its sequence header")
 	errTooLarge      = errors.New("access unit too large")
+	errLongConfig    = fmt.Errorf("audio configuration of more than %d bytes", maxAudioConfig)
 )
 
+// maxAudioConfig bounds an audio configuration in bytes. Every frame in a cache keeps its
+// own. The longest of AAC has a program config element with a comment of 255 bytes (ISO/IEC
+// 14496-3 section 4.4.1.1).
+const maxAudioConfig = 1024
+
 func (f *Feed) setAudioConfig(codec flv.AudioCodec, config []byte) error {
+	if len(config) > maxAudioConfig {
+		return f.publication.Reject(errLongConfig)
+	}
+	config = bytes.Clone(config) // which is part of a message
 	format, unsupported, err := audioFormat(codec, config)
 	if err != nil {
 		return f.publication.Reject(err)

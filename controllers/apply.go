@@ -369,8 +369,9 @@ func (r *StreamPairReconciler) writeStatus(ctx context.Context, pair *v1alpha1.S
 		if len(missing) == 0 {
 			continue
 		}
-		log.FromContext(ctx).Info("the definition of StreamPair is older than the operator", "fields", missing)
+		advice := outdated(missing)
+		log.FromContext(ctx).Info(advice)
 		r.Metrics.MissingStatusFields(missing)
-		r.Recorder.Eventf(pair, nil, corev1.EventTypeWarning, v1alpha1.EventDefinitionOutdated, actionReport, "%s", outdated(missing))
+		r.Recorder.Eventf(pair, nil, corev1.EventTypeWarning, v1alpha1.EventDefinitionOutdated, actionReport, "%s", advice)
 	}
 }

@@ -82,5 +82,5 @@ func remove(from any, steps []string) {
 // outdated words what the API server does not know.
 func outdated(fields []string) string {
 	return fmt.Sprintf("The definition of StreamPair in the cluster is older than the operator and lacks %s: the status is written without. "+
-		"Update the definition: the chart has it as crds/ or with crds.install, the repository as config/crd.", strings.Join(fields, ", "))
+		"Update the definition: helm upgrade with crds.install=true, or kubectl apply --server-side -k config/crd of the operator's version.", strings.Join(fields, ", "))
 }

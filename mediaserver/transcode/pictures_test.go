@@ -161,11 +161,8 @@ func TestWarningsOfPicturesSayWhatIsDone(t *testing.T) {
 	cfg := withFFmpeg(t)
 	cfg.MaxTranscodes, cfg.Linger = 1, 100*time.Millisecond
 	r := newRig(t, cfg)
-	other := r.views.Open(r.registry.Stream(stream.Key{App: "live", ID: "other"}))
+	other := r.takePlace(pictures(t, limited["4:2:2"]...))
 	defer other.Close()
-	other.Demand(true)
-	r.play(r.publish(stream.Key{App: "live", ID: "other"}), pictures(t, limited["4:2:2"]...))
-	wait(t, "the other stream has the place", func() bool { return r.children() == 1 })
 	says := func(text string) func() bool {
 		return func() bool {
 			return slices.ContainsFunc(r.raw.Snapshot().Warnings, func(w stream.Warning) bool {

@@ -119,6 +119,18 @@ func (r *rig) play(p *stream.Publication, units []*stream.AccessUnit) (stop func
 	return stop
 }
 
+// takePlace publishes another stream that is re-encoded, and returns a view of the stream, which
+// holds a place for as long as pictures are demanded.
+func (r *rig) takePlace(units []*stream.AccessUnit) *View {
+	r.t.Helper()
+	key := stream.Key{App: "live", ID: "other"}
+	other := r.views.Open(r.registry.Stream(key))
+	other.Demand(true)
+	r.play(r.publish(key), units)
+	wait(r.t, "the other stream has a place", func() bool { return r.children() == 1 })
+	return other
+}
+
 // wait waits until ok says so.
 func wait(t *testing.T, what string, ok func() bool) {
 	t.Helper()

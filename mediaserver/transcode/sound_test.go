@@ -118,11 +118,8 @@ func TestSurroundSoundWaitsForAPlace(t *testing.T) {
 	cfg := withFFmpeg(t)
 	cfg.MaxTranscodes, cfg.Linger = 1, 100*time.Millisecond
 	r := newRig(t, cfg)
-	other := r.views.Open(r.registry.Stream(stream.Key{App: "live", ID: "other"}))
+	other := r.takePlace(aac(t, tone, 48000, 6, 2))
 	defer other.Close()
-	other.Demand(true)
-	r.play(r.publish(stream.Key{App: "live", ID: "other"}), aac(t, tone, 48000, 6, 2))
-	wait(t, "the other's ffmpeg", func() bool { return r.children() == 1 })
 	r.view.Demand(true)
 	r.play(r.publish(primary), aac(t, tone, 48000, 6, 2))
 	wait(t, "a fault", func() bool { return r.view.Stream().Snapshot().Audio.Fault != nil })

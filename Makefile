@@ -40,7 +40,7 @@ demo: ## Build, start the server and two encoders, and print the URL to watch
 	@exec bin/demo
 
 .PHONY: test
-test: ## Run all tests, with the race detector; installs ffmpeg and Chromium as root
+test: ## Run all tests with the race detector; as root, install ffmpeg and Chromium first
 	@hack/deps.sh test
 	@$(MAKE) build commands .cache/ffmpeg8.installed
 	cd $(PLAYER) && npm run --silent typecheck && npm test --silent
@@ -49,6 +49,10 @@ test: ## Run all tests, with the race detector; installs ffmpeg and Chromium as 
 		KUBEBUILDER_ASSETS=$$(hack/kube.sh); export KUBEBUILDER_ASSETS; \
 	fi; \
 	hack/test.sh -race -timeout 20m $(TESTFLAGS) -- $(PACKAGES)
+
+.PHONY: unit
+unit: ## Run the tests that need nothing but Go, in less than a minute once they are compiled
+	@hack/unit.sh $(TESTFLAGS)
 
 .PHONY: build
 build: .cache/player.built ## Build bin/streampair-mediaserver, with the player inside
@@ -73,7 +77,7 @@ lint: .cache/player.built ## Check format, go vet and golangci-lint (its first b
 VULNFLAGS ?=
 
 .PHONY: vuln
-vuln: .cache/player.built ## Look for known vulnerabilities that our code calls, in a database of a pinned version
+vuln: .cache/player.built ## Look for known vulnerabilities that our code calls (the database has a pinned version)
 	@go run ./hack/vulncheck $(VULNFLAGS)
 
 .PHONY: generate
@@ -82,6 +86,7 @@ generate: ## Generate code, the CRD and the API reference from api/
 		object:headerFile=hack/boilerplate.go.txt \
 		applyconfiguration:headerFile=hack/boilerplate.go.txt \
 		crd output:crd:artifacts:config=config/crd/bases
+	go run ./hack/explain config/crd/bases/media.streampair.dev_streampairs.yaml
 	$(TOOL) crd-ref-docs --log-level ERROR --config hack/reference/config.yaml \
 		--templates-dir hack/reference/templates --source-path api/v1alpha1 \
 		--renderer markdown --output-path api/REFERENCE.md
@@ -103,6 +108,17 @@ images: .cache/player.built ## Build both container images, for amd64 and arm64,
 		bin/images/build -binaries bin/images -out bin/images \
 		-version '$(VERSION)' -revision "$$(git rev-parse HEAD 2>/dev/null || true)"
 
+.PHONY: release
+release: .cache/player.built ## Build all that a release publishes into bin/release, and publish nothing: make release VERSION=1.2.3
+	@hack/release.sh '$(VERSION)'
+
+.PHONY: recording
+recording: ## Record a switch as the player shows it, for the README
+	@hack/deps.sh bench
+	@$(MAKE) build
+	@go build -o bin/demo ./hack/demo
+	@bin/demo -record docs/switch.gif
+
 .PHONY: bench
 bench: ## Measure failover, joining, viewers, publishers and many pairs, and print the tables
 	@hack/deps.sh bench
@@ -114,7 +130,7 @@ bench: ## Measure failover, joining, viewers, publishers and many pairs, and pri
 ATTACKFLAGS ?=
 
 .PHONY: attack
-attack: ## Send the media server what strangers may send, and print what came of it
+attack: ## Send the media server what strangers may send, and print the outcome
 	@hack/deps.sh demo
 	@$(MAKE) build
 	@go build -o bin/attack ./hack/attack
@@ -150,7 +166,7 @@ cluster: cluster-binaries ## Run a Kubernetes of two nodes with the chart instal
 	@exec bin/cluster $(CLUSTERFLAGS) up
 
 .PHONY: cluster-demo
-cluster-demo: cluster-binaries ## The same with a demo pair and two encoders, and print the URL to watch
+cluster-demo: cluster-binaries ## Run such a cluster with a demo pair and two encoders, and print the URL to watch
 	@hack/deps.sh demo
 	@exec bin/cluster $(CLUSTERFLAGS) demo
 
@@ -163,7 +179,7 @@ e2e-binaries:
 	go test -c -trimpath -race=false -o bin/e2e.test ./hack/e2e
 
 .PHONY: e2e
-e2e: $(if $(KUBECONFIG_E2E),,cluster-host) e2e-binaries ## Take pods, nodes and links of such a cluster away, and watch; KUBECONFIG_E2E=FILE: of another cluster
+e2e: $(if $(KUBECONFIG_E2E),,cluster-host) e2e-binaries ## Take away pods, nodes and links of such a cluster while viewers watch (KUBECONFIG_E2E=FILE: of another cluster)
 	@if [ -n "$(KUBECONFIG_E2E)" ]; then \
 		E2E_KUBECONFIG='$(KUBECONFIG_E2E)' exec bin/e2e.test -test.timeout 60m $(E2EFLAGS); \
 	fi; \
@@ -172,7 +188,7 @@ e2e: $(if $(KUBECONFIG_E2E),,cluster-host) e2e-binaries ## Take pods, nodes and 
 	exec bin/cluster $(CLUSTERFLAGS) run -- bin/e2e.test -test.timeout 60m $(E2EFLAGS)
 
 .PHONY: e2e-soak
-e2e-soak: ## Random faults for ten minutes in such a cluster
+e2e-soak: ## Make random faults in such a cluster for ten minutes
 	@$(MAKE) e2e E2EFLAGS='-test.run TestSoak -soak 10m $(E2EFLAGS)'
 
 .PHONY: clean

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/streampair/streampair/api/control"
+	"github.com/streampair/streampair/controllers/observed"
+	"github.com/streampair/streampair/controllers/status"
 )
 
 func TestAConditionSaysWhatToSetAtTheEncoder(t *testing.T) {
@@ -15,17 +17,17 @@ func TestAConditionSaysWhatToSetAtTheEncoder(t *testing.T) {
 		"all can be played":             func(*control.Leg) {},
 	} {
 		s := newScene(t, nil)
-		s.both(func(p *control.Pair) {
-			leg := legOf(p, roleBackup)
+		s.Both(func(p *control.Pair) {
+			leg := observed.LegOf(p, roleBackup)
 			leg.Warnings = []control.Warning{{Code: "UnsupportedAudio", Message: advice}}
 			change(leg)
 		})
-		status, _ := s.report()
-		c := legCondition(status, roleBackup)
+		reported, _ := s.report()
+		c := status.LegCondition(reported, roleBackup)
 		if !strings.Contains(c.Message, advice) {
 			t.Errorf("%s: the message is %q", name, c.Message)
 		}
-		if c := legCondition(status, rolePrimary); strings.Contains(c.Message, advice) {
+		if c := status.LegCondition(reported, rolePrimary); strings.Contains(c.Message, advice) {
 			t.Errorf("%s: the other leg's message is %q", name, c.Message)
 		}
 	}

@@ -18,10 +18,15 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/controllers/objects"
+	"github.com/streampair/streampair/controllers/objects/objectstest"
+	"github.com/streampair/streampair/controllers/pods"
 )
 
-// An answeringClient notes what is applied and created, and puts the server's answer in its
-// place, as a real client does.
+// An answeringClient notes what is applied and created. As a real
+// client does, it overwrites the object with the server's answer.
 type answeringClient struct {
 	client.Client
 	scheme *runtime.Scheme
@@ -95,8 +100,8 @@ func (c *mirroringClient) Apply(_ context.Context, o runtime.ApplyConfiguration,
 
 func TestADeploymentThatAWebhookRewritesIsUpToDate(t *testing.T) {
 	rewrite := func(s *scene, image string) {
-		for _, role := range Roles() {
-			s.seen.deployment(s.pair, role).Spec.Template.Spec.Containers[0].Image = image
+		for _, role := range objects.Roles() {
+			s.Seen.Deployment(s.Pair, role).Spec.Template.Spec.Containers[0].Image = image
 		}
 	}
 	for _, test := range []struct {
@@ -106,9 +111,9 @@ func TestADeploymentThatAWebhookRewritesIsUpToDate(t *testing.T) {
 		refuses error
 		waits   bool
 	}{
-		{name: "as applied", image: testSettings.DefaultImage, webhook: true},
-		{name: "by a webhook", image: "mirror.example.com/" + testSettings.DefaultImage, webhook: true},
-		{name: "by a webhook that is gone", image: "mirror.example.com/" + testSettings.DefaultImage, waits: true},
+		{name: "as applied", image: objectstest.Settings().DefaultImage, webhook: true},
+		{name: "by a webhook", image: "mirror.example.com/" + objectstest.Settings().DefaultImage, webhook: true},
+		{name: "by a webhook that is gone", image: "mirror.example.com/" + objectstest.Settings().DefaultImage, waits: true},
 		{name: "by hand", image: "other:1", webhook: true, waits: true},
 		{
 			name: "by nobody knows whom", image: "other:1", webhook: true,
@@ -120,13 +125,10 @@ func TestADeploymentThatAWebhookRewritesIsUpToDate(t *testing.T) {
 			rewrite(s, test.image)
 			fake := &mirroringClient{on: test.webhook, refuses: test.refuses}
 			r := &StreamPairReconciler{Client: fake}
-			want := newWanted(s.pair, s.objects)
+			want := newDesired(s.Pair, s.Settings)
 			for range 3 {
-				r.settleDoubts(t.Context(), s.pair, want, s.seen)
-				plan, err := decide(s.pair, want, s.seen, s.now)
-				if err != nil {
-					t.Fatal(err)
-				}
+				r.observeDryRuns(t.Context(), s.Pair, want, s.Seen)
+				plan := s.decideWith(want)
 				if plan.Rollout.WaitsForIdle != test.waits || len(plan.Writes) > 0 {
 					t.Errorf("waits %v, writes %v", plan.Rollout.WaitsForIdle, written(plan))
 				}
@@ -138,26 +140,29 @@ func TestADeploymentThatAWebhookRewritesIsUpToDate(t *testing.T) {
 	}
 	t.Run("after a change of the spec", func(t *testing.T) {
 		s := newScene(t, nil)
-		rewrite(s, "mirror.example.com/"+testSettings.DefaultImage)
-		s.pair.Spec.MediaServer.PriorityClassName = "high"
-		want := newWanted(s.pair, s.objects)
+		rewrite(s, "mirror.example.com/"+objectstest.Settings().DefaultImage)
+		s.Pair.Spec.MediaServer.PriorityClassName = "high"
+		want := newDesired(s.Pair, s.Settings)
 		r := &StreamPairReconciler{Client: &mirroringClient{on: true}}
 		backup := want.deployments[1]
-		answer, err := r.applyTo(t.Context(), backup, s.seen.deployment(s.pair, roleBackup).UID)
+		answer, err := r.applyTo(t.Context(), backup, s.Seen.Deployment(s.Pair, roleBackup).UID)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want.answered(backup, answer)
-		s.seen.Objects[backup.Key()] = answer
-		s.at(roleBackup).Annotations[AnnotationTemplateHash] = backup.TemplateHash()
-		plan, err := decide(s.pair, want, s.seen, s.now)
-		if err != nil {
-			t.Fatal(err)
-		}
+		want.noteAnswer(backup, answer)
+		s.Seen.Objects[backup.Key()] = answer
+		s.At(roleBackup).Annotations[objects.AnnotationTemplateHash] = backup.TemplateHash()
+		plan := s.decideWith(want)
 		if got := written(plan); !slices.Contains(got, "apply Deployment sunday-primary") || slices.Contains(got, "apply Deployment sunday-backup") {
 			t.Errorf("writes %v, want the other leg's and no more of this one's", got)
 		}
 	})
+}
+
+// playServiceOf returns the Service that viewers connect to.
+func playServiceOf(t *testing.T, pair *v1alpha1.StreamPair) objects.Object {
+	t.Helper()
+	return objectstest.Find(t, objects.Of(pair, objectstest.Settings()), objects.KindService, objects.PlayServiceName(pair.Name))
 }
 
 func TestAnObjectIsWrittenAlikeEachTime(t *testing.T) {
@@ -167,8 +172,8 @@ func TestAnObjectIsWrittenAlikeEachTime(t *testing.T) {
 	}
 	fake := &answeringClient{scheme: scheme}
 	r := &StreamPairReconciler{Client: fake, Reader: fake}
-	pair := newScene(t, nil).pair
-	object := newDesired(playService(pair))
+	pair := newScene(t, nil).Pair
+	object := objects.NewDesired(playServiceOf(t, pair))
 	for range 2 {
 		if _, err := r.write(t.Context(), pair, Write{Object: object, UID: "there"}); err != nil {
 			t.Fatal(err)
@@ -202,7 +207,7 @@ func (c *failingClient) Create(context.Context, client.Object, ...client.CreateO
 // noPods are pods that nobody follows.
 type noPods struct{ PodStreams }
 
-func (noPods) Follow(types.NamespacedName, []PodTarget) {}
+func (noPods) Follow(types.NamespacedName, []pods.Target) {}
 
 func TestWhatTheAPIServerKeepsFailingAtIsTold(t *testing.T) {
 	const message = `failed calling webhook "policy.example.com": connection refused`
@@ -218,23 +223,23 @@ func TestWhatTheAPIServerKeepsFailingAtIsTold(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := newScene(t, nil)
-			want := newWanted(s.pair, s.objects)
-			service := newDesired(playService(s.pair))
+			want := newDesired(s.Pair, s.Settings)
+			service := objects.NewDesired(playServiceOf(t, s.Pair))
 			plan := &Plan{Writes: []Write{{Object: service}}}
 			api := &failingClient{err: test.err}
-			r := &StreamPairReconciler{Client: api, Reader: api, Pods: noPods{}, Now: func() time.Time { return s.now }}
+			r := &StreamPairReconciler{Client: api, Reader: api, Pods: noPods{}, Now: func() time.Time { return s.Now }}
 			for i, told := range test.told {
-				outcome := r.apply(t.Context(), s.pair, want, plan)
+				outcome := r.apply(t.Context(), s.Pair, want, plan)
 				if got := slices.ContainsFunc(outcome.Refused, func(line string) bool { return strings.Contains(line, message) }); got != told {
 					t.Errorf("after try %d: told %v, want %v (%q)", i+1, got, told, outcome.Refused)
 				}
 			}
 			api.err = nil
-			if outcome := r.apply(t.Context(), s.pair, want, plan); len(outcome.Refused) > 0 || outcome.Err != nil {
+			if outcome := r.apply(t.Context(), s.Pair, want, plan); len(outcome.Refused) > 0 || outcome.Err != nil {
 				t.Errorf("after a success: %q, %v", outcome.Refused, outcome.Err)
 			}
 			api.err = test.err
-			if outcome := r.apply(t.Context(), s.pair, want, plan); len(outcome.Refused) > 0 == !test.told[0] {
+			if outcome := r.apply(t.Context(), s.Pair, want, plan); len(outcome.Refused) > 0 == !test.told[0] {
 				t.Errorf("after a single failure: %q", outcome.Refused)
 			}
 		})

@@ -1,8 +1,8 @@
 package controllers
 
 import (
-	"fmt"
 	"hash/fnv"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -11,168 +11,237 @@ import (
 
 	"github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/controllers/addresses"
+	"github.com/streampair/streampair/controllers/hints"
+	"github.com/streampair/streampair/controllers/keys"
+	"github.com/streampair/streampair/controllers/objects"
+	"github.com/streampair/streampair/controllers/observed"
+	"github.com/streampair/streampair/controllers/orphans"
+	"github.com/streampair/streampair/controllers/pods"
+	"github.com/streampair/streampair/controllers/rollout"
 )
 
-// A Plan is what is to be done about a pair now. What it leaves out is as it should be.
+// A Plan is what has to be done about a pair now.
+// Whatever the plan does not list is as it should be.
 type Plan struct {
 	// Writes are the objects to be created or applied, in this order.
 	Writes []Write
+	// Adoptions are orphans to be adopted. The operator
+	// writes to an orphan only after adopting it.
+	Adoptions []orphans.Adoption
 	// Deletes are objects of the pair that its spec no longer needs.
 	Deletes []client.Object
-	// Conflicts are objects with a name that the pair needs, and which are not its own.
-	Conflicts []ObjectKey
-	// Follow are the pods to be followed.
-	Follow []PodTarget
+	// Conflicts are objects of others whose names the pair needs.
+	Conflicts []orphans.Conflict
+	// Follow are the pods to follow.
+	Follow []pods.Target
+	// KeepsFollowing says to keep following the same pods as before, and no others. It is set
+	// while another object has the place of the pair's Secret, so that the keys are unknown.
+	KeepsFollowing bool
 	// Pushes tell pods what they may not know yet.
 	Pushes []Push
 	// Addresses are where the pair is reached.
-	Addresses Addresses
-	// Rollout says which legs are being replaced, and what the others wait for.
-	Rollout Rollout
-	// Recheck is when to decide again though nothing happened; 0: never.
+	Addresses addresses.Addresses
+	// Rollout says which legs are being replaced, and what the other changes wait for.
+	Rollout rollout.Rollout
+	// Recheck is after what time to decide again even if nothing happens; 0: never.
 	Recheck time.Duration
 }
 
-// A Write creates an object, or applies it to the one that is there.
+// changesSecret reports whether the plan creates, writes or adopts the pair's Secret.
+func (p *Plan) changesSecret() bool {
+	return slices.ContainsFunc(p.Writes, func(w Write) bool { return w.Object.Kind == objects.KindSecret }) ||
+		slices.ContainsFunc(p.Adoptions, func(a orphans.Adoption) bool { return a.Kind == objects.KindSecret })
+}
+
+// A Write creates an object, or applies it to the existing one.
 type Write struct {
-	Object desired
-	// UID of the object that is there; empty: none is known of, so that it is created.
+	Object objects.Desired
+	// UID is that of the object that exists. Empty: none is known, and the object is created.
 	UID types.UID
 }
 
-// A Push is what one pod is to be told.
+// A Push is what one pod must be told.
 type Push struct {
-	Pod PodKey
-	// Manifest is the pair with its directives, as in the ConfigMap; nil: the pod is not to
-	// have it, see decidePods.
+	Pod pods.Key
+	// Manifest is the pair with its directives, as in the ConfigMap.
+	// Nil: this pod must not get the manifest, see decidePods.
 	Manifest []byte
+	// Version is the version of the manifest.
+	Version pods.ManifestVersion
+	// Replaces is the newer version that the pod has in force and must give up. Zero: none.
+	Replaces pods.ManifestVersion
 	// Addresses are what viewers are told.
 	Addresses control.MediaAddresses
-	// Peers say how the pods of the other leg are reached; nil: the pod is of a version that
-	// cannot be told.
+	// Peers say how to reach the pods of the other leg. Nil: the pod's version cannot be told.
 	Peers *control.Peers
-	// TellAddresses is false when there are none to tell, nor any to take back.
+	// TellAddresses is false if there are no addresses to tell and none to take back.
 	TellAddresses bool
 }
 
-// secretRecheck is how often the pair's Secret is looked at when nothing else happens: it is
-// not watched, and who deletes it wants other keys. Pairs take turns.
+// secretRecheck is how often the pair's Secret is read if nothing else happens. The
+// Secret is not watched, and a user deletes it to get new keys. Pairs take turns.
 const secretRecheck = 2 * time.Minute
 
-// idleRecheck is how often a change that waits until nobody watches looks whether that is
-// so: viewers come and go without a word from the pods. One that holds other pairs up looks
-// as often; those are hinted at.
+// idleRecheck is how often a change that waits for the last viewer to leave looks
+// again. The pods do not report viewers that come and go. A change that keeps
+// other pairs waiting looks as often. The pairs that wait are woken by hints.
 const idleRecheck = 30 * time.Second
 
-// decide returns what is to be done. Keys that have to be made are random; apart from them
-// it is pure.
-func decide(pair *v1alpha1.StreamPair, want *wanted, seen *Observation, now time.Time) (*Plan, error) {
-	keys, renew, err := KeysPlan(ownSecret(pair, seen), pair, now)
+// decide returns what has to be done, given how far the rollout may
+// go. It writes nothing, and is pure except that new keys are random.
+func decide(pair *v1alpha1.StreamPair, want *desired, seen *observed.Pair, order rollout.Rollout, now time.Time) (*Plan, error) {
+	plan := &Plan{Addresses: addresses.Of(pair, seen), Rollout: order}
+	keys, err := plan.decideSecret(pair, seen, now)
 	if err != nil {
 		return nil, err
 	}
-	plan := &Plan{Addresses: addressesOf(pair, seen)}
-	plan.decideSecret(pair, seen, keys, renew)
-	legs := viewLegs(pair, seen, now)
-	plan.decideObjects(pair, want, seen, legs, now)
+	plan.decideObjects(pair, want, seen, now)
 	plan.decidePods(pair, want.manifest, seen, keys)
-	plan.Recheck = earliest(recheckHosts(seen, now), recheckConflicts(pair, plan.Conflicts, now))
-	plan.Recheck = earliest(plan.Recheck, spread(pair, secretRecheck))
-	if r := plan.Rollout; r.WaitsForIdle || r.WaitsForStandby && r.NeedsTurn {
-		plan.Recheck = earliest(plan.Recheck, idleRecheck)
+	plan.Recheck = hints.Earliest(addresses.Recheck(seen, now), recheckConflicts(pair, plan.Conflicts, now))
+	plan.Recheck = hints.Earliest(plan.Recheck, spread(pair, secretRecheck))
+	if !seen.SecretExpires.IsZero() {
+		plan.Recheck = hints.Earliest(plan.Recheck, max(seen.SecretExpires.Sub(now), time.Millisecond))
+	}
+	if order.WaitsForIdle || order.WaitsForStandby && order.NeedsTurn {
+		plan.Recheck = hints.Earliest(plan.Recheck, idleRecheck)
 	}
 	return plan, nil
 }
 
-func ownSecret(pair *v1alpha1.StreamPair, seen *Observation) *corev1.Secret {
-	if !isOwned(seen.Secret, pair) {
-		return nil
-	}
-	return seen.Secret
+// decideRollout returns which Deployments may be written now. It is pure.
+func decideRollout(pair *v1alpha1.StreamPair, want *desired, seen *observed.Pair, now time.Time) rollout.Rollout {
+	return rollout.Decide(pair, seen, observed.ViewLegs(pair, seen, now), want.specHash, want.isOutdated, now)
 }
 
-func (p *Plan) decideSecret(pair *v1alpha1.StreamPair, seen *Observation, keys Keys, renew bool) {
-	object := desired{KeysObject(pair, keys)}
+// decideSecret returns the keys of the pair. While another object
+// has the Secret's place it returns none. Invented keys would
+// lock the operator out of the pods and encoders out of the pair.
+func (p *Plan) decideSecret(pair *v1alpha1.StreamPair, seen *observed.Pair, now time.Time) (keys.Keys, error) {
+	key := objects.Key{Kind: objects.KindSecret, Name: objects.KeysSecretName(pair.Name)}
+	secret := seen.Secret
 	switch {
-	case seen.Secret == nil:
-		p.Writes = append(p.Writes, Write{Object: object})
-	case !isOwned(seen.Secret, pair):
-		p.Conflicts = append(p.Conflicts, object.Key())
-	case renew && seen.Secret.DeletionTimestamp.IsZero():
-		p.Writes = append(p.Writes, Write{Object: object, UID: seen.Secret.UID})
+	case secret == nil || objects.IsOwned(secret, pair):
+	case !seen.Ours(pair, key):
+		p.Conflicts = append(p.Conflicts, orphans.Conflict{Key: key, Why: seen.Fault(pair, key)})
+		p.KeepsFollowing = true
+		return keys.Keys{}, nil
+	default:
+		p.Adoptions = append(p.Adoptions, orphans.Adopt(pair, key, secret))
+		return keys.From(secret.Data), nil
 	}
+	pairKeys, renew, err := keys.Plan(secret, pair, now)
+	if err != nil {
+		return keys.Keys{}, err
+	}
+	object := objects.Desired{Object: keys.Object(pair, pairKeys)}
+	switch {
+	case secret == nil:
+		p.Writes = append(p.Writes, Write{Object: object})
+	case (renew || !keys.IsMarked(secret) || lacksLabels(secret, pair.Spec.ObjectLabels)) && secret.DeletionTimestamp.IsZero():
+		p.Writes = append(p.Writes, Write{Object: object, UID: secret.UID})
+	}
+	return pairKeys, nil
 }
 
-func (p *Plan) decideObjects(pair *v1alpha1.StreamPair, want *wanted, seen *Observation, legs *views, now time.Time) {
+// lacksLabels reports whether the object lacks one of the labels.
+func lacksLabels(o client.Object, labels v1alpha1.Labels) bool {
+	has := o.GetLabels()
+	for key, value := range labels {
+		if has[key] != string(value) {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *Plan) decideObjects(pair *v1alpha1.StreamPair, want *desired, seen *observed.Pair, now time.Time) {
 	for _, object := range want.others {
 		p.decideObject(pair, want, object, seen, now)
 	}
-	for _, key := range Obsolete(pair) {
-		if o := seen.Objects[key]; isOwned(o, pair) && o.GetDeletionTimestamp().IsZero() {
-			p.Deletes = append(p.Deletes, o)
+	// A media pod mounts the Secret and the ConfigMap by name. No pod may start
+	// on those of somebody else, nor on orphans that are not adopted yet.
+	clear := len(p.Conflicts) == 0 && len(p.Adoptions) == 0
+	for i, role := range objects.Roles() {
+		deployment := want.deployments[i]
+		live := seen.Objects[deployment.Key()]
+		switch {
+		case live == nil && !clear:
+		case live != nil && !objects.IsOwned(live, pair) && seen.Ours(pair, deployment.Key()):
+			// Adopting the Deployment changes no pod, so no rollout delays it. See apply.
+			p.Adoptions = append(p.Adoptions, orphans.Adopt(pair, deployment.Key(), live))
+		case p.Rollout.MayWrite(role) || live != nil && !objects.IsOwned(live, pair):
+			p.decideObject(pair, want, deployment, seen, now)
 		}
 	}
-	p.Rollout = decideRollout(pair, want, seen, legs, now)
-	// A media pod mounts the Secret and the ConfigMap by name: none is started on those of
-	// somebody else.
-	for i, role := range Roles() {
-		deployment := want.deployments[i]
-		exists := seen.Objects[deployment.Key()] != nil
-		if (exists || len(p.Conflicts) == 0) && p.Rollout.mayWrite(role) {
-			p.decideObject(pair, want, deployment, seen, now)
+	for _, key := range objects.Obsolete(pair) {
+		switch o := seen.Objects[key]; {
+		case o == nil || !o.GetDeletionTimestamp().IsZero() || !seen.Ours(pair, key):
+		case objects.IsOwned(o, pair):
+			p.Deletes = append(p.Deletes, o)
+		default: // the load balancer of an unneeded Service costs money
+			p.Adoptions = append(p.Adoptions, orphans.Adopt(pair, key, o))
 		}
 	}
 }
 
-func (p *Plan) decideObject(pair *v1alpha1.StreamPair, want *wanted, object desired, seen *Observation, now time.Time) {
+func (p *Plan) decideObject(pair *v1alpha1.StreamPair, want *desired, object objects.Desired, seen *observed.Pair, now time.Time) {
 	live := seen.Objects[object.Key()]
 	switch {
-	case live == nil && now.Before(want.inTheWay[object.Key()]):
-		p.Conflicts = append(p.Conflicts, object.Key())
+	case live == nil && now.Before(want.about(object.Key()).retryAt):
+		p.Conflicts = append(p.Conflicts, orphans.Conflict{Key: object.Key(), Why: orphans.WhyUnseen})
 	case live == nil:
 		p.Writes = append(p.Writes, Write{Object: object})
-	case !isOwned(live, pair):
-		p.Conflicts = append(p.Conflicts, object.Key())
+	case !seen.Ours(pair, object.Key()):
+		p.Conflicts = append(p.Conflicts, orphans.Conflict{Key: object.Key(), Why: seen.Fault(pair, object.Key())})
+	case !objects.IsOwned(live, pair):
+		p.Adoptions = append(p.Adoptions, orphans.Adopt(pair, object.Key(), live))
 	case !live.GetDeletionTimestamp().IsZero():
-		// It goes, which is seen; then it is made anew.
+		// The object is being deleted. Its end starts another reconcile, which makes it again.
 	case want.changes(object, live):
 		p.Writes = append(p.Writes, Write{Object: object, UID: live.GetUID()})
 	}
 }
 
-// decidePods says which pods to follow and what to tell them.
-func (p *Plan) decidePods(pair *v1alpha1.StreamPair, manifest []byte, seen *Observation, keys Keys) {
-	for _, role := range Roles() {
+// decidePods decides which pods to follow and what to tell them.
+func (p *Plan) decidePods(pair *v1alpha1.StreamPair, manifest []byte, seen *observed.Pair, keys keys.Keys) {
+	for _, role := range objects.Roles() {
 		for _, pod := range seen.Pods[role] {
-			if pod.ControlAddress == "" || hasEnded(pod.Pod) {
+			if pod.ControlAddress == "" || observed.HasEnded(pod.Pod) {
 				continue
 			}
-			key := podKey(pair, role, pod.Pod)
-			p.Follow = append(p.Follow, PodTarget{
-				Key: key, Name: pod.Name, Address: pod.ControlAddress, Token: keys.ClusterToken, Certificate: keys.ControlCert,
-				ServerName: ControlServerName(pair.Namespace, pair.Name), Started: startOf(pod.Pod),
-			})
+			key := observed.PodKey(pair, role, pod.Pod)
+			if !p.KeepsFollowing {
+				p.Follow = append(p.Follow, pods.Target{
+					Key: key, Name: pod.Name, Address: pod.ControlAddress, Token: keys.ClusterToken, Certificate: keys.ControlCert,
+					ServerName: objects.ControlServerName(pair.Namespace, pair.Name), Started: startOf(pod.Pod),
+				})
+			}
 			if !pod.State.Connected || pod.State.Status == nil {
-				continue // it hears of it when it is connected
+				continue // it is told once it is connected
 			}
 			push := Push{Pod: key}
 			if speaksTLS(pod.State.Status) {
 				told := peersToTell(seen, role, pod.State.Status)
 				push.Peers = &told
 			}
-			push.Addresses, push.TellAddresses = p.Addresses.told(pair, role, pod.State.Status)
-			// Another app or stream id would end the pod's pair, and its publisher and viewers
-			// with it, in both legs at once. The pod serves as it does until the rollout
-			// replaces it, one leg after the other.
-			if pod.Annotations[AnnotationStreams] == streamsOf(pair) {
-				push.Manifest = manifest
+			push.Addresses, push.TellAddresses = p.Addresses.Told(pair, role, pod.State.Status)
+			// Another app or stream id would end the pod's pair with its publisher
+			// and viewers, in both legs at once. The pod therefore keeps its
+			// manifest until the rollout replaces one leg after the other.
+			if pod.Annotations[objects.AnnotationStreams] == objects.StreamsOf(pair) {
+				push.Manifest, push.Version = manifest, pods.VersionOf(pair)
+				if has := pods.ManifestOf(pod.State.Status); push.Version.IsPassedBy(has) {
+					push.Replaces = has
+				}
 			}
 			p.Pushes = append(p.Pushes, push)
 		}
 	}
 }
 
-// startOf is when the container of a pod was started last; zero: it does not run.
+// startOf returns when the container of a pod was
+// last started. Zero: the container does not run.
 func startOf(pod *corev1.Pod) time.Time {
 	for _, c := range pod.Status.ContainerStatuses {
 		if c.State.Running != nil {
@@ -182,54 +251,18 @@ func startOf(pod *corev1.Pod) time.Time {
 	return time.Time{}
 }
 
-// told returns what a leg's pod is to tell viewers, and whether it has to hear of it.
-//
-// A name that does not resolve, or a load balancer that has no address just now, is no reason
-// to take away what viewers were told: an operator that starts while name servers are down
-// would.
-func (a Addresses) told(pair *v1alpha1.StreamPair, role v1alpha1.Role, status *control.Status) (control.MediaAddresses, bool) {
-	m := control.MediaAddresses{WebRTC: a.WebRTC[role], HTTP: map[string]string{}}
-	exposure := pair.Spec.Exposure.WebRTC
-	if len(m.WebRTC) == 0 && exposure.Type != v1alpha1.ExposureClusterIP {
-		m.WebRTC = status.Advertised[:min(len(status.Advertised), maxMediaAddresses)]
-	}
-	for _, role := range Roles() {
-		base := a.Bases[role]
-		if base == "" && exposure.Type == v1alpha1.ExposureLoadBalancer && mediaCarriesHTTP(pair, role) {
-			base = status.BaseURLs[string(role)]
-		}
-		if base != "" {
-			m.HTTP[string(role)] = base
-		}
-	}
-	tell := len(m.WebRTC) > 0 || len(m.HTTP) > 0 || len(status.Advertised) > 0 || len(status.BaseURLs) > 0
-	return m, tell
-}
-
-// spread returns d give or take a tenth, which depends on the pair: 500 pairs that an
-// operator meets at its start are not met together for ever.
+// spread returns d give or take a tenth, depending on the pair's UID. It spreads
+// out the rechecks of 500 pairs that an operator found all at once at its start.
 func spread(pair *v1alpha1.StreamPair, d time.Duration) time.Duration {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(pair.UID))
 	return d*9/10 + time.Duration(h.Sum64()%uint64(d/5))
 }
 
-// recheckHosts returns when the first of the load balancers' names is to be looked up again.
-func recheckHosts(seen *Observation, now time.Time) time.Duration {
-	var recheck time.Duration
-	for _, host := range seen.Hosts {
-		if host.Expires.IsZero() {
-			continue // it is being looked up
-		}
-		recheck = earliest(recheck, max(host.Expires.Sub(now), time.Second))
-	}
-	return recheck
-}
-
-// recheckConflicts returns when to look whether the objects in the way are gone. They are
-// not watched, as nothing but their names has to do with the pair; the longer they have
-// been there, the rarer.
-func recheckConflicts(pair *v1alpha1.StreamPair, conflicts []ObjectKey, now time.Time) time.Duration {
+// recheckConflicts returns when to look whether the conflicting objects
+// are gone. They are not watched, because only their names concern the
+// pair. The longer the conflict lasts, the longer the wait.
+func recheckConflicts(pair *v1alpha1.StreamPair, conflicts []orphans.Conflict, now time.Time) time.Duration {
 	if len(conflicts) == 0 {
 		return 0
 	}
@@ -241,6 +274,3 @@ func recheckConflicts(pair *v1alpha1.StreamPair, conflicts []ObjectKey, now time
 	}
 	return shortest
 }
-
-// String names the object as kubectl takes it.
-func (k ObjectKey) String() string { return fmt.Sprintf("%s %s", k.Kind, k.Name) }

@@ -20,6 +20,11 @@ import (
 
 	"github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/controllers/metrics"
+	"github.com/streampair/streampair/controllers/objects"
+	"github.com/streampair/streampair/controllers/objects/objectstest"
+	"github.com/streampair/streampair/controllers/observed"
+	"github.com/streampair/streampair/controllers/status"
 )
 
 func written(plan *Plan) []string {
@@ -35,7 +40,7 @@ func written(plan *Plan) []string {
 }
 
 func TestAPairThatIsAsItShouldBeNeedsNothing(t *testing.T) {
-	for name, pair := range samplePairs(t) {
+	for name, pair := range objectstest.Pairs(t) {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t, func(spec *v1alpha1.StreamPairSpec) { *spec = pair.Spec })
 			plan := s.decide()
@@ -47,14 +52,14 @@ func TestAPairThatIsAsItShouldBeNeedsNothing(t *testing.T) {
 }
 
 func TestWhatIsWritten(t *testing.T) {
-	deployment := func(s *scene, role v1alpha1.Role) *appsv1.Deployment { return s.seen.deployment(s.pair, role) }
+	deployment := func(s *scene, role v1alpha1.Role) *appsv1.Deployment { return s.Seen.Deployment(s.Pair, role) }
 	for _, test := range []struct {
 		name   string
 		change func(*scene)
 		want   []string
 	}{
 		{"a new pair", func(s *scene) {
-			s.seen.Objects, s.seen.Secret, s.seen.Pods = map[ObjectKey]client.Object{}, nil, nil
+			s.Seen.Objects, s.Seen.Secret, s.Seen.Pods = map[objects.Key]client.Object{}, nil, nil
 		}, []string{
 			"create Secret sunday-keys", "create ServiceAccount sunday", "create ConfigMap sunday-config",
 			"create NetworkPolicy sunday", "create PodDisruptionBudget sunday",
@@ -63,8 +68,8 @@ func TestWhatIsWritten(t *testing.T) {
 			"create Service sunday-play", "create Deployment sunday-primary", "create Deployment sunday-backup",
 		}},
 		{"a foreign Secret: no pod is started on it", func(s *scene) {
-			s.seen.Secret.OwnerReferences = nil
-			delete(s.seen.Objects, ObjectKey{KindDeployment, "sunday-primary"})
+			s.Seen.Secret.OwnerReferences = nil
+			delete(s.Seen.Objects, objects.Key{Kind: objects.KindDeployment, Name: "sunday-primary"})
 		}, nil},
 		{"somebody scaled a leg", func(s *scene) {
 			two := int32(2)
@@ -74,40 +79,40 @@ func TestWhatIsWritten(t *testing.T) {
 			deployment(s, rolePrimary).Spec.Template.Spec.Containers[0].Image = "other:1"
 			deployment(s, roleBackup).Spec.Template.Spec.Containers[0].Image = "other:1"
 		}, nil},
-		{"the spec changed the pods: the standby first", func(s *scene) { s.pair.Spec.App = "tv" },
+		{"the spec changed the pods: the standby first", func(s *scene) { s.Pair.Spec.App = "tv" },
 			[]string{"apply ConfigMap sunday-config", "apply Deployment sunday-backup"}},
-		{"a pin changes no pod", func(s *scene) { s.pair.Spec.Failover.Select = v1alpha1.SelectBackup },
+		{"a pin changes no pod", func(s *scene) { s.Pair.Spec.Failover.Select = v1alpha1.SelectBackup },
 			[]string{"apply ConfigMap sunday-config"}},
 		{"somebody took a port", func(s *scene) {
-			service := s.service("sunday-play")
+			service := s.Service("sunday-play")
 			service.Spec.Ports = service.Spec.Ports[1:]
 		}, []string{"apply Service sunday-play"}},
-		{"somebody widened a selector", func(s *scene) { delete(s.service("sunday-primary-rtmp").Spec.Selector, v1alpha1.LabelRole) },
+		{"somebody widened a selector", func(s *scene) { delete(s.Service("sunday-primary-rtmp").Spec.Selector, v1alpha1.LabelRole) },
 			[]string{"apply Service sunday-primary-rtmp"}},
-		{"somebody narrowed a selector", func(s *scene) { s.service("sunday-primary-rtmp").Spec.Selector["mine"] = "1" },
+		{"somebody narrowed a selector", func(s *scene) { s.Service("sunday-primary-rtmp").Spec.Selector["mine"] = "1" },
 			[]string{"apply Service sunday-primary-rtmp"}},
 		{"somebody opened the command port", func(s *scene) {
-			policy := s.seen.Objects[ObjectKey{KindNetworkPolicy, "sunday"}].(*networkingv1.NetworkPolicy)
+			policy := s.Seen.Objects[objects.Key{Kind: objects.KindNetworkPolicy, Name: "sunday"}].(*networkingv1.NetworkPolicy)
 			policy.Spec.Ingress = append(policy.Spec.Ingress, networkingv1.NetworkPolicyIngressRule{})
 		}, []string{"apply NetworkPolicy sunday"}},
 		{"somebody changed the budget", func(s *scene) {
-			budget := s.seen.Objects[ObjectKey{KindPodDisruptionBudget, "sunday"}].(*policyv1.PodDisruptionBudget)
+			budget := s.Seen.Objects[objects.Key{Kind: objects.KindPodDisruptionBudget, Name: "sunday"}].(*policyv1.PodDisruptionBudget)
 			budget.Spec.MinAvailable.IntVal = 0
 		}, []string{"apply PodDisruptionBudget sunday"}},
 		{"somebody changed the order of arguments: that is no list with keys", func(s *scene) {
-			s.lose(rolePrimary, "NotPublished")
-			s.lose(roleBackup, "NotPublished")
+			s.Lose(rolePrimary, "NotPublished")
+			s.Lose(roleBackup, "NotPublished")
 			args := deployment(s, roleBackup).Spec.Template.Spec.Containers[0].Args
 			args[0], args[1] = args[1], args[0]
 		}, []string{"apply Deployment sunday-backup"}},
 		{"somebody removed a no that is no default", func(s *scene) {
-			s.lose(rolePrimary, "NotPublished")
-			s.lose(roleBackup, "NotPublished")
+			s.Lose(rolePrimary, "NotPublished")
+			s.Lose(roleBackup, "NotPublished")
 			deployment(s, rolePrimary).Spec.Template.Spec.AutomountServiceAccountToken = nil
 			deployment(s, roleBackup).Spec.Template.Spec.Containers[0].SecurityContext.AllowPrivilegeEscalation = nil
 		}, []string{"apply Deployment sunday-primary", "apply Deployment sunday-backup"}},
 		{"others added what is theirs", func(s *scene) {
-			service := s.service("sunday-play")
+			service := s.Service("sunday-play")
 			service.Annotations["example.com/mine"], service.Labels["mine"] = "1", "1"
 			service.Finalizers = []string{"service.kubernetes.io/load-balancer-cleanup"}
 			d := deployment(s, rolePrimary)
@@ -118,20 +123,20 @@ func TestWhatIsWritten(t *testing.T) {
 			limits := deployment(s, rolePrimary).Spec.Template.Spec.Containers[0].Resources.Limits
 			limits[corev1.ResourceMemory] = resource.MustParse("536870912")
 		}, nil},
-		{"a field is no longer applied", func(s *scene) { s.service("sunday-play").Annotations[AnnotationApplied] = "before" },
+		{"a field is no longer applied", func(s *scene) { s.Service("sunday-play").Annotations[objects.AnnotationApplied] = "before" },
 			[]string{"apply Service sunday-play"}},
-		{"a token is due", func(s *scene) { s.pair.Spec.Publish.TokenGeneration = 1 },
+		{"a token is due", func(s *scene) { s.Pair.Spec.Publish.TokenGeneration = 1 },
 			[]string{"apply Secret sunday-keys", "apply ConfigMap sunday-config"}},
 		{"an object goes: it is made anew when it is gone", func(s *scene) {
-			now := metav1.NewTime(s.now)
-			service := s.service("sunday-play")
+			now := metav1.NewTime(s.Now)
+			service := s.Service("sunday-play")
 			service.DeletionTimestamp = &now
 			service.Spec.Ports = nil
 		}, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := newScene(t, nil)
-			s.seen.Turn = true // what somebody changed by hand is put right in turn
+			s.Seen.Turn = true // a change made by hand is corrected in turn
 			test.change(s)
 			if diff := cmp.Diff(test.want, written(s.decide())); diff != "" {
 				t.Errorf("writes (-want +got):\n%s", diff)
@@ -145,8 +150,8 @@ func TestWhatTheSpecNoLongerNeedsIsDeleted(t *testing.T) {
 	if plan := s.decide(); len(plan.Deletes) > 0 {
 		t.Errorf("deletes %v while it is needed", plan.Deletes)
 	}
-	s.pair.Spec.Exposure.WebRTC.Type = v1alpha1.ExposureClusterIP
-	s.service("sunday-backup-media-tcp").OwnerReferences = nil
+	s.Pair.Spec.Exposure.WebRTC.Type = v1alpha1.ExposureClusterIP
+	s.Service("sunday-backup-media-tcp").OwnerReferences = nil
 	plan := s.decide()
 	if len(plan.Deletes) != 1 || plan.Deletes[0].GetName() != "sunday-primary-media-tcp" {
 		t.Errorf("deletes %v, want the pair's own only", plan.Deletes)
@@ -155,7 +160,7 @@ func TestWhatTheSpecNoLongerNeedsIsDeleted(t *testing.T) {
 
 func TestWhatPodsAreTold(t *testing.T) {
 	s := newScene(t, func(s *v1alpha1.StreamPairSpec) { s.Exposure.WebRTC.Type = v1alpha1.ExposureNodePort })
-	s.silence(roleBackup, time.Second)
+	s.Silence(roleBackup, time.Second)
 	plan := s.decide()
 	if len(plan.Follow) != 2 || plan.Follow[0].Address != "10.0.0.1:9091" || plan.Follow[0].ServerName != "sunday-control.live.streampair" ||
 		plan.Follow[0].Token == "" || len(plan.Follow[0].Certificate) == 0 {
@@ -165,7 +170,8 @@ func TestWhatPodsAreTold(t *testing.T) {
 		t.Fatalf("tells %v, want the connected pod only", plan.Pushes)
 	}
 	push := plan.Pushes[0]
-	// Of its own media, and of both pods' bases: viewers learn the other one from it.
+	// The pod gets its own media addresses and the base URLs
+	// of both pods. Viewers learn the other pod's URL from it.
 	bases := map[string]string{
 		"Primary": "http://sunday-primary-pods.live.svc:5080", "Backup": "http://sunday-backup-pods.live.svc:5080",
 	}
@@ -173,19 +179,19 @@ func TestWhatPodsAreTold(t *testing.T) {
 	if diff := cmp.Diff(told, push.Addresses); diff != "" || !push.TellAddresses {
 		t.Errorf("tells (%v) -want +got:\n%s", push.TellAddresses, diff)
 	}
-	config := s.seen.Objects[ObjectKey{KindConfigMap, "sunday-config"}].(*corev1.ConfigMap)
-	if diff := cmp.Diff(config.Data[ManifestKey], string(push.Manifest)); diff != "" {
+	config := s.Seen.Objects[objects.Key{Kind: objects.KindConfigMap, Name: "sunday-config"}].(*corev1.ConfigMap)
+	if diff := cmp.Diff(config.Data[objects.ManifestKey], string(push.Manifest)); diff != "" {
 		t.Errorf("tells another manifest than lies in the ConfigMap:\n%s", diff)
 	}
 
-	// What was told is taken back, once.
-	s.pair.Spec.Exposure.WebRTC.Type = v1alpha1.ExposureClusterIP
-	s.pair.Spec.Playback.ExternalURL = "https://live.example.com"
-	s.at(rolePrimary).State.Status.Advertised, s.at(rolePrimary).State.Status.BaseURLs = push.Addresses.WebRTC, bases
+	// Addresses that were told are taken back, once.
+	s.Pair.Spec.Exposure.WebRTC.Type = v1alpha1.ExposureClusterIP
+	s.Pair.Spec.Playback.ExternalURL = "https://live.example.com"
+	s.At(rolePrimary).State.Status.Advertised, s.At(rolePrimary).State.Status.BaseURLs = push.Addresses.WebRTC, bases
 	if push := s.decide().Pushes[0]; !push.TellAddresses || len(push.Addresses.WebRTC) != 0 || len(push.Addresses.HTTP) != 0 {
 		t.Errorf("does not take the addresses back: %+v", push)
 	}
-	s.at(rolePrimary).State.Status.Advertised, s.at(rolePrimary).State.Status.BaseURLs = nil, nil
+	s.At(rolePrimary).State.Status.Advertised, s.At(rolePrimary).State.Status.BaseURLs = nil, nil
 	if push := s.decide().Pushes[0]; push.TellAddresses {
 		t.Error("takes back what nobody was told")
 	}
@@ -198,8 +204,8 @@ func TestAPodThatServesOtherStreamsIsNotToldOfThese(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t, func(s *v1alpha1.StreamPairSpec) { s.Exposure.WebRTC.Type = v1alpha1.ExposureNodePort })
-			change(&s.pair.Spec)
-			s.pair.Generation++
+			change(&s.Pair.Spec)
+			s.Pair.Generation++
 			plan := s.decide()
 			if len(plan.Pushes) != 2 {
 				t.Fatalf("%d pushes", len(plan.Pushes))
@@ -213,19 +219,19 @@ func TestAPodThatServesOtherStreamsIsNotToldOfThese(t *testing.T) {
 			if got := shown(status)["Converged"]; got != "False/DirectivePending" {
 				t.Errorf("Converged is %s", got)
 			}
-			if diff := cmp.Diff([]v1alpha1.Role{rolePrimary}, plan.Rollout.Held); diff != "" {
+			if diff := cmp.Diff([]v1alpha1.Role{rolePrimary}, plan.Rollout.MustWait); diff != "" {
 				t.Errorf("held (-want +got):\n%s", diff)
 			}
-			// A leg with a publisher that the new spec does not know is used all the same.
-			for _, role := range Roles() {
-				state := s.at(role).State.Status
+			// A leg whose publisher is unknown to the new spec still counts as used.
+			for _, role := range objects.Roles() {
+				state := s.At(role).State.Status
 				state.Pairs = nil
 				state.Streams = []control.Stream{{App: "live", StreamID: "primary", Publishing: role == rolePrimary}, {Publishing: true, Relayed: true}}
 			}
-			if used, _ := viewLegs(s.pair, s.seen, s.now).backup.used(); used {
+			if used, _ := observed.ViewLegs(s.Pair, s.Seen, s.Now).Backup.Used(); used {
 				t.Error("what is relayed counts as a publisher")
 			}
-			if held := s.decide().Rollout.Held; len(held) == 0 {
+			if held := s.decide().Rollout.MustWait; len(held) == 0 {
 				t.Error("both legs are replaced at once")
 			}
 		})
@@ -238,8 +244,8 @@ func TestAPodIsToldNoMoreAddressesThanItTakes(t *testing.T) {
 	for i := range 40 {
 		many = append(many, fmt.Sprintf("198.51.100.%d", i))
 	}
-	s.balancer("sunday-primary-media", corev1.LoadBalancerIngress{Hostname: "lb.example.com"})
-	s.resolves("lb.example.com", many...)
+	s.Balancer("sunday-primary-media", corev1.LoadBalancerIngress{Hostname: "lb.example.com"})
+	s.Resolves("lb.example.com", many...)
 	if n := len(s.decide().Pushes[0].Addresses.WebRTC); n != 16 {
 		t.Errorf("told %d addresses", n)
 	}
@@ -247,15 +253,13 @@ func TestAPodIsToldNoMoreAddressesThanItTakes(t *testing.T) {
 
 func TestAnObjectInTheWayIsNotTriedAtEachEvent(t *testing.T) {
 	s := newScene(t, nil)
-	want := newWanted(s.pair, s.objects)
-	key := ObjectKey{KindService, "sunday-play"}
-	delete(s.seen.Objects, key) // it lacks our labels
-	want.inTheWay[key] = s.now.Add(time.Second)
+	want := newDesired(s.Pair, s.Settings)
+	key := objects.Key{Kind: objects.KindService, Name: "sunday-play"}
+	delete(s.Seen.Objects, key) // it lacks the operator's labels
+	want.note(key).retryAt = s.Now.Add(time.Second)
 	for wait, conflict := range map[time.Duration]bool{0: true, 999 * time.Millisecond: true, time.Second: false} {
-		plan, err := decide(s.pair, want, s.seen, s.now.Add(wait))
-		if err != nil {
-			t.Fatal(err)
-		}
+		s.Now = sceneNow.Add(wait)
+		plan := s.decideWith(want)
 		if (len(plan.Conflicts) == 1) != conflict || (len(plan.Writes) == 0) != conflict {
 			t.Errorf("after %v: conflicts %v, writes %v", wait, plan.Conflicts, written(plan))
 		}
@@ -264,10 +268,10 @@ func TestAnObjectInTheWayIsNotTriedAtEachEvent(t *testing.T) {
 
 func TestAConflictIsLookedAtRarerAndRarer(t *testing.T) {
 	s := newScene(t, nil)
-	s.service("sunday-play").OwnerReferences = nil
+	s.Service("sunday-play").OwnerReferences = nil
 	for age, want := range map[time.Duration]time.Duration{0: 2 * time.Second, time.Minute: 15 * time.Second, time.Hour: time.Minute} {
-		s.pair.Status.Conditions = []metav1.Condition{{
-			Type: v1alpha1.ConditionReady, Reason: v1alpha1.ReasonNameConflict, LastTransitionTime: metav1.NewTime(s.now.Add(-age)),
+		s.Pair.Status.Conditions = []metav1.Condition{{
+			Type: v1alpha1.ConditionReady, Reason: v1alpha1.ReasonNameConflict, LastTransitionTime: metav1.NewTime(s.Now.Add(-age)),
 		}}
 		if got := s.decide().Recheck; got != want {
 			t.Errorf("after %v it is looked at again in %v, want %v", age, got, want)
@@ -282,39 +286,59 @@ func TestAQuietPairIsLookedAtForItsSecretOnly(t *testing.T) {
 }
 
 func TestStatusOfThePairIsTheNewerOfCacheAndOwn(t *testing.T) {
-	var r reports
-	pair := newScene(t, nil).pair
+	var m memory
+	pair := newScene(t, nil).Pair
 	pair.ResourceVersion, pair.Status.PlaybackURL = "9", "cached"
-	if got := r.last(pair).PlaybackURL; got != "cached" {
+	if got := m.last(pair).PlaybackURL; got != "cached" {
 		t.Errorf("first: %q", got)
 	}
-	r.wrote(pair, &v1alpha1.StreamPairStatus{PlaybackURL: "own"}, "10")
-	if got := r.last(pair).PlaybackURL; got != "own" {
+	m.written, m.version = &v1alpha1.StreamPairStatus{PlaybackURL: "own"}, "10"
+	if got := m.last(pair).PlaybackURL; got != "own" {
 		t.Errorf("while the cache lags: %q", got)
 	}
 	pair.ResourceVersion, pair.Status.PlaybackURL = "11", "changed by hand"
-	if got := r.last(pair).PlaybackURL; got != "changed by hand" {
+	if got := m.last(pair).PlaybackURL; got != "changed by hand" {
 		t.Errorf("when the cache has newer: %q", got)
 	}
-	pair.ResourceVersion, pair.UID, pair.Status.PlaybackURL = "9", "another", ""
-	if got := r.last(pair).PlaybackURL; got != "" {
-		t.Errorf("of another pair of that name: %q", got)
+}
+
+func TestAPairIsRememberedUntilItIsGone(t *testing.T) {
+	var all memories
+	s := newScene(t, nil)
+	first := all.of(s.Pair)
+	want := first.desiredOf(s.Pair, s.Settings)
+	if all.of(s.Pair) != first || first.desiredOf(s.Pair, s.Settings) != want {
+		t.Error("the same pair is not remembered")
+	}
+	s.Pair.Generation++
+	if first.desiredOf(s.Pair, s.Settings) == want {
+		t.Error("another generation of the spec asks for what the one before asked for")
+	}
+	again := s.Pair.DeepCopy()
+	again.UID = "another"
+	first.written, first.version, again.ResourceVersion = &v1alpha1.StreamPairStatus{PlaybackURL: "own"}, "10", "9"
+	if got := all.of(again).last(again).PlaybackURL; got != again.Status.PlaybackURL {
+		t.Errorf("another pair of that name has the status of the one before: %q", got)
+	}
+	all.forget(client.ObjectKeyFromObject(s.Pair))
+	if len(all.pairs) > 0 {
+		t.Error("a pair that is gone is remembered")
 	}
 }
 
 func TestMetricsOfAPair(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	m := NewMetrics(registry)
-	NewMetrics(registry) // a second manager in one process
+	m := metrics.New(registry)
+	metrics.New(registry) // a second manager in one process
 	s := newScene(t, nil)
-	name := client.ObjectKeyFromObject(s.pair)
+	name := client.ObjectKeyFromObject(s.Pair)
 	before, _ := s.report()
-	m.Observe(name, s.last, before)
+	m.Observe(name, before, status.Switched(s.last, before))
 	after := before.DeepCopy()
 	after.ActiveStream.Role = roleBackup
-	after.LastSwitch = &v1alpha1.Switch{From: rolePrimary, To: roleBackup, Reason: "PrimaryInputLost", Time: metav1.NewTime(s.now)}
-	m.Observe(name, before, after)
-	m.Observe(name, after, after)
+	after.LastSwitch = &v1alpha1.Switch{From: rolePrimary, To: roleBackup, Reason: "PrimaryInputLost", Time: metav1.NewTime(s.Now)}
+	m.Observe(name, after, status.Switched(before, after))
+	m.Observe(name, after, status.Switched(after, after))
 	want := `
 # HELP streampair_active_leg 1 for the leg that viewers get, 0 for the other; both 0: viewers get no live picture.
 # TYPE streampair_active_leg gauge
@@ -336,16 +360,41 @@ streampair_switches_total{namespace="live",pair="sunday",reason="PrimaryInputLos
 	}
 }
 
-// A media event, of which nothing but the status changes.
+func TestADecisionWritesNothingDown(t *testing.T) {
+	for name, change := range map[string]func(*scene){
+		"nothing to do": func(*scene) {},
+		"a Service changed by hand": func(s *scene) {
+			s.Seen.Objects[objects.Key{Kind: objects.KindService, Name: "sunday-play"}].(*corev1.Service).Spec.Ports = nil
+		},
+		"a Deployment changed by hand": func(s *scene) {
+			s.Seen.Deployment(s.Pair, roleBackup).Spec.Template.Spec.Containers[0].Image = "mirror.example.com/mediaserver:1"
+		},
+		"a rollout": func(s *scene) { s.Pair.Spec.MediaServer.PriorityClassName = "high" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t, nil)
+			change(s)
+			want := newDesired(s.Pair, s.Settings)
+			before := fmt.Sprintf("%+v", want)
+			first := written(s.decideWith(want))
+			if diff := cmp.Diff(before, fmt.Sprintf("%+v", want)); diff != "" {
+				t.Errorf("what is known of the objects (-before +after):\n%s", diff)
+			}
+			if diff := cmp.Diff(first, written(s.decideWith(want))); diff != "" {
+				t.Errorf("writes (-first decision +second):\n%s", diff)
+			}
+		})
+	}
+}
+
+// The benchmark is of a media event, which changes nothing but the status.
 func BenchmarkDecideAndReport(b *testing.B) {
 	s := newScene(&testing.T{}, nil)
-	want := newWanted(s.pair, s.objects)
+	want := newDesired(s.Pair, s.Settings)
 	for b.Loop() {
-		plan, err := decide(s.pair, want, s.seen, s.now)
-		if err != nil {
-			b.Fatal(err)
-		}
-		newStatus(s.pair, s.refused, s.seen, plan, s.outcome, s.last, s.last, s.now)
+		want.compare(s.Pair, s.Seen)
+		plan := s.decideWith(want)
+		status.New(s.facts(plan))
 	}
 }
 

@@ -13,28 +13,30 @@ import (
 
 	"github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/controllers/observed"
+	"github.com/streampair/streampair/controllers/pods"
 )
 
-// loseNode is what happened when the primary's node went a minute ago, all at once: its pod
-// is unready, was evicted, and stays as nobody can say that it has ended. Viewers have the
-// backup.
+// loseNode changes the scene to one in which the primary's node was lost
+// a minute ago. The primary's pod is unready and was evicted. It stays,
+// because nobody can confirm that it has ended. Viewers have the backup.
 func loseNode(s *scene) {
-	s.silence(rolePrimary, time.Minute)
-	s.unready(rolePrimary)
-	evicted := metav1.NewTime(s.now.Add(-30 * time.Second))
-	s.at(rolePrimary).DeletionTimestamp = &evicted
-	since := s.now.Add(-time.Minute)
-	p := s.reports(roleBackup)
+	s.Silence(rolePrimary, time.Minute)
+	s.Unready(rolePrimary)
+	evicted := metav1.NewTime(s.Now.Add(-30 * time.Second))
+	s.At(rolePrimary).DeletionTimestamp = &evicted
+	since := s.Now.Add(-time.Minute)
+	p := s.Reports(roleBackup)
 	p.Active, p.ActiveStreamID, p.Reason, p.Since = "Backup", "backup", v1alpha1.SwitchPrimaryInputLost, &since
-	leg := legOf(p, rolePrimary)
+	leg := observed.LegOf(p, rolePrimary)
 	leg.Live, leg.Rank, leg.EntryPoint, leg.LossReason = false, "None", false, control.LossDisconnected
 }
 
 func TestTheReplacementOfALostPodIsWhatIsShown(t *testing.T) {
 	for _, test := range []struct {
 		name string
-		// replacement changes the pod that was made in place of the lost one; nil: none yet.
-		replacement func(*ObservedPod)
+		// replacement changes the pod that replaces the lost one; nil: there is none yet.
+		replacement func(*observed.Pod)
 		node        string // of the primary, as shown
 		rtmp        string // its address
 		want        map[string]string
@@ -46,8 +48,8 @@ func TestTheReplacementOfALostPodIsWhatIsShown(t *testing.T) {
 		},
 		{
 			name: "no node has room for it", node: "", rtmp: "203.0.113.1",
-			replacement: func(pod *ObservedPod) {
-				pod.Spec.NodeName, pod.NodeAddress, pod.ControlAddress, pod.State = "", "", "", PodState{}
+			replacement: func(pod *observed.Pod) {
+				pod.Spec.NodeName, pod.NodeAddress, pod.ControlAddress, pod.State = "", "", "", pods.State{}
 				pod.Status = corev1.PodStatus{Phase: corev1.PodPending, Conditions: []corev1.PodCondition{
 					{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Message: "0/2 nodes are available"},
 				}}
@@ -57,16 +59,16 @@ func TestTheReplacementOfALostPodIsWhatIsShown(t *testing.T) {
 		},
 		{
 			name: "its encoder is not back", node: "node-c", rtmp: "203.0.113.3",
-			replacement: func(pod *ObservedPod) {
+			replacement: func(pod *observed.Pod) {
 				p := &pod.State.Status.Pairs[0]
 				p.Active, p.ActiveStreamID = "Backup", "backup"
-				*legOf(p, rolePrimary) = control.Leg{Role: "Primary", StreamID: "primary", Rank: "None", LossReason: control.LossNotPublished}
+				*observed.LegOf(p, rolePrimary) = control.Leg{Role: "Primary", StreamID: "primary", Rank: "None", LossReason: control.LossNotPublished}
 			},
 			want: map[string]string{"PrimaryLive": "False/InputLost", "Redundant": "False/PrimaryNotLive"},
 		},
 		{
 			name: "it is live", node: "node-c", rtmp: "203.0.113.3",
-			replacement: func(pod *ObservedPod) {
+			replacement: func(pod *observed.Pod) {
 				p := &pod.State.Status.Pairs[0]
 				p.Active, p.ActiveStreamID = "Backup", "backup"
 			},
@@ -74,7 +76,7 @@ func TestTheReplacementOfALostPodIsWhatIsShown(t *testing.T) {
 		},
 		{
 			name: "it is live, beside the other leg", node: "node-b", rtmp: "203.0.113.3",
-			replacement: func(pod *ObservedPod) {
+			replacement: func(pod *observed.Pod) {
 				p := &pod.State.Status.Pairs[0]
 				p.Active, p.ActiveStreamID, pod.Spec.NodeName = "Backup", "backup", "node-b"
 			},
@@ -92,16 +94,16 @@ func TestTheReplacementOfALostPodIsWhatIsShown(t *testing.T) {
 				name := "sunday-primary-1"
 				if test.replacement != nil {
 					name = "sunday-primary-2"
-					pod := s.pod(rolePrimary, 2)
-					pod.Name, pod.UID, pod.CreationTimestamp = name, "primary-2", metav1.NewTime(s.now.Add(-30*time.Second))
+					pod := s.Pod(rolePrimary, 2)
+					pod.Name, pod.UID, pod.CreationTimestamp = name, "primary-2", metav1.NewTime(s.Now.Add(-30*time.Second))
 					test.replacement(&pod)
-					if pod.State.Connected && legOf(&pod.State.Status.Pairs[0], rolePrimary).Live {
-						*legOf(s.reports(roleBackup), rolePrimary) = *legOf(&pod.State.Status.Pairs[0], rolePrimary)
+					if pod.State.Connected && observed.LegOf(&pod.State.Status.Pairs[0], rolePrimary).Live {
+						*observed.LegOf(s.Reports(roleBackup), rolePrimary) = *observed.LegOf(&pod.State.Status.Pairs[0], rolePrimary)
 					}
-					s.seen.Pods[rolePrimary] = append(s.seen.Pods[rolePrimary], pod)
+					s.Seen.Pods[rolePrimary] = append(s.Seen.Pods[rolePrimary], pod)
 				}
 				if order == "the lost pod last" {
-					slices.Reverse(s.seen.Pods[rolePrimary])
+					slices.Reverse(s.Seen.Pods[rolePrimary])
 				}
 				status, _ := s.report()
 				want := map[string]string{
@@ -130,29 +132,29 @@ func TestTheReplacementOfALostPodIsWhatIsShown(t *testing.T) {
 	}
 }
 
-// A pod that nobody will ever hear of again is no reason to wait.
+// No rollout waits for a pod that will never be heard of again.
 func TestALostPodHoldsNoRollout(t *testing.T) {
 	s := newScene(t, nil)
 	loseNode(s)
-	fresh := s.pod(rolePrimary, 2)
+	fresh := s.Pod(rolePrimary, 2)
 	fresh.Name, fresh.UID, fresh.State.Status.Pairs[0].Active = "sunday-primary-2", "primary-2", "Backup"
-	s.seen.Pods[rolePrimary] = append(s.seen.Pods[rolePrimary], fresh)
-	s.pair.Spec.MediaServer.PriorityClassName = "now"
+	s.Seen.Pods[rolePrimary] = append(s.Seen.Pods[rolePrimary], fresh)
+	s.Pair.Spec.MediaServer.PriorityClassName = "now"
 	if diff := cmp.Diff([]string{"apply ConfigMap sunday-config", "apply Deployment sunday-primary"}, written(s.decide())); diff != "" {
 		t.Errorf("writes (-want +got):\n%s", diff)
 	}
-	s.seen.Pods[rolePrimary] = s.seen.Pods[rolePrimary][:1] // nor where it has no replacement
+	s.Seen.Pods[rolePrimary] = s.Seen.Pods[rolePrimary][:1] // nor where it has no replacement
 	if diff := cmp.Diff([]string{"apply ConfigMap sunday-config", "apply Deployment sunday-primary"}, written(s.decide())); diff != "" {
 		t.Errorf("writes (-want +got):\n%s", diff)
 	}
 }
 
-// A viewer who gets the page and no picture is worth a word.
+// A viewer who gets the page but no picture needs an explanation in the status.
 func TestMediaThatStaysInsideIsSaid(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		spec func(*v1alpha1.StreamPairSpec)
-		want string // in the message; empty: nothing of it
+		want string // in the message; empty: nothing is said
 	}{
 		{"behind an Ingress", func(*v1alpha1.StreamPairSpec) {}, "of the primary and of the backup stays inside"},
 		{"an address for one leg", func(s *v1alpha1.StreamPairSpec) {
@@ -173,9 +175,19 @@ func TestMediaThatStaysInsideIsSaid(t *testing.T) {
 			})
 			status, _ := s.report()
 			exposed := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionExposed)
-			if exposed.Reason != v1alpha1.ReasonExposed || test.want == "" && strings.Contains(exposed.Message, "inside") ||
-				!strings.Contains(exposed.Message, test.want) {
-				t.Errorf("Exposed is %s: %s", exposed.Reason, exposed.Message)
+			reason := v1alpha1.ReasonMediaClusterOnly
+			if test.want == "" {
+				reason = v1alpha1.ReasonExposed
+			}
+			ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
+			for _, c := range []*metav1.Condition{exposed, ready} {
+				if c.Status != metav1.ConditionTrue || test.want == "" && strings.Contains(c.Message, "inside") ||
+					!strings.Contains(c.Message, test.want) || strings.Contains(c.Message, "HLS") {
+					t.Errorf("%s is %s: %s", c.Type, c.Status, c.Message)
+				}
+			}
+			if exposed.Reason != reason || ready.Reason != v1alpha1.ReasonReady {
+				t.Errorf("Exposed is %s, want %s; Ready is %s", exposed.Reason, reason, ready.Reason)
 			}
 		})
 	}

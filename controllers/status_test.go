@@ -9,21 +9,22 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/controllers/observed"
+	"github.com/streampair/streampair/controllers/status"
 )
 
 func TestTimesOfConditionsChangeWithTheirStatusOnly(t *testing.T) {
 	s := newScene(t, nil)
 	s.goesOn(time.Minute)
-	s.lose(roleBackup, control.LossDisconnected)
+	s.Lose(roleBackup, control.LossDisconnected)
 	status, _ := s.report()
 	for _, c := range status.Conditions {
 		want := sceneNow
 		if c.Type == v1alpha1.ConditionBackupLive || c.Type == v1alpha1.ConditionRedundant {
-			want = s.now
+			want = s.Now
 		}
 		if !c.LastTransitionTime.Time.Equal(want) {
 			t.Errorf("%s changed at %v, want %v", c.Type, c.LastTransitionTime, want)
@@ -45,8 +46,8 @@ func TestTheSameSceneGivesTheSameStatus(t *testing.T) {
 
 func TestADisagreementIsLookedAtAgain(t *testing.T) {
 	s := newScene(t, nil)
-	since := s.now.Add(-400 * time.Millisecond)
-	s.reports(roleBackup).Active, s.reports(roleBackup).Since = "Backup", &since
+	since := s.Now.Add(-400 * time.Millisecond)
+	s.Reports(roleBackup).Active, s.Reports(roleBackup).Since = "Backup", &since
 	if _, recheck := s.report(); recheck != 600*time.Millisecond {
 		t.Errorf("again after %v, want 600ms", recheck)
 	}
@@ -58,9 +59,9 @@ func TestActiveStreamAndLastSwitch(t *testing.T) {
 		return &v
 	}
 	stamp := func(d time.Duration) metav1.Time { return metav1.NewTime(sceneNow.Add(d)) }
-	// The pod of role has switched to the backup at d.
+	// switches makes the pod of role report a switch to the backup at d.
 	switches := func(s *scene, role v1alpha1.Role, d time.Duration, reason string) {
-		p := s.reports(role)
+		p := s.Reports(role)
 		p.Active, p.ActiveStreamID, p.Reason, p.Since = "Backup", "backup", reason, at(d)
 		p.LastSwitch = &control.Switch{From: "Primary", To: "Backup", Reason: reason, Time: *at(d)}
 	}
@@ -70,7 +71,7 @@ func TestActiveStreamAndLastSwitch(t *testing.T) {
 
 	for _, test := range []struct {
 		name   string
-		change func(*scene) // a minute after a report in which all was well
+		change func(*scene) // applied a minute after a report in which all was well
 		active *v1alpha1.ActiveStream
 		last   *v1alpha1.Switch
 	}{
@@ -94,14 +95,14 @@ func TestActiveStreamAndLastSwitch(t *testing.T) {
 			name: "one pod switched, and the other plays nothing",
 			change: func(s *scene) {
 				switches(s, roleBackup, time.Minute, "PrimaryInputLost")
-				s.reports(rolePrimary).OnAir = false
+				s.Reports(rolePrimary).OnAir = false
 			},
 			active: onBackup, last: toBackup,
 		},
 		{
 			name: "the primary's pod has just died: what it said is not what viewers see",
 			change: func(s *scene) {
-				s.silence(rolePrimary, 100*time.Millisecond)
+				s.Silence(rolePrimary, 100*time.Millisecond)
 				switches(s, roleBackup, time.Minute, "PrimaryInputLost")
 			},
 			active: onBackup, last: toBackup,
@@ -109,31 +110,31 @@ func TestActiveStreamAndLastSwitch(t *testing.T) {
 		{
 			name: "without a relay the backup's pod always played the backup",
 			change: func(s *scene) {
-				p := s.reports(roleBackup)
+				p := s.Reports(roleBackup)
 				p.Active, p.ActiveStreamID, p.Since = "Backup", "backup", at(-2*time.Hour)
-				s.reports(rolePrimary).OnAir = false
-				s.lose(rolePrimary, control.LossSilent)
+				s.Reports(rolePrimary).OnAir = false
+				s.Lose(rolePrimary, control.LossSilent)
 			},
 			active: onBackup, last: toBackup,
 		},
 		{
 			name: "nobody plays",
 			change: func(s *scene) {
-				s.both(func(p *control.Pair) { p.OnAir = false })
+				s.Both(func(p *control.Pair) { p.OnAir = false })
 			},
 		},
 		{
 			name: "nobody is heard: nobody knows better",
 			change: func(s *scene) {
-				s.silence(rolePrimary, time.Minute)
-				s.silence(roleBackup, time.Minute)
+				s.Silence(rolePrimary, time.Minute)
+				s.Silence(roleBackup, time.Minute)
 			},
 			active: onPrimary,
 		},
 		{
 			name: "it went to the backup and back between two looks",
 			change: func(s *scene) {
-				s.both(func(p *control.Pair) {
+				s.Both(func(p *control.Pair) {
 					p.Reason, p.Since = "BackupDisconnected", at(50*time.Second)
 					p.LastSwitch = &control.Switch{From: "Backup", To: "Primary", Reason: "BackupDisconnected", Time: *at(50 * time.Second)}
 				})
@@ -145,8 +146,8 @@ func TestActiveStreamAndLastSwitch(t *testing.T) {
 			name: "one pod came back to the leg that the other never left",
 			change: func(s *scene) {
 				s.last.ActiveStream, s.last.LastSwitch = onBackup.DeepCopy(), toBackup.DeepCopy()
-				s.now = sceneNow.Add(2 * time.Minute)
-				p := s.reports(roleBackup)
+				s.Now = sceneNow.Add(2 * time.Minute)
+				p := s.Reports(roleBackup)
 				p.Reason, p.Since = "FollowedPeer", at(90*time.Second)
 				p.LastSwitch = &control.Switch{From: "Backup", To: "Primary", Reason: "FollowedPeer", Time: *at(90 * time.Second)}
 			},
@@ -157,8 +158,8 @@ func TestActiveStreamAndLastSwitch(t *testing.T) {
 			name: "the pod that is left never left the other leg: the start does not go back",
 			change: func(s *scene) {
 				s.last.ActiveStream, s.last.LastSwitch = onBackup.DeepCopy(), toBackup.DeepCopy()
-				s.now = sceneNow.Add(2 * time.Minute)
-				s.silence(roleBackup, 100*time.Millisecond)
+				s.Now = sceneNow.Add(2 * time.Minute)
+				s.Silence(roleBackup, 100*time.Millisecond)
 			},
 			active: &v1alpha1.ActiveStream{Role: rolePrimary, StreamID: "primary", StartTime: stamp(2 * time.Minute), Reason: "Started"},
 			last:   &v1alpha1.Switch{From: roleBackup, To: rolePrimary, Reason: "Started", Time: stamp(2 * time.Minute)},
@@ -175,9 +176,9 @@ func TestActiveStreamAndLastSwitch(t *testing.T) {
 			if diff := cmp.Diff(test.last, status.LastSwitch); diff != "" {
 				t.Errorf("lastSwitch (-want +got):\n%s", diff)
 			}
-			// The next look finds nothing new.
+			// The next reconcile finds nothing new.
 			s.outcome.Conflicts = nil
-			s.last, s.now = status, s.now.Add(time.Second)
+			s.last, s.Now = status, s.Now.Add(time.Second)
 			again, _ := s.report()
 			if diff := cmp.Diff(status.LastSwitch, again.LastSwitch); diff != "" {
 				t.Errorf("lastSwitch changed by itself (-before +after):\n%s", diff)
@@ -200,20 +201,20 @@ func TestIngest(t *testing.T) {
 	}
 	for _, test := range []struct {
 		name   string
-		change func(*scene) // after a report in which both were live
+		change func(*scene) // applied after a report in which both legs were live
 		backup v1alpha1.IngestState
 	}{
 		{"live", func(*scene) {}, v1alpha1.IngestLive},
-		{"gone", func(s *scene) { s.lose(roleBackup, control.LossDisconnected) }, v1alpha1.IngestLost},
-		{"silent", func(s *scene) { s.lose(roleBackup, control.LossSilent) }, v1alpha1.IngestLost},
-		{"the pod is new and nobody has published to it", func(s *scene) { s.lose(roleBackup, control.LossNotPublished) }, v1alpha1.IngestLost},
+		{"gone", func(s *scene) { s.Lose(roleBackup, control.LossDisconnected) }, v1alpha1.IngestLost},
+		{"silent", func(s *scene) { s.Lose(roleBackup, control.LossSilent) }, v1alpha1.IngestLost},
+		{"the pod is new and nobody has published to it", func(s *scene) { s.Lose(roleBackup, control.LossNotPublished) }, v1alpha1.IngestLost},
 		{"the stream id is new", func(s *scene) {
-			s.lose(roleBackup, control.LossNotPublished)
-			s.pair.Spec.Backup.StreamID = "other"
+			s.Lose(roleBackup, control.LossNotPublished)
+			s.Pair.Spec.Backup.StreamID = "other"
 		}, v1alpha1.IngestWaiting},
-		{"the pod is out of reach", func(s *scene) { s.silence(roleBackup, time.Minute) }, v1alpha1.IngestUnknown},
-		{"the operator is new", func(s *scene) { s.unheard(roleBackup) }, v1alpha1.IngestLive},
-		{"the pod is gone", func(s *scene) { s.seen.Pods[roleBackup] = nil }, v1alpha1.IngestLost},
+		{"the pod is out of reach", func(s *scene) { s.Silence(roleBackup, time.Minute) }, v1alpha1.IngestUnknown},
+		{"the operator is new", func(s *scene) { s.Unheard(roleBackup) }, v1alpha1.IngestLive},
+		{"the pod is gone", func(s *scene) { s.Seen.Pods[roleBackup] = nil }, v1alpha1.IngestLost},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := newScene(t, nil)
@@ -236,47 +237,47 @@ func TestWhatIsLostWhileNobodyCanAskIsReported(t *testing.T) {
 		events []string
 	}{
 		{"a live leg's node is lost, and another pod takes over", func(*scene) {},
-			func(s *scene) { s.lose(roleBackup, control.LossNotPublished) }, v1alpha1.IngestLost, []string{v1alpha1.EventInputLost}},
+			func(s *scene) { s.Lose(roleBackup, control.LossNotPublished) }, v1alpha1.IngestLost, []string{v1alpha1.EventInputLost}},
 		{"a live leg's node is lost, and its pod removed", func(*scene) {},
-			func(s *scene) { s.seen.Pods[roleBackup] = nil }, v1alpha1.IngestLost, []string{v1alpha1.EventInputLost}},
+			func(s *scene) { s.Seen.Pods[roleBackup] = nil }, v1alpha1.IngestLost, []string{v1alpha1.EventInputLost}},
 		{"it was live all the time", func(*scene) {}, func(*scene) {}, v1alpha1.IngestLive, nil},
-		{"nobody had published", func(s *scene) { s.lose(roleBackup, control.LossNotPublished) },
-			func(s *scene) { s.lose(roleBackup, control.LossNotPublished) }, v1alpha1.IngestWaiting, nil},
-		{"it had been lost before", func(s *scene) { s.lose(roleBackup, control.LossDisconnected) },
-			func(s *scene) { s.lose(roleBackup, control.LossNotPublished) }, v1alpha1.IngestLost, nil},
-		{"it had been lost before and is back", func(s *scene) { s.lose(roleBackup, control.LossDisconnected) },
+		{"nobody had published", func(s *scene) { s.Lose(roleBackup, control.LossNotPublished) },
+			func(s *scene) { s.Lose(roleBackup, control.LossNotPublished) }, v1alpha1.IngestWaiting, nil},
+		{"it had been lost before", func(s *scene) { s.Lose(roleBackup, control.LossDisconnected) },
+			func(s *scene) { s.Lose(roleBackup, control.LossNotPublished) }, v1alpha1.IngestLost, nil},
+		{"it had been lost before and is back", func(s *scene) { s.Lose(roleBackup, control.LossDisconnected) },
 			func(*scene) {}, v1alpha1.IngestLive, []string{v1alpha1.EventInputRecovered}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			var r reports
+			var m memory
 			s := newScene(t, nil)
 			var events []string
 			report := func() *v1alpha1.StreamPairStatus {
-				s.pair.Status = *s.last
-				before := r.before(s.pair)
-				s.heard = r.heard[client.ObjectKeyFromObject(s.pair)]
-				status, _ := s.report()
-				r.remember(client.ObjectKeyFromObject(s.pair), before, status)
-				for _, e := range edges(before, status) {
+				s.Pair.Status = *s.last
+				before := m.before(s.Pair)
+				s.known = m.knownStates
+				reported, _ := s.report()
+				m.knownStates = knownStatesOf(before, reported)
+				for _, e := range status.Edges(before, reported) {
 					events = append(events, e.Reason)
 				}
-				s.last, s.now = status, s.now.Add(time.Minute)
-				return status
+				s.last, s.Now = reported, s.Now.Add(time.Minute)
+				return reported
 			}
-			fine := s.at(roleBackup).State
+			fine := s.At(roleBackup).State
 			test.before(s)
 			report()
 			events = nil
-			s.silence(roleBackup, time.Minute)
+			s.Silence(roleBackup, time.Minute)
 			for range 2 {
 				if got := report().Ingest[1].State; got != v1alpha1.IngestUnknown {
 					t.Fatalf("out of reach it is %s", got)
 				}
 			}
-			fresh := s.pod(roleBackup, 1)
+			fresh := s.Pod(roleBackup, 1)
 			fresh.State.Since = fine.Since
-			s.seen.Pods[roleBackup][0] = fresh
-			legOf(s.reports(rolePrimary), roleBackup).Live = true
+			s.Seen.Pods[roleBackup][0] = fresh
+			observed.LegOf(s.Reports(rolePrimary), roleBackup).Live = true
 			test.after(s)
 			if got := report().Ingest[1].State; got != test.state {
 				t.Errorf("it is %s, want %s", got, test.state)
@@ -301,10 +302,10 @@ func TestAPausedPairKeepsItsAddresses(t *testing.T) {
 			if before.PlaybackURL == "" || before.Ingest[0].RTMP == "" || before.Ingest[0].WHIP == "" {
 				t.Fatalf("no addresses: %+v", before)
 			}
-			s.pair.Spec.Paused, s.seen.Pods = true, nil
-			change(&s.pair.Spec)
+			s.Pair.Spec.Paused, s.Seen.Pods = true, nil
+			change(&s.Pair.Spec)
 			status, _ := s.report()
-			kept := s.pair.Spec.Primary.StreamID == "primary"
+			kept := s.Pair.Spec.Primary.StreamID == "primary"
 			if (status.PlaybackURL == before.PlaybackURL) != kept || (status.Ingest[0].RTMP == before.Ingest[0].RTMP) != kept ||
 				(status.Ingest[0].WHIP == before.Ingest[0].WHIP) != kept || status.Ingest[1].RTMP != before.Ingest[1].RTMP {
 				t.Errorf("addresses %q %+v, before %q %+v", status.PlaybackURL, status.Ingest, before.PlaybackURL, before.Ingest)
@@ -316,44 +317,44 @@ func TestAPausedPairKeepsItsAddresses(t *testing.T) {
 func TestAPairThatCannotBeReadIsReported(t *testing.T) {
 	s := newScene(t, nil)
 	s.goesOn(time.Minute)
-	status := blindStatus(s.pair, s.last, errors.New("read the pair's Secret: forbidden "+strings.Repeat("x", 40000)), s.now)
+	reported := status.Unreadable(s.Pair, s.last, errors.New("read the pair's Secret: forbidden "+strings.Repeat("x", 40000)), s.Now)
 	want := maps.Clone(allWell)
 	want["Ready"] = "Unknown/ReadFailed"
-	if diff := cmp.Diff(want, shown(status)); diff != "" {
+	if diff := cmp.Diff(want, shown(reported)); diff != "" {
 		t.Errorf("conditions (-want +got):\n%s", diff)
 	}
-	if again := blindStatus(s.pair, status, errors.New("something else"), s.now); again != nil {
+	if again := status.Unreadable(s.Pair, reported, errors.New("something else"), s.Now); again != nil {
 		t.Error("it is written at each failure")
 	}
-	s.last = status
-	status, _ = s.report()
-	if diff := cmp.Diff(allWell, shown(status)); diff != "" {
+	s.last = reported
+	reported, _ = s.report()
+	if diff := cmp.Diff(allWell, shown(reported)); diff != "" {
 		t.Errorf("when it can be read again (-want +got):\n%s", diff)
 	}
-	var r reports
-	if since := r.blindSince(s.pair, s.now); !since.Equal(s.now) {
+	var m memory
+	if since := m.noteUnreadable(s.Now); !since.Equal(s.Now) {
 		t.Error("the first failure is not the first")
 	}
-	if since := r.blindSince(s.pair, s.now.Add(time.Minute)); !since.Equal(s.now) {
+	if since := m.noteUnreadable(s.Now.Add(time.Minute)); !since.Equal(s.Now) {
 		t.Error("the first failure is forgotten")
 	}
-	r.sees(s.pair)
-	if since := r.blindSince(s.pair, s.now.Add(time.Hour)); since.Equal(s.now) {
+	m.noteReadable()
+	if since := m.noteUnreadable(s.Now.Add(time.Hour)); since.Equal(s.Now) {
 		t.Error("what has passed counts")
 	}
 }
 
 func TestThePodThatHasTheMediaSpeaksForItsLeg(t *testing.T) {
 	s := newScene(t, nil)
-	// The old pod drains with the encoder still on it; the new one is ready already.
-	old := s.seen.Pods[roleBackup][0]
-	ending := metav1.NewTime(s.now)
+	// The old pod drains and still has the encoder. The new pod is ready already.
+	old := s.Seen.Pods[roleBackup][0]
+	ending := metav1.NewTime(s.Now)
 	old.DeletionTimestamp = &ending
-	fresh := s.pod(roleBackup, 1)
+	fresh := s.Pod(roleBackup, 1)
 	fresh.Name, fresh.UID = "sunday-backup-2", "backup-2"
-	leg := legOf(&fresh.State.Status.Pairs[0], roleBackup)
+	leg := observed.LegOf(&fresh.State.Status.Pairs[0], roleBackup)
 	leg.Live, leg.LossReason = false, control.LossNotPublished
-	s.seen.Pods[roleBackup] = []ObservedPod{fresh, old}
+	s.Seen.Pods[roleBackup] = []observed.Pod{fresh, old}
 	status, _ := s.report()
 	if got := status.Ingest[1]; got.State != v1alpha1.IngestLive || got.PodName != "sunday-backup-1" {
 		t.Errorf("the backup is %+v, want it live at the old pod", got)

@@ -26,87 +26,122 @@ import (
 
 	"github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/controllers/addresses"
+	"github.com/streampair/streampair/controllers/hints"
+	"github.com/streampair/streampair/controllers/metrics"
+	"github.com/streampair/streampair/controllers/objects"
+	"github.com/streampair/streampair/controllers/observed"
+	"github.com/streampair/streampair/controllers/permit"
+	"github.com/streampair/streampair/controllers/pods"
+	"github.com/streampair/streampair/controllers/rollout"
+	"github.com/streampair/streampair/controllers/status"
 )
 
-// ControllerName is the controller in logs, in metrics and as the reporter of Events.
+// ControllerName names the controller in logs and in metrics, and as the reporter of Events.
 const ControllerName = "streampair"
+
+// Actions of Events say what was done. Package status
+// has the actions of Events about the picture.
+const (
+	actionReport = "Report"
+	actionAdopt  = "Adopt"
+)
 
 const (
 	defaultConcurrency = 8
 
-	// A failed reconcile is tried again after this, doubling. The longest wait is how
-	// late the status may be once an API server is back.
+	// A failed reconcile is tried again after firstRetry. The wait doubles up to longestRetry.
+	// The longest wait bounds how late the status is once an API server is back.
 	firstRetry   = 50 * time.Millisecond
 	longestRetry = 5 * time.Second
 
-	// reconcileTimeout keeps one pair's reconcile from holding a worker for ever, be it by
-	// an API server that hangs, be it by a cache that must not list what it is asked for.
+	// reconcileTimeout keeps the reconcile of one pair from holding a worker for ever.
+	// Without it an API server that hangs would, or a cache without the right to list.
 	reconcileTimeout = time.Minute
 )
 
-// Settings are the operator's own, from its flags.
+// Settings are the operator's settings, from its flags.
 type Settings struct {
-	// Objects is what the objects of every pair depend on beside the pair.
-	Objects ObjectSettings
-	// AllowedExposure are the types of exposure that pairs may use beside ClusterIP; nil:
-	// all of them. A surface of another type stays in the cluster, and Exposed says why.
+	// Objects is what the objects of every pair depend on, beside the pair itself.
+	Objects objects.Settings
+	// AllowedExposure are the types of exposure that pairs may use
+	// beside ClusterIP. Nil allows all types. A surface of a forbidden
+	// type stays inside the cluster, and the condition Exposed says why.
 	AllowedExposure []v1alpha1.ExposureType
-	// Namespaced says that the operator has a Role and no ClusterRole: nodes are then not
-	// read, and a node's address is what its pods say.
+	// LeaveOrphans has the operator leave objects alone that
+	// a pair lost in a restore, instead of adopting them.
+	LeaveOrphans bool
+	// AllowedPodMetadata are the labels and annotations that pairs
+	// may give their pods. Nil: [permit.DefaultPodMetadata].
+	AllowedPodMetadata []permit.PodMetadata
+	// Namespaced says that the operator has a Role and no ClusterRole. The
+	// operator then reads no nodes. It takes a node's address from the pods.
 	Namespaced bool
 	// Concurrency is how many pairs are reconciled at the same time. Default 8.
 	Concurrency int
-	// MaxConcurrentRollouts is how many pairs at a time get a change that the operator
-	// brings, such as a new default image. 0: no limit.
+	// MaxConcurrentRollouts is how many pairs at a time get a change that
+	// comes from the operator, such as a new default image. 0: no limit.
 	MaxConcurrentRollouts int
+	// Operator identifies the release that runs this operator: namespace and name
+	// of its Lease, joined by a slash. The value stays the same over restarts and
+	// upgrades. Empty: the operator writes no marks and ignores those of others.
+	Operator string
 	// PodAddress returns host:port of a pod's command port. Default: its IP and 9091.
 	PodAddress func(*corev1.Pod) string
 }
 
-// PodStreams is what a reconcile needs of [Pods]: following the media pods of a pair, what
-// they said last, and telling them.
+// rules returns the settings that limit what pairs may ask for.
+func (s Settings) rules() permit.Rules {
+	return permit.Rules{
+		AllowedExposure: s.AllowedExposure, AllowPodImages: s.Objects.AllowPodImages, AllowedPodMetadata: s.AllowedPodMetadata,
+		CommonLabels: s.Objects.CommonLabels,
+	}
+}
+
+// PodStreams is what a reconcile needs of [pods.Streams]: it follows the
+// media pods of a pair, returns their last state, and sends them requests.
 type PodStreams interface {
-	Follow(pair types.NamespacedName, targets []PodTarget)
-	State(PodKey) PodState
-	PutConfig(ctx context.Context, pod PodKey, manifest []byte) error
-	PutAddresses(ctx context.Context, pod PodKey, addresses control.MediaAddresses) error
-	PutPeers(ctx context.Context, pod PodKey, peers control.Peers) error
+	Follow(pair types.NamespacedName, targets []pods.Target)
+	State(pods.Key) pods.State
+	PutConfig(ctx context.Context, pod pods.Key, manifest []byte, options ...pods.ConfigOption) error
+	PutAddresses(ctx context.Context, pod pods.Key, addresses control.MediaAddresses) error
+	PutPeers(ctx context.Context, pod pods.Key, peers control.Peers) error
 	Source() source.Source
 }
 
-// StreamPairReconciler makes and reports StreamPairs. Its fields are set before
-// SetupWithManager and not changed after.
+// StreamPairReconciler applies and reports StreamPairs. Its fields
+// are set before SetupWithManager and not changed after that.
 type StreamPairReconciler struct {
 	// Client reads from the manager's cache and writes.
 	Client client.Client
-	// Reader asks the API server: for Secrets, which are neither listed nor watched, and
-	// before an object is written over.
+	// Reader asks the API server directly. It reads Secrets, which are
+	// neither listed nor watched, and objects before they are overwritten.
 	Reader client.Reader
 	// Pods are the event streams of the media pods.
 	Pods PodStreams
 	// Recorder takes the Events.
 	Recorder events.EventRecorder
-	// Metrics of pairs; see [NewMetrics].
-	Metrics *Metrics
-	// Resolver finds the addresses of load balancers that have a name only. Default:
-	// [net.DefaultResolver].
-	Resolver Resolver
-	// Settings are the operator's.
+	// Metrics of pairs; see [metrics.New].
+	Metrics *metrics.Metrics
+	// Resolver finds the addresses of load balancers that
+	// only have a name. Default: [net.DefaultResolver].
+	Resolver addresses.Resolver
+	// Settings are the operator's settings.
 	Settings Settings
 	// Now is the clock. Default [time.Now].
 	Now func() time.Time
 
-	wanted   wantedCache
-	hosts    *hostCache // made by setDefaults
-	turns    *turns     // made by setDefaults
-	reported reports
-	// statusFields are those that the cluster does not know.
+	memories memories
+	hosts    *addresses.Hosts // made by setDefaults
+	turns    *rollout.Turns   // made by setDefaults
+	// statusFields are the status fields that the cluster's definition of StreamPair lacks.
 	statusFields statusFields
+	marks        marks
 }
 
-// What the operator may do. Secrets are neither listed nor watched: keys of a pair are
-// read, made and renewed by name. The API server wants update of finalizers from who makes
-// owner references that block a deletion.
+// These are the operator's rights. Secrets are neither listed nor watched: the Secret
+// with a pair's keys is read, created and renewed by name. The API server demands update
+// of finalizers from a client that sets an owner reference which blocks deletion.
 //
 // +kubebuilder:rbac:groups=media.streampair.dev,resources=streampairs,verbs=get;list;watch
 // +kubebuilder:rbac:groups=media.streampair.dev,resources=streampairs/status,verbs=patch
@@ -121,7 +156,8 @@ type StreamPairReconciler struct {
 // +kubebuilder:rbac:groups=networking.k8s.io,resources=networkpolicies,verbs=get;list;watch;create;patch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
-// Reconcile observes one pair, decides, applies, and reports, also when applying failed.
+// Reconcile observes one pair, decides, applies
+// and reports. It reports even if applying failed.
 func (r *StreamPairReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	pair := &v1alpha1.StreamPair{}
 	if err := r.Client.Get(ctx, req.NamespacedName, pair); err != nil {
@@ -131,54 +167,63 @@ func (r *StreamPairReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if !pair.DeletionTimestamp.IsZero() {
-		// Its objects go with their owner; what is missing now must stay so.
+		// The garbage collector deletes its objects. None may be made again.
 		r.forget(req.NamespacedName)
 		return ctrl.Result{}, nil
 	}
 	now := r.Now()
-	pair, refused := r.Settings.permit(pair)
-	want := r.wanted.of(pair, r.Settings.Objects)
-	seen, err := r.observe(ctx, pair, want, now)
-	if err != nil {
-		return ctrl.Result{}, errors.Join(err, r.reportBlindness(ctx, pair, err, now))
+	if mine, wait, err := r.serves(ctx, pair, now); err != nil || !mine {
+		return ctrl.Result{RequeueAfter: wait}, err
 	}
-	r.reported.sees(pair)
-	r.settleDoubts(ctx, pair, want, seen)
-	plan, err := r.decideInTurn(pair, want, seen, now)
+	pair, refused := r.Settings.rules().Apply(pair)
+	m := r.memories.of(pair)
+	want := m.desiredOf(pair, r.Settings.Objects)
+	seen, err := r.observe(ctx, pair, m, want, now)
+	if err != nil {
+		return ctrl.Result{}, errors.Join(err, r.reportUnreadable(ctx, pair, m, err, now))
+	}
+	m.noteReadable()
+	plan, err := decide(pair, want, seen, r.takeTurn(pair, want, seen, now), now)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	if plan.changesSecret() {
+		m.secret = nil
+	}
 	outcome := r.apply(ctx, pair, want, plan)
-	status, recheck := newStatus(pair, refused, seen, plan, outcome, r.reported.last(pair), r.reported.before(pair), now)
-	err = errors.Join(outcome.Err, r.report(ctx, pair, status))
-	return ctrl.Result{RequeueAfter: earliest(plan.Recheck, earliest(outcome.Recheck, recheck))}, err
+	status, recheck := status.New(status.Facts{
+		Pair: pair, Refused: refused, Seen: seen, Addresses: plan.Addresses, Rollout: plan.Rollout, Applied: &outcome.Applied,
+		Last: m.last(pair), Before: m.before(pair), Now: now,
+	})
+	err = errors.Join(outcome.Err, r.report(ctx, pair, m, status))
+	return ctrl.Result{RequeueAfter: hints.Earliest(plan.Recheck, hints.Earliest(outcome.Recheck, recheck))}, err
 }
 
-// decideInTurn decides, and once more if the pair's turn to be updated has come.
-func (r *StreamPairReconciler) decideInTurn(pair *v1alpha1.StreamPair, want *wanted, seen *Observation, now time.Time) (*Plan, error) {
+// takeTurn returns how far the rollout of a pair may go. If the rollout
+// waits for a turn, and a turn is free, the pair takes the turn first.
+func (r *StreamPairReconciler) takeTurn(pair *v1alpha1.StreamPair, want *desired, seen *observed.Pair, now time.Time) rollout.Rollout {
 	name := client.ObjectKeyFromObject(pair)
-	plan, err := decide(pair, want, seen, now)
-	if err == nil && plan.Rollout.WaitsForTurn && r.turns.take(name) {
+	order := decideRollout(pair, want, seen, now)
+	if order.WaitsForTurn && r.turns.Take(name) {
 		seen.Turn = true
-		plan, err = decide(pair, want, seen, now)
+		order = decideRollout(pair, want, seen, now)
 	}
-	if err == nil {
-		r.turns.settle(name, plan.Rollout)
-	}
-	return plan, err
+	r.turns.Note(name, order)
+	return order
 }
 
-// forget drops what is kept about a pair that is gone.
+// forget drops all that is kept about a pair that is
+// gone, or that another operator has begun to serve.
 func (r *StreamPairReconciler) forget(pair types.NamespacedName) {
+	r.memories.forget(pair)
 	r.Pods.Follow(pair, nil)
 	r.Metrics.Forget(pair)
-	r.reported.forget(pair)
-	r.wanted.forget(pair)
-	r.turns.forget(pair)
+	r.turns.Forget(pair)
+	r.marks.rivals.Forget(pair)
 }
 
-// SetupWithManager has the manager call Reconcile for every pair that changed, whose
-// objects changed, or whose pods have news.
+// SetupWithManager makes the manager call Reconcile for a pair when
+// the pair or one of its objects changes, or one of its pods has news.
 func (r *StreamPairReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	r.setDefaults()
 	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &corev1.Pod{}, podsByPair, indexByPair); err != nil {
@@ -189,8 +234,9 @@ func (r *StreamPairReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named(ControllerName).
-		// The status is written here, and is no reason to look again.
-		For(&v1alpha1.StreamPair{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		// This controller writes the status, so a changed
+		// status starts no reconcile. A changed mark does.
+		For(&v1alpha1.StreamPair{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, r.markChanged()))).
 		Owns(&appsv1.Deployment{}).
 		Owns(&corev1.Service{}).
 		Owns(&corev1.ConfigMap{}).
@@ -199,8 +245,8 @@ func (r *StreamPairReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Owns(&networkingv1.NetworkPolicy{}).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(pairOfPod)).
 		WatchesRawSource(r.Pods.Source()).
-		WatchesRawSource(r.hosts.source()).
-		WatchesRawSource(r.turns.source()).
+		WatchesRawSource(r.hosts.Source()).
+		WatchesRawSource(r.turns.Source()).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: r.Settings.Concurrency,
 			ReconciliationTimeout:   reconcileTimeout,
@@ -216,7 +262,7 @@ func (r *StreamPairReconciler) setDefaults() {
 	}
 	if r.Settings.PodAddress == nil {
 		r.Settings.PodAddress = func(pod *corev1.Pod) string {
-			return net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(PortControl))
+			return net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(objects.PortControl))
 		}
 	}
 	if r.Resolver == nil {
@@ -225,11 +271,11 @@ func (r *StreamPairReconciler) setDefaults() {
 	if r.Now == nil {
 		r.Now = time.Now
 	}
-	r.hosts = newHostCache(r.Resolver, r.Now)
-	r.turns = newTurns(r.Settings.MaxConcurrentRollouts, r.Metrics)
+	r.hosts = addresses.NewHosts(r.Resolver, r.Now)
+	r.turns = rollout.NewTurns(r.Settings.MaxConcurrentRollouts, r.Metrics)
 }
 
-// podsByPair indexes pods by the pair that their label names.
+// podsByPair is the index of pods by the pair that their label names.
 const podsByPair = "media.streampair.dev/pair"
 
 func indexByPair(o client.Object) []string {
@@ -245,12 +291,4 @@ func pairOfPod(_ context.Context, o client.Object) []reconcile.Request {
 		return nil
 	}
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: o.GetNamespace(), Name: pair}}}
-}
-
-// earliest returns the shorter of two waits, of which 0 is none.
-func earliest(a, b time.Duration) time.Duration {
-	if a == 0 || b != 0 && b < a {
-		return b
-	}
-	return a
 }

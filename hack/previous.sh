@@ -68,6 +68,7 @@ build_decider() {
 	source=$(mktemp -d "$1/source.XXXXXX")
 	sources "$source" go.mod go.sum api mediaserver
 	cp mediaserver/failover/question_test.go "$source/mediaserver/failover/question.go"
+	cp mediaserver/failover/testdata/decider/names/names.go "$source/mediaserver/failover/"
 	mkdir "$source/mediaserver/cmd/decider"
 	cp mediaserver/failover/testdata/decider/main.go "$source/mediaserver/cmd/decider/"
 	(cd "$source" && go build -ldflags "-s -w" -o "$1/decider" ./mediaserver/cmd/decider) >&2
@@ -83,7 +84,7 @@ images)
 	;;
 decider)
 	name=previous-decider
-	built "$name" "$(stamp mediaserver/failover/question_test.go mediaserver/failover/testdata/decider/main.go)" build_decider
+	built "$name" "$(stamp mediaserver/failover/question_test.go mediaserver/failover/testdata/decider/{main,names/names}.go)" build_decider
 	;;
 *)
 	echo "usage: previous.sh images|decider" >&2

@@ -1,5 +1,5 @@
-// Package control holds the wire types of a media pod's command port, shared by the
-// operator and the media server. It has no logic.
+// Package control has the wire types of a media pod's command port. The operator and the
+// media server share them. The package has no logic.
 //
 //	GET  /v1/status                Status
 //	GET  /v1/events                server-sent events named "status", each a whole Status
@@ -8,20 +8,46 @@
 //	PUT  /v1/addresses             MediaAddresses
 //	PUT  /v1/peers                 Peers
 //
-// Where the port is open to a network it speaks TLS and asks for a bearer token.
-// Errors are answered as Error: 401 without the token, 404 for an unknown pair, 409 for a
-// manifest of a lower generation than the one in force, 413 and 422 for one that is too
-// long or wrong. A PUT that succeeds is 204.
+// A port that is open to a network speaks TLS and asks for a bearer token. The body of an
+// error is an Error. The answer is 401 without the token, and 404 for an unknown pair. It is
+// 409 for a manifest of a lower generation than the manifest in force (but see
+// HeaderReplaces). It is 413 for a manifest that is too long, and 422 for a wrong one. A PUT
+// that succeeds is answered 204.
 package control
 
 import "time"
 
-// HeaderTellsPeers is a header of requests of an operator that tells media servers, by
-// PUT /v1/peers, how the other leg's servers are reached; its value is "1". A manifest
-// without it comes from an operator of a version before, beside which the other leg's server
-// may be of a version before too: until PUT /v1/peers says otherwise, a media pod that is
-// given one takes and makes connections in clear where its peer does not answer over TLS.
+// HeaderTellsPeers is a header of requests; its value is "1". An operator that sends it
+// tells media servers, by PUT /v1/peers, how the other leg's servers are reached. A manifest
+// without this header comes from an operator of an earlier version. The other leg's server
+// may then be of an earlier version too. A media pod that gets such a manifest accepts and
+// makes connections in clear if its peer does not answer over TLS. PUT /v1/peers ends that.
 const HeaderTellsPeers = "Streampair-Tells-Peers"
+
+// HeaderReplaces is a header of PUT /v1/config. Its value, GENERATION or GENERATION/UID,
+// names the manifest in force as Status has it. The media server then replaces that manifest
+// even by one of a lower generation. The pair, or the cluster, was made again or restored. A
+// server that has another manifest in force by now answers 409. A server of an earlier
+// version does not know the header and answers 409 too.
+const HeaderReplaces = "Streampair-Replaces"
+
+// A ConfigMistake is one thing that is wrong with the files that a media server was given.
+type ConfigMistake struct {
+	// Reason is one of the reasons below. A reader takes an unknown one for MistakeManifest.
+	Reason string `json:"reason"`
+	// Message says in one line, without any secret, what is wrong.
+	Message string `json:"message"`
+}
+
+// Reasons of a ConfigMistake say which file has to be corrected.
+const (
+	// MistakeManifest: the manifest, which has the pair's spec.
+	MistakeManifest = "InvalidManifest"
+	// MistakeSecret: a Secret that the spec names, or the Secret with the pair's own keys.
+	MistakeSecret = "InvalidSecret"
+	// MistakeControl: the token or the certificate of the command port.
+	MistakeControl = "InvalidControlFile"
+)
 
 // Status is the state of one media server.
 type Status struct {
@@ -36,13 +62,24 @@ type Status struct {
 	PodName  string `json:"podName,omitempty"`
 	NodeName string `json:"nodeName,omitempty"`
 	// ConfigGeneration is the annotation media.streampair.dev/config-generation of the
-	// manifest in force, of several pairs the highest; 0: it has none.
+	// manifest in force. If there are several pairs, it is the highest one. 0: there is
+	// none.
 	ConfigGeneration int64 `json:"configGeneration"`
-	// ConfigErrors are what is wrong with the files that the server was given, one line
-	// each, without any secret; what was in force before still is.
+	// ConfigUID is the UID of the pair whose generation ConfigGeneration is. Empty: the
+	// manifest has none, or the media server is of an earlier version.
+	ConfigUID string `json:"configUID,omitempty"`
+	// ConfigErrors are the mistakes in the files that the server was given, one line each,
+	// without any secret. The previous content of these files stays in force.
 	ConfigErrors []string `json:"configErrors,omitempty"`
-	// Advertised are the media addresses told to browsers, IP[:udpPort:tcpPort]; none:
-	// those of the pod or machine itself.
+	// ConfigMistakes are ConfigErrors with a reason each. Servers before version 0.2.0
+	// report ConfigErrors alone. A later version reports ConfigMistakes alone.
+	ConfigMistakes []ConfigMistake `json:"configMistakes,omitempty"`
+	// UnknownFields are the paths of fields of the manifest in force that the server's
+	// version does not have and ignores. Nil: a server before version 0.2.0, which does not
+	// report them.
+	UnknownFields []string `json:"unknownFields"`
+	// Advertised are the media addresses that browsers are told, IP[:udpPort:tcpPort]. None:
+	// browsers are told the addresses of the pod or machine itself.
 	Advertised []string `json:"advertised,omitempty"`
 	// BaseURLs are those of MediaAddresses.HTTP, as they were told last.
 	BaseURLs map[string]string `json:"baseURLs,omitempty"`
@@ -63,11 +100,11 @@ type Status struct {
 	Pairs   []Pair   `json:"pairs"`
 }
 
-// Memory is what caches and packet histories hold, in bytes. It is spent first on declared
-// streams, then on histories, last on undeclared streams.
+// Memory is what caches and packet histories hold, in bytes. Declared streams come first,
+// then histories, then undeclared streams.
 type Memory struct {
-	// LimitBytes is for all together: half of the Go memory limit ($GOMEMLIMIT), or 512 MiB
-	// where there is none.
+	// LimitBytes is the limit of the sum: half of the Go memory limit ($GOMEMLIMIT), or 512
+	// MiB without such a limit.
 	LimitBytes int64 `json:"limitBytes"`
 	// DeclaredBytes is for the GOP caches of streams that a StreamPair names.
 	DeclaredBytes int64 `json:"declaredBytes"`
@@ -79,25 +116,26 @@ type Memory struct {
 
 // TLS describes the certificate that is served.
 type TLS struct {
-	// Present says that the certificate is one that was given, not SelfSigned by the
-	// server because there is none.
+	// Present says that a certificate was given and is served. Otherwise the server serves a
+	// SelfSigned one.
 	Present    bool `json:"present"`
 	SelfSigned bool `json:"selfSigned"`
-	// NotAfter is when it expires; DNSNames are the host names it is for.
+	// NotAfter is when the certificate expires. DNSNames are its host names.
 	NotAfter *time.Time `json:"notAfter,omitempty"`
 	DNSNames []string   `json:"dnsNames,omitempty"`
-	// Error says why the files that were given are not served; empty: they are, or none were.
+	// Error says why the given files are not served. Empty: they are served, or none were
+	// given.
 	Error string `json:"error,omitempty"`
 }
 
-// Addresses are the bound addresses; empty: that port is off.
+// Addresses are the bound addresses. Empty: the port is off.
 type Addresses struct {
 	RTMP   string `json:"rtmp,omitempty"`
 	RTMPS  string `json:"rtmps,omitempty"`
 	HTTP   string `json:"http,omitempty"`
 	HTTPS  string `json:"https,omitempty"`
 	WebRTC string `json:"webrtc,omitempty"`
-	// Probe, Health and Control are the probe port, that of the kubelet's probes alone, and
+	// Probe is the probe port. Health is the port for the kubelet's probes alone. Control is
 	// the command port.
 	Probe   string `json:"probe,omitempty"`
 	Health  string `json:"health,omitempty"`
@@ -106,27 +144,27 @@ type Addresses struct {
 	Relay string `json:"relay,omitempty"`
 }
 
-// PeerRelay is how a media server is joined with the other leg's.
+// PeerRelay is how a media server is connected with the other leg's media server.
 type PeerRelay struct {
-	// TLS says that the server takes the other leg's connections over TLS, and that it makes
-	// its own so; it takes PUT /v1/peers too.
+	// TLS says that the server accepts and makes the connections between the legs over TLS.
+	// Such a server knows PUT /v1/peers.
 	TLS bool `json:"tls"`
-	// Told says that PUT /v1/peers has come, or a manifest without HeaderTellsPeers. A server
-	// that has not been told speaks TLS only.
+	// Told says that the server has received PUT /v1/peers, or a manifest without
+	// HeaderTellsPeers. A server that has received neither speaks TLS only.
 	Told bool `json:"told,omitempty"`
-	// Clear is what PUT /v1/peers told last. ClearAny says that the server may speak in clear
-	// with any peer that does not answer over TLS: see HeaderTellsPeers.
+	// Clear is the list of the last PUT /v1/peers. ClearAny says that the server may speak
+	// in clear with any peer that does not answer over TLS; see HeaderTellsPeers.
 	Clear    []string `json:"clear,omitempty"`
 	ClearAny bool     `json:"clearAny,omitempty"`
 	// Links are the other leg's servers that the server knows.
 	Links []PeerLink `json:"links,omitempty"`
 }
 
-// PeerLink is how a server of the other leg is connected now.
+// PeerLink is the connection to one server of the other leg.
 type PeerLink struct {
-	// Address is its IP address.
+	// Address is the server's IP address.
 	Address string `json:"address"`
-	// Transport is TransportTLS or TransportClear; empty: it does not answer.
+	// Transport is TransportTLS or TransportClear. Empty: the server does not answer.
 	Transport string `json:"transport,omitempty"`
 }
 
@@ -136,11 +174,11 @@ const (
 	TransportClear = "Clear"
 )
 
-// Peers tells a media server how the other leg's servers are reached: over TLS, but for
-// those in Clear.
+// Peers tells a media server how the other leg's servers are reached: over TLS, except the
+// servers in Clear.
 type Peers struct {
-	// Clear are the IP addresses, at most 16, of those that do not speak TLS because they
-	// are of a version before. With none of them nothing is served or sent in clear.
+	// Clear are the IP addresses, at most 16, of servers of an earlier version, which do not
+	// speak TLS. If the list is empty, nothing is served or sent in clear.
 	Clear []string `json:"clear"`
 }
 
@@ -151,16 +189,16 @@ type Stream struct {
 	// Publishing says that a publisher is connected.
 	Publishing bool   `json:"publishing"`
 	Protocol   string `json:"protocol,omitempty"`
-	// Relayed says that it comes from the other leg's pod.
+	// Relayed says that the stream comes from the other leg's pod.
 	Relayed bool `json:"relayed,omitempty"`
-	// Undeclared says that StreamPairs are declared, and that none of them names the stream.
+	// Undeclared says that StreamPairs are declared, and none of them names the stream.
 	Undeclared bool       `json:"undeclared,omitempty"`
 	Remote     string     `json:"remote,omitempty"`
 	StartTime  *time.Time `json:"startTime,omitempty"`
 	BitrateBPS int64      `json:"bitrateBPS,omitempty"`
 	Video      *Track     `json:"video,omitempty"`
 	Audio      *Track     `json:"audio,omitempty"`
-	// EntryPoint says that viewers can begin with it: an IDR is cached.
+	// EntryPoint says that viewers can begin to play the stream: an IDR is cached.
 	EntryPoint bool      `json:"entryPoint"`
 	Warnings   []Warning `json:"warnings,omitempty"`
 }
@@ -174,7 +212,7 @@ type Track struct {
 	FrameRate    float64 `json:"frameRate,omitempty"`
 	SampleRateHz int     `json:"sampleRateHz,omitempty"`
 	Channels     int     `json:"channels,omitempty"`
-	// SilentMilliseconds is the time since its last access unit.
+	// SilentMilliseconds is the time since the track's last access unit.
 	SilentMilliseconds int64 `json:"silentMilliseconds"`
 }
 
@@ -206,13 +244,13 @@ type Pair struct {
 	Select     string  `json:"select"`
 	Viewers    int     `json:"viewers"`
 	Legs       []Leg   `json:"legs"`
-	// Peer is how the pair stands at the other leg's pod; absent: there is none.
+	// Peer is the state of the pair at the other leg's pod. Absent: there is no such pod.
 	Peer *Peer `json:"peer,omitempty"`
 }
 
-// Peer is how a pair stands at the other leg's pod.
+// Peer is the state of a pair at the other leg's pod.
 type Peer struct {
-	// Connected says that it tells; if not, the rest is empty.
+	// Connected says that the other pod reports. If not, the rest is empty.
 	Connected bool   `json:"connected"`
 	Active    string `json:"active,omitempty"`
 	OnAir     bool   `json:"onAir"`
@@ -230,12 +268,13 @@ type Leg struct {
 	Live       bool   `json:"live"`
 	Rank       string `json:"rank"`
 	EntryPoint bool   `json:"entryPoint"`
-	// Local says that the leg's encoder is to publish here, not at the other pod. Where it
-	// really does is in Stream.Relayed.
+	// Local says that the leg's encoder should publish here, not at the other pod.
+	// Stream.Relayed says where the encoder really publishes.
 	Local bool `json:"local"`
-	// Publishing says that somebody is connected, whether or not media arrives.
+	// Publishing says that an encoder is connected, whether or not media arrives.
 	Publishing bool `json:"publishing"`
-	// LossReason says why a leg is not live, see LossSilent and the others; empty: it is.
+	// LossReason says why a leg is not live; see LossSilent and the others. Empty: the leg
+	// is live.
 	LossReason string `json:"lossReason,omitempty"`
 	// Conflict says that within the last minute a second encoder was refused, because
 	// another one sends to this stream id.
@@ -245,11 +284,11 @@ type Leg struct {
 
 // The values of Leg.LossReason.
 const (
-	// LossNotPublished: nobody has published since the server began.
+	// LossNotPublished: no encoder has published since the server started.
 	LossNotPublished = "NotPublished"
-	// LossDisconnected: the publisher has gone.
+	// LossDisconnected: the encoder has disconnected.
 	LossDisconnected = "Disconnected"
-	// LossSilent: a publisher is connected, and no media arrives.
+	// LossSilent: an encoder is connected, and no media arrives.
 	LossSilent = "Silent"
 )
 
@@ -261,15 +300,17 @@ type Switch struct {
 	Time   time.Time `json:"time"`
 }
 
-// MediaAddresses replaces the addresses under which viewers are told to reach the pair's
-// pods, until the server ends.
+// MediaAddresses replaces the addresses that viewers are told for the pair's pods, until the
+// server ends.
 type MediaAddresses struct {
-	// WebRTC are the media addresses told to browsers: at most 16 of the form
-	// IP[:udpPort[:tcpPort]]. With none they are told the pod's own.
+	// WebRTC are the media addresses that browsers are told: at most 16 of the form
+	// IP[:udpPort[:tcpPort]]. If the list is empty, browsers are told the pod's own
+	// addresses.
 	WebRTC []string `json:"webrtc"`
-	// HTTP holds the URL under which viewers reach the pod of a leg, by its role, Primary or
-	// Backup, either of which may be missing: http or https, a host, perhaps a port and a
-	// path, and no slash at the end. Players go there when the pod that serves them dies.
+	// HTTP has the URL under which viewers reach the pod of a leg, by the leg's role,
+	// Primary or Backup. Either may be missing. A URL has http or https, a host, perhaps a
+	// port and a path, and no slash at the end. Players go there when the pod that serves
+	// them dies.
 	HTTP map[string]string `json:"http,omitempty"`
 }
 

@@ -1,10 +1,10 @@
 package v1alpha1
 
-// Condition types of a StreamPair. All of them are set from the operator's first
-// look at a pair, each with the generation of the spec that it speaks of.
+// Condition types of a StreamPair. The operator sets all of them at its first
+// reconcile of a pair. Each has the generation of the spec that it is about.
 const (
-	// ConditionReady: the pods are ready and the addresses known, so publishers and
-	// viewers are accepted. Nobody needs to publish: `kubectl wait` for this one.
+	// ConditionReady: publishers and viewers are accepted. The pods are ready and the
+	// addresses are known. Nobody needs to publish. Use this condition for `kubectl wait`.
 	ConditionReady = "Ready"
 	// ConditionOnAir: viewers get a live picture.
 	ConditionOnAir = "OnAir"
@@ -12,32 +12,34 @@ const (
 	ConditionPrimaryLive = "PrimaryLive"
 	// ConditionBackupLive: the backup's media arrives, and viewers can begin with it.
 	ConditionBackupLive = "BackupLive"
-	// ConditionRedundant: both legs have all their tracks, on different nodes. While it
-	// is not True, the next loss may take the picture away.
+	// ConditionRedundant: both legs have all their tracks, on different nodes. While this
+	// condition is not True, the next loss may end the picture.
 	ConditionRedundant = "Redundant"
 	// ConditionConverged: both pods play the same leg.
 	ConditionConverged = "Converged"
 	// ConditionExposed: the addresses are known, and status.playbackURL can be opened.
 	ConditionExposed = "Exposed"
-	// ConditionProgressing: a rollout or a planned switch is under way. False with a
-	// reason that begins with Waiting: one is due, and waits for what the reason says.
+	// ConditionProgressing: a rollout or a planned switch is under way. If it is False with
+	// a reason that begins with Waiting, a rollout is due and waits for what the reason says.
 	ConditionProgressing = "Progressing"
 )
 
 // Reasons of more than one condition.
 const (
-	// ReasonPaused (any condition): spec.paused is true. Set it to false to go on. Ready is
-	// True with this reason once the media pods have ended.
+	// ReasonPaused (any condition): spec.paused is true. Set spec.paused to false to go on.
+	// Ready is True with this reason once the media pods have ended.
 	ReasonPaused = "Paused"
 	// ReasonPodNotReady (PrimaryLive, BackupLive, Converged): the leg's media pod does
-	// not run yet, or does not run any more.
+	// not run yet, or no longer runs.
 	ReasonPodNotReady = "PodNotReady"
 	// ReasonPodUnreachable (PrimaryLive, BackupLive, OnAir, Redundant, Converged; status
-	// Unknown): the operator has had no word from a media pod for 15 seconds. The pod
-	// may serve viewers all the same.
+	// Unknown): the operator has not heard a media pod for 15 seconds. The pod may
+	// still serve viewers.
 	ReasonPodUnreachable = "PodUnreachable"
-	// ReasonNameConflict (Ready, Exposed): an object with a name that the pair needs
-	// exists and is not the pair's. It is left alone: delete or rename it, or the pair.
+	// ReasonNameConflict (Ready, Exposed): an object has a name that the pair needs, and is
+	// not the pair's. The operator leaves the object alone. The message says why the operator
+	// does not adopt it. Delete or rename the object, or give the pair another name. Before you
+	// delete the Secret NAME-keys, keep a copy. Encoders may use the tokens in it.
 	ReasonNameConflict = "NameConflict"
 )
 
@@ -52,17 +54,20 @@ const (
 	// ReasonInvalidSecret: a Secret that the spec names is missing, or a key in it is
 	// missing or cannot be used.
 	ReasonInvalidSecret = "InvalidSecret" // #nosec G101 -- the name of a reason
-	// ReasonInvalidConfiguration: a media pod refused the pair's manifest and goes on
-	// with the one before.
+	// ReasonInvalidConfiguration: a media pod refused the pair's manifest and continues
+	// with the previous one.
 	ReasonInvalidConfiguration = "InvalidConfiguration"
-	// ReasonImageNotAllowed: the spec names an image, and the operator was not told to
-	// allow that.
+	// ReasonImageNotAllowed: the spec names an image, and the operator does not allow that
+	// (--allow-pod-images).
 	ReasonImageNotAllowed = "ImageNotAllowed"
-	// ReasonApplyFailed: the API server refused one of the pair's objects, by a quota or a
-	// policy for instance, or keeps failing at one.
+	// ReasonPodMetadataNotAllowed: the spec names labels or annotations of pods that the
+	// operator does not allow (--allowed-pod-metadata). The pods are made without them.
+	ReasonPodMetadataNotAllowed = "PodMetadataNotAllowed"
+	// ReasonApplyFailed: the API server refused one of the pair's objects, for example by a
+	// quota or a policy. Or the API server keeps failing at one of them.
 	ReasonApplyFailed = "ApplyFailed"
 	// ReasonReadFailed (status Unknown): the operator cannot read one of the pair's objects,
-	// for want of a right for instance. The other conditions are as it saw them last.
+	// for example because it lacks a right. The other conditions are the last known ones.
 	ReasonReadFailed = "ReadFailed"
 )
 
@@ -81,17 +86,17 @@ const (
 	ReasonLive = "Live"
 	// ReasonWaitingForPublisher: nobody has published since the pod started.
 	ReasonWaitingForPublisher = "WaitingForPublisher"
-	// ReasonInputLost: media arrived and stopped: the encoder went, or is connected and
-	// silent.
+	// ReasonInputLost: the leg's media has stopped. The encoder has disconnected, or it is
+	// connected and sends no media.
 	ReasonInputLost = "InputLost"
-	// ReasonNoEntryPoint: media arrives, but no key frame with its parameters that a
-	// viewer could begin with. Set a key frame interval of 1 or 2 seconds at the encoder.
+	// ReasonNoEntryPoint: media arrives without a key frame that a viewer can begin with.
+	// Set a key frame interval of 1 or 2 seconds at the encoder.
 	ReasonNoEntryPoint = "NoEntryPoint"
-	// ReasonDegraded (True): media arrives, and a track of it cannot be played, or not by
-	// all viewers. The message says what to set at the encoder.
+	// ReasonDegraded (True): media arrives, but some or all viewers cannot play one of its
+	// tracks. The message says what to set at the encoder.
 	ReasonDegraded = "Degraded"
-	// ReasonPublisherConflict: encoders take the stream from one another again and
-	// again, so newcomers are refused for the time being. Two of them share a stream id.
+	// ReasonPublisherConflict: two encoders publish to one stream id. Each takes the stream
+	// from the other again and again, so a new one is refused for some time.
 	ReasonPublisherConflict = "PublisherConflict"
 )
 
@@ -99,11 +104,11 @@ const (
 const (
 	// ReasonRedundant (True).
 	ReasonRedundant = "Redundant"
-	// ReasonPrimaryNotLive: the primary lacks media or a track of it.
+	// ReasonPrimaryNotLive: the primary lacks media, or one of its tracks.
 	ReasonPrimaryNotLive = "PrimaryNotLive"
-	// ReasonBackupNotLive: the backup lacks media or a track of it.
+	// ReasonBackupNotLive: the backup lacks media, or one of its tracks.
 	ReasonBackupNotLive = "BackupNotLive"
-	// ReasonSameNode: both media pods run on one node, whose loss would take both.
+	// ReasonSameNode: both media pods run on one node. The loss of the node would end both.
 	ReasonSameNode = "SameNode"
 )
 
@@ -122,8 +127,12 @@ const (
 
 // Reasons of ConditionExposed.
 const (
-	// ReasonExposed (True). The message says if WebRTC media does not leave the cluster.
+	// ReasonExposed (True). The message says if media goes over TCP only.
 	ReasonExposed = "Exposed"
+	// ReasonMediaClusterOnly (True): viewers outside can open spec.playback.externalURL, but the
+	// spec brings no WebRTC media out of the cluster. Set spec.exposure.webrtc or a TURN server.
+	// Neither is needed if the network routes to pods.
+	ReasonMediaClusterOnly = "MediaClusterOnly"
 	// ReasonClusterOnly (True): the playback URL can be opened inside the cluster only.
 	// Choose another spec.exposure.http.type, or set spec.playback.externalURL.
 	ReasonClusterOnly = "ClusterOnly"
@@ -133,29 +142,30 @@ const (
 	// ReasonInvalidTLSSecret: the certificate of spec.playback.tlsSecretName is missing,
 	// cannot be used, or has expired.
 	ReasonInvalidTLSSecret = "InvalidTLSSecret" // #nosec G101 -- the name of a reason
-	// ReasonExposureNotAllowed: the operator was told not to allow this type of exposure.
+	// ReasonExposureNotAllowed: the operator does not allow this type of exposure
+	// (--allowed-exposures).
 	ReasonExposureNotAllowed = "ExposureNotAllowed"
 )
 
 // Reasons of ConditionProgressing.
 const (
-	// ReasonUpToDate (False): nothing is left to do.
+	// ReasonUpToDate (False): the media pods are up to date.
 	ReasonUpToDate = "UpToDate"
 	// ReasonRollingOut (True): a leg's pod is being made or replaced.
 	ReasonRollingOut = "RollingOut"
-	// ReasonRollingOutUpdate (True): as RollingOut, for a change that the operator brings, such
-	// as a new default image. Only so many pairs at a time are updated.
+	// ReasonRollingOutUpdate (True): like RollingOut, for a change by the operator, such as a
+	// new default image. The operator limits how many pairs are updated at a time.
 	ReasonRollingOutUpdate = "RollingOutUpdate"
 	// ReasonSwitchingOver (True): a planned switch waits for the next key frame.
 	ReasonSwitchingOver = "SwitchingOver"
-	// ReasonWaitingForStandbyPublisher (False): the leg on air cannot be rolled before the
-	// other one is live.
+	// ReasonWaitingForStandbyPublisher (False): the pod of the leg on air is replaced once
+	// the other leg is live.
 	ReasonWaitingForStandbyPublisher = "WaitingForStandbyPublisher"
-	// ReasonWaitingForIdle (False): a change of the operator's waits until nobody
-	// publishes or watches; see spec.mediaServer.updatePolicy.
+	// ReasonWaitingForIdle (False): a change by the operator waits until nobody publishes or
+	// watches; see spec.mediaServer.updatePolicy.
 	ReasonWaitingForIdle = "WaitingForIdle"
-	// ReasonWaitingForOtherRollouts (False): a change of the operator's waits until fewer
-	// other pairs are being updated (--max-concurrent-rollouts).
+	// ReasonWaitingForOtherRollouts (False): a change by the operator waits until fewer other
+	// pairs are being updated (--max-concurrent-rollouts).
 	ReasonWaitingForOtherRollouts = "WaitingForOtherRollouts"
 )
 
@@ -163,14 +173,14 @@ const (
 const (
 	// SwitchStarted: the first leg that had media.
 	SwitchStarted = "Started"
-	// SwitchPrimaryStarted: the primary came within ten seconds of the backup's first
+	// SwitchPrimaryStarted: the primary started within ten seconds after the backup's first
 	// picture.
 	SwitchPrimaryStarted = "PrimaryStarted"
-	// SwitchPrimaryInputLost and SwitchBackupInputLost: that leg's encoder was connected
-	// and silent.
+	// SwitchPrimaryInputLost and SwitchBackupInputLost: that leg's encoder was connected and
+	// sent no media.
 	SwitchPrimaryInputLost = "PrimaryInputLost"
 	SwitchBackupInputLost  = "BackupInputLost"
-	// SwitchPrimaryDisconnected and SwitchBackupDisconnected: that leg's encoder went.
+	// SwitchPrimaryDisconnected and SwitchBackupDisconnected: that leg's encoder disconnected.
 	SwitchPrimaryDisconnected = "PrimaryDisconnected"
 	SwitchBackupDisconnected  = "BackupDisconnected"
 	// SwitchPrimaryDegraded and SwitchBackupDegraded: that leg lost its picture or its
@@ -179,9 +189,9 @@ const (
 	SwitchBackupDegraded  = "BackupDegraded"
 	// SwitchPrimaryRecovered: spec.failover.mode is PreferPrimary.
 	SwitchPrimaryRecovered = "PrimaryRecovered"
-	// SwitchSelected: somebody asked for it, by spec.failover.select.
+	// SwitchSelected: spec.failover.select names the leg.
 	SwitchSelected = "Selected"
-	// SwitchFollowedPeer: the other media pod plays that leg, and both are to play the same.
+	// SwitchFollowedPeer: the other media pod plays that leg, and both pods play the same leg.
 	SwitchFollowedPeer = "FollowedPeer"
 	// SwitchPrimaryDraining and SwitchBackupDraining: that leg's pod is about to end, and
 	// the other leg is live.
@@ -193,15 +203,24 @@ const (
 const (
 	// EventFailedOver (Warning): the leg on air was lost, and the other one is played.
 	EventFailedOver = "FailedOver"
-	// EventFailedBack (Normal): the primary is whole again and is played.
+	// EventFailedBack (Normal): the primary has all its tracks again and is played.
 	EventFailedBack = "FailedBack"
-	// EventSwitchedOver (Normal): somebody's choice, or a rollout, changed the leg.
+	// EventSwitchedOver (Normal): a user's choice, or a rollout, changed the leg.
 	EventSwitchedOver = "SwitchedOver"
 	// EventWentOnAir (Normal): viewers get a picture, and had none before.
 	EventWentOnAir = "WentOnAir"
 	// EventDefinitionOutdated (Warning): the cluster's definition of StreamPair is older than
-	// the operator and lacks fields of the status, which is written without them.
+	// the operator and lacks fields of the status. The status is written without these fields.
 	EventDefinitionOutdated = "DefinitionOutdated"
+	// EventOperatorConflict (Warning): another operator serves the pair; see status.operator.
+	// The operator that records this Event leaves the pair alone.
+	EventOperatorConflict = "OperatorConflict"
+	// EventOperatorChanged (Normal): the operator took the pair over from another operator that
+	// no longer runs.
+	EventOperatorChanged = "OperatorChanged"
+	// EventAdopted (Normal): the pair adopted one of its objects that had lost its owner, for
+	// example in a restore. The note has the object's kind, name and UID.
+	EventAdopted = "Adopted"
 	// EventInputLost (Warning): a leg's media stopped.
 	EventInputLost = "InputLost"
 	// EventInputRecovered (Normal): a leg's media is back.

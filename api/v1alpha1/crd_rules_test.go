@@ -24,6 +24,10 @@ var brokenRules = []struct{ path, message, spec string }{
 
 	{"spec.playback.order", "order must name each way to play once", `playback: {order: [HLS, HLS]}`},
 	{"spec.playback.externalURL", "such as https://live.example.com", `playback: {externalURL: live.example.com}`},
+	{"spec.playback.externalURL", "such as https://live.example.com", `playback: {externalURL: "https://live.example.com:99999"}`},
+	{"spec.playback.externalURL", "such as https://live.example.com", `playback: {externalURL: "https://live.example.com/a/../b"}`},
+	{"spec.playback.externalURL", "such as https://live.example.com", `playback: {externalURL: "https://live..example.com"}`},
+	{"spec.playback.externalURL", "such as https://live.example.com", `playback: {externalURL: "https://[2001:db8:::1]"}`},
 	{"spec.playback.tlsSecretName", "must be the name of a Secret", `playback: {tlsSecretName: "*.example.com"}`},
 	{"spec.playback.tokenSecretRef", "set auth to Token or JWT", `playback: {tokenSecretRef: {name: keys}}`},
 	{"spec.playback.tokenSecretRef.name", "must be the name of a Secret", `playback: {auth: JWT, tokenSecretRef: {name: a/b}}`},
@@ -48,11 +52,28 @@ var brokenRules = []struct{ path, message, spec string }{
 	{"spec.exposure.webrtc.hostPorts", "hostPorts may be set only with type HostPort", `exposure: {webrtc: {hostPorts: {primary: 1, backup: 2}}}`},
 	{"spec.exposure.webrtc.hostPorts.backup", "must differ", `exposure: {webrtc: {type: HostPort, hostPorts: {primary: 8189, backup: 8189}}}`},
 
+	{"spec.exposure.http.loadBalancer", "http has one Service for both legs", `exposure: {http: {type: LoadBalancer, loadBalancer: {legPorts: {primary: 80, backup: 81}}}}`},
+	{"spec.exposure.webrtc.loadBalancer", "legTLSPorts are for rtmp only", `exposure: {webrtc: {type: LoadBalancer, loadBalancer: {legTLSPorts: {primary: 1, backup: 2}}}}`},
+	{"spec.exposure.rtmp.loadBalancer", "must differ", `exposure: {rtmp: {type: LoadBalancer, loadBalancer: {legPorts: {primary: 1936, backup: 1937}}}}`},
+
+	{"spec.objectLabels", "must have the form of a", `objectLabels: {"a b": c}`},
+	{"spec.objectLabels", "cannot be set", `objectLabels: {app.kubernetes.io/name: x}`},
+	{"spec.mediaServer.podLabels", "must have the form of a", `mediaServer: {podLabels: {a/b/c: d}}`},
+	{"spec.mediaServer.podLabels", "cannot be set", `mediaServer: {podLabels: {media.streampair.dev/pair: other}}`},
+	{"spec.mediaServer.podLabels", "cannot be set", `mediaServer: {podLabels: {cluster-autoscaler.kubernetes.io/safe-to-evict: "true"}}`},
+	{"spec.mediaServer.podAnnotations", "must have the form of a", `mediaServer: {podAnnotations: {-a: d}}`},
+	{"spec.mediaServer.podAnnotations", "cannot be set", `mediaServer: {podAnnotations: {container.apparmor.security.beta.kubernetes.io/media-server: unconfined}}`},
+	{"spec.mediaServer.podAnnotations", "cannot be set", `mediaServer: {podAnnotations: {k8s.io/x: z}}`},
 	{"spec.mediaServer.image", "image must be an image reference", `mediaServer: {image: "a b"}`},
 	{"spec.mediaServer.imagePullSecrets", "must have the name of a Secret", `mediaServer: {imagePullSecrets: [{}]}`},
 	{"spec.mediaServer.resources.claims", "resources.claims is not supported", `mediaServer: {resources: {claims: [{name: gpu}]}}`},
 	{"spec.mediaServer.priorityClassName", "must be the name of a PriorityClass", `mediaServer: {priorityClassName: High}`},
 	{"spec.mediaServer.iceServers[0].urls[0]", "must begin with stun:, stuns:, turn: or turns:", `mediaServer: {iceServers: [{urls: ["https://x"]}]}`},
+	{"spec.mediaServer.iceServers[0].urls[0]", "followed by a host", `mediaServer: {iceServers: [{urls: ["stun://stun.example.com"]}]}`},
+	{"spec.mediaServer.iceServers[0].urls[0]", "followed by a host", `mediaServer: {iceServers: [{urls: ["turn:turn.example.com:99999"]}]}`},
+	{"spec.mediaServer.iceServers[0].urls[0]", "followed by a host", `mediaServer: {iceServers: [{urls: ["turn:turn.example.com?transport=sctp"]}]}`},
+	{"spec.mediaServer.iceServers[0].urls[0]", "followed by a host", `mediaServer: {iceServers: [{urls: ["stun:stun.example.com?transport=udp"]}]}`},
+	{"spec.mediaServer.iceServers[0].urls[0]", "followed by a host", `mediaServer: {iceServers: [{urls: ["turn:user@turn.example.com"]}]}`},
 	{"spec.mediaServer.iceServers[0].credentialSecretRef.name", "must be the name of a Secret", `mediaServer: {iceServers: [{urls: ["stun:x"], credentialSecretRef: {name: A}}]}`},
 }
 
@@ -166,6 +187,9 @@ func TestValuesAreRefusedByTheirForm(t *testing.T) {
 		{`mediaServer: {drainTimeoutSeconds: 3601}`, "should be less than or equal to 3600"},
 		{`mediaServer: {iceServers: [{urls: []}]}`, "should have at least 1 items"},
 		{`mediaServer: {tolerations: [{operator: Exists}], antiAffinity: Soft}`, `supported values: "Preferred", "Required", "None"`},
+		{`objectLabels: {a: "b c"}`, "should match"},
+		{`mediaServer: {podLabels: {a: ` + strings.Repeat("a", 64) + `}}`, "Too long"},
+		{`mediaServer: {podAnnotations: {a: ` + strings.Repeat("a", 4097) + `}}`, "Too long"},
 		{`paused: "yes"`, "must be of type boolean"},
 	} {
 		_, errs := d.judge(t, manifest(t, "demo", tt.spec))
@@ -183,6 +207,7 @@ func TestTheDefinitionAndValidateAgreeOnAnyText(t *testing.T) {
 		"live", "a.b-c_d", "https://live.example.com:8443/tv/", "http://[2001:db8::1]:80", "203.0.113.7:30189:30190", "[2001:db8::1]:1:65535",
 		"2001:db8::1", "::ffff:10.0.0.1", "fe80::1%eth0", "127.0.0.1", "255.255.255.255", "ff02::1", "0.0.0.0", "10.0.0.0/8", "2001:db8::/32",
 		"::ffff:10.0.0.0/104", "host.example.com:1935", "stun:stun.example.com:3478", "service.k8s.aws/nlb", "registry:5000/a/b@sha256:0", "A", "-", "",
+		"example.com/owner", "app.kubernetes.io/name", "media.streampair.dev/pair", "cluster-autoscaler.kubernetes.io/safe-to-evict",
 	}
 	fields := map[string]func(*StreamPair, string){
 		"name":           func(p *StreamPair, s string) { p.Name = s },
@@ -208,8 +233,11 @@ func TestTheDefinitionAndValidateAgreeOnAnyText(t *testing.T) {
 		"pull secret": func(p *StreamPair, s string) {
 			p.Spec.MediaServer.ImagePullSecrets = []corev1.LocalObjectReference{{Name: s}}
 		},
-		"priorityClass": func(p *StreamPair, s string) { p.Spec.MediaServer.PriorityClassName = s },
-		"ICE URL":       func(p *StreamPair, s string) { p.Spec.MediaServer.ICEServers = []ICEServer{{URLs: []string{s}}} },
+		"label key":      func(p *StreamPair, s string) { p.Spec.ObjectLabels = Labels{s: "x"} },
+		"label value":    func(p *StreamPair, s string) { p.Spec.MediaServer.PodLabels = Labels{"a": LabelValue(s)} },
+		"annotation key": func(p *StreamPair, s string) { p.Spec.MediaServer.PodAnnotations = Annotations{s: "x"} },
+		"priorityClass":  func(p *StreamPair, s string) { p.Spec.MediaServer.PriorityClassName = s },
+		"ICE URL":        func(p *StreamPair, s string) { p.Spec.MediaServer.ICEServers = []ICEServer{{URLs: []string{s}}} },
 	}
 	names := slices.Sorted(maps.Keys(fields))
 	accepted, refused := 0, 0
@@ -224,9 +252,9 @@ func TestTheDefinitionAndValidateAgreeOnAnyText(t *testing.T) {
 		}
 		change := func(p *StreamPair) { fields[name](p, text) }
 		_, errs := d.judge(t, document(t, change))
-		mistakes := valid(change).Validate()
+		mistakes := valid(change).ValidateNew()
 		if (len(errs) == 0) != (len(mistakes) == 0) {
-			r.Fatalf("%s %q: the definition finds %v, Validate %v", name, text, errs.ToAggregate(), mistakes.ToAggregate())
+			r.Fatalf("%s %q: the definition finds %v, ValidateNew %v", name, text, errs.ToAggregate(), mistakes.ToAggregate())
 		}
 		if len(errs) == 0 {
 			accepted++

@@ -3,6 +3,7 @@ package v1alpha1
 import (
 	"encoding/json"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -186,6 +187,9 @@ func TestColumnsAndNames(t *testing.T) {
 // What others define comes with their words, or without.
 var foreign = []string{".resources.", ".tolerations[].", ".imagePullSecrets[].", ".conditions[].", ".apiVersion", ".kind", ".metadata"}
 
+// torn are lines that end within a paragraph. kubectl explain wraps lines, and joins none.
+var torn = regexp.MustCompile(`[^\n]\n[^\n-]`)
+
 func TestEveryFieldIsExplained(t *testing.T) {
 	explained := 0
 	var walk func(path string, s *schema.Structural)
@@ -199,6 +203,11 @@ func TestEveryFieldIsExplained(t *testing.T) {
 					t.Errorf("%s has no description", at)
 				case !strings.Contains(property.Description, " "):
 					t.Errorf("%s is described as %q", at, property.Description)
+				case torn.MatchString(property.Description):
+					t.Errorf("kubectl explain tears the lines of %s: %q", at, property.Description)
+				}
+				if value := property.Default.Object; value != nil && property.Type != "object" && !strings.Contains(strings.ToLower(property.Description), "default") {
+					t.Errorf("%s does not tell its default, %v", at, value)
 				}
 			}
 			walk(at, &property)

@@ -24,11 +24,11 @@ type PlaybackMethod string
 const (
 	// PlaybackWebRTC has well under a second of delay.
 	PlaybackWebRTC PlaybackMethod = "WebRTC"
-	// PlaybackHLS has some seconds of delay, and passes where only HTTP does.
+	// PlaybackHLS is reserved: media servers do not serve it, and the player skips it.
 	PlaybackHLS PlaybackMethod = "HLS"
 )
 
-// LegacyClients says what a client gets that cannot name a backup.
+// LegacyClients says what a client that cannot name a backup gets.
 //
 // +kubebuilder:validation:Enum=Pair;Stream
 type LegacyClients string
@@ -46,7 +46,7 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.tokenSecretRef) || (has(self.auth) && self.auth != 'None')",message="tokenSecretRef does nothing with auth None: set auth to Token or JWT, or everybody can watch",fieldPath=".tokenSecretRef"
 type Playback struct {
 	// order is the order in which the player tries the ways to play. WebRTC has well under
-	// a second of delay; HLS has some seconds, and passes where only HTTP does.
+	// a second of delay. HLS is accepted and skipped: media servers do not serve it.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:default={WebRTC,HLS}
@@ -55,18 +55,19 @@ type Playback struct {
 	// +kubebuilder:validation:XValidation:rule="self.all(x, self.exists_one(y, x == y))",message="order must name each way to play once, such as [WebRTC, HLS]"
 	Order []PlaybackMethod `json:"order,omitempty"`
 
-	// externalURL is the base under which viewers reach the pair, without the app, such
-	// as https://live.example.com or https://example.com/tv. It wins over what exposure
-	// yields; set it for an Ingress, a Gateway or a CDN.
+	// externalURL is the base under which viewers reach the pair, without the app, such as
+	// https://live.example.com or https://example.com/tv. It replaces the address that
+	// exposure gives. Set externalURL for an Ingress, a Gateway or a CDN.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\\\\[[0-9A-Fa-f:.]+\\\\])(:[1-9][0-9]{0,4})?(/[A-Za-z0-9._~/-]*)?$')",message="externalURL must be an http:// or https:// URL without user, query and fragment, such as https://live.example.com"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\\\\[[0-9A-Fa-f:.]+\\\\])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/[A-Za-z0-9._~/-]*)?$') && !self.matches('\\\\.\\\\.|/\\\\.(/|$)') && (!self.contains('[') || isIP(self.substring(self.indexOf('[') + 1, self.indexOf(']'))))",message="externalURL must be an http:// or https:// URL without user, query and fragment, such as https://live.example.com"
 	ExternalURL string `json:"externalURL,omitempty"`
 
-	// tlsSecretName names a Secret of type kubernetes.io/tls for HTTPS and RTMPS, such as
-	// cert-manager makes. A renewed certificate is served without a restart. Without it
-	// the media pods use a certificate of their own making, which browsers do not trust.
+	// tlsSecretName names a Secret of type kubernetes.io/tls for HTTPS and RTMPS.
+	// cert-manager makes such Secrets. A renewed certificate is served without a restart.
+	// Without tlsSecretName the media pods use a self-signed certificate, which browsers do
+	// not trust.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
@@ -82,24 +83,26 @@ type Playback struct {
 	// +kubebuilder:default=None
 	Auth PlaybackAuth `json:"auth,omitempty"`
 
-	// tokenSecretRef names a Secret of your own with the key playToken (as publishToken)
-	// or jwtKey (at least 32 bytes), for those who must not read the publish token. Without
-	// it the keys are looked for in the Secret of publish.tokenSecretRef, or generated.
+	// tokenSecretRef names a Secret of your own with the key playToken (in the form of
+	// publishToken) or jwtKey (at least 32 bytes). Use it if whoever reads this Secret must
+	// not read the publish token. Without it the keys are read from the Secret of
+	// publish.tokenSecretRef, or generated.
 	// +optional
 	TokenSecretRef *SecretReference `json:"tokenSecretRef,omitempty"`
 
-	// replacedTokenGraceSeconds is how long, in seconds, a viewer goes on watching after the
-	// play token, or the key of the JSON Web Token, with which the viewer came in was
-	// replaced. Then the media pods end the viewer's session. 0 to 86400. Default: viewers
-	// who watch go on.
+	// replacedTokenGraceSeconds is how long, in seconds, a viewer may continue to watch
+	// after the viewer's play token, or the key of the viewer's JSON Web Token, was
+	// replaced. Then the media pods end the viewer's session. 0 to 86400. Default: the
+	// session is not ended.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=86400
 	ReplacedTokenGraceSeconds *int32 `json:"replacedTokenGraceSeconds,omitempty"`
 
-	// legacyClients says what a client gets that cannot name a backup, such as an HLS
-	// player with a plain stream URL: the Pair, with failover, under either stream id; or
-	// just the Stream it asked for.
+	// legacyClients is reserved for clients that cannot name a backup, such as an HLS player
+	// with a plain stream URL. Pair gives them the pair, with failover, under either stream
+	// id. Stream gives them only the stream that they asked for. It has no effect while
+	// media servers do not serve HLS.
 	// +optional
 	// +kubebuilder:default=Pair
 	LegacyClients LegacyClients `json:"legacyClients,omitempty"`

@@ -2,21 +2,32 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// StreamPairStatus is the pair as it was last seen. Nothing in it moves fast: bit
-// rates and viewer counts are metrics. It never holds a token.
+// StreamPairStatus is the last known state of a pair. Nothing in it changes often. Bit rates
+// and viewer counts are metrics. The status never holds a token.
 type StreamPairStatus struct {
-	// observedGeneration is the generation of the spec that was acted on last.
+	// observedGeneration is the generation of the spec that the operator applied last.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// activeStream is the leg that viewers get, while any pod plays it. It is absent when
-	// viewers get no live picture.
+	// operator is the release that serves the pair: namespace/name of its Lease. Other
+	// operators leave the pair alone. They take the pair over once this operator no longer
+	// runs.
+	// +optional
+	Operator string `json:"operator,omitempty"`
+
+	// operatorClaim is another operator's question whether the operator in status.operator
+	// still runs. An operator that runs removes the question. An operator that does not
+	// remove it within two minutes loses the pair.
+	// +optional
+	OperatorClaim *OperatorClaim `json:"operatorClaim,omitempty"`
+
+	// activeStream is the leg that viewers get. It is absent while viewers get no live picture.
 	// +optional
 	ActiveStream *ActiveStream `json:"activeStream,omitempty"`
 
-	// playbackURL opens the player. Where playback.auth asks for a token, `&token=` is to
-	// be added. It can be opened inside the cluster only while the condition Exposed has
-	// the reason ClusterOnly.
+	// playbackURL opens the player. If playback.auth asks for a token, add `&token=` and the
+	// token. While the condition Exposed has the reason ClusterOnly, the URL can be opened
+	// inside the cluster only.
 	// +optional
 	PlaybackURL string `json:"playbackURL,omitempty"`
 
@@ -31,15 +42,25 @@ type StreamPairStatus struct {
 	// +optional
 	LastSwitch *Switch `json:"lastSwitch,omitempty"`
 
-	// conditions are the pair's state, in the form of `kubectl wait`: Ready, OnAir,
-	// PrimaryLive, BackupLive, Redundant, Converged, Exposed and Progressing.
+	// conditions are the pair's state, for `kubectl wait`: Ready, OnAir, PrimaryLive,
+	// BackupLive, Redundant, Converged, Exposed and Progressing.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
-// ActiveStream is the leg whose media is going out.
+// OperatorClaim is the question of an operator that wants to take the pair over.
+type OperatorClaim struct {
+	// operator is the operator that asks: namespace/name of its Lease.
+	// +required
+	Operator string `json:"operator,omitempty"`
+	// time is when the question was asked.
+	// +required
+	Time metav1.Time `json:"time,omitzero"`
+}
+
+// ActiveStream is the leg that viewers get.
 type ActiveStream struct {
 	// role is the leg's side of the pair.
 	// +required
@@ -50,8 +71,8 @@ type ActiveStream struct {
 	// startTime is when this leg became the active one.
 	// +required
 	StartTime metav1.Time `json:"startTime,omitzero"`
-	// reason is why it did, such as Started, PrimaryInputLost, PrimaryDisconnected,
-	// PrimaryRecovered or Selected.
+	// reason is why this leg became the active one, such as Started, PrimaryInputLost,
+	// PrimaryDisconnected, PrimaryRecovered or Selected.
 	// +required
 	Reason string `json:"reason,omitempty"`
 }
@@ -64,8 +85,8 @@ type Switch struct {
 	// to is the leg that took its place.
 	// +required
 	To Role `json:"to,omitempty"`
-	// reason is why, such as PrimaryInputLost, PrimaryDisconnected, PrimaryRecovered or
-	// Selected.
+	// reason is why the leg changed, such as PrimaryInputLost, PrimaryDisconnected,
+	// PrimaryRecovered or Selected.
 	// +required
 	Reason string `json:"reason,omitempty"`
 	// time is when the media server made the switch.
@@ -80,11 +101,11 @@ type IngestState string
 
 // The states of a leg's input.
 const (
-	// IngestWaiting: nobody has published yet.
+	// IngestWaiting: no encoder has published yet.
 	IngestWaiting IngestState = "Waiting"
 	// IngestLive: media arrives.
 	IngestLive IngestState = "Live"
-	// IngestLost: media arrived and stopped.
+	// IngestLost: media has stopped.
 	IngestLost IngestState = "Lost"
 	// IngestUnknown: the leg's pod cannot be asked.
 	IngestUnknown IngestState = "Unknown"
@@ -101,8 +122,8 @@ type IngestStatus struct {
 	// whip is the WHIP endpoint, without a token.
 	// +optional
 	WHIP string `json:"whip,omitempty"`
-	// state of the leg's input. Waiting: nobody has published yet. Live: media arrives.
-	// Lost: media arrived and stopped. Unknown: the leg's pod cannot be asked.
+	// state of the leg's input. Waiting: no encoder has published yet. Live: media arrives.
+	// Lost: media has stopped. Unknown: the leg's pod cannot be asked.
 	// +optional
 	State IngestState `json:"state,omitempty"`
 	// playing is the leg that this leg's pod plays to its viewers.
@@ -111,7 +132,7 @@ type IngestStatus struct {
 	// podName is the leg's media pod.
 	// +optional
 	PodName string `json:"podName,omitempty"`
-	// nodeName is the node that it runs on.
+	// nodeName is the node that the pod runs on.
 	// +optional
 	NodeName string `json:"nodeName,omitempty"`
 }

@@ -4,8 +4,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// StreamPair is one programme fed by two encoders. Viewers open one URL; when the
-// primary's media stops, they get the backup's, inside the same connection.
+// StreamPair is one programme fed by two encoders. Viewers open one URL. When the primary's
+// media stops, viewers get the backup's media inside the same connection.
 //
 // Its name is at most 50 characters: lower case letters, digits and '-', starting with
 // a letter, ending with a letter or digit. The pair's objects are named after it.
@@ -32,17 +32,20 @@ type StreamPair struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 
-	// spec says which two streams make the pair, how to choose between them,
-	// and how publishers and viewers reach it. Only primary and backup are required.
+	// spec says which two streams make the pair, how to choose between them, and how
+	// publishers and viewers reach the pair. Only primary and backup are required.
 	//
-	// Everything may be changed later. A changed stream id, app, port, image or
-	// resource replaces the media pods, one leg after the other; the rest takes
-	// effect in them as they run.
+	// Everything may be changed later. A changed stream id, app, host port, image or
+	// resource replaces the media pods, one leg after the other. Most other changes take
+	// effect in the running pods. The reference lists them.
 	// +required
 	Spec StreamPairSpec `json:"spec,omitzero"`
 
-	// status is the pair as it was last seen. It is written by the operator.
+	// status is the last known state of the pair. The operator writes it. Until the operator
+	// has written a status, observedGeneration is -1. Without that, tools that wait for a
+	// status would take the pair for finished.
 	// +optional
+	// +kubebuilder:default={"observedGeneration":-1}
 	Status StreamPairStatus `json:"status,omitzero"`
 }
 
@@ -56,7 +59,7 @@ type StreamPairList struct {
 	Items           []StreamPair `json:"items"`
 }
 
-// StreamPairSpec is the pair as it should be.
+// StreamPairSpec is the desired state of a pair.
 //
 // +kubebuilder:validation:XValidation:rule="self.primary.streamID != self.backup.streamID",message="primary.streamID and backup.streamID must differ: give the backup's encoder an id of its own",fieldPath=".backup.streamID"
 type StreamPairSpec struct {
@@ -70,7 +73,7 @@ type StreamPairSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9][A-Za-z0-9._-]*$')",message="app stands in URLs as it is: use 1 to 64 letters, digits, '.', '_' and '-', starting with a letter or digit"
 	App string `json:"app,omitempty"`
 
-	// primary is the leg that is played first when both are there.
+	// primary is the leg that is played first when both legs are live.
 	// +required
 	Primary Leg `json:"primary,omitzero"`
 
@@ -78,60 +81,64 @@ type StreamPairSpec struct {
 	// +required
 	Backup Leg `json:"backup,omitzero"`
 
-	// failover says when to leave a leg and when to come back to it.
+	// failover says when to leave a leg and when to return to it.
 	//
 	// The media servers decide by themselves, within milliseconds, and need neither the
-	// operator nor the API server for it. The leg on air is left as soon as it is lost
-	// (see inputLossMilliseconds), or has lost its picture or its sound, if the other leg
-	// is better off; nothing delays that. When both legs are lost, viewers keep their
-	// sessions and the last picture until one of them returns.
+	// operator nor the API server for it. The media servers leave the leg on air as soon as
+	// it is lost (see inputLossMilliseconds). They also leave it if it has lost its picture
+	// or its sound and the other leg has more. Nothing delays this. When both legs are lost,
+	// viewers keep their sessions and the last picture until one of them returns.
 	//
-	// What happens once the lost leg is back is for mode to say, or for select, which
-	// overrules it: stay, or return to the leg that is preferred. Such a return is not
-	// urgent: it waits until the preferred leg has been whole for recoverySeconds, and then
-	// for its next key frame, so that viewers see a clean cut. Two returns are at least a
-	// minute apart, and after failovers that follow one another within ten minutes the
-	// wait grows (damping), so that an encoder that comes and goes does not make the
-	// picture jump.
+	// mode says what happens once the lost leg is back: stay, or return to the preferred
+	// leg. select overrules mode. A return waits until the preferred leg has had all its
+	// tracks for recoverySeconds. Then it waits for the leg's next key frame, so that
+	// viewers see a clean cut. Two returns are at least a minute apart. The wait grows after
+	// failovers that follow one another within ten minutes (damping). An encoder that comes
+	// and goes thereby does not make the picture jump.
 	// +optional
 	// +kubebuilder:default={}
 	Failover Failover `json:"failover,omitzero"`
 
-	// playback is about viewers: how they watch, at which URL, and who may.
+	// playback is about viewers: how they watch, at which URL, and who may watch.
 	// +optional
 	// +kubebuilder:default={}
 	Playback Playback `json:"playback,omitzero"`
 
-	// publish is about encoders: what they must show to be let in.
+	// publish is about encoders: what they must show in order to publish.
 	// +optional
 	// +kubebuilder:default={}
 	Publish Publish `json:"publish,omitzero"`
 
-	// exposure says how the pair is reached from outside the cluster, for each surface
-	// by itself: http for viewers and WHIP, rtmp for encoders, webrtc for the media of
-	// browsers. Without it the pair is reached inside the cluster only. A media server
-	// outside a cluster does not read it.
+	// exposure says how the pair is reached from outside the cluster, separately for each
+	// surface. The surfaces are http for viewers and WHIP, rtmp for encoders, and webrtc for
+	// the media of browsers. Without exposure the pair is reached inside the cluster only. A
+	// media server outside a cluster does not read this field.
 	// +optional
 	// +kubebuilder:default={}
 	Exposure Exposure `json:"exposure,omitzero"`
 
-	// mediaServer is about the two media pods. A media server outside a cluster reads
-	// only iceServers of it.
+	// mediaServer is about the two media pods. A media server outside a cluster reads only
+	// iceServers.
 	// +optional
 	// +kubebuilder:default={}
 	MediaServer MediaServer `json:"mediaServer,omitzero"`
 
-	// paused stops the pair: its media pods are removed, publishers and viewers get a
-	// clean end, addresses and keys stay. Set it back to false to go on.
+	// objectLabels are added to the operator's own labels of the pair's objects. A policy
+	// may demand a label that names an owner, for example. Pods get mediaServer.podLabels.
+	// +optional
+	ObjectLabels Labels `json:"objectLabels,omitempty"`
+
+	// paused stops the pair. Its media pods are removed, and publishers and viewers get a
+	// clean end. Addresses and keys stay. Set paused back to false to go on.
 	// +optional
 	Paused bool `json:"paused,omitempty"`
 }
 
 // Leg is one side of a pair.
 type Leg struct {
-	// streamID names the leg's stream: the last path segment of its publish URL, and
-	// name or backupStreamId of the play URL. 1 to 128 letters, digits, '.', '_' and
-	// '-', starting with a letter or digit. Capitals count.
+	// streamID names the leg's stream: the last path segment of its publish URL, and name or
+	// backupStreamId of the play URL. 1 to 128 letters, digits, '.', '_' and '-', starting
+	// with a letter or digit. Upper and lower case differ.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
@@ -139,14 +146,14 @@ type Leg struct {
 	StreamID string `json:"streamID,omitempty"`
 }
 
-// Role is the side of a pair on which a leg stands.
+// Role names one of the two legs of a pair.
 //
 // +kubebuilder:validation:Enum=Primary;Backup
 type Role string
 
 // The two sides of a pair.
 const (
-	// RolePrimary is the leg that is played first when both are there.
+	// RolePrimary is the leg that is played first when both legs are live.
 	RolePrimary Role = "Primary"
 	// RoleBackup is the leg that is played when the primary's media stops.
 	RoleBackup Role = "Backup"

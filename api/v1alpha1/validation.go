@@ -33,9 +33,9 @@ const (
 )
 
 var (
-	// An app or a stream id stands unescaped in URLs, in RTMP stream keys and in file
-	// names, and is followed there by '.flv', '.m3u8', '?' or '/'. Starting with a letter
-	// or digit keeps "." and ".." out.
+	// An app or a stream id stands unescaped in URLs, in RTMP stream keys and in file names.
+	// There '.flv', '.m3u8', '?' or '/' follows it. Starting with a letter or digit keeps "."
+	// and ".." out.
 	pathSegment = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
 	// The names of a pair's Services begin with the pair's name: an RFC 1035 label.
@@ -91,6 +91,7 @@ func (s *StreamPairSpec) validate(path *field.Path) field.ErrorList {
 	errs = append(errs, s.Playback.validate(path.Child("playback"))...)
 	errs = append(errs, s.Publish.validate(path.Child("publish"))...)
 	errs = append(errs, s.Exposure.validate(path.Child("exposure"))...)
+	errs = append(errs, s.ObjectLabels.Validate(path.Child("objectLabels"))...)
 	return append(errs, s.MediaServer.validate(path.Child("mediaServer"))...)
 }
 
@@ -216,6 +217,8 @@ func (m *MediaServer) validate(path *field.Path) field.ErrorList {
 	errs = append(errs, atMost(path.Child("nodeSelector"), len(m.NodeSelector), maxNodeSelector)...)
 	errs = append(errs, atMost(path.Child("tolerations"), len(m.Tolerations), maxTolerations)...)
 	errs = append(errs, objectName(path.Child("priorityClassName"), m.PriorityClassName, "a PriorityClass")...)
+	errs = append(errs, m.PodLabels.Validate(path.Child("podLabels"))...)
+	errs = append(errs, m.PodAnnotations.validate(path.Child("podAnnotations"))...)
 	errs = append(errs, within(path.Child("drainTimeoutSeconds"), m.DrainTimeoutSeconds, 0, MaxDrainSeconds)...)
 	errs = append(errs, within(path.Child("nodeLossTolerationSeconds"), m.NodeLossTolerationSeconds, 0, MaxDrainSeconds)...)
 	errs = append(errs, oneOf(path.Child("updatePolicy"), m.UpdatePolicy, UpdateWhenIdle, UpdateAuto)...)

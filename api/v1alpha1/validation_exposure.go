@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"regexp"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
@@ -26,25 +27,43 @@ var hostPort = regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[
 func (e *Exposure) validate(path *field.Path) field.ErrorList {
 	errs := e.HTTP.validate(path.Child("http"))
 	errs = append(errs, e.RTMP.validate(path.Child("rtmp"))...)
+	errs = append(errs, e.RTMP.LoadBalancer.validateRTMPPorts(path.Child("rtmp", "loadBalancer"))...)
 	return append(errs, e.WebRTC.validate(path.Child("webrtc"))...)
 }
 
 func (h *HTTPExposure) validate(path *field.Path) field.ErrorList {
 	errs := h.ServiceExposure.validate(path)
+	if l := h.LoadBalancer; l != nil && (l.LegPorts != nil || l.LegTLSPorts != nil || l.LegAnnotations != nil) {
+		errs = append(errs, field.Forbidden(path.Child("loadBalancer"),
+			"http has one Service for both legs: legPorts, legTLSPorts and legAnnotations are for rtmp and webrtc"))
+	}
 	return append(errs, set(path.Child("trustedProxies"), h.TrustedProxies, maxTrustedProxies, validateNetwork)...)
 }
 
 func (s *ServiceExposure) validate(path *field.Path) field.ErrorList {
 	errs := oneOf(path.Child("type"), s.Type, ExposureClusterIP, ExposureNodePort, ExposureLoadBalancer)
 	errs = append(errs, s.LoadBalancer.validate(path.Child("loadBalancer"), s.Type)...)
+	errs = append(errs, validateFamilies(path, s.IPFamilyPolicy)...)
 	return append(errs, s.ExternalAddresses.validate(path.Child("externalAddresses"), validateHostPort)...)
 }
 
 func (w *WebRTCExposure) validate(path *field.Path) field.ErrorList {
 	errs := oneOf(path.Child("type"), w.Type, ExposureClusterIP, ExposureNodePort, ExposureLoadBalancer, ExposureHostPort)
 	errs = append(errs, w.LoadBalancer.validate(path.Child("loadBalancer"), w.Type)...)
+	errs = append(errs, validateFamilies(path, w.IPFamilyPolicy)...)
+	if w.LoadBalancer != nil && w.LoadBalancer.LegTLSPorts != nil {
+		errs = append(errs, field.Forbidden(path.Child("loadBalancer"), "legTLSPorts are for rtmp only: remove them"))
+	}
 	errs = append(errs, w.HostPorts.validate(path.Child("hostPorts"), w.Type)...)
 	return append(errs, w.ExternalAddresses.validate(path.Child("externalAddresses"), validateMediaAddress)...)
+}
+
+func validateFamilies(path *field.Path, policy corev1.IPFamilyPolicy) field.ErrorList {
+	if policy == "" {
+		return nil
+	}
+	return oneOf(path.Child("ipFamilyPolicy"), policy,
+		corev1.IPFamilyPolicySingleStack, corev1.IPFamilyPolicyPreferDualStack, corev1.IPFamilyPolicyRequireDualStack)
 }
 
 func (h *HostPorts) validate(path *field.Path, kind ExposureType) field.ErrorList {
@@ -81,7 +100,44 @@ func (l *LoadBalancerExposure) validate(path *field.Path, kind ExposureType) fie
 			"must be the name of a load balancer class, such as service.k8s.aws/nlb"))
 	}
 	errs = append(errs, atMost(path.Child("annotations"), len(l.Annotations), maxAnnotations)...)
+	if a := l.LegAnnotations; a != nil {
+		errs = append(errs, atMost(path.Child("legAnnotations", "primary"), len(a.Primary), maxAnnotations)...)
+		errs = append(errs, atMost(path.Child("legAnnotations", "backup"), len(a.Backup), maxAnnotations)...)
+	}
+	errs = append(errs, l.LegPorts.validate(path.Child("legPorts"))...)
+	errs = append(errs, l.LegTLSPorts.validate(path.Child("legTLSPorts"))...)
 	return append(errs, set(path.Child("sourceRanges"), l.SourceRanges, maxSourceRanges, validateNetwork)...)
+}
+
+// Ports of RTMP and RTMPS where nothing else is chosen.
+const (
+	defaultRTMPPort  = 1935
+	defaultRTMPSPort = 1936
+)
+
+// validateRTMPPorts judges the ports that each leg's Service of RTMP would have.
+func (l *LoadBalancerExposure) validateRTMPPorts(path *field.Path) field.ErrorList {
+	if l == nil {
+		return nil
+	}
+	ports, tls := LegPorts{defaultRTMPPort, defaultRTMPPort}, LegPorts{defaultRTMPSPort, defaultRTMPSPort}
+	if l.LegPorts != nil {
+		ports = *l.LegPorts
+	}
+	if l.LegTLSPorts != nil {
+		tls = *l.LegTLSPorts
+	}
+	if ports.Primary == tls.Primary || ports.Backup == tls.Backup {
+		return field.ErrorList{field.Forbidden(path, "of one leg, legPorts (1935 by default) and legTLSPorts (1936) must differ")}
+	}
+	return nil
+}
+
+func (p *LegPorts) validate(path *field.Path) field.ErrorList {
+	if p == nil {
+		return nil
+	}
+	return append(within(path.Child("primary"), &p.Primary, 1, 65535), within(path.Child("backup"), &p.Backup, 1, 65535)...)
 }
 
 func validateNetwork(path *field.Path, value string) *field.Error {

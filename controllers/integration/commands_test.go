@@ -15,13 +15,16 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/hack/eventually"
 )
 
-// built builds a command into the test's folder and returns its path.
+// built builds a command into the test's folder, and returns the command's path.
 func (w *world) built(command string) string {
 	w.t.Helper()
 	path := filepath.Join(w.t.TempDir(), command)
@@ -32,7 +35,7 @@ func (w *world) built(command string) string {
 	return path
 }
 
-// freeAddress is one of the loopback interface that nobody listens at.
+// freeAddress returns an address of the loopback interface at which nobody listens.
 func (w *world) freeAddress() string {
 	w.t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -41,8 +44,8 @@ func (w *world) freeAddress() string {
 	return l.Addr().String()
 }
 
-// runCommand runs the operator's command in place of the world's own operator. stop ends
-// it as Kubernetes does, and returns how it ended.
+// runCommand runs the operator's command in place of the world's own operator.
+// stop ends the command as Kubernetes does, and returns how it ended.
 func (w *world) runCommand(args ...string) (stop func() error) {
 	w.t.Helper()
 	w.stop()
@@ -80,7 +83,7 @@ func (w *world) runCommand(args ...string) (stop func() error) {
 	return stop
 }
 
-// The command itself, with the lease, the probes and the metrics.
+// The test is of the command itself, with the lease, the probes and the metrics.
 func TestTheOperatorsCommand(t *testing.T) {
 	w := newWorld(t)
 	w.runPods()
@@ -129,6 +132,36 @@ rules: [{nonResourceURLs: [/metrics], verbs: [get]}]
 	}
 }
 
+// No chart makes the lease, so no chart removes it.
+func TestTheLeaseGoesWithTheDeployment(t *testing.T) {
+	w := newWorld(t)
+	labels := map[string]string{"app.kubernetes.io/name": "streampair", "app.kubernetes.io/component": "operator"}
+	none := int32(0)
+	deployment := &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "pairs", Labels: labels},
+		Spec: appsv1.DeploymentSpec{
+			Replicas: &none, Selector: &metav1.LabelSelector{MatchLabels: labels},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: labels},
+				Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "operator", Image: "operator:1"}}},
+			},
+		},
+	}
+	w.must(w.admin.Create(t.Context(), deployment))
+	stop := w.runCommand("--leader-elect", "--leader-election-id=pairs", "--metrics-address=0", "--probe-address=0")
+	lease := &coordinationv1.Lease{}
+	eventually.True(w.t, "the lease has its owner", func() bool {
+		return w.get("pairs", lease) && len(lease.OwnerReferences) == 1 && lease.OwnerReferences[0].UID == deployment.UID
+	})
+	w.create("sunday", nil)
+	eventually.True(w.t, "the operator still leads", func() bool { return len(w.pair("sunday").Status.Conditions) > 0 })
+	if err := stop(); err != nil {
+		t.Errorf("the operator ended: %v", err)
+	}
+	w.must(w.admin.Delete(t.Context(), deployment))
+	eventually.True(w.t, "the lease is gone", func() bool { return !w.get("pairs", lease) })
+}
+
 func get(t *testing.T, url, token string) (code int, body string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
@@ -152,7 +185,7 @@ func get(t *testing.T, url, token string) (code int, body string) {
 	return resp.StatusCode, string(content)
 }
 
-// The plugin, as kubectl runs it, on a pair with real encoders.
+// The test runs the plugin as kubectl does, on a pair with real encoders.
 func TestThePlugin(t *testing.T) {
 	needFFmpeg(t)
 	w := newWorld(t)
@@ -191,10 +224,10 @@ func TestThePlugin(t *testing.T) {
 	wants("keys", pair.Status.Ingest[0].RTMP+"?token="+token, "primary?token="+token, "backup?token="+token, pair.Status.Ingest[1].WHIP)
 
 	wants("switch backup", "sunday plays Backup")
-	w.eventually("the backup on air", func() bool { return w.activeIs("sunday", v1alpha1.RoleBackup) })
+	eventually.True(w.t, "the backup on air", func() bool { return w.activeIs("sunday", v1alpha1.RoleBackup) })
 	wants("status", "on air   Backup (backup) for", "switched Primary to Backup", "pinned   Backup")
 	wants("switch primary sunday", "sunday plays Primary")
-	w.eventually("the primary on air", func() bool { return w.activeIs("sunday", v1alpha1.RolePrimary) })
+	eventually.True(w.t, "the primary on air", func() bool { return w.activeIs("sunday", v1alpha1.RolePrimary) })
 	wants("switch auto", "sunday follows its failover mode, Sticky")
 
 	w.create("monday", nil)

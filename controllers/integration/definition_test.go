@@ -9,10 +9,11 @@ import (
 
 	"github.com/streampair/streampair/api/v1alpha1"
 	"github.com/streampair/streampair/controllers/kubetest"
+	"github.com/streampair/streampair/hack/eventually"
 )
 
 // The definition may be older than the operator: in namespaced mode, without crds.install, or
-// after a rollback. The status is then written without what the definition lacks.
+// after a rollback. The status is then written without the fields that the definition lacks.
 func TestADefinitionOlderThanTheOperatorCostsOnlyItsFields(t *testing.T) {
 	t.Parallel()
 	w := newWorldIn(t, kubetest.StartOwn(t))
@@ -41,10 +42,21 @@ func TestADefinitionOlderThanTheOperatorCostsOnlyItsFields(t *testing.T) {
 	if pair.Status.PlaybackURL != "" || len(pair.Status.Ingest) != 2 {
 		t.Errorf("the status is %+v", pair.Status)
 	}
-	w.eventually("the Event", func() bool { return slices.Contains(w.events("sunday"), v1alpha1.EventDefinitionOutdated) })
+	eventually.True(w.t, "the Event", func() bool { return slices.Contains(w.events("sunday"), v1alpha1.EventDefinitionOutdated) })
 	for _, field := range []string{".status.playbackURL", ".status.ingest[].podName"} {
 		w.metricIs("streampair_status_field_missing", map[string]string{"field": field}, 1)
 	}
 	w.change("sunday", func(s *v1alpha1.StreamPairSpec) { s.Paused = true })
 	w.waitFor("sunday", "Ready=True/Paused")
+}
+
+// kstatus, with which Flux and Helm wait, takes an object without a status for finished.
+func TestAPairThatNobodyHasLookedAtSaysSo(t *testing.T) {
+	w := newWorld(t)
+	if got := w.create("sunday", nil).Status.ObservedGeneration; got != -1 {
+		t.Errorf("status.observedGeneration is %d when the pair is made, want -1", got)
+	}
+	if pair := w.waitFor("sunday", "OnAir=False/NoLiveStream"); pair.Status.ObservedGeneration != pair.Generation {
+		t.Errorf("status.observedGeneration is %d, want %d", pair.Status.ObservedGeneration, pair.Generation)
+	}
 }

@@ -1,6 +1,7 @@
-// Package integration has no code: its tests run the operator against a real API server,
-// with media pods that are real media servers, run as processes under the addresses of the
-// pods, and fed by real encoders.
+// Package integration has tests only. They run the operator with a real
+// API server. The media pods are real media servers, which run as
+// processes at the addresses of the pods. Real encoders publish to them.
 //
-// Start from harness_test.go, which is the cluster's scheduler and kubelet in small.
+// Start with harness_test.go, which has the namespace and
+// the operator, and kubelet_test.go, which runs the pods.
 package integration

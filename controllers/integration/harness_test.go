@@ -24,10 +24,17 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/yaml"
 
 	"github.com/streampair/streampair/api/v1alpha1"
 	"github.com/streampair/streampair/controllers"
+	"github.com/streampair/streampair/controllers/addresses"
 	"github.com/streampair/streampair/controllers/kubetest"
+	"github.com/streampair/streampair/controllers/metrics"
+	"github.com/streampair/streampair/controllers/namespaces"
+	"github.com/streampair/streampair/controllers/objects"
+	"github.com/streampair/streampair/controllers/pods"
+	"github.com/streampair/streampair/hack/eventually"
 )
 
 func TestMain(m *testing.M) {
@@ -42,18 +49,20 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// A world is one namespace of the real API server, with an operator that sees no other.
+// A world is one namespace of the real API server,
+// with an operator that sees no other namespace.
 type world struct {
 	t         *testing.T
 	cluster   *kubetest.Cluster
 	admin     client.Client
 	namespace string
-	operator  string // its user name, by which its writes are told apart
+	operator  string // its user name, which identifies its writes
 	config    *rest.Config
 	metrics   *prometheus.Registry
 	settings  controllers.Settings
-	resolver  controllers.Resolver
-	stop      func() // ends the operator; waits until it has ended
+	resolver  addresses.Resolver
+	now       func() time.Time
+	stop      func() // ends the operator, and waits until it has ended
 }
 
 func newWorld(t *testing.T, options ...func(*world)) *world {
@@ -69,11 +78,11 @@ func newWorldIn(t *testing.T, cluster *kubetest.Cluster, options ...func(*world)
 	w.operator = "operator-" + w.namespace
 	w.config = w.cluster.User(t, w.operator, "system:masters")
 	w.resolver = net.DefaultResolver
-	w.settings.Objects = controllers.ObjectSettings{DefaultImage: "media:1"}
+	w.settings.Objects = objects.Settings{DefaultImage: "media:1"}
 	for _, option := range options {
 		option(w)
 	}
-	w.config.QPS, w.config.Burst = 200, 400 // as the command has it
+	w.config.QPS, w.config.Burst = 200, 400 // as in the command
 	w.start()
 	return w
 }
@@ -82,19 +91,20 @@ func newWorldIn(t *testing.T, cluster *kubetest.Cluster, options ...func(*world)
 func (w *world) start() {
 	w.t.Helper()
 	skip := true
+	w.metrics = prometheus.NewRegistry()
 	mgr, err := ctrl.NewManager(w.config, ctrl.Options{
 		Scheme:     kubetest.Scheme(),
 		Metrics:    metricsserver.Options{BindAddress: "0"},
 		Controller: config.Controller{SkipNameValidation: &skip},
-		Cache:      controllers.CacheOptions([]string{w.namespace}),
-		Client:     controllers.ClientOptions(),
+		Cache:      namespaces.CacheOptions([]string{w.namespace}),
+		NewCache:   namespaces.New([]string{w.namespace}, logr.Discard(), w.metrics).NewCache,
+		Client:     namespaces.ClientOptions(),
 	})
 	w.must(err)
-	w.metrics = prometheus.NewRegistry()
-	pods := controllers.NewPods(controllers.PodsConfig{})
+	pods := pods.New(pods.Config{})
 	reconciler := &controllers.StreamPairReconciler{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Pods: pods, Resolver: w.resolver,
-		Recorder: mgr.GetEventRecorder("streampair-operator"), Metrics: controllers.NewMetrics(w.metrics), Settings: w.settings,
+		Recorder: mgr.GetEventRecorder("streampair-operator"), Metrics: metrics.New(w.metrics), Settings: w.settings, Now: w.now,
 	}
 	w.must(mgr.Add(pods))
 	w.must(reconciler.SetupWithManager(mgr))
@@ -122,7 +132,15 @@ func (w *world) must(err error) {
 	}
 }
 
-// create makes a pair with the smallest spec, changed by change.
+// readYAML reads an object from a file.
+func (w *world) readYAML(path string, object any) {
+	w.t.Helper()
+	text, err := os.ReadFile(path)
+	w.must(err)
+	w.must(yaml.Unmarshal(text, object))
+}
+
+// create creates a pair with the smallest spec, after change has changed the spec.
 func (w *world) create(name string, change func(*v1alpha1.StreamPairSpec)) *v1alpha1.StreamPair {
 	w.t.Helper()
 	pair := &v1alpha1.StreamPair{
@@ -155,7 +173,7 @@ func (w *world) pair(name string) *v1alpha1.StreamPair {
 	return pair
 }
 
-// get reads an object by name, and returns whether there is one.
+// get reads an object by name, and reports whether it exists.
 func (w *world) get(name string, object client.Object) bool {
 	w.t.Helper()
 	err := w.admin.Get(w.t.Context(), client.ObjectKey{Namespace: w.namespace, Name: name}, object)
@@ -163,8 +181,7 @@ func (w *world) get(name string, object client.Object) bool {
 	return err == nil
 }
 
-// owned returns the objects of the namespace that have the pair's label, as Kind/name, but
-// for pods.
+// owned returns the objects of the namespace with the pair's label, as Kind/name, except pods.
 func (w *world) owned(pair string) []string {
 	w.t.Helper()
 	var names []string
@@ -189,36 +206,20 @@ func (w *world) owned(pair string) []string {
 	return names
 }
 
-// limit is how long anything may take: machines are slow, and what is measured is printed.
-const limit = 60 * time.Second
-
-func (w *world) eventually(what string, done func() bool) time.Duration {
-	w.t.Helper()
-	began := time.Now()
-	for !done() {
-		if time.Since(began) > limit {
-			w.t.Fatalf("not within %v: %s", limit, what)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	return time.Since(began)
-}
+// limit is how long anything may take. Machines are slow, and measured times are printed.
+const limit = eventually.Patience
 
 // waitFor waits for a condition of a pair, written "Type=Status/Reason".
 func (w *world) waitFor(pair string, conditions ...string) *v1alpha1.StreamPair {
 	w.t.Helper()
-	began := time.Now()
-	for {
-		p := w.pair(pair)
-		missing := slices.DeleteFunc(slices.Clone(conditions), func(want string) bool { return slices.Contains(conditionsOf(p), want) })
-		if len(missing) == 0 {
-			return p
-		}
-		if time.Since(began) > limit {
-			w.t.Fatalf("%s has not %v within %v, but:\n%s", pair, missing, limit, describe(p))
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
+	var p *v1alpha1.StreamPair
+	eventually.Seen(w.t, eventually.Patience, fmt.Sprintf("%s has %v", pair, conditions), func() (shown, bool) {
+		p = w.pair(pair)
+		has := conditionsOf(p)
+		lacks := slices.ContainsFunc(conditions, func(want string) bool { return !slices.Contains(has, want) })
+		return shown{p}, !lacks
+	})
+	return p
 }
 
 func conditionsOf(pair *v1alpha1.StreamPair) []string {
@@ -228,6 +229,11 @@ func conditionsOf(pair *v1alpha1.StreamPair) []string {
 	}
 	return list
 }
+
+// shown is a pair in the form that a failing test prints.
+type shown struct{ *v1alpha1.StreamPair }
+
+func (s shown) String() string { return "\n" + describe(s.StreamPair) }
 
 func describe(pair *v1alpha1.StreamPair) string {
 	var b strings.Builder

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -23,10 +22,10 @@ import (
 	"github.com/streampair/streampair/api/v1alpha1"
 )
 
-// buildFolder takes what is built for the tests; TestMain sets and removes it.
+// buildFolder is the folder of what is built for the tests. TestMain sets and removes it.
 var buildFolder string
 
-// mediaServer is built once for all tests of the binary.
+// mediaServer builds the media server once for all tests of the binary.
 var mediaServer = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(buildFolder, "streampair-mediaserver")
 	build := exec.Command("go", "build", "-buildvcs=false", "-o", path, "../../mediaserver/cmd/streampair-mediaserver")
@@ -37,23 +36,22 @@ var mediaServer = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// A kubelet is scheduler, kubelet and network of a world in small: it gives each leg an
-// address of its own on the loopback interface and a node, runs the media server of each
-// pod as a process, mounts the Secrets and the manifest as files, and reports readiness.
+// A kubelet is scheduler, kubelet and network of a world. It gives each leg a node,
+// and its own address on the loopback interface. It runs the media server of each pod
+// as a process, mounts the Secrets and the manifest as files, and reports readiness.
 type kubelet struct {
 	*world
 	binary string
 	dir    string
-	// node names the node of a leg's pods.
+	// node returns the name of the node of a leg's pods.
 	node func(role string) string
 
-	mu        sync.Mutex // guards all below; processes are written by sync only
+	mu        sync.Mutex // guards all below; only sync writes processes
 	addresses map[string]string
 	processes map[types.UID]*process
-	// blind keeps readiness as it is: the nodes are there, and the operator's way to the
-	// pods is not.
+	// blind keeps readiness unchanged. The nodes exist, but the operator cannot reach the pods.
 	blind bool
-	// lost are pods on nodes that are gone: nobody ever says that they have ended.
+	// lost are the pods on nodes that are gone. Nobody ever reports that these pods have ended.
 	lost map[types.UID]bool
 }
 
@@ -75,7 +73,7 @@ func (p *process) ended() bool {
 	}
 }
 
-// runPods starts a kubelet for the world. It ends, and its processes with it, after the test.
+// runPods starts a kubelet for the world. The kubelet and its processes end after the test.
 func (w *world) runPods() *kubelet {
 	w.t.Helper()
 	binary, err := mediaServer()
@@ -96,7 +94,7 @@ func (w *world) runPods() *kubelet {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		said := "" // once, not each time
+		said := "" // logged once, not each time
 		for ctx.Err() == nil {
 			if err := k.sync(ctx); err != nil && ctx.Err() == nil && err.Error() != said {
 				said = err.Error()
@@ -223,7 +221,7 @@ func (k *kubelet) startPod(ctx context.Context, pod *corev1.Pod) error {
 		if err := k.admin.SubResource("binding").Create(ctx, pod, binding); err != nil {
 			return err
 		}
-		return nil // seen next time
+		return nil // the next call sees it
 	}
 	dir := filepath.Join(k.dir, pod.Name)
 	if err := k.mount(ctx, pod, dir); err != nil {
@@ -232,7 +230,7 @@ func (k *kubelet) startPod(ctx context.Context, pod *corev1.Pod) error {
 	ip := k.address(pair, role)
 	for _, other := range k.processes {
 		if other.ip == ip && !other.ended() {
-			return nil // the leg's pod before
+			return nil // it is the leg's previous pod
 		}
 	}
 	peer := map[string]string{"primary": "backup", "backup": "primary"}[role]
@@ -249,7 +247,7 @@ func (k *kubelet) startPod(ctx context.Context, pod *corev1.Pod) error {
 	}
 	p := &process{dir: dir, ip: ip, log: &bytes.Buffer{}, gone: make(chan struct{})}
 	p.cmd = exec.Command(k.binary, args...)
-	// All pods share this machine's addresses, so each takes its own alone.
+	// All pods share this machine's addresses, so each pod listens at its own address only.
 	p.cmd.Env = []string{"RELAY_ADDRESS=" + ip + ":9092", "POD_IP=" + ip, "POD_NAME=" + pod.Name, "NODE_NAME=" + pod.Spec.NodeName, "PATH=" + os.Getenv("PATH"), "HOME=" + dir}
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	if err := p.cmd.Start(); err != nil {
@@ -263,72 +261,6 @@ func (k *kubelet) startPod(ctx context.Context, pod *corev1.Pod) error {
 	k.processes[pod.UID] = p
 	k.mu.Unlock()
 	return k.report(ctx, pod, false)
-}
-
-// mount writes what the pod mounts: the ConfigMap, and the Secrets by name and key.
-func (k *kubelet) mount(ctx context.Context, pod *corev1.Pod, dir string) error {
-	for _, volume := range pod.Spec.Volumes {
-		switch {
-		case volume.ConfigMap != nil:
-			object := &corev1.ConfigMap{}
-			if err := k.admin.Get(ctx, client.ObjectKey{Namespace: k.namespace, Name: volume.ConfigMap.Name}, object); err != nil {
-				return err
-			}
-			for key, value := range object.Data {
-				if err := writeFile(filepath.Join(dir, "config", key), []byte(value)); err != nil {
-					return err
-				}
-			}
-		case volume.Projected != nil:
-			for _, source := range volume.Projected.Sources {
-				optional := source.Secret.Optional != nil && *source.Secret.Optional
-				if err := k.mountSecret(ctx, source.Secret.Name, optional, source.Secret.Items, filepath.Join(dir, "secrets")); err != nil {
-					return err
-				}
-			}
-		case volume.Secret != nil:
-			if err := k.mountSecret(ctx, volume.Secret.SecretName, true, volume.Secret.Items, filepath.Join(dir, "tls")); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (k *kubelet) mountSecret(ctx context.Context, name string, optional bool, items []corev1.KeyToPath, dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	object := &corev1.Secret{}
-	err := k.admin.Get(ctx, client.ObjectKey{Namespace: k.namespace, Name: name}, object)
-	if optional && client.IgnoreNotFound(err) == nil && err != nil {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, item := range items {
-		if value, found := object.Data[item.Key]; found {
-			if err := writeFile(filepath.Join(dir, item.Path), value); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// writeFile replaces a file as a whole, and only if it changed.
-func writeFile(path string, content []byte) error {
-	if before, err := os.ReadFile(path); err == nil && bytes.Equal(before, content) {
-		return nil
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	if err := os.WriteFile(path+".new", content, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
 }
 
 func (k *kubelet) report(ctx context.Context, pod *corev1.Pod, ready bool) error {
@@ -353,8 +285,8 @@ func (k *kubelet) setBlind(blind bool) {
 	k.blind = blind
 }
 
-// loseNode is the end of the node of a leg's pod: what runs there ends at once, the node's
-// controller reports the pod unready and evicts it, and nobody says that it has ended.
+// loseNode loses the node of a leg's pod. What runs there ends at once. The node
+// controller reports the pod unready and evicts it, and nobody reports that it has ended.
 func (k *kubelet) loseNode(pod string) {
 	k.t.Helper()
 	object := &corev1.Pod{}
@@ -383,58 +315,5 @@ func (k *kubelet) signal(deployment string, signal syscall.Signal) {
 		if strings.HasPrefix(filepath.Base(p.dir), deployment+"-") {
 			k.must(p.cmd.Process.Signal(signal))
 		}
-	}
-}
-
-// An encoder is a real ffmpeg that publishes a test picture.
-type encoder struct {
-	cmd  *exec.Cmd
-	gone chan struct{}
-}
-
-// publish starts an encoder for a leg, with the pair's publish token.
-func (k *kubelet) publish(pair, role, streamID string) *encoder {
-	k.t.Helper()
-	secret := &corev1.Secret{}
-	k.get(pair+"-keys", secret)
-	return k.publishWith(pair, role, streamID, string(secret.Data[v1alpha1.SecretKeyPublishToken]))
-}
-
-// publishBoth brings both legs on the air, the primary first.
-func (k *kubelet) publishBoth(pair string) (primary, backup *encoder) {
-	k.t.Helper()
-	primary = k.publish(pair, "primary", "primary")
-	k.waitFor(pair, "OnAir=True/OnAir", "PrimaryLive=True/Live")
-	backup = k.publish(pair, "backup", "backup")
-	k.waitFor(pair, "Redundant=True/Redundant", "Progressing=False/UpToDate")
-	return primary, backup
-}
-
-func (k *kubelet) publishWith(pair, role, streamID, token string) *encoder {
-	k.t.Helper()
-	url := fmt.Sprintf("rtmp://%s:1935/live/%s?token=%s", k.address(pair, role), streamID, token)
-	e := &encoder{gone: make(chan struct{})}
-	e.cmd = exec.Command("ffmpeg", "-hide_banner", "-loglevel", "error", "-re",
-		"-f", "lavfi", "-i", "testsrc=size=160x90:rate=15", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000",
-		"-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-pix_fmt", "yuv420p", "-g", "15", "-bf", "0", "-b:v", "100k",
-		"-c:a", "aac", "-b:a", "48k", "-f", "flv", url)
-	k.must(e.cmd.Start())
-	go func() {
-		_ = e.cmd.Wait()
-		close(e.gone)
-	}()
-	k.t.Cleanup(e.kill)
-	return e
-}
-
-func (e *encoder) kill() {
-	_ = e.cmd.Process.Kill()
-	<-e.gone
-}
-
-func needFFmpeg(t *testing.T) {
-	t.Helper()
-	if _, err := exec.LookPath("ffmpeg"); err != nil {
-		t.Fatal("install ffmpeg first (make test does)")
 	}
 }

@@ -17,7 +17,8 @@ import (
 
 	"github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/api/v1alpha1"
-	"github.com/streampair/streampair/controllers"
+	"github.com/streampair/streampair/controllers/objects"
+	"github.com/streampair/streampair/hack/eventually"
 )
 
 func TestARealFailoverIsReported(t *testing.T) {
@@ -25,7 +26,7 @@ func TestARealFailoverIsReported(t *testing.T) {
 	w := newWorld(t)
 	k := w.runPods()
 	w.create("sunday", nil)
-	// Nobody needs to publish.
+	// The objects are ready although nobody publishes.
 	w.waitFor("sunday", "Ready=True/Ready", "OnAir=False/NoLiveStream", "PrimaryLive=False/WaitingForPublisher",
 		"BackupLive=False/WaitingForPublisher", "Redundant=False/PrimaryNotLive", "Converged=True/Converged",
 		"Progressing=False/UpToDate")
@@ -45,8 +46,8 @@ func TestARealFailoverIsReported(t *testing.T) {
 
 	time.Sleep(2 * time.Second)
 	began := time.Now()
-	primary.kill()
-	w.eventually("the backup active", func() bool {
+	primary.Kill()
+	eventually.True(w.t, "the backup active", func() bool {
 		pair = w.pair("sunday")
 		return pair.Status.ActiveStream != nil && pair.Status.ActiveStream.Role == v1alpha1.RoleBackup
 	})
@@ -56,7 +57,7 @@ func TestARealFailoverIsReported(t *testing.T) {
 		s.Reason != v1alpha1.SwitchPrimaryDisconnected {
 		t.Errorf("last switch %+v", s)
 	}
-	w.eventually("the Events", func() bool {
+	eventually.True(w.t, "the Events", func() bool {
 		events := w.events("sunday")
 		return slices.Contains(events, v1alpha1.EventWentOnAir) && slices.Contains(events, v1alpha1.EventFailedOver) &&
 			slices.Contains(events, v1alpha1.EventInputLost)
@@ -64,7 +65,7 @@ func TestARealFailoverIsReported(t *testing.T) {
 
 	k.publish("sunday", "primary", "primary")
 	w.waitFor("sunday", "PrimaryLive=True/Live", "Redundant=True/Redundant")
-	w.eventually("the Event of its return", func() bool { return slices.Contains(w.events("sunday"), v1alpha1.EventInputRecovered) })
+	eventually.True(w.t, "the Event of its return", func() bool { return slices.Contains(w.events("sunday"), v1alpha1.EventInputRecovered) })
 	if a := w.pair("sunday").Status.ActiveStream; a.Role != v1alpha1.RoleBackup {
 		t.Errorf("a sticky pair went back by itself: %+v", a)
 	}
@@ -105,22 +106,22 @@ func TestAnOperatorThatWasAwayCatchesUp(t *testing.T) {
 	w.create("sunday", nil)
 	w.waitFor("sunday", "Ready=True/Ready")
 	primary, _ := k.publishBoth("sunday")
-	w.settle()
+	w.waitUntilQuiet()
 	versions, writes := w.versions("sunday"), len(w.cluster.Writes(t, w.operator))
 
 	w.stop()
-	primary.kill()
+	primary.Kill()
 	time.Sleep(time.Second)
 	began := time.Now()
 	w.start()
-	w.eventually("the backup active", func() bool {
+	eventually.True(w.t, "the backup active", func() bool {
 		a := w.pair("sunday").Status.ActiveStream
 		return a != nil && a.Role == v1alpha1.RoleBackup
 	})
 	t.Logf("the status had caught up %v after the operator's start", time.Since(began).Round(time.Millisecond))
 	w.waitFor("sunday", "PrimaryLive=False/InputLost", "BackupLive=True/Live", "OnAir=True/OnAir")
-	w.eventually("the Event", func() bool { return slices.Contains(w.events("sunday"), v1alpha1.EventFailedOver) })
-	w.settle()
+	eventually.True(w.t, "the Event", func() bool { return slices.Contains(w.events("sunday"), v1alpha1.EventFailedOver) })
+	w.waitUntilQuiet()
 	delete(versions, "StreamPair")
 	after := w.versions("sunday")
 	delete(after, "StreamPair")
@@ -143,20 +144,20 @@ func TestANewPublishTokenIsEnforced(t *testing.T) {
 	old := &corev1.Secret{}
 	w.get("sunday-keys", old)
 	w.change("sunday", func(s *v1alpha1.StreamPairSpec) { s.Publish.TokenGeneration = 1 })
-	w.eventually("another token", func() bool {
+	eventually.True(w.t, "another token", func() bool {
 		fresh := &corev1.Secret{}
 		w.get("sunday-keys", fresh)
 		return string(fresh.Data[v1alpha1.SecretKeyPublishToken]) != string(old.Data[v1alpha1.SecretKeyPublishToken])
 	})
 	w.waitFor("sunday", "Converged=True/Converged", "Ready=True/Ready")
-	// The pods re-read their files; until then the old token may pass.
-	w.eventually("the old token refused", func() bool {
+	// The pods read their files again. Until then the old token may still be accepted.
+	eventually.True(w.t, "the old token refused", func() bool {
 		e := k.publishWith("sunday", "primary", "primary", string(old.Data[v1alpha1.SecretKeyPublishToken]))
 		select {
-		case <-e.gone:
+		case <-e.Gone:
 			return true
 		case <-time.After(3 * time.Second):
-			e.kill()
+			e.Kill()
 			return false
 		}
 	})
@@ -173,7 +174,7 @@ func TestAPodThatIsSilentIsUnknownNotLost(t *testing.T) {
 	k.publish("sunday", "primary", "primary")
 	w.waitFor("sunday", "PrimaryLive=True/Live")
 	k.setBlind(true)
-	time.Sleep(2 * time.Second) // a probe may be under way
+	time.Sleep(2 * time.Second) // a probe may be running
 	k.signal("sunday-backup", syscall.SIGSTOP)
 	began := time.Now()
 	w.waitFor("sunday", "BackupLive=Unknown/PodUnreachable", "Converged=Unknown/PodUnreachable", "OnAir=True/OnAir")
@@ -198,19 +199,19 @@ func TestNodePortsAreToldToThePods(t *testing.T) {
 		t.Errorf("playback URL %q, want %s…", pair.Status.PlaybackURL, want)
 	}
 	advertised := fmt.Sprintf("192.0.2.1:%d:%d", media.Spec.Ports[0].NodePort, media.Spec.Ports[1].NodePort)
-	w.eventually("the pod advertises "+advertised, func() bool {
+	eventually.True(w.t, "the pod advertises "+advertised, func() bool {
 		return slices.Contains(k.status("sunday", "primary").Advertised, advertised)
 	})
 }
 
-// status asks the command port of a leg's pod, as the operator does.
+// status requests the status from a leg's pod's command port, as the operator does.
 func (k *kubelet) status(pair, role string) control.Status {
 	k.t.Helper()
 	secret := &corev1.Secret{}
 	k.get(pair+"-keys", secret)
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(secret.Data[v1alpha1.SecretKeyControlCert])
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: controllers.ControlServerName(k.namespace, pair)}}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: objects.ControlServerName(k.namespace, pair)}}
 	defer transport.CloseIdleConnections()
 	request, err := http.NewRequestWithContext(k.t.Context(), http.MethodGet, "https://"+k.address(pair, role)+":9091/v1/status", nil)
 	k.must(err)

@@ -12,10 +12,12 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/streampair/streampair/api/v1alpha1"
-	"github.com/streampair/streampair/controllers"
+	"github.com/streampair/streampair/controllers/objects"
+	"github.com/streampair/streampair/hack/eventually"
 )
 
 var sundays = []string{
@@ -32,13 +34,13 @@ func TestAPairGetsItsObjectsAndTheyGoWithIt(t *testing.T) {
 	w := newWorld(t)
 	w.create("sunday", nil)
 	w.create("monday", nil)
-	w.eventually("all objects of both", func() bool {
+	eventually.True(w.t, "all objects of both", func() bool {
 		return len(w.owned("sunday")) == len(sundays) && len(w.owned("monday")) == len(sundays)
 	})
 	if diff := cmp.Diff(sundays, w.owned("sunday")); diff != "" {
 		t.Errorf("objects (-want +got):\n%s", diff)
 	}
-	// All conditions are there from the first pass, and speak of this generation.
+	// All conditions exist from the first reconcile on, and are about this generation.
 	pair := w.waitFor("sunday", "Ready=False/PodsNotReady", "OnAir=False/NoLiveStream",
 		"PrimaryLive=False/PodNotReady", "BackupLive=False/PodNotReady", "Redundant=False/PrimaryNotLive",
 		"Converged=Unknown/PodNotReady", "Exposed=True/ClusterOnly", "Progressing=True/RollingOut")
@@ -53,7 +55,7 @@ func TestAPairGetsItsObjectsAndTheyGoWithIt(t *testing.T) {
 	}
 
 	w.must(w.admin.Delete(t.Context(), pair))
-	took := w.eventually("everything gone", func() bool { return len(w.owned("sunday")) == 0 })
+	took := eventually.True(w.t, "everything gone", func() bool { return len(w.owned("sunday")) == 0 })
 	t.Logf("collected after %v", took)
 	if n := len(w.owned("monday")); n != len(sundays) {
 		t.Errorf("the other pair has %d objects left", n)
@@ -64,10 +66,10 @@ func TestAReconcileThatChangesNothingWritesNothing(t *testing.T) {
 	w := newWorld(t)
 	w.create("sunday", nil)
 	w.waitFor("sunday", "Exposed=True/ClusterOnly")
-	w.settle()
+	w.waitUntilQuiet()
 	versions, writes := w.versions("sunday"), len(w.cluster.Writes(t, w.operator))
 
-	// An operator that starts anew looks at everything again.
+	// A restarted operator reads everything again.
 	w.stop()
 	w.start()
 	time.Sleep(2 * time.Second)
@@ -81,11 +83,11 @@ func TestAReconcileThatChangesNothingWritesNothing(t *testing.T) {
 	}
 }
 
-// settle waits until the operator writes no more.
-func (w *world) settle() {
+// waitUntilQuiet waits until the operator writes nothing more.
+func (w *world) waitUntilQuiet() {
 	w.t.Helper()
 	last := -1
-	w.eventually("no more writes", func() bool {
+	eventually.True(w.t, "no more writes", func() bool {
 		time.Sleep(700 * time.Millisecond)
 		n := len(w.cluster.Writes(w.t, w.operator))
 		defer func() { last = n }()
@@ -93,7 +95,7 @@ func (w *world) settle() {
 	})
 }
 
-// touch has the pair reconciled, by a change of an object that is not the operator's.
+// touch starts a reconcile of the pair, by changing an object as somebody else.
 func (w *world) touch(pair string) {
 	w.t.Helper()
 	service := &corev1.Service{}
@@ -103,8 +105,9 @@ func (w *world) touch(pair string) {
 	w.must(w.admin.Patch(w.t.Context(), service, client.MergeFrom(before)))
 }
 
-// versions returns the resource versions of the pair's objects and of the pair. The one
-// that touch writes to is left out.
+// versions returns the versions of the pair and its objects, except the object that touch writes.
+// The version of a Deployment is its generation: Kubernetes writes the status of a Deployment
+// whenever one of its pods gets ready.
 func (w *world) versions(pair string) map[string]string {
 	w.t.Helper()
 	versions := map[string]string{"StreamPair": w.pair(pair).ResourceVersion}
@@ -117,6 +120,9 @@ func (w *world) versions(pair string) map[string]string {
 			w.t.Fatalf("no %s", name)
 		}
 		versions[name] = object.GetResourceVersion()
+		if deployment, ok := object.(*appsv1.Deployment); ok {
+			versions[name] = fmt.Sprint("generation ", deployment.Generation)
+		}
 	}
 	return versions
 }
@@ -125,7 +131,7 @@ func TestWhatOthersChangeIsPutRight(t *testing.T) {
 	w := newWorld(t)
 	w.create("sunday", nil)
 	w.waitFor("sunday", "Exposed=True/ClusterOnly")
-	w.settle()
+	w.waitUntilQuiet()
 	w.must(client.IgnoreNotFound(w.admin.Delete(t.Context(), &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "sunday-primary-rtmp"}})))
 	deployment := &appsv1.Deployment{}
 	w.get("sunday-backup", deployment)
@@ -136,20 +142,61 @@ func TestWhatOthersChangeIsPutRight(t *testing.T) {
 	w.must(w.admin.Patch(t.Context(), deployment, client.MergeFrom(before)))
 	config := &corev1.ConfigMap{}
 	w.get("sunday-config", config)
-	manifest := config.Data[controllers.ManifestKey]
-	config.Data[controllers.ManifestKey] = "nonsense"
-	delete(config.Labels, v1alpha1.LabelPair) // and out of the operator's sight
+	manifest := config.Data[objects.ManifestKey]
+	config.Data[objects.ManifestKey] = "nonsense"
+	delete(config.Labels, v1alpha1.LabelPair) // and the operator no longer sees it
 	w.must(w.admin.Update(t.Context(), config))
 
-	w.eventually("the Service back", func() bool { return w.get("sunday-primary-rtmp", &corev1.Service{}) })
-	w.eventually("the Deployment right", func() bool {
+	eventually.True(w.t, "the Service back", func() bool { return w.get("sunday-primary-rtmp", &corev1.Service{}) })
+	eventually.True(w.t, "the Deployment right", func() bool {
 		w.get("sunday-backup", deployment)
 		return *deployment.Spec.Replicas == 1 && deployment.Spec.Template.Spec.Containers[0].Args[0] == before.Spec.Template.Spec.Containers[0].Args[0]
 	})
-	w.eventually("the ConfigMap right", func() bool {
+	eventually.True(w.t, "the ConfigMap right", func() bool {
 		w.get("sunday-config", config)
-		return config.Data[controllers.ManifestKey] == manifest && config.Labels[v1alpha1.LabelPair] == "sunday"
+		return config.Data[objects.ManifestKey] == manifest && config.Labels[v1alpha1.LabelPair] == "sunday"
 	})
+}
+
+// A port that somebody adds is not the operator's, so an apply
+// leaves it. Such a port admits clients that the spec keeps out.
+func TestAnAddedPortGoes(t *testing.T) {
+	w := newWorld(t)
+	w.create("sunday", func(s *v1alpha1.StreamPairSpec) { s.Exposure.RTMP.Type = v1alpha1.ExposureNodePort })
+	w.waitFor("sunday", "Exposed=False/AddressPending")
+	w.waitUntilQuiet()
+	service := &corev1.Service{}
+	w.get("sunday-primary-rtmp", service)
+	ports := slices.Clone(service.Spec.Ports)
+
+	// The changes are those of a user with kubectl and of a cloud's controller.
+	changed := service.DeepCopy()
+	changed.Spec.Ports = append(changed.Spec.Ports, corev1.ServicePort{Name: "ssh", Protocol: corev1.ProtocolTCP, Port: 22, TargetPort: intstr.FromInt32(9091)})
+	changed.Finalizers = append(changed.Finalizers, "service.kubernetes.io/load-balancer-cleanup")
+	changed.Annotations["example.com/cloud"] = "kept"
+	w.must(w.admin.Patch(t.Context(), changed, client.MergeFrom(service), client.FieldOwner("somebody")))
+	took := eventually.True(w.t, "the port is gone", func() bool {
+		w.get("sunday-primary-rtmp", service)
+		return len(service.Spec.Ports) == len(ports)
+	})
+	t.Logf("removed after %v", took.Round(time.Millisecond))
+	if diff := cmp.Diff(ports, service.Spec.Ports); diff != "" {
+		t.Errorf("ports and node ports (-want +got):\n%s", diff)
+	}
+	if service.Annotations["example.com/cloud"] != "kept" || !slices.Contains(service.Finalizers, "service.kubernetes.io/load-balancer-cleanup") {
+		t.Errorf("annotations %v, finalizers %v", service.Annotations, service.Finalizers)
+	}
+	version := service.ResourceVersion
+	w.change("sunday", func(s *v1alpha1.StreamPairSpec) { s.Failover.Select = v1alpha1.SelectBackup })
+	eventually.True(w.t, "the change is seen", func() bool {
+		p := w.pair("sunday")
+		return p.Status.ObservedGeneration == p.Generation
+	})
+	if w.get("sunday-primary-rtmp", service); service.ResourceVersion != version {
+		t.Error("the Service is written again")
+	}
+	service.Finalizers = nil
+	w.must(w.admin.Update(t.Context(), service))
 }
 
 func TestAFieldThatIsNoLongerWantedGoes(t *testing.T) {
@@ -161,18 +208,18 @@ func TestAFieldThatIsNoLongerWantedGoes(t *testing.T) {
 		s.Exposure.WebRTC.Type = v1alpha1.ExposureLoadBalancer
 	})
 	w.waitFor("sunday", "Exposed=False/AddressPending", "Ready=False/PodsNotReady")
-	w.eventually("a Service for each protocol", func() bool { return w.get("sunday-primary-media-tcp", &corev1.Service{}) })
+	eventually.True(w.t, "a Service for each protocol", func() bool { return w.get("sunday-primary-media-tcp", &corev1.Service{}) })
 	w.change("sunday", func(s *v1alpha1.StreamPairSpec) {
 		s.Exposure.RTMP = v1alpha1.ServiceExposure{Type: v1alpha1.ExposureClusterIP}
 		s.Exposure.WebRTC = v1alpha1.WebRTCExposure{Type: v1alpha1.ExposureClusterIP}
 	})
 	service := &corev1.Service{}
-	w.eventually("the Service plain", func() bool {
+	eventually.True(w.t, "the Service plain", func() bool {
 		w.get("sunday-primary-rtmp", service)
 		return service.Spec.Type == corev1.ServiceTypeClusterIP && len(service.Spec.LoadBalancerSourceRanges) == 0 &&
 			service.Annotations["example.com/balancer"] == ""
 	})
-	w.eventually("the second Service gone", func() bool { return !w.get("sunday-primary-media-tcp", &corev1.Service{}) })
+	eventually.True(w.t, "the second Service gone", func() bool { return !w.get("sunday-primary-media-tcp", &corev1.Service{}) })
 	w.waitFor("sunday", "Exposed=True/ClusterOnly")
 }
 
@@ -187,7 +234,7 @@ func TestAForeignObjectIsLeftAlone(t *testing.T) {
 		{"a Secret", &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "sunday-keys"}, Data: map[string][]byte{"mine": []byte("x")}}, nil},
 		{"a ServiceAccount", &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "sunday"}}, nil},
 		{"a ConfigMap with our labels", &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "sunday-config"}},
-			controllers.PairLabels("sunday")},
+			objects.PairLabels("sunday")},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -209,7 +256,7 @@ func TestAForeignObjectIsLeftAlone(t *testing.T) {
 			}
 			w.must(w.admin.Delete(t.Context(), test.object))
 			w.waitFor("sunday", "Ready=False/PodsNotReady")
-			w.eventually("the pair's own", func() bool { return slices.Equal(w.owned("sunday"), sundays) })
+			eventually.True(w.t, "the pair's own", func() bool { return slices.Equal(w.owned("sunday"), sundays) })
 		})
 	}
 }
@@ -223,7 +270,7 @@ func TestKeysAreRenewed(t *testing.T) {
 
 	w.change("sunday", func(s *v1alpha1.StreamPairSpec) { s.Publish.TokenGeneration = 1 })
 	second := &corev1.Secret{}
-	w.eventually("another publish token", func() bool {
+	eventually.True(w.t, "another publish token", func() bool {
 		w.get("sunday-keys", second)
 		return !bytes.Equal(first.Data[v1alpha1.SecretKeyPublishToken], second.Data[v1alpha1.SecretKeyPublishToken])
 	})
@@ -236,7 +283,7 @@ func TestKeysAreRenewed(t *testing.T) {
 	w.must(w.admin.Delete(t.Context(), second))
 	w.touch("sunday")
 	third := &corev1.Secret{}
-	w.eventually("a new Secret", func() bool { return w.get("sunday-keys", third) && third.UID != second.UID })
+	eventually.True(w.t, "a new Secret", func() bool { return w.get("sunday-keys", third) && third.UID != second.UID })
 	if bytes.Equal(second.Data[v1alpha1.SecretKeyPublishToken], third.Data[v1alpha1.SecretKeyPublishToken]) {
 		t.Error("the token of the deleted Secret lives on")
 	}
@@ -254,9 +301,9 @@ func TestAPairIsPausedAndGoesOn(t *testing.T) {
 			return w.get("sunday-primary", &primary) && w.get("sunday-backup", &backup) && *primary.Spec.Replicas == n && *backup.Spec.Replicas == n
 		}
 	}
-	w.eventually("no pods", replicas(0))
+	eventually.True(w.t, "no pods", replicas(0))
 	w.change("sunday", func(s *v1alpha1.StreamPairSpec) { s.Paused = false })
-	w.eventually("pods", replicas(1))
+	eventually.True(w.t, "pods", replicas(1))
 	w.waitFor("sunday", "Ready=False/PodsNotReady", "OnAir=False/NoLiveStream")
 }
 
@@ -274,8 +321,8 @@ func TestWhatTheOperatorDoesNotAllowIsSaid(t *testing.T) {
 	}
 }
 
-// Every object is created once and nothing is written twice, though the cache lags behind
-// what was written and each object's arrival is a reason to look again.
+// Every object is created once and nothing is written twice. This holds although
+// the cache lags behind the writes, and each new object starts a reconcile.
 func TestNewPairsCostFewWrites(t *testing.T) {
 	const pairs = 30
 	w := newWorld(t)
@@ -287,14 +334,14 @@ func TestNewPairsCostFewWrites(t *testing.T) {
 		w.waitFor(fmt.Sprintf("pair%d", i), "Exposed=True/ClusterOnly")
 	}
 	t.Logf("%d pairs reported after %v", pairs, time.Since(began).Round(time.Millisecond))
-	w.settle()
+	w.waitUntilQuiet()
 	count := map[string]int{}
 	for _, write := range w.cluster.Writes(t, w.operator) {
 		count[write.Verb+" "+write.Resource]++
 	}
 	t.Log(count)
-	// Where the cache lags behind a create, that is tried again, refused, and followed by a
-	// change of the object's managers and an apply. It is rare.
+	// If the cache lags behind a create, the create is tried again and refused.
+	// A change of the object's managers and an apply follow. This is rare.
 	again, patches := 0, 0
 	for what, n := range count {
 		switch {

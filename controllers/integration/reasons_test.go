@@ -23,6 +23,7 @@ import (
 
 	"github.com/streampair/streampair/api/v1alpha1"
 	"github.com/streampair/streampair/controllers/kubetest"
+	"github.com/streampair/streampair/hack/eventually"
 )
 
 func TestASecretOfTheUsersOwnMayComeLate(t *testing.T) {
@@ -53,7 +54,7 @@ func TestACertificateMayComeLate(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "live-tls"}, Type: corev1.SecretTypeTLS,
 		Data: map[string][]byte{corev1.TLSCertKey: certificate, corev1.TLSPrivateKeyKey: key},
 	}))
-	pair := w.waitFor("sunday", "Ready=True/Ready", "Exposed=True/Exposed")
+	pair := w.waitFor("sunday", "Ready=True/Ready", "Exposed=True/MediaClusterOnly")
 	if !strings.HasPrefix(pair.Status.PlaybackURL, "https://live.example.com/live/play.html?") {
 		t.Errorf("playback URL %s", pair.Status.PlaybackURL)
 	}
@@ -103,12 +104,12 @@ func TestALoadBalancerWithANameIsResolvedForBrowsers(t *testing.T) {
 	w.waitFor("sunday", "Exposed=False/AddressPending")
 	for _, name := range []string{"sunday-primary-media", "sunday-primary-media-tcp", "sunday-backup-media", "sunday-backup-media-tcp"} {
 		service := &corev1.Service{}
-		w.eventually(name, func() bool { return w.get(name, service) })
+		eventually.True(w.t, name, func() bool { return w.get(name, service) })
 		before := service.DeepCopy()
 		service.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{Hostname: "media.elb.example.com"}}
 		w.must(w.admin.Status().Patch(t.Context(), service, client.MergeFrom(before)))
 	}
-	w.eventually("it says that the name does not resolve", func() bool {
+	eventually.True(w.t, "it says that the name does not resolve", func() bool {
 		pair := w.pair("sunday")
 		return slices.ContainsFunc(pair.Status.Conditions, func(c metav1.Condition) bool {
 			return c.Type == v1alpha1.ConditionExposed && strings.Contains(c.Message, "does not resolve")
@@ -118,7 +119,7 @@ func TestALoadBalancerWithANameIsResolvedForBrowsers(t *testing.T) {
 	server.addresses = []netip.Addr{netip.MustParseAddr("198.51.100.7")}
 	server.mu.Unlock()
 	w.waitFor("sunday", "Ready=True/Ready", "Exposed=True/ClusterOnly")
-	w.eventually("the pods tell browsers", func() bool {
+	eventually.True(w.t, "the pods tell browsers", func() bool {
 		return slices.Contains(k.status("sunday", "backup").Advertised, "198.51.100.7:8189:8189")
 	})
 }
@@ -131,10 +132,10 @@ func TestAnOutageOfTheAPIServerIsSurvived(t *testing.T) {
 	w.create("sunday", nil)
 	w.waitFor("sunday", "Ready=True/Ready")
 	primary, _ := k.publishBoth("sunday")
-	w.settle()
+	w.waitUntilQuiet()
 
 	w.cluster.StopAPIServer(t)
-	primary.kill()
+	primary.Kill()
 	time.Sleep(3 * time.Second)
 	w.cluster.StartAPIServer(t)
 	began := time.Now()

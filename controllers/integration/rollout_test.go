@@ -17,9 +17,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/hack/eventually"
 )
 
-// podNames returns the pods of the pair, by role.
+// podNames returns the names of the pair's pods, by role.
 func (w *world) podNames(pair string) map[string]string {
 	w.t.Helper()
 	pods := &corev1.PodList{}
@@ -43,15 +44,16 @@ func TestAChangeIsRolledOneLegAfterTheOther(t *testing.T) {
 	before := w.podNames("sunday")
 
 	w.change("sunday", func(s *v1alpha1.StreamPairSpec) { seconds := int32(31); s.MediaServer.DrainTimeoutSeconds = &seconds })
-	// The standby goes, its encoder with it; the leg on air waits for both to be back.
+	// The standby's pod goes together with its encoder.
+	// The leg on air waits until both are back.
 	w.waitFor("sunday", "Progressing=False/WaitingForStandbyPublisher", "OnAir=True/OnAir")
-	<-backup.gone
+	<-backup.Gone
 	if now := w.podNames("sunday"); now["primary"] != before["primary"] || now["backup"] == before["backup"] {
 		t.Errorf("pods were %v and are %v", before, now)
 	}
 	k.publish("sunday", "backup", "backup")
 	w.waitFor("sunday", "Progressing=False/UpToDate", "BackupLive=True/Live", "Ready=True/Ready")
-	w.eventually("the other leg replaced", func() bool { return w.podNames("sunday")["primary"] != before["primary"] })
+	eventually.True(w.t, "the other leg replaced", func() bool { return w.podNames("sunday")["primary"] != before["primary"] })
 	pair := w.waitFor("sunday", "OnAir=True/OnAir", "Ready=True/Ready", "Progressing=False/UpToDate")
 	if a := pair.Status.ActiveStream; a.Role != v1alpha1.RoleBackup {
 		t.Errorf("active is %+v", a)
@@ -66,7 +68,7 @@ func TestNobodyPublishesSoAllIsRolledAtOnce(t *testing.T) {
 	w.waitFor("sunday", "Ready=True/Ready", "Progressing=False/UpToDate")
 	before := w.podNames("sunday")
 	w.change("sunday", func(s *v1alpha1.StreamPairSpec) { s.Primary.StreamID = "other" })
-	w.eventually("both replaced", func() bool {
+	eventually.True(w.t, "both replaced", func() bool {
 		now := w.podNames("sunday")
 		return len(now) == 2 && now["primary"] != before["primary"] && now["backup"] != before["backup"]
 	})
@@ -92,15 +94,15 @@ func TestANewDefaultImageWaitsForAnIdleHour(t *testing.T) {
 	if now := w.podNames("sunday"); now["primary"] != before["primary"] || now["backup"] != before["backup"] {
 		t.Errorf("pods were %v and are %v", before, now)
 	}
-	encoder.kill()
-	w.eventually("both replaced", func() bool {
+	encoder.Kill()
+	eventually.True(w.t, "both replaced", func() bool {
 		now := w.podNames("sunday")
 		return len(now) == 2 && now["primary"] != before["primary"] && now["backup"] != before["backup"]
 	})
 	w.waitFor("sunday", "Ready=True/Ready", "Progressing=False/UpToDate")
 }
 
-// A cluster's policy may rewrite what is applied, say to a mirror of the registry.
+// A policy of the cluster may rewrite what is applied, for example to a mirror of the registry.
 func TestAPolicyThatRewritesImagesStallsNoRollout(t *testing.T) {
 	w := newWorld(t)
 	policy := &admissionv1.MutatingAdmissionPolicy{
@@ -137,7 +139,7 @@ func TestAPolicyThatRewritesImagesStallsNoRollout(t *testing.T) {
 		}
 		return d.Spec.Template.Spec.Containers[0].Image
 	}
-	w.eventually("the policy in force", func() bool {
+	eventually.True(w.t, "the policy in force", func() bool {
 		d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "probe"}, Spec: appsv1.DeploymentSpec{
 			Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}},
 			Template: corev1.PodTemplateSpec{
@@ -157,14 +159,14 @@ func TestAPolicyThatRewritesImagesStallsNoRollout(t *testing.T) {
 	}
 	before := w.podNames("sunday")
 	w.change("sunday", func(s *v1alpha1.StreamPairSpec) { seconds := int32(31); s.MediaServer.DrainTimeoutSeconds = &seconds })
-	w.eventually("both replaced", func() bool {
+	eventually.True(w.t, "both replaced", func() bool {
 		now := w.podNames("sunday")
 		return len(now) == 2 && now["primary"] != before["primary"] && now["backup"] != before["backup"]
 	})
 	w.waitFor("sunday", "Ready=True/Ready", "Progressing=False/UpToDate", "Converged=True/Converged")
-	w.settle()
+	w.waitUntilQuiet()
 
-	// An operator that starts anew has not seen what the policy did.
+	// A restarted operator has not seen what the policy did.
 	names, versions := w.podNames("sunday"), w.versions("sunday")
 	w.stop()
 	w.start()
@@ -188,13 +190,13 @@ func TestTheDeathOfAPodIsReported(t *testing.T) {
 	k.publishBoth("sunday")
 	began := time.Now()
 	k.signal("sunday-primary", syscall.SIGKILL)
-	w.eventually("the backup active", func() bool {
+	eventually.True(w.t, "the backup active", func() bool {
 		a := w.pair("sunday").Status.ActiveStream
 		return a != nil && a.Role == v1alpha1.RoleBackup
 	})
 	t.Logf("status.activeStream changed %v after the pod was killed", time.Since(began).Round(time.Millisecond))
 	w.waitFor("sunday", "Ready=False/PodsNotReady", "PrimaryLive=False/PodNotReady", "OnAir=True/OnAir", "Redundant=False/PrimaryNotLive")
-	w.eventually("the Event", func() bool { return slices.Contains(w.events("sunday"), v1alpha1.EventFailedOver) })
+	eventually.True(w.t, "the Event", func() bool { return slices.Contains(w.events("sunday"), v1alpha1.EventFailedOver) })
 }
 
 func TestAPausedPairEndsItsPods(t *testing.T) {
@@ -203,7 +205,7 @@ func TestAPausedPairEndsItsPods(t *testing.T) {
 	w.create("sunday", nil)
 	w.waitFor("sunday", "Ready=True/Ready")
 	w.change("sunday", func(s *v1alpha1.StreamPairSpec) { s.Paused = true })
-	w.eventually("no pods", func() bool { return len(w.podNames("sunday")) == 0 })
+	eventually.True(w.t, "no pods", func() bool { return len(w.podNames("sunday")) == 0 })
 	w.waitFor("sunday", "Ready=True/Paused", "Exposed=True/ClusterOnly")
 	w.change("sunday", func(s *v1alpha1.StreamPairSpec) { s.Paused = false })
 	w.waitFor("sunday", "Ready=True/Ready")
@@ -231,7 +233,7 @@ func TestAMissingRightIsReported(t *testing.T) {
 	}
 }
 
-// The manager has no rights but those of its role, generated from the markers in the code.
+// The manager only has the rights of its role, which is generated from the markers in the code.
 func TestTheRoleIsEnough(t *testing.T) {
 	for _, namespaced := range []bool{false, true} {
 		t.Run(map[bool]string{false: "the cluster's", true: "a namespace's"}[namespaced], func(t *testing.T) {
@@ -253,14 +255,14 @@ func TestTheRoleIsEnough(t *testing.T) {
 				s.Exposure.HTTP.Type, s.Exposure.WebRTC.Type = v1alpha1.ExposureNodePort, v1alpha1.ExposureLoadBalancer
 			})
 			w.waitFor("sunday", "Exposed=False/AddressPending", "Ready=False/NotExposed")
-			w.eventually("a Service for each protocol", func() bool { return w.get("sunday-primary-media-tcp", &corev1.Service{}) })
+			eventually.True(w.t, "a Service for each protocol", func() bool { return w.get("sunday-primary-media-tcp", &corev1.Service{}) })
 			w.change("sunday", func(s *v1alpha1.StreamPairSpec) {
 				s.Exposure.WebRTC.Type = v1alpha1.ExposureNodePort
 				s.Publish.TokenGeneration = 1
 			})
-			w.eventually("one Service", func() bool { return !w.get("sunday-primary-media-tcp", &corev1.Service{}) })
+			eventually.True(w.t, "one Service", func() bool { return !w.get("sunday-primary-media-tcp", &corev1.Service{}) })
 			pair := w.waitFor("sunday", "Ready=True/Ready", "Exposed=True/Exposed", "Converged=True/Converged")
-			// In a namespace a node's address is what its pods say.
+			// With a Role in a namespace, the operator takes a node's address from the pods.
 			if node := "http://192.0.2.1:"; strings.HasPrefix(pair.Status.PlaybackURL, node) == namespaced {
 				t.Errorf("playback URL %s", pair.Status.PlaybackURL)
 			}

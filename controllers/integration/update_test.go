@@ -7,10 +7,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/hack/eventually"
 )
 
-// A pod on a node that is gone stays for ever, as far as anybody knows: its leg must get
-// another one, now and at the next change.
+// A pod on a lost node stays for ever, because nobody can confirm
+// its end. Its leg must get another pod, now and at the next change.
 func TestALostNodeHoldsNoRollout(t *testing.T) {
 	w := newWorld(t)
 	k := w.runPods()
@@ -18,7 +19,7 @@ func TestALostNodeHoldsNoRollout(t *testing.T) {
 	w.waitFor("sunday", "Ready=True/Ready", "Progressing=False/UpToDate")
 	lost := w.podNames("sunday")
 	k.loseNode(lost["primary"])
-	took := w.eventually("another pod", func() bool {
+	took := eventually.True(w.t, "another pod", func() bool {
 		name := w.podNames("sunday")["primary"]
 		return name != "" && name != lost["primary"] && w.pair("sunday").Status.Ingest[0].PodName == name
 	})
@@ -26,7 +27,7 @@ func TestALostNodeHoldsNoRollout(t *testing.T) {
 	t.Logf("replaced %v after the eviction", took.Round(time.Millisecond))
 	second := w.podNames("sunday")
 	w.change("sunday", func(s *v1alpha1.StreamPairSpec) { seconds := int32(31); s.MediaServer.DrainTimeoutSeconds = &seconds })
-	took = w.eventually("both replaced", func() bool {
+	took = eventually.True(w.t, "both replaced", func() bool {
 		now := w.podNames("sunday")
 		return len(now) == 2 && now["primary"] != second["primary"] && now["backup"] != second["backup"]
 	})
@@ -37,7 +38,7 @@ func TestALostNodeHoldsNoRollout(t *testing.T) {
 	}
 }
 
-// One pair at a time gets a new default image, also when the operator is replaced meanwhile.
+// One pair at a time gets a new default image, even if the operator is replaced meanwhile.
 func TestUpdatesTakeTurns(t *testing.T) {
 	needFFmpeg(t)
 	w := newWorld(t, func(w *world) { w.settings.MaxConcurrentRollouts = 1 })
@@ -54,11 +55,11 @@ func TestUpdatesTakeTurns(t *testing.T) {
 	w.stop()
 	w.settings.Objects.DefaultImage = "media:2"
 	w.start()
-	// Monday has begun and waits for its standby; friday waits until nobody is there, then
-	// for monday.
+	// The pair monday has begun and waits for its standby. The pair friday
+	// waits until nobody publishes or watches, and then for monday.
 	w.waitFor("monday", "Progressing=False/WaitingForStandbyPublisher")
 	w.waitFor("friday", "Progressing=False/WaitingForIdle")
-	encoder.kill()
+	encoder.Kill()
 	w.waitFor("friday", "Progressing=False/WaitingForOtherRollouts")
 	w.stop()
 	w.start()
@@ -68,7 +69,7 @@ func TestUpdatesTakeTurns(t *testing.T) {
 		t.Errorf("friday is updated beside monday: pods were %v and are %v", before, now)
 	}
 	k.publish("monday", "backup", "backup")
-	took := w.eventually("friday updated", func() bool {
+	took := eventually.True(w.t, "friday updated", func() bool {
 		now := w.podNames("friday")
 		return len(now) == 2 && now["primary"] != before["primary"] && now["backup"] != before["backup"]
 	})

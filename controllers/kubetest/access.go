@@ -54,15 +54,16 @@ func Scheme() *runtime.Scheme {
 	return scheme
 }
 
-// Namespace returns the name of a new namespace in which pods can be made. It is deleted
-// with everything in it after the test.
+// Namespace returns the name of a new namespace in which pods can be
+// made. The namespace and its contents are deleted after the test.
 func (c *Cluster) Namespace(t TB) string {
 	t.Helper()
 	return c.namespace(t, nil)
 }
 
-// RestrictedNamespace is Namespace, and the namespace enforces the Pod Security level
-// "restricted": pods that are not are refused, and Deployments with such get a warning.
+// RestrictedNamespace is Namespace, and the namespace enforces the
+// Pod Security level "restricted". Pods that violate the level are
+// refused, and Deployments with such pods get a warning.
 func (c *Cluster) RestrictedNamespace(t TB) string {
 	t.Helper()
 	return c.namespace(t, map[string]string{
@@ -91,8 +92,8 @@ func (c *Cluster) namespace(t TB, labels map[string]string) string {
 	return namespace.Name
 }
 
-// deleteAfter deletes an object after the test, without waiting until it is gone. A test
-// may end while the API server is stopped; then it ends with its cluster.
+// deleteAfter deletes an object after the test, without waiting until it is gone. If the
+// API server is stopped at the end of a test, the object goes with the test's own cluster.
 func (c *Cluster) deleteAfter(t TB, admin client.Client, object client.Object) {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
@@ -104,9 +105,9 @@ func (c *Cluster) deleteAfter(t TB, admin client.Client, object client.Object) {
 	})
 }
 
-// User returns the configuration of a user with a client certificate of that name and
-// those groups. Such a user may do what RBAC lets the name and the groups do, at first
-// hardly anything.
+// User returns the configuration of a user with a client certificate
+// of that name and those groups. The user has the rights that RBAC
+// gives to the name and the groups. Without any binding these are few.
 func (c *Cluster) User(t TB, name string, groups ...string) *rest.Config {
 	t.Helper()
 	c.users.Lock()
@@ -118,14 +119,14 @@ func (c *Cluster) User(t TB, name string, groups ...string) *rest.Config {
 	return user.Config()
 }
 
-// ServiceAccountConfig returns the configuration of a service account with a token, valid
-// for an hour, as a pod has it. The account is created if it does not exist.
+// ServiceAccountConfig returns the configuration of a service account with a token,
+// valid for an hour, as a pod has it. The account is created if it does not exist.
 //
-// The manifests are YAML with Roles, ClusterRoles, RoleBindings, ClusterRoleBindings and
-// ServiceAccounts, as a chart or kustomize prints them; objects of other kinds are passed
-// over, so that the whole output can be given. They are applied, in the namespace if they
-// name none, and deleted after the test. A role that no binding of the manifests names is
-// bound to the account.
+// The manifests are YAML as a chart or kustomize prints them. Their Roles,
+// ClusterRoles, RoleBindings, ClusterRoleBindings and ServiceAccounts are
+// applied, in the given namespace if they name none, and deleted after the
+// test. Objects of other kinds are ignored, so that the whole output can be
+// passed. A role without a binding in the manifests is bound to the account.
 func (c *Cluster) ServiceAccountConfig(t TB, namespace, name string, manifests ...string) *rest.Config {
 	t.Helper()
 	admin := c.Client(t, nil)
@@ -160,7 +161,7 @@ func (c *Cluster) ServiceAccountConfig(t TB, namespace, name string, manifests .
 	return config
 }
 
-// rbacObjects returns the objects of the manifests that are about access.
+// rbacObjects returns the objects of the manifests that define rights and accounts.
 func rbacObjects(manifests []string) ([]*unstructured.Unstructured, error) {
 	var objects []*unstructured.Unstructured
 	for _, manifest := range manifests {
@@ -181,7 +182,7 @@ func rbacObjects(manifests []string) ([]*unstructured.Unstructured, error) {
 	return objects, nil
 }
 
-// unboundRoles returns bindings to the account of those roles that no binding names.
+// unboundRoles returns bindings to the account for the roles that no binding names.
 func unboundRoles(objects []*unstructured.Unstructured, account *corev1.ServiceAccount) []*unstructured.Unstructured {
 	type role struct{ kind, name string }
 	bound := make(map[role]bool)
@@ -218,8 +219,8 @@ func namespaced(object *unstructured.Unstructured) bool {
 // Kubeconfig returns the path of the administrator's kubeconfig file.
 func (c *Cluster) Kubeconfig() string { return filepath.Join(c.dir, "kubeconfig") }
 
-// KubeconfigOf writes a kubeconfig file for a program that is to act as User or
-// ServiceAccountConfig say, and returns its path.
+// KubeconfigOf writes a kubeconfig file with a configuration of User or
+// ServiceAccountConfig, for a program that acts as that user, and returns its path.
 func (c *Cluster) KubeconfigOf(t TB, config *rest.Config) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "kubeconfig")

@@ -7,11 +7,11 @@ import (
 	"path/filepath"
 )
 
-// errNoAssets is all that a test says whose programs are not there.
+// errNoAssets is all that a test reports if the programs are missing.
 var errNoAssets = errors.New("run hack/kube.sh first (make test does)")
 
-// findAssets returns the folder with the programs: KUBEBUILDER_ASSETS, or what
-// hack/kube.sh has built.
+// findAssets returns the folder with the programs:
+// KUBEBUILDER_ASSETS, or the folder that hack/kube.sh fills.
 func findAssets() (string, error) {
 	folder := os.Getenv("KUBEBUILDER_ASSETS")
 	if folder == "" {
@@ -38,8 +38,8 @@ func findCRDs() (string, error) {
 	return filepath.Join(root, "config", "crd", "bases"), nil
 }
 
-// repository returns the root of the source tree. A test runs in the folder of its
-// package, which is below it.
+// repository returns the root of the source tree. A test runs
+// in the folder of its package, which is below the root.
 func repository() (string, error) {
 	folder, err := os.Getwd()
 	if err != nil {

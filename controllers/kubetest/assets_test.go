@@ -9,7 +9,7 @@ import (
 func TestMissingProgramsAreSaidInOneLine(t *testing.T) {
 	folder := t.TempDir()
 	t.Setenv("KUBEBUILDER_ASSETS", folder)
-	// Those of another project have no kube-controller-manager.
+	// The assets of another project have no kube-controller-manager.
 	for _, program := range []string{"etcd", "kube-apiserver", "kubectl"} {
 		if err := os.WriteFile(filepath.Join(folder, program), nil, 0o700); err != nil {
 			t.Fatal(err)

@@ -1,15 +1,15 @@
-// Package kubetest gives tests a real Kubernetes control plane: etcd, kube-apiserver with
-// RBAC, Pod Security and every other default admission plugin, and
-// kube-controller-manager, so that Deployments make pods, deleted owners take what they own
-// with them, and namespaces and service accounts work. The StreamPair
-// CustomResourceDefinition is installed.
+// Package kubetest gives tests a real Kubernetes control plane: etcd, kube-apiserver and
+// kube-controller-manager. The API server has RBAC, Pod Security and every other default
+// admission plugin, and OwnerReferencesPermissionEnforcement. With kube-controller-manager,
+// Deployments make pods, the objects of deleted owners are deleted, and namespaces and
+// service accounts work. The StreamPair CustomResourceDefinition is installed.
 //
-// It is not a cluster that runs anything: there is no node, no scheduler and no kubelet.
-// Pods stay Pending; Kubelet plays those parts for a namespace, and can start a process for
-// each pod. Nothing enforces NetworkPolicies, and no Service carries traffic.
+// The control plane runs nothing: there is no node, no scheduler and no kubelet, so pods
+// stay Pending. Kubelet acts as scheduler and kubelet for a namespace, and can start a
+// process for each pod. Nothing enforces NetworkPolicies, and no Service carries traffic.
 //
-// Start from Start. The programs come from hack/kube.sh, or from KUBEBUILDER_ASSETS if that
-// is set. All listen on loopback only, on free ports.
+// Start is where to start. The programs come from hack/kube.sh, or from
+// KUBEBUILDER_ASSETS if that is set. All listen on loopback only, on free ports.
 package kubetest
 
 import (
@@ -26,21 +26,21 @@ import (
 )
 
 const (
-	// startTimeout bounds the start of each program. An idle machine needs 2 s; a test
-	// run that shares two cores with compilers has been seen to need 40 s.
+	// startTimeout bounds the start of each program. An idle machine needs 2
+	// s. A test run that shares two cores with compilers once needed 40 s.
 	startTimeout = 90 * time.Second
 	// startTimeoutVariable overrides startTimeout, as everywhere envtest is used.
 	startTimeoutVariable = "KUBEBUILDER_CONTROLPLANE_START_TIMEOUT"
 	stopTimeout          = 20 * time.Second
-	// outageGrace is how long an API server may take to end before an outage becomes one.
+	// outageGrace is how long an API server may take to end before it is killed.
 	outageGrace = 2 * time.Second
 )
 
-// Cluster is a running control plane. Its methods may be used from several tests at once,
-// except StopAPIServer and StartAPIServer.
+// Cluster is a running control plane. Several tests may use its
+// methods at once, except StopAPIServer and StartAPIServer.
 type Cluster struct {
-	// Config is the administrator's: member of system:masters, without a limit on the
-	// rate of requests.
+	// Config is the administrator's configuration. The administrator is a
+	// member of system:masters and has no limit on the rate of requests.
 	Config *rest.Config
 
 	env         *envtest.Environment
@@ -49,13 +49,13 @@ type Cluster struct {
 	assets      string // folder of the programs
 	dir         string // everything of this cluster, removed when it ends
 	logs        []*os.File
-	shared      bool // with the other tests of this binary
+	shared      bool // used by the other tests of this binary too
 
-	users sync.Mutex // held while envtest makes a user, which it does for one at a time
+	users sync.Mutex // held while envtest makes a user, because envtest can only make one at a time
 }
 
-// Start returns the cluster that the tests of this binary share if their TestMain is Main,
-// or else one of the test's own, which ends with it.
+// Start returns the cluster that the tests of this binary share if their TestMain is
+// Main. Otherwise it returns a cluster for this test only, which ends with the test.
 func Start(t TB) *Cluster {
 	t.Helper()
 
@@ -77,8 +77,8 @@ func Start(t TB) *Cluster {
 	return shared.cluster
 }
 
-// StartOwn returns a cluster that no other test uses, for a test that stops its API server
-// or counts its requests. It ends with the test.
+// StartOwn returns a cluster for this test only, which ends with the test.
+// It is for a test that stops the API server or counts its requests.
 func StartOwn(t TB) *Cluster {
 	t.Helper()
 
@@ -96,17 +96,17 @@ func StartOwn(t TB) *Cluster {
 	return c
 }
 
-// shared is the cluster of this test binary. TestMain has no way but a variable to hand
-// something to the tests.
+// shared is the cluster of this test binary. It is a variable
+// because TestMain cannot pass anything to the tests in another way.
 var shared struct {
 	sync.Mutex
 	enabled bool
-	cluster *Cluster // nil until the first test asks for it
-	err     error    // of starting it; not tried again, since that may take minutes
+	cluster *Cluster // nil until the first test asks for a cluster
+	err     error    // of the start, which is not tried again, because it may take minutes
 }
 
-// Main runs the tests of a binary with one cluster for all of them, started when the first
-// asks for it:
+// Main runs the tests of a binary with one cluster for all of
+// them. The cluster is started when the first test asks for it:
 //
 //	func TestMain(m *testing.M) { os.Exit(kubetest.Main(m)) }
 func Main(m *testing.M) (exitCode int) {
@@ -162,17 +162,18 @@ func (c *Cluster) start(crds string) (err error) {
 	if err := os.WriteFile(c.Kubeconfig(), c.env.KubeConfig, 0o600); err != nil {
 		return err
 	}
-	// After the CRD: the garbage collector looks for new kinds only every 30 s.
+	// The controllers start after the CRD is installed, because
+	// the garbage collector looks for new kinds only every 30 s.
 	if err := c.startControllers(); err != nil {
 		return fmt.Errorf("start kube-controller-manager: %w%s", err, c.logTails("kube-controller-manager"))
 	}
 	return nil
 }
 
-// configure prepares the environment; it starts nothing.
+// configure prepares the environment, and starts nothing.
 func (c *Cluster) configure(crds string) error {
 	etcd, apiServer := &envtest.Etcd{}, &envtest.APIServer{}
-	// Folders of ours, so that an API server that is stopped keeps its certificates.
+	// The folders are this package's own, so that a stopped API server keeps its certificates.
 	etcd.DataDir = filepath.Join(c.dir, "etcd-data")
 	apiServer.CertDir = filepath.Join(c.dir, "certificates")
 	for _, folder := range []string{etcd.DataDir, apiServer.CertDir, filepath.Join(c.dir, pidFolder)} {
@@ -201,13 +202,15 @@ func (c *Cluster) configure(crds string) error {
 		return err
 	}
 	apiServer.Configure().
-		// envtest turns ServiceAccount off, because it has nobody who makes accounts.
-		// We have.
+		// envtest switches ServiceAccount off, because it has nobody
+		// who makes accounts. Here kube-controller-manager makes them.
 		Disable("disable-admission-plugins").
+		// As on OpenShift, setting an owner needs the right to delete.
+		Set("enable-admission-plugins", "OwnerReferencesPermissionEnforcement").
 		Set("service-cluster-ip-range", "10.0.0.0/16").
 		Set("audit-policy-file", policy).
 		Set("audit-log-path", c.auditLog()).
-		// In one file, or Writes would forget the oldest.
+		// The log is kept in one file. Otherwise Writes would lose the oldest requests.
 		Set("audit-log-maxsize", "4096")
 
 	c.env = &envtest.Environment{
@@ -218,13 +221,12 @@ func (c *Cluster) configure(crds string) error {
 		ControlPlaneStartTimeout: startTimeout,
 	}
 	if os.Getenv(startTimeoutVariable) != "" {
-		c.env.ControlPlaneStartTimeout = 0 // envtest reads the variable
+		c.env.ControlPlaneStartTimeout = 0 // envtest then reads the variable
 	}
 	return nil
 }
 
-// stop ends all programs and removes all files. It works on a cluster that was started in
-// part.
+// stop ends all programs and removes all files. It also works on a partly started cluster.
 func (c *Cluster) stop() error {
 	var errs []error
 	if c.controllers != nil {
@@ -243,9 +245,9 @@ func (c *Cluster) stop() error {
 	return errors.Join(errs...)
 }
 
-// StopControllers ends kube-controller-manager, for who plays its part: Deployments make no
-// pods any more, Services have no endpoints, and nothing is collected. Only for a cluster of
-// StartOwn.
+// StopControllers ends kube-controller-manager, for a test that acts in its
+// place. After that Deployments make no pods, Services have no endpoints,
+// and nothing is garbage-collected. It is only for a cluster of StartOwn.
 func (c *Cluster) StopControllers(t TB) {
 	t.Helper()
 	if c.shared {
@@ -258,17 +260,19 @@ func (c *Cluster) StopControllers(t TB) {
 }
 
 // StopAPIServer makes the API server unreachable until StartAPIServer, as an outage does:
-// requests and watches break. What was stored stays. Only for a cluster of StartOwn.
+// requests and watches break. Stored objects stay. It is only for a cluster of StartOwn.
 func (c *Cluster) StopAPIServer(t TB) {
 	t.Helper()
 	if c.shared {
 		t.Fatal("other tests share this API server: use StartOwn in a test that stops it")
 	}
-	// Its clients back off for up to 30 s, which the tests after the outage would wait for.
+	// Its clients back off for up to 30 s, and the tests
+	// after the outage would have to wait for that.
 	if err := c.controllers.stop(); err != nil {
 		t.Fatalf("stop kube-controller-manager: %v", err)
 	}
-	// Asked to end, it waits a minute for watches, and breaks none. An outage does.
+	// An API server that is told to end waits a minute for
+	// watches, and breaks none. An outage breaks them.
 	stopped := make(chan error, 1)
 	go func() { stopped <- c.env.ControlPlane.APIServer.Stop() }()
 	var err error
@@ -283,8 +287,8 @@ func (c *Cluster) StopAPIServer(t TB) {
 	c.forget("kube-apiserver")
 }
 
-// StartAPIServer ends the outage: the API server returns at its old address with its old
-// certificates and tokens. It returns when requests work again.
+// StartAPIServer ends the outage. The API server returns at its old address, with
+// its old certificates and tokens. StartAPIServer returns when requests work again.
 func (c *Cluster) StartAPIServer(t TB) {
 	t.Helper()
 	if err := c.env.ControlPlane.APIServer.Start(); err != nil {

@@ -17,14 +17,14 @@ import (
 	"github.com/streampair/streampair/controllers/kubetest"
 )
 
-// manifest is a StreamPair as a user writes it.
+// manifest returns a StreamPair as a user writes it.
 func manifest(name, spec string) string {
 	return "apiVersion: media.streampair.dev/v1alpha1\nkind: StreamPair\nmetadata: {name: " + name + "}\nspec: {" + spec + "}\n"
 }
 
 const legs = `primary: {streamID: studio-a}, backup: {streamID: studio-b}`
 
-// What a user gets to read who has made a mistake: where it is, and what to write instead.
+// A user who made a mistake reads where it is and what to write instead.
 func TestABadManifestIsRefusedWithWhatToDo(t *testing.T) {
 	t.Parallel()
 	cluster := kubetest.Start(t)
@@ -176,15 +176,15 @@ func TestAChangeForTheWorseIsRefused(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "must differ") {
 		t.Errorf("a backup with the primary's id: %v, want it refused", err)
 	}
-	// What an operator or a person in a hurry writes leaves the rest as it is.
+	// A patch by an operator, or by a person in a hurry, leaves the other fields as they are.
 	cluster.Kubectl(t, "-n", namespace, "patch", "sp", "sunday", "--type=merge", "-p", `{"spec":{"failover":{"select":"Backup"}}}`)
 	if got := pairOf(t, cluster, namespace, "sunday"); got.Spec.Failover.Select != v1alpha1.SelectBackup || got.Generation != 2 {
 		t.Errorf("after the pin: select %s, generation %d", got.Spec.Failover.Select, got.Generation)
 	}
 }
 
-// The media server has Default for manifests that no API server has seen: the two must
-// agree, or a pair behaves differently in a cluster.
+// The media server uses Default for manifests that no API server has processed. Default
+// and the API server must agree. Otherwise a pair would behave differently in a cluster.
 func TestTheAPIServerFillsInWhatDefaultDoes(t *testing.T) {
 	t.Parallel()
 	cluster := kubetest.Start(t)
@@ -240,7 +240,7 @@ func TestTheSamplesAreAccepted(t *testing.T) {
 	}
 }
 
-// What a newcomer reads who has nothing but kubectl.
+// This is what a newcomer reads who only has kubectl.
 func TestKubectlExplainTeaches(t *testing.T) {
 	t.Parallel()
 	cluster := kubetest.Start(t)
@@ -258,7 +258,7 @@ func TestKubectlExplainTeaches(t *testing.T) {
 		t.Run(field, func(t *testing.T) {
 			t.Parallel()
 			out := cluster.Kubectl(t, "explain", field)
-			text := strings.Join(strings.Fields(out), " ") // as kubectl breaks the lines
+			text := strings.Join(strings.Fields(out), " ") // kubectl breaks the lines
 			for _, want := range want {
 				if !strings.Contains(text, want) {
 					t.Errorf("it does not say %q:\n%s", want, out)
@@ -305,7 +305,7 @@ func TestKubectlGetShowsThePair(t *testing.T) {
 		t.Errorf("without -o wide it shows %v", narrow)
 	}
 
-	// A status that is no status of a pair.
+	// The status is invalid for a pair.
 	pair.Status.ActiveStream.Role = "Both"
 	if err := cluster.Client(t, nil).Status().Update(t.Context(), pair); err == nil {
 		t.Error("the API server took an unknown role into status")
@@ -324,14 +324,14 @@ func TestKubectlGetShowsThePair(t *testing.T) {
 	}
 }
 
-// table reads the first line that kubectl get prints below its header, by column.
+// table reads the first row that kubectl get prints below its header, by column.
 func table(out string) map[string]string {
 	lines := strings.Split(out, "\n")
 	if len(lines) < 2 {
 		return nil
 	}
 	header, cells := lines[0], make(map[string]string)
-	// Columns are apart by three spaces; a title may have one in it.
+	// Three spaces separate columns. A title may contain a single space.
 	for start := 0; start < len(header); {
 		end := len(header)
 		if gap := strings.Index(header[start:], "   "); gap >= 0 {

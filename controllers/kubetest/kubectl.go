@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// kubectlTimeout bounds one call of kubectl; a `kubectl wait` must be shorter.
+// kubectlTimeout bounds one call of kubectl. A `kubectl wait` must be shorter.
 const kubectlTimeout = 2 * time.Minute
 
-// Kubectl runs the real kubectl as the administrator, and returns what it prints. The test
-// fails if it fails.
+// Kubectl runs the real kubectl as the administrator, and
+// returns its output. The test fails if kubectl fails.
 func (c *Cluster) Kubectl(t TB, args ...string) string {
 	t.Helper()
 	out, err := c.KubectlInput(t, "", args...)
@@ -25,8 +25,8 @@ func (c *Cluster) Kubectl(t TB, args ...string) string {
 	return out
 }
 
-// KubectlInput runs the real kubectl with the input for `-f -`. The error, if kubectl
-// fails, holds the last lines of what it said.
+// KubectlInput runs the real kubectl, with the input for
+// `-f -`. If kubectl fails, the error has its error output.
 func (c *Cluster) KubectlInput(t TB, input string, args ...string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), kubectlTimeout)
@@ -34,7 +34,8 @@ func (c *Cluster) KubectlInput(t TB, input string, args ...string) (string, erro
 
 	var out, says bytes.Buffer
 	cmd := exec.CommandContext(ctx, filepath.Join(c.assets, "kubectl"), args...)
-	// Not the caller's configuration, and not its cache of another cluster's kinds.
+	// kubectl must use neither the caller's configuration,
+	// nor the cache with another cluster's kinds.
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig(), "KUBECACHEDIR="+filepath.Join(c.dir, "kubectl-cache"), "KUBERC=off")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &out, &says
 	if err := cmd.Run(); err != nil {
@@ -43,6 +44,6 @@ func (c *Cluster) KubectlInput(t TB, input string, args ...string) (string, erro
 	return out.String(), nil
 }
 
-// Assets is the folder of the programs: etcd, kube-apiserver, kube-controller-manager and
-// kubectl.
+// Assets returns the folder of the programs: etcd,
+// kube-apiserver, kube-controller-manager and kubectl.
 func (c *Cluster) Assets() string { return c.assets }

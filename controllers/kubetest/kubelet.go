@@ -13,23 +13,23 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// KubeletConfig says what Kubelet does with pods.
+// KubeletConfig configures what Kubelet does with pods.
 type KubeletConfig struct {
-	// Nodes is how many nodes the pods are spread over, by turns, whatever their affinity
-	// is. Default 2. Node n is called NAMESPACE-n and has the address 10.1.0.n.
+	// Nodes is the number of nodes over which the pods are spread in turn, whatever their
+	// affinity. Default 2. Node n is named NAMESPACE-n and has the address 10.1.0.n.
 	Nodes int
-	// Run starts what is in a pod, and returns when it is ready, with the address to put
-	// into the pod's status and a function that ends it. The context ends when the pod is
-	// deleted. The API server takes loopback addresses there; endpoints with such are not
-	// made. If it fails, the pod stays Pending and Run is called again after a second.
-	// Default: nothing runs, the address is 10.244.x.y.
+	// Run starts the contents of a pod. It returns when they are ready, with the
+	// address for the pod's status and a function that ends them. The context ends when
+	// the pod is deleted. The API server accepts loopback addresses there, but makes no
+	// endpoints of them. If Run fails, the pod stays Pending and Run is called again
+	// after a second. Default: nothing runs, and the address is 10.244.x.y.
 	Run func(ctx context.Context, pod *corev1.Pod) (ip string, stop func(), err error)
 }
 
-// Kubelet plays scheduler and kubelets for the pods of a namespace until the end of the
-// test: each pod gets a node, becomes Running and Ready with an address once Run has
-// returned, and is gone when it was deleted and stop has returned. A pod that has ended
-// is not restarted, there are no probes, and nobody evicts pods.
+// Kubelet acts as scheduler and kubelets for the pods of a namespace until the end
+// of the test. Each pod gets a node. Once Run has returned, the pod becomes Running
+// and Ready with an address. A deleted pod is removed once stop has returned. A pod
+// that has ended is not restarted. There are no probes and no evictions.
 func (c *Cluster) Kubelet(t TB, namespace string, config KubeletConfig) {
 	t.Helper()
 	if config.Nodes == 0 {
@@ -57,24 +57,24 @@ func (c *Cluster) Kubelet(t TB, namespace string, config KubeletConfig) {
 	})
 }
 
-// kubelet has one goroutine that owns pods, and one for each pod while that starts or ends.
+// A kubelet has one goroutine that owns pods, and one for each pod that is starting or ending.
 type kubelet struct {
 	t         TB
 	namespace string
 	config    KubeletConfig
 	admin     client.Client
 	pods      map[types.UID]*kubeletPod
-	bound     int // pods that were given a node; the next one gets another
+	bound     int // how many pods got a node; the next pod gets another one
 }
 
-// kubeletPod is a pod that runs, starts or ends.
+// A kubeletPod is a pod that runs, starts or ends.
 type kubeletPod struct {
 	node   int
 	cancel context.CancelFunc // ends Run's context; nil before Run
 
-	mu   sync.Mutex // of those below
-	busy bool       // a goroutine starts or ends it
-	ip   string     // empty until it is ready
+	mu   sync.Mutex // guards all below
+	busy bool       // a goroutine is starting or ending the pod
+	ip   string     // empty until the pod is ready
 	stop func()     // nil if nothing runs
 }
 
@@ -84,8 +84,8 @@ func (k *kubelet) run(ctx context.Context) {
 		work.Wait()
 		k.clear()
 	}()
-	// It looks instead of watching: it must survive an API server that is stopped, and be
-	// simple enough to be trusted.
+	// It polls instead of watching. It must survive a stopped
+	// API server, and be simple enough to be trusted.
 	for {
 		k.look(ctx, &work)
 		select {
@@ -96,7 +96,7 @@ func (k *kubelet) run(ctx context.Context) {
 	}
 }
 
-// look does the next step for each pod. What fails is tried again at the next look.
+// look does the next step for each pod. A failed step is tried again at the next call.
 func (k *kubelet) look(ctx context.Context, work *sync.WaitGroup) {
 	var list corev1.PodList
 	if err := k.admin.List(ctx, &list, client.InNamespace(k.namespace)); err != nil {
@@ -147,7 +147,7 @@ func (k *kubelet) look(ctx context.Context, work *sync.WaitGroup) {
 	}
 }
 
-// work does what takes long in a goroutine; until it is done the pod is busy.
+// work runs a slow step in a goroutine. The pod is busy until the step is done.
 func (p *kubeletPod) work(work *sync.WaitGroup, do func()) {
 	p.mu.Lock()
 	p.busy = true
@@ -161,7 +161,7 @@ func (p *kubeletPod) work(work *sync.WaitGroup, do func()) {
 }
 
 func (k *kubelet) start(ctx context.Context, state *kubeletPod, pod *corev1.Pod) {
-	// Of the pod's identity, so that it is hardly ever that of another one.
+	// The address comes from the pod's UID, so that two pods hardly ever have the same one.
 	ip, stop := fmt.Sprintf("10.244.%d.%d", hexByte(pod.UID, 0), hexByte(pod.UID, 2)%254+1), func() {}
 	if k.config.Run != nil {
 		var err error
@@ -176,7 +176,7 @@ func (k *kubelet) start(ctx context.Context, state *kubeletPod, pod *corev1.Pod)
 			return
 		}
 	}
-	if ctx.Err() != nil { // the pod is gone, or the test over: nobody will ask for it to stop
+	if ctx.Err() != nil { // the pod is gone or the test is over, so nobody will stop it
 		stop()
 		return
 	}
@@ -196,7 +196,7 @@ func (p *kubeletPod) end() {
 	}
 }
 
-// report writes to the pod's status what a kubelet writes when all containers are ready.
+// report writes the pod's status as a kubelet does when all containers are ready.
 func (k *kubelet) report(ctx context.Context, pod *corev1.Pod, node int, ip string) {
 	now := metav1.Now()
 	pod.Status.Phase = corev1.PodRunning
@@ -219,8 +219,8 @@ func (k *kubelet) report(ctx context.Context, pod *corev1.Pod, node int, ip stri
 	_ = k.admin.Status().Update(ctx, pod)
 }
 
-// clear ends everything that runs, and removes the pods: nobody else would, and they keep
-// their namespace from being removed.
+// clear ends everything that runs, and removes the pods. Nobody else
+// would, and remaining pods would keep their namespace from being removed.
 func (k *kubelet) clear() {
 	for _, state := range k.pods {
 		state.end()
@@ -249,7 +249,7 @@ func (k *kubelet) node(n int) *corev1.Node {
 
 func nodeAddress(n int) string { return fmt.Sprintf("10.1.0.%d", n+1) }
 
-// hexByte is the byte that two hexadecimal digits of a UID stand for.
+// hexByte returns the byte of two hexadecimal digits of a UID.
 func hexByte(uid types.UID, at int) (b byte) {
 	_, _ = fmt.Sscanf(string(uid)[at:at+2], "%02x", &b)
 	return b

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/streampair/streampair/controllers/kubetest"
+	"github.com/streampair/streampair/hack/eventually"
 )
 
 func TestAKubeletMakesPodsReadyAndLetsThemGo(t *testing.T) {
@@ -32,13 +33,13 @@ func TestAKubeletMakesPodsReadyAndLetsThemGo(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "web"},
 		Spec:       corev1.ServiceSpec{Selector: map[string]string{"app": "web"}, Ports: []corev1.ServicePort{{Port: 80}}},
 	})
-	eventually(t, "two replicas available", func() bool {
+	eventually.True(t, "two replicas available", func() bool {
 		if err := admin.Get(t.Context(), client.ObjectKeyFromObject(deployment), deployment); err != nil {
 			t.Fatal(err)
 		}
 		return deployment.Status.AvailableReplicas == 2
 	})
-	eventually(t, "two endpoints on two nodes", func() bool {
+	eventually.True(t, "two endpoints on two nodes", func() bool {
 		var slices discoveryv1.EndpointSliceList
 		list(t, admin, namespace, &slices)
 		nodes := make(map[string]bool)
@@ -53,7 +54,7 @@ func TestAKubeletMakesPodsReadyAndLetsThemGo(t *testing.T) {
 	if err := admin.Delete(t.Context(), deployment, client.PropagationPolicy(metav1.DeletePropagationForeground)); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "no pods, and nothing running", func() bool {
+	eventually.True(t, "no pods, and nothing running", func() bool {
 		return len(list(t, admin, namespace, &corev1.PodList{})) == 0 &&
 			len(list(t, admin, namespace, &appsv1.DeploymentList{})) == 0 && running.Load() == 0
 	})

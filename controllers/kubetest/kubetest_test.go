@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/streampair/streampair/controllers/kubetest"
+	"github.com/streampair/streampair/hack/eventually"
 )
 
 func TestMain(m *testing.M) { os.Exit(kubetest.Main(m)) }
@@ -38,7 +39,7 @@ func TestDeploymentsMakePodsAndTheirOwnerTakesThemAlong(t *testing.T) {
 		APIVersion: "v1", Kind: "ConfigMap", Name: owner.Name, UID: owner.UID,
 	}}
 	create(t, admin, deployment)
-	eventually(t, "two pods of one ReplicaSet", func() bool {
+	eventually.True(t, "two pods of one ReplicaSet", func() bool {
 		return len(list(t, admin, namespace, &corev1.PodList{})) == 2 &&
 			len(list(t, admin, namespace, &appsv1.ReplicaSetList{})) == 1
 	})
@@ -46,7 +47,7 @@ func TestDeploymentsMakePodsAndTheirOwnerTakesThemAlong(t *testing.T) {
 	if err := admin.Delete(t.Context(), owner); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "nothing left of the deployment", func() bool {
+	eventually.True(t, "nothing left of the deployment", func() bool {
 		return len(list(t, admin, namespace, &appsv1.DeploymentList{})) == 0 &&
 			len(list(t, admin, namespace, &appsv1.ReplicaSetList{})) == 0 &&
 			len(list(t, admin, namespace, &corev1.PodList{})) == 0
@@ -143,14 +144,14 @@ rules: [{apiGroups: [apps], resources: [deployments], verbs: [create]}]
 	t.Logf("the API server was back after %v", time.Since(began).Round(time.Millisecond))
 	before := cluster.APIRequests(t)
 	create(t, account, deploymentOf(namespace))
-	eventually(t, "pods, by the controllers", func() bool {
+	eventually.True(t, "pods, by the controllers", func() bool {
 		return len(list(t, cluster.Client(t, nil), namespace, &corev1.PodList{})) == 2
 	})
 
 	if n := cluster.APIRequests(t).Since(before)["POST deployments"]; n != 1 {
 		t.Errorf("%d Deployments were created by the count of requests, want 1", n)
 	}
-	eventually(t, "the write in the audit log", func() bool { return len(cluster.Writes(t, robot)) == 1 })
+	eventually.True(t, "the write in the audit log", func() bool { return len(cluster.Writes(t, robot)) == 1 })
 	got := cluster.Writes(t, robot)[0]
 	got.Time = time.Time{}
 	want := kubetest.Write{
@@ -164,14 +165,14 @@ rules: [{apiGroups: [apps], resources: [deployments], verbs: [create]}]
 
 func TestNothingIsLeftOfATestBinaryThatWasKilled(t *testing.T) {
 	t.Parallel()
-	// The binary that dies is this one again.
+	// The binary that dies is this one, started again.
 	const victimVariable = "KUBETEST_VICTIM"
 	if os.Getenv(victimVariable) != "" {
 		fmt.Println(filepath.Dir(kubetest.StartOwn(t).Kubeconfig()))
 		time.Sleep(time.Minute)
 		return
 	}
-	kubetest.Start(t) // says so where there are no programs
+	kubetest.Start(t) // reports it if the programs are missing
 
 	self, err := os.Executable()
 	if err != nil {
@@ -212,7 +213,7 @@ func TestNothingIsLeftOfATestBinaryThatWasKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = victim.Wait() // it was killed
-	eventually(t, "no process and no file of the cluster", func() bool {
+	eventually.True(t, "no process and no file of the cluster", func() bool {
 		for _, pid := range pids {
 			if exec.Command("kill", "-0", pid).Run() == nil {
 				return false
@@ -270,17 +271,4 @@ func list(t *testing.T, c client.Client, namespace string, objects client.Object
 		names = append(names, item.(client.Object).GetName())
 	}
 	return names
-}
-
-func eventually(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	const within = 30 * time.Second
-	began := time.Now()
-	for !done() {
-		if time.Since(began) > within {
-			t.Fatalf("after %v not yet: %s", within, what)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	t.Logf("after %v: %s", time.Since(began).Round(time.Millisecond), what)
 }

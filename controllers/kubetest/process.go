@@ -19,11 +19,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// pidFolder, in the cluster's folder, has a file per running program with its process id.
+// pidFolder is a folder in the cluster's folder. It has
+// a file for each running program, with the process id.
 const pidFolder = "pids"
 
-// wrap returns the path of a script that starts the program of that name after noting its
-// process id: envtest starts its programs itself, and does not tell the ids.
+// wrap writes a script that starts the program of that name after noting its process id,
+// and returns its path. envtest starts its programs itself and does not report their ids.
 func (c *Cluster) wrap(name string) (string, error) {
 	path := filepath.Join(c.dir, name)
 	script := fmt.Sprintf("#!/bin/sh\necho $$ >'%s'\nexec '%s' \"$@\"\n",
@@ -31,7 +32,7 @@ func (c *Cluster) wrap(name string) (string, error) {
 	return path, os.WriteFile(path, []byte(script), 0o700)
 }
 
-// kill ends a program at once.
+// kill kills a program.
 func (c *Cluster) kill(name string) error {
 	note, err := os.ReadFile(filepath.Join(c.dir, pidFolder, name))
 	if err != nil {
@@ -44,14 +45,14 @@ func (c *Cluster) kill(name string) error {
 	return syscall.Kill(pid, syscall.SIGKILL)
 }
 
-// forget removes the note of a program that has ended: its process id may be used again.
+// forget removes the note of a program that has ended, because another process may get its id.
 func (c *Cluster) forget(name string) {
-	_ = os.Remove(filepath.Join(c.dir, pidFolder, name)) // gone already is as good
+	_ = os.Remove(filepath.Join(c.dir, pidFolder, name)) // it does not matter if the note is gone already
 }
 
-// A reaper is a shell that ends the programs of a cluster, and removes its files, if the
-// test binary ends without doing so: by a panic, at the -timeout of go test, by a signal.
-// It notices by its standard input, whose other end only the test binary holds.
+// A reaper is a shell that ends the programs of a cluster and removes its files if the test
+// binary ends without doing so: after a panic, the -timeout of go test, or a signal. The
+// shell notices that by its standard input, whose other end only the test binary holds open.
 type reaper struct {
 	shell *exec.Cmd
 	hold  io.Closer
@@ -65,7 +66,7 @@ rm -rf "$1"`
 
 func startReaper(dir string) (*reaper, error) {
 	shell := exec.Command("/bin/sh", "-c", reap, "kubetest-reaper", dir)
-	// In a process group of its own it survives the Ctrl-C that ends the test.
+	// In a process group of its own, the shell survives the Ctrl-C that ends the test.
 	shell.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	hold, err := shell.StdinPipe()
 	if err != nil {
@@ -79,7 +80,7 @@ func (r *reaper) release() error {
 	return errors.Join(r.hold.Close(), r.shell.Wait())
 }
 
-// A program is a process that this package started itself.
+// A program is a process that this package itself started.
 type program struct {
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when the process has ended
@@ -94,12 +95,12 @@ func startProgram(log *os.File, path string, args ...string) (*program, error) {
 	}
 	go func() {
 		defer close(p.exited)
-		_ = p.cmd.Wait() // that it ended says all; why is in its log
+		_ = p.cmd.Wait() // that it ended is enough; the reason is in its log
 	}()
 	return p, nil
 }
 
-// stop ends the process, and returns when it has ended.
+// stop ends the process, and returns once it has ended.
 func (p *program) stop() error {
 	select {
 	case <-p.exited:
@@ -119,7 +120,7 @@ func (p *program) stop() error {
 	}
 }
 
-// startControllers starts kube-controller-manager, and returns when it works.
+// startControllers starts kube-controller-manager, and returns once it works.
 func (c *Cluster) startControllers() error {
 	const name = "kube-controller-manager"
 
@@ -140,12 +141,13 @@ func (c *Cluster) startControllers() error {
 		"--kubeconfig="+c.Kubeconfig(),
 		"--root-ca-file="+ca,
 		"--service-account-private-key-file="+filepath.Join(certificates, "sa-signer.key"),
-		// It serves nothing that a test wants, so it needs no port.
+		// No test needs its port.
 		"--secure-port=0",
 		"--leader-elect=false",
-		// No node renews a lease here: it would evict the pods of every node in a minute.
+		// No node renews a lease here. The node lifecycle controller
+		// would evict the pods of every node within a minute.
 		"--controllers=*,-node-lifecycle-controller",
-		// The default of 20 requests a second makes hundreds of Deployments wait.
+		// With the default of 20 requests a second, hundreds of Deployments would have to wait.
 		"--kube-api-qps=500", "--kube-api-burst=1000")
 	if err != nil {
 		return err
@@ -157,7 +159,7 @@ func (c *Cluster) startControllers() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	// A probe that only a controller can answer; the pods of a namespace need it, too.
+	// Only a controller makes this account. The pods of a namespace need it too.
 	return wait.PollUntilContextCancel(ctx, 50*time.Millisecond, true, func(ctx context.Context) (bool, error) {
 		select {
 		case <-c.controllers.exited:
@@ -168,13 +170,13 @@ func (c *Cluster) startControllers() error {
 	})
 }
 
-// hasDefaultAccount says whether pods can be made in a namespace: without the account the
-// API server refuses them.
+// hasDefaultAccount reports whether pods can be made in a
+// namespace. Without the account the API server refuses them.
 func hasDefaultAccount(ctx context.Context, c client.Client, namespace string) bool {
 	return c.Get(ctx, types.NamespacedName{Namespace: namespace, Name: "default"}, &corev1.ServiceAccount{}) == nil
 }
 
-// openLog returns the file that takes the output of a program.
+// openLog opens the file for the output of a program.
 func (c *Cluster) openLog(name string) (*os.File, error) {
 	log, err := os.OpenFile(c.logPath(name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err == nil {
@@ -185,7 +187,7 @@ func (c *Cluster) openLog(name string) (*os.File, error) {
 
 func (c *Cluster) logPath(name string) string { return filepath.Join(c.dir, name+".log") }
 
-// logTails returns the end of what programs have said, for the message that they failed.
+// logTails returns the end of the programs' output, for the error that they failed.
 func (c *Cluster) logTails(names ...string) string {
 	const lines = 15
 	var tails strings.Builder

@@ -16,8 +16,8 @@ import (
 	"k8s.io/client-go/discovery"
 )
 
-// Requests counts write requests, failed ones too, by verb and resource, such as
-// "APPLY deployments" or "PATCH streampairs/status".
+// Requests counts write requests by verb and resource, such as "APPLY
+// deployments" or "PATCH streampairs/status". Failed requests count too.
 type Requests map[string]int
 
 // Since returns what was counted after the earlier count.
@@ -30,10 +30,10 @@ func (r Requests) Since(earlier Requests) Requests {
 	return difference
 }
 
-// APIRequests returns how many writes the API server has had since it was started, from
-// apiserver_request_total of its metrics. They are everybody's: other tests', the
-// controllers', the API server's own. Leases are left out, because some are renewed for
-// ever, and dry runs. Writes tells who wrote what.
+// APIRequests returns how many writes the API server has had since its start, from
+// apiserver_request_total of its metrics. Everybody's writes count: those of other
+// tests, of the controllers, and of the API server itself. Leases are left out, because
+// some are renewed for ever, and so are dry runs. Writes returns who wrote what.
 func (c *Cluster) APIRequests(t TB) Requests {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
@@ -81,25 +81,25 @@ func resourceName(resource, subresource string) string {
 	return resource
 }
 
-// A Write is a write request as the API server's audit log has it.
+// A Write is a write request in the API server's audit log.
 type Write struct {
-	// User is who wrote, such as system:serviceaccount:NAMESPACE:NAME.
+	// User is the user who wrote, such as system:serviceaccount:NAMESPACE:NAME.
 	User string
-	// Verb is create, update, patch, delete or deletecollection. Server-side apply is a
-	// patch.
+	// Verb is create, update, patch, delete or
+	// deletecollection. A server-side apply is a patch.
 	Verb string
 	// Resource is the resource, with the subresource after a slash.
 	Resource  string
 	Namespace string
 	Name      string
-	// Code is the HTTP status of the answer.
+	// Code is the HTTP status code of the answer.
 	Code int
 	Time time.Time
 }
 
-// Writes returns the write requests of the user since the cluster was started, oldest
-// first, leases and dry runs left out. An empty user means everybody. A request that was answered just
-// now may be missing for some milliseconds.
+// Writes returns the user's write requests since the start of the cluster,
+// oldest first, without leases and dry runs. An empty user means all users.
+// A request that was answered within the last milliseconds may be missing.
 func (c *Cluster) Writes(t TB, user string) []Write {
 	t.Helper()
 	log, err := os.ReadFile(c.auditLog())
@@ -111,7 +111,7 @@ func (c *Cluster) Writes(t TB, user string) []Write {
 		var event auditEvent
 		if err := json.Unmarshal(line, &event); err != nil {
 			if !bytes.HasSuffix(line, []byte("\n")) {
-				break // it is being written
+				break // this line is still being written
 			}
 			t.Fatalf("read the audit log: %v", err)
 		}
@@ -129,7 +129,7 @@ func (c *Cluster) Writes(t TB, user string) []Write {
 	return writes
 }
 
-// auditEvent is what Writes needs of audit.k8s.io/v1 Event.
+// auditEvent has the fields of audit.k8s.io/v1 Event that Writes needs.
 type auditEvent struct {
 	Verb           string
 	RequestURI     string
@@ -139,7 +139,7 @@ type auditEvent struct {
 	StageTimestamp time.Time
 }
 
-// auditPolicy logs what Writes returns. Rules apply in their order, the first that matches.
+// auditPolicy logs what Writes returns. The first rule that matches applies.
 const auditPolicy = `apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]

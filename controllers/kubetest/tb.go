@@ -1,7 +1,7 @@
 package kubetest
 
-// TB is what this package needs of a testing.TB, so that a program that is no test, such
-// as hack/bench, can use it too.
+// TB is what this package needs of a testing.TB. A program that is
+// not a test, such as hack/bench, can thereby use the package too.
 type TB interface {
 	Helper()
 	Logf(format string, args ...any)

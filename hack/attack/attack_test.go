@@ -1,15 +1,18 @@
 package main
 
 import (
-	"math/rand/v2"
 	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/streampair/streampair/hack/seeded"
+	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
-// A short form of the soak: all inputs mixed, at a pair of two servers that play.
+// The test is a short soak: all inputs, mixed, against a playing pair of two servers.
 func TestNothingThatStrangersSendTakesThePairFromItsViewers(t *testing.T) {
+	mediatest.SkipInShort(t)
 	if err := raiseFileLimit(); err != nil {
 		t.Fatal(err)
 	}
@@ -21,7 +24,7 @@ func TestNothingThatStrangersSendTakesThePairFromItsViewers(t *testing.T) {
 	}
 	report, err := soak(t.Context(), soakConfig{
 		binary: binary, duration: 30 * time.Second, sendFor: 2 * time.Second, killEvery: 10 * time.Second,
-		seed: rand.Uint64(), logf: t.Logf,
+		seed: seeded.Seed(t), logf: t.Logf,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -12,14 +12,15 @@ import (
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
-// A fat programme is one GOP of fatDuration at fatPicture bytes a picture, 10 a second.
+// A fat programme is one GOP that lasts fatDuration. Its pictures
+// have fatPicture bytes each, and come every fatInterval.
 const (
 	fatDuration = 10 * time.Second
 	fatPicture  = 200 << 10
 	fatInterval = 100 * time.Millisecond
 )
 
-// publishFat publishes n streams whose GOPs take as much memory as a cache may, by RTMP.
+// publishFat publishes n streams by RTMP. Their GOPs take as much memory as a cache may.
 func publishFat(n int, undeclared bool) func(context.Context, target, *tally) {
 	return func(ctx context.Context, t target, came *tally) {
 		tape, err := fatTape()
@@ -27,7 +28,7 @@ func publishFat(n int, undeclared bool) func(context.Context, target, *tally) {
 			came.add(err.Error())
 			return
 		}
-		together(n, func(i int) {
+		inParallel(n, func(i int) {
 			id := t.openIDs[i%len(t.openIDs)]
 			if undeclared {
 				id = fmt.Sprintf("stranger-%d", i)
@@ -49,7 +50,7 @@ func publishFat(n int, undeclared bool) func(context.Context, target, *tally) {
 	}
 }
 
-// fatTape is the programme: an IDR, and pictures that refer to it, of random bytes.
+// fatTape returns the programme: an IDR, and pictures of random bytes that refer to it.
 func fatTape() (*mediatest.Tape, error) {
 	dir, err := os.MkdirTemp("", "streampair-attack")
 	if err != nil {
@@ -72,7 +73,7 @@ func fatTape() (*mediatest.Tape, error) {
 	random := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // the same pictures each time
 	picture := randomBytes(random, fatPicture)
 	for at := time.Duration(0); at < fatDuration; at += fatInterval {
-		picture[0] = 0x41 // a slice that others refer to, ITU-T H.264 section 7.4.1
+		picture[0] = 0x41 // a slice of a reference picture, ITU-T H.264 section 7.4.1
 		if at == 0 {
 			picture[0] = 0x65
 		}

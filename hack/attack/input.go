@@ -12,7 +12,7 @@ import (
 // A target is what a stranger knows of a server.
 type target struct {
 	http, https, rtmp, webrtc, probe string // addresses, host:port
-	// openIDs are streams that anybody may publish.
+	// openIDs are the streams that anybody may publish.
 	openIDs [2]string
 }
 
@@ -21,21 +21,21 @@ func (s *server) target() target {
 	return target{http: a.HTTP, https: a.HTTPS, rtmp: a.RTMP, webrtc: a.WebRTC, probe: a.Probe, openIDs: [2]string{"open-a", "open-b"}}
 }
 
-// url is a path of the media server below its app.
+// url returns the URL of a path below the media server's app.
 func (t target) url(path string) string { return "http://" + t.http + "/live/" + path }
 
-// An input is what one stranger, or several, send.
+// An input is what one or more strangers send.
 type input struct {
 	name string
-	// send sends until ctx ends, and counts what came of it. What it opened is closed when
-	// it returns.
+	// send sends until ctx ends, and counts the results.
+	// It closes what it opened before it returns.
 	send func(ctx context.Context, t target, came *tally)
-	// undeclared says that the input publishes streams that no manifest names, to a server
-	// without tokens.
+	// undeclared says that the input publishes streams that
+	// no manifest declares, to a server without tokens.
 	undeclared bool
 }
 
-// inputs are all there are.
+// inputs returns all inputs.
 func inputs() []input {
 	return []input{
 		{name: "offers-of-many-formats", send: sendOffers(manyFormats)},
@@ -61,13 +61,14 @@ func inputs() []input {
 	}
 }
 
-// stranger is the address that strangers connect from: viewers and encoders have another one.
+// stranger is the address from which strangers connect. Viewers and encoders have another one.
 var stranger = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 66)}
 
-// dialer connects as a stranger.
+// dialer returns a dialer with the address of a stranger.
 func dialer() *net.Dialer { return &net.Dialer{LocalAddr: stranger, Timeout: 5 * time.Second} }
 
-// insecureClient takes any certificate: the servers make their own. dial nil: as anybody.
+// insecureClient returns a client that accepts any certificate, because
+// the servers make their own. With dial nil it connects from any address.
 func insecureClient(dial func(ctx context.Context, network, address string) (net.Conn, error)) *http.Client {
 	return &http.Client{
 		Timeout: 30 * time.Second,
@@ -78,8 +79,8 @@ func insecureClient(dial func(ctx context.Context, network, address string) (net
 	}
 }
 
-// together calls do n times at once with the numbers from 0, and waits for all.
-func together(n int, do func(i int)) {
+// inParallel calls do n times at once, with the numbers from 0 on, and waits for all calls.
+func inParallel(n int, do func(i int)) {
 	var wait sync.WaitGroup
 	for i := range n {
 		wait.Go(func() { do(i) })
@@ -87,7 +88,7 @@ func together(n int, do func(i int)) {
 	wait.Wait()
 }
 
-// pause waits, and reports whether ctx has not ended meanwhile.
+// pause waits, and reports whether ctx is still going on.
 func pause(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():

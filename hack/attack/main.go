@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/streampair/streampair/hack/interrupt"
 )
 
-// options are the command line.
+// options are the values of the command line.
 type options struct {
 	server, before string
 	only           string
@@ -30,7 +31,7 @@ func main() {
 	flag.Uint64Var(&o.seed, "seed", rand.Uint64(), "choose the order of a soak's inputs by `N`") //nolint:gosec // it decides an order
 	flag.Parse()
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interrupt.Context(os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "attack:", err)
@@ -56,11 +57,11 @@ func run(ctx context.Context, o options) error {
 	return report.failure()
 }
 
-// say tells what is being done.
+// say prints what is being done.
 func say(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 
-// raiseFileLimit lets this process hold as many connections as the inputs open. The servers
-// inherit the limit.
+// raiseFileLimit lets this process hold as many connections
+// as the inputs open. The servers inherit the limit.
 func raiseFileLimit() error {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {

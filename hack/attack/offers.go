@@ -13,12 +13,12 @@ import (
 )
 
 const (
-	// offersPerSecond is the rate of each of the workers, offerWorkers of them.
+	// Each of offerWorkers workers sends offersPerSecond offers.
 	offersPerSecond = 4
 	offerWorkers    = 4
 )
 
-// viewerOffer is the offer of a viewer that is made of pion.
+// viewerOffer returns the offer of a viewer made of pion.
 func viewerOffer() (string, error) {
 	pc, err := newViewerPeer(webrtc.NetworkTypeUDP4)
 	if err != nil {
@@ -29,11 +29,11 @@ func viewerOffer() (string, error) {
 	return offer.SDP, err
 }
 
-// plainOffers are offers as viewers make them.
+// plainOffers returns an offer as viewers make it.
 func plainOffers(offer string) []string { return []string{offer} }
 
-// manyFormats are offers of few kilobytes that a reader multiplies: each format of a section
-// is listed often, and has many lines of feedback.
+// manyFormats returns offers of a few kilobytes that a parser multiplies.
+// A section lists one format many times, and has many lines of feedback.
 func manyFormats(offer string) []string {
 	var offers []string
 	for _, size := range []struct{ formats, feedback int }{{500, 200}, {2000, 500}, {6000, 1500}, {14000, 2000}} {
@@ -44,7 +44,7 @@ func manyFormats(offer string) []string {
 	return offers
 }
 
-// allOffers are one kind of excess each, and texts that are no offers.
+// allOffers returns offers with one kind of excess each, and texts that are not offers.
 func allOffers(offer string) []string {
 	repeated := func(line string, n int) string {
 		var text strings.Builder
@@ -75,8 +75,8 @@ func allOffers(offer string) []string {
 	)
 }
 
-// inSection puts lines into the first section of a kind in place of its formats, and
-// replaces the section's first line where another is given.
+// inSection puts lines into the first section of a kind, in place of its
+// formats. If mediaLine is not empty, it replaces the section's first line.
 func inSection(offer, kind, mediaLine, lines string) string {
 	before, section, found := strings.Cut(offer, "m="+kind)
 	if !found {
@@ -102,7 +102,7 @@ func inSection(offer, kind, mediaLine, lines string) string {
 	return text.String() + lines + after
 }
 
-// sendOffers posts the offers to play and to publish, by several workers.
+// sendOffers posts the offers to play and to publish, with several workers.
 func sendOffers(make func(offer string) []string) func(context.Context, target, *tally) {
 	return func(ctx context.Context, t target, came *tally) {
 		offer, err := viewerOffer()
@@ -113,7 +113,7 @@ func sendOffers(make func(offer string) []string) func(context.Context, target, 
 		offers := make(offer)
 		client := insecureClient(dialer().DialContext)
 		defer client.CloseIdleConnections()
-		together(offerWorkers, func(worker int) {
+		inParallel(offerWorkers, func(worker int) {
 			for n := worker; ctx.Err() == nil; n++ {
 				path := "whep/primary?backupStreamId=backup"
 				if n%3 == 2 {
@@ -126,7 +126,7 @@ func sendOffers(make func(offer string) []string) func(context.Context, target, 
 	}
 }
 
-// sendFragments opens sessions and sends them SDP fragments.
+// sendFragments opens sessions, and sends SDP fragments to them.
 func sendFragments(ctx context.Context, t target, came *tally) {
 	offer, err := viewerOffer()
 	if err != nil {
@@ -156,13 +156,13 @@ func sendFragments(ctx context.Context, t target, came *tally) {
 	}
 }
 
-// An answer is what is of interest of an HTTP response.
+// An answer has the needed parts of an HTTP response.
 type answer struct {
-	status   int      // 0: there was none
-	location *url.URL // of the session that was opened; nil: none was
+	status   int      // 0: there was no response
+	location *url.URL // of the opened session; nil: no session was opened
 }
 
-// String is the status as text.
+// String returns the status as text.
 func (a answer) String() string {
 	if a.status == 0 {
 		return "no answer"
@@ -185,13 +185,13 @@ func do(ctx context.Context, client *http.Client, method, to, contentType, body 
 	}
 	defer func() { _ = response.Body.Close() }()
 	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 1<<20))
-	location, _ := response.Location() // an error is that there is none
+	location, _ := response.Location() // the only error is that there is none
 	return answer{response.StatusCode, location}, nil
 }
 
 // request sends a request and counts the status of its answer.
 func request(ctx context.Context, client *http.Client, came *tally, method, url, contentType, body string) {
-	got, _ := do(ctx, client, method, url, contentType, body) // the error shows in its text
+	got, _ := do(ctx, client, method, url, contentType, body) // String of the answer shows the error
 	if ctx.Err() == nil {
 		came.add(got.String())
 	}

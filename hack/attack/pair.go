@@ -21,7 +21,7 @@ import (
 
 const clusterToken = "cluster-token-of-the-attack"
 
-// pairOfTwo returns what starts two servers that hold a leg each.
+// pairOfTwo returns a function that starts two servers with one leg each.
 func pairOfTwo(binary string) func(context.Context, string) ([]*server, error) {
 	return func(ctx context.Context, folder string) (servers []*server, err error) {
 		defer func() {
@@ -54,8 +54,8 @@ func pairOfTwo(binary string) func(context.Context, string) ([]*server, error) {
 	}
 }
 
-// peerArgs returns the arguments by which the two servers find each other: over TLS, or in
-// clear where the build is of before there was TLS.
+// peerArgs returns the arguments by which the two servers find each
+// other: over TLS, or in clear if the build does not know TLS yet.
 func peerArgs(binary string) (args [2][]string, err error) {
 	help, err := exec.Command(binary, "--help").CombinedOutput()
 	if err != nil {
@@ -81,7 +81,8 @@ func peerArgs(binary string) (args [2][]string, err error) {
 	return args, nil
 }
 
-// controlFiles writes what both servers share, and returns the arguments that name it.
+// controlFiles writes the files that both servers
+// share, and returns the arguments that name them.
 func controlFiles(folder string) ([]string, error) {
 	cert, key, err := selfSigned()
 	if err != nil {

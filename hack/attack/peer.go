@@ -6,8 +6,8 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// newPeer makes a peer connection on loopback over UDP or TCP. It never gives a server up
-// that has gone silent: that is for the server to notice.
+// newPeer makes a peer connection on loopback over UDP or TCP. The connection
+// never gives up a silent server, so the server itself must notice the end.
 func newPeer(network webrtc.NetworkType) (*webrtc.PeerConnection, error) {
 	var settings webrtc.SettingEngine
 	settings.SetIncludeLoopbackCandidate(true)
@@ -20,7 +20,7 @@ func newPeer(network webrtc.NetworkType) (*webrtc.PeerConnection, error) {
 	return webrtc.NewAPI(webrtc.WithSettingEngine(settings), webrtc.WithMediaEngine(media)).NewPeerConnection(webrtc.Configuration{})
 }
 
-// newViewerPeer is one that offers to receive.
+// newViewerPeer makes a peer connection that offers to receive.
 func newViewerPeer(network webrtc.NetworkType) (*webrtc.PeerConnection, error) {
 	pc, err := newPeer(network)
 	if err != nil {

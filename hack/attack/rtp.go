@@ -15,17 +15,17 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// packetInterval lies between two bursts of packetsPerBurst packets.
+// Every packetInterval a burst of packetsPerBurst packets is sent.
 const (
 	packetInterval  = 10 * time.Millisecond
 	packetsPerBurst = 20
 )
 
-// A packetMaker returns the n-th packet to send, from 0; nil: there is no more. It is used by
-// one goroutine.
+// A packetMaker returns the n-th packet to send, from 0 on;
+// nil: there are no more packets. Only one goroutine uses it.
 type packetMaker func(n int) *rtp.Packet
 
-// spsBytes and ppsBytes are of x264, 1280x720 in Constrained Baseline.
+// spsBytes and ppsBytes are parameter sets of x264 for 1280x720 in Constrained Baseline.
 var (
 	spsBytes = []byte{
 		0x67, 0x42, 0xc0, 0x1f, 0xd9, 0x00, 0xa0, 0x2f, 0xf9, 0x70, 0x11, 0x00, 0x00,
@@ -41,7 +41,7 @@ func packet(seq int, timestamp uint32, marker bool, payload []byte) *rtp.Packet 
 	}
 }
 
-// sequenceJumps is a packet and one that is as far from it as can be, at many places.
+// sequenceJumps makes packets whose sequence numbers jump as far as possible, at many places.
 func sequenceJumps(random *rand.Rand) packetMaker {
 	jumps := []int{5, 60000, 60001, 3, 32767, 65535, 0, 32768, 1, 40000}
 	return func(n int) *rtp.Packet {
@@ -61,7 +61,7 @@ func randomBytes(random *rand.Rand, n int) []byte {
 	return b
 }
 
-// randomPackets have nothing in common.
+// randomPackets makes packets that have nothing in common.
 func randomPackets(random *rand.Rand) packetMaker {
 	seq := 0
 	return func(int) *rtp.Packet {
@@ -73,8 +73,8 @@ func randomPackets(random *rand.Rand) packetMaker {
 	}
 }
 
-// randomUnits are NAL units of all types, with parameter sets that were changed by a few
-// bytes.
+// randomUnits makes NAL units of all types, with
+// parameter sets of which a few bytes were changed.
 func randomUnits(random *rand.Rand) packetMaker {
 	var timestamp uint32
 	return func(n int) *rtp.Packet {
@@ -90,7 +90,7 @@ func randomUnits(random *rand.Rand) packetMaker {
 	}
 }
 
-// endlessFragment is one FU-A that never ends, RFC 6184 section 5.8.
+// endlessFragment makes one FU-A that never ends, RFC 6184 section 5.8.
 func endlessFragment(random *rand.Rand) packetMaker {
 	return func(n int) *rtp.Packet {
 		payload := append([]byte{0x7c, 0x05}, randomBytes(random, 1100)...)
@@ -101,7 +101,7 @@ func endlessFragment(random *rand.Rand) packetMaker {
 	}
 }
 
-// garbageSlices are IDRs with true parameter sets whose slices decode to nothing.
+// garbageSlices makes IDRs with valid parameter sets whose slices cannot be decoded.
 func garbageSlices(random *rand.Rand) packetMaker {
 	var timestamp uint32
 	return func(n int) *rtp.Packet {
@@ -117,8 +117,7 @@ func garbageSlices(random *rand.Rand) packetMaker {
 	}
 }
 
-// sendRTP publishes by WHIP again and again, and sends packets that no encoder sends, with
-// RTCP of the same kind.
+// sendRTP publishes by WHIP again and again. It sends packets, and RTCP, that no encoder sends.
 func sendRTP(make func(*rand.Rand) packetMaker) func(context.Context, target, *tally) {
 	return func(ctx context.Context, t target, came *tally) {
 		random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same packets each time
@@ -133,7 +132,7 @@ func sendRTP(make func(*rand.Rand) packetMaker) func(context.Context, target, *t
 	}
 }
 
-// publishPackets is one session.
+// publishPackets sends the packets in one session.
 func publishPackets(ctx context.Context, t target, random *rand.Rand, next packetMaker) error {
 	pc, err := newPeer(webrtc.NetworkTypeUDP4)
 	if err != nil {
@@ -179,7 +178,7 @@ func publishPackets(ctx context.Context, t target, random *rand.Rand, next packe
 	}
 }
 
-// rawReport is an RTCP packet with a length that is true, and else random.
+// rawReport returns an RTCP packet that is random except for a correct length.
 func rawReport(random *rand.Rand) *rtcp.RawPacket {
 	words := 1 + random.IntN(20)
 	raw := rtcp.RawPacket(append([]byte{0x80 | byte(random.IntN(32)), byte(192 + random.IntN(20)), 0, byte(words)},
@@ -187,7 +186,7 @@ func rawReport(random *rand.Rand) *rtcp.RawPacket {
 	return &raw
 }
 
-// connect posts the offer of pc, takes the answer, and waits for the connection.
+// connect posts the offer of pc, applies the answer, and waits for the connection.
 func connect(ctx context.Context, pc *webrtc.PeerConnection, url string) error {
 	connected := make(chan struct{})
 	pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
@@ -208,7 +207,7 @@ func connect(ctx context.Context, pc *webrtc.PeerConnection, url string) error {
 	}
 }
 
-// negotiate posts the offer of pc and takes the answer, after change.
+// negotiate posts the offer of pc, and applies the answer as changed by change.
 func negotiate(ctx context.Context, pc *webrtc.PeerConnection, url string, change func(answer string) string) error {
 	offer, err := pc.CreateOffer(nil)
 	if err != nil {

@@ -21,13 +21,13 @@ import (
 	"github.com/streampair/streampair/hack/e2e/measure"
 )
 
-// memoryLimit is what a server may take, in bytes. A pod's default limit is twice that.
+// memoryLimit bounds a server's memory, in bytes. A pod's default limit is twice as much.
 const memoryLimit = 256 << 20
 
-// startLimit is how long a server may take until its command port answers.
+// startLimit bounds the time until a server's command port answers.
 const startLimit = 30 * time.Second
 
-// A server is a media server's process in a cgroup of its own.
+// A server is the process of a media server in its own cgroup.
 type server struct {
 	cmd     *exec.Cmd
 	group   *memoryGroup
@@ -40,12 +40,12 @@ type server struct {
 	addresses control.Addresses
 }
 
-// A serverConfig says how a server is started.
+// A serverConfig says how to start a server.
 type serverConfig struct {
 	binary string
 	name   string // of its cgroup
 	args   []string
-	token  string // of the command port; empty: it needs none
+	token  string // of the command port; empty: none is needed
 }
 
 func startServer(ctx context.Context, cfg serverConfig) (*server, error) {
@@ -72,14 +72,14 @@ func startServer(ctx context.Context, cfg serverConfig) (*server, error) {
 	}, cfg.args...)
 	s.cmd = exec.Command(cfg.binary, args...)
 	s.cmd.Stderr = s.log
-	// As the operator does: nine tenths of the limit.
+	// The operator sets the same share: nine tenths of the limit.
 	s.cmd.Env = append(os.Environ(), fmt.Sprintf("GOMEMLIMIT=%dKiB", memoryLimit/1024*9/10))
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := s.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start the media server: %w", err)
 	}
 	go func() {
-		_ = s.cmd.Wait() // how it ended is asked of ProcessState
+		_ = s.cmd.Wait() // died reads ProcessState
 		close(s.exited)
 	}()
 	if err := group.add(s.cmd.Process.Pid); err != nil {
@@ -115,7 +115,7 @@ func (s *server) stop() {
 	s.group.remove()
 }
 
-// died returns how the process ended by itself, or an empty text while it runs.
+// died returns how the process ended unexpectedly; empty: it runs.
 func (s *server) died() string {
 	select {
 	case <-s.exited:
@@ -145,7 +145,7 @@ func (s *server) status(ctx context.Context) (control.Status, error) {
 	return st, json.NewDecoder(answer.Body).Decode(&st)
 }
 
-// pair returns the pair of that name as the server shows it.
+// pair returns the pair of that name as the server reports it.
 func (s *server) pair(ctx context.Context, name string) control.Pair {
 	st, err := s.status(ctx)
 	if err != nil {
@@ -159,7 +159,7 @@ func (s *server) pair(ctx context.Context, name string) control.Pair {
 	return control.Pair{}
 }
 
-// isWhole reports whether a pair is on air and both its legs could be.
+// isWhole reports whether a pair is on air and both legs could be.
 func isWhole(p control.Pair) bool {
 	for _, leg := range p.Legs {
 		if leg.Rank != "Full" || !leg.EntryPoint {
@@ -169,7 +169,7 @@ func isWhole(p control.Pair) bool {
 	return p.OnAir && len(p.Legs) == 2
 }
 
-// samples are the server's metrics without labels.
+// samples returns the server's metrics without labels.
 func (s *server) samples(ctx context.Context) (map[string]float64, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.addresses.Probe+"/metrics", nil)
 	if err != nil {
@@ -183,13 +183,14 @@ func (s *server) samples(ctx context.Context) (map[string]float64, error) {
 	return measure.Samples(answer.Body)
 }
 
-// peakRSS is the most that the process ever had resident, in bytes; 0: it has ended.
+// peakRSS returns the largest resident set that the
+// process had, in bytes; 0: the process has ended.
 func (s *server) peakRSS() int { return s.kibibytes("VmHWM:") << 10 }
 
-// rss is what the process has resident now, in bytes; 0: it has ended.
+// rss returns the resident set of the process, in bytes; 0: the process has ended.
 func (s *server) rss() int { return s.kibibytes("VmRSS:") << 10 }
 
-// kibibytes reads a line of proc_pid_status(5).
+// kibibytes returns the value of a line of proc_pid_status(5).
 func (s *server) kibibytes(line string) int {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
 	if err != nil {
@@ -216,7 +217,7 @@ func until(ctx context.Context, what string, condition func() bool) error {
 	return nil
 }
 
-// freePort is the number of a TCP port that nobody has.
+// freePort returns a TCP port that nobody uses.
 func freePort() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -226,7 +227,7 @@ func freePort() (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
-// tail keeps the last bytes written to it.
+// A tail keeps the last bytes written to it.
 type tail struct {
 	mu   sync.Mutex // guards text
 	text []byte
@@ -250,11 +251,11 @@ func (t *tail) String() string {
 	return string(t.text)
 }
 
-// A memoryGroup is a cgroup that bounds memory, what the kernel buffers for sockets
-// included. It does nothing where cgroups may not be made.
+// A memoryGroup is a cgroup that bounds memory, including the kernel's
+// socket buffers. It does nothing if cgroups may not be made.
 type memoryGroup struct{ folder string }
 
-// cgroups is where the kernel shows cgroups: those of version 1 have a folder for memory.
+// cgroups is the folder of the kernel's cgroups. Version 1 has a folder for memory in it.
 const cgroups = "/sys/fs/cgroup"
 
 func newMemoryGroup(name string, limit int) (*memoryGroup, error) {
@@ -288,7 +289,7 @@ func (g *memoryGroup) add(pid int) error {
 	return nil
 }
 
-// peak is the most that the group ever took, in bytes; 0: unknown.
+// peak returns the most memory that the group ever used, in bytes; 0: unknown.
 func (g *memoryGroup) peak() int {
 	for _, file := range []string{"memory.max_usage_in_bytes", "memory.peak"} {
 		if text, err := os.ReadFile(filepath.Join(g.folder, file)); err == nil {

@@ -12,60 +12,60 @@ import (
 )
 
 const (
-	// soakWorkers send one input each at a time.
+	// soakWorkers is how many workers send, one input each at a time.
 	soakWorkers = 3
 	// sampleEvery is how often the servers' sizes are read.
 	sampleEvery = 5 * time.Second
-	// calm is how long after the last input every viewer must have a picture again, and the
-	// servers as many goroutines and as much in use as before. Go collects garbage at least
-	// every 2 minutes.
+	// calm bounds the time after the last input until all is as before. Every
+	// viewer has a picture again, and the servers have no more goroutines and
+	// memory in use. Go collects garbage at least every 2 minutes.
 	calm = 3 * time.Minute
-	// lively is a gap with which a viewer counts as watching.
+	// lively bounds the gaps of a viewer that counts as watching.
 	lively = time.Second
-	// goroutineSlack, heapSlack and rssSlack are what a server may have more than before.
+	// goroutineSlack, heapSlack and rssSlack are how much more than before a server may have.
 	goroutineSlack = 200
 	heapSlack      = 48 << 20
 	rssSlack       = 48 << 20
 )
 
-// A soakConfig says how a soak goes.
+// A soakConfig configures a soak.
 type soakConfig struct {
 	binary    string
 	duration  time.Duration
-	sendFor   time.Duration // a worker stays with an input
-	killEvery time.Duration // the encoder on air
+	sendFor   time.Duration // how long a worker stays with an input
+	killEvery time.Duration // how often the encoder on air is killed
 	seed      uint64
 	logf      func(format string, args ...any)
 }
 
-// A size is what a server takes.
+// A size is what a server uses.
 type size struct {
 	rss, goroutines int
-	heap            int // in bytes, that were in use when garbage was last collected
+	heap            int // bytes in use after the last garbage collection
 }
 
-// size reads the size from the server's metrics.
+// size returns the server's size, from its metrics.
 func (s *server) size(samples map[string]float64) size {
-	// With GOGC at its default the next collection is due when the heap has doubled.
+	// With the default GOGC the next collection is due when the heap has doubled.
 	return size{s.rss(), int(samples["go_goroutines"]), int(samples["go_memstats_next_gc_bytes"] / 2)}
 }
 
-// A soakReport is what a soak found.
+// A soakReport is the result of a soak.
 type soakReport struct {
 	seed     uint64
 	duration time.Duration
 	kills    int
 	came     map[string]*tally // by input
-	gaps     []time.Duration   // each viewer's longest
-	sessions []int             // that each viewer opened
-	sizes    [][]size          // of each server, in time
+	gaps     []time.Duration   // the longest gap of each viewer
+	sessions []int             // how many each viewer opened
+	sizes    [][]size          // of each server, over time
 	peaks    []int             // of each server's cgroup, in bytes
 	problems []error
 }
 
 func (r *soakReport) failure() error { return errors.Join(r.problems...) }
 
-// String is the report as text.
+// String returns the report as text.
 func (r *soakReport) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "soak of %v, seed %d, %d encoders killed\n", r.duration, r.seed, r.kills)
@@ -91,10 +91,10 @@ func (r *soakReport) String() string {
 	return b.String()
 }
 
-// soak sends all inputs mixed to a pair of two servers, and kills the encoder on air now and
-// then. The error is that the soak could not be done; what it found is in the report.
+// soak sends all inputs, mixed, to a pair of two servers, and regularly kills the encoder on
+// air. It returns an error only if the soak could not be done. The report has the findings.
 func soak(ctx context.Context, cfg soakConfig) (*soakReport, error) {
-	s, err := newScene(ctx, 2, pairOfTwo(cfg.binary))
+	s, err := newLoadedPair(ctx, 2, pairOfTwo(cfg.binary))
 	if err != nil {
 		return nil, err
 	}
@@ -136,8 +136,8 @@ func soak(ctx context.Context, cfg soakConfig) (*soakReport, error) {
 	return r, nil
 }
 
-// sendMixed sends one input after another until ctx ends, to either server.
-func sendMixed(ctx context.Context, s *scene, sendFor time.Duration, random *rand.Rand, came map[string]*tally) {
+// sendMixed sends one input after another to either server until ctx ends.
+func sendMixed(ctx context.Context, s *loadedPair, sendFor time.Duration, random *rand.Rand, came map[string]*tally) {
 	for ctx.Err() == nil {
 		all := inputs()
 		for _, i := range random.Perm(len(all)) {
@@ -152,7 +152,7 @@ func sendMixed(ctx context.Context, s *scene, sendFor time.Duration, random *ran
 }
 
 // killActive kills the encoder of the leg on air, and reports whether there was one.
-func (s *scene) killActive(ctx context.Context) bool {
+func (s *loadedPair) killActive(ctx context.Context) bool {
 	for _, one := range s.servers {
 		switch one.pair(ctx, mainPair).Active {
 		case "Primary":
@@ -165,12 +165,12 @@ func (s *scene) killActive(ctx context.Context) bool {
 }
 
 // sample reads the sizes of the servers into the report, and returns them.
-func (s *scene) sample(ctx context.Context, r *soakReport) []size {
+func (s *loadedPair) sample(ctx context.Context, r *soakReport) []size {
 	now := make([]size, len(s.servers))
 	for i, one := range s.servers {
 		samples, err := one.samples(ctx)
 		if err != nil {
-			continue // its probe port is one of the targets
+			continue // the inputs attack its probe port too
 		}
 		now[i] = one.size(samples)
 		r.sizes[i] = append(r.sizes[i], now[i])
@@ -178,8 +178,8 @@ func (s *scene) sample(ctx context.Context, r *soakReport) []size {
 	return now
 }
 
-// judge waits until all is calm again, and notes what is not as it was.
-func (r *soakReport) judge(ctx context.Context, s *scene, cfg soakConfig, before []size, begin time.Time) {
+// judge waits until all is calm again, and notes what is not as before.
+func (r *soakReport) judge(ctx context.Context, s *loadedPair, cfg soakConfig, before []size, begin time.Time) {
 	ctx, cancel := context.WithTimeout(ctx, calm)
 	defer cancel()
 	problem := func(format string, args ...any) { r.problems = append(r.problems, fmt.Errorf(format, args...)) }
@@ -216,7 +216,7 @@ func (r *soakReport) judge(ctx context.Context, s *scene, cfg soakConfig, before
 	}
 	s.sample(ctx, r)
 	if cfg.duration < 3*cfg.sendFor*time.Duration(len(r.came))/soakWorkers {
-		return // in the first third not all inputs were sent
+		return // in the first third not all inputs had been sent
 	}
 	for i, sizes := range r.sizes {
 		if err := isFlat(sizes); err != nil {
@@ -225,8 +225,8 @@ func (r *soakReport) judge(ctx context.Context, s *scene, cfg soakConfig, before
 	}
 }
 
-// isFlat says by how much a server has grown: the most of the last third of the time is
-// compared with the most of the first third, in which all inputs were sent already.
+// isFlat returns an error if a server has grown. It compares the peak of the last third
+// of the time with that of the first third, in which all inputs had been sent already.
 func isFlat(sizes []size) error {
 	third := len(sizes) / 3
 	if third == 0 {

@@ -16,8 +16,8 @@ const (
 	stalledPlayers = 200
 	stalledViewers = 60
 	vanishing      = 20
-	// receiveBuffer of those who do not read, in bytes: what they do not take stays with
-	// the server.
+	// receiveBuffer is the receive buffer of clients that do not
+	// read, in bytes. What does not fit stays with the server.
 	receiveBuffer = 4096
 )
 
@@ -31,9 +31,9 @@ func dialNarrow(ctx context.Context, address string) (*net.TCPConn, error) {
 	return tcp, tcp.SetReadBuffer(receiveBuffer)
 }
 
-// stallFLV asks for the stream as HTTP-FLV and reads nothing.
+// stallFLV requests the stream as HTTP-FLV, and reads nothing.
 func stallFLV(ctx context.Context, t target, came *tally) {
-	together(stalledPlayers, func(i int) {
+	inParallel(stalledPlayers, func(i int) {
 		pause(ctx, time.Duration(i)*10*time.Millisecond)
 		for ctx.Err() == nil {
 			conn, err := dialNarrow(ctx, t.http)
@@ -50,12 +50,12 @@ func stallFLV(ctx context.Context, t target, came *tally) {
 	})
 }
 
-// awaitEnd waits until the other side has ended the connection, without reading, and tells
-// so.
+// awaitEnd waits until the other side has ended the
+// connection, without reading, and returns when that was.
 func awaitEnd(ctx context.Context, conn *net.TCPConn) string {
 	begun := time.Now()
 	for pause(ctx, 200*time.Millisecond) {
-		// A byte that nobody expects: after a reset it fails.
+		// The other side does not expect these bytes. After a reset the write fails.
 		if _, err := conn.Write([]byte("\r\n")); err != nil {
 			return fmt.Sprintf("ended within %d s", int(time.Since(begun).Seconds()/10+1)*10)
 		}
@@ -63,8 +63,8 @@ func awaitEnd(ctx context.Context, conn *net.TCPConn) string {
 	return "still open at the end"
 }
 
-// stallICETCP opens WHEP sessions over ICE-TCP that answer consent and read no media. The
-// viewers are pion's; between them and the server is a relay that stops to read.
+// stallICETCP opens WHEP sessions over ICE-TCP that answer consent but read no media.
+// The viewers are made of pion. A relay between them and the server stops reading.
 func stallICETCP(ctx context.Context, t target, came *tally) {
 	var stalled atomic.Bool
 	proxy, err := net.Listen("tcp", "127.0.0.1:0")
@@ -77,7 +77,7 @@ func stallICETCP(ctx context.Context, t target, came *tally) {
 	_, from, _ := net.SplitHostPort(t.webrtc)
 	_, to, _ := net.SplitHostPort(proxy.Addr().String())
 
-	together(stalledViewers, func(i int) {
+	inParallel(stalledViewers, func(i int) {
 		pause(ctx, time.Duration(i)*20*time.Millisecond)
 		pc, err := newViewerPeer(webrtc.NetworkTypeTCP4)
 		if err != nil {
@@ -99,8 +99,8 @@ func stallICETCP(ctx context.Context, t target, came *tally) {
 	})
 }
 
-// serveStalling passes bytes both ways until stalled is set; from then on none of the
-// server's.
+// serveStalling forwards bytes in both directions until stalled
+// is set. From then on it forwards nothing from the server.
 func serveStalling(ctx context.Context, l net.Listener, server string, stalled *atomic.Bool) {
 	for {
 		client, err := l.Accept()
@@ -136,9 +136,9 @@ func serveStalling(ctx context.Context, l net.Listener, server string, stalled *
 	}
 }
 
-// vanish opens WHEP sessions and leaves them without a word.
+// vanish opens WHEP sessions, and abandons them without closing.
 func vanish(ctx context.Context, t target, came *tally) {
-	together(vanishing, func(int) {
+	inParallel(vanishing, func(int) {
 		for ctx.Err() == nil {
 			pc, err := newViewerPeer(webrtc.NetworkTypeUDP4)
 			if err != nil {

@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// A result is what an input did.
+// A result is the effect of an input.
 type result struct {
 	came             *tally
-	died             string // how the server ended by itself; empty: it runs
+	died             string // how the server ended unexpectedly; empty: it runs
 	heap, rss, group int    // peaks in bytes
 	gap              time.Duration
-	usual            time.Duration // the gap without an input, in the same time before
+	usual            time.Duration // the gap in an equally long time before, without an input
 }
 
-// table sends each input to a server of its own, and prints what came of it.
+// table sends each input to a server of its own, and prints the results.
 func table(ctx context.Context, o options, out io.Writer) error {
 	builds := []struct{ name, file string }{{"", o.server}}
 	if o.before != "" {
@@ -64,13 +64,13 @@ func mebibytes(n int) string {
 
 func milliseconds(d time.Duration) string { return fmt.Sprintf("%d ms", d.Milliseconds()) }
 
-// try sends one input to one server for as long as it was watched without.
+// try sends one input to one server, for as long as the server was watched without it before.
 func try(ctx context.Context, binary string, in input, duration time.Duration) (result, error) {
 	declared := manifest
 	if in.undeclared {
 		declared = openManifest
 	}
-	s, err := newScene(ctx, 2, standalone(binary, declared))
+	s, err := newLoadedPair(ctx, 2, standalone(binary, declared))
 	if err != nil {
 		return result{}, err
 	}
@@ -86,7 +86,7 @@ func try(ctx context.Context, binary string, in input, duration time.Duration) (
 	server := s.servers[0]
 	sending, stop := context.WithTimeout(ctx, duration)
 	defer stop()
-	go func() { // an input ends early when its server has gone
+	go func() { // an input ends early if its server is gone
 		select {
 		case <-server.exited:
 			stop()

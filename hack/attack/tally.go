@@ -9,7 +9,7 @@ import (
 	"sync"
 )
 
-// A tally counts what came of requests, by a few words each. It is safe for concurrent use.
+// A tally counts results, each described by a few words. It is safe for concurrent use.
 type tally struct {
 	mu     sync.Mutex // guards counts
 	counts map[string]int
@@ -24,7 +24,7 @@ func (t *tally) add(outcome string) {
 	t.counts[outcome]++
 }
 
-// String lists the four most frequent outcomes.
+// String returns the most frequent results, at most four.
 func (t *tally) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -10,28 +10,28 @@ import (
 )
 
 const (
-	// current is how old a picture may be that counts as live.
+	// current bounds the age of a picture that counts as live.
 	current = 300 * time.Millisecond
-	// aftermath is how long after a fault gaps are looked for.
+	// aftermath is how long after a fault gaps between pictures are looked for.
 	aftermath = 3 * time.Second
 )
 
 const faultHeader = "figure | median | worst | median without a fault | worst without a fault"
 
-// fault is what is done to an encoder, and undone.
+// A fault can be inflicted on an encoder and mended.
 type fault struct {
 	inflict, mend func(*leg)
 }
 
-// faultFigures are the results of a fault inflicted many times, and of the same times
-// without one.
+// faultFigures are the figures of a fault that was inflicted many times.
+// The usual figures are those of equally long times without a fault.
 type faultFigures struct {
 	firstPicture, gap, concealed       measure.Figures
 	usualAge, usualGap, usualConcealed measure.Figures
 	connections, sources               map[any]bool
 }
 
-// runs inflicts the fault on whichever leg is on air, at a random phase of its GOP.
+// runs inflicts the fault n times on the leg that is on air, at random phases of its GOP.
 func (b *bothLegs) runs(p *page, f fault, n int) *faultFigures {
 	out := &faultFigures{connections: map[any]bool{}, sources: map[any]bool{}}
 	p.plays()
@@ -74,14 +74,14 @@ func (b *bothLegs) runs(p *page, f fault, n int) *faultFigures {
 	return out
 }
 
-// atRandom waits for a GOP and a random part of one more.
+// atRandom waits for a GOP and a random part of another GOP.
 func (b *bothLegs) atRandom() {
 	phase := rand.Int64N(int64(b.gop)) //nolint:gosec // nobody gains by guessing it
 	b.t.sleep(b.gop + time.Duration(phase))
 }
 
-// skew inflicts the fault n times and measures how far picture and sound are apart at a
-// viewer, before the first fault and after it. It decodes, so it is not part of runs.
+// skew inflicts the fault n times. It measures how far picture and sound are apart at a viewer,
+// before the first fault and after it. It decodes pictures, so it is separate from runs.
 func (b *bothLegs) skew(f fault, n int) (with, without measure.Figures) {
 	viewer, err := mediatest.WatchWHEP(b.t.ctx, b.s.http("whep/primary"+pairQuery), mediatest.WatchOptions{Decode: true})
 	b.t.must(err)
@@ -111,8 +111,8 @@ func (b *bothLegs) skew(f fault, n int) (with, without measure.Figures) {
 	return with, without
 }
 
-// ofTwoLegs says whether pictures of both legs are shown around a beep. The encoders are
-// not in step, so whose beep it is cannot be told.
+// ofTwoLegs reports whether pictures of both legs are shown around a
+// beep. The encoders are not in step, so the beep could be of either leg.
 func ofTwoLegs(seen []mediatest.Sighting, beep time.Time) bool {
 	legs := map[int]bool{}
 	for _, s := range seen {
@@ -132,7 +132,7 @@ func (f *faultFigures) table(title string) table {
 	return t
 }
 
-// kill is an encoder that crashes; freeze one that stays connected and sends nothing.
+// kill makes an encoder crash. freeze makes an encoder stay connected and send nothing.
 var (
 	kill = fault{
 		inflict: func(l *leg) { l.encoder.Kill() },
@@ -141,14 +141,14 @@ var (
 	freeze = fault{
 		inflict: func(l *leg) { l.encoder.Pause() },
 		mend: func(l *leg) {
-			l.encoder.Kill() // thawed, it would send what it has queued; start afresh
+			l.encoder.Kill() // a thawed encoder would send its backlog, so start another one
 			l.start()
 		},
 	}
 )
 
-// measureKill kills encoders with the usual GOP, and measures lip-sync over switches;
-// measureLongGOP with one as encoders have that were not set up for live.
+// measureKill kills encoders with the usual GOP, and measures lip sync across switches.
+// measureLongGOP does so with the GOP of encoders that are not set up for live.
 func measureKill(t *scope, o options) []table    { return killAt(t, o, 2*time.Second, 10) }
 func measureLongGOP(t *scope, o options) []table { return killAt(t, o, 10*time.Second, 0) }
 

@@ -6,8 +6,8 @@ import (
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
-// leg is one encoder, and a viewer of its stream alone that tells when the encoder's
-// pictures are due: ffmpeg starts at a time of its own.
+// A leg is one encoder, with a viewer of its stream alone. The viewer shows when
+// the encoder's pictures are due, because ffmpeg starts at a time of its own.
 type leg struct {
 	t         *scope
 	server    *server
@@ -19,7 +19,7 @@ type leg struct {
 	reference *mediatest.Viewer
 }
 
-// newLeg prepares the file; number tells the legs apart in the picture.
+// newLeg prepares the file. number identifies the leg in its pictures.
 func newLeg(t *scope, s *server, id string, number int, gop time.Duration) *leg {
 	p := mediatest.Programme{Leg: number, Width: 640, Height: 360, GOP: gop, BitrateBPS: 1_200_000, Duration: 4 * gop}
 	return &leg{t: t, server: s, id: id, programme: p, file: prepare(t, p)}
@@ -37,8 +37,8 @@ func (l *leg) publish(streamID string) *mediatest.Publisher {
 	return publish(l.t, l.file, l.server.rtmp(streamID))
 }
 
-// publish sends a file in real time, for ever. Without -max_interleave_delta ffmpeg holds
-// sound back for the next picture, and browsers hold pictures back for their sound.
+// publish sends a file in real time, for ever. Without -max_interleave_delta ffmpeg
+// delays sound until the next picture, and browsers delay pictures until their sound.
 func publish(t *scope, file, url string) *mediatest.Publisher {
 	return mediatest.Start(t, "-re", "-stream_loop", "-1", "-i", file, "-c", "copy",
 		"-max_interleave_delta", "1", "-f", "flv", "-flvflags", "no_duration_filesize", url)
@@ -64,17 +64,17 @@ func (l *leg) start() {
 	})
 }
 
-// fps is that of the programmes.
+// fps is the frame rate of the programmes.
 const fps = 30
 
-// age is how long before it was seen a picture of this leg was due.
+// age returns how long a picture of this leg was due before it was seen.
 func (l *leg) age(s mediatest.Sighting) time.Duration {
 	return mediatest.Age(s, l.epoch(), fps, l.programme.Duration)
 }
 
-// epoch is when the programme began, by the picture that came earliest of those that the
-// reference has received of this publication. They are counted, because decoding them
-// would disturb what is measured; ffmpeg begins with the first.
+// epoch returns when the programme began, judged by the earliest of the pictures
+// that the reference has received of this publication. The pictures are counted
+// from ffmpeg's first one. Decoding them would disturb what is measured.
 func (l *leg) epoch() time.Time {
 	var epoch time.Time
 	n := 0
@@ -90,7 +90,7 @@ func (l *leg) epoch() time.Time {
 	return epoch
 }
 
-// bothLegs are two encoders on the air for at least a GOP.
+// bothLegs are two encoders that have been on air for at least a GOP.
 type bothLegs struct {
 	t    *scope
 	s    *server
@@ -115,7 +115,7 @@ func (b *bothLegs) stop() {
 	}
 }
 
-// active and other are the leg on air and its partner.
+// active returns the leg on air, and the other leg.
 func (b *bothLegs) active() (active, other *leg) {
 	if b.s.pair().ActiveStreamID == "backup" {
 		return b.legs[1], b.legs[0]

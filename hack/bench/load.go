@@ -16,19 +16,19 @@ import (
 )
 
 const (
-	// settle is left out of a measurement of load, which takes loadTime.
+	// A measurement of load takes loadTime. It begins after settle.
 	settle   = 5 * time.Second
 	loadTime = 15 * time.Second
-	// loadRuns of each measurement.
+	// loadRuns is how often each measurement is repeated.
 	loadRuns = 5
-	// publishers at a time, for the cost of one.
+	// publishers is how many publish at a time, to measure the cost of one.
 	publishers = 8
-	// joinsPerSecond of the viewers, so that their joining is not what is measured.
+	// joinsPerSecond bounds how fast viewers join, so that joining is not what is measured.
 	joinsPerSecond = 25
 )
 
 // beViewers holds n viewers of a WHEP URL until its standard input ends. It prints
-// "ready" once all are connected, and at the end how much each received.
+// "ready" once all are connected, and at the end how much each one received.
 func beViewers(ctx context.Context, url string, n int) error {
 	viewers := make([]*mediatest.Viewer, 0, n)
 	for range n {
@@ -49,7 +49,7 @@ func beViewers(ctx context.Context, url string, n int) error {
 	}
 	fmt.Println("ready")
 	in := bufio.NewScanner(os.Stdin)
-	for in.Scan() { // each line asks for the packets received so far
+	for in.Scan() { // each line asks for the number of packets received so far
 		total := 0
 		for _, v := range viewers {
 			total += v.Video().Count + v.Audio().Count
@@ -59,7 +59,7 @@ func beViewers(ctx context.Context, url string, n int) error {
 	return in.Err()
 }
 
-// crowd is a process that holds viewers, so that their cost is not the server's.
+// A crowd is a process that holds viewers, so that their cost is not counted as the server's.
 type crowd struct {
 	t   *scope
 	in  *os.File
@@ -86,7 +86,7 @@ func gather(t *scope, s *server, n int) *crowd {
 	return c
 }
 
-// packets is how many the viewers have received.
+// packets returns how many packets the viewers have received.
 func (c *crowd) packets() int {
 	_, err := fmt.Fprintln(c.in)
 	c.t.must(err)
@@ -103,7 +103,7 @@ func (c *crowd) leave() {
 	c.t.must(c.cmd.Wait())
 }
 
-// shares are several measurements of the share of one core.
+// shares are repeated measurements of the share of one core.
 type shares []float64
 
 func (s shares) cells(per float64) []string {

@@ -1,10 +1,10 @@
-// Command bench measures the built media server as its users meet it and prints a
-// table: the server is a process of its own, ffmpeg publishes prepared files without
-// encoding them, Chromium and pion viewers watch. It is what `make bench` runs; the
-// machine should be otherwise idle. Everything stays on loopback.
+// Command bench measures the built media server from outside, as its users see it,
+// and prints tables. The server is a process of its own. ffmpeg publishes prepared
+// files without encoding them. Chromium and pion viewers watch. `make bench` runs
+// this command. The machine should be otherwise idle. Everything stays on loopback.
 //
-// The operator's part runs the built operator on a real API server, with a stand-in for
-// its media pods.
+// The operator's part runs the built operator with a
+// real API server and a stand-in for its media pods.
 //
 //	bench [-server FILE] [-operator FILE] [-runs N] [-viewers N,N,…] [-pairs N,N,…] [-kill=false] [-only PART]
 package main
@@ -14,15 +14,16 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/streampair/streampair/hack/interrupt"
 )
 
-// options are the command line.
+// options are the values of the command line.
 type options struct {
 	server   string
 	operator string
@@ -48,7 +49,7 @@ func main() {
 	flag.IntVar(&count, "count", 0, "with -watch: `N` viewers")
 	flag.Parse()
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interrupt.Context(os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if watch != "" {
 		exitOn(beViewers(ctx, watch, count))
@@ -62,7 +63,7 @@ func main() {
 	exitOn(run(ctx, o))
 }
 
-// numbers reads the value of a flag.
+// numbers parses a flag's value, which is a list of numbers.
 func numbers(flag, text string, highest int) ([]int, error) {
 	var list []int
 	for _, word := range strings.Split(text, ",") {
@@ -107,7 +108,7 @@ func run(ctx context.Context, o options) error {
 	})
 }
 
-// processor is the name of the machine's.
+// processor returns the name of the machine's processor.
 func processor() string {
 	info, err := os.ReadFile("/proc/cpuinfo")
 	if err == nil {

@@ -21,16 +21,16 @@ const (
 	operatorNamespace = "streampair-system"
 	operatorUser      = "system:serviceaccount:" + operatorNamespace + ":streampair-operator"
 
-	// quiet is how long the operator is watched while nothing changes.
+	// quiet is how long the operator is watched without any change.
 	quiet = time.Minute
-	// busy is the time over which all pairs switch once, one after the other.
+	// busy is the time in which all pairs switch once, one after another.
 	busy = 30 * time.Second
 )
 
-// scale is what one number of pairs came to.
+// A scale has the results for one number of pairs.
 type scale struct {
 	pairs           int
-	created         time.Duration // from the first pair's creation to the last one's report
+	created         time.Duration // from the creation of the first pair to the report of the last one
 	writesPerPair   float64
 	idleCPU         float64
 	memory, standby int // bytes
@@ -38,13 +38,13 @@ type scale struct {
 	busyCPU         float64
 	latency         measure.Figures
 	killed, ended   takeover
-	started         time.Duration // from a process to the last report
+	started         time.Duration // from the start of the process to the last report
 }
 
-// takeover is how another operator follows one that is gone.
+// A takeover says how another operator follows one that has gone.
 type takeover struct {
-	led      time.Duration // from the end of the one to the lease of the other
-	reported time.Duration // from there until what changed meanwhile is reported of all pairs
+	led      time.Duration // from the end of the old operator to the new one's lease
+	reported time.Duration // from there until the changes in between are reported for all pairs
 }
 
 // measureOperator measures what many pairs cost the operator.
@@ -95,7 +95,7 @@ func measureScale(parent *scope, o options, n int) scale {
 	defer t.CleanUp()
 	s := scale{pairs: n}
 	say("starting an API server for %d pairs", n)
-	p := newPlane(t, n)
+	p := newFakeCluster(t, n)
 	config := p.operatorConfig()
 
 	leader := startOperator(t, o.operator, config)
@@ -150,9 +150,9 @@ func measureScale(parent *scope, o options, n int) scale {
 	return s
 }
 
-// takeOver ends the leader by a signal, has all pairs switch, and waits for the other
-// operator. It returns the new holder of the lease, too.
-func (p *plane) takeOver(leader *operator, signal syscall.Signal, lease string) (takeover, string) {
+// takeOver ends the leader with a signal, makes all pairs switch, and waits
+// for the other operator. It also returns the new holder of the lease.
+func (p *fakeCluster) takeOver(leader *operator, signal syscall.Signal, lease string) (takeover, string) {
 	begun := time.Now()
 	leader.end(signal)
 	p.switchAll()
@@ -163,9 +163,9 @@ func (p *plane) takeOver(leader *operator, signal syscall.Signal, lease string) 
 	return t, lease
 }
 
-// operatorConfig returns the kubeconfig file of the operator: its service account, with no
-// more than the roles of config/rbac.
-func (p *plane) operatorConfig() string {
+// operatorConfig returns the kubeconfig file of the operator. The file
+// is for its service account, which only has the roles of config/rbac.
+func (p *fakeCluster) operatorConfig() string {
 	var manifests []string
 	for _, name := range []string{"role.yaml", "role_binding.yaml", "leader_election.yaml"} {
 		text, err := os.ReadFile(filepath.Join("config", "rbac", name))
@@ -176,13 +176,13 @@ func (p *plane) operatorConfig() string {
 	return p.cluster.KubeconfigOf(p.t, config)
 }
 
-// operator is a process of the operator.
+// An operator is a process of the operator.
 type operator struct {
 	t     *scope
 	cmd   *exec.Cmd
-	gone  chan struct{} // closed when it has ended
+	gone  chan struct{} // closed when the process has ended
 	asked sync.Once
-	log   bytes.Buffer // to be read when it is gone
+	log   bytes.Buffer // read only after the process has ended
 }
 
 func startOperator(t *scope, binary, kubeconfig string) *operator {
@@ -191,11 +191,11 @@ func startOperator(t *scope, binary, kubeconfig string) *operator {
 		"--default-image=bench:1", "--log-level=warn")
 	p.cmd.Env = []string{"POD_NAMESPACE=" + operatorNamespace}
 	p.cmd.Stderr = &p.log
-	// It goes with this program, however that ends; Ctrl-C is this program's to handle.
+	// It ends with this program, however this program ends. Ctrl-C is only for this program.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	started := make(chan error)
 	go func() {
-		runtime.LockOSThread() // Pdeathsig is about the thread
+		runtime.LockOSThread() // Pdeathsig is sent when this thread ends
 		err := p.cmd.Start()
 		started <- err
 		if err == nil {

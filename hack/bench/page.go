@@ -19,7 +19,7 @@ type page struct {
 	close func()
 }
 
-// watchPictures notes what each picture shows, when it reaches the screen.
+// watchPictures notes the leg and number of each picture when it reaches the screen.
 const watchPictures = `(() => {
 	const read = ` + mediatest.TimeCodeJS + `;
 	window.sightings = [];
@@ -60,27 +60,28 @@ func (p *page) sightings() []mediatest.Sighting {
 
 // statistics are those of the browser's connection.
 type statistics struct {
-	// Concealed is how much sound the browser had to make up since the connection began.
+	// ConcealedSamples is how much sound the browser had to make up since the connection began.
 	ConcealedSamples float64 `json:"concealed"`
-	// Connection changes when the player opens another one; VideoSSRC is its source.
+	// Connection changes when the player opens another one. VideoSSRC is the SSRC of its video.
 	Connection string  `json:"connection"`
 	VideoSSRC  float64 `json:"ssrc"`
-	// DecodeSeconds were spent on Decoded pictures.
+	// DecodeSeconds is the time spent on decoding the Decoded pictures.
 	DecodeSeconds float64  `json:"decodeSeconds"`
 	Decoded       float64  `json:"decoded"`
 	Sound         buffered `json:"sound"`
 	Pictures      buffered `json:"pictures"`
 }
 
-// buffered is a receiver's jitter buffer: Seconds were spent in it by Emitted pictures
-// or samples, and TargetSeconds is what it aimed at.
+// buffered describes a receiver's jitter buffer. Emitted pictures or samples
+// spent Seconds in it altogether. TargetSeconds is what the receiver aimed at.
 type buffered struct {
 	Seconds       float64 `json:"seconds"`
 	TargetSeconds float64 `json:"targetSeconds"`
 	Emitted       float64 `json:"emitted"`
 }
 
-// since is what each picture or sample spent there after b, and what was aimed at.
+// since returns how long each picture or sample after
+// b spent in the buffer, and what was aimed at.
 func (a buffered) since(b buffered) string {
 	n := (a.Emitted - b.Emitted) / 1000
 	return fmt.Sprintf("%.0f (aim %.0f) ms", (a.Seconds-b.Seconds)/n, (a.TargetSeconds-b.TargetSeconds)/n)

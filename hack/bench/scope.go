@@ -12,8 +12,8 @@ import (
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
-// scope lets this program use the helpers of tests (mediatest.TB, kubetest.TB): what they start ends
-// with it, and a failure ends the measurement.
+// A scope lets this program use the helpers of tests (mediatest.TB, kubetest.TB).
+// What the helpers start ends with the scope, and a failure ends the measurement.
 type scope struct {
 	ctx context.Context //nolint:containedctx // it is the program's, as a test's is
 
@@ -27,7 +27,7 @@ type scope struct {
 
 func newScope(ctx context.Context) *scope { return &scope{ctx: ctx} }
 
-// child is a scope whose things end with its CleanUp, or with s.
+// child returns a scope that is cleaned up by its own CleanUp, or with s.
 func (s *scope) child() *scope {
 	c := newScope(s.ctx)
 	c.parent = s
@@ -35,7 +35,7 @@ func (s *scope) child() *scope {
 	return c
 }
 
-// try runs f, which may fail by Fatalf, and returns the failure.
+// try runs f, which may fail by Fatalf, and returns that failure.
 func (s *scope) try(f func()) error {
 	done := make(chan struct{})
 	go func() {
@@ -91,7 +91,7 @@ func (s *scope) must(err error) {
 	}
 }
 
-// sleep waits, or fails when the program is asked to end.
+// sleep waits. It fails if the program is told to end.
 func (s *scope) sleep(d time.Duration) {
 	select {
 	case <-s.ctx.Done():
@@ -103,7 +103,7 @@ func (s *scope) sleep(d time.Duration) {
 // until waits until the condition holds.
 func (s *scope) until(what string, condition func() bool) { s.within(30*time.Second, what, condition) }
 
-// within waits until the condition holds, or something else has failed.
+// within waits until the condition holds. It ends the goroutine if something else has failed.
 func (s *scope) within(limit time.Duration, what string, condition func() bool) {
 	for deadline := time.Now().Add(limit); !condition(); s.sleep(10 * time.Millisecond) {
 		if s.Failed() {
@@ -115,5 +115,5 @@ func (s *scope) within(limit time.Duration, what string, condition func() bool) 
 	}
 }
 
-// say tells what is being measured.
+// say prints what is being measured.
 func say(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }

@@ -26,10 +26,10 @@ spec:
   publish: {auth: None}
 `
 
-// inputLoss is the manifest's, which is the default.
+// inputLoss is the input loss time in the manifest, which is the default.
 const inputLoss = time.Second
 
-// server is the media server's process.
+// A server is the process of the media server.
 type server struct {
 	t         *scope
 	cmd       *exec.Cmd
@@ -44,7 +44,8 @@ func startServer(t *scope, binary string) *server {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	file := filepath.Join(dir, "pair.yaml")
 	t.must(os.WriteFile(file, []byte(manifest), 0o600))
-	// The command port tells the others; it alone must be chosen here.
+	// The command port reports the other addresses,
+	// so only its own address must be chosen here.
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	t.must(err)
 	s := &server{t: t, control: l.Addr().String()}
@@ -63,7 +64,7 @@ func startServer(t *scope, binary string) *server {
 	return s
 }
 
-// stop ends the server; it may be called again.
+// stop ends the server. It may be called repeatedly.
 func (s *server) stop() {
 	s.once.Do(func() {
 		_ = s.cmd.Process.Signal(syscall.SIGTERM)
@@ -100,24 +101,25 @@ func (s *server) http(path string) string { return "http://" + s.addresses.HTTP 
 
 const pairQuery = "?backupStreamId=backup"
 
-// load is the share of one core that the server uses over the given time.
+// load returns the share of one core that the server uses over the given time.
 func (s *server) load(over time.Duration) float64 {
 	before, begun := s.cpu(), time.Now()
 	s.t.sleep(over)
 	return float64(s.cpu()-before) / float64(time.Since(begun))
 }
 
-// cpu is the processor time that the server has used.
+// cpu returns the CPU time that the server has used.
 func (s *server) cpu() time.Duration { return cpuOf(s.t, s.cmd.Process.Pid) }
 
-// memory is the server's resident set, in bytes.
+// memory returns the server's resident set, in bytes.
 func (s *server) memory() int { return memoryOf(s.t, s.cmd.Process.Pid) }
 
-// cpuOf is the processor time that a process has used.
+// cpuOf returns the CPU time that a process has used.
 func cpuOf(t *scope, pid int) time.Duration {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	t.must(err)
-	// Fields 14 and 15 of proc(5), in ticks of 10 ms; the name in field 2 may hold blanks.
+	// These are fields 14 and 15 of proc(5), in ticks
+	// of 10 ms. The name in field 2 may contain blanks.
 	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
 	user, err := strconv.Atoi(fields[11])
 	t.must(err)
@@ -126,7 +128,7 @@ func cpuOf(t *scope, pid int) time.Duration {
 	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
-// memoryOf is the resident set of a process, in bytes.
+// memoryOf returns the resident set of a process, in bytes.
 func memoryOf(t *scope, pid int) int {
 	statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
 	t.must(err)

@@ -21,31 +21,32 @@ import (
 
 	"github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/api/v1alpha1"
-	"github.com/streampair/streampair/controllers"
+	"github.com/streampair/streampair/controllers/keys"
+	"github.com/streampair/streampair/controllers/objects"
 )
 
-// How often a media server says something when nothing changes; see
-// mediaserver/control/commands.go.
+// These are the intervals of a media server's messages
+// without any change; see mediaserver/control/commands.go.
 const (
 	idleStatusInterval = 10 * time.Second
 	commentInterval    = 3 * time.Second
 )
 
-// standIn is the command port of all media pods of all pairs. The pods of one leg share an
-// address; which pair is asked for is told by the server name, and proven by the pair's own
-// certificate and token.
+// A standIn is the command port of all media pods of all pairs. The pods
+// of one leg share an address. The server name in the handshake tells
+// which pair is meant, and the pair's own certificate and token prove it.
 type standIn struct {
 	t     *scope
 	admin client.Client
 	began time.Time
-	// addresses are the IP addresses of the pods, by leg.
+	// addresses are the pods' IP addresses, by leg.
 	addresses map[v1alpha1.Role]string
 
 	mu    sync.Mutex
 	pairs map[string]*fakePair // by server name; guarded by mu
 }
 
-// fakePair is the state of a pair, which its two pods agree on.
+// A fakePair is the state of a pair, on which its two pods agree.
 type fakePair struct {
 	name types.NamespacedName
 
@@ -65,10 +66,10 @@ type fakeKeys struct {
 
 func startStandIn(t *scope, admin client.Client) *standIn {
 	s := &standIn{t: t, admin: admin, began: time.Now(), addresses: map[v1alpha1.Role]string{}, pairs: map[string]*fakePair{}}
-	for _, role := range controllers.Roles() {
-		// The port is fixed, so the address is what keeps clear of other programs.
+	for _, role := range objects.Roles() {
+		// The port is fixed, so a random address avoids conflicts with other programs.
 		address := fmt.Sprintf("127.%d.%d.%d", 10+chance(240), chance(256), 1+chance(254))
-		l, err := net.Listen("tcp", net.JoinHostPort(address, strconv.Itoa(controllers.PortControl)))
+		l, err := net.Listen("tcp", net.JoinHostPort(address, strconv.Itoa(objects.PortControl)))
 		t.must(err)
 		s.addresses[role] = address
 		server := &http.Server{
@@ -89,7 +90,7 @@ func (s *standIn) add(name types.NamespacedName) *fakePair {
 	p := &fakePair{name: name, active: v1alpha1.RolePrimary, since: time.Now(), changed: make(chan struct{})}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.pairs[controllers.ControlServerName(name.Namespace, name.Name)] = p
+	s.pairs[objects.ControlServerName(name.Namespace, name.Name)] = p
 	return p
 }
 
@@ -111,7 +112,7 @@ func (s *standIn) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, err
 	return &keys.certificate, nil
 }
 
-// keys returns what a media pod of the pair finds in its mounted Secret.
+// keys returns what a media pod of the pair would find in its mounted Secret.
 func (s *standIn) keys(ctx context.Context, p *fakePair) (*fakeKeys, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -119,10 +120,10 @@ func (s *standIn) keys(ctx context.Context, p *fakePair) (*fakeKeys, error) {
 		return p.keys, nil
 	}
 	secret := &corev1.Secret{}
-	if err := s.admin.Get(ctx, client.ObjectKey{Namespace: p.name.Namespace, Name: controllers.KeysSecretName(p.name.Name)}, secret); err != nil {
+	if err := s.admin.Get(ctx, client.ObjectKey{Namespace: p.name.Namespace, Name: objects.KeysSecretName(p.name.Name)}, secret); err != nil {
 		return nil, err
 	}
-	keys := controllers.KeysFrom(secret.Data)
+	keys := keys.From(secret.Data)
 	certificate, err := tls.X509KeyPair(keys.ControlCert, keys.ControlKey)
 	if err != nil {
 		return nil, err
@@ -154,7 +155,7 @@ func (s *standIn) handler(role v1alpha1.Role) http.Handler {
 	return mux
 }
 
-// events streams as a media server does.
+// events streams events as a media server does.
 func (s *standIn) events(w http.ResponseWriter, r *http.Request, p *fakePair, role v1alpha1.Role) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	flush := http.NewResponseController(w)
@@ -179,14 +180,15 @@ func (s *standIn) events(w http.ResponseWriter, r *http.Request, p *fakePair, ro
 	}
 }
 
-// event returns the event with the status of a pod, and what is closed when it changes.
+// event returns the event with the status of a pod, and
+// a channel that is closed when the status changes.
 func (s *standIn) event(p *fakePair, role v1alpha1.Role) (string, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	node, pod := nodeOf(role), podName(controllers.DeploymentName(p.name.Name, role))
+	node, pod := nodeOf(role), podName(objects.DeploymentName(p.name.Name, role))
 	status := control.Status{
 		Version: "bench", BootID: pod, StartTime: s.began, Role: string(role), PodName: pod, NodeName: node, ConfigGeneration: 1,
-		// Figures that move all the time.
+		// These figures change all the time.
 		Viewers: chance(100),
 	}
 	pair := control.Pair{
@@ -197,7 +199,7 @@ func (s *standIn) event(p *fakePair, role v1alpha1.Role) (string, <-chan struct{
 	if p.lastSwitch != nil {
 		pair.Reason = p.lastSwitch.Reason
 	}
-	for _, leg := range controllers.Roles() {
+	for _, leg := range objects.Roles() {
 		id := strings.ToLower(string(leg))
 		pair.Legs = append(pair.Legs, control.Leg{
 			Role: string(leg), StreamID: id, Live: true, Rank: "Full", EntryPoint: true, Local: leg == role, Publishing: true,
@@ -217,12 +219,12 @@ func (s *standIn) event(p *fakePair, role v1alpha1.Role) (string, <-chan struct{
 	return fmt.Sprintf("event: status\ndata: %s\n\n", data), p.changed
 }
 
-// switchOver puts the other leg on air, and returns when.
+// switchOver puts the other leg on air, and returns the time.
 func (p *fakePair) switchOver() time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	before := p.active
-	p.active, p.since = controllers.OtherRole(before), time.Now()
+	p.active, p.since = objects.OtherRole(before), time.Now()
 	p.switches++
 	p.lastSwitch = &control.Switch{From: string(before), To: string(p.active), Reason: v1alpha1.SwitchSelected, Time: p.since}
 	close(p.changed)
@@ -238,6 +240,6 @@ func (p *fakePair) onAir() v1alpha1.Role {
 
 func chance(n int) int { return rand.IntN(n) } //nolint:gosec // no secret is made of it
 
-func nodeOf(role v1alpha1.Role) string { return "bench-" + controllers.LegName(role) }
+func nodeOf(role v1alpha1.Role) string { return "bench-" + objects.LegName(role) }
 
 func podName(deployment string) string { return deployment + "-0" }

@@ -10,7 +10,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
-// measureStart measures what people wait for at the beginning.
+// measureStart measures the waiting times at the start.
 func measureStart(t *scope, o options) []table {
 	s := startServer(t, o.server)
 	defer s.stop()
@@ -56,7 +56,7 @@ func measureStart(t *scope, o options) []table {
 	return []table{out}
 }
 
-// firstPicture waits for the first picture that the page shows, and says when it did.
+// firstPicture waits for the first picture on the page, and returns when it was shown.
 func (p *page) firstPicture() (at time.Time) {
 	p.t.until("the page shows a picture", func() bool {
 		for _, s := range p.sightings() {

@@ -24,7 +24,7 @@ func (t table) String() string {
 	return fmt.Sprintf("**%s**\n\n| %s |\n|%s\n%s\n", t.title, t.header, strings.Repeat("---|", columns), strings.Join(t.rows, "\n"))
 }
 
-// cells are the median and the worst.
+// cells returns the median and the worst figure.
 func cells(f measure.Figures) []string {
 	if len(f) == 0 {
 		return []string{"–", "–"}

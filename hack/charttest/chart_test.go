@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"helm.sh/helm/v4/pkg/chart/common"
 	"helm.sh/helm/v4/pkg/chart/common/util"
@@ -163,17 +162,4 @@ func at[T any](t *testing.T, object *unstructured.Unstructured, fields ...string
 		t.Fatalf("%s has no %s of type %T (found %v, %v)", key(object), strings.Join(fields, "."), typed, value, err)
 	}
 	return typed
-}
-
-// eventually waits until check says that it is so, for a minute at most.
-func eventually(t *testing.T, check func() (saw string, ok bool)) {
-	t.Helper()
-	var saw string
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
-		var ok bool
-		if saw, ok = check(); ok {
-			return
-		}
-	}
-	t.Error(saw)
 }

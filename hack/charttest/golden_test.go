@@ -15,8 +15,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// TestDefaults compares all that the chart makes with its default values, but for the CRD
-// and the operator's rules, which are generated and have tests of their own.
+// TestDefaults compares all that the chart makes with its default values. The CRD and the
+// operator's rules are left out: they are generated and have tests of their own.
 func TestDefaults(t *testing.T) {
 	r := render(t, "")
 	compareGolden(t, "defaults", toYAML(t, curtail(r.objects)...)+toYAML(t, r.hooks...)+"--- NOTES\n"+r.notes)

@@ -78,6 +78,9 @@ func TestAlerts(t *testing.T) {
 		{"the pods disagree", "StreamPairNotConverged", series{strings.ReplaceAll(onAir, "OnAir", "Converged"): constant(0)}, true},
 		{"a pod cannot be asked", "StreamPairNotConverged", series{strings.ReplaceAll(onAir, "OnAir", "Converged"): constant(-1)}, false},
 		{"it is paused", "StreamPairNotConverged", series{strings.ReplaceAll(onAir, "OnAir", "Converged"): constant(0), paused: constant(1)}, false},
+		{"another operator serves the pair", "StreamPairOperatorConflict", series{
+			`streampair_foreign{namespace="live",pair="sunday",operator="other/streampair-operator"}`: constant(1)}, true},
+		{"no other operator serves the pair", "StreamPairOperatorConflict", series{strings.ReplaceAll(onAir, "OnAir", "Ready"): constant(1)}, false},
 		{"pods are not ready", "StreamPairNotReady", series{strings.ReplaceAll(onAir, "OnAir", "Ready"): constant(0)}, true},
 		{"pods are not ready, and it is not paused", "StreamPairNotReady", series{
 			strings.ReplaceAll(onAir, "OnAir", "Ready"): constant(0), paused: constant(0)}, true},

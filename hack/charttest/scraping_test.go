@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/streampair/streampair/controllers/kubetest"
+	"github.com/streampair/streampair/hack/eventually"
 )
 
 const scraper = "streampair-operator-metrics-scraper"
@@ -138,11 +139,11 @@ func TestScrapingTokenReadsTheMetrics(t *testing.T) {
 	t.Cleanup(func() { cluster.Kubectl(t, "delete", "clusterrole", reader) })
 
 	var token string
-	eventually(t, func() (string, bool) {
+	eventually.Seen(t, eventually.Patience, "the Secret has a token", func() (string, bool) {
 		out, err := cluster.KubectlInput(t, "", "get", "secret", "-n", own, scraper, "-o", "jsonpath={.data.token}")
 		content, _ := base64.StdEncoding.DecodeString(out)
 		token = string(content)
-		return fmt.Sprintf("the Secret has no token: %q, %v", out, err), token != ""
+		return fmt.Sprintf("%q, %v", out, err), token != ""
 	})
 	stranger := cluster.ServiceAccountConfig(t, own, "stranger")
 
@@ -156,11 +157,10 @@ func TestScrapingTokenReadsTheMetrics(t *testing.T) {
 		{"nobody", "", http.StatusUnauthorized},
 	} {
 		t.Run("metrics for "+test.who, func(t *testing.T) {
-			eventually(t, func() (string, bool) {
+			eventually.Seen(t, eventually.Patience, fmt.Sprintf("the answer %d", test.code), func() (string, bool) {
 				code, body, err := getMetrics(t, url, test.token)
 				has := strings.Contains(body, "controller_runtime_")
-				return fmt.Sprintf("%d, %v, with metrics: %v, want %d", code, err, has, test.code),
-					code == test.code && has == (code == http.StatusOK)
+				return fmt.Sprintf("%d, %v, with metrics: %v", code, err, has), code == test.code && has == (code == http.StatusOK)
 			})
 		})
 	}

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/streampair/streampair/controllers/kubetest"
+	"github.com/streampair/streampair/hack/eventually"
 )
 
 func TestMain(m *testing.M) { os.Exit(kubetest.Main(m)) }
@@ -216,9 +217,9 @@ func TestAggregatedRoles(t *testing.T) {
 	} {
 		t.Run(test.user+" "+test.verb+" "+test.resource, func(t *testing.T) {
 			// The controller that aggregates roles needs a moment.
-			eventually(t, func() (string, bool) {
+			eventually.Seen(t, eventually.Patience, "the answer "+test.answer, func() (string, bool) {
 				out, _ := cluster.KubectlInput(t, "", "auth", "can-i", test.verb, test.resource, "-n", ns, "--as="+test.user)
-				return "kubectl auth can-i says " + out, strings.TrimSpace(out) == test.answer
+				return out, strings.TrimSpace(out) == test.answer
 			})
 		})
 	}

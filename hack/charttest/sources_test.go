@@ -147,6 +147,32 @@ func TestRoleIsMinimal(t *testing.T) {
 	}
 }
 
+// TestAdoptionMayDelete: with rbac.adopt the operator may delete every kind of object that a pair has, and
+// gets nothing else.
+func TestAdoptionMayDelete(t *testing.T) {
+	adopted := []string{
+		"configmaps", "deployments.apps", "networkpolicies.networking.k8s.io", "poddisruptionbudgets.policy", "secrets", "serviceaccounts", "services",
+	}
+	for mode, role := range map[string]struct{ values, kind string }{
+		"cluster": {"", "ClusterRole"}, "namespaced": {"watchNamespaces: [live]\n", "Role"},
+	} {
+		want := verbs(rules(t, render(t, role.values).find(role.kind, "streampair-operator")))
+		for _, resource := range adopted {
+			if !slices.Contains(want[resource], "delete") {
+				want[resource] = slices.Sorted(slices.Values(append(want[resource], "delete")))
+			}
+		}
+		got := verbs(rules(t, render(t, role.values+"rbac: {adopt: true}").find(role.kind, "streampair-operator")))
+		for _, verbs := range got {
+			slices.Sort(verbs)
+		}
+		got["services"] = slices.Compact(got["services"])
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: rights (-want +got):\n%s", mode, diff)
+		}
+	}
+}
+
 func rules(t *testing.T, object *unstructured.Unstructured) []rbacv1.PolicyRule {
 	t.Helper()
 	var role rbacv1.ClusterRole

@@ -34,8 +34,8 @@ const demoHelp = `
 
 `
 
-// demo makes the pair of the samples, publishes to both legs, and lets this host watch by
-// the listener.
+// demo creates the sample pair, publishes both legs,
+// and lets this host watch through the listener.
 func demo(ctx context.Context, c *kubernetes.Cluster, l net.Listener) error {
 	viewers := c.Viewers()
 	kubectl := func(args ...string) (string, error) {
@@ -81,8 +81,8 @@ func demo(ctx context.Context, c *kubernetes.Cluster, l net.Listener) error {
 	return nil
 }
 
-// encode publishes a picture with the leg's name and a running clock, and a tone, until the
-// context ends. An encoder that loses its pod connects again, as real ones do.
+// encode publishes a picture with the leg's name and a running clock, and a tone,
+// until ctx ends. An encoder that loses its pod connects again, as real encoders do.
 func encode(ctx context.Context, c *kubernetes.Cluster, leg, colour, hertz string) error {
 	program, err := exec.LookPath("ffmpeg")
 	if err != nil {

@@ -15,22 +15,22 @@ import (
 	"sync"
 )
 
-// A dialer connects from somewhere else, such as from a machine of the cluster.
+// A dialer connects from another network, such as that of a machine of the cluster.
 type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
-// A gateway lets a browser of the host watch what is inside the cluster: it passes HTTP on,
-// and media by ICE-TCP. UDP it does not pass: it would have to tell viewers apart.
+// A gateway lets a browser on the host watch what is inside the cluster. It forwards HTTP,
+// and media by ICE-TCP. It does not forward UDP, because it would have to tell viewers apart.
 type gateway struct {
 	dial dialer
 
 	mu    sync.Mutex
-	ports map[string]int // of the host, by the address in the cluster that they lead to
+	ports map[string]int // ports of the host, by the cluster's address to which they lead
 	open  []net.Listener
 }
 
 func newGateway(dial dialer) *gateway { return &gateway{dial: dial, ports: map[string]int{}} }
 
-// Close ends all that was passed on.
+// Close closes all listeners of the gateway.
 func (g *gateway) Close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -39,12 +39,12 @@ func (g *gateway) Close() {
 	}
 }
 
-// handler passes HTTP on to an address in the cluster.
+// handler returns a proxy to an address in the cluster.
 func (g *gateway) handler(to string) http.Handler {
 	return &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(&url.URL{Scheme: "http", Host: to})
-			r.Out.Host = r.In.Host // the player's URLs are made of it
+			r.Out.Host = r.In.Host // the player makes its URLs of this host
 			r.SetXForwarded()
 		},
 		Transport:      &http.Transport{DialContext: g.dial},
@@ -71,7 +71,7 @@ func (g *gateway) rewrite(r *http.Response) error {
 }
 
 // withPorts replaces the addresses of the passive TCP candidates (RFC 6544 section 4.5) by
-// ports of this host, and leaves out all others: nobody reaches them from here.
+// ports of this host. It removes all other candidates, which cannot be reached from here.
 func withPorts(sdp []byte, port func(address string) (int, error)) []byte {
 	var out strings.Builder
 	for line := range strings.Lines(string(sdp)) {
@@ -79,7 +79,7 @@ func withPorts(sdp []byte, port func(address string) (int, error)) []byte {
 			out.WriteString(line)
 			continue
 		}
-		// foundation component transport priority address port typ type…
+		// The fields are: foundation component transport priority address port typ type…
 		fields := strings.Fields(line)
 		if len(fields) < 8 || !strings.EqualFold(fields[2], "tcp") || !strings.Contains(line, "tcptype passive") {
 			continue
@@ -111,7 +111,7 @@ func (g *gateway) port(address string) (int, error) {
 	return g.ports[address], nil
 }
 
-// forward passes connections on until the listener is closed.
+// forward forwards connections until the listener is closed.
 func (g *gateway) forward(l net.Listener, address string) {
 	for {
 		in, err := l.Accept()
@@ -132,7 +132,7 @@ func (g *gateway) forward(l net.Listener, address string) {
 					done <- struct{}{}
 				}()
 			}
-			<-done // and the other by closing both
+			<-done // closing both ends the other copy
 		}()
 	}
 }

@@ -44,7 +44,7 @@ func TestCandidatesLeadThroughTheGateway(t *testing.T) {
 	}
 }
 
-// TestGateway: a page and the port of a candidate are what is behind the gateway.
+// A page, and the port of a candidate, lead through the gateway to the server behind it.
 func TestGateway(t *testing.T) {
 	behind := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {

@@ -14,38 +14,37 @@ import (
 	"github.com/streampair/streampair/hack/cluster/kubernetes"
 )
 
-// What a cluster changes on the host, and where another process finds it. In /run, since a
-// reboot puts it all right.
+// What a cluster changes on the host, and where other processes
+// find that. It is in /run, because a reboot resets all of it.
 const (
-	hostFolder = "/run/streampair-" // and the cluster's name
+	hostFolder = "/run/streampair-" // followed by the cluster's name
 	lockFile   = "lock"
 	stateFile  = "state.json"
 )
 
-// instances is the limit of inotify instances for each user: each kubelet and containerd
-// has some, and the usual 128 are not enough for two nodes beside a desktop.
+// instances has the limit of inotify instances for each user. Each kubelet and
+// containerd uses some. The usual 128 are not enough for two nodes beside a desktop.
 const (
 	instances       = "/proc/sys/fs/inotify/max_user_instances"
 	instancesNeeded = 1024
 )
 
-// A host is the one that a cluster runs on. There is one cluster of a name on a host at a
-// time.
+// A host is the host on which a cluster runs. A host runs one cluster of a name at a time.
 type host struct {
 	lock   *os.File
 	folder string
 
-	// Instances is the limit as it was before any cluster raised it, 0 if none had to.
+	// Instances is the limit before any cluster raised it; 0: it was not raised.
 	Instances int `json:"instances,omitempty"`
-	// Viewers is the PID of the viewers' machine, 0 until the cluster is up.
+	// Viewers is the PID of the viewers' machine; 0: the cluster is not up yet.
 	Viewers    int    `json:"viewers,omitempty"`
 	Root       string `json:"root,omitempty"`
 	Kubeconfig string `json:"kubeconfig,omitempty"`
 	Socket     string `json:"socket,omitempty"`
 }
 
-// claimHost takes the host for a new cluster. It puts right what one left behind that was
-// killed: its machines have ended with it.
+// claimHost takes the host for a new cluster. If an earlier cluster was killed,
+// claimHost resets what it left behind. The machines of that cluster have ended with it.
 func claimHost(name string) (*host, error) {
 	folder := hostFolder + name
 	if err := os.MkdirAll(folder, 0o700); err != nil {
@@ -77,21 +76,21 @@ func claimHost(name string) (*host, error) {
 	return h, nil
 }
 
-// publish tells other processes where the cluster is.
+// publish tells other processes where to find the cluster.
 func (h *host) publish(c *kubernetes.Cluster) error {
 	h.Viewers, h.Root, h.Kubeconfig, h.Socket = c.Viewers().PID(), c.Root(), c.Kubeconfig(), c.Socket()
 	return h.save()
 }
 
-// release gives the host back as it was.
+// release resets the host and gives it up.
 func (h *host) release() {
 	h.restore()
 	_ = os.Remove(filepath.Join(h.folder, stateFile))
-	_ = h.lock.Close() // the file stays: another process may be waiting for it
+	_ = h.lock.Close() // the lock file stays, because another process may be waiting for it
 }
 
-// restore puts the limit back, unless another cluster needs it still: that one knows what it
-// was too.
+// restore resets the limit, unless another cluster
+// still needs it. That cluster knows the old limit too.
 func (h *host) restore() {
 	if h.Instances != 0 && len(others(h.folder)) == 0 {
 		_ = os.WriteFile(instances, []byte(strconv.Itoa(h.Instances)), 0o644)
@@ -115,7 +114,7 @@ func readState(folder string) (*host, error) {
 	return h, json.Unmarshal(content, h)
 }
 
-// others are the clusters that run, but for the one of the folder.
+// others returns the running clusters, except the one of the folder.
 func others(folder string) []*host {
 	var running []*host
 	found, _ := filepath.Glob(filepath.Join(filepath.Dir(folder), filepath.Base(hostFolder)+"*"))
@@ -130,7 +129,7 @@ func others(folder string) []*host {
 	return running
 }
 
-// running returns what the cluster that runs has published.
+// running returns what the running cluster has published.
 func running(name string) (*host, error) {
 	h, err := readState(hostFolder + name)
 	if err != nil || h.Viewers == 0 || !locked(hostFolder+name) {
@@ -139,7 +138,8 @@ func running(name string) (*host, error) {
 	return h, nil
 }
 
-// locked tells whether a cluster runs: what one that was killed has published stays.
+// locked reports whether a cluster runs. The state of a
+// cluster that was killed remains, so only the lock shows it.
 func locked(folder string) bool {
 	lock, err := os.Open(filepath.Join(folder, lockFile))
 	if err != nil {
@@ -149,7 +149,8 @@ func locked(folder string) bool {
 	return unix.Flock(int(lock.Fd()), unix.LOCK_SH|unix.LOCK_NB) != nil
 }
 
-// raise sets a limit that is lower, and returns what it was; 0 if it was high enough.
+// raise raises a limit if it is below needed. It
+// returns the old value; 0: the limit was high enough.
 func raise(path string, needed int) (before int, err error) {
 	content, err := os.ReadFile(path)
 	if err != nil {

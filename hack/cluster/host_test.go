@@ -70,7 +70,7 @@ func TestStateIsFoundAgain(t *testing.T) {
 	}
 }
 
-// The last of several clusters puts the limit back, so each has to know of the others.
+// The last of several clusters resets the limit, so each must know of the others.
 func TestOthersAreClustersThatRun(t *testing.T) {
 	all := t.TempDir()
 	for name, runs := range map[string]bool{"mine": true, "theirs": true, "killed": false} {

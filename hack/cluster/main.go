@@ -1,17 +1,17 @@
-// Command cluster runs a real Kubernetes of two nodes on this machine, with Streampair's
-// chart installed, in namespaces that leave nothing behind. It needs root on Linux.
+// Command cluster runs a real Kubernetes with two nodes on this machine, with Streampair's
+// chart installed. It runs in namespaces that leave nothing behind. It needs root on Linux.
 //
 //	cluster [flags] up                 runs it until interrupted
 //	cluster [flags] demo               the same with a pair and its encoders, to watch
 //	cluster [flags] run -- CMD ARGS…   runs CMD beside it, and ends it after CMD
 //	cluster exec -- CMD ARGS…          runs CMD beside the cluster that runs already
 //
-// CMD runs on the machine that stands for viewers and encoders, from which it reaches pods,
-// nodes and Services. Its environment has KUBECONFIG, a PATH with kubectl, and
-// STREAMPAIR_CLUSTER: the socket for faults, see hack/cluster/client.
+// CMD runs on the machine for viewers and encoders, which reaches pods,
+// nodes and Services. Its environment has KUBECONFIG, a PATH with kubectl,
+// and STREAMPAIR_CLUSTER: the socket for faults, see hack/cluster/client.
 //
-// The cluster itself is hack/cluster/kubernetes; here is what a person types, and what must
-// be put right on the host.
+// The cluster itself is in hack/cluster/kubernetes. This
+// package has the command line and the changes of the host.
 package main
 
 import (
@@ -22,7 +22,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"regexp"
 	"syscall"
@@ -31,6 +30,7 @@ import (
 	"github.com/streampair/streampair/hack/cluster/client"
 	"github.com/streampair/streampair/hack/cluster/kubernetes"
 	"github.com/streampair/streampair/hack/cluster/machine"
+	"github.com/streampair/streampair/hack/interrupt"
 )
 
 func main() {
@@ -46,8 +46,9 @@ func main() {
 		flag.PrintDefaults()
 	}
 	flag.Parse()
-	// A first interrupt ends the cluster in order; nothing is left behind by a second.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	// A first interrupt ends the cluster in order.
+	// Even after a second one nothing is left behind.
+	ctx, stop := interrupt.Context(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	err := run(ctx, o, flag.Args())
 	var ended commandError
@@ -89,7 +90,7 @@ func run(ctx context.Context, o options, args []string) error {
 			return nil
 		})
 	case args[0] == "demo" && len(command) == 0:
-		l, err := net.Listen("tcp", o.address) // before a minute's work, if it is taken
+		l, err := net.Listen("tcp", o.address) // fail before a minute's work if the address is taken
 		if err != nil {
 			return fmt.Errorf("%w; choose another -address", err)
 		}
@@ -115,7 +116,7 @@ func run(ctx context.Context, o options, args []string) error {
 	}
 }
 
-// up runs a cluster for as long as use takes.
+// up runs a cluster until use returns.
 func up(ctx context.Context, o options, use func(context.Context, *kubernetes.Cluster) error) (err error) {
 	root, err := repository()
 	if err != nil {
@@ -155,7 +156,7 @@ func up(ctx context.Context, o options, use func(context.Context, *kubernetes.Cl
 	return use(ctx, c)
 }
 
-// repository is the folder that this program's bin is in.
+// repository returns the folder above the bin folder of this program.
 func repository() (string, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -170,18 +171,18 @@ func repository() (string, error) {
 	return root, nil
 }
 
-// beside is the command with the environment that it finds the cluster by.
+// beside returns the command, with the environment by which it finds the cluster.
 func beside(command []string, root, kubeconfig, socket string) *exec.Cmd {
 	path := filepath.Join(root, ".cache/kube") + ":" + filepath.Join(root, "bin") + ":" + os.Getenv("PATH")
-	_ = os.Setenv("PATH", path) // for the look-up of the command itself
+	_ = os.Setenv("PATH", path) // to look up the command itself
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, client.SocketVariable+"="+socket)
 	return cmd
 }
 
-// runUntil runs a command; when the context ends it is asked to end, and later killed. An
-// interrupt on a terminal has reached it by itself.
+// runUntil runs a command. When ctx ends the command is told to end, and
+// later killed. An interrupt on a terminal reaches the command directly.
 func runUntil(ctx context.Context, m *machine.Machine, cmd *exec.Cmd) error {
 	ended := make(chan error, 1)
 	go func() {
@@ -208,10 +209,10 @@ func runUntil(ctx context.Context, m *machine.Machine, cmd *exec.Cmd) error {
 	}
 }
 
-// A commandError is how the command ended that a person gave. It has said itself why.
+// A commandError says how the user's command ended. The command has already reported why.
 type commandError struct{ *exec.ExitError }
 
-// code is a shell's exit code.
+// code returns the exit code as a shell does.
 func (e commandError) code() int {
 	if status, ok := e.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		return 128 + int(status.Signal())

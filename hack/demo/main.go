@@ -1,8 +1,8 @@
-// Command demo runs the media server with a sample manifest and two ffmpeg encoders, so
-// that a person can stop one and watch the other take over. It is what `make demo`
-// runs, on the standard ports, and it ends everything it started.
+// Command demo runs the media server with a sample manifest and two ffmpeg encoders. A person can
+// stop one encoder and watch the other take over. `make demo` runs it, on the standard ports. It
+// ends everything that it started.
 //
-//	demo [-server FILE] [-manifest FILE] [-for DURATION]
+//	demo [-server FILE] [-manifest FILE] [-for DURATION] [-record FILE]
 package main
 
 import (
@@ -11,10 +11,11 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"runtime"
 	"syscall"
 	"time"
+
+	"github.com/streampair/streampair/hack/interrupt"
 )
 
 const (
@@ -37,21 +38,22 @@ func main() {
 	server := flag.String("server", "bin/streampair-mediaserver", "the media server's `FILE`")
 	manifest := flag.String("manifest", "config/samples/streampair.yaml", "the StreamPair manifest `FILE`")
 	limit := flag.Duration("for", 0, "end after this `DURATION`; 0: when asked to")
+	recording := flag.String("record", "", "record a switch as the player shows it into this animated GIF `FILE`, and end")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interrupt.Context(os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if *limit > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, *limit)
 		defer cancel()
 	}
-	if err := run(ctx, *server, *manifest); err != nil {
+	if err := run(ctx, *server, *manifest, *recording); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, binary, manifest string) error {
+func run(ctx context.Context, binary, manifest, recording string) error {
 	server, err := start("server", binary, "--pair", manifest, "--log-level", "warn")
 	if err != nil {
 		return err
@@ -70,6 +72,9 @@ func run(ctx context.Context, binary, manifest string) error {
 			return err
 		}
 		defer e.stop()
+	}
+	if recording != "" {
+		return record(ctx, recording, encoders["primary"].kill)
 	}
 	fmt.Printf(help, playURL)
 	keys, restore := keyboard(ctx)

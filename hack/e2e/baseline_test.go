@@ -5,24 +5,25 @@ import (
 	"time"
 
 	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/hack/e2e/measure"
 )
 
-// What the viewers' own figures are when nothing happens: what follows is to be compared
-// with it.
+// The test measures the viewers' figures when nothing
+// happens. The figures of the faults are compared with them.
 func TestABaselineWithoutAFault(t *testing.T) {
 	eachRun(t, func(t *testing.T, active v1alpha1.Role) {
-		s := setScene(t, active)
+		s := newFaultRun(t, active)
 		s.do("none", func() error { return nil })
 		s.observe(10 * time.Second)
-		s.figure("none", "pion viewers of both pods", goal{}, s.watchers[s.active], s.watchers[s.standby])
-		s.figure("none", "browser", goal{}, s.page)
+		s.figure("none", "pion viewers of both pods", measure.Goal{}, s.watchers[s.active], s.watchers[s.standby])
+		s.figure("none", "browser", measure.Goal{}, s.page)
 		s.stays("active", string(s.active))
 	})
 }
 
-// The legs are on different nodes where there are two.
+// The legs are on different nodes if there are two.
 func TestLegsAreOnDifferentNodes(t *testing.T) {
-	s := setScene(t, v1alpha1.RolePrimary)
+	s := newFaultRun(t, v1alpha1.RolePrimary)
 	if len(s.nodes(t, true)) < 2 {
 		t.Skip("this cluster has one node")
 	}

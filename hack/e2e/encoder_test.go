@@ -5,21 +5,22 @@ import (
 	"time"
 
 	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/hack/e2e/measure"
 )
 
-// aftermath is how long viewers are observed after a fault that is over at once.
+// aftermath is how long viewers are observed after a momentary fault.
 const aftermath = 4 * time.Second
 
-// overByCut is the goal of a fault that the servers notice by themselves at once, and
-// overBySilence of one that they notice by the input loss time.
+// overByCut is the goal for a fault that the servers notice at once. overBySilence
+// is the goal for a fault that they only notice after the input loss time.
 var (
-	overByCut     = goal{within: 200 * time.Millisecond}
-	overBySilence = goal{within: inputLoss + 300*time.Millisecond}
+	overByCut     = measure.Goal{Within: 200 * time.Millisecond}
+	overBySilence = measure.Goal{Within: inputLoss + 300*time.Millisecond}
 )
 
 func TestTheActiveEncoderIsKilled(t *testing.T) {
 	eachRun(t, func(t *testing.T, active v1alpha1.Role) {
-		s := setScene(t, active)
+		s := newFaultRun(t, active)
 		s.do("kill the active encoder", s.encoders[s.active].Kill)
 		s.observe(aftermath)
 		s.figure("active encoder killed", "pion viewers of both pods", overByCut, s.watchers[s.active], s.watchers[s.standby])
@@ -30,7 +31,7 @@ func TestTheActiveEncoderIsKilled(t *testing.T) {
 
 func TestTheActiveEncoderIsConnectedButSilent(t *testing.T) {
 	eachRun(t, func(t *testing.T, active v1alpha1.Role) {
-		s := setScene(t, active)
+		s := newFaultRun(t, active)
 		s.do("freeze the active encoder", s.encoders[s.active].Freeze)
 		t.Cleanup(func() { s.must(s.encoders[s.active].Kill()) })
 		s.observe(inputLoss + aftermath)
@@ -54,9 +55,9 @@ func silent(role v1alpha1.Role) string {
 	return v1alpha1.SwitchPrimaryInputLost
 }
 
-// hasFailedOver checks that the other leg is played, and that status and Events say so. The
-// pods report the switch each by itself: one of the reasons must be it.
-func (s *scene) hasFailedOver(reasons ...string) {
+// hasFailedOver checks that the other leg is played, and that status and Events say
+// so. Each pod reports the switch separately, so one of the reasons must match.
+func (s *faultRun) hasFailedOver(reasons ...string) {
 	s.t.Helper()
 	for _, pod := range s.pods {
 		s.eventually("pod "+pod.Name+" plays the "+string(s.standby), func() bool {
@@ -67,15 +68,15 @@ func (s *scene) hasFailedOver(reasons ...string) {
 	s.reportsFailover(reasons...)
 }
 
-// reportsFailover waits until the status tells of the switch, and of a pair that is well again.
-func (s *scene) reportsFailover(reasons ...string) {
+// reportsFailover waits until the status shows the switch, and then a pair that is well again.
+func (s *faultRun) reportsFailover(reasons ...string) {
 	s.t.Helper()
 	s.reportsSwitch(reasons...)
 	s.waitFor(s.t, "OnAir=True", "Converged=True")
 }
 
-// reportsSwitch waits until the status tells of the switch.
-func (s *scene) reportsSwitch(reasons ...string) {
+// reportsSwitch waits until the status shows the switch.
+func (s *faultRun) reportsSwitch(reasons ...string) {
 	s.t.Helper()
 	var last *v1alpha1.Switch
 	s.eventually("status tells of the switch", func() bool {

@@ -14,12 +14,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/streampair/streampair/api/v1alpha1"
-	"github.com/streampair/streampair/controllers"
+	"github.com/streampair/streampair/controllers/objects"
 	"github.com/streampair/streampair/hack/e2e/audience"
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
-// A pair is reached in each of the ways there are, and its Services stay the same objects.
+// A pair is reached through every type of exposure, and its Services stay the same objects.
 func TestExposure(t *testing.T) {
 	s := here(t)
 	const name = "monday"
@@ -32,11 +33,11 @@ func TestExposure(t *testing.T) {
 	var before map[string]string
 	for _, exposure := range []struct {
 		kind v1alpha1.ExposureType
-		// through says whether an address in the answer is the one that is promised.
+		// through returns the addresses that the answer must have.
 		through func(t *testing.T, role v1alpha1.Role) (promised []string)
 	}{
 		{v1alpha1.ExposureLoadBalancer, func(t *testing.T, role v1alpha1.Role) []string {
-			return s.balanced(t, controllers.MediaServiceName(name, role), controllers.MediaTCPServiceName(name, role))
+			return s.balanced(t, objects.MediaServiceName(name, role), objects.MediaTCPServiceName(name, role))
 		}},
 		{v1alpha1.ExposureNodePort, func(t *testing.T, role v1alpha1.Role) []string { return s.onNode(t, name, role, 0) }},
 		{v1alpha1.ExposureHostPort, func(t *testing.T, role v1alpha1.Role) []string { return s.onNode(t, name, role, hostPorts[role]) }},
@@ -46,7 +47,8 @@ func TestExposure(t *testing.T) {
 			s.enter(t)
 			s.change(t, name, func(p *v1alpha1.StreamPairSpec) { expose(&p.Exposure, exposure.kind) })
 			s.waitForPair(t, name, patience, "Ready=True", "Exposed=True", "Progressing=False")
-			// What encoders are told differs, too: these publish where this exposure says.
+			// Encoders are told other addresses too. These
+			// encoders publish to the addresses of this exposure.
 			life, end := context.WithCancel(t.Context())
 			var running sync.WaitGroup
 			s.encode(t, life, name, &running)
@@ -54,7 +56,7 @@ func TestExposure(t *testing.T) {
 			defer end()
 			status := s.waitForPair(t, name, patience, ready...).Status
 			playBase, _, _ := strings.Cut(status.PlaybackURL, "/live/play.html")
-			for _, role := range controllers.Roles() {
+			for _, role := range objects.Roles() {
 				var promised []string
 				if exposure.through != nil {
 					promised = exposure.through(t, role)
@@ -78,22 +80,23 @@ func expose(e *v1alpha1.Exposure, kind v1alpha1.ExposureType) {
 	*e = v1alpha1.Exposure{}
 	e.HTTP.Type, e.RTMP.Type, e.WebRTC.Type = kind, kind, kind
 	if kind == v1alpha1.ExposureHostPort {
-		// The other surfaces have no such type.
+		// The other surfaces have no exposure by host port.
 		e.HTTP.Type, e.RTMP.Type = v1alpha1.ExposureNodePort, v1alpha1.ExposureNodePort
 		e.WebRTC.HostPorts = &v1alpha1.HostPorts{Primary: hostPorts[v1alpha1.RolePrimary], Backup: hostPorts[v1alpha1.RoleBackup]}
 	}
 }
 
-// playsThrough opens sessions at a base URL until the pod of the role serves one, lets it
-// use nothing but the promised address, "IP port protocol", and waits for pictures: once
-// over each protocol. Without a promise any address will do.
-func (s *stage) playsThrough(t *testing.T, base string, role v1alpha1.Role, promised []string) {
+// playsThrough opens sessions at a base URL until the role's pod serves one. The
+// session may only use a promised address, "IP port protocol". playsThrough waits
+// for pictures, once over each protocol. With promised nil any address may be used.
+func (s *testCluster) playsThrough(t *testing.T, base string, role v1alpha1.Role, promised []string) {
 	t.Helper()
 	for _, protocol := range []string{"udp", "tcp"} {
 		var lacking string
-		// Each on a connection of its own: a Service chooses a pod for each connection.
+		// Each session has its own connection, because
+		// a Service chooses a pod for each connection.
 		c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-		s.within(t, 30*time.Second, fmt.Sprintf("pictures of the %s over %s by way of %v", role, protocol, promised), func() bool {
+		eventually.Within(t, 30*time.Second, fmt.Sprintf("pictures of the %s over %s by way of %v", role, protocol, promised), func() bool {
 			lacking = ""
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			defer cancel()
@@ -111,11 +114,11 @@ func (s *stage) playsThrough(t *testing.T, base string, role v1alpha1.Role, prom
 				return false
 			}
 			defer v.Close()
-			if audience.ServedBy(v.Session().String()) != letter(role) {
+			if audience.ServedBy(v.Session().String()) != sessionLetter(role) {
 				return false
 			}
 			if lacking != "" && promised != nil {
-				return false // not told yet
+				return false // the pod has not been told of it yet
 			}
 			for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 				if len(v.PicturesFrom(0)) > 0 {
@@ -127,8 +130,8 @@ func (s *stage) playsThrough(t *testing.T, base string, role v1alpha1.Role, prom
 	}
 }
 
-// onlyCandidate leaves one candidate in an answer, if it is there: that of the protocol and
-// one of the addresses promised. With no promise all stay.
+// onlyCandidate keeps a single candidate in an answer, if there is one with
+// the protocol and a promised address. With promised nil all candidates stay.
 func onlyCandidate(sdp, protocol string, promised []string) (answer string, found bool) {
 	if promised == nil {
 		return sdp, true
@@ -146,8 +149,8 @@ func onlyCandidate(sdp, protocol string, promised []string) (answer string, foun
 	return strings.Join(lines, ""), found
 }
 
-// balanced are the addresses of load balancers.
-func (s *stage) balanced(t *testing.T, services ...string) []string {
+// balanced returns the addresses of the Services' load balancers.
+func (s *testCluster) balanced(t *testing.T, services ...string) []string {
 	t.Helper()
 	var promised []string
 	for _, name := range services {
@@ -162,12 +165,12 @@ func (s *stage) balanced(t *testing.T, services ...string) []string {
 	return promised
 }
 
-// onNode are the addresses on the node of a leg's pod: a port that is given, or the node
-// ports of its media Service.
-func (s *stage) onNode(t *testing.T, pair string, role v1alpha1.Role, port int32) []string {
+// onNode returns the addresses on the node of a leg's pod, with the
+// given port, or with the node ports of the leg's media Service.
+func (s *testCluster) onNode(t *testing.T, pair string, role v1alpha1.Role, port int32) []string {
 	t.Helper()
 	var pods corev1.PodList
-	s.must(t, s.kube.List(t.Context(), &pods, client.InNamespace(options.namespace), client.MatchingLabels(controllers.LegSelector(pair, role))))
+	s.must(t, s.kube.List(t.Context(), &pods, client.InNamespace(options.namespace), client.MatchingLabels(objects.LegSelector(pair, role))))
 	var promised []string
 	for _, pod := range pods.Items {
 		if port != 0 {
@@ -175,7 +178,7 @@ func (s *stage) onNode(t *testing.T, pair string, role v1alpha1.Role, port int32
 			continue
 		}
 		service := &corev1.Service{}
-		s.must(t, s.kube.Get(t.Context(), client.ObjectKey{Namespace: options.namespace, Name: controllers.MediaServiceName(pair, role)}, service))
+		s.must(t, s.kube.Get(t.Context(), client.ObjectKey{Namespace: options.namespace, Name: objects.MediaServiceName(pair, role)}, service))
 		for _, port := range service.Spec.Ports {
 			promised = append(promised, fmt.Sprintf("%s %d %s", pod.Status.HostIP, port.NodePort, strings.ToLower(string(port.Protocol))))
 		}
@@ -183,11 +186,11 @@ func (s *stage) onNode(t *testing.T, pair string, role v1alpha1.Role, port int32
 	return promised
 }
 
-// services are the UIDs of a pair's Services.
-func (s *stage) services(t *testing.T, pair string) map[string]string {
+// services returns the UIDs of a pair's Services.
+func (s *testCluster) services(t *testing.T, pair string) map[string]string {
 	t.Helper()
 	var list corev1.ServiceList
-	s.must(t, s.kube.List(t.Context(), &list, client.InNamespace(options.namespace), client.MatchingLabels(controllers.PairSelector(pair))))
+	s.must(t, s.kube.List(t.Context(), &list, client.InNamespace(options.namespace), client.MatchingLabels(objects.PairSelector(pair))))
 	uids := map[string]string{}
 	for _, service := range list.Items {
 		uids[service.Name] = string(service.UID)

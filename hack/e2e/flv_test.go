@@ -9,23 +9,24 @@ import (
 	"time"
 
 	"github.com/streampair/streampair/api/v1alpha1"
-	"github.com/streampair/streampair/controllers"
+	"github.com/streampair/streampair/controllers/objects"
 )
 
-// Any player of HTTP-FLV gets either leg of either pod: its own, and the one it relays.
+// Any HTTP-FLV player gets either leg from either pod:
+// the pod's own leg, and the leg that the pod relays.
 func TestPlainFLV(t *testing.T) {
-	s := setScene(t, v1alpha1.RolePrimary)
-	for _, at := range controllers.Roles() {
-		for _, leg := range controllers.Roles() {
-			t.Run(controllers.LegName(leg)+" from the "+controllers.LegName(at), func(t *testing.T) {
-				url := base(s.pods[at]) + "/live/" + controllers.LegName(leg) + ".flv"
+	s := newFaultRun(t, v1alpha1.RolePrimary)
+	for _, at := range objects.Roles() {
+		for _, leg := range objects.Roles() {
+			t.Run(objects.LegName(leg)+" from the "+objects.LegName(at), func(t *testing.T) {
+				url := base(s.pods[at]) + "/live/" + objects.LegName(leg) + ".flv"
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				streams, err := exec.CommandContext(ctx, "ffprobe", "-v", "error", "-show_entries", "stream=codec_name,width", "-of", "csv=p=0", url).CombinedOutput()
 				if err != nil || !strings.Contains(string(streams), "h264,640") || !strings.Contains(string(streams), "aac") {
 					t.Fatalf("ffprobe %s: %v\n%s", url, err, streams)
 				}
-				// Two seconds of it, decoded, with not one complaint.
+				// Two seconds are decoded without a single error message.
 				out, err := exec.CommandContext(ctx, "ffmpeg", "-hide_banner", "-nostdin", "-nostats", "-v", "error", "-xerror", "-i", url,
 					"-t", "2", "-f", "null", "-progress", "pipe:1", "-").CombinedOutput()
 				if err != nil {
@@ -39,7 +40,7 @@ func TestPlainFLV(t *testing.T) {
 	}
 }
 
-// frames is the last count of pictures in what ffmpeg says of its progress.
+// frames returns the last number of pictures in ffmpeg's progress output.
 func frames(progress string) int {
 	n := 0
 	for line := range strings.Lines(progress) {

@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// What `helm test` runs passes.
+// The test that `helm test` runs passes.
 func TestHelmTest(t *testing.T) {
 	s := here(t)
 	render := binary(t, "render")
@@ -26,7 +26,7 @@ func TestHelmTest(t *testing.T) {
 	if pod.Name == "" || len(pod.Spec.Containers) != 1 {
 		t.Fatalf("the hooks are not one pod:\n%s", hooks)
 	}
-	// The release here is of the images that were built.
+	// The release in this cluster has the images that were built.
 	operator := &appsv1.Deployment{}
 	s.must(t, s.kube.Get(t.Context(), s.operator, operator))
 	pod.Spec.Containers[0].Image = operator.Spec.Template.Spec.Containers[0].Image

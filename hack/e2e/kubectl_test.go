@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// kubectl runs the real one, and returns what it prints.
-func (s *stage) kubectl(args ...string) (string, error) {
+// kubectl runs the real kubectl, and returns its output.
+func (s *testCluster) kubectl(args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	var out, says bytes.Buffer
@@ -23,8 +23,8 @@ func (s *stage) kubectl(args ...string) (string, error) {
 	return out.String(), nil
 }
 
-// mustKubectl fails the test if kubectl fails.
-func (s *stage) mustKubectl(t *testing.T, args ...string) string {
+// mustKubectl is kubectl, except that the test fails if kubectl fails.
+func (s *testCluster) mustKubectl(t *testing.T, args ...string) string {
 	t.Helper()
 	out, err := s.kubectl(args...)
 	if err != nil {

@@ -10,11 +10,14 @@ import (
 
 	"github.com/go-logr/logr"
 	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/streampair/streampair/hack/e2e/measure"
 )
 
-// options are the flags.
+// options are the values of the flags.
 var options struct {
 	runs      int
+	times     int
 	table     string
 	soak      time.Duration
 	seed      uint64
@@ -24,11 +27,12 @@ var options struct {
 	binaries  string
 }
 
-// theStage is set up by the first test that needs it: that takes a minute.
-var theStage stage
+// theCluster is set up by the first test that needs it, because setting it up takes a minute.
+var theCluster testCluster
 
 func TestMain(m *testing.M) {
 	flag.IntVar(&options.runs, "runs", 1, "do each fault `N` times")
+	flag.IntVar(&options.times, "times", measure.Strictly, "figures may be `N` times their goal; a run with a longer one is repeated, up to 5 times")
 	flag.StringVar(&options.table, "table", "", "write the figures as a table into a `FILE`")
 	flag.DurationVar(&options.soak, "soak", 0, "random faults for that long (TestSoak); 0: none")
 	flag.Uint64Var(&options.seed, "seed", 0, "of the random faults; 0: another one each time")
@@ -43,11 +47,11 @@ func TestMain(m *testing.M) {
 		return
 	}
 	code := m.Run()
-	theStage.close()
-	if text := theStage.table.String(); text != "" {
+	theCluster.close()
+	if text := theCluster.table.String(); text != "" {
 		fmt.Printf("\n%s\n", text)
 		if options.table != "" {
-			if err := theStage.table.Write(options.table); err != nil {
+			if err := theCluster.table.Write(options.table); err != nil {
 				fmt.Fprintln(os.Stderr, err)
 				code = max(code, 1)
 			}

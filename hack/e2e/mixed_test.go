@@ -17,22 +17,23 @@ import (
 
 	"github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/api/v1alpha1"
-	"github.com/streampair/streampair/controllers"
+	"github.com/streampair/streampair/controllers/objects"
 	cluster "github.com/streampair/streampair/hack/cluster/client"
+	"github.com/streampair/streampair/hack/e2e/measure"
 )
 
-// mixedFor is for how long the pods of a pair are of different versions at the least.
+// mixedFor is the shortest time for which the pods of a pair have different versions.
 const mixedFor = time.Minute
 
-// enduresMixed does to a pair with pods of two versions what an evening may bring. The
-// victim's media server is killed.
-func (s *scene) enduresMixed(victim v1alpha1.Role) {
+// testMixedVersions makes the changes and faults of a usual evening to a
+// pair with pods of two versions. It kills the victim's media server.
+func (s *faultRun) testMixedVersions(victim v1alpha1.Role) {
 	s.t.Helper()
 	began := time.Now()
-	s.takesSpec()
-	s.takesCertificate()
-	s.takesSwitch()
-	s.survivesKill(victim)
+	s.changeSpec()
+	s.changeCertificate()
+	s.switchLegs()
+	s.killMediaServer(victim)
 	s.relaysAnew()
 	reset := s.fault
 	s.playsPagesOfEither()
@@ -40,8 +41,8 @@ func (s *scene) enduresMixed(victim v1alpha1.Role) {
 	s.staysSince(reset, "OnAir", "True/OnAir")
 }
 
-// takesSpec changes what pods take while they run.
-func (s *scene) takesSpec() {
+// changeSpec changes a part of the spec that running pods accept.
+func (s *faultRun) changeSpec() {
 	s.t.Helper()
 	s.do("change the spec", func() error {
 		s.change(s.t, pairName, func(p *v1alpha1.StreamPairSpec) { p.Failover.InputLossMilliseconds += 100 })
@@ -61,13 +62,13 @@ func (s *scene) takesSpec() {
 		return true
 	})
 	s.waitFor(s.t, s.well...)
-	s.figure("mixed versions: spec changed", "all viewers", goal{}, s.viewers()...)
+	s.figure("mixed versions: spec changed", "all viewers", measure.Goal{}, s.viewers()...)
 }
 
-// takesCertificate has the operator renew the certificate that pods are known by.
-func (s *scene) takesCertificate() {
+// changeCertificate makes the operator renew the certificate by which pods are recognized.
+func (s *faultRun) changeCertificate() {
 	s.t.Helper()
-	key := client.ObjectKey{Namespace: options.namespace, Name: controllers.KeysSecretName(pairName)}
+	key := client.ObjectKey{Namespace: options.namespace, Name: objects.KeysSecretName(pairName)}
 	secret := &corev1.Secret{}
 	s.must(s.kube.Get(s.t.Context(), key, secret))
 	before := secret.Data[v1alpha1.SecretKeyControlCert]
@@ -76,7 +77,7 @@ func (s *scene) takesCertificate() {
 		if _, err := s.kubectl("patch", "secret", key.Name, "-n", key.Namespace, "--type=merge", patch); err != nil {
 			return err
 		}
-		// The operator does not watch Secrets. It looks at them with each change of the pair.
+		// The operator does not watch Secrets. It reads them at each change of the pair.
 		s.change(s.t, pairName, func(p *v1alpha1.StreamPairSpec) { p.Failover.InputLossMilliseconds += 100 })
 		return nil
 	})
@@ -94,8 +95,8 @@ func (s *scene) takesCertificate() {
 	}
 	nudged := time.Time{}
 	s.eventually("both pods show the new certificate", func() bool {
-		// A kubelet looks at a Secret again when its pod changes, or after a minute. It may
-		// not have heard of the new Secret at the first change.
+		// A kubelet reads a Secret again when its pod changes, or after a
+		// minute. At the first change it may not know the new Secret yet.
 		if time.Since(nudged) > 5*time.Second {
 			nudged = time.Now()
 			for _, pod := range s.pods {
@@ -111,25 +112,25 @@ func (s *scene) takesCertificate() {
 	})
 	s.waitFor(s.t, s.well...)
 	s.observe(aftermath)
-	s.figure("mixed versions: certificate renewed", "all viewers", goal{}, s.viewers()...)
+	s.figure("mixed versions: certificate renewed", "all viewers", measure.Goal{}, s.viewers()...)
 }
 
-// takesSwitch switches to the standby by kubectl streampair, and leaves it there.
-func (s *scene) takesSwitch() {
+// switchLegs switches to the standby by kubectl streampair, and leaves the pin in place.
+func (s *faultRun) switchLegs() {
 	s.t.Helper()
 	s.do("kubectl streampair switch", func() error {
-		s.runPlugin(s.t, "switch", controllers.LegName(s.standby), pairName)
+		s.runPlugin(s.t, "switch", objects.LegName(s.standby), pairName)
 		return nil
 	})
 	s.bothPlay(s.standby)
 	s.observe(aftermath)
-	s.figure("mixed versions: switched", "all viewers", goal{within: 500 * time.Millisecond}, s.viewers()...)
+	s.figure("mixed versions: switched", "all viewers", measure.Goal{Within: 500 * time.Millisecond}, s.viewers()...)
 	s.runPlugin(s.t, "switch", "auto", pairName)
 	s.active, s.standby = s.standby, s.active
 	s.waitFor(s.t, s.well...)
 }
 
-func (s *scene) bothPlay(role v1alpha1.Role) {
+func (s *faultRun) bothPlay(role v1alpha1.Role) {
 	s.t.Helper()
 	s.eventually("both pods play the "+string(role), func() bool {
 		for _, pod := range s.pods {
@@ -141,24 +142,24 @@ func (s *scene) bothPlay(role v1alpha1.Role) {
 	})
 }
 
-// survivesKill kills the media server of a leg's pod, which then starts with what the other
-// version's operator has written for it.
-func (s *scene) survivesKill(victim v1alpha1.Role) {
+// killMediaServer kills the media server of a leg's pod. The server then
+// starts with what the operator of the other version has written for it.
+func (s *faultRun) killMediaServer(victim v1alpha1.Role) {
 	s.t.Helper()
-	other := controllers.OtherRole(victim)
+	other := objects.OtherRole(victim)
 	s.countSessions()
 	s.do("kill -9 of the "+string(victim)+"'s media server", func() error {
 		return s.cluster.KillContainer(s.t.Context(), s.pods[victim].Status.ContainerStatuses[0].ContainerID)
 	})
 	s.observe(2 * aftermath)
-	s.figure("mixed versions: kill -9 of a media server", "viewers of the other pod", goal{within: 300 * time.Millisecond}, s.watchers[other])
-	s.figure("mixed versions: kill -9 of a media server", "browser and its own", goal{within: 2 * time.Second, reconnects: true}, s.page, s.watchers[victim])
+	s.figure("mixed versions: kill -9 of a media server", "viewers of the other pod", measure.Goal{Within: 300 * time.Millisecond}, s.watchers[other])
+	s.figure("mixed versions: kill -9 of a media server", "browser and its own", measure.Goal{Within: 2 * time.Second, Reconnects: true}, s.page, s.watchers[victim])
 	s.waitFor(s.t, s.well...)
 	s.bothFull()
 }
 
-// bothFull waits until each pod has all tracks of both legs, by its relay too.
-func (s *scene) bothFull() {
+// bothFull waits until each pod has all tracks of both legs, including the relayed leg.
+func (s *faultRun) bothFull() {
 	s.t.Helper()
 	s.eventually("both pods have both legs", func() bool {
 		for _, pod := range s.pods {
@@ -170,8 +171,8 @@ func (s *scene) bothFull() {
 	})
 }
 
-// relaysAnew has both pods connect to each other again, with the keys that are in force now.
-func (s *scene) relaysAnew() {
+// relaysAnew makes both pods connect to each other again, with the keys now in force.
+func (s *faultRun) relaysAnew() {
 	s.t.Helper()
 	a, b := s.pods[v1alpha1.RolePrimary].Status.PodIP, s.pods[v1alpha1.RoleBackup].Status.PodIP
 	s.countSessions()
@@ -194,22 +195,22 @@ func (s *scene) relaysAnew() {
 	s.figure("mixed versions: relay reset", "all viewers", overByCut, s.viewers()...)
 }
 
-// ask asks a pod's command port for its status, and returns the certificate that it shows.
-func (s *stage) ask(pod *corev1.Pod) (status control.Status, certificate []byte, err error) {
+// ask requests the status from a pod's command port, and returns it with the pod's certificate.
+func (s *testCluster) ask(pod *corev1.Pod) (status control.Status, certificate []byte, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	secret := &corev1.Secret{}
-	if err := s.kube.Get(ctx, client.ObjectKey{Namespace: pod.Namespace, Name: controllers.KeysSecretName(pairName)}, secret); err != nil {
+	if err := s.kube.Get(ctx, client.ObjectKey{Namespace: pod.Namespace, Name: objects.KeysSecretName(pairName)}, secret); err != nil {
 		return control.Status{}, nil, err
 	}
-	to := net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(controllers.PortControl))
+	to := net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(objects.PortControl))
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+to+"/v1/status", nil)
 	if err != nil {
 		return control.Status{}, nil, err
 	}
 	request.Header.Set("Authorization", "Bearer "+string(secret.Data[v1alpha1.SecretKeyClusterToken]))
 	request.Close = true
-	// Which certificate is shown is what is asked.
+	// The request is about which certificate the pod shows, so every certificate is accepted.
 	c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	answer, err := c.Do(request)
 	if err != nil {

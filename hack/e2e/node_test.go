@@ -9,14 +9,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/hack/e2e/measure"
 )
 
 func TestTheNodeOfTheActiveLegIsCutOff(t *testing.T) {
 	eachRun(t, func(t *testing.T, active v1alpha1.Role) {
 		here(t).needCluster(t)
-		s := setScene(t, active)
+		s := newFaultRun(t, active)
 		s.loseNode("node of the active leg cut off", func(node string) error { return s.cluster.Partition(t.Context(), node) })
-		// The pod that was left behind must not be in the way of the one that took its place.
+		// The old pod, which stayed on the lost node, must not hinder the pod that replaced it.
 		s.must(s.cluster.HealAll(t.Context()))
 		s.waitFor(t, "OnAir=True", "Converged=True", "PrimaryLive=True", "BackupLive=True")
 	})
@@ -25,16 +26,16 @@ func TestTheNodeOfTheActiveLegIsCutOff(t *testing.T) {
 func TestTheNodeOfTheActiveLegCrashes(t *testing.T) {
 	eachRun(t, func(t *testing.T, active v1alpha1.Role) {
 		here(t).needCluster(t)
-		s := setScene(t, active)
+		s := newFaultRun(t, active)
 		s.loseNode("node of the active leg crashed", func(node string) error { return s.cluster.Crash(t.Context(), node) })
 		s.must(s.cluster.HealAll(t.Context()))
 		s.waitFor(t, "OnAir=True", "Converged=True", "PrimaryLive=True", "BackupLive=True")
 	})
 }
 
-// loseNode takes the node of the active leg away, and checks what viewers and status get
-// from it until the leg is back on the other node.
-func (s *scene) loseNode(fault string, lose func(node string) error) {
+// loseNode takes the node of the active leg away. It checks what
+// viewers and the status show until the leg is back on the other node.
+func (s *faultRun) loseNode(fault string, lose func(node string) error) {
 	s.t.Helper()
 	if len(s.nodes(s.t, true)) < 2 {
 		s.t.Skip("this cluster has one node")
@@ -44,9 +45,10 @@ func (s *scene) loseNode(fault string, lose func(node string) error) {
 	s.do(fault+": "+node, func() error { return lose(node) })
 	s.observe(12 * time.Second)
 	s.figure(fault, "viewers of the other pod", overBySilence, s.watchers[s.standby])
-	s.figure(fault, "its own (browser)", goal{within: 5 * time.Second, reconnects: true}, s.page)
+	s.figure(fault, "its own (browser)", measure.Goal{Within: 5 * time.Second, Reconnects: true}, s.page)
 	s.waitFor(s.t, "Redundant=False")
-	// The story of Redundant: first its input is not there, in the end both are on one node.
+	// Redundant first says that its input is missing,
+	// and at the end that both pods are on one node.
 	s.waitFor(s.t, string(s.active)+"Live=True", string(s.standby)+"Live=True", "OnAir=True", "Converged=True", "Redundant=False/SameNode")
 	s.took(fault, "leg back on the other node", s.settings.NodeMonitorGracePeriod+toleration+15*time.Second, time.Since(s.fault))
 	story := s.timeline.story("Redundant", s.fault)
@@ -62,9 +64,9 @@ func (s *scene) loseNode(fault string, lose func(node string) error) {
 	}
 }
 
-// moveOperatorOff makes sure that the operator is not lost with a node: what is told of the
-// pair then is a test of its own.
-func (s *scene) moveOperatorOff(node string) {
+// moveOperatorOff makes sure that the operator is not lost with the
+// node. Another test covers what is reported of the pair in that case.
+func (s *faultRun) moveOperatorOff(node string) {
 	s.t.Helper()
 	for _, pod := range s.operatorPods() {
 		if pod.Spec.NodeName != node {
@@ -77,12 +79,12 @@ func (s *scene) moveOperatorOff(node string) {
 			return len(pods) == 1 && ready(&pods[0]) && pods[0].Spec.NodeName != node
 		})
 		s.uncordon(node)
-		// It reports once it leads.
+		// The operator reports once it leads.
 		s.waitFor(s.t, whole...)
 	}
 }
 
-func (s *scene) operatorPods() []corev1.Pod {
+func (s *faultRun) operatorPods() []corev1.Pod {
 	s.t.Helper()
 	var list corev1.PodList
 	s.eventually("the API server answers", func() bool {
@@ -92,15 +94,15 @@ func (s *scene) operatorPods() []corev1.Pod {
 	return list.Items
 }
 
-func (s *scene) cordon(node string)   { s.mustKubectl(s.t, "cordon", node) }
-func (s *scene) uncordon(node string) { s.mustKubectl(s.t, "uncordon", node) }
+func (s *faultRun) cordon(node string)   { s.mustKubectl(s.t, "cordon", node) }
+func (s *faultRun) uncordon(node string) { s.mustKubectl(s.t, "uncordon", node) }
 
-// A node without the API server keeps its pods, and after a while gets company: the leg's
-// Deployment starts another pod elsewhere. Once the node is back the first of them goes.
+// A node without the API server keeps its pods. After a while the leg's Deployment
+// starts another pod elsewhere. Once the node is back, its old pod goes.
 func TestTheNodeOfTheActiveLegLosesTheAPIServer(t *testing.T) {
 	eachRun(t, func(t *testing.T, active v1alpha1.Role) {
 		here(t).needCluster(t)
-		s := setScene(t, active)
+		s := newFaultRun(t, active)
 		node := s.pods[s.active].Spec.NodeName
 		s.moveOperatorOff(node)
 		s.do("cut "+node+" off from the API server", func() error { return s.cluster.CutAPI(t.Context(), node) })
@@ -109,8 +111,8 @@ func TestTheNodeOfTheActiveLegLosesTheAPIServer(t *testing.T) {
 		})
 		s.observe(aftermath)
 		const fault = "node cut off from the API server only"
-		s.figure(fault, "viewers of both pods", goal{}, s.watchers[s.active], s.watchers[s.standby])
-		s.figure(fault, "browser", goal{}, s.page)
+		s.figure(fault, "viewers of both pods", measure.Goal{}, s.watchers[s.active], s.watchers[s.standby])
+		s.figure(fault, "browser", measure.Goal{}, s.page)
 		s.stays("OnAir", "True/OnAir")
 
 		s.opened[s.page] = s.page.Opened()
@@ -120,14 +122,14 @@ func TestTheNodeOfTheActiveLegLosesTheAPIServer(t *testing.T) {
 			return ok
 		})
 		s.observe(aftermath)
-		s.figure("… and back, its pod removed", "browser on that pod", goal{within: 500 * time.Millisecond, reconnects: true}, s.page)
+		s.figure("… and back, its pod removed", "browser on that pod", measure.Goal{Within: 500 * time.Millisecond, Reconnects: true}, s.page)
 		s.stays("OnAir", "True/OnAir")
 	})
 }
 
 func TestTheNodeOfTheActiveLegIsDrained(t *testing.T) {
 	eachRun(t, func(t *testing.T, active v1alpha1.Role) {
-		s := setScene(t, active)
+		s := newFaultRun(t, active)
 		node := s.pods[s.active].Spec.NodeName
 		t.Cleanup(func() { _, _ = s.kubectl("uncordon", node) })
 		s.do("kubectl drain "+node, func() error {
@@ -136,8 +138,8 @@ func TestTheNodeOfTheActiveLegIsDrained(t *testing.T) {
 		})
 		s.observe(aftermath)
 		const fault = "`kubectl drain` of the node of the active leg"
-		s.figure(fault, "viewers of the other pod", goal{within: 200 * time.Millisecond}, s.watchers[s.standby])
-		s.figure(fault, "its own (browser)", goal{within: 500 * time.Millisecond, reconnects: true}, s.page)
+		s.figure(fault, "viewers of the other pod", measure.Goal{Within: 200 * time.Millisecond}, s.watchers[s.standby])
+		s.figure(fault, "its own (browser)", measure.Goal{Within: 500 * time.Millisecond, Reconnects: true}, s.page)
 		s.waitFor(t, "PrimaryLive=True", "BackupLive=True", "OnAir=True", "Converged=True")
 		s.stays("OnAir", "True/OnAir")
 		s.uncordon(node)
@@ -146,7 +148,7 @@ func TestTheNodeOfTheActiveLegIsDrained(t *testing.T) {
 
 // Everything works on one node, and Redundant says what is wrong with that.
 func TestOneNodeIsEnough(t *testing.T) {
-	s := setScene(t, v1alpha1.RolePrimary)
+	s := newFaultRun(t, v1alpha1.RolePrimary)
 	if len(s.nodes(t, true)) > 1 {
 		node := s.pods[s.standby].Spec.NodeName
 		t.Cleanup(func() { _, _ = s.kubectl("uncordon", node) })
@@ -157,8 +159,8 @@ func TestOneNodeIsEnough(t *testing.T) {
 	for _, w := range s.watchers {
 		w.Close()
 	}
-	s.seatWatchers()
-	s.seatPage(s.active)
+	s.openWatchers()
+	s.openPage(s.active)
 	s.waitForCalm()
 	s.countSessions()
 	s.do("kill the active encoder", s.encoders[s.active].Kill)

@@ -9,16 +9,17 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/streampair/streampair/api/v1alpha1"
-	"github.com/streampair/streampair/controllers"
+	"github.com/streampair/streampair/controllers/objects"
+	"github.com/streampair/streampair/hack/e2e/measure"
 )
 
-// returned is how soon after its return the operator's status is to be right.
+// returned is how soon after the operator's return its status must be right.
 const returned = 30 * time.Second
 
 func TestTheOperatorIsKilled(t *testing.T) {
 	eachRun(t, func(t *testing.T, active v1alpha1.Role) {
 		here(t).needCluster(t)
-		s := setScene(t, active)
+		s := newFaultRun(t, active)
 		operator := s.freshOperator()
 		s.do("kill -9 of the operator, then of the active encoder", func() error {
 			if err := s.cluster.KillContainer(t.Context(), operator.Status.ContainerStatuses[0].ContainerID); err != nil {
@@ -39,9 +40,9 @@ func TestTheOperatorIsKilled(t *testing.T) {
 	})
 }
 
-// freshOperator returns the operator's pod, another one if its container has been restarted
-// before: kubelets put a second restart off.
-func (s *scene) freshOperator() corev1.Pod {
+// freshOperator returns an operator's pod whose container has not been restarted,
+// because kubelets delay a second restart. If necessary it replaces the pod.
+func (s *faultRun) freshOperator() corev1.Pod {
 	s.t.Helper()
 	pod := s.operatorPods()[0]
 	if restarted(&pod) {
@@ -63,14 +64,14 @@ func restarted(pod *corev1.Pod) bool {
 	return len(pod.Status.ContainerStatuses) > 0 && pod.Status.ContainerStatuses[0].RestartCount > 0
 }
 
-// An operator of a new release brings another image for the pods. That is rolled out when
-// nobody is on air, unless the pair says otherwise.
+// An operator of a new release brings another image for the pods. The image
+// is rolled out when nobody is on air, unless the pair says otherwise.
 func TestTheOperatorIsUpgraded(t *testing.T) {
 	eachRun(t, func(t *testing.T, active v1alpha1.Role) {
-		// One of the pair's own would be none of the operator's.
+		// An image in the pair's spec would not come from the operator.
 		here(t).change(t, pairName, func(p *v1alpha1.StreamPairSpec) { p.MediaServer.Image = "" })
 		here(t).needCluster(t)
-		s := setScene(t, active)
+		s := newFaultRun(t, active)
 		image := s.otherImage(s.pods[s.active])
 		_, tag, _ := strings.Cut(image, ":")
 		s.reinstall = true
@@ -80,8 +81,8 @@ func TestTheOperatorIsUpgraded(t *testing.T) {
 		s.waitFor(t, "Progressing=False/"+v1alpha1.ReasonWaitingForIdle)
 		s.observe(2 * aftermath)
 		const fault = "operator upgraded with a new default media image"
-		s.figure(fault, "all viewers, WhenIdle", goal{}, s.viewers()...)
-		for _, role := range controllers.Roles() {
+		s.figure(fault, "all viewers, WhenIdle", measure.Goal{}, s.viewers()...)
+		for _, role := range objects.Roles() {
 			if pod, ok := s.pod(t, role); !ok || pod.UID != s.pods[role].UID {
 				t.Errorf("the %s's pod was replaced while on air", role)
 			}
@@ -101,7 +102,7 @@ func TestTheOperatorIsUpgraded(t *testing.T) {
 func TestTheMediaImageIsUpdated(t *testing.T) {
 	eachRun(t, func(t *testing.T, active v1alpha1.Role) {
 		here(t).needCluster(t)
-		s := setScene(t, active)
+		s := newFaultRun(t, active)
 		image := s.otherImage(s.pods[s.active])
 		s.do("update the media image to "+image, func() error {
 			s.change(t, pairName, func(p *v1alpha1.StreamPairSpec) { p.MediaServer.Image = image })
@@ -111,20 +112,20 @@ func TestTheMediaImageIsUpdated(t *testing.T) {
 	})
 }
 
-// otherImage is that of the two images which a pod does not have.
-func (s *scene) otherImage(pod *corev1.Pod) string {
+// otherImage returns the one of the two images that the pod does not have.
+func (s *faultRun) otherImage(pod *corev1.Pod) string {
 	if pod.Spec.Containers[0].Image == s.settings.MediaImage {
 		return s.settings.NextMediaImage
 	}
 	return s.settings.MediaImage
 }
 
-// rollsOut waits until both pods have the image, and checks what viewers got of it: what
-// they get of a planned switch, and of opening another session before the old one ends.
-func (s *scene) rollsOut(fault, image string) {
+// rollsOut waits until both pods have the image, and checks what viewers noticed:
+// a planned switch, and a new session that was opened before the old one ended.
+func (s *faultRun) rollsOut(fault, image string) {
 	s.t.Helper()
 	s.eventually("both pods have the image "+image, func() bool {
-		for _, role := range controllers.Roles() {
+		for _, role := range objects.Roles() {
 			pod, ok := s.pod(s.t, role)
 			if !ok || pod.Spec.Containers[0].Image != image {
 				return false
@@ -135,8 +136,8 @@ func (s *scene) rollsOut(fault, image string) {
 	s.waitFor(s.t, whole...)
 	s.took(fault, "both legs updated and live", time.Minute, time.Since(s.fault))
 	s.observe(aftermath)
-	s.figure(fault, "browser", goal{within: 500 * time.Millisecond, reconnects: true}, s.page)
-	s.figure(fault, "pion viewers", goal{within: 500 * time.Millisecond, reconnects: true}, s.watchers[s.active], s.watchers[s.standby])
+	s.figure(fault, "browser", measure.Goal{Within: 500 * time.Millisecond, Reconnects: true}, s.page)
+	s.figure(fault, "pion viewers", measure.Goal{Within: 500 * time.Millisecond, Reconnects: true}, s.watchers[s.active], s.watchers[s.standby])
 	s.stays("OnAir", "True/OnAir")
 	if away := s.timeline.bothAway(s.fault); !away.IsZero() {
 		s.t.Errorf("both legs were away at %v", away)
@@ -146,8 +147,7 @@ func (s *scene) rollsOut(fault, image string) {
 	}
 }
 
-// bothAway returns when neither leg was live, for the first time since a moment; zero:
-// never.
+// bothAway returns when neither leg was live for the first time since a moment; zero: never.
 func (l *timeline) bothAway(since time.Time) time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()

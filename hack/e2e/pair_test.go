@@ -12,10 +12,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/hack/eventually"
 )
 
-// pair reads a pair. It waits while the API server is away.
-func (s *stage) pair(t *testing.T, name string) *v1alpha1.StreamPair {
+// pair reads a pair. It waits while the API server is unavailable.
+func (s *testCluster) pair(t *testing.T, name string) *v1alpha1.StreamPair {
 	t.Helper()
 	pair := &v1alpha1.StreamPair{}
 	var err error
@@ -26,8 +27,8 @@ func (s *stage) pair(t *testing.T, name string) *v1alpha1.StreamPair {
 	return pair
 }
 
-// change changes a pair's spec, also in a test's cleanup.
-func (s *stage) change(t *testing.T, name string, change func(*v1alpha1.StreamPairSpec)) {
+// change changes a pair's spec. It also works in a test's cleanup.
+func (s *testCluster) change(t *testing.T, name string, change func(*v1alpha1.StreamPairSpec)) {
 	t.Helper()
 	pair := s.pair(t, name)
 	before := pair.DeepCopy()
@@ -36,28 +37,27 @@ func (s *stage) change(t *testing.T, name string, change func(*v1alpha1.StreamPa
 }
 
 // waitFor waits for conditions of the pair, written "Type=Status" or "Type=Status/Reason".
-func (s *stage) waitFor(t *testing.T, conditions ...string) *v1alpha1.StreamPair {
+func (s *testCluster) waitFor(t *testing.T, conditions ...string) *v1alpha1.StreamPair {
 	t.Helper()
 	return s.waitForPair(t, pairName, patience, conditions...)
 }
 
-func (s *stage) waitForPair(t *testing.T, name string, limit time.Duration, conditions ...string) *v1alpha1.StreamPair {
+func (s *testCluster) waitForPair(t *testing.T, name string, limit time.Duration, conditions ...string) *v1alpha1.StreamPair {
 	t.Helper()
-	began := time.Now()
-	for {
-		pair := s.pair(t, name)
-		lacks := missing(pair, conditions)
-		if len(lacks) == 0 {
-			return pair
-		}
-		if time.Since(began) > limit {
-			t.Fatalf("%s has not %v within %v, but:\n%s", name, lacks, limit, describe(pair))
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+	var pair *v1alpha1.StreamPair
+	eventually.Seen(t, limit, fmt.Sprintf("%s has %v", name, conditions), func() (shown, bool) {
+		pair = s.pair(t, name)
+		return shown{pair}, len(missing(pair, conditions)) == 0
+	})
+	return pair
 }
 
-// missing returns the conditions that do not hold, for the spec as it is.
+// shown is a pair in the form that a failing test prints.
+type shown struct{ *v1alpha1.StreamPair }
+
+func (s shown) String() string { return "\n" + describe(s.StreamPair) }
+
+// missing returns the conditions that do not hold for the current generation of the spec.
 func missing(pair *v1alpha1.StreamPair, conditions []string) []string {
 	holds := map[string]bool{}
 	for _, c := range pair.Status.Conditions {
@@ -82,12 +82,12 @@ func describe(pair *v1alpha1.StreamPair) string {
 	return b.String()
 }
 
-// events returns the reasons of the Events about the pair since a moment, in their order.
-func (s *stage) events(t *testing.T, since time.Time) []string {
+// events returns the reasons of the Events about the pair since a moment, in order.
+func (s *testCluster) events(t *testing.T, since time.Time) []string {
 	t.Helper()
 	list := &eventsv1.EventList{}
 	if err := s.kube.List(t.Context(), list, client.InNamespace(options.namespace)); err != nil {
-		return nil // asked again
+		return nil // the caller asks again
 	}
 	slices.SortFunc(list.Items, func(a, b eventsv1.Event) int { return a.EventTime.Compare(b.EventTime.Time) })
 	var reasons []string
@@ -104,7 +104,7 @@ func (s *stage) events(t *testing.T, since time.Time) []string {
 }
 
 // waitForEvent waits for an Event about the pair.
-func (s *stage) waitForEvent(t *testing.T, since time.Time, reason string) {
+func (s *testCluster) waitForEvent(t *testing.T, since time.Time, reason string) {
 	t.Helper()
 	s.eventually(t, "the Event "+reason, func() bool { return slices.Contains(s.events(t, since), reason) })
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/streampair/streampair/hack/e2e/audience"
 )
 
-// A pair that only the cluster reaches is fed and watched from a machine that only the API
-// server reaches, through ports that the plugin forwards.
+// The pair can only be reached inside the cluster, and this machine only reaches the
+// API server. The pair is published and watched through ports that the plugin forwards.
 func TestThePluginPublishesAndPlays(t *testing.T) {
 	s := here(t)
 	const name = "tuesday"
@@ -51,7 +51,7 @@ func TestThePluginPublishesAndPlays(t *testing.T) {
 		t.Errorf("%v without a new picture", gap)
 	}
 
-	// What it says of the pair is what the pods do.
+	// The plugin's status must match what the pods do.
 	out := s.runPlugin(t, "status", name)
 	for _, want := range []string{"on air", "Live"} {
 		if !strings.Contains(out, want) {
@@ -62,7 +62,7 @@ func TestThePluginPublishesAndPlays(t *testing.T) {
 	s.eventually(t, "the backup on screen", func() bool { return s.page.Leg() == legNumber(v1alpha1.RoleBackup) })
 }
 
-// legNumber is what the pictures of a leg's programme say of themselves.
+// legNumber returns the leg's number in the time codes of its pictures.
 func legNumber(role v1alpha1.Role) int {
 	if role == v1alpha1.RoleBackup {
 		return 1
@@ -70,7 +70,7 @@ func legNumber(role v1alpha1.Role) int {
 	return 0
 }
 
-func (s *stage) runPlugin(t *testing.T, args ...string) string {
+func (s *testCluster) runPlugin(t *testing.T, args ...string) string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), binary(t, "kubectl-streampair"),
 		append([]string{"--kubeconfig", s.kubeconfig, "-n", options.namespace}, args...)...).CombinedOutput()
@@ -80,9 +80,9 @@ func (s *stage) runPlugin(t *testing.T, args ...string) string {
 	return string(out)
 }
 
-// plugin runs the plugin until the test ends, and returns what it prints that matches, n
-// times.
-func (s *stage) plugin(t *testing.T, n int, match *regexp.Regexp, args ...string) []string {
+// plugin runs the plugin until the test ends. It
+// returns the first n matches in the plugin's output.
+func (s *testCluster) plugin(t *testing.T, n int, match *regexp.Regexp, args ...string) []string {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, binary(t, "kubectl-streampair"), append([]string{"--kubeconfig", s.kubeconfig, "-n", options.namespace}, args...)...)
@@ -99,7 +99,7 @@ func (s *stage) plugin(t *testing.T, n int, match *regexp.Regexp, args ...string
 		cancel()
 		_ = cmd.Wait()
 	})
-	// One that hangs is ended, and so are its lines.
+	// A plugin that hangs is ended, which ends its output too.
 	limit := time.AfterFunc(patience, cancel)
 	defer limit.Stop()
 	var found []string

@@ -5,19 +5,20 @@ import (
 	"time"
 
 	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/hack/e2e/measure"
 )
 
 func TestThePodOfTheActiveLegIsDeleted(t *testing.T) {
 	eachRun(t, func(t *testing.T, active v1alpha1.Role) {
-		s := setScene(t, active)
+		s := newFaultRun(t, active)
 		s.do("kubectl delete pod", func() error {
 			_, err := s.kubectl("delete", "pod", s.pods[s.active].Name, "-n", options.namespace, "--wait=false")
 			return err
 		})
 		s.observe(2 * aftermath)
 		const fault = "`kubectl delete pod` of the active leg"
-		s.figure(fault, "viewers of the other pod", goal{within: 200 * time.Millisecond}, s.watchers[s.standby])
-		s.figure(fault, "its own (browser)", goal{within: 500 * time.Millisecond, reconnects: true}, s.page)
+		s.figure(fault, "viewers of the other pod", measure.Goal{Within: 200 * time.Millisecond}, s.watchers[s.standby])
+		s.figure(fault, "its own (browser)", measure.Goal{Within: 500 * time.Millisecond, Reconnects: true}, s.page)
 		s.legIsBack()
 		s.stays("OnAir", "True/OnAir")
 	})
@@ -26,41 +27,41 @@ func TestThePodOfTheActiveLegIsDeleted(t *testing.T) {
 func TestTheMediaServerOfTheActiveLegIsKilled(t *testing.T) {
 	eachRun(t, func(t *testing.T, active v1alpha1.Role) {
 		here(t).needCluster(t)
-		s := setScene(t, active)
+		s := newFaultRun(t, active)
 		if restarted(s.pods[s.active]) {
-			// Kubelets put a second restart off.
+			// Kubelets delay a second restart.
 			s.must(s.kube.Delete(t.Context(), s.pods[s.active]))
 			s.eventually("another pod", func() bool {
 				pod, ok := s.pod(t, s.active)
 				return ok && pod.UID != s.pods[s.active].UID
 			})
-			s.leaveScene()
-			s = setScene(t, active)
+			s.finish()
+			s = newFaultRun(t, active)
 		}
 		s.do("kill -9 of the media server", func() error {
 			return s.cluster.KillContainer(t.Context(), s.pods[s.active].Status.ContainerStatuses[0].ContainerID)
 		})
 		s.observe(2 * aftermath)
 		const fault = "kill -9 of the active leg's media server"
-		s.figure(fault, "viewers of the other pod", goal{within: 300 * time.Millisecond}, s.watchers[s.standby])
-		s.figure(fault, "its own (browser)", goal{within: 2 * time.Second, reconnects: true}, s.page)
+		s.figure(fault, "viewers of the other pod", measure.Goal{Within: 300 * time.Millisecond}, s.watchers[s.standby])
+		s.figure(fault, "its own (browser)", measure.Goal{Within: 2 * time.Second, Reconnects: true}, s.page)
 		s.legIsBack()
 	})
 }
 
-// A media server that was frozen still plays the leg that its absence took from the viewers of
-// its peer. It adopts what the peer plays, and does not pull the peer back.
+// While it was frozen, its peer's viewers were switched to the other leg. The media server
+// still plays the old leg. It must adopt what the peer plays, and not pull the peer back.
 func TestTheMediaServerOfTheActiveLegIsFrozen(t *testing.T) {
 	const frozen = 20 * time.Second
 	eachRun(t, func(t *testing.T, active v1alpha1.Role) {
 		here(t).needCluster(t)
-		s := setScene(t, active)
+		s := newFaultRun(t, active)
 		container := s.pods[s.active].Status.ContainerStatuses[0].ContainerID
 		s.do("SIGSTOP of the media server", func() error { return s.cluster.FreezeContainer(t.Context(), container) })
 		s.observe(frozen)
 		const fault = "active leg's media server frozen for 20 s (SIGSTOP)"
 		s.figure(fault, "viewers of the other pod", overBySilence, s.watchers[s.standby])
-		s.figure(fault, "its own (browser)", goal{within: 5 * time.Second, reconnects: true}, s.page)
+		s.figure(fault, "its own (browser)", measure.Goal{Within: 5 * time.Second, Reconnects: true}, s.page)
 		before, err := stateAt(t.Context(), base(s.pods[s.standby]), "")
 		s.must(err)
 		s.reportsSwitch(silent(s.active), disconnected(s.active))
@@ -80,7 +81,7 @@ func TestTheMediaServerOfTheActiveLegIsFrozen(t *testing.T) {
 		s.took(fault, "both pods play the other leg after it was thawed", 5*time.Second, time.Since(s.fault))
 		s.legIsBack()
 		s.observe(2 * aftermath)
-		s.figure(fault, "viewers of the other pod, once thawed", goal{}, s.watchers[s.standby])
+		s.figure(fault, "viewers of the other pod, once thawed", measure.Goal{}, s.watchers[s.standby])
 		s.stays("active", string(s.standby))
 		after, err := stateAt(t.Context(), base(s.pods[s.standby]), "")
 		s.must(err)
@@ -94,8 +95,8 @@ func TestTheMediaServerOfTheActiveLegIsFrozen(t *testing.T) {
 	})
 }
 
-// legIsBack waits until the leg that was active has a pod again, and its encoder there.
-func (s *scene) legIsBack() {
+// legIsBack waits until the leg that was active has a pod and its encoder again.
+func (s *faultRun) legIsBack() {
 	s.t.Helper()
 	s.waitFor(s.t, string(s.active)+"Live=True", "OnAir=True", "Converged=True", "Ready=True")
 	pair := s.pair(s.t, pairName)

@@ -17,22 +17,23 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/streampair/streampair/api/v1alpha1"
-	"github.com/streampair/streampair/controllers"
+	"github.com/streampair/streampair/controllers/objects"
 	"github.com/streampair/streampair/hack/e2e/measure"
 )
 
-// legPods returns the pods of a leg of the pair, those that end too, also in a test's cleanup.
-func (s *stage) legPods(t *testing.T, role v1alpha1.Role) []corev1.Pod {
+// legPods returns the pods of a leg of the pair, including
+// ending ones. It also works in a test's cleanup.
+func (s *testCluster) legPods(t *testing.T, role v1alpha1.Role) []corev1.Pod {
 	t.Helper()
 	var list corev1.PodList
 	s.eventually(t, "the API server answers", func() bool {
-		return s.kube.List(context.WithoutCancel(t.Context()), &list, client.InNamespace(options.namespace), client.MatchingLabels(controllers.LegSelector(pairName, role))) == nil
+		return s.kube.List(context.WithoutCancel(t.Context()), &list, client.InNamespace(options.namespace), client.MatchingLabels(objects.LegSelector(pairName, role))) == nil
 	})
 	return list.Items
 }
 
-// pod returns the one pod of a leg; ok: it is ready, and there is no other.
-func (s *stage) pod(t *testing.T, role v1alpha1.Role) (pod *corev1.Pod, ok bool) {
+// pod returns the pod of a leg. ok says that the pod is ready and the leg has no other.
+func (s *testCluster) pod(t *testing.T, role v1alpha1.Role) (pod *corev1.Pod, ok bool) {
 	t.Helper()
 	pods := s.legPods(t, role)
 	if len(pods) != 1 || !pods[0].DeletionTimestamp.IsZero() || pods[0].Status.PodIP == "" {
@@ -50,12 +51,12 @@ func ready(pod *corev1.Pod) bool {
 	return false
 }
 
-// base is the URL of a pod's own.
+// base returns the base URL of a pod.
 func base(pod *corev1.Pod) string {
-	return "http://" + net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(controllers.PortHTTP))
+	return "http://" + net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(objects.PortHTTP))
 }
 
-// podState is what a pod tells its players, who need no rights to hear it.
+// podState is what a pod tells its players, who need no rights to get it.
 type podState struct {
 	Active   v1alpha1.Role `json:"active"`
 	OnAir    bool          `json:"onAir"`
@@ -69,12 +70,12 @@ type podState struct {
 	} `json:"legs"`
 }
 
-// full says whether both legs have all their tracks.
+// full reports whether both legs have all their tracks.
 func (p podState) full() bool {
 	return len(p.Legs) == 2 && p.Legs[0].Live && p.Legs[0].Rank == "Full" && p.Legs[1].Live && p.Legs[1].Rank == "Full"
 }
 
-// stateAt asks a base URL for the first event of its stream; query is added to it.
+// stateAt requests the first event of the stream at a base URL. query is added to the URL.
 func stateAt(ctx context.Context, base, query string) (podState, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
@@ -105,11 +106,11 @@ func stateAt(ctx context.Context, base, query string) (podState, error) {
 	return podState{}, errors.Join(errors.New("the events have no state"), lines.Err())
 }
 
-// metrics reads those of a pod that have no labels.
+// metrics returns a pod's metrics without labels.
 func metrics(ctx context.Context, pod *corev1.Pod) (map[string]float64, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	at := net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(controllers.PortProbe))
+	at := net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(objects.PortProbe))
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+at+"/metrics", nil)
 	if err != nil {
 		return nil, err
@@ -122,8 +123,8 @@ func metrics(ctx context.Context, pod *corev1.Pod) (map[string]float64, error) {
 	return measure.Samples(answer.Body)
 }
 
-// nodes returns those that can be scheduled on and are ready, or all.
-func (s *stage) nodes(t *testing.T, usable bool) []corev1.Node {
+// nodes returns the nodes that are ready and can be scheduled on, or all nodes.
+func (s *testCluster) nodes(t *testing.T, usable bool) []corev1.Node {
 	t.Helper()
 	var list corev1.NodeList
 	s.eventually(t, "the API server answers", func() bool { return s.kube.List(t.Context(), &list) == nil })

@@ -6,22 +6,23 @@ import (
 	"time"
 
 	"github.com/streampair/streampair/api/v1alpha1"
-	"github.com/streampair/streampair/controllers"
+	"github.com/streampair/streampair/controllers/objects"
 	cluster "github.com/streampair/streampair/hack/cluster/client"
+	"github.com/streampair/streampair/hack/e2e/measure"
 )
 
-// The pods do not reach each other, and both are well: each plays what it has. When they
-// find each other again they agree by one planned switch.
+// The pods do not reach each other but are both well, so each plays what it
+// has. When they reach each other again, they agree by one planned switch.
 func TestTheRelayBetweenHealthyPodsIsCut(t *testing.T) {
-	// When a pod last followed the other. It does so at most every half a minute, so that a
-	// relay which comes and goes does not make the picture jump.
+	// A pod follows the other one at most every half a minute. So a relay that comes and goes does
+	// not make the picture jump. followed is when a pod last did.
 	const damping = 31 * time.Second
 	followed := map[v1alpha1.Role]time.Time{}
 	for _, test := range []struct {
 		fault string
 		how   cluster.Cut
-		goal  goal
-		other bool // than the first leg, so that there is less to wait for
+		goal  measure.Goal
+		other bool // the leg other than the first is active, so that there is less to wait for
 	}{
 		{"relay cut between healthy pods, connections reset", cluster.Reset, overByCut, false},
 		{"relay cut between healthy pods, a black hole", cluster.BlackHole, overBySilence, true},
@@ -29,10 +30,10 @@ func TestTheRelayBetweenHealthyPodsIsCut(t *testing.T) {
 		t.Run(string(test.how), func(t *testing.T) {
 			eachRun(t, func(t *testing.T, active v1alpha1.Role) {
 				if test.other {
-					active = controllers.OtherRole(active)
+					active = objects.OtherRole(active)
 				}
 				here(t).needCluster(t)
-				s := setScene(t, active)
+				s := newFaultRun(t, active)
 				s.observe(time.Until(followed[s.standby].Add(damping)))
 				s.cutRelay(test.fault, test.how, test.goal)
 				followed[s.standby] = time.Now()
@@ -41,14 +42,14 @@ func TestTheRelayBetweenHealthyPodsIsCut(t *testing.T) {
 	}
 }
 
-func (s *scene) cutRelay(fault string, how cluster.Cut, g goal) {
+func (s *faultRun) cutRelay(fault string, how cluster.Cut, g measure.Goal) {
 	s.t.Helper()
 	ingesting, other := s.pods[s.active], s.pods[s.standby]
 	s.do(fault, func() error {
 		return s.cluster.CutRelay(s.t.Context(), ingesting.Status.PodIP, other.Status.PodIP, how)
 	})
 	s.observe(inputLoss + aftermath)
-	s.figure(fault, "viewers of the ingesting pod", goal{}, s.watchers[s.active], s.page)
+	s.figure(fault, "viewers of the ingesting pod", measure.Goal{}, s.watchers[s.active], s.page)
 	s.figure(fault, "viewers of the other", g, s.watchers[s.standby])
 	s.waitFor(s.t, "Converged=False", "OnAir=True")
 	before := map[v1alpha1.Role]int{}

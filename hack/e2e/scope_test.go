@@ -8,16 +8,15 @@ import (
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
-// A scope is what things belong to that outlive a test, such as the browser: what they say
-// goes to the test under way.
+// A scope owns what outlives a test, such as the browser. Its log lines go to the current test.
 type scope struct {
 	mediatest.Cleanups
 
 	mu sync.Mutex // guards t
-	t  *testing.T // nil: none
+	t  *testing.T // nil: there is none
 }
 
-// enter makes t the test under way until it ends.
+// enter makes t the current test until t ends.
 func (s *scope) enter(t *testing.T) {
 	s.mu.Lock()
 	before := s.t

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/streampair/streampair/api/v1alpha1"
-	"github.com/streampair/streampair/controllers"
+	"github.com/streampair/streampair/controllers/objects"
 	"github.com/streampair/streampair/hack/e2e/audience"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/sdpfrag"
@@ -17,20 +17,20 @@ import (
 
 const whepPath = "/live/whep/primary?backupStreamId=backup"
 
-// A Service in front of both pods sends each request of a session where it likes: what
-// reaches the other pod must do.
+// A Service in front of both pods sends each request of a session
+// to either pod. A request must work at the other pod too.
 func TestASessionIsReachedByWayOfTheOtherPod(t *testing.T) {
-	s := setScene(t, v1alpha1.RolePrimary)
-	for _, role := range controllers.Roles() {
-		t.Run("session of the "+controllers.LegName(role), func(t *testing.T) {
+	s := newFaultRun(t, v1alpha1.RolePrimary)
+	for _, role := range objects.Roles() {
+		t.Run("session of the "+objects.LegName(role), func(t *testing.T) {
 			v, err := mediatest.WatchWHEP(t.Context(), base(s.pods[role])+whepPath, mediatest.WatchOptions{TimesOnly: true})
-			s.stage.must(t, err)
+			s.testCluster.must(t, err)
 			defer v.Abandon()
-			other := base(s.pods[controllers.OtherRole(role)])
+			other := base(s.pods[objects.OtherRole(role)])
 			session := other + v.Session().Path
 			id := v.Session().Path[len("/live/whep/primary/"):]
 
-			// A candidate that leads nowhere, but is one.
+			// The fragment has a valid candidate that leads nowhere.
 			const fragment = "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\na=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n"
 			if code := ask(t, http.MethodPatch, session, sdpfrag.ContentType, fragment); code != http.StatusNoContent {
 				t.Errorf("PATCH by way of the other pod: %d", code)
@@ -39,7 +39,7 @@ func TestASessionIsReachedByWayOfTheOtherPod(t *testing.T) {
 			if err != nil || state.ServedBy != role {
 				t.Errorf("events by way of the other pod are of the %s's, %v", state.ServedBy, err)
 			}
-			s.stage.eventually(t, "pictures", func() bool { return len(v.PicturesFrom(0)) > 0 })
+			s.testCluster.eventually(t, "pictures", func() bool { return len(v.PicturesFrom(0)) > 0 })
 			if code := ask(t, http.MethodDelete, session, "", ""); code != http.StatusOK && code != http.StatusNoContent {
 				t.Errorf("DELETE by way of the other pod: %d", code)
 			}
@@ -62,10 +62,10 @@ func TestASessionIsReachedByWayOfTheOtherPod(t *testing.T) {
 	t.Run("through the playback Service", func(t *testing.T) {
 		served := map[string]int{}
 		for range 16 {
-			// A connection for each request, as different browsers have.
+			// Each request has its own connection, as requests of different browsers have.
 			client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
 			v, err := mediatest.WatchWHEP(t.Context(), s.playBase()+whepPath, mediatest.WatchOptions{TimesOnly: true, Client: client})
-			s.stage.must(t, err)
+			s.testCluster.must(t, err)
 			served[audience.ServedBy(v.Session().String())]++
 			if code := ask(t, http.MethodDelete, v.Session().String(), "", ""); code != http.StatusOK && code != http.StatusNoContent {
 				t.Errorf("DELETE: %d", code)

@@ -13,12 +13,12 @@ import (
 	"github.com/streampair/streampair/api/v1alpha1"
 )
 
-// A timeline is what happened to the pair when: its conditions and switches as they came
-// over a watch, and what the tests and the viewers have to say.
+// A timeline has what happened to the pair and when: the conditions
+// and switches from a watch, and the lines of tests and viewers.
 type timeline struct {
 	mu      sync.Mutex // guards both
 	entries []entry
-	now     map[string]string // the value in force, by subject
+	now     map[string]string // the current value, by subject
 }
 
 type entry struct {
@@ -26,7 +26,7 @@ type entry struct {
 	subject, value string
 }
 
-// follow watches a pair until ctx ends, through any absence of the API server.
+// follow watches a pair until ctx ends, also across absences of the API server.
 func (l *timeline) follow(ctx context.Context, kube client.WithWatch, key client.ObjectKey) {
 	for ctx.Err() == nil {
 		w, err := kube.Watch(ctx, &v1alpha1.StreamPairList{}, client.InNamespace(key.Namespace), client.MatchingFields{"metadata.name": key.Name})
@@ -45,7 +45,7 @@ func (l *timeline) follow(ctx context.Context, kube client.WithWatch, key client
 	}
 }
 
-// note takes over what has changed.
+// note adds what has changed.
 func (l *timeline) note(pair *v1alpha1.StreamPair) {
 	values := map[string]string{}
 	for _, c := range pair.Status.Conditions {
@@ -81,7 +81,8 @@ func (l *timeline) say(format string, args ...any) {
 	l.entries = append(l.entries, entry{time.Now(), "", fmt.Sprintf(format, args...)})
 }
 
-// story returns the values that a condition had since a moment, the one in force at first.
+// story returns the values of a condition since a
+// moment, beginning with the value at that moment.
 func (l *timeline) story(subject string, since time.Time) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -98,7 +99,7 @@ func (l *timeline) story(subject string, since time.Time) []string {
 	return values
 }
 
-// changes returns the values that a subject was given since a moment.
+// changes returns the values that a subject got since a moment.
 func (l *timeline) changes(subject string, since time.Time) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -111,7 +112,7 @@ func (l *timeline) changes(subject string, since time.Time) []string {
 	return values
 }
 
-// text is all from a moment on.
+// text returns all entries from a moment on.
 func (l *timeline) text(from time.Time) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -13,22 +13,23 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/streampair/streampair/api/v1alpha1"
-	"github.com/streampair/streampair/controllers"
+	"github.com/streampair/streampair/controllers/objects"
+	"github.com/streampair/streampair/hack/e2e/measure"
 )
 
 // A version is what a Helm release is made of.
 type version struct {
 	name string
-	// chart is the folder of the chart, empty for the repository's, and values choose its
-	// images.
+	// chart is the folder of the chart; empty: the
+	// repository's chart. values choose its images.
 	chart, values string
-	// image is the media server's.
+	// image is the media server's image.
 	image string
 }
 
-// versions returns the version that upgrades begin with, as hack/previous.sh built it, and
-// this one.
-func (s *stage) versions(t *testing.T) (before, present version) {
+// versions returns the version from which upgrades begin,
+// as hack/previous.sh built it, and the present one.
+func (s *testCluster) versions(t *testing.T) (before, present version) {
 	t.Helper()
 	const tag = "previous"
 	repository, _, _ := strings.Cut(s.settings.MediaImage, ":")
@@ -41,15 +42,15 @@ func (s *stage) versions(t *testing.T) (before, present version) {
 	return before, version{name: "this version", image: s.settings.MediaImage}
 }
 
-// install does what helm upgrade does, or helm rollback.
-func (s *stage) install(ctx context.Context, v version) error {
+// install does what helm upgrade and helm rollback do.
+func (s *testCluster) install(ctx context.Context, v version) error {
 	s.reinstall = true
 	return s.cluster.InstallChart(ctx, v.chart, v.values)
 }
 
-// The version before is upgraded to this one, rolled back and upgraded again, while encoders
-// and viewers are on. On the way the pods are for a while of different versions: first the
-// primary's stays behind, then the backup's.
+// The previous version is upgraded to the present one, rolled back and upgraded again,
+// while encoders publish and viewers watch. For some time the pods have different
+// versions. First the primary's pod keeps the old version, then the backup's.
 func TestUpgrade(t *testing.T) {
 	here(t).needCluster(t)
 	s := here(t)
@@ -60,46 +61,46 @@ func TestUpgrade(t *testing.T) {
 	for _, step := range []struct {
 		name string
 		run  func(t *testing.T)
-		// primary and backup are the versions of the legs' pods after it.
+		// primary and backup are the versions of the legs' pods after the step.
 		primary, backup version
 	}{
 		{"chart and CRD are upgraded, and nothing restarts", func(t *testing.T) {
-			setScene(t, v1alpha1.RolePrimary).upgradesWhenIdle(present)
+			newFaultRun(t, v1alpha1.RolePrimary).upgradesWhenIdle(present)
 		}, before, before},
 		{"the backup's pod is updated, the primary's stays behind", func(t *testing.T) {
-			s := setScene(t, v1alpha1.RolePrimary)
+			s := newFaultRun(t, v1alpha1.RolePrimary)
 			s.updatesStandby("Auto", present, func() error {
 				s.change(t, pairName, func(p *v1alpha1.StreamPairSpec) { p.MediaServer.UpdatePolicy = v1alpha1.UpdateAuto })
 				return nil
 			})
 		}, before, present},
 		{"mixed: the primary's pod is of the version before, and is killed", func(t *testing.T) {
-			setSceneOf(t, v1alpha1.RolePrimary, mixed).enduresMixed(v1alpha1.RolePrimary)
+			newFaultRunOf(t, v1alpha1.RolePrimary, mixed).testMixedVersions(v1alpha1.RolePrimary)
 		}, before, present},
 		{"the primary's pod is updated", func(t *testing.T) {
-			setSceneOf(t, v1alpha1.RolePrimary, mixed).updatesActive("Auto", present)
+			newFaultRunOf(t, v1alpha1.RolePrimary, mixed).updatesActive("Auto", present)
 		}, present, present},
 		{"rolled back", func(t *testing.T) {
-			s := setScene(t, v1alpha1.RoleBackup)
+			s := newFaultRun(t, v1alpha1.RoleBackup)
 			s.do("helm rollback", func() error { return s.install(t.Context(), before) })
 			s.rollsOut("helm rollback, Auto", before.image)
 			s.switchesArePlanned()
 		}, before, before},
 		{"upgraded again: the primary's pod is updated, the backup's stays behind", func(t *testing.T) {
-			s := setScene(t, v1alpha1.RoleBackup)
+			s := newFaultRun(t, v1alpha1.RoleBackup)
 			s.updatesStandby("upgraded again, Auto", present, func() error { return s.install(t.Context(), present) })
 		}, present, before},
 		{"mixed: the backup's pod is of the version before, the primary's is killed", func(t *testing.T) {
-			setSceneOf(t, v1alpha1.RoleBackup, mixed).enduresMixed(v1alpha1.RolePrimary)
+			newFaultRunOf(t, v1alpha1.RoleBackup, mixed).testMixedVersions(v1alpha1.RolePrimary)
 		}, present, before},
 		{"the backup's pod is updated", func(t *testing.T) {
-			setSceneOf(t, v1alpha1.RoleBackup, mixed).updatesActive("upgraded again, Auto", present)
+			newFaultRunOf(t, v1alpha1.RoleBackup, mixed).updatesActive("upgraded again, Auto", present)
 		}, present, present},
 		{"this version's operator runs an image of the version before, which is pinned", func(t *testing.T) {
-			setScene(t, v1alpha1.RolePrimary).pinsImage(before.image, before.image)
+			newFaultRun(t, v1alpha1.RolePrimary).pinsImage(before.image, before.image)
 		}, before, before},
 		{"the pin is taken away", func(t *testing.T) {
-			setScene(t, v1alpha1.RolePrimary).pinsImage("", present.image)
+			newFaultRun(t, v1alpha1.RolePrimary).pinsImage("", present.image)
 		}, present, present},
 	} {
 		t.Run(step.name, step.run)
@@ -109,12 +110,12 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
-// mixed are the conditions of a pair that is well, but half updated.
+// mixed has the conditions of a pair that is well but half updated.
 var mixed = slices.DeleteFunc(slices.Clone(whole), func(c string) bool { return strings.HasPrefix(c, "Progressing=") })
 
-// startWith makes the pair anew under another version, which has made none of this one's
-// objects, and turns its encoders on.
-func (s *stage) startWith(t *testing.T, v version) {
+// startWith makes the pair again under another version, so that no
+// object comes from the present version, and starts the encoders.
+func (s *testCluster) startWith(t *testing.T, v version) {
 	t.Helper()
 	began := time.Now()
 	for _, image := range []string{"streampair-operator.tar", "streampair-mediaserver.tar"} {
@@ -138,12 +139,12 @@ func (s *stage) startWith(t *testing.T, v version) {
 	t.Logf("a pair of %s is on air after %v", v.name, time.Since(began).Round(time.Second))
 }
 
-// leaveUpgraded leaves the pair to the tests that follow as they know it, whatever has failed.
-func (s *stage) leaveUpgraded(t *testing.T, present version) {
+// leaveUpgraded restores the pair for the following tests, whatever has failed.
+func (s *testCluster) leaveUpgraded(t *testing.T, present version) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	for _, role := range controllers.Roles() {
-		_ = s.resumeRollout(role) // one that is not paused stays so
+	for _, role := range objects.Roles() {
+		_ = s.resumeRollout(role) // a rollout that is not paused stays as it is
 	}
 	if err := s.install(ctx, present); err != nil {
 		t.Errorf("install this version again: %v", err)
@@ -153,8 +154,8 @@ func (s *stage) leaveUpgraded(t *testing.T, present version) {
 	s.change(t, pairName, func(p *v1alpha1.StreamPairSpec) { *p = newPair(pairName).Spec })
 }
 
-// haveImages reports whether each leg has one pod, ready and of the version given.
-func (s *stage) haveImages(t *testing.T, primary, backup version) bool {
+// haveImages reports whether each leg has one ready pod of the given version.
+func (s *testCluster) haveImages(t *testing.T, primary, backup version) bool {
 	t.Helper()
 	for role, v := range map[v1alpha1.Role]version{v1alpha1.RolePrimary: primary, v1alpha1.RoleBackup: backup} {
 		pod, ok := s.pod(t, role)
@@ -165,15 +166,15 @@ func (s *stage) haveImages(t *testing.T, primary, backup version) bool {
 	return true
 }
 
-// upgradesWhenIdle upgrades the chart with its CRD. The operator is replaced, and the pods
-// wait until nobody publishes or watches, which is not now.
-func (s *scene) upgradesWhenIdle(present version) {
+// upgradesWhenIdle upgrades the chart and its CRD. The operator is replaced. The
+// pods must wait until nobody publishes or watches, which is not the case now.
+func (s *faultRun) upgradesWhenIdle(present version) {
 	s.t.Helper()
 	runs := s.containers()
 	s.do("helm upgrade", func() error { return s.install(s.t.Context(), present) })
 	s.waitFor(s.t, "Progressing=False/"+v1alpha1.ReasonWaitingForIdle)
 	s.observe(2 * aftermath)
-	s.figure("chart and CRD upgraded, WhenIdle", "all viewers", goal{}, s.viewers()...)
+	s.figure("chart and CRD upgraded, WhenIdle", "all viewers", measure.Goal{}, s.viewers()...)
 	if now := s.containers(); now != runs {
 		s.t.Errorf("media pods were restarted: %s, were %s", now, runs)
 	}
@@ -181,11 +182,11 @@ func (s *scene) upgradesWhenIdle(present version) {
 	s.stays("OnAir", "True/OnAir")
 }
 
-// containers names the media servers that run. Each start has another name.
-func (s *scene) containers() string {
+// containers returns the ids of the running media servers' containers. Each start has a new id.
+func (s *faultRun) containers() string {
 	s.t.Helper()
 	var ids []string
-	for _, role := range controllers.Roles() {
+	for _, role := range objects.Roles() {
 		for _, pod := range s.legPods(s.t, role) {
 			for _, c := range pod.Status.ContainerStatuses {
 				ids = append(ids, pod.Name+" "+c.ContainerID)
@@ -195,9 +196,9 @@ func (s *scene) containers() string {
 	return strings.Join(ids, ", ")
 }
 
-// updatesStandby has the standby's pod updated, and holds the rollout of the active leg
-// back, as a person does with kubectl rollout pause.
-func (s *scene) updatesStandby(policy string, to version, start func() error) {
+// updatesStandby starts the update of the standby's pod, and holds
+// back the rollout of the active leg as kubectl rollout pause does.
+func (s *faultRun) updatesStandby(policy string, to version, start func() error) {
 	s.t.Helper()
 	active := s.pods[s.active].UID
 	s.pauseRollout(s.active)
@@ -210,9 +211,9 @@ func (s *scene) updatesStandby(policy string, to version, start func() error) {
 	fault := "pod of the standby updated, " + policy
 	s.took(fault, "leg updated and live", time.Minute, time.Since(s.fault))
 	s.observe(aftermath)
-	s.figure(fault, "browser on the other pod", goal{}, s.page)
-	s.figure(fault, "viewers of the other pod", goal{}, s.watchers[s.active])
-	s.figure(fault, "its own", goal{within: 500 * time.Millisecond, reconnects: true}, s.watchers[s.standby])
+	s.figure(fault, "browser on the other pod", measure.Goal{}, s.page)
+	s.figure(fault, "viewers of the other pod", measure.Goal{}, s.watchers[s.active])
+	s.figure(fault, "its own", measure.Goal{Within: 500 * time.Millisecond, Reconnects: true}, s.watchers[s.standby])
 	s.stays("OnAir", "True/OnAir")
 	s.stays("active", string(s.active))
 	if pod, ok := s.pod(s.t, s.active); !ok || pod.UID != active {
@@ -220,16 +221,17 @@ func (s *scene) updatesStandby(policy string, to version, start func() error) {
 	}
 }
 
-// updatesActive has the rollout go on that updatesStandby held back.
-func (s *scene) updatesActive(policy string, to version) {
+// updatesActive resumes the rollout that updatesStandby held back.
+func (s *faultRun) updatesActive(policy string, to version) {
 	s.t.Helper()
 	s.do("let the pod of the active leg roll", func() error { return s.resumeRollout(s.active) })
 	s.rollsOut("pod of the active leg updated, "+policy, to.image)
 	s.switchesArePlanned()
 }
 
-// pinsImage names an image in the spec, or none, and waits for that which this means.
-func (s *scene) pinsImage(image, means string) {
+// pinsImage sets the image in the spec, or removes it with an empty image. It waits until the pods
+// have the image that this means.
+func (s *faultRun) pinsImage(image, means string) {
 	s.t.Helper()
 	s.do(fmt.Sprintf("set spec.mediaServer.image to %q", image), func() error {
 		s.change(s.t, pairName, func(p *v1alpha1.StreamPairSpec) { p.MediaServer.Image = image })
@@ -239,9 +241,9 @@ func (s *scene) pinsImage(image, means string) {
 	s.switchesArePlanned()
 }
 
-// switchesArePlanned checks that no leg was left more than once since the fault, and none
-// because it was lost.
-func (s *scene) switchesArePlanned() {
+// switchesArePlanned checks that since the fault no leg
+// was left more than once, and none because it was lost.
+func (s *faultRun) switchesArePlanned() {
 	s.t.Helper()
 	planned := []string{v1alpha1.SwitchPrimaryDraining, v1alpha1.SwitchBackupDraining}
 	switches := s.timeline.changes("last switch", s.fault)
@@ -250,17 +252,17 @@ func (s *scene) switchesArePlanned() {
 			s.t.Errorf("a leg was left that was not to end: %s", value)
 		}
 	}
-	if len(switches) > len(controllers.Roles()) {
+	if len(switches) > len(objects.Roles()) {
 		s.t.Errorf("more than one switch a leg: %v", switches)
 	}
 }
 
-func (s *scene) pauseRollout(role v1alpha1.Role) {
-	s.mustKubectl(s.t, "rollout", "pause", "-n", options.namespace, "deployment/"+controllers.DeploymentName(pairName, role))
+func (s *faultRun) pauseRollout(role v1alpha1.Role) {
+	s.mustKubectl(s.t, "rollout", "pause", "-n", options.namespace, "deployment/"+objects.DeploymentName(pairName, role))
 }
 
-func (s *stage) resumeRollout(role v1alpha1.Role) error {
-	_, err := s.kubectl("patch", "-n", options.namespace, "deployment/"+controllers.DeploymentName(pairName, role),
+func (s *testCluster) resumeRollout(role v1alpha1.Role) error {
+	_, err := s.kubectl("patch", "-n", options.namespace, "deployment/"+objects.DeploymentName(pairName, role),
 		"--type=merge", `-p={"spec":{"paused":null}}`)
 	return err
 }

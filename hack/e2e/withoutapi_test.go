@@ -7,12 +7,12 @@ import (
 	"github.com/streampair/streampair/api/v1alpha1"
 )
 
-// This is the last of the tests: kubelets and controllers take more than a minute to come to
-// themselves, and nodes are NotReady meanwhile.
+// This test is the last one. After it, kubelets and controllers need
+// more than a minute to recover, and nodes are NotReady in the meantime.
 func TestTheAPIServerIsDown(t *testing.T) {
 	eachRun(t, func(t *testing.T, active v1alpha1.Role) {
 		here(t).needCluster(t)
-		s := setScene(t, active)
+		s := newFaultRun(t, active)
 		down := time.Now()
 		s.do("stop the API server", func() error { return s.cluster.StopAPIServer(t.Context()) })
 		s.observe(5 * time.Second)

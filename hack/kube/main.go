@@ -1,10 +1,8 @@
-// Command kube is etcd, Kubernetes and kubectl in one binary, for tests.
-// It runs the program by whose name it is called, so each program is a symlink to it;
-// hack/kube.sh builds the binary and makes the symlinks. One binary, because the programs
-// share most of their packages: four would take four times the disk and the linking.
+// Command kube is etcd, Kubernetes and kubectl in one binary, for tests. It runs the program by
+// whose name it is called. hack/kube.sh builds the binary and a symlink for each program. The
+// programs share most of their packages, so four binaries would take four times the disk.
 //
-// It is no distribution of Kubernetes: the programs are those of the release in go.mod, as
-// its own main packages start them.
+// The programs are those of the Kubernetes release in go.mod, as its main packages start them.
 package main
 
 import (

@@ -1,6 +1,6 @@
 // Command reference writes the part of api/REFERENCE.md that crd-ref-docs does not
-// know of: the conditions, reasons, labels and keys, which are constants in the API
-// package. It reads Go files and writes Markdown.
+// know of: what a change of each field does, and the conditions, reasons, labels and keys,
+// which are constants in the API package. It reads Go files and writes Markdown.
 //
 //	go run ./hack/reference api/v1alpha1/conditions.go api/v1alpha1/metadata.go
 package main
@@ -11,19 +11,44 @@ import (
 	"go/parser"
 	"go/token"
 	"io"
+	"maps"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/streampair/streampair/api/v1alpha1"
 )
 
 func main() {
+	if err := writeEffects(os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "reference:", err)
+		os.Exit(1)
+	}
 	for _, file := range os.Args[1:] {
 		if err := write(os.Stdout, file); err != nil {
 			fmt.Fprintln(os.Stderr, "reference:", err)
 			os.Exit(1)
 		}
 	}
+}
+
+// writeEffects writes a chapter of what a change of each field of the spec does.
+func writeEffects(w io.Writer) error {
+	if _, err := fmt.Fprint(w, "\n## What a change of the spec does\n\nA field stands for all below it that have no line of their own.\n"); err != nil {
+		return err
+	}
+	effects := v1alpha1.Effects()
+	for _, effect := range []v1alpha1.Effect{v1alpha1.EffectReplace, v1alpha1.EffectRunning, v1alpha1.EffectOperator} {
+		fmt.Fprintf(w, "\n%s\n\n", effect)
+		for _, path := range slices.Sorted(maps.Keys(effects)) {
+			if effects[path] == effect {
+				fmt.Fprintf(w, "- `spec.%s`\n", path)
+			}
+		}
+	}
+	return nil
 }
 
 // write writes a chapter for each block of constants in the file: its comment, then a

@@ -4,14 +4,14 @@
 //   - A vulnerable function of a module that our code calls is a failure, unless
 //     hack/vulnerabilities.txt accepts it with a reason.
 //   - A vulnerable function of Go's own library is a warning.
-//   - Code that is linked and not called is no finding.
+//   - Code that is linked and not called is ignored.
 //
 // Run it from the repository's root:
 //
 //	go run ./hack/vulncheck [-live] [-optional]
 //
-// It reads a database of a pinned version, so that the same commit gets the same answer
-// every day. Start from judge.
+// The database has a pinned version, so the same commit gets the same answer every day. Start from
+// judge.
 package main
 
 import (

@@ -12,6 +12,9 @@ import (
 // TestScan runs the real govulncheck, with a database of one vulnerability, on a module that
 // has the vulnerable one in its vendor folder. So it needs no network.
 func TestScan(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a program, which -short leaves out")
+	}
 	govulncheck, err := newScanner(t.Context(), t.TempDir(), "../tools/go.mod", "")
 	if err != nil {
 		t.Fatal(err)

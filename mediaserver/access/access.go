@@ -1,13 +1,12 @@
-// Package access decides who may publish and who may watch. It is not about
-// connections: the ingest and playback packages find the token in their own protocol
-// and ask here.
+// Package access decides who may publish and who may watch. It knows nothing about connections: the
+// ingest and playback packages find the token in their own protocol, and ask here.
 //
-// The rules come from the StreamPairs of the manifest. One token opens both legs of a
-// pair, since a token for one stream alone could not authorise a failover. A stream
-// that several pairs share opens with the token of any of them, and is open without
-// one only if all of them leave it open. As soon as one pair asks for a token, for
-// publishing or for watching, streams that no pair names are closed. A media pod in a
-// cluster never takes or plays a stream that no pair names: see [NewDeclaredOnly].
+// The rules come from the StreamPairs of the manifest. One token opens both legs of a pair, since a
+// token for one stream alone could not authorise a failover. A stream that several pairs share
+// opens with the token of any of them. It is open without a token only if all these pairs leave it
+// open. As soon as one pair asks for a token, for publishing or for watching, streams that no pair
+// names are closed. A media pod in a cluster never accepts or plays a stream that no pair names:
+// see [NewDeclaredOnly].
 //
 // A viewer's JSON Web Token (playback.auth JWT) is signed with HS256 and the pair's
 // jwtKey. It must have exp, and say which pair it is for:
@@ -17,13 +16,13 @@
 //   - sub must be the pair's name or one of its two stream ids. It may be missing where aud
 //     is there.
 //
-// Either way the token opens the whole pair. Without aud, a sub that two pairs of one server
-// would take opens neither: a token for one audience must not open another. nbf is honoured,
-// a crit header is refused (RFC 7515 section 4.1.11: no extension is known here), other
-// claims are not looked at. A token is checked when a session opens; a session that plays is
-// not cut when its token runs out.
+// Either way the token opens the whole pair. Without aud, a sub that two pairs of one server would
+// accept opens neither: a token for one audience must not open another. nbf is honoured. A crit
+// header is refused (RFC 7515 section 4.1.11: no extension is known here). Other claims are
+// ignored. A token is checked when a session opens. A session that plays is not cut when its token
+// expires.
 //
-// A Policy also knows the tokens that were in force before, so that whoever they admitted
+// A Policy also knows the tokens that were in force before. So sessions that those tokens admitted
 // can be ended: see [Policy.Revoked] and [Policy.ReplacedPublishTokens].
 //
 // Start at [Policy].
@@ -46,21 +45,19 @@ import (
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// Errors of Publish and Play, for errors.Is.
-var (
-	ErrUnauthorized = errors.New("the token is missing or wrong")
-	// ErrUnknownStream does not tell the ids that are declared: a stranger may read it.
-	ErrUnknownStream = stream.ErrUndeclared
-)
+// ErrUnauthorized is an error of Publish and Play, for errors.Is. The other one is
+// stream.ErrUndeclared, which does not name the declared streams, because a stranger may read it. A
+// publisher with a valid publish token is told the nearest stream that the token opens.
+var ErrUnauthorized = errors.New("the token is missing or wrong")
 
 const (
-	// A longer token is refused unread: nobody needs one, and parsing costs.
+	// maxTokenLength: a longer token is refused unread. Nobody needs one, and parsing takes time.
 	maxTokenLength = 4096
-	// The clocks of those who sign and of this server may differ by this much.
+	// clockLeeway is how far the clocks of signers and of this server may differ.
 	clockLeeway = 5 * time.Second
 )
 
-// Pair is what the rules need to know of a StreamPair.
+// Pair is the part of a StreamPair that the rules need.
 type Pair struct {
 	Name      string // the StreamPair's name
 	Namespace string // the StreamPair's namespace; empty: default
@@ -75,49 +72,49 @@ type Pair struct {
 	PlayToken    string                // for Playback Token; empty: nobody gets in
 	JWTKey       string                // HMAC key for Playback JWT; empty: nobody gets in
 
-	// PlaybackGrace is how long a viewer may go on watching after the credential that admitted
-	// the viewer was replaced; nil: for as long as the viewer likes.
+	// PlaybackGrace is how long a viewer may go on watching after the viewer's credential was
+	// replaced; nil: for as long as the viewer likes.
 	PlaybackGrace *time.Duration
 }
 
-// Audience is what the aud claim of a JSON Web Token calls the pair.
+// Audience returns the pair's name in the aud claim of a JSON Web Token.
 func (p *Pair) Audience() string {
 	return "streampair:" + cmp.Or(p.Namespace, "default") + "/" + p.Name
 }
 
-// subjects are what the sub claim may call the pair, without repetition.
+// subjects returns the pair's names in the sub claim, without repetition.
 func (p *Pair) subjects() []string {
 	names := []string{p.Name, p.PrimaryID, p.BackupID}
 	slices.Sort(names)
 	return slices.Compact(names)
 }
 
-// Policy answers for the pairs it was last given. It is safe for concurrent use.
+// Policy answers for the pairs that it was given last. It is safe for concurrent use.
 type Policy struct {
 	declaredOnly bool
 	rules        atomic.Pointer[rules]
 
-	mu          sync.Mutex // guards credentials; is not taken to admit anybody
+	mu          sync.Mutex // guards credentials; is not locked to admit anybody
 	credentials []*credential
 }
 
-// New returns a Policy for pairs. Without any, everybody may publish and watch.
+// New returns a Policy for pairs. Without pairs, everybody may publish and watch.
 func New(pairs []Pair) *Policy {
 	p := &Policy{}
 	p.Replace(pairs)
 	return p
 }
 
-// NewDeclaredOnly returns a Policy for pairs that closes every other stream, whatever
-// the pairs ask for. It is for a media pod: its ports are open to a whole cluster, and
-// its memory is meant for the streams of its pair.
+// NewDeclaredOnly returns a Policy for pairs that closes all other streams, whatever the pairs ask
+// for. It is for a media pod: its ports are open to a whole cluster, and its memory is for the
+// streams of its pair.
 func NewDeclaredOnly(pairs []Pair) *Policy {
 	p := &Policy{declaredOnly: true}
 	p.Replace(pairs)
 	return p
 }
 
-// Replace makes the Policy answer for other pairs from now on.
+// Replace replaces the pairs that the Policy answers for.
 func (p *Policy) Replace(pairs []Pair) { p.replace(pairs, time.Now()) }
 
 func (p *Policy) replace(pairs []Pair, now time.Time) {
@@ -131,14 +128,13 @@ func (p *Policy) replace(pairs []Pair, now time.Time) {
 
 // Publish reports whether somebody who shows token may publish the stream.
 // Authenticated is false when no token was needed. Errors: ErrUnauthorized,
-// ErrUnknownStream.
+// stream.ErrUndeclared.
 func (p *Policy) Publish(app, streamID, token string) (authenticated bool, err error) {
 	return p.rules.Load().publish(app, streamID, token)
 }
 
-// Play reports whether somebody who shows token may watch the stream and, where
-// backupStreamID is not empty, that one too. Errors: ErrUnauthorized,
-// ErrUnknownStream.
+// Play reports whether somebody who shows token may watch the stream. If backupStreamID is not
+// empty, the token must open that stream too. Errors: ErrUnauthorized, stream.ErrUndeclared.
 func (p *Policy) Play(app, streamID, backupStreamID, token string) error {
 	r := p.rules.Load()
 	if err := r.play(app, streamID, token); err != nil {
@@ -152,22 +148,27 @@ func (p *Policy) Play(app, streamID, backupStreamID, token string) error {
 
 type streamKey struct{ app, id string }
 
-// rules are never changed after newRules, so that they need no lock.
+// rules never change after newRules, so they need no lock.
 type rules struct {
-	open    bool // streams that no pair names are open to everybody
+	open    bool // whether streams that no pair names are open to everybody
 	streams map[streamKey][]Pair
-	// takers counts the pairs that take a JSON Web Token signed with that key for that sub.
-	takers map[signedSubject]int
+	// acceptingPairs counts the pairs that accept a JSON Web Token signed with that key for that sub.
+	acceptingPairs map[signedSubject]int
+	// opened has the streams that a publish token opens, by the token's SHA-256.
+	opened map[[sha256.Size]byte]map[stream.Key]bool
 }
 
 type signedSubject struct{ key, sub string }
 
 func newRules(pairs []Pair) *rules {
-	r := &rules{open: true, streams: make(map[streamKey][]Pair), takers: make(map[signedSubject]int)}
+	r := &rules{
+		open: true, streams: make(map[streamKey][]Pair), acceptingPairs: make(map[signedSubject]int),
+		opened: make(map[[sha256.Size]byte]map[stream.Key]bool),
+	}
 	for _, pair := range pairs {
 		if pair.Playback == v1alpha1.PlaybackJWT {
 			for _, sub := range pair.subjects() {
-				r.takers[signedSubject{pair.JWTKey, sub}]++
+				r.acceptingPairs[signedSubject{pair.JWTKey, sub}]++
 			}
 		}
 		if pair.Publish != v1alpha1.PublishNone || pair.Playback != v1alpha1.PlaybackNone {
@@ -177,6 +178,7 @@ func newRules(pairs []Pair) *rules {
 			key := streamKey{pair.App, id}
 			r.streams[key] = append(r.streams[key], pair)
 		}
+		r.noteOpened(&pair)
 	}
 	return r
 }
@@ -184,7 +186,7 @@ func newRules(pairs []Pair) *rules {
 func (r *rules) publish(app, streamID, token string) (authenticated bool, err error) {
 	pairs, declared := r.streams[streamKey{app, streamID}]
 	if !declared {
-		return false, r.undeclared()
+		return false, r.undeclaredFor(stream.Key{App: app, ID: streamID}, token)
 	}
 	open, running := true, false
 	for _, pair := range pairs {
@@ -199,7 +201,7 @@ func (r *rules) publish(app, streamID, token string) (authenticated bool, err er
 	}
 	switch {
 	case !running:
-		return false, ErrUnknownStream
+		return false, stream.ErrUndeclared
 	case !open:
 		return false, ErrUnauthorized
 	}
@@ -230,18 +232,47 @@ func (r *rules) play(app, streamID, token string) error {
 	}
 	switch {
 	case !running:
-		return ErrUnknownStream
+		return stream.ErrUndeclared
 	case !open:
 		return refusal
 	}
 	return nil
 }
 
+// noteOpened notes the streams that the pair's publish token opens.
+func (r *rules) noteOpened(p *Pair) {
+	if p.Publish != v1alpha1.PublishToken || p.PublishToken == "" || p.Paused {
+		return
+	}
+	token := sha256.Sum256([]byte(p.PublishToken))
+	if r.opened[token] == nil {
+		r.opened[token] = make(map[stream.Key]bool)
+	}
+	for _, id := range []string{p.PrimaryID, p.BackupID} {
+		r.opened[token][stream.Key{App: p.App, ID: id}] = true
+	}
+}
+
+// undeclaredFor returns the error for a publisher who shows token and asks for a stream that no
+// pair names. If the token opens any stream, the error names the nearest one: the id may be
+// misspelt.
+func (r *rules) undeclaredFor(key stream.Key, token string) error {
+	err := r.undeclared()
+	if err == nil {
+		return nil
+	}
+	opened := r.opened[sha256.Sum256([]byte(token))]
+	if len(token) > maxTokenLength || len(opened) == 0 {
+		return fmt.Errorf("publish %s: %w", key, err)
+	}
+	return fmt.Errorf("publish %s: %w; the nearest that your token opens is %s", key, err, stream.Nearest(key, opened))
+}
+
 func (r *rules) undeclared() error {
 	if r.open {
 		return nil
 	}
-	return ErrUnknownStream
+	return stream.ErrUndeclared
 }
 
 func (r *rules) checkViewer(p *Pair, token string) error {
@@ -254,8 +285,8 @@ func (r *rules) checkViewer(p *Pair, token string) error {
 	return ErrUnauthorized
 }
 
-// viewerClaims are the claims that are looked at. Audience is nil if there is no aud; an
-// empty aud is for nobody.
+// viewerClaims are the claims that are checked. Audience is nil if there is no aud. An empty aud is
+// for nobody.
 type viewerClaims struct {
 	jwt.RegisteredClaims
 	Audience *jwt.ClaimStrings `json:"aud"`
@@ -266,7 +297,7 @@ func (r *rules) checkJWT(p *Pair, token string) error {
 		return ErrUnauthorized
 	}
 	var claims viewerClaims
-	// The list of methods is what keeps "none" and a public key used as HMAC key out.
+	// The list of methods keeps out "none", and a public key used as HMAC key.
 	_, err := jwt.ParseWithClaims(token, &claims,
 		func(t *jwt.Token) (any, error) {
 			if _, critical := t.Header["crit"]; critical {
@@ -280,14 +311,14 @@ func (r *rules) checkJWT(p *Pair, token string) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnauthorized, err)
 	}
-	if reason := r.misaddressed(p, claims); reason != "" {
+	if reason := r.refuseClaims(p, claims); reason != "" {
 		return fmt.Errorf("%w: %s", ErrUnauthorized, reason)
 	}
 	return nil
 }
 
-// misaddressed says why a token with these claims is not for the pair; empty: it is.
-func (r *rules) misaddressed(p *Pair, claims viewerClaims) string {
+// refuseClaims returns why a token with these claims is not for the pair; empty: it is.
+func (r *rules) refuseClaims(p *Pair, claims viewerClaims) string {
 	addressed := claims.Audience != nil
 	switch {
 	case addressed && !slices.Contains(*claims.Audience, p.Audience()):
@@ -296,13 +327,14 @@ func (r *rules) misaddressed(p *Pair, claims viewerClaims) string {
 		return "it has neither aud nor sub"
 	case claims.Subject != "" && !slices.Contains(p.subjects(), claims.Subject):
 		return "its sub is for something else"
-	case !addressed && r.takers[signedSubject{p.JWTKey, claims.Subject}] > 1:
+	case !addressed && r.acceptingPairs[signedSubject{p.JWTKey, claims.Subject}] > 1:
 		return "its sub is for more than one StreamPair of this server; add the aud streampair:NAMESPACE/NAME"
 	}
 	return ""
 }
 
-// sameToken takes the same time wherever the two differ, and whatever their lengths.
+// sameToken reports whether two tokens are equal. It takes the same time wherever they differ, and
+// whatever their lengths.
 func sameToken(got, want string) bool {
 	if want == "" || len(got) > maxTokenLength {
 		return false

@@ -11,11 +11,12 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/mediaserver/stream"
 )
 
 const testKey = "0123456789abcdef0123456789abcdef"
 
-// pair returns an open pair of the app live, changed by change.
+// pair returns an open pair of the app live. change can change the pair.
 func pair(name, primary, backup string, change func(*Pair)) Pair {
 	p := Pair{
 		Name: name, App: "live", PrimaryID: primary, BackupID: backup,
@@ -55,14 +56,14 @@ func TestPublish(t *testing.T) {
 		{name: "wrong token", pairs: []Pair{demo}, app: "live", id: "primary", token: "Secret", err: ErrUnauthorized},
 		{name: "a prefix of the token", pairs: []Pair{demo}, app: "live", id: "primary", token: "secre", err: ErrUnauthorized},
 		{name: "a huge token", pairs: []Pair{demo}, app: "live", id: "primary", token: strings.Repeat("s", maxTokenLength+1), err: ErrUnauthorized},
-		{name: "undeclared stream beside a pair with a token", pairs: []Pair{demo}, app: "live", id: "other", token: "secret", err: ErrUnknownStream},
-		{name: "another app", pairs: []Pair{demo}, app: "dead", id: "primary", token: "secret", err: ErrUnknownStream},
-		{name: "undeclared stream when only playback asks for a token", pairs: []Pair{pair("demo", "primary", "backup", playToken("watch"))}, app: "live", id: "other", err: ErrUnknownStream},
+		{name: "undeclared stream beside a pair with a token", pairs: []Pair{demo}, app: "live", id: "other", token: "secret", err: stream.ErrUndeclared},
+		{name: "another app", pairs: []Pair{demo}, app: "dead", id: "primary", token: "secret", err: stream.ErrUndeclared},
+		{name: "undeclared stream when only playback asks for a token", pairs: []Pair{pair("demo", "primary", "backup", playToken("watch"))}, app: "live", id: "other", err: stream.ErrUndeclared},
 		{name: "an empty token in the rules lets nobody in", pairs: []Pair{pair("demo", "primary", "backup", publishToken(""))}, app: "live", id: "primary", err: ErrUnauthorized},
 		{name: "a shared stream opens with the other pair's token", pairs: []Pair{demo, pair("late", "primary", "third", publishToken("late"))}, app: "live", id: "primary", token: "late", authenticated: true},
 		{name: "a shared stream is closed if one of its pairs closes it", pairs: []Pair{pair("late", "primary", "third", nil), demo}, app: "live", id: "primary", err: ErrUnauthorized},
 		{name: "a pair's token does not open another pair", pairs: []Pair{demo, pair("late", "a", "b", publishToken("late"))}, app: "live", id: "a", token: "secret", err: ErrUnauthorized},
-		{name: "a paused pair takes nobody", pairs: []Pair{pair("demo", "primary", "backup", func(p *Pair) { publishToken("secret")(p); p.Paused = true })}, app: "live", id: "primary", token: "secret", err: ErrUnknownStream},
+		{name: "a paused pair takes nobody", pairs: []Pair{pair("demo", "primary", "backup", func(p *Pair) { publishToken("secret")(p); p.Paused = true })}, app: "live", id: "primary", token: "secret", err: stream.ErrUndeclared},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -70,6 +71,32 @@ func TestPublish(t *testing.T) {
 			if authenticated != tt.authenticated || !errors.Is(err, tt.err) {
 				t.Errorf("Publish(%q, %q, %q) = %v, %v; want %v, %v",
 					tt.app, tt.id, tt.token, authenticated, err, tt.authenticated, tt.err)
+			}
+		})
+	}
+}
+
+// A publisher with a token is told the nearest id that the token opens. A stranger is told no id.
+func TestAMisspeltStreamIsToldTheNearest(t *testing.T) {
+	pairs := []Pair{
+		pair("demo", "primary", "backup", publishToken("secret")), pair("other", "primero", "segundo", publishToken("other")),
+		pair("paused", "primari", "x", func(p *Pair) { publishToken("paused")(p); p.Paused = true }),
+		pair("closed", "a", "b", publishToken("")),
+	}
+	const plain = "no StreamPair names this stream; use a stream id that the StreamPair declares"
+	for _, tt := range []struct{ name, app, id, token, want string }{
+		{"the token of a pair", "live", "primry", "secret", "publish live/primry: " + plain + "; the nearest that your token opens is live/primary"},
+		{"another app", "life", "backup", "secret", "publish life/backup: " + plain + "; the nearest that your token opens is live/backup"},
+		{"the token of another pair", "live", "primry", "other", "publish live/primry: " + plain + "; the nearest that your token opens is live/primero"},
+		{"the token of a paused pair", "live", "primry", "paused", "publish live/primry: " + plain},
+		{"a wrong token", "live", "primry", "wrong", "publish live/primry: " + plain},
+		{"no token", "live", "primry", "", "publish live/primry: " + plain},
+		{"a huge token", "live", "primry", strings.Repeat("s", maxTokenLength+1), "publish live/primry: " + plain},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := NewDeclaredOnly(pairs).Publish(tt.app, tt.id, tt.token)
+			if !errors.Is(err, stream.ErrUndeclared) || err.Error() != tt.want {
+				t.Errorf("%v, want %s", err, tt.want)
 			}
 		})
 	}
@@ -94,9 +121,9 @@ func TestPlay(t *testing.T) {
 		{name: "the publish token is not the play token", pairs: []Pair{pair("demo", "primary", "backup", func(p *Pair) { playToken("watch")(p); publishToken("secret")(p) })}, id: "primary", token: "secret", err: ErrUnauthorized},
 		{name: "an open stream with a closed backup", pairs: []Pair{open, demo}, id: "a", backup: "backup", err: ErrUnauthorized},
 		{name: "a closed stream with an open backup", pairs: []Pair{open, demo}, id: "primary", backup: "b", err: ErrUnauthorized},
-		{name: "an open stream with an undeclared backup", pairs: []Pair{open, demo}, id: "a", backup: "zzz", err: ErrUnknownStream},
-		{name: "undeclared streams while publishing needs a token", pairs: []Pair{pair("demo", "primary", "backup", publishToken("secret"))}, id: "zzz", err: ErrUnknownStream},
-		{name: "a paused pair plays to nobody", pairs: []Pair{pair("demo", "primary", "backup", func(p *Pair) { p.Paused = true })}, id: "primary", err: ErrUnknownStream},
+		{name: "an open stream with an undeclared backup", pairs: []Pair{open, demo}, id: "a", backup: "zzz", err: stream.ErrUndeclared},
+		{name: "undeclared streams while publishing needs a token", pairs: []Pair{pair("demo", "primary", "backup", publishToken("secret"))}, id: "zzz", err: stream.ErrUndeclared},
+		{name: "a paused pair plays to nobody", pairs: []Pair{pair("demo", "primary", "backup", func(p *Pair) { p.Paused = true })}, id: "primary", err: stream.ErrUndeclared},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -118,9 +145,9 @@ func TestAMediaPodKnowsDeclaredStreamsOnly(t *testing.T) {
 		{name: "a pair", pairs: declared, id: "primary", backup: "backup"},
 		{name: "a single stream of a pair", pairs: declared, id: "backup"},
 		{name: "streams of two pairs", pairs: declared, id: "primary", backup: "b"},
-		{name: "an undeclared stream", pairs: declared, id: "third", err: ErrUnknownStream},
-		{name: "a pair with an undeclared backup", pairs: declared, id: "primary", backup: "third", err: ErrUnknownStream},
-		{name: "no pair is declared", id: "primary", err: ErrUnknownStream},
+		{name: "an undeclared stream", pairs: declared, id: "third", err: stream.ErrUndeclared},
+		{name: "a pair with an undeclared backup", pairs: declared, id: "primary", backup: "third", err: stream.ErrUndeclared},
+		{name: "no pair is declared", id: "primary", err: stream.ErrUndeclared},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -194,7 +221,7 @@ func TestAJWTNamesItsPair(t *testing.T) {
 	demo := jwtPair("demo", "live", "primary", "backup", testKey)
 	twin := jwtPair("twin", "sport", "primary", "backup", testKey) // the same ids and key, another app
 	apart := jwtPair("apart", "sport", "primary", "backup", strings.Repeat("y", 32))
-	named := jwtPair("named", "sport", "demo", "second", testKey) // a stream id that is demo's name
+	named := jwtPair("named", "sport", "demo", "second", testKey) // one of its stream ids is demo's name
 	type claims map[string]any
 	sign := func(header map[string]any, c claims) string {
 		c["exp"] = time.Now().Add(time.Hour).Unix()
@@ -263,20 +290,35 @@ func TestAReplacedTokenHoldsForTheNextPublisher(t *testing.T) {
 }
 
 func TestReplaceWhileAsked(t *testing.T) {
-	policy := New(nil)
+	const generations = 200
+	replacement := func(n int) []Pair {
+		return []Pair{pair("demo", "primary", "backup", publishToken(fmt.Sprint(n)))}
+	}
+	policy := New(replacement(0))
 	var wg sync.WaitGroup
-	for i := range 4 {
+	wg.Go(func() {
+		for n := range generations {
+			policy.Replace(replacement(n))
+		}
+	})
+	for range 3 {
 		wg.Go(func() {
-			for n := range 200 {
-				if i == 0 {
-					policy.Replace([]Pair{pair("demo", "primary", "backup", publishToken(fmt.Sprint(n)))})
-					continue
+			for n := range generations {
+				authenticated, err := policy.Publish("live", "primary", fmt.Sprint(n))
+				if authenticated != (err == nil) || err != nil && !errors.Is(err, ErrUnauthorized) {
+					t.Errorf("token %d: authenticated is %v, and the error is %v", n, authenticated, err)
 				}
-				// Only the race detector judges this; every answer is right at its time.
-				_, _ = policy.Publish("live", "primary", "0")
-				_ = policy.Play("live", "primary", "backup", "")
+				if err := policy.Play("live", "primary", "backup", ""); err != nil {
+					t.Errorf("an open playback is refused: %v", err)
+				}
+				if _, err := policy.Publish("live", "primary", fmt.Sprint(n-1)); authenticated && err == nil {
+					t.Errorf("token %d opens the stream after token %d has", n-1, n)
+				}
 			}
 		})
 	}
 	wg.Wait()
+	if _, err := policy.Publish("live", "primary", fmt.Sprint(generations-1)); err != nil {
+		t.Errorf("the token of the last replacement: %v", err)
+	}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/streampair/streampair/api/v1alpha1"
 )
 
-// A use is what a credential is for.
+// A use is the purpose of a credential.
 type use int
 
 const (
@@ -17,23 +17,23 @@ const (
 	ofJWTKey
 )
 
-// maxReplaced bounds the replaced credentials that are remembered of one pair and use. Only
-// who may change the pair's Secrets makes them.
+// maxReplaced bounds the replaced credentials that are remembered for one pair and use. Only people
+// who may change the pair's Secrets can cause them.
 const maxReplaced = 64
 
-// A credential is a token of a pair, or the key of its viewers' tokens, from when it comes
-// into force until nobody can be admitted by it any more.
+// A credential is a token of a pair, or the key of its viewers' tokens. It exists from when it
+// comes into force until nobody can be admitted by it any more.
 type credential struct {
-	pair  Pair // as it was when the credential was in force last
+	pair  Pair // as it was when the credential was last in force
 	use   use
 	value string
-	// replaced is when another credential took its place; zero: it is in force.
+	// replaced is when another credential replaced this one; zero: it is in force.
 	replaced time.Time
-	// ended is closed when those whom it admitted must go.
+	// ended is closed when the viewers that the credential admitted must go.
 	ended chan struct{}
 }
 
-// credentials returns those of the pair that are in force.
+// credentials returns the pair's credentials that are in force.
 func (p *Pair) credentials() map[use]string {
 	values := make(map[use]string)
 	if p.Publish == v1alpha1.PublishToken && p.PublishToken != "" {
@@ -48,9 +48,10 @@ func (p *Pair) credentials() map[use]string {
 	return values
 }
 
-// follow brings known up to date with the pairs that are in force from now on. A credential
-// is replaced by another of the same pair and use. One of a pair that is gone, or asks for
-// none any more, is forgotten: nothing took its place, so nobody is to come back with that.
+// follow returns the credentials, updated for the pairs that are in force from now on. A credential
+// is replaced by another credential of the same pair and use. If its pair is gone, or asks for no
+// such credential any more, it is forgotten. Nothing has replaced it then, so nobody has to come
+// back with another one.
 func follow(known []*credential, pairs []Pair, now time.Time) []*credential {
 	var next []*credential
 	for _, pair := range pairs {
@@ -77,15 +78,14 @@ func follow(known []*credential, pairs []Pair, now time.Time) []*credential {
 	return next
 }
 
-// Revoked returns a channel that is closed when whoever was admitted to watch with this
-// token must go. That is when the pair's play token, or the key of its JSON Web Tokens, was
-// replaced longer ago than the pair allows. The channel is nil, and so never closed, for those who
-// needed no token.
+// Revoked returns a channel that is closed when whoever was admitted to watch with this token must
+// go: the pair's play token, or the key of its JSON Web Tokens, was replaced longer ago than the
+// pair allows. For viewers who needed no token the channel is nil, and so never closed.
 func (p *Policy) Revoked(app, streamID, token string) <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r := p.rules.Load()
-	// The newest first: a token that two keys admit is good while either is.
+	// The newest credential comes first: a token that two keys admit is good while either key is.
 	for _, c := range slices.Backward(p.credentials) {
 		if c.use == ofPublishToken || c.pair.App != app || streamID != c.pair.PrimaryID && streamID != c.pair.BackupID {
 			continue
@@ -97,7 +97,7 @@ func (p *Policy) Revoked(app, streamID, token string) <-chan struct{} {
 	return nil
 }
 
-// Expire closes the channels that Revoked returned, where it is time.
+// Expire closes the channels that Revoked returned and whose time is over.
 func (p *Policy) Expire(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -117,13 +117,13 @@ func (p *Policy) Expire(now time.Time) {
 	})
 }
 
-// Replaced is a publish token that is in force no more.
+// Replaced is a publish token that is no longer in force.
 type Replaced struct {
 	Hash [sha256.Size]byte // SHA-256 of the token
 	At   time.Time
 }
 
-// ReplacedPublishTokens returns those of a pair, the oldest first.
+// ReplacedPublishTokens returns the replaced publish tokens of a pair, the oldest first.
 func (p *Policy) ReplacedPublishTokens(pair string) []Replaced {
 	p.mu.Lock()
 	defer p.mu.Unlock()

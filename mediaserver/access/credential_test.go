@@ -54,7 +54,7 @@ func TestAReplacedCredentialEndsItsViewers(t *testing.T) {
 				t.Fatal("a viewer of the credential in force has no channel, or a closed one")
 			}
 			p.replace(kind.pair(kind.next, &minute), start)
-			late := p.Revoked("live", "primary", kind.oldToken) // was admitted a moment before
+			late := p.Revoked("live", "primary", kind.oldToken) // as if the viewer was admitted a moment before
 			newcomer := p.Revoked("live", "primary", kind.newToken)
 			p.Expire(start.Add(minute - 1))
 			if isClosed(admitted) {

@@ -13,30 +13,29 @@ import (
 
 // DoorConfig configures a Door.
 type DoorConfig struct {
-	// Name is the door's in metrics and in refusals: "http", "events". Required.
+	// Name is the name of the door in metrics and in refusals: "http", "events". Required.
 	Name string
-	// Limits are the places.
+	// Limits bound the places.
 	Limits Limits
-	// IdleLimit is how long a guest may wait while at least half of the places are free;
-	// IdleLimitFull, when none is free; between the two the limit shrinks evenly. It is
-	// [Door.EndIdle] that ends those who waited longer. IdleLimit 0: for ever; IdleLimitFull 0:
-	// no less than IdleLimit.
+	// IdleLimit is how long a guest may wait while at least half of the places are free.
+	// IdleLimitFull is how long it may wait when no place is free. In between, the limit shrinks
+	// evenly. [Door.EndIdle] ends the guests that have waited longer. IdleLimit 0: for ever.
+	// IdleLimitFull 0: as long as IdleLimit.
 	IdleLimit, IdleLimitFull time.Duration
-	// Metrics; default: nothing is counted.
+	// Metrics has the counters. Default: nothing is counted.
 	Metrics *metrics.Metrics
 }
 
-// A Door holds the places of one kind, and decides who gets one. It is safe for concurrent
-// use.
+// A Door has the places of one kind, and decides who gets a place. It is safe for concurrent use.
 type Door struct {
 	cfg      DoorConfig
 	places   prometheus.Gauge // nil: nothing is counted
-	mu       sync.Mutex       // guards the next line, and all Places
+	mu       sync.Mutex       // guards ledger and isClosed, and all Places
 	ledger   *ledger
 	isClosed bool
 }
 
-// NewDoor returns a Door with nobody behind it.
+// NewDoor returns a Door without guests.
 func NewDoor(cfg DoorConfig) *Door {
 	if cfg.IdleLimitFull == 0 {
 		cfg.IdleLimitFull = cfg.IdleLimit
@@ -52,11 +51,11 @@ func NewDoor(cfg DoorConfig) *Door {
 type Refusal struct {
 	// Door is the name of the door.
 	Door string
-	// Reason is the word for metrics.
+	// Reason is the reason as metrics have it.
 	Reason Reason
 }
 
-// Error returns a sentence for whoever reads the log.
+// Error returns a sentence for the log.
 func (r *Refusal) Error() string {
 	switch r.Reason {
 	case ReasonLeaving:
@@ -69,10 +68,10 @@ func (r *Refusal) Error() string {
 	return fmt.Sprintf("no place behind the %s door: all are taken by those who stay; try again later", r.Door)
 }
 
-// Enter gives a newcomer of that network a place, or returns a [*Refusal]. The newcomer
-// waits: it may lose its place, until it holds media. Then end is called, once, from the
-// goroutine of another newcomer; it must not block. Whoever has a place must Leave it, also
-// after end.
+// Enter gives a newcomer of that network a place, or returns a [*Refusal]. The newcomer counts as
+// waiting, and may lose its place until it holds media. If it loses its place, end is called once,
+// from the goroutine of another newcomer. end must not block. Every Place must be given back by
+// Leave, also after end.
 func (d *Door) Enter(from netip.Prefix, end func()) (*Place, error) {
 	p := &Place{door: d, end: end}
 	d.mu.Lock()
@@ -92,22 +91,22 @@ func (d *Door) Enter(from netip.Prefix, end func()) (*Place, error) {
 	return p, nil
 }
 
-// Taken is the number of places taken, without those of guests that are leaving.
+// Taken returns the number of places taken, without the guests that are leaving.
 func (d *Door) Taken() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.ledger.taken
 }
 
-// Waiting is the number of guests that wait.
+// Waiting returns the number of guests that wait.
 func (d *Door) Waiting() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.ledger.waiting
 }
 
-// EndIdle ends the guests that have waited for longer than they may at the moment. It is to
-// be called every second or so.
+// EndIdle ends the guests that have waited for longer than they may at present. It should be called
+// every second or so.
 func (d *Door) EndIdle(now time.Time) {
 	if d.cfg.IdleLimit == 0 {
 		return
@@ -119,7 +118,7 @@ func (d *Door) EndIdle(now time.Time) {
 	d.ended("idle", out...)
 }
 
-// idleLimit is how long a guest may wait while so many places are taken.
+// idleLimit returns how long a guest may wait while so many places are taken.
 func (c DoorConfig) idleLimit(taken int) time.Duration {
 	free, half := c.Limits.Max-taken, c.Limits.Max/2
 	if c.Limits.Max == 0 || free >= half {
@@ -128,7 +127,7 @@ func (c DoorConfig) idleLimit(taken int) time.Duration {
 	return c.IdleLimitFull + (c.IdleLimit-c.IdleLimitFull)*time.Duration(max(0, free))/time.Duration(half)
 }
 
-// Close ends all guests, and lets nobody in any more.
+// Close ends all guests, and admits nobody any more.
 func (d *Door) Close() {
 	d.mu.Lock()
 	d.isClosed = true
@@ -154,23 +153,23 @@ func (d *Door) refuse(r Reason) {
 	}
 }
 
-// count shows how many places are taken. d.mu is held.
+// count updates the metric of places taken. d.mu must be held.
 func (d *Door) count() {
 	if d.places != nil {
 		d.places.Set(float64(d.ledger.taken))
 	}
 }
 
-// presence says whether a guest has its place.
+// presence is whether a guest has its place.
 type presence int
 
 const (
 	present presence = iota
-	leaving          // it lost its place, and is not gone yet
+	leaving          // it has lost its place, but has not left yet
 	gone
 )
 
-// A Place is a guest's. It is safe for concurrent use. All of it is guarded by the Door.
+// A Place is the place of one guest. It is safe for concurrent use. The Door guards all of it.
 type Place struct {
 	door *Door
 	end  func()
@@ -178,19 +177,19 @@ type Place struct {
 	state   presence
 	network *network
 	class   class
-	since   time.Time // since when it is of that class
-	// base is what the guest does besides holding media, and holds how often it does that.
+	since   time.Time // when the guest came into its class
+	// base is the guest's class without media. holds counts its Holds.
 	base  class
 	holds int
 
-	previous, next *Place // in the list of its network and class
+	previous, next *Place // in the list of guests of the same network and class
 }
 
-// Wait says that the guest is idle from now on: it goes before those who are served.
+// Wait notes that the guest is idle from now on. It goes before guests that are served.
 func (p *Place) Wait() { p.be(waiting) }
 
-// Serve says that the guest is being served from now on. It then goes only for a newcomer
-// whose network has fewer guests.
+// Serve notes that the guest is being served from now on. It then goes only for a newcomer whose
+// network has fewer guests.
 func (p *Place) Serve() { p.be(active) }
 
 func (p *Place) be(c class) {
@@ -202,8 +201,8 @@ func (p *Place) be(c class) {
 	}
 }
 
-// Hold says that the guest publishes or receives media from now on: it keeps its place. The
-// guest may lose its place again once every Hold has been followed by a Release.
+// Hold notes that the guest publishes or receives media from now on: it keeps its place. It may
+// lose its place again once every Hold has been followed by a Release.
 func (p *Place) Hold() {
 	p.door.mu.Lock()
 	defer p.door.mu.Unlock()
@@ -211,7 +210,7 @@ func (p *Place) Hold() {
 	p.door.ledger.become(p, holding, time.Now())
 }
 
-// Release takes back one Hold.
+// Release undoes one Hold.
 func (p *Place) Release() {
 	p.door.mu.Lock()
 	defer p.door.mu.Unlock()
@@ -220,7 +219,7 @@ func (p *Place) Release() {
 	}
 }
 
-// Move makes the place count for another network, the one the guest's media comes from.
+// Move makes the place count for another network: the network that the guest's media comes from.
 func (p *Place) Move(to netip.Prefix) {
 	p.door.mu.Lock()
 	defer p.door.mu.Unlock()

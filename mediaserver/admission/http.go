@@ -8,9 +8,9 @@ import (
 
 type connKey struct{}
 
-// Watch makes an HTTP server tell the places of its connections what they do: a connection
-// without a request is idle, and [Hold] works in its handlers. The server must serve a
-// [Listener], perhaps with TLS above it.
+// Watch makes an HTTP server tell the places of its connections what the connections do. A
+// connection without a request waits. Handlers can call [Hold]. The server must serve a [Listener],
+// perhaps with TLS on top.
 func Watch(s *http.Server) {
 	s.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		if place := placeOf(c); place != nil {
@@ -32,9 +32,8 @@ func Watch(s *http.Server) {
 	}
 }
 
-// Hold says that the request whose context this is publishes or receives media, or belongs to
-// somebody who has proved to be the operator: its connection keeps its place until release is
-// called.
+// Hold notes that the request with this context publishes or receives media, or belongs to somebody
+// who has proved to be the operator. Its connection keeps its place until release is called.
 func Hold(ctx context.Context) (release func()) {
 	place, ok := ctx.Value(connKey{}).(*Place)
 	if !ok {
@@ -44,7 +43,7 @@ func Hold(ctx context.Context) (release func()) {
 	return place.Release
 }
 
-// placeOf is the place of a connection, below TLS or not; nil: it has none.
+// placeOf returns the place of a connection, with or without TLS; nil: it has no place.
 func placeOf(c net.Conn) *Place {
 	for {
 		switch wrapped := c.(type) {

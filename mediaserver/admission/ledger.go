@@ -6,69 +6,69 @@ import (
 	"time"
 )
 
-// Limits are the places behind a Door.
+// Limits bound the places behind a Door.
 type Limits struct {
 	// Max is the number of places; 0: no limit.
 	Max int
-	// MaxWaiting is how many of the guests may be waiting; 0: any number.
+	// MaxWaiting is how many guests may be waiting; 0: any number.
 	MaxWaiting int
-	// Grace is how long a guest may wait undisturbed while only MaxWaiting is reached. When
-	// a server comes back all its clients connect at once, and a client that is half way must
-	// not make room for another that has just begun. Default: none.
+	// Grace is how long a waiting guest keeps its place when only MaxWaiting is reached. When a
+	// server comes back, all its clients connect at once. A client that is half way must not make
+	// room for another that has just begun. Default: none.
 	Grace time.Duration
-	// MaxLeaving is how many guests that lost their place may not be gone yet. They hold
-	// memory still, so newcomers are refused beyond that; 0: any number.
+	// MaxLeaving is how many guests may have lost their place and not left yet. They still hold
+	// memory, so newcomers are refused beyond that; 0: any number.
 	MaxLeaving int
-	// MaxPerNetwork is how many places one network may have; 0: any number. Most doors have
-	// no such limit, because many people may share one address.
+	// MaxPerNetwork is how many places one network may have; 0: any number. Most doors have no such
+	// limit, because many people may share one address.
 	MaxPerNetwork int
 }
 
-// A class says what a guest does, and so whether it may lose its place.
+// A class is what a guest does. It decides whether the guest may lose its place.
 type class int
 
 const (
-	waiting class = iota // nothing has come of it yet, or it is idle: it goes first
-	active               // it is being served, but has no media: it goes if none waits
+	waiting class = iota // it has sent nothing yet, or it is idle: it goes first
+	active               // it is being served, but has no media: it goes if no guest waits
 	holding              // it publishes or receives media: it stays
 	classes
 )
 
-// A Reason says why a newcomer was refused. Reasons are label values of metrics.
+// A Reason is why a newcomer was refused. Reasons are label values of metrics.
 type Reason string
 
 const (
 	letIn Reason = ""
-	// ReasonFull says that all places are taken by guests that stay.
+	// ReasonFull means that guests that keep their places have all of them.
 	ReasonFull Reason = "full"
-	// ReasonLeaving says that guests come faster than those who lost their place can go.
+	// ReasonLeaving means that guests come faster than the guests that lost their place can leave.
 	ReasonLeaving Reason = "leaving"
-	// ReasonShare says that the newcomer's network has as many places as it may have.
+	// ReasonShare means that the newcomer's network has as many places as it may have.
 	ReasonShare Reason = "share"
-	// ReasonClosed says that nobody is let in any more.
+	// ReasonClosed means that nobody is admitted any more.
 	ReasonClosed Reason = "closed"
 )
 
-// A ledger knows the guests behind a door, and decides who goes. It has no clock and no lock.
-// Each of its operations takes time that grows with the logarithm of the number of networks,
-// and does not grow with the number of guests: newcomers of an attack are many.
+// A ledger knows the guests behind a door, and decides who goes. It has no clock and no lock. The
+// time of each operation grows with the logarithm of the number of networks, and not with the
+// number of guests: an attack has many newcomers.
 type ledger struct {
 	limits   Limits
 	networks map[netip.Prefix]*network
 	taken    int
 	waiting  int
 	leaving  int
-	// byWaiting ranks the networks by guests that wait, byAny by all that may go.
+	// byWaiting ranks the networks by guests that wait, byAny by all guests that may go.
 	byWaiting, byAny ranking
 }
 
-// A network is an address, or a subnet, with its guests.
+// A network is an address or a subnet, with its guests.
 type network struct {
 	prefix netip.Prefix
 	total  int
 	count  [classes]int
-	guests [classes]list // the oldest first
-	// rank is its index in byWaiting and byAny; -1: it is not in it.
+	guests [classes]list // oldest first
+	// rank is the network's index in byWaiting and in byAny; -1: it is not in that ranking.
 	rank [2]int
 }
 
@@ -79,8 +79,9 @@ func newLedger(l Limits) *ledger {
 	}
 }
 
-// enter gives p a place as a waiting guest, or says why not. Another guest may lose its own
-// for that: out is to be ended, and leaves like all others.
+// enter gives p a place as a waiting guest, or returns the reason why not. If another guest loses
+// its place for p, enter returns it as out. The caller must end that guest, which then leaves like
+// any other.
 func (l *ledger) enter(p *Place, from netip.Prefix, now time.Time) (out *Place, refused Reason) {
 	out, refused = l.decide(from, now)
 	if refused != letIn {
@@ -89,11 +90,11 @@ func (l *ledger) enter(p *Place, from netip.Prefix, now time.Time) (out *Place, 
 	if out != nil {
 		l.evict(out)
 	}
-	l.settle(p, from, now)
+	l.insert(p, from, now)
 	return out, letIn
 }
 
-// decide says who goes for a newcomer, if anybody has to.
+// decide returns the guest that must go for a newcomer, if any.
 func (l *ledger) decide(from netip.Prefix, now time.Time) (out *Place, refused Reason) {
 	own := l.networks[from]
 	full := l.limits.Max > 0 && l.taken >= l.limits.Max
@@ -117,9 +118,9 @@ func (l *ledger) decide(from netip.Prefix, now time.Time) (out *Place, refused R
 	return out, letIn
 }
 
-// yields reports whether a guest of n that is being served goes for a newcomer of own. It does
-// where n has more even after that. Else two addresses, or the people behind one, would end
-// each other's requests for ever, and none would get on.
+// yields reports whether a guest of n that is being served goes for a newcomer of own. It goes if n
+// has more guests even after that. Otherwise two addresses, or the people behind one, would end
+// each other's requests for ever, and nobody would be served.
 func (l *ledger) yields(n, own *network) bool {
 	if own == nil {
 		return true
@@ -127,8 +128,8 @@ func (l *ledger) yields(n, own *network) bool {
 	return n != own && l.byAny.count(n) > l.byAny.count(own)+1
 }
 
-// settle notes p among the guests of a network.
-func (l *ledger) settle(p *Place, from netip.Prefix, now time.Time) {
+// insert adds p to the guests of a network.
+func (l *ledger) insert(p *Place, from netip.Prefix, now time.Time) {
 	n := l.networks[from]
 	if n == nil {
 		n = &network{prefix: from, rank: [2]int{-1, -1}}
@@ -140,14 +141,14 @@ func (l *ledger) settle(p *Place, from netip.Prefix, now time.Time) {
 	l.add(p)
 }
 
-// evict takes p's place away. p is still leaving.
+// evict takes p's place. p is then leaving.
 func (l *ledger) evict(p *Place) {
 	l.forget(p)
 	p.state = leaving
 	l.leaving++
 }
 
-// leave notes that p is gone.
+// leave notes that p has left.
 func (l *ledger) leave(p *Place) {
 	switch p.state {
 	case present:
@@ -167,7 +168,7 @@ func (l *ledger) forget(p *Place) {
 	}
 }
 
-// become changes what p does, from now on.
+// become changes p's class at now.
 func (l *ledger) become(p *Place, c class, now time.Time) {
 	if p.state != present || p.class == c {
 		return
@@ -184,7 +185,7 @@ func (l *ledger) move(p *Place, to netip.Prefix) {
 	}
 	c, since := p.class, p.since
 	l.forget(p)
-	l.settle(p, to, since)
+	l.insert(p, to, since)
 	l.become(p, c, since)
 }
 
@@ -238,7 +239,7 @@ func (l *ledger) rerank(n *network) {
 	l.byAny.place(n)
 }
 
-// first is the guest that n loses first; nil: all of them stay.
+// first returns the guest that n loses first; nil: all its guests stay.
 func (n *network) first() *Place {
 	if p := n.guests[waiting].head; p != nil {
 		return p
@@ -246,15 +247,16 @@ func (n *network) first() *Place {
 	return n.guests[active].head
 }
 
-// A ranking is a heap of the networks with guests that may go. The first is the one that has
-// the most; of several, the one whose first guest has waited longest.
+// A ranking is a heap of the networks with guests that may go. The network with the most such
+// guests comes first. Of several such networks, the one whose first guest has waited longest comes
+// first.
 type ranking struct {
-	which    int // 0: of waiting guests only; 1: of all that may go
+	which    int // 0: waiting guests count; 1: all guests that may go count
 	networks []*network
 }
 
-// first is the guest that goes for a newcomer. The newcomer's own network, which may be nil,
-// is counted with the newcomer.
+// first returns the guest that goes for a newcomer. The newcomer counts for its own network, which
+// may be nil.
 func (r *ranking) first(own *network) *Place {
 	if len(r.networks) == 0 {
 		return nil
@@ -280,7 +282,7 @@ func (r *ranking) count(n *network) int {
 	return n.count[waiting] + n.count[active]
 }
 
-// isBefore reports whether a, with more guests than it has, ranks before b, with more.
+// isBefore reports whether a ranks before b, each with so many more guests than it has.
 func (r *ranking) isBefore(a *network, moreOfA int, b *network, moreOfB int) bool {
 	if x, y := r.count(a)+moreOfA, r.count(b)+moreOfB; x != y {
 		return x > y
@@ -292,7 +294,7 @@ func (r *ranking) isBefore(a *network, moreOfA int, b *network, moreOfB int) boo
 	return x.since.Before(y.since)
 }
 
-// place puts n where it belongs, after its guests changed.
+// place moves n to its position after the guests of n have changed.
 func (r *ranking) place(n *network) {
 	index, has := n.rank[r.which], r.count(n) > 0
 	switch {
@@ -305,7 +307,7 @@ func (r *ranking) place(n *network) {
 	}
 }
 
-// Len implements heap.Interface, as the next four do.
+// Len implements heap.Interface, like the next four methods.
 func (r *ranking) Len() int { return len(r.networks) }
 
 // Less reports whether i ranks before j. A network that has just lost its last guest is being
@@ -318,7 +320,7 @@ func (r *ranking) Less(i, j int) bool {
 	return r.isBefore(a, 0, b, 0)
 }
 
-// Swap swaps two.
+// Swap swaps two networks.
 func (r *ranking) Swap(i, j int) {
 	r.networks[i], r.networks[j] = r.networks[j], r.networks[i]
 	r.networks[i].rank[r.which], r.networks[j].rank[r.which] = i, j
@@ -331,7 +333,7 @@ func (r *ranking) Push(x any) {
 	r.networks = append(r.networks, n)
 }
 
-// Pop removes the last.
+// Pop removes the last network.
 func (r *ranking) Pop() any {
 	last := len(r.networks) - 1
 	n := r.networks[last]
@@ -344,8 +346,8 @@ func (r *ranking) Pop() any {
 // A list holds guests by age, the oldest first.
 type list struct{ head, tail *Place }
 
-// insert puts p behind all that are not younger. Guests come in the order of time, but for
-// those whose goroutines overtook each other, so it looks at the last few only.
+// insert puts p behind all guests that are not younger. Guests come in the order of time, except
+// when goroutines overtook each other. So insert looks at only the last few.
 func (l *list) insert(p *Place) {
 	after := l.tail
 	for after != nil && p.since.Before(after.since) {

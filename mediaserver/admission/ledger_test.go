@@ -9,12 +9,12 @@ import (
 	"pgregory.net/rapid"
 )
 
-// host is an address of a test: host("a") and so on.
+// host returns an address for a test: host("a") and so on.
 func host(name string) netip.Prefix {
 	return NetworkOf(netip.AddrFrom4([4]byte{10, 0, 0, name[0]}))
 }
 
-// check panics where the ledger contradicts itself.
+// check returns an error if the ledger contradicts itself.
 func (l *ledger) check() error {
 	taken, wait := 0, 0
 	for prefix, n := range l.networks {
@@ -54,7 +54,7 @@ func (l *ledger) check() error {
 func TestWhoGoes(t *testing.T) {
 	type guest struct {
 		host  string
-		age   time.Duration // when the newcomer comes
+		age   time.Duration // time until the newcomer comes
 		class class
 	}
 	crowd := func(n int, g guest) []guest {
@@ -73,7 +73,7 @@ func TestWhoGoes(t *testing.T) {
 		limits   Limits
 		guests   []guest
 		newcomer string
-		want     int // index of the guest that goes; -1: none; -2: the newcomer is refused
+		want     int // index of the guest that goes; -1: none goes; -2: the newcomer is refused
 	}{
 		{"there is room", connecting(3, 64), []guest{{"a", young, waiting}, {"b", old, holding}}, "c", -1},
 		{"full of media: refused", places(2), []guest{{"a", old, holding}, {"b", young, holding}}, "c", -2},
@@ -105,7 +105,7 @@ func TestWhoGoes(t *testing.T) {
 			for i, g := range test.guests {
 				p := &Place{}
 				index[p] = i
-				l.settle(p, host(g.host), now.Add(-g.age))
+				l.insert(p, host(g.host), now.Add(-g.age))
 				l.become(p, g.class, now.Add(-g.age))
 			}
 			l.limits = test.limits
@@ -145,7 +145,7 @@ func TestPlacesAreNotHandedOnFasterThanGuestsLeave(t *testing.T) {
 	}
 }
 
-// What must be true whatever comes, in whatever order.
+// Properties that hold whatever comes, in whatever order.
 func TestAdmissionIsFair(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		hosts := []string{"a", "b", "c", "d", "e", "f"}
@@ -183,23 +183,23 @@ func TestAdmissionIsFair(t *testing.T) {
 			}
 			ownShare := l.limits.MaxPerNetwork
 			switch {
-			case ownShare > 0 && refused == letIn && l.networks[from].total > max(ownShare, own): // more may have moved there
+			case ownShare > 0 && refused == letIn && l.networks[from].total > max(ownShare, own): // more may have moved
 				t.Fatal("an address has more than its share")
 			case refused == letIn && taken < l.limits.Max && l.limits.MaxWaiting == 0 && ownShare == 0 && out != nil:
 				t.Fatal("somebody was ended although there was room")
 			case refused == ReasonFull && taken < l.limits.Max:
 				t.Fatal("refused although there was room")
 			case refused == ReasonFull && movable > 0:
-				// An address with fewer guests than another always gets in, and so does
-				// everybody where the other only waits.
+				// An address with fewer guests than another always gets in. So does everybody if
+				// the guests of another address only wait.
 				for _, n := range l.networks {
 					if n.first() != nil && evictable(l, n.prefix) > evictable(l, from)+1 {
 						t.Fatalf("%v, which has %d guests, was refused although %v has %d", from, evictable(l, from), n.prefix, evictable(l, n.prefix))
 					}
 				}
 			case refused == letIn && out != nil && out.network.prefix != from && ownShare == 0:
-				// A newcomer takes the place of an address that has more guests that may go
-				// than its own, or as many as its own will have.
+				// A newcomer takes the place of an address that has more guests that may go than
+				// the newcomer's address, or as many as that address will have.
 				count := evictable
 				if taken < l.limits.Max {
 					count = waits
@@ -240,7 +240,7 @@ func TestAdmissionIsFair(t *testing.T) {
 	})
 }
 
-// waits is how many guests of a network wait.
+// waits returns how many guests of a network wait.
 func waits(l *ledger, prefix netip.Prefix) int {
 	n := l.networks[prefix]
 	if n == nil {
@@ -249,7 +249,7 @@ func waits(l *ledger, prefix netip.Prefix) int {
 	return n.count[waiting]
 }
 
-// evictable is how many guests of a network may go.
+// evictable returns how many guests of a network may go.
 func evictable(l *ledger, prefix netip.Prefix) int {
 	n := l.networks[prefix]
 	if n == nil {
@@ -258,7 +258,7 @@ func evictable(l *ledger, prefix netip.Prefix) int {
 	return n.count[waiting] + n.count[active]
 }
 
-// A newcomer of an attack costs the same whether ten or ten thousand guests are there.
+// A newcomer in an attack costs the same whether there are ten or ten thousand guests.
 func BenchmarkNewcomers(b *testing.B) {
 	for _, size := range []struct{ places, hosts int }{{64, 1}, {8192, 1}, {8192, 8192}, {65536, 1000}} {
 		b.Run(fmt.Sprintf("%d places, %d addresses", size.places, size.hosts), func(b *testing.B) {

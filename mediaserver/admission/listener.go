@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	proxyproto "github.com/pires/go-proxyproto"
@@ -16,46 +17,45 @@ import (
 
 const (
 	// ProxyIdle is how long a connection of a trusted proxy may be idle. The load balancers of
-	// clouds keep theirs for up to 600 s, and use one at the very end: it must not have been
-	// closed by then.
+	// clouds keep idle connections for up to 600 s, and may use one at the very end. The server
+	// must not have closed it by then.
 	ProxyIdle = 650 * time.Second
-	// proxyHeaderTimeout is how long a trusted proxy may take for a PROXY header that it has
-	// begun.
+	// proxyHeaderTimeout is how long a trusted proxy may take for the rest of a PROXY header.
 	proxyHeaderTimeout = 5 * time.Second
-	// proxyHeaderPeek is as much as is read ahead to see whether there is a PROXY header.
+	// proxyHeaderPeek is how many bytes are read ahead to detect a PROXY header.
 	proxyHeaderPeek = 256
-	// acceptPause is the wait after a failed accept. When the process is out of file
-	// descriptors, trying again at once only burns a core.
+	// acceptPause is the wait after a failed accept. When the process has no file descriptors left,
+	// an immediate retry only uses a core for nothing.
 	acceptPause = 50 * time.Millisecond
-	// sweepInterval is how often idle connections are looked at.
+	// sweepInterval is how often idle connections are ended.
 	sweepInterval = time.Second
 )
 
 // ListenerConfig configures a Listener.
 type ListenerConfig struct {
-	// Door has the places of the connections; nil: whoever accepts them decides.
+	// Door has the places of the connections; nil: the server that accepts them decides.
 	Door *Door
-	// Apart returns the door of those who have places of their own, such as the pair's other
-	// server; nil: the address is nobody's. Default: there is nobody.
-	Apart func(netip.Addr) *Door
-	// Proxies are those who may begin a connection with a PROXY header, version 1 or 2, which
-	// tells the client's address. Default: nobody.
+	// SeparateDoor returns the door for an address that has places of its own, such as the pair's
+	// other server; nil: the address has none. Default: no address has.
+	SeparateDoor func(netip.Addr) *Door
+	// Proxies may begin a connection with a PROXY header, version 1 or 2, which tells the client's
+	// address. Default: nobody may.
 	Proxies *Proxies
-	// MaxProxyConnections bounds the connections of trusted proxies; default 8192. They do not
-	// take the places of others, and none of them is ended for another.
+	// MaxProxyConnections bounds the connections of trusted proxies; default 8192. These
+	// connections take no places of others, and none is ended for another.
 	MaxProxyConnections int
-	// Metrics; default: nothing is counted.
+	// Metrics has the counters. Default: nothing is counted.
 	Metrics *metrics.Metrics
-	// Refused counts connections for which the Door had no place, beside the Door's own count;
-	// default: nothing does.
+	// Refused counts the connections for which the Door had no place, in addition to the Door's own
+	// count. Default: they are not counted here.
 	Refused prometheus.Counter
-	// Name is the listener's in metrics where it has no Door.
+	// Name is the listener's name in metrics if it has no Door.
 	Name string
 }
 
-// A Listener accepts the connections that its Door admits. Each is a [*Conn], whose remote
-// address is the client's, also where a proxy told it by the PROXY protocol. Errors of the
-// underlying Accept that pass by are survived: out of file descriptors, for one.
+// A Listener accepts the connections that its Door admits. Each is a [*Conn]. Its remote address is
+// the client's, even if a proxy told the address by the PROXY protocol. The Listener survives
+// passing errors of the underlying Accept, such as a lack of file descriptors.
 type Listener struct {
 	net.Listener
 	cfg     ListenerConfig
@@ -65,7 +65,7 @@ type Listener struct {
 	closed  chan struct{}
 }
 
-// NewListener returns a Listener of what l accepts. It must be closed.
+// NewListener returns a Listener on top of l. It must be closed.
 func NewListener(l net.Listener, cfg ListenerConfig) *Listener {
 	if cfg.MaxProxyConnections == 0 {
 		cfg.MaxProxyConnections = 8192
@@ -94,13 +94,14 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close stops accepting. The connections that were accepted go on.
+// Close stops accepting. It also closes the connections of trusted proxies that have sent nothing yet.
+// All connections that were accepted stay open, so that a server that is about to end can answer them.
 func (l *Listener) Close() error {
 	err := net.ErrClosed
 	l.closing.Do(func() {
 		close(l.closed)
 		err = l.Listener.Close()
-		l.proxies.Close() // those whose header is still awaited
+		l.proxies.Close()
 	})
 	return err
 }
@@ -122,7 +123,7 @@ func (l *Listener) run() {
 		}
 		from := AddressOf(c.RemoteAddr().String())
 		if l.cfg.Proxies.Trusts(from) {
-			l.meetProxy(c)
+			l.acceptProxy(c)
 			continue
 		}
 		l.admit(&Conn{Conn: c}, from)
@@ -142,12 +143,12 @@ func (l *Listener) sweep() {
 	}
 }
 
-// admit hands c over if there is a place for it, else closes it.
+// admit hands c over if there is a place for c. Otherwise it closes c.
 func (l *Listener) admit(c *Conn, from netip.Addr) {
 	door := l.cfg.Door
-	if l.cfg.Apart != nil {
-		if apart := l.cfg.Apart(from); apart != nil {
-			door = apart
+	if l.cfg.SeparateDoor != nil {
+		if separate := l.cfg.SeparateDoor(from); separate != nil {
+			door = separate
 		}
 	}
 	if door != nil {
@@ -172,10 +173,15 @@ func (l *Listener) handOver(c *Conn) {
 	}
 }
 
-// meetProxy takes a connection of a trusted proxy. Only what it sends first tells whether that
-// speaks for itself or for a client, so nobody waits for it here.
-func (l *Listener) meetProxy(raw net.Conn) {
-	place, err := l.proxies.Enter(netip.Prefix{}, func() { _ = raw.Close() })
+// acceptProxy takes a connection of a trusted proxy. Only its first bytes tell whether it is the
+// proxy's own or a client's. A goroutine waits for these bytes, so that no other connection has to.
+func (l *Listener) acceptProxy(raw net.Conn) {
+	var accepted atomic.Bool
+	place, err := l.proxies.Enter(netip.Prefix{}, func() {
+		if !accepted.Load() {
+			_ = raw.Close()
+		}
+	})
 	if err != nil {
 		_ = raw.Close()
 		return
@@ -191,6 +197,7 @@ func (l *Listener) meetProxy(raw net.Conn) {
 			}
 			_ = c.Close()
 		case client == nil || l.cfg.Proxies.Trusts(AddressOf(client.String())):
+			accepted.Store(true)
 			l.handOver(c)
 		default:
 			place.Leave()
@@ -200,16 +207,17 @@ func (l *Listener) meetProxy(raw net.Conn) {
 	}()
 }
 
-// A Conn is a connection with its place.
+// A Conn is a connection that has a place.
 type Conn struct {
 	net.Conn
-	remote net.Addr      // that the PROXY header told; nil: it is the connection's own
-	reader *bufio.Reader // what was read ahead; nil: nothing
-	place  *Place        // nil: there is no door
+	remote net.Addr      // address in the PROXY header; nil: the connection's own address counts
+	reader *bufio.Reader // data that was read ahead; nil: none
+	place  *Place        // nil: there is no Door
 }
 
-// readHeader waits for the first bytes, and returns the client that a PROXY header names; nil:
-// there is no header, or it names nobody, as in a proxy's own check.
+// readHeader waits for the first bytes, and returns the client that a PROXY header names. It
+// returns nil if there is no header, or if the header names nobody, as in a proxy's own health
+// check.
 func (c *Conn) readHeader() (net.Addr, error) {
 	if err := c.Conn.SetReadDeadline(time.Now().Add(ProxyIdle)); err != nil {
 		return nil, err
@@ -237,7 +245,7 @@ func (c *Conn) readHeader() (net.Addr, error) {
 	return source, nil
 }
 
-// Read reads what was read ahead, and then from the connection.
+// Read returns the data that was read ahead, and then reads from the connection.
 func (c *Conn) Read(b []byte) (int, error) {
 	if c.reader != nil {
 		if c.reader.Buffered() > 0 {
@@ -248,7 +256,7 @@ func (c *Conn) Read(b []byte) (int, error) {
 	return c.Conn.Read(b)
 }
 
-// RemoteAddr is the client's address.
+// RemoteAddr returns the client's address.
 func (c *Conn) RemoteAddr() net.Addr {
 	if c.remote != nil {
 		return c.remote
@@ -256,13 +264,13 @@ func (c *Conn) RemoteAddr() net.Addr {
 	return c.Conn.RemoteAddr()
 }
 
-// NetConn is the connection below, for its socket options.
+// NetConn returns the connection below, for its socket options.
 func (c *Conn) NetConn() net.Conn { return c.Conn }
 
-// Place is the connection's place; nil where the Listener has no Door.
+// Place returns the connection's place; nil: the Listener has no Door.
 func (c *Conn) Place() *Place { return c.place }
 
-// CloseWrite ends the server's direction, where the connection can.
+// CloseWrite closes the server's direction, if the connection supports that.
 func (c *Conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()

@@ -20,16 +20,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/metrics"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is how long a test waits for what takes a moment.
-const patience = 20 * time.Second
+// patience is how long a test waits for an event that takes a moment.
+const patience = eventually.Patience
 
-// server is an HTTP server behind a door of few places. GET / answers with the client's
-// address, /media holds the connection, and /wait serves it, both until the client goes.
+// server is an HTTP server behind a door of few places. GET / answers with the client's address.
+// GET /media holds the connection, and GET /wait serves it. Both last until the client goes.
 type server struct {
 	t        *testing.T
 	door     *Door
@@ -75,7 +76,7 @@ func serve(t *testing.T, places int, isSecure bool, options ...func(*ListenerCon
 	} else {
 		test.Start()
 	}
-	// httptest has put its own hook in front, which calls ours: see that it does.
+	// httptest has installed a hook of its own, which should call ours: check that it does.
 	if hook == nil || test.Config.ConnState == nil {
 		t.Fatal("there is no hook")
 	}
@@ -129,15 +130,6 @@ func isOpen(c net.Conn) bool {
 	return errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-func (s *server) until(what string, condition func() bool) {
-	s.t.Helper()
-	for deadline := time.Now().Add(patience); !condition(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			s.t.Fatalf("it did not come true: %s", what)
-		}
-	}
-}
-
 func TestIdleConnectionsOfOneAddressKeepNobodyOut(t *testing.T) {
 	const places = 16
 	s := serve(t, places, false)
@@ -148,7 +140,7 @@ func TestIdleConnectionsOfOneAddressKeepNobodyOut(t *testing.T) {
 	for range 4 * places {
 		s.dial("127.0.0.2")
 	}
-	s.until("all places are taken", func() bool { return s.door.Taken() == places })
+	eventually.True(s.t, "all places are taken", func() bool { return s.door.Taken() == places })
 	for range 3 {
 		if got, err := get(s.dial("127.0.0.4"), "/"); err != nil || !strings.HasPrefix(got, "127.0.0.4:") {
 			t.Errorf("somebody else got %q: %v", got, err)
@@ -182,7 +174,7 @@ func TestConnectionsWithMediaStayAndTheNewcomerIsRefused(t *testing.T) {
 		t.Errorf("%v refusals are counted", n)
 	}
 	_ = viewers[0].Close()
-	s.until("a place is free", func() bool { return s.door.Taken() < places })
+	eventually.True(s.t, "a place is free", func() bool { return s.door.Taken() < places })
 	s.mustGet(s.dial("127.0.0.3"), "/")
 }
 
@@ -201,7 +193,7 @@ func TestRequestsThatHangKeepNobodyOut(t *testing.T) {
 func TestAnHTTP2ConnectionHoldsAsOneOfHTTP1(t *testing.T) {
 	const places = 4
 	s := serve(t, places, true)
-	// client is a browser of its own, from that address.
+	// client returns a new browser at that address.
 	client := func(from string) *http.Client {
 		transport := &http.Transport{
 			DialContext:       (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}).DialContext,
@@ -239,7 +231,7 @@ func TestAnHTTP2ConnectionHoldsAsOneOfHTTP1(t *testing.T) {
 		t.Fatalf("somebody else was kept out: %v", err)
 	}
 	_ = answer.Body.Close()
-	// The viewer's connection is still there for another request.
+	// The viewer's connection is still open for another request.
 	if _, err := open(viewer, "/wait"); err != nil || media.Buffered() > 0 {
 		t.Errorf("the viewer's connection: %v", err)
 	}

@@ -8,22 +8,22 @@ import (
 	"sync/atomic"
 )
 
-// ForwardedFor is the header in which a proxy tells who it speaks for. Each proxy appends the
-// address that it was connected from.
+// ForwardedFor is the header in which a proxy tells the client's address. Each proxy appends the
+// address that connected to it.
 const ForwardedFor = "X-Forwarded-For"
 
-// claims are the headers by which a client could pretend to be another, or to have come to
-// another address. They are taken out of a request that no trusted proxy sent. Of those that a
-// trusted proxy sends only X-Forwarded-For counts: many proxies set that, and pass Forwarded
-// (RFC 7239) and others on as the client wrote them. X-Forwarded-Prefix claims nothing: it
-// says how the client's own path began, and only its own answer has it.
+// claims are the headers by which a client could pretend to have another address, or to have asked
+// for another address. They are removed from a request that no trusted proxy sent. Of the headers
+// that a trusted proxy sends, only X-Forwarded-For counts. Many proxies set that one, and pass
+// Forwarded (RFC 7239) and others on as the client wrote them. X-Forwarded-Prefix claims nothing:
+// it says how the client's own path began, and is used only in the answer to that client.
 var claims = []string{
 	ForwardedFor, "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto",
 	"X-Forwarded-Server", "X-Forwarded-Scheme", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip", "Forwarded",
 }
 
-// Proxies are the addresses that may say for whom they speak, by X-Forwarded-For or by the
-// PROXY protocol. A nil *Proxies trusts nobody. It is safe for concurrent use.
+// Proxies are the addresses that are trusted to tell a client's address, by X-Forwarded-For or by
+// the PROXY protocol. A nil *Proxies trusts nobody. Proxies is safe for concurrent use.
 type Proxies struct {
 	trusted atomic.Pointer[[]netip.Prefix]
 }
@@ -47,13 +47,13 @@ func ParseProxy(text string) (netip.Prefix, error) {
 	return network.Masked(), nil
 }
 
-// Trust replaces the proxies.
+// Trust replaces the addresses of the proxies.
 func (p *Proxies) Trust(networks []netip.Prefix) {
 	networks = append([]netip.Prefix(nil), networks...)
 	p.trusted.Store(&networks)
 }
 
-// Trusts reports whether an address is that of a proxy.
+// Trusts reports whether an address is a trusted proxy's.
 func (p *Proxies) Trusts(a netip.Addr) bool {
 	if p == nil {
 		return false
@@ -71,10 +71,10 @@ func (p *Proxies) Trusts(a netip.Addr) bool {
 	return false
 }
 
-// Client returns whose request it is that came from an address with these X-Forwarded-For
-// headers: the rightmost address that is no proxy's. All that stands to the left of that may
-// have been made up by the client. Where an entry is no address, the proxy that wrote it is
-// the client.
+// Client returns the client of a request that came from an address with these X-Forwarded-For
+// headers. The client is the rightmost address that is no trusted proxy. The client may have made
+// up everything to the left of it. If an entry is no address, the proxy that wrote the entry is the
+// client.
 func (p *Proxies) Client(from netip.Addr, forwardedFor []string) netip.Addr {
 	for i := len(forwardedFor) - 1; i >= 0; i-- {
 		for rest, more := forwardedFor[i], true; more; {
@@ -100,9 +100,9 @@ func (p *Proxies) Client(from netip.Addr, forwardedFor []string) netip.Addr {
 	return from
 }
 
-// Handler returns h with each request's RemoteAddr being the client's. Behind a trusted proxy
-// that is an address without a port, which [AddressOf] reads. The headers by which others than
-// trusted proxies claim to be somebody are taken out.
+// Handler returns a handler that calls h with the client's address as RemoteAddr. Behind a trusted
+// proxy, that is an address without a port, which [AddressOf] reads. In requests that no trusted
+// proxy sent, the headers that claim an address are removed.
 func (p *Proxies) Handler(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		from := AddressOf(r.RemoteAddr)

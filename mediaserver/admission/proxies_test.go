@@ -1,11 +1,16 @@
 package admission
 
 import (
+	"errors"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -103,7 +108,7 @@ func FuzzClient(f *testing.F) {
 		if got := proxies.Client(proxy, []string{first, second}); !got.IsValid() {
 			t.Error("a request of nobody")
 		}
-		// Whatever the client writes, what the proxy appends counts.
+		// Whatever the client writes, the entry that the proxy appends counts.
 		if got := proxies.Client(proxy, []string{first, second, "198.51.100.7"}); got.String() != "198.51.100.7" {
 			t.Errorf("a client became %v", got)
 		}
@@ -145,5 +150,46 @@ func TestTheNamesOfClaimsAreCanonical(t *testing.T) {
 	}
 	if !strings.EqualFold(claims[0], ForwardedFor) {
 		t.Error(claims[0])
+	}
+}
+
+// A server that is about to end closes its listener first, and then answers what it was asked.
+func TestAcceptedConnectionsOfProxiesOutliveTheListener(t *testing.T) {
+	raw, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := NewListener(raw, ListenerConfig{Proxies: trusting(t, "127.0.0.0/8")})
+	proxy, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = proxy.Close() }()
+	silent, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = silent.Close() }()
+	if _, err := proxy.Write([]byte("GET / HTTP/1.1\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Write([]byte("answer")); err != nil {
+		t.Errorf("write after the listener was closed: %v", err)
+	}
+	answer := make([]byte, 6)
+	if _, err := io.ReadFull(proxy, answer); err != nil || string(answer) != "answer" {
+		t.Errorf("the proxy reads %q, %v", answer, err)
+	}
+	_ = silent.SetReadDeadline(time.Now().Add(patience))
+	if _, err := silent.Read(answer); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a connection that has sent nothing stays open: %v", err)
 	}
 }

@@ -1,14 +1,14 @@
-// Package budget bounds the memory that the caches and histories of one media server hold
-// together. It does not allocate or free: each cache charges its own [Account] for what the
-// cache holds, and gives memory back when the account is short.
+// Package budget bounds the memory that the caches and histories of one media server hold together.
+// It does not allocate or free. Each cache charges the memory it holds to its own [Account], and
+// frees memory when the account is short.
 //
-// Memory is spent by class. A class is short only for the sake of its own members and of
-// the classes before it. So a flood of undeclared streams never takes a declared leg's way
-// back on air. Within a class that is short, the accounts above an even share give way, so
-// one fat stream does not take the entry points of the others.
+// Memory is spent by class. A class is short only because of its own members and the classes before
+// it. So a flood of undeclared streams never keeps a declared leg off air. Within a class that is
+// short, the accounts above an even share give way. So one large stream does not take the entry
+// points of the others.
 //
-// Charging is one comparison per access unit. Only when an account passes a chunk of 64 KiB
-// does it write to the counters that all accounts share.
+// Charging costs one comparison per access unit. An account writes to the counters that all
+// accounts share only when it passes a chunk of 64 KiB.
 //
 // Start at [New].
 package budget
@@ -19,7 +19,7 @@ import (
 	"sync/atomic"
 )
 
-// A Class says for what memory is spent.
+// A Class is a purpose for which memory is spent.
 type Class int32
 
 // The classes, in the order in which memory is spent.
@@ -28,16 +28,16 @@ const (
 	Declared Class = iota
 	// Histories is for the packets of outputs that play declared streams only.
 	Histories
-	// Undeclared is for all that undeclared streams and their outputs hold.
+	// Undeclared is for everything that undeclared streams and their outputs hold.
 	Undeclared
 
 	classes
 )
 
-// Classes are all classes, in the order in which memory is spent.
+// Classes returns all classes, in the order in which memory is spent.
 func Classes() []Class { return []Class{Declared, Histories, Undeclared} }
 
-// String is the class as metrics and /v1/status have it.
+// String returns the name of the class in metrics and /v1/status.
 func (c Class) String() string {
 	switch c {
 	case Declared:
@@ -52,23 +52,23 @@ func (c Class) String() string {
 }
 
 const (
-	// Unlimited is a limit that no account meets.
+	// Unlimited is a limit that no account reaches.
 	Unlimited = math.MaxInt64
 
-	// Floor is the least that FromMemoryLimit gives, in bytes: the GOP caches of both legs of
-	// one pair, before and after the removal of B-frames.
+	// Floor is the least limit that FromMemoryLimit returns, in bytes. It is enough for the GOP
+	// caches of both legs of one pair, before and after the removal of B-frames.
 	Floor = 64 << 20
-	// Default is what FromMemoryLimit gives where there is no memory limit, in bytes.
+	// Default is the limit that FromMemoryLimit returns if there is no memory limit, in bytes.
 	Default = 512 << 20
 
-	// chunk is what an account takes from its class at a time, in bytes.
+	// chunk is how much an account takes from its class at a time, in bytes.
 	chunk = 64 << 10
 )
 
-// FromMemoryLimit returns the limit for a process whose Go memory limit is that many bytes,
-// as runtime/debug.SetMemoryLimit(-1) has it: one half, and at least Floor. The other half
-// is for viewers, publishers' connections and the garbage collector. Without a memory limit,
-// which is math.MaxInt64, the limit is Default.
+// FromMemoryLimit returns the limit of a Budget for a process with a Go memory limit of so many
+// bytes, as runtime/debug.SetMemoryLimit(-1) returns it. The limit is one half of that, and at
+// least Floor. The other half is for viewers, publishers' connections and the garbage collector. If
+// there is no memory limit (math.MaxInt64), the limit is Default.
 func FromMemoryLimit(bytes int64) int64 {
 	if bytes == math.MaxInt64 {
 		return Default
@@ -91,16 +91,15 @@ func New(limit int64) *Budget {
 	return &Budget{limit: limit, accounts: make(map[*Account]struct{})}
 }
 
-// Limit is the most that all accounts should hold, in bytes. Accounts may hold more for a
-// moment: they charge what they hold first, and give back then.
+// Limit returns the most that all accounts should hold, in bytes. Accounts may hold more for a
+// moment: they first charge what they hold, and then free memory.
 func (b *Budget) Limit() int64 { return b.limit }
 
-// Used is what the accounts of a class hold, in bytes, rounded up to chunks.
+// Used returns how much the accounts of a class hold, in bytes, rounded up to chunks.
 func (b *Budget) Used(c Class) int64 { return b.used[c].Load() }
 
-// Open returns an account without memory. Shed is called by [Budget.Shed], on its
-// goroutine: whoever owns the account then gives back memory if the account is short. The
-// account must be closed.
+// Open returns an account without memory. [Budget.Shed] calls shed, on its own goroutine. The owner
+// of the account then frees memory if the account is short. The account must be closed.
 func (b *Budget) Open(c Class, shed func()) *Account {
 	a := &Account{budget: b, class: c, shed: shed}
 	b.mu.Lock()
@@ -109,9 +108,9 @@ func (b *Budget) Open(c Class, shed func()) *Account {
 	return a
 }
 
-// Shed has every owner look at its account. It is to be called now and then: an owner who
-// adds nothing, such as the cache of a publisher that fell silent, would not notice that
-// others need its memory.
+// Shed makes every owner look at its account. It should be called now and then: an owner that adds
+// nothing, such as the cache of a publisher that fell silent, would not notice that others need its
+// memory.
 func (b *Budget) Shed() {
 	total := int64(0)
 	for c := range b.used {
@@ -131,26 +130,25 @@ func (b *Budget) Shed() {
 	}
 }
 
-// An Account is what one cache holds. Its methods are for one goroutine at a time: the
-// cache's own lock guards it.
+// An Account is the memory of one cache. Its methods are for one goroutine at a time, under the
+// cache's own lock.
 type Account struct {
 	budget *Budget
 	class  Class
 	shed   func()
 
 	held     int64 // bytes
-	reserved int64 // bytes of the class, whole chunks, at least held
+	reserved int64 // bytes charged to the class, in whole chunks, at least held
 	closed   bool
 }
 
-// Set says how many bytes the cache holds now. It may be called after Close, and does
-// nothing then.
+// Set sets how many bytes the cache holds. After Close, Set does nothing.
 func (a *Account) Set(bytes int) {
 	if a.closed {
 		return
 	}
 	a.held = int64(bytes)
-	// One chunk more is kept than is needed, so that a cache that swings around the edge of a
+	// One more chunk is kept than is needed. So a cache whose size swings around the edge of a
 	// chunk does not write to the shared counters each time.
 	if a.held > a.reserved || a.held+2*chunk <= a.reserved || a.held == 0 {
 		a.reserve((a.held + chunk - 1) / chunk * chunk)
@@ -171,7 +169,7 @@ func (a *Account) reserve(bytes int64) {
 	}
 }
 
-// Move puts the account into another class.
+// Move moves the account to another class.
 func (a *Account) Move(c Class) {
 	if a.class == c {
 		return
@@ -182,8 +180,9 @@ func (a *Account) Move(c Class) {
 	a.reserve(held)
 }
 
-// Short reports whether the account must give memory back: its class and those before it
-// hold more than the limit, and the account more than an even share of what they leave.
+// Short reports whether the account must free memory: its class and the classes before it hold more
+// than the limit, and the account holds more than an even share of what the classes before it
+// leave.
 func (a *Account) Short() bool {
 	b := a.budget
 	room := b.limit
@@ -196,7 +195,7 @@ func (a *Account) Short() bool {
 	return a.reserved > max(room, 0)/max(b.open[a.class].Load(), 1)
 }
 
-// Close gives all memory back.
+// Close returns all memory of the account.
 func (a *Account) Close() {
 	if a.closed {
 		return

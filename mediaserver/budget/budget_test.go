@@ -2,10 +2,10 @@ package budget
 
 import (
 	"math"
-	"math/rand/v2"
 	"sync"
 	"testing"
-	"time"
+
+	"github.com/streampair/streampair/hack/seeded"
 )
 
 const mib = 1 << 20
@@ -71,12 +71,10 @@ func TestWhoGivesWay(t *testing.T) {
 	}
 }
 
-// Whatever accounts do, what is used is what they hold, and those who give way when they
-// are short bring the whole below its limit.
+// Whatever the accounts do, Used is the sum of what they hold. If the accounts that are short give
+// way, the sum falls below the limit.
 func TestTheCountersAgreeWithTheAccounts(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	r := rand.New(rand.NewPCG(seed, 0))
+	r := seeded.Rand(t)
 	b := New(20 * mib)
 	type cache struct {
 		*Account

@@ -1,20 +1,19 @@
-// Package config is what the media server is told when it starts, and what it is told
-// again while it runs: flags, environment variables, and StreamPair manifests. It
-// judges all of it, so that the rest of the server meets only what is right, and
-// returns every mistake at once. It opens no port and starts nothing.
+// Package config reads and checks the media server's configuration: flags,
+// environment variables and StreamPair manifests, at the start and again while
+// the server runs. The rest of the server only gets valid configuration. All
+// mistakes are returned at once. The package opens no port and starts nothing.
 //
-// Every flag has an environment variable of the same name, in capitals and with
-// underscores: --rtmp-address is RTMP_ADDRESS. A flag wins over its variable, and an
-// empty variable counts as none. A flag that may be repeated takes a list with commas
-// from its variable: PAIR=a.yaml,b.yaml.
+// Every flag has an environment variable of the same name, in capitals
+// and with underscores: --rtmp-address is RTMP_ADDRESS. A flag overrides
+// its variable. An empty variable counts as unset. For a flag that may
+// be repeated, the variable has a list with commas: PAIR=a.yaml,b.yaml.
 //
-// A manifest is a YAML file with one or more StreamPair documents, as for a cluster,
-// and, where tokens are to be chosen, Secret documents beside them: see
-// [ParseManifest].
+// A manifest is a YAML file with one or more StreamPair documents, as for a
+// cluster. Secret documents beside them choose the tokens: see [ParseManifest].
 //
-// In a cluster the same server runs with --role, the manifest is a file of a ConfigMap, and
-// the Secrets that it names are folders of files below --secrets. All these files are
-// read again when they change: see [Files].
+// In a cluster the same server runs with --role. The manifest is a file of
+// a ConfigMap, and the Secrets that it names are folders of files below
+// --secrets. All these files are read again when they change: see [Files].
 //
 // Start at [Load].
 package config
@@ -30,9 +29,9 @@ import (
 	"github.com/streampair/streampair/api/v1alpha1"
 )
 
-// Config is all that the server is told when it starts. An address is host:port, where
-// port 0 picks a free one; an empty address closes that surface;
-// WebRTC's is required.
+// Config is all that the server is told when it starts. An address
+// is host:port. Port 0 picks a free port. An empty address switches
+// the listener off, except WebRTCAddress, which is required.
 type Config struct {
 	Manifest Manifest // the pairs of all --pair files; none: pairs are made on demand
 
@@ -42,92 +41,96 @@ type Config struct {
 	HTTPSAddress   string // TCP; default :5443
 	WebRTCAddress  string // UDP and TCP, the same number; default :8189
 	ProbeAddress   string // TCP; default :9090
-	HealthAddress  string // TCP, for the kubelet's probes alone; default DefaultHealthAddress where Role is set, else empty
-	ControlAddress string // TCP, loopback unless Control has files; default 127.0.0.1:9091
-	// RelayAddress is where the other leg's server connects to, TCP; default :9092 with Role
-	// and Control's files, unless PeerInsecure, else empty.
+	HealthAddress  string // TCP, only for the kubelet's probes; default DefaultHealthAddress with Role, else empty
+	ControlAddress string // TCP, for the kubelet's probes; default DefaultHealthAddress with Role, else empty
+	// RelayAddress is where the other leg's server connects, by TCP. Default:
+	// :9092 with Role and Control's files and without PeerInsecure, else empty.
 	RelayAddress string
 
-	// TLSCert and TLSKey are PEM files for HTTPS and RTMPS; both empty: self-signed. They
-	// may be missing or wrong only where Role is set.
+	// TLSCert and TLSKey are PEM files for HTTPS and RTMPS; both empty:
+	// self-signed. Only with Role may the files be missing or invalid.
 	TLSCert, TLSKey string
 
-	// Files are what Manifest was read from; Sources is what they held.
+	// Files are the files of Manifest. Sources are their contents.
 	Files   Files
 	Sources []Source
 
-	// Control protects the command port; all empty: the port is for this machine alone.
+	// Control protects the command port. All empty: only this machine may use the port.
 	Control ControlFiles
 
-	// Role is the leg that this media pod ingests; empty: standalone, both.
+	// Role is the leg that this media pod ingests.
+	// Empty: the server is standalone, with both legs.
 	Role v1alpha1.Role
-	// Peer is the base URL of the other leg's server, without a slash at its end; empty: none.
-	// It is https, or http with PeerInsecure. In a pod that the operator has made, see
-	// Pod.IsMade, it is http and names the other server. That server is asked over TLS on
-	// RelayPort, unless the operator says that it is of a version before.
+	// Peer is the base URL of the other leg's server, without a slash at the end; empty:
+	// none. It is https, or http with PeerInsecure. In a pod made by the operator (see
+	// Pod.IsMade) it is http and only names the other server. That server is reached
+	// over TLS on RelayPort, unless the operator says that it is of an earlier version.
 	Peer string
-	// PeerInsecure says that the servers of the pair speak in clear, with the token alone.
+	// PeerInsecure says that the pair's servers relay in clear, protected by the token only.
 	PeerInsecure bool
-	// PeerTLSCert is a PEM file with the certificate that the other leg's server shows;
-	// empty: the same as Control.TLSCert.
+	// PeerTLSCert is a PEM file with the certificate of
+	// the other leg's server; empty: Control.TLSCert.
 	PeerTLSCert string
-	// Pod is what the Downward API tells of the pod; all empty outside a cluster.
+	// Pod is what the Downward API says of the pod; all empty outside a cluster.
 	Pod Pod
 
-	// DrainTimeout is how long an ending server waits at most until its viewers have left
-	// and no other server needs what is published here; default 0: not at all.
+	// DrainTimeout bounds how long an ending server waits until its viewers have
+	// left and no other server needs its streams. Default 0: it does not wait.
 	DrainTimeout time.Duration
 
-	// AdvertiseAddresses are told to browsers beside the addresses of this machine.
+	// AdvertiseAddresses are told to browsers, beside the addresses of this machine.
 	AdvertiseAddresses []v1alpha1.MediaAddress
 
-	// TrustedProxies may say by X-Forwarded-For, or by the PROXY protocol, whom they speak for,
-	// besides those that the manifest trusts.
+	// TrustedProxies may name the clients that they speak for, by X-Forwarded-For
+	// or the PROXY protocol. The manifest may trust more proxies.
 	TrustedProxies []netip.Prefix
 
-	// MaxViewers is how many WHEP sessions there may be at a time; players of FLV come in
-	// while there are fewer of both. Default 1000, 0: no limit.
-	MaxViewers    int
-	MaxTranscodes int // ffmpeg children at a time; default 4, 0: none
+	// MaxViewers bounds the WHEP sessions at a time. A player of FLV is only admitted while
+	// WHEP sessions and players of FLV together are fewer. Default 1000; 0: no limit.
+	MaxViewers int
+	// MaxTranscodes bounds how many streams are re-encoded at a time.
+	// Each may have up to 3 ffmpeg processes: for its video, for a
+	// change of its parameters, and for its sound. Default 4; 0: none.
+	MaxTranscodes int
 
 	LogFormat string     // text or json; default text
 	LogLevel  slog.Level // default info
 }
 
-// DefaultHealthAddress is where a media pod serves the kubelet's probes, unless it is told
-// otherwise.
+// DefaultHealthAddress is where a media pod serves the kubelet's probes by default.
 const DefaultHealthAddress = ":9093"
 
-// ControlFiles are what the command port is opened with beyond loopback.
+// ControlFiles protect the command port, so that it may be opened beyond loopback.
 type ControlFiles struct {
 	TLSCert, TLSKey string // PEM files
-	TokenFile       string // bearer token, of the other leg's pod too
+	TokenFile       string // bearer token; the other leg's pod has the same one
 }
 
-// RelayPort is where the media pods of a pair take each other's connections. The operator
-// does not say so: an image of a version before would refuse an argument that it does not
-// know.
+// RelayPort is where the media pods of a pair accept each other's
+// connections. The operator does not pass it as an argument, because
+// an image of an earlier version would refuse an unknown argument.
 const RelayPort = 9092
 
-// Pod is where the server runs.
+// Pod identifies the pod in which the server runs.
 type Pod struct {
 	Name string     // $POD_NAME
 	Node string     // $NODE_NAME
-	IP   netip.Addr // $POD_IP; told to browsers beside other addresses
+	IP   netip.Addr // $POD_IP; told to browsers, beside other addresses
 }
 
-// IsMade reports whether the operator has made the pod: it gives a pod its name and address
-// in the environment.
+// IsMade reports whether the operator made the pod. The
+// operator gives a pod its name and address in the environment.
 func (p Pod) IsMade() bool { return p.Name != "" && p.IP.IsValid() }
 
-// More than this helps nobody, and a request could ask for a million.
+// Bounds of a mistake list. Longer lists help nobody,
+// and one request could cause a million mistakes.
 const (
 	maxMistakes     = 100 // lines
 	maxMistakeBytes = 500 // of one line
 )
 
-// Mistakes are all that is wrong with a configuration, one line each, with the flag or
-// the file and field it is about.
+// Mistakes are all that is wrong with a configuration, one line each.
+// A line names the flag, or the file and field, that it is about.
 type Mistakes []string
 
 // Error returns the mistakes as lines.
@@ -141,8 +144,8 @@ func (m *Mistakes) add(format string, args ...any) {
 	*m = append(*m, line)
 }
 
-// err returns nil when there are none: a nil Mistakes in an error is not a nil error.
-// Of very many it keeps the first.
+// err returns nil if there are no mistakes, because a nil Mistakes in an
+// error is not a nil error. Of very many mistakes err keeps the first ones.
 func (m Mistakes) err() error {
 	if len(m) == 0 {
 		return nil
@@ -153,10 +156,10 @@ func (m Mistakes) err() error {
 	return m
 }
 
-// Load reads the command line without the program's name, the environment as os.Environ
-// gives it, and the files they name.
+// Load reads the command line without the program's name, the
+// environment in the form of os.Environ, and the files that both name.
 //
-// Errors: flag.ErrHelp when help was asked for (print [Usage]), else [Mistakes].
+// The error is flag.ErrHelp if help was asked for (then print [Usage]), otherwise [Mistakes].
 func Load(args, env []string) (Config, error) {
 	flags := newFlags()
 	if err := flags.parse(args, env); err != nil {
@@ -177,7 +180,7 @@ func Load(args, env []string) (Config, error) {
 	return cfg, nil
 }
 
-// NewLogger returns a logger to w in the format and from the level that c asks for.
+// NewLogger returns a logger to w with c's format and level.
 func (c Config) NewLogger(w io.Writer) *slog.Logger {
 	options := &slog.HandlerOptions{Level: c.LogLevel}
 	if c.LogFormat == logJSON {
@@ -186,7 +189,7 @@ func (c Config) NewLogger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, options))
 }
 
-// read sets what the environment says.
+// read sets the fields from the environment.
 func (p *Pod) read(env []string) Mistakes {
 	var mistakes Mistakes
 	for _, entry := range env {

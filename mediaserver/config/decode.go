@@ -18,23 +18,25 @@ import (
 	"github.com/streampair/streampair/api/v1alpha1"
 )
 
-// documents are the decoded documents of all sources, not yet judged.
+// documents are the decoded documents of all sources. They are not checked yet.
 type documents struct {
 	lenient bool // StreamPairs may have unknown fields
 	pairs   []document[v1alpha1.StreamPair]
 	secrets []document[corev1.Secret]
 }
 
-// document is one YAML document. Where stands before each of its mistakes. Mistaken are
-// the paths of fields that did not decode; object is without them.
+// A document is one YAML document. where precedes each of its mistakes.
+// mistaken has the paths of fields that did not decode, and unknown
+// those of fields that this version does not have. object lacks both.
 type document[T any] struct {
 	object   *T
 	where    string
 	mistaken []string
+	unknown  []string
 }
 
-// isMistaken reports whether the field, or one that it is part of, did not decode: what
-// it lacks then is not another mistake.
+// isMistaken reports whether the field, or a field that contains it,
+// did not decode. If so, what the field lacks is not another mistake.
 func (d document[T]) isMistaken(path string) bool {
 	return slices.ContainsFunc(d.mistaken, func(m string) bool {
 		rest, ok := strings.CutPrefix(path, m)
@@ -42,7 +44,7 @@ func (d document[T]) isMistaken(path string) bool {
 	})
 }
 
-// decode reads the documents of sources; strictly, unless lenient.
+// decode decodes the documents of sources. Unless lenient, unknown fields are mistakes.
 func decode(sources []Source, lenient bool) (documents, Mistakes) {
 	all := documents{lenient: lenient}
 	var mistakes Mistakes
@@ -65,7 +67,7 @@ func decode(sources []Source, lenient bool) (documents, Mistakes) {
 func (d *documents) decodeDocument(text []byte, where, source string, mistakes *Mistakes) {
 	asJSON, err := yaml.YAMLToJSONStrict(text)
 	if err != nil {
-		// The text of such an error has lines of its own, one for each duplicate key.
+		// The text of such an error has several lines, one for each duplicate key.
 		mistakes.add("%s: %s", source, strings.Join(strings.Fields(err.Error()), " "))
 		return
 	}
@@ -75,7 +77,7 @@ func (d *documents) decodeDocument(text []byte, where, source string, mistakes *
 		return
 	}
 	if tree == nil {
-		return // an empty document, or one of comments alone
+		return // an empty document, or one with comments only
 	}
 	object, ok := tree.(map[string]any)
 	if !ok {
@@ -108,9 +110,9 @@ func appendDecoded[T any](to []document[T], tree map[string]any, where string, l
 	_, secret := any(doc.object).(*corev1.Secret)
 	strict, err := unmarshal(tree, doc.object)
 	if err != nil {
-		// The decoder stops at the first value of a wrong type, and does not always say
-		// where that is. So each part of the document is decoded by itself, and what does
-		// not fit is taken out.
+		// The decoder stops at the first value of a wrong type, and
+		// does not always say where it is. So each part of the document
+		// is decoded separately, and parts that do not fit are removed.
 		for _, m := range takeMisfits[T](tree) {
 			if secret {
 				m.BadValue = "(hidden)" // a token may have been written as a number
@@ -125,15 +127,19 @@ func appendDecoded[T any](to []document[T], tree map[string]any, where string, l
 		}
 	}
 	for _, err := range strict {
-		if lenient {
-			break
+		switch path, isUnknown := unknownField(err); {
+		case !isUnknown:
+			mistakes.add("%s: %v", where, err)
+		case lenient:
+			doc.unknown = append(doc.unknown, path)
+		default:
+			mistakes.add("%s: %s: Unknown field", where, path)
 		}
-		mistakes.add("%s: %s", where, unknownField(err))
 	}
 	return append(to, doc)
 }
 
-// unmarshal decodes tree into object; strict are its unknown fields.
+// unmarshal decodes tree into object. strict has the errors about unknown fields.
 func unmarshal(tree map[string]any, object any) (strict []error, err error) {
 	asJSON, err := json.Marshal(tree)
 	if err != nil {
@@ -142,34 +148,32 @@ func unmarshal(tree map[string]any, object any) (strict []error, err error) {
 	return kjson.UnmarshalStrict(asJSON, object)
 }
 
-// unknownField turns `unknown field "spec.foo"` round, so that the path comes first as
-// in all other mistakes.
-func unknownField(err error) string {
-	if path, ok := strings.CutPrefix(err.Error(), `unknown field "`); ok {
-		return strings.TrimSuffix(path, `"`) + ": Unknown field"
-	}
-	return err.Error()
+// unknownField returns the path of the field that a
+// strict error is about; false: the error is another one.
+func unknownField(err error) (path string, is bool) {
+	path, is = strings.CutPrefix(err.Error(), `unknown field "`)
+	return strings.TrimSuffix(path, `"`), is
 }
 
-// takeMisfits takes each smallest part out of tree that does not decode into a T when
-// it stands alone, and returns a mistake for each. List items are only emptied, so that
-// the others keep their index.
+// takeMisfits removes each smallest part of tree that alone does
+// not decode into a T, and returns a mistake for each. List items
+// are only emptied, so that the other items keep their index.
 func takeMisfits[T any](tree map[string]any) field.ErrorList {
 	var errs field.ErrorList
 	fits := func(tree map[string]any) bool {
 		_, err := unmarshal(tree, new(T))
 		return err == nil
 	}
-	// Visit reports whether value fits, or does now that parts were taken out. Alone puts
-	// a value at value's place in a tree that has nothing else.
+	// visit reports whether value fits, or fits now that parts were removed.
+	// alone returns a tree that has only the given value, at value's place.
 	var visit func(value any, path *field.Path, alone func(any) map[string]any) bool
 	visit = func(value any, path *field.Path, alone func(any) map[string]any) bool {
 		_, err := unmarshal(alone(value), new(T))
 		if err == nil {
 			return true
 		}
-		// A container that does not fit even when empty is wrong itself; to look into it
-		// would be to blame its parts, however deep.
+		// A container that does not fit even when empty is itself
+		// wrong. Looking into it would blame its parts, however deep.
 		before := len(errs)
 		switch value := value.(type) {
 		case map[string]any:
@@ -192,7 +196,7 @@ func takeMisfits[T any](tree map[string]any) field.ErrorList {
 			}
 		}
 		if len(errs) > before {
-			return true // what did not fit is gone
+			return true // all that did not fit is removed
 		}
 		errs = append(errs, field.Invalid(path, value, misfit(err)))
 		return false
@@ -205,7 +209,7 @@ func takeMisfits[T any](tree map[string]any) field.ErrorList {
 	return errs
 }
 
-// misfit says what a value should have been.
+// misfit returns what a value should have been.
 func misfit(err error) string {
 	var wrongType *json.UnmarshalTypeError
 	if !errors.As(err, &wrongType) {
@@ -233,9 +237,9 @@ func misfit(err error) string {
 	return wrongType.Error()
 }
 
-// splitYAML returns the documents between lines that begin with "---". Each is led by
-// as many empty lines as stood before it, so that the line numbers of mistakes are
-// those of the file.
+// splitYAML returns the documents between lines that begin with
+// "---". Each begins with as many empty lines as the file has before
+// it. The line numbers of mistakes are thereby those of the file.
 func splitYAML(content []byte) [][]byte {
 	var docs [][]byte
 	var doc []byte

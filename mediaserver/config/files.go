@@ -10,31 +10,33 @@ import (
 	"github.com/streampair/streampair/api/v1alpha1"
 )
 
-// maxSecretBytes bounds one file below --secrets that is read.
+// maxSecretBytes bounds how much of one file below --secrets is read.
 const maxSecretBytes = 64 << 10
 
-// Files are where a manifest comes from. They may change while the server runs: read
-// them again with Read and judge them with Parse.
+// Files are the files of a manifest. They may change while the
+// server runs. Read reads them again, and Parse checks them.
 type Files struct {
-	// Pairs are the --pair files; none: there is no manifest, or it comes by a command.
+	// Pairs are the --pair files. None: there is no manifest, or a command brings it.
 	Pairs []string
-	// Secrets is the folder whose folders are the Secrets that a pair may name, with a file
-	// for each key, as Kubernetes mounts them; empty: Secrets are documents of the manifest.
+	// Secrets is the folder of the Secrets that a pair may name. Each
+	// Secret is a folder in it, with a file for each key, as Kubernetes
+	// mounts them. Empty: Secrets are documents of the manifest.
 	Secrets string
-	// Lenient lets fields of a StreamPair be that this version does not know, as in a
-	// cluster, whose API server has judged them, while its operator is newer than the pod.
+	// Lenient accepts fields of a StreamPair that this version does
+	// not know. It is for a cluster, where the API server has
+	// checked the fields and the operator may be newer than the pod.
 	Lenient bool
 }
 
-// Read returns what the --pair files hold now. The error is [Mistakes].
+// Read returns the contents of the --pair files. The error is [Mistakes].
 func (f Files) Read() ([]Source, error) {
 	sources, mistakes := readFiles(f.Pairs)
 	return sources, mistakes.err()
 }
 
-// Parse is [ParseManifest] with the Secrets that f has. A key that the folder should hold
-// and does not is no error: the pair keeps the one it has in previous, else it has none,
-// so that nobody gets in who needs it. Manifest.SecretErrors tells of it.
+// Parse is [ParseManifest] with the Secrets of f. A key that is missing in the folder is
+// not an error, but is reported in Manifest.SecretErrors. The pair then keeps its key in
+// previous. If there is none it has no key, so that nobody who needs the key gets in.
 func (f Files) Parse(previous Manifest, sources ...Source) (Manifest, error) {
 	m, mistakes := f.parse(previous, sources)
 	if err := mistakes.err(); err != nil {
@@ -67,13 +69,13 @@ func (f Files) Names(m Manifest) []string {
 	return names
 }
 
-// isFileName keeps what a manifest names inside the folder, even where the manifest is
-// wrong.
+// isFileName reports whether a name that a manifest has
+// stays inside the folder. The manifest may be invalid.
 func isFileName(name string) bool {
 	return name != "" && !strings.HasPrefix(name, ".") && !strings.ContainsAny(name, `/\`)
 }
 
-// readSecret returns one key of a Secret's folder; empty when it is not there.
+// readSecret returns one key of a Secret's folder; empty: there is none.
 func readSecret(folder, secret, key string) (string, error) {
 	if !isFileName(secret) {
 		return "", nil
@@ -94,7 +96,8 @@ func readFiles(names []string) ([]Source, Mistakes) {
 	var sources []Source
 	var mistakes Mistakes
 	for _, name := range names {
-		// One byte more than may be, so that ParseManifest sees that it is too much.
+		// One byte more than allowed is read, so that
+		// ParseManifest notices that the file is too long.
 		content, err := readFile(name, MaxManifestBytes)
 		if err != nil {
 			mistakes.add("pair file: %v", err)
@@ -105,7 +108,7 @@ func readFiles(names []string) ([]Source, Mistakes) {
 	return sources, mistakes
 }
 
-// readFile returns what a file holds, but at most a byte more than limit.
+// readFile returns the contents of a file, at most one byte more than limit.
 func readFile(name string, limit int64) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {

@@ -21,17 +21,17 @@ const (
 	logText = "text"
 	logJSON = "json"
 
-	// maxDrainTimeout is the longest spec.mediaServer.drainTimeoutSeconds.
+	// maxDrainTimeout is the upper bound of spec.mediaServer.drainTimeoutSeconds.
 	maxDrainTimeout = v1alpha1.MaxDrainSeconds * time.Second
 )
 
-// flags are the command line as written; config judges them.
+// flags is the command line as written. The method config checks it.
 type flags struct {
 	set *flag.FlagSet
-	// fromEnvironment has the flags whose value came from their variable, so that a
-	// mistake names what the person wrote.
+	// fromEnvironment has the flags whose value came from a variable.
+	// A mistake then names the variable that the user wrote.
 	fromEnvironment map[string]bool
-	given           map[string]bool // those of the command line and of variables
+	given           map[string]bool // flags of the command line and of variables
 
 	pairs         list
 	advertise     list
@@ -52,7 +52,7 @@ type flags struct {
 	logLevel      string
 }
 
-// An addressFlag is a flag whose value goes into one address of a Config.
+// An addressFlag is a flag whose value becomes one address of a Config.
 type addressFlag struct {
 	name  string
 	value *string
@@ -62,7 +62,7 @@ type addressFlag struct {
 // list collects the values of a flag that may be repeated.
 type list []string
 
-// String returns the values with commas.
+// String returns the values, joined by commas.
 func (l *list) String() string { return strings.Join(*l, ",") }
 
 // Set adds a value.
@@ -71,8 +71,8 @@ func (l *list) Set(value string) error {
 	return nil
 }
 
-// Every value is read as text: the flag package would stop at the first wrong number,
-// and all mistakes are to be told at once.
+// newFlags reads every value as text. The flag package would stop at
+// the first invalid number, but all mistakes must be reported at once.
 func newFlags() *flags {
 	f := &flags{
 		set:             flag.NewFlagSet("streampair-mediaserver", flag.ContinueOnError),
@@ -81,33 +81,33 @@ func newFlags() *flags {
 	f.set.SetOutput(io.Discard)
 	f.set.Usage = func() {}
 
-	f.set.Var(&f.pairs, "pair", "read StreamPairs from `FILE`; may be repeated. Without it, pairs are made from play URLs")
+	f.set.Var(&f.pairs, "pair", "read StreamPairs from `FILE`; may be repeated. Without the flag, pairs are made from play URLs")
 	f.address("rtmp-address", ":1935", "RTMP ingest on `ADDRESS`", func(c *Config) *string { return &c.RTMPAddress })
 	f.address("rtmps-address", "", "RTMPS ingest on `ADDRESS`, such as :1936", func(c *Config) *string { return &c.RTMPSAddress })
 	f.address("http-address", ":5080", "player, WHIP, WHEP and events on `ADDRESS`", func(c *Config) *string { return &c.HTTPAddress })
-	f.address("https-address", ":5443", "the same over TLS on `ADDRESS`", func(c *Config) *string { return &c.HTTPSAddress })
-	f.set.StringVar(&f.tlsCert, "tls-cert", "", "certificate `FILE` (PEM) for HTTPS and RTMPS, read again when it changes. Without it, and with --role as long as it is missing or wrong, a self-signed one is made")
+	f.address("https-address", ":5443", "player, WHIP, WHEP and events over TLS on `ADDRESS`", func(c *Config) *string { return &c.HTTPSAddress })
+	f.set.StringVar(&f.tlsCert, "tls-cert", "", "certificate `FILE` (PEM) for HTTPS and RTMPS, read again when it changes. Without the flag the server makes a self-signed certificate. With --role it also does so while the file is missing or wrong")
 	f.set.StringVar(&f.tlsKey, "tls-key", "", "key `FILE` (PEM) of --tls-cert")
 	f.address("webrtc-address", ":8189", "WebRTC media on `ADDRESS`, UDP and TCP", func(c *Config) *string { return &c.WebRTCAddress })
-	f.set.Var(&f.advertise, "advertise-address", "tell browsers `IP[:udpPort[:tcpPort]]` as media address; may be repeated. Needed behind NAT")
-	f.set.Var(&f.proxies, "trusted-proxies", "take the client's address from X-Forwarded-For and the PROXY protocol of `NETWORKS`, a list of CIDRs; may be repeated. Without it, and without the manifest's, from nobody")
+	f.set.Var(&f.advertise, "advertise-address", "tell browsers `IP[:udpPort[:tcpPort]]` as the media address; may be repeated. Needed behind NAT")
+	f.set.Var(&f.proxies, "trusted-proxies", "trust the client addresses that proxies in `NETWORKS` name by X-Forwarded-For or the PROXY protocol. NETWORKS is a list of CIDRs; may be repeated. Without the flag the manifest's proxies are trusted, or none")
 	f.address("probe-address", ":9090", "/livez, /readyz and /metrics on `ADDRESS`", func(c *Config) *string { return &c.ProbeAddress })
-	f.address("health-address", "", "/livez and /readyz alone on `ADDRESS`, with places of its own for each client, for the kubelet's probes. With --role "+DefaultHealthAddress+", else off", func(c *Config) *string { return &c.HealthAddress })
-	f.address("control-address", "127.0.0.1:9091", "status and commands on `ADDRESS`, loopback only unless the next three are given", func(c *Config) *string { return &c.ControlAddress })
+	f.address("health-address", "", "/livez and /readyz alone on `ADDRESS`, for the kubelet's probes: each client address has places of its own. Without the flag "+DefaultHealthAddress+" with --role, and off without --role", func(c *Config) *string { return &c.HealthAddress })
+	f.address("control-address", "127.0.0.1:9091", "status and commands on `ADDRESS`. It must be on loopback, unless the next three flags are given", func(c *Config) *string { return &c.ControlAddress })
 	f.set.StringVar(&f.control.TLSCert, "control-tls-cert", "", "certificate `FILE` (PEM) of the command port")
 	f.set.StringVar(&f.control.TLSKey, "control-tls-key", "", "key `FILE` (PEM) of --control-tls-cert")
-	f.set.StringVar(&f.control.TokenFile, "control-token-file", "", "`FILE` with the bearer token that the command port, and one media pod of the other, asks for")
-	f.set.StringVar(&f.secrets, "secrets", "", "look for the Secrets that a StreamPair names in `DIR`/name/key")
-	f.set.StringVar(&f.role, "role", "", "the leg whose encoder publishes here, `ROLE` primary or backup. Without it, both")
-	f.set.StringVar(&f.peer, "peer", "", "base `URL` of the other leg's media server, such as https://other:9092: its --relay-address. Both prove who they are by TLS")
-	f.set.StringVar(&f.peerTLSCert, "peer-tls-cert", "", "certificate `FILE` (PEM) that the other leg's media server shows: its --control-tls-cert. Without it, the same as this server's own")
-	f.set.BoolVar(&f.peerInsecure, "peer-insecure", false, "speak in clear with a --peer of http, which then is its --http-address: whoever is on the way reads and replaces the streams")
-	f.address("relay-address", fmt.Sprintf(":%d", RelayPort), "the other leg's media server connects to `ADDRESS`, with --role and the three --control-… files", func(c *Config) *string { return &c.RelayAddress })
-	f.set.StringVar(&f.drainTimeout, "drain-timeout", "0s", "when told to end, wait at most `DURATION` for viewers and the other leg's server to do without this one")
+	f.set.StringVar(&f.control.TokenFile, "control-token-file", "", "`FILE` with the bearer token of the command port. The media pods of a pair show it to each other too")
+	f.set.StringVar(&f.secrets, "secrets", "", "read the Secrets that a StreamPair names from `DIR`/name/key")
+	f.set.StringVar(&f.role, "role", "", "the leg whose encoder publishes here: `ROLE` is primary or backup. Without the flag both legs publish here")
+	f.set.StringVar(&f.peer, "peer", "", "base `URL` of the other leg's media server, at its --relay-address, such as https://other:9092. Both servers prove by TLS who they are")
+	f.set.StringVar(&f.peerTLSCert, "peer-tls-cert", "", "certificate `FILE` (PEM) that the other leg's media server shows: its --control-tls-cert. Without the flag it is the certificate of this server")
+	f.set.BoolVar(&f.peerInsecure, "peer-insecure", false, "speak in clear with the other leg's media server. --peer is then an http URL of its --http-address. Anybody on the way can read and replace the streams")
+	f.address("relay-address", fmt.Sprintf(":%d", RelayPort), "let the other leg's media server connect to `ADDRESS`. This needs --role and the three --control-… files", func(c *Config) *string { return &c.RelayAddress })
+	f.set.StringVar(&f.drainTimeout, "drain-timeout", "0s", "when the server is told to end, wait at most `DURATION` until viewers and the other leg's server no longer need it")
 	f.set.StringVar(&f.maxViewers, "max-viewers", "1000", "at most `N` viewers at a time; 0: no limit")
-	f.set.StringVar(&f.maxTranscodes, "max-transcodes", "4", "at most `N` ffmpeg children at a time; 0: none")
+	f.set.StringVar(&f.maxTranscodes, "max-transcodes", "4", "re-encode at most `N` streams at a time, each with up to 3 ffmpeg processes; 0: none")
 	f.set.StringVar(&f.logFormat, "log-format", logText, "`FORMAT` of the log: text or json")
-	f.set.StringVar(&f.logLevel, "log-level", "info", "log from this `LEVEL` on: debug, info, warn or error")
+	f.set.StringVar(&f.logLevel, "log-level", "info", "the least `LEVEL` that is logged: debug, info, warn or error")
 	return f
 }
 
@@ -129,7 +129,7 @@ func (f *flags) parse(args, env []string) error {
 	return f.parseEnvironment(env)
 }
 
-// parseEnvironment sets the flags that the command line left out.
+// parseEnvironment sets the flags that the command line does not set.
 func (f *flags) parseEnvironment(env []string) error {
 	f.set.Visit(func(one *flag.Flag) { f.given[one.Name] = true })
 	variables := map[string]string{}
@@ -155,12 +155,12 @@ func (f *flags) parseEnvironment(env []string) error {
 	return errors.Join(errs...)
 }
 
-// variable returns the name of the environment variable of a flag.
+// variable returns the name of a flag's environment variable.
 func variable(flagName string) string {
 	return strings.ToUpper(strings.ReplaceAll(flagName, "-", "_"))
 }
 
-// where names a flag as it was given.
+// where returns the name of a flag, or of its variable if that was used.
 func (f *flags) where(name string) string {
 	if f.fromEnvironment[name] {
 		return "$" + variable(name)
@@ -168,10 +168,10 @@ func (f *flags) where(name string) string {
 	return "--" + name
 }
 
-// isGiven reports whether the flag or its variable was given.
+// isGiven reports whether the flag or its variable was set.
 func (f *flags) isGiven(name string) bool { return f.given[name] }
 
-// config returns what the flags say, without the manifest, and all that is wrong.
+// config returns the Config of the flags, without the manifest, and all mistakes.
 func (f *flags) config(pod Pod) (Config, Mistakes) {
 	c := Config{Pod: pod}
 	var mistakes Mistakes
@@ -189,8 +189,8 @@ func (f *flags) config(pod Pod) (Config, Mistakes) {
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		mistakes.add("--tls-cert, --tls-key: give both or neither")
 	}
-	// A pod's TLS Secret may come after the pod. A person who runs the server by hand has
-	// mistyped the name.
+	// A pod's TLS Secret may arrive after the pod starts. A
+	// user who runs the server by hand has mistyped the name.
 	if c.Role == "" {
 		f.exist(map[string]string{"tls-cert": c.TLSCert, "tls-key": c.TLSKey}, &mistakes)
 	}
@@ -222,7 +222,7 @@ func (f *flags) config(pod Pod) (Config, Mistakes) {
 	return c, mistakes
 }
 
-// trustedProxies reads the networks of --trusted-proxies.
+// trustedProxies parses the networks of --trusted-proxies.
 func (f *flags) trustedProxies(mistakes *Mistakes) []netip.Prefix {
 	var networks []netip.Prefix
 	for _, text := range strings.Split(f.proxies.String(), ",") {
@@ -239,7 +239,7 @@ func (f *flags) trustedProxies(mistakes *Mistakes) []netip.Prefix {
 	return networks
 }
 
-// cluster judges the flags of a media pod.
+// cluster checks the flags of a media pod.
 func (f *flags) cluster(c *Config, mistakes *Mistakes) {
 	c.Files = Files{Pairs: f.pairs, Secrets: f.secrets}
 	if info, err := os.Stat(f.secrets); f.secrets != "" && err != nil {
@@ -285,7 +285,7 @@ func (f *flags) cluster(c *Config, mistakes *Mistakes) {
 	c.DrainTimeout = timeout
 }
 
-// Usage returns the help text: every flag with its variable and default.
+// Usage returns the help text. It has every flag with its variable and default.
 func Usage() string {
 	var text strings.Builder
 	text.WriteString("Usage: streampair-mediaserver [flags]\n\n" +
@@ -299,6 +299,6 @@ func Usage() string {
 		}
 		fmt.Fprintf(table, "  --%s %s\t$%s\t%s\n", one.Name, value, variable(one.Name), usage)
 	})
-	_ = table.Flush() // to a strings.Builder, which does not fail
+	_ = table.Flush() // writing to a strings.Builder does not fail
 	return text.String()
 }

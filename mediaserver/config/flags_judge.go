@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// exist tells of files that are named and do not exist.
+// exist reports files that are named but do not exist.
 func (f *flags) exist(files map[string]string, mistakes *Mistakes) {
 	for name, file := range files {
 		if file == "" {
@@ -47,11 +47,12 @@ func checkAddress(address string) error {
 	return nil
 }
 
-// isLoopback asks no resolver: a name other than localhost may point anywhere later.
+// isLoopback reports whether the address is on loopback. It does not
+// resolve names: a name other than localhost may point anywhere later.
 func isLoopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
-		return true // said by checkAddress
+		return true // checkAddress reports it
 	}
 	if host == "localhost" {
 		return true

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// peering judges what joins the server with the other leg's. secured says that there are
-// the files of the command port, by which both know each other.
+// peering checks the flags that connect the server with the other leg's. secured
+// says that there are control files, by which the two servers recognize each other.
 func (f *flags) peering(c *Config, secured bool, mistakes *Mistakes) {
 	c.PeerInsecure, c.PeerTLSCert = f.peerInsecure, f.peerTLSCert
 	f.exist(map[string]string{"peer-tls-cert": f.peerTLSCert}, mistakes)

@@ -8,12 +8,13 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/streampair/streampair/api/v1alpha1"
 	"github.com/streampair/streampair/mediaserver/access"
 )
 
-// MaxManifestBytes bounds one source of a manifest; a longer one is a mistake.
+// MaxManifestBytes bounds one source of a manifest. A longer source is a mistake.
 const MaxManifestBytes = 1 << 20
 
 // Keys of the Secret that tokenSecretRef names.
@@ -23,94 +24,118 @@ const (
 	KeyJWTKey       = v1alpha1.SecretKeyJWTKey
 )
 
-// HS256 needs a key as long as its hash (RFC 7518, section 3.2).
+// minJWTKeyLength is the length of the hash: HS256 needs
+// a key as long as its hash (RFC 7518, section 3.2).
 const minJWTKeyLength = 32
 
 // maxCredential bounds the username and the credential of an ICE server, in bytes.
 const maxCredential = 1024
 
-// A token stands in URLs and in RTMP stream keys, where '+', '&' or '/' would be read
-// as something else, by us or by an encoder: so it is made of what URLs leave alone
-// (RFC 3986, section 2.3).
+// tokenForm is the form of a token. A token appears in URLs and RTMP stream
+// keys, where the media server or an encoder would misread '+', '&' or '/'. It
+// may only have characters that URLs leave unescaped (RFC 3986, section 2.3).
 var tokenForm = regexp.MustCompile(`^[A-Za-z0-9._~-]{8,256}$`)
 
 const tokenRule = "must be 8 to 256 letters, digits, '-', '.', '_' and '~', so that it can stand in a URL as it is"
 
-// Source is one file, or one request, with YAML documents.
+// A Source is one file or request with YAML documents.
 type Source struct {
-	Name    string // stands before each mistake
+	Name    string // precedes each mistake
 	Content []byte
 }
 
-// Equal says whether both hold the same.
+// Equal reports whether both have the same name and content.
 func (s Source) Equal(other Source) bool {
 	return s.Name == other.Name && bytes.Equal(s.Content, other.Content)
 }
 
-// Manifest is what the sources say, with defaults, and found right.
+// A Manifest is the checked content of the sources, with defaults.
 type Manifest struct {
 	Pairs []Pair // in the order of the sources, names unique
-	// SecretErrors says what the Secrets of --secrets lack or have wrong, one line each.
+	// SecretErrors says what the Secrets of --secrets
+	// lack, and what is invalid there, one line each.
 	SecretErrors []string
+	// UnknownFields are the paths of the StreamPairs' fields that this version does
+	// not have, such as spec.failover.fast. They are only set with Files.Lenient.
+	UnknownFields []string
 }
 
-// Generation is the highest media.streampair.dev/config-generation of the pairs; 0: none
-// has the annotation.
-func (m Manifest) Generation() int64 {
-	var generation int64
+// A Version identifies a manifest of a cluster.
+type Version struct {
+	// UID is that of the StreamPair; empty: the manifest has none.
+	UID types.UID
+	// Generation is the media.streampair.dev/config-generation; 0: the manifest has none.
+	Generation int64
+	// Created is when the StreamPair was created, to a second; zero: the manifest does not say.
+	Created time.Time
+}
+
+// Is reports whether v and other identify the same manifest.
+func (v Version) Is(other Version) bool {
+	return v.UID == other.UID && v.Generation == other.Generation
+}
+
+// Version returns the version of the pair with the highest generation.
+func (m Manifest) Version() Version {
+	var version Version
 	for _, p := range m.Pairs {
-		// What is no number counts as none: a person's own annotation stops nothing.
+		// A value that is not a number counts as no
+		// generation, because users may set the annotation.
 		n, err := strconv.ParseInt(p.Annotations[v1alpha1.AnnotationConfigGeneration], 10, 64)
-		if err == nil {
-			generation = max(generation, n)
+		if err == nil && n > version.Generation {
+			version = Version{UID: p.UID, Generation: n, Created: p.CreationTimestamp.Time}
 		}
 	}
-	return generation
+	return version
 }
 
-// Equal says whether both declare the same pairs with the same keys.
+// Generation returns the highest media.streampair.dev/config-generation
+// of the pairs; 0: no pair has the annotation.
+func (m Manifest) Generation() int64 { return m.Version().Generation }
+
+// Equal reports whether both declare the same pairs with the same keys.
 func (m Manifest) Equal(other Manifest) bool {
 	return equality.Semantic.DeepEqual(m.Pairs, other.Pairs)
 }
 
-// Declares says whether both declare the same pairs, whatever their keys.
+// Declares reports whether both declare the same pairs, whatever their keys.
 func (m Manifest) Declares(other Manifest) bool {
 	return slices.EqualFunc(m.Pairs, other.Pairs, func(a, b Pair) bool {
 		return equality.Semantic.DeepEqual(a.StreamPair, b.StreamPair)
 	})
 }
 
-// Pair is one StreamPair with its keys.
+// A Pair is one StreamPair with its keys.
 type Pair struct {
 	v1alpha1.StreamPair
 	Keys Keys
-	// ICEServers are those to tell browsers of. A server whose credential is missing is
-	// left out.
+	// ICEServers are the servers that browsers are told of.
+	// A server whose credential is missing is left out.
 	ICEServers []ICEServer
 }
 
-// Keys are a pair's secrets. They show in no log.
+// Keys are a pair's secrets. They must not appear in logs.
 type Keys struct {
 	PublishToken string // set if publish.auth is Token
 	PlayToken    string // set if playback.auth is Token
 	JWTKey       string // set if playback.auth is JWT
 
-	// GeneratedPublishToken and GeneratedPlayToken say that nobody chose the token: it
-	// is to be shown once, or nobody knows it.
+	// GeneratedPublishToken and GeneratedPlayToken say that nobody
+	// configured the token. It must be shown once, or nobody knows it.
 	GeneratedPublishToken bool
 	GeneratedPlayToken    bool
 }
 
-// String returns no secret.
+// String returns a text without any secret.
 func (Keys) String() string { return "(keys)" }
 
-// GoString returns no secret.
+// GoString returns a text without any secret.
 func (Keys) GoString() string { return "config.Keys{…}" }
 
-// MarshalJSON returns no secret.
+// MarshalJSON returns a text without any secret.
 func (Keys) MarshalJSON() ([]byte, error) { return []byte(`"(keys)"`), nil }
 
-// Access returns what package access needs to know of the pairs.
+// Access returns the part of the pairs that package access needs.
 func (m Manifest) Access() []access.Pair {
 	pairs := make([]access.Pair, 0, len(m.Pairs))
 	for _, p := range m.Pairs {
@@ -133,7 +158,7 @@ func (m Manifest) Access() []access.Pair {
 	return pairs
 }
 
-// seconds is a duration that may be unset.
+// seconds returns the duration of n seconds; nil if n is nil.
 func seconds(n *int32) *time.Duration {
 	if n == nil {
 		return nil
@@ -144,12 +169,12 @@ func seconds(n *int32) *time.Duration {
 
 // ParseManifest reads the StreamPair and Secret documents of sources.
 //
-// Decoding is strict: a field that does not exist is a mistake. The keys of a pair come
-// from the Secret document named by its tokenSecretRef, wherever among the sources it
-// stands: publishToken and playToken (8 to 256 characters that a URL leaves alone) and
-// jwtKey (at least 32 bytes). Without tokenSecretRef, or with no Secret document at all,
-// the pair keeps the keys that it has in previous, and a publish or play token that it
-// lacks is generated. A generated one is made anew when publish.tokenGeneration changes.
+// Decoding is strict: an unknown field is a mistake. The keys of a pair come from the
+// Secret document that its tokenSecretRef names, in any of the sources. They are
+// publishToken and playToken (8 to 256 characters that URLs leave unescaped) and jwtKey
+// (at least 32 bytes). Without tokenSecretRef, or without any Secret document, the pair
+// keeps the keys that it has in previous. A missing publish or play token is then
+// generated. A generated token is made again when publish.tokenGeneration changes.
 //
 // The error is [Mistakes], one line each.
 func ParseManifest(previous Manifest, sources ...Source) (Manifest, error) {
@@ -168,6 +193,7 @@ func (f Files) parse(previous Manifest, sources []Source) (Manifest, Mistakes) {
 	streams := map[[3]string]string{}
 	for _, doc := range docs.pairs {
 		pair := Pair{StreamPair: *doc.object}
+		m.UnknownFields = append(m.UnknownFields, doc.unknown...)
 		pair.Default()
 		errs := pair.Validate()
 		secrets.missing = nil
@@ -185,7 +211,7 @@ func (f Files) parse(previous Manifest, sources []Source) (Manifest, Mistakes) {
 			mistakes.add("%s: metadata.name: Duplicate value: %q: also in %s", doc.where, pair.Name, other)
 		}
 		names[pair.Name] = doc.where
-		// A play URL names an app and two ids: it could not tell such pairs apart.
+		// A play URL has an app and two ids, so it could not tell such pairs apart.
 		url := [3]string{pair.Spec.App, pair.Spec.Primary.StreamID, pair.Spec.Backup.StreamID}
 		if other, twice := streams[url]; twice && len(errs) == 0 {
 			mistakes.add("%s: spec: Duplicate value: app %q, primary %q, backup %q: also in %s", doc.where, url[0], url[1], url[2], other)

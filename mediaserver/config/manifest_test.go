@@ -176,7 +176,7 @@ func TestMistakesHaveOneLineEachWithTheFieldPath(t *testing.T) {
 	}
 }
 
-// secured is a pair that takes its keys from the Secret named ref.
+// secured returns a pair that takes its keys from the Secret named ref.
 func secured(ref, playback, secret string) string {
 	return smallest + fmt.Sprintf("  publish: {auth: Token, tokenSecretRef: {name: %s}}\n  playback: {auth: %s}\n", ref, playback) +
 		"---\napiVersion: v1\nkind: Secret\nmetadata: {name: keys}\n" + secret

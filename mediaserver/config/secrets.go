@@ -13,32 +13,34 @@ import (
 	"github.com/streampair/streampair/api/v1alpha1"
 )
 
-// ICEServer is a STUN or TURN server that browsers are told of. It shows no credential.
+// An ICEServer is a STUN or TURN server that browsers
+// are told of. Its methods show no credential.
 type ICEServer struct {
 	URLs                 []string
-	Username, Credential string // both empty: none needed
+	Username, Credential string // both empty: the server needs none
 }
 
-// String returns no credential.
+// String returns a text without the credential.
 func (s ICEServer) String() string { return strings.Join(s.URLs, " ") }
 
-// GoString returns no credential.
+// GoString returns a text without the credential.
 func (s ICEServer) GoString() string { return fmt.Sprintf("config.ICEServer{URLs: %q, …}", s.URLs) }
 
-// MarshalJSON returns no credential.
+// MarshalJSON returns a text without the credential.
 func (s ICEServer) MarshalJSON() ([]byte, error) { return fmt.Appendf(nil, "%q", s.String()), nil }
 
-// secrets are the Secrets that pairs may name: the documents of the manifest, and those
-// in a folder.
+// secrets are the Secrets that pairs may name: the
+// documents of the manifest, and the folders of a folder.
 type secrets struct {
 	documents []document[corev1.Secret]
 	folder    string
-	// missing collects what the folder lacks for the pair that is looked at.
+	// missing collects what the folder lacks for the current pair.
 	missing []string
 }
 
-// document returns the Secret that a pair of the namespace means. A document without
-// namespace is in any: kubectl would take both from the context.
+// document returns the Secret of that name for a pair in namespace.
+// A document without a namespace matches every namespace, because
+// kubectl would take both namespaces from its context.
 func (s *secrets) document(name, namespace string) (doc document[corev1.Secret], found bool) {
 	for _, doc := range s.documents {
 		if doc.object.Name == name && (namespace == "" || doc.object.Namespace == "" || doc.object.Namespace == namespace) {
@@ -48,19 +50,19 @@ func (s *secrets) document(name, namespace string) (doc document[corev1.Secret],
 	return doc, false
 }
 
-// A lookup is one key of a Secret that a pair names.
+// A lookup asks for one key of a Secret that a pair names.
 type lookup struct {
 	namespace string
 	path      *field.Path // of the reference
 	ref       *v1alpha1.SecretReference
 	key       string
-	// judge says what is wrong with a value, without showing it; empty: nothing.
+	// judge returns what is wrong with a value, without showing the value; empty: nothing.
 	judge func(value string) string
 }
 
-// value returns the key. It is empty without an error where the pair may make do without,
-// because nobody gave Secrets (made is true then), or because the folder has not got it,
-// which s.missing then tells.
+// value returns the key. The key is empty without an error if the
+// pair can do without it. Either nobody gave Secrets (then made
+// is true), or the folder lacks the key, which s.missing reports.
 func (s *secrets) value(l lookup) (value string, made bool, wrong *field.Error) {
 	if l.ref == nil {
 		return "", true, nil
@@ -74,7 +76,7 @@ func (s *secrets) value(l lookup) (value string, made bool, wrong *field.Error) 
 		value = string(doc.object.Data[l.key])
 	}
 	if len(doc.mistaken) > 0 {
-		return "", true, nil // said where it stands
+		return "", true, nil // reported for the document itself
 	}
 	if value == "" {
 		return "", true, field.Required(l.path, fmt.Sprintf("the Secret %q has no %s", l.ref.Name, l.key))
@@ -94,7 +96,8 @@ func (s *secrets) fromFolder(l lookup) (value string, made bool, wrong *field.Er
 	}
 	value, err := readSecret(s.folder, l.ref.Name, l.key)
 	if l.key != KeyJWTKey {
-		// Files that people make end in a line break. A key of bytes may too, and means it.
+		// Files that people write end in a line break. A
+		// key of bytes may end in one too, and needs it.
 		value = strings.TrimRight(value, "\r\n")
 	}
 	fault := ""
@@ -115,7 +118,7 @@ func (s *secrets) fromFolder(l lookup) (value string, made bool, wrong *field.Er
 	return value, false, nil
 }
 
-// keptKeys returns the keys of the pair's predecessor that hold for it too.
+// keptKeys returns the keys of the pair's predecessor that are still valid for the pair.
 func (p *Pair) keptKeys(before Pair) Keys {
 	kept := before.Keys
 	now, then := p.Spec, before.Spec
@@ -138,8 +141,8 @@ func sameSecret(a, b *v1alpha1.SecretReference) bool {
 	return a == b || a != nil && b != nil && *a == *b
 }
 
-// playbackSecret returns the reference to the Secret with the viewers' key, and where
-// in the spec it stands.
+// playbackSecret returns the reference to the Secret with the
+// viewers' key, and the path of the reference in the spec.
 func playbackSecret(spec v1alpha1.StreamPairSpec) (*v1alpha1.SecretReference, *field.Path) {
 	if spec.Playback.TokenSecretRef != nil {
 		return spec.Playback.TokenSecretRef, field.NewPath("spec", "playback", "tokenSecretRef")
@@ -147,8 +150,8 @@ func playbackSecret(spec v1alpha1.StreamPairSpec) (*v1alpha1.SecretReference, *f
 	return spec.Publish.TokenSecretRef, field.NewPath("spec", "publish", "tokenSecretRef")
 }
 
-// resolveKeys sets the keys that the spec asks for, and returns what is wrong. Those
-// that no Secret gives are kept; where none needs to, they are generated.
+// resolveKeys sets the keys that the spec asks for, and returns the mistakes. Keys that
+// no Secret gives are kept. A missing key is generated if no Secret has to give it.
 func (p *Pair) resolveKeys(s *secrets, kept Keys) field.ErrorList {
 	var errs field.ErrorList
 	look := func(key string, path *field.Path, ref *v1alpha1.SecretReference) (value string, made bool) {
@@ -172,7 +175,8 @@ func (p *Pair) resolveKeys(s *secrets, kept Keys) field.ErrorList {
 		key, made := look(KeyJWTKey, path, ref)
 		p.Keys.JWTKey = cmp.Or(key, kept.JWTKey)
 		if p.Keys.JWTKey == "" && made && len(errs) == before {
-			// Whoever signs the viewers' tokens must have the key: making one up helps nobody.
+			// Whoever signs the viewers' tokens must have
+			// the key, so a generated key would be useless.
 			errs = append(errs, field.Required(field.NewPath("spec", "playback", "tokenSecretRef"),
 				"auth JWT needs a Secret with the key jwtKey"))
 		}
@@ -192,7 +196,7 @@ func judgeKey(key string) func(string) string {
 	}
 }
 
-// resolveICEServers sets p.ICEServers, and returns what is wrong.
+// resolveICEServers sets p.ICEServers, and returns the mistakes.
 func (p *Pair) resolveICEServers(s *secrets) field.ErrorList {
 	var errs field.ErrorList
 	for i, server := range p.Spec.MediaServer.ICEServers {
@@ -223,7 +227,7 @@ func (p *Pair) resolveICEServers(s *secrets) field.ErrorList {
 	return errs
 }
 
-// judgeCredential keeps out what cannot stand in a header.
+// judgeCredential refuses what must not appear in a header.
 func judgeCredential(value string) string {
 	if len(value) > maxCredential || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return fmt.Sprintf("must be at most %d characters of one line", maxCredential)
@@ -231,8 +235,8 @@ func judgeCredential(value string) string {
 	return ""
 }
 
-// tokenOr returns the chosen token, else the one to be kept, else, where one may be made
-// up, a random one of 130 bits.
+// tokenOr returns the chosen token, or else the kept one. If there is
+// neither and made allows it, tokenOr returns a random token of 130 bits.
 func tokenOr(chosen string, made bool, kept string, keptIsGenerated bool) (token string, generated bool) {
 	switch {
 	case chosen != "":

@@ -10,7 +10,8 @@ import (
 	"github.com/streampair/streampair/mediaserver/signalling"
 )
 
-// RequireToken lets only requests pass whose bearer token is the right one; the others get 401 and are counted.
+// RequireToken passes requests whose bearer token is right.
+// All others are answered with 401 and counted in refused.
 func RequireToken(h http.Handler, right func(token string) bool, refused prometheus.Counter) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !right(signalling.BearerToken(r)) {
@@ -19,7 +20,7 @@ func RequireToken(h http.Handler, right func(token string) bool, refused prometh
 			refuse(w, http.StatusUnauthorized, errors.New("the command port needs its bearer token"))
 			return
 		}
-		defer admission.Hold(r.Context())() // the operator's connection makes room for nobody
+		defer admission.Hold(r.Context())() // the operator's connection is never closed for a newcomer
 		h.ServeHTTP(w, r)
 	})
 }

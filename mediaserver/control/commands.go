@@ -6,60 +6,83 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/streampair/streampair/api/control"
+	"github.com/streampair/streampair/mediaserver/sse"
 )
 
 const (
-	// maxManifest bounds what PUT /v1/config takes, in bytes.
+	// maxManifest bounds the body of PUT /v1/config, in bytes.
 	maxManifest = 1 << 20
-	// maxBody bounds what the other commands take, in bytes.
+	// maxBody bounds the bodies of the other commands, in bytes.
 	maxBody = 4 << 10
-	// statusInterval is the shortest time between two events of /v1/events: a burst of
-	// changes is one event.
+	// statusInterval is the shortest time between two events
+	// of /v1/events. A burst of changes becomes one event.
 	statusInterval = 100 * time.Millisecond
-	// idleStatusInterval is how often /v1/events sends a status though nothing changed.
+	// idleStatusInterval is how often /v1/events sends a status if nothing changed.
 	idleStatusInterval = 10 * time.Second
-	// commentInterval is how often it sends a comment: three missed ones tell the operator
-	// that the pod or the way to it is gone.
+	// commentInterval is how often /v1/events sends a comment. Three missing comments
+	// tell the operator that the pod or the network path to the pod is gone.
 	commentInterval = 3 * time.Second
 )
 
-// ErrUnknownPair is returned by Backend.Select for a name that is not declared.
+// ErrUnknownPair is returned by Backend.Select for a name that no declared pair has.
 var ErrUnknownPair = errors.New("no pair of this name is declared")
 
-// ErrStaleManifest is wrapped by Backend.Configure for a manifest of a lower generation
-// than the one in force.
+// ErrStaleManifest is wrapped by Backend.Configure's error
+// for a manifest of a lower generation than the one in force.
 var ErrStaleManifest = errors.New("the manifest is of an older generation than the one in force")
 
-// A Backend is what commands act on.
+// Replaced identifies the manifest that a command replaces; see control.HeaderReplaces.
+type Replaced struct {
+	Generation int64
+	UID        string // of the StreamPair; empty: any
+}
+
+// maxUID bounds the UID in a header, in bytes. The API server's UIDs have 36.
+const maxUID = 64
+
+// parseReplaced parses the value of control.HeaderReplaces.
+func parseReplaced(value string) (Replaced, error) {
+	number, uid, _ := strings.Cut(value, "/")
+	generation, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || generation < 1 || len(uid) > maxUID {
+		return Replaced{}, fmt.Errorf("%s must be GENERATION or GENERATION/UID", control.HeaderReplaces)
+	}
+	return Replaced{Generation: generation, UID: uid}, nil
+}
+
+// A Backend carries out the commands.
 type Backend interface {
 	// Status returns the state of the server.
 	Status() control.Status
-	// Changed returns a channel that is closed when anything but figures in Status
-	// changes.
+	// Changed returns a channel that is closed when Status changes in more than figures.
 	Changed() <-chan struct{}
-	// Configure replaces the declared pairs by those of the manifest. Its error has one
-	// line per mistake, or is an ErrStaleManifest, and then nothing was changed.
+	// Configure replaces the declared pairs by those of the manifest. Its error is an
+	// ErrStaleManifest, or has one line per mistake. After an error nothing has changed.
 	Configure(manifest []byte) error
-	// HearOldOperator says that a manifest came from an operator that does not tell of
-	// peers; see control.HeaderTellsPeers.
-	HearOldOperator()
-	// Select pins a leg of a declared pair: Auto, Primary or Backup. Errors:
-	// ErrUnknownPair, or a wrong selection.
+	// Replace is Configure, except that the manifest in force may be of a higher generation.
+	// The error is an ErrStaleManifest if another manifest than replaced is in force.
+	Replace(manifest []byte, replaced Replaced) error
+	// NoteOldOperator notes that a manifest came from an operator
+	// that does not tell of peers; see control.HeaderTellsPeers.
+	NoteOldOperator()
+	// Select pins a leg of a declared pair: Auto, Primary or Backup. The
+	// error is ErrUnknownPair, or says that the selection is invalid.
 	Select(pair, selection string) error
-	// Advertise replaces the addresses that viewers are told. Its error has one line per
-	// mistake, and then nothing was changed.
+	// Advertise replaces the addresses that viewers are told. Its error
+	// has one line per mistake. After an error nothing has changed.
 	Advertise(control.MediaAddresses) error
-	// TellPeers says how the other leg's servers are reached. Its error has one line per
-	// mistake, and then nothing was changed.
+	// TellPeers says how to reach the other leg's servers. Its error
+	// has one line per mistake. After an error nothing has changed.
 	TellPeers(control.Peers) error
 }
 
-// NewCommands returns the handler of the command port. It does not authenticate: the
-// caller binds it to loopback or wraps it.
+// NewCommands returns the handler of the command port. The handler does
+// not authenticate. The caller must bind it to loopback or wrap it.
 func NewCommands(b Backend) http.Handler {
 	c := &commands{b}
 	mux := http.NewServeMux()
@@ -79,16 +102,16 @@ func (c *commands) status(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (c *commands) events(w http.ResponseWriter, r *http.Request) {
-	s := newEventStream(w, r)
-	// Without changes a whole status now and then keeps the figures fresh, and a comment
-	// more often tells that both ends are alive.
+	s := sse.NewStream(w, r)
+	// Without changes, a whole status from time to time keeps the figures
+	// fresh. More frequent comments show that both ends are alive.
 	idle := time.NewTicker(idleStatusInterval)
 	defer idle.Stop()
 	beat := time.NewTicker(commentInterval)
 	defer beat.Stop()
 	for {
 		changed := c.backend.Changed()
-		if s.send("status", c.backend.Status()) != nil {
+		if s.Send("status", c.backend.Status()) != nil {
 			return
 		}
 		for waiting := true; waiting; {
@@ -100,7 +123,7 @@ func (c *commands) events(w http.ResponseWriter, r *http.Request) {
 			case <-idle.C:
 				waiting = false
 			case <-beat.C:
-				if s.comment() != nil {
+				if s.Comment() != nil {
 					return
 				}
 			}
@@ -120,9 +143,18 @@ func (c *commands) config(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.Header.Get(control.HeaderTellsPeers) == "" {
-		c.backend.HearOldOperator()
+		c.backend.NoteOldOperator()
 	}
-	switch err := c.backend.Configure(manifest); {
+	configure := c.backend.Configure
+	if value := r.Header.Get(control.HeaderReplaces); value != "" {
+		replaced, err := parseReplaced(value)
+		if err != nil {
+			refuse(w, http.StatusBadRequest, err)
+			return
+		}
+		configure = func(manifest []byte) error { return c.backend.Replace(manifest, replaced) }
+	}
+	switch err := configure(manifest); {
 	case errors.Is(err, ErrStaleManifest):
 		refuse(w, http.StatusConflict, err)
 	case err != nil:
@@ -150,7 +182,7 @@ func (c *commands) selection(w http.ResponseWriter, r *http.Request) {
 
 func (c *commands) addresses(w http.ResponseWriter, r *http.Request) {
 	var a control.MediaAddresses
-	// Unknown fields are those of a newer operator, which may leave this server as it is.
+	// Unknown fields come from a newer operator, and do not matter to this server.
 	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&a)
 	if err == nil && a.WebRTC == nil {
 		err = errors.New("webrtc is missing")
@@ -168,7 +200,7 @@ func (c *commands) addresses(w http.ResponseWriter, r *http.Request) {
 
 func (c *commands) peers(w http.ResponseWriter, r *http.Request) {
 	var p control.Peers
-	// Unknown fields are those of a newer operator, as above.
+	// Unknown fields come from a newer operator, as above.
 	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&p)
 	if err == nil && p.Clear == nil {
 		err = errors.New("clear is missing")
@@ -184,7 +216,7 @@ func (c *commands) peers(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// decode reads a small body strictly.
+// decode decodes a small body, and refuses unknown fields.
 func decode(w http.ResponseWriter, r *http.Request, into any) error {
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
 	d.DisallowUnknownFields()
@@ -199,5 +231,5 @@ func refuse(w http.ResponseWriter, code int, err error) {
 func answer(w http.ResponseWriter, code int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(v) // the client has gone
+	_ = json.NewEncoder(w).Encode(v) // fails only if the client is gone
 }

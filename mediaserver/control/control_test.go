@@ -1,30 +1,19 @@
 package control
 
 import (
-	"bufio"
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
-	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
 	"github.com/streampair/streampair/api/control"
-	"github.com/streampair/streampair/mediaserver/access"
-	"github.com/streampair/streampair/mediaserver/failover"
+	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/metrics"
-	"github.com/streampair/streampair/mediaserver/stream"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -36,10 +25,11 @@ type backend struct {
 	selected string
 	told     control.MediaAddresses
 	clear    []string
+	replaced []Replaced
 	old      int // manifests of operators that do not tell of peers
 }
 
-func (b *backend) HearOldOperator() { b.old++ }
+func (b *backend) NoteOldOperator() { b.old++ }
 
 func (b *backend) TellPeers(p control.Peers) error {
 	if slices.Contains(p.Clear, "wrong") {
@@ -62,6 +52,11 @@ func (b *backend) Configure(manifest []byte) error {
 	}
 	b.manifest = string(manifest)
 	return nil
+}
+
+func (b *backend) Replace(manifest []byte, replaced Replaced) error {
+	b.replaced = append(b.replaced, replaced)
+	return b.Configure(manifest)
 }
 
 func (b *backend) Advertise(told control.MediaAddresses) error {
@@ -131,15 +126,15 @@ func TestStatusEventsAreWholeSnapshots(t *testing.T) {
 	b := &backend{changed: make(chan struct{})}
 	server := httptest.NewServer(NewCommands(b))
 	defer server.Close()
-	events := subscribe(t, server.URL+"/v1/events")
+	events := mediatest.FollowEvents(t, server.URL+"/v1/events")
 	var first, second control.Status
-	events.next(t, "status", &first)
+	events.Next("status", &first)
 	b.selected = "Backup"
 	changed := b.changed
 	b.changed = make(chan struct{})
 	close(changed)
-	events.next(t, "status", &second)
-	events.close()
+	events.Next("status", &second)
+	events.Close()
 	if first.Pairs[0].Select != "" || second.Pairs[0].Select != "Backup" {
 		t.Errorf("got select %q, then %q", first.Pairs[0].Select, second.Pairs[0].Select)
 	}
@@ -169,184 +164,10 @@ func TestProbe(t *testing.T) {
 	}
 }
 
-// silentOutput and silentAudio take what a pair plays.
-type silentOutput struct{ changed chan struct{} }
-
-func (silentOutput) WriteVideo(time.Duration, *stream.AccessUnit, bool) {}
-func (silentOutput) WriteOpus(time.Duration, time.Duration, []byte)     {}
-func (silentOutput) BurstDuration(int) time.Duration                    { return 0 }
-func (silentOutput) ViewerCount() int                                   { return 0 }
-func (o silentOutput) ViewersChanged() <-chan struct{}                  { return o.changed }
-
-type silentAudio struct{}
-
-func (silentAudio) Switch([]*stream.AccessUnit) {}
-func (silentAudio) Write(*stream.AccessUnit)    {}
-func (silentAudio) Fill(time.Duration)          {}
-func (silentAudio) SetPassthrough(bool)         {}
-func (silentAudio) Stop()                       {}
-
-type source struct{ stream *stream.Stream }
-
-func (s source) Stream() *stream.Stream { return s.stream }
-func (source) Demand(bool)              {}
-
-func TestPlayersAreToldWhatIsOnAir(t *testing.T) {
-	m := metrics.New(prometheus.NewRegistry())
-	registry := stream.NewRegistry(stream.Config{Metrics: m})
-	leg := func(id string) source { return source{registry.Stream(stream.Key{App: "live", ID: id})} }
-	pair := failover.NewPair(failover.PairConfig{
-		Name: "sunday", PrimaryID: "primary", BackupID: "backup", Primary: leg("primary"), Backup: leg("backup"),
-		Policy: failover.Policy{InputLoss: time.Minute}, Output: silentOutput{}, NewAudio: func(func(time.Duration, time.Duration, []byte)) failover.Audio { return silentAudio{} },
-		Logger: slog.New(slog.DiscardHandler), Metrics: m,
-	})
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = pair.Run(ctx)
-	}()
-	defer func() {
-		stop()
-		<-done
-	}()
-	released := make(chan struct{})
-	mux := http.NewServeMux()
-	NewEvents(EventsConfig{
-		Open: func(_ netip.Prefix, _, streamID, backupID string) (*failover.Pair, func(), error) {
-			if streamID != "primary" || backupID != "backup" {
-				return nil, nil, errors.New("no more pairs")
-			}
-			return pair, func() { close(released) }, nil
-		},
-		Authorize: func(_, _, _, token string) error {
-			if token == "paused" {
-				return access.ErrUnknownStream
-			}
-			if token != "secret" {
-				return errors.New("the token is missing or wrong")
-			}
-			return nil
-		},
-		Epoch: registry.Epoch(), Metrics: m,
-	}).Register(mux)
-	server := httptest.NewServer(mux)
-	defer server.Close()
-
-	for path, want := range map[string]int{
-		"/live/events/primary?backupStreamId=backup":              http.StatusUnauthorized,
-		"/live/events/primary?backupStreamId=backup&token=paused": http.StatusNotFound,
-		"/live/events/primary?backupStreamId=third&token=secret":  http.StatusServiceUnavailable,
-	} {
-		answer, err := http.Get(server.URL + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, _ := io.ReadAll(answer.Body)
-		_ = answer.Body.Close()
-		if answer.StatusCode != want {
-			t.Errorf("GET %s: %d %s, want %d", path, answer.StatusCode, body, want)
-		}
-	}
-
-	events := subscribe(t, server.URL+"/live/events/primary?backupStreamId=backup&token=secret")
-	var waiting, playing State
-	events.next(t, "state", &waiting)
-	if waiting.OnAir || waiting.Active != "" || waiting.Reason != failover.ReasonNoLiveStream || len(waiting.Legs) != 2 {
-		t.Errorf("before anybody publishes: %+v", waiting)
-	}
-	publication, err := registry.Publish(stream.PublishRequest{Key: stream.Key{App: "live", ID: "backup"}, Protocol: "test"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := publication.SetAudioFormat(stream.Format{Codec: stream.Opus, SampleRate: 48000, Channels: 2}); err != nil {
-		t.Fatal(err)
-	}
-	if err := publication.WriteAudio(0, []byte{0xfc, 0xff, 0xfe}); err != nil {
-		t.Fatal(err)
-	}
-	for !playing.OnAir {
-		events.next(t, "state", &playing)
-	}
-	want := State{
-		StreamID: "primary", BackupStreamID: "backup", Active: failover.Backup, ActiveStreamID: "backup", OnAir: true,
-		Reason: failover.ReasonStarted, Since: playing.Since, ServerTime: playing.ServerTime,
-		Legs: []LegState{
-			{Role: failover.Primary, StreamID: "primary", Rank: "None"},
-			{Role: failover.Backup, StreamID: "backup", Live: true, Rank: "Full"},
-		},
-		Warnings: []LegWarning{}, BaseURLs: []string{},
-	}
-	if diff := cmp.Diff(want, playing); diff != "" {
-		t.Errorf("state (-want +got):\n%s", diff)
-	}
-	if playing.Since == nil || time.Since(*playing.Since) > time.Minute {
-		t.Errorf("since: %v", playing.Since)
-	}
-	var beat Heartbeat
-	events.next(t, "heartbeat", &beat)
-	events.close()
-	select {
-	case <-released:
-	case <-time.After(10 * time.Second):
-		t.Error("the pair was not released when the player went away")
-	}
-}
-
-// subscription is an event stream being read.
-type subscription struct {
-	body  io.ReadCloser
-	lines *bufio.Scanner
-	stop  context.CancelFunc
-}
-
-func subscribe(t *testing.T, url string) *subscription {
-	t.Helper()
-	ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
-	t.Cleanup(stop)
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = answer.Body.Close() })
-	if ct := answer.Header.Get("Content-Type"); ct != "text/event-stream" {
-		t.Fatalf("content type %q, status %s", ct, answer.Status)
-	}
-	return &subscription{answer.Body, bufio.NewScanner(answer.Body), stop}
-}
-
-func (s *subscription) close() {
-	s.stop()
-	_ = s.body.Close()
-}
-
-// next reads up to the next event of that name, into v.
-func (s *subscription) next(t *testing.T, name string, v any) {
-	t.Helper()
-	found := false
-	for s.lines.Scan() {
-		line := s.lines.Text()
-		if event, ok := strings.CutPrefix(line, "event: "); ok {
-			found = event == name
-		}
-		if data, ok := strings.CutPrefix(line, "data: "); ok && found {
-			if err := json.Unmarshal([]byte(data), v); err != nil {
-				t.Fatalf("event %s: %v in %q", name, err, data)
-			}
-			return
-		}
-	}
-	t.Fatalf("no event %s: %v", name, s.lines.Err())
-}
-
 func TestAManifestSaysWhetherItsOperatorTellsOfPeers(t *testing.T) {
 	for value, want := range map[string]int{"": 1, "1": 0} {
 		b := &backend{}
-		r := httptest.NewRequest("PUT", "/v1/config", strings.NewReader("stale")) // which is said even so
+		r := httptest.NewRequest("PUT", "/v1/config", strings.NewReader("stale")) // said even with a stale manifest
 		if value != "" {
 			r.Header.Set(control.HeaderTellsPeers, value)
 		}
@@ -354,5 +175,38 @@ func TestAManifestSaysWhetherItsOperatorTellsOfPeers(t *testing.T) {
 		if b.old != want {
 			t.Errorf("header %q: an operator of a version before was heard %d times, want %d", value, b.old, want)
 		}
+	}
+}
+
+func TestAManifestNamesWhatItReplaces(t *testing.T) {
+	for _, tt := range []struct {
+		name, header string
+		code         int
+		want         []Replaced
+	}{
+		{"nothing", "", 204, nil},
+		{"a generation", "7", 204, []Replaced{{Generation: 7}}},
+		{"a generation of a pair", "7/6e5f9f6a", 204, []Replaced{{Generation: 7, UID: "6e5f9f6a"}}},
+		{"no number", "seven", 400, nil},
+		{"no generation", "0", 400, nil},
+		{"a generation below none", "-1/6e5f9f6a", 400, nil},
+		{"a number beyond all", "99999999999999999999", 400, nil},
+		{"a UID of any length", "7/" + strings.Repeat("x", maxUID+1), 400, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := &backend{changed: make(chan struct{})}
+			r := httptest.NewRequest("PUT", "/v1/config", strings.NewReader("kind: StreamPair"))
+			if tt.header != "" {
+				r.Header.Set(control.HeaderReplaces, tt.header)
+			}
+			w := httptest.NewRecorder()
+			NewCommands(b).ServeHTTP(w, r)
+			if w.Code != tt.code || !slices.Equal(b.replaced, tt.want) {
+				t.Errorf("%d %s, replaces %v; want %d, %v", w.Code, w.Body, b.replaced, tt.code, tt.want)
+			}
+			if taken := b.manifest != ""; taken != (tt.code == 204) {
+				t.Errorf("the manifest was taken: %v", taken)
+			}
+		})
 	}
 }

@@ -1,4 +1,4 @@
-// Package control is the media server's face towards those who run and watch it:
-// probes and metrics, status and commands, and the events that players follow. It reads
-// and relays; what is true and what may be changed is decided by its Backend.
+// Package control serves those who operate the media server: probes and metrics, status
+// and commands. It reads requests and passes them on. Its Backend decides what the state
+// is and what may be changed.
 package control

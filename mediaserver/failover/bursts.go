@@ -2,11 +2,11 @@ package failover
 
 import "time"
 
-// This file has what is decided about input in bursts: that of a relay or of a bonded link
-// which collects some seconds and delivers them at once. See stream.Gaps.
+// This file has the decisions about input that comes in bursts: a relay or a bonded link collects
+// media for some seconds and delivers it at once. See stream.Gaps.
 
-// burst is the longest gap of the leg's input within the last minute, if its gaps repeat; 0:
-// it is regular, or the policy does not put up with gaps.
+// burst returns the longest gap of the leg's input within the last minute, if its gaps repeat. It
+// returns 0 if the input is regular or the policy tolerates no gaps.
 func (l Leg) burst(p Policy) time.Duration {
 	if p.Rules < rulesBursts {
 		return 0
@@ -14,16 +14,16 @@ func (l Leg) burst(p Policy) time.Duration {
 	return min(l.Burst, p.MaxJitter)
 }
 
-// tolerant is the policy for a leg whose input comes in bursts: it may be silent for one and a
-// half times its longest gap.
+// tolerant returns the policy for this leg. A leg whose input comes in bursts may be silent for one
+// and a half times its longest gap.
 func (l Leg) tolerant(p Policy) Policy {
 	p.InputLoss = max(p.InputLoss, l.burst(p)*3/2)
 	return p
 }
 
-// isBack reports whether the leg has shown since its last gap that it was the only one: it
-// has been there for as long as it was away. If not, until is when it will have.
-func (l Leg) isBack(p Policy, now time.Duration) (back bool, until time.Duration) {
+// isSteadyAgain reports whether the leg's last gap seems to have been the only one: since the gap,
+// media has arrived for as long as the gap lasted. If not, until is when that will be so.
+func (l Leg) isSteadyAgain(p Policy, now time.Duration) (back bool, until time.Duration) {
 	if p.Rules < rulesBursts || l.GapLength == 0 || l.GapLength > p.MaxJitter {
 		return true, 0
 	}
@@ -31,8 +31,8 @@ func (l Leg) isBack(p Policy, now time.Duration) (back bool, until time.Duration
 	return now >= until, until
 }
 
-// silentSince returns when the last of a track came that is lost because nothing of it comes.
-// Without one, the leg is not silent: what it lacks is lost for another reason.
+// silentSince returns when the last access unit came of a track that is lost because it is silent.
+// If silent is false, the leg is lost for another reason, or not lost.
 func (l Leg) silentSince(p Policy, now time.Duration) (since time.Duration, silent bool) {
 	switch {
 	case !l.Publishing:
@@ -44,22 +44,22 @@ func (l Leg) silentSince(p Policy, now time.Duration) (since time.Duration, sile
 	return 0, false
 }
 
-// worthWaiting returns until when the active leg, silent since then, is not left for this leg;
-// 0: there is no need to wait. This leg has gaps, and the active leg may be in a gap as well:
-// without the wait a pair would switch for ever between two such legs. The active leg must be
-// silent for longer than the gaps of this leg are.
-func (l Leg) worthWaiting(p Policy, since, now time.Duration) time.Duration {
+// stayUntil returns until when the pair stays with the active leg, which has been silent since
+// that time, instead of switching to this leg; 0: there is no need to wait. This leg has gaps, and
+// the active leg may be in a gap as well. Without the wait a pair would switch for ever between two
+// such legs. So the active leg must be silent for longer than the gaps of this leg.
+func (l Leg) stayUntil(p Policy, since, now time.Duration) time.Duration {
 	if gap := l.burst(p); gap > 0 {
 		return since + gap*3/2
 	}
-	if back, until := l.isBack(p, now); !back {
+	if back, until := l.isSteadyAgain(p, now); !back {
 		return min(until, since+l.GapLength*3/2)
 	}
 	return 0
 }
 
-// pausesAt is when the leg counts as one that pauses, if nothing more arrives: before it is
-// lost. It is no better than another that has fallen silent a moment sooner.
+// pausesAt returns when the leg counts as pausing if nothing more arrives. That is before it counts
+// as lost. A pausing leg is no better than another leg that fell silent a moment sooner.
 func (l Leg) pausesAt(p Policy) time.Duration {
 	p = l.tolerant(p)
 	interval := func(t Track) time.Duration {
@@ -72,8 +72,8 @@ func (l Leg) pausesAt(p Policy) time.Duration {
 	return last + max(p.InputLoss/2, 3*interval(l.Video), 3*interval(l.Audio))
 }
 
-// leave decides about an active leg of lower rank than the other's. It is left at once, unless
-// it is silent and the other's input has gaps as well.
+// leave decides about an active leg that ranks lower than the other leg. The pair leaves it at
+// once, unless it is silent and the other leg's input has gaps as well.
 func (d Decision) leave(p Policy, legs Legs, s State, now time.Duration) Decision {
 	to := s.Active.Other()
 	active, other := legs.Leg(s.Active), legs.Leg(to)
@@ -82,7 +82,7 @@ func (d Decision) leave(p Policy, legs Legs, s State, now time.Duration) Decisio
 	if p.Rules < rulesBursts || !silent {
 		return left
 	}
-	if at := other.worthWaiting(p, since, now); now < at {
+	if at := other.stayUntil(p, since, now); now < at {
 		d.Recheck = earliest(d.Recheck, at)
 		return d
 	}
@@ -94,15 +94,15 @@ func (d Decision) leave(p Policy, legs Legs, s State, now time.Duration) Decisio
 	return left
 }
 
-// steadier decides between legs of equal rank: one that is regular is better than one whose
-// input comes in bursts. It reports whether there is a choice. A person's choice comes first.
+// steadier decides between legs of equal rank: a leg with regular input is better than a leg whose
+// input comes in bursts. It reports whether that settles the choice. A pinned leg comes first.
 func (d Decision) steadier(p Policy, legs Legs, s State, now time.Duration) (Decision, bool) {
 	to := s.Active.Other()
 	active, other := legs.Leg(s.Active).burst(p), legs.Leg(to).burst(p)
 	switch {
 	case p.Select != "":
 	case active > 0 && other == 0:
-		back, until := legs.Leg(to).isBack(p, now)
+		back, until := legs.Leg(to).isSteadyAgain(p, now)
 		if !back {
 			d.Recheck = earliest(d.Recheck, until)
 			return d, true

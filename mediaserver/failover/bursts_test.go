@@ -8,7 +8,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// patient puts up with gaps of 5 s.
+// patient makes the pair tolerate gaps of 5 s.
 func patient(cfg *PairConfig) { cfg.Policy.MaxJitter = 5 * time.Second }
 
 func TestDecideAboutInputInBursts(t *testing.T) {
@@ -36,7 +36,7 @@ func TestDecideAboutInputInBursts(t *testing.T) {
 		primary, backup Leg
 		want            Role
 		urgency         Urgency
-		recheck         time.Duration // from now; 0: whatever
+		recheck         time.Duration // from now; 0: not checked
 	}{
 		{"the active leg is silent, the other one regular: fail over", policy, on(Primary), silent(whole(), time.Second), whole(), Backup, Urgent, 0},
 		{"both fell silent, the active leg a moment sooner: stay", policy, on(Primary), silent(whole(), time.Second), silent(whole(), 600*ms), Primary, "", 400 * ms},
@@ -72,10 +72,10 @@ func TestDecideAboutInputInBursts(t *testing.T) {
 
 func (e *encoder) inBursts(length, phase time.Duration) { e.collect, e.phase = length, phase }
 
-// pictureRates are the pictures that went out in each second from a time on.
-func (s *studio) pictureRates(since time.Duration) []int {
+// pictureRates returns how many pictures went out in each second since a time.
+func (s *testPair) pictureRates(since time.Duration) []int {
 	rates := make([]int, int((s.now()-since)/time.Second))
-	for _, p := range s.screen.sent {
+	for _, p := range s.output.sent {
 		if n := int((p.now - since) / time.Second); p.now >= since && n < len(rates) {
 			rates[n]++
 		}
@@ -83,14 +83,14 @@ func (s *studio) pictureRates(since time.Duration) []int {
 	return rates
 }
 
-// wantEven checks that 25 pictures a second and their sound have gone out since then.
-func (s *studio) wantEven(since time.Duration) {
+// wantEven checks that 25 pictures a second and their sound have gone out since a time.
+func (s *testPair) wantEven(since time.Duration) {
 	s.t.Helper()
 	if rates := s.pictureRates(since); slices.Min(rates) < 23 || slices.Max(rates) > 27 {
 		s.t.Errorf("pictures in each second: %v, want 25", rates)
 	}
 	var last, longest time.Duration
-	for _, h := range s.screen.heard {
+	for _, h := range s.output.heard {
 		if h.now >= since && last != 0 {
 			longest = max(longest, h.now-last)
 		}
@@ -101,7 +101,7 @@ func (s *studio) wantEven(since time.Duration) {
 	}
 }
 
-func (s *studio) warned(role Role) bool {
+func (s *testPair) warned(role Role) bool {
 	for _, l := range s.pair.Status().Legs {
 		if l.Role == role {
 			return slices.ContainsFunc(l.Warnings, func(w stream.Warning) bool { return w.Code == warningBursts })
@@ -115,11 +115,11 @@ func TestInputInBurstsPlaysEvenly(t *testing.T) {
 		"both legs at the same time": 0, "the legs by turns": 2 * time.Second, "one a little after the other": 500 * ms,
 	} {
 		t.Run(name, func(t *testing.T) {
-			inStudio(t, patient, func(t *testing.T, s *studio) {
+			inStudio(t, patient, func(t *testing.T, s *testPair) {
 				s.bothOn()
 				s.primary.inBursts(4*time.Second, 0)
 				s.backup.inBursts(4*time.Second, phase)
-				s.run(20 * time.Second) // until the gaps have repeated, and for the longest of them
+				s.run(20 * time.Second) // until the gaps have repeated, and the longest has come
 				switches := s.pair.Status().Switches
 				since, offAir := s.now(), 0
 				for range 580 {
@@ -146,9 +146,9 @@ func TestInputInBurstsPlaysEvenly(t *testing.T) {
 func TestTheRegularLegIsChosen(t *testing.T) {
 	for _, mode := range []Mode{Sticky, PreferPrimary} {
 		t.Run(string(mode), func(t *testing.T) {
-			inStudio(t, func(cfg *PairConfig) { patient(cfg); cfg.Policy.Mode = mode }, func(t *testing.T, s *studio) {
+			inStudio(t, func(cfg *PairConfig) { patient(cfg); cfg.Policy.Mode = mode }, func(t *testing.T, s *testPair) {
 				s.bothOn()
-				s.primary.inBursts(900*ms, 0) // which the loss time does not notice
+				s.primary.inBursts(900*ms, 0) // shorter than the loss time, so not noticed
 				s.run(10 * time.Second)
 				s.wantOn(Backup, ReasonPrimaryDegraded, 1)
 				since := s.now()
@@ -159,7 +159,7 @@ func TestTheRegularLegIsChosen(t *testing.T) {
 					t.Errorf("the warnings are %+v", s.pair.Status().Legs)
 				}
 				s.primary.collect = 0
-				s.run(3 * time.Minute) // a minute to be forgotten, and the way back
+				s.run(3 * time.Minute) // a minute until the gap is forgotten, and the time to return
 				if s.warned(Primary) {
 					t.Error("the warning stays")
 				}
@@ -180,7 +180,7 @@ func TestALossOfInputInBurstsIsFound(t *testing.T) {
 		"silent: after half as long again as gaps": {func(e *encoder) { e.pause(true) }, 6 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inStudio(t, patient, func(t *testing.T, s *studio) {
+			inStudio(t, patient, func(t *testing.T, s *testPair) {
 				s.bothOn()
 				s.primary.inBursts(4*time.Second, 0)
 				s.backup.inBursts(4*time.Second, 0)
@@ -202,28 +202,28 @@ func TestALossOfInputInBurstsIsFound(t *testing.T) {
 	}
 }
 
-// The delay is there for gaps of the leg that is on, and no longer.
+// The delay is for the gaps of the active leg, so it ends with the next switch.
 func TestTheDelayGoesWithTheNextSwitch(t *testing.T) {
-	inStudio(t, patient, func(t *testing.T, s *studio) {
+	inStudio(t, patient, func(t *testing.T, s *testPair) {
 		s.bothOn()
 		s.primary.inBursts(4*time.Second, 0)
 		s.backup.inBursts(4*time.Second, 0)
 		s.run(40 * time.Second)
 		s.primary.collect, s.backup.collect = 0, 0
 		s.run(30 * time.Second)
-		if late := s.screen.lateness(s.primary); late < 3*time.Second {
+		if late := s.output.lateness(s.primary); late < 3*time.Second {
 			t.Fatalf("the delay is %v although nothing has switched", late)
 		}
 		s.primary.kill()
 		s.run(5 * time.Second)
-		if late := s.screen.lateness(s.backup); late > 100*ms {
+		if late := s.output.lateness(s.backup); late > 100*ms {
 			t.Errorf("the backup is regular and delayed by %v", late)
 		}
 	})
 }
 
-// lateness is how old the last picture was when it went out; e has made it.
-func (s *screen) lateness(e *encoder) time.Duration {
+// lateness returns the age of the last picture when it went out. Encoder e has made it.
+func (s *outputRecorder) lateness(e *encoder) time.Duration {
 	last := s.sent[len(s.sent)-1]
 	return last.now - e.zero - time.Duration(numberOf(last.unit))*e.frame
 }
@@ -231,7 +231,7 @@ func (s *screen) lateness(e *encoder) time.Duration {
 func TestWhatIsHeldBackIsBounded(t *testing.T) {
 	for name, size := range map[string]int{"by its bytes": 100_000, "by its number": 1} {
 		t.Run(name, func(t *testing.T) {
-			h := holdback{delay: time.Minute}
+			h := delayBuffer{delay: time.Minute}
 			for i := range 10_000 {
 				h.add(&stream.AccessUnit{Kind: stream.Audio, Frame: make([]byte, size), DTS: time.Duration(i) * ms})
 				for u, _ := h.next(0); u != nil; u, _ = h.next(0) {
@@ -248,7 +248,7 @@ func TestWhatIsHeldBackIsBounded(t *testing.T) {
 }
 
 func TestInputInBurstsIsNotPutUpWithWhereThePolicyDoesNot(t *testing.T) {
-	inStudio(t, nil, func(t *testing.T, s *studio) {
+	inStudio(t, nil, func(t *testing.T, s *testPair) {
 		s.bothOn()
 		s.primary.inBursts(4*time.Second, 0)
 		s.backup.inBursts(4*time.Second, 2*time.Second)

@@ -3,16 +3,17 @@ package failover
 import "time"
 
 const (
-	// startupWindow is how long after the pair's first picture a primary that comes
-	// late still gets the place that the backup took in its absence.
+	// startupWindow is how late a primary may be, after the pair's first picture, and still be put on
+	// air in place of the backup. The backup must be on air only because the primary was late.
 	startupWindow = 10 * time.Second
-	// dampingWindow: a failover within this time of the last doubles the recovery
-	// time, from minDoubled up to maxRecovery.
+	// dampingWindow: a failover within this time of the previous failover doubles the recovery
+	// time. The doubled time is at least twice minDoubled and at most maxRecovery.
 	dampingWindow = 10 * time.Minute
 	minDoubled    = time.Second
 	maxRecovery   = 10 * time.Minute
-	// returnInterval is the least time between two returns to a preferred leg, so that
-	// a short recovery time and a leg that keeps failing do not make a flicker.
+	// returnInterval is the least time from a planned switch to a return to the preferred leg.
+	// Without it, a leg that keeps failing and a short recovery time would switch viewers back and
+	// forth.
 	returnInterval = time.Minute
 )
 
@@ -21,7 +22,7 @@ type Mode string
 
 // The modes.
 const (
-	// Sticky stays with the leg that is on.
+	// Sticky stays with the leg that is on air.
 	Sticky Mode = "Sticky"
 	// PreferPrimary goes back to the primary once it has recovered.
 	PreferPrimary Mode = "PreferPrimary"
@@ -32,22 +33,22 @@ type Policy struct {
 	Mode Mode
 	// Select pins a leg; the zero value leaves the choice to Mode.
 	Select Role
-	// InputLoss is how long a track may be silent before it counts as lost; a slow
-	// stream is given three of its own frame intervals, and pictures whose sound goes on
-	// are given stillPicture.
+	// InputLoss is how long a track may be silent before it counts as lost. A slow track may be
+	// silent for three of its own frame intervals. Pictures may stay away for stillPicture while
+	// sound goes on.
 	InputLoss time.Duration
-	// MaxJitter is the longest gap of input in bursts that is put up with; 0: none is.
+	// MaxJitter is the longest gap that is tolerated in input that comes in bursts; 0: no gap is.
 	MaxJitter time.Duration
-	// Recovery is how long a preferred leg must be whole before it is gone back to.
+	// Recovery is how long a preferred leg must be whole before the pair returns to it.
 	Recovery time.Duration
-	// Generation counts the versions of the policy, where two servers play the pair and
-	// may for a moment have different ones.
+	// Generation counts the versions of the policy. Two servers that play the pair may have
+	// different versions for a moment.
 	Generation int64
-	// Rules is the version of the rules in force: see Accord.rules. The pair sets it.
+	// Rules is the version of the rules in force: see PeerView.rules. The pair sets it.
 	Rules int
 }
 
-// preferred is the leg the policy leans to; none for Sticky.
+// preferred returns the leg that the policy prefers; none for Sticky.
 func (p Policy) preferred() Role {
 	if p.Select == "" && p.Mode == PreferPrimary {
 		return Primary
@@ -55,8 +56,8 @@ func (p Policy) preferred() Role {
 	return p.Select
 }
 
-// A Reason says why the active leg changed or did not. It is published in status,
-// events, metrics and to players, so its values are API.
+// A Reason says why the active leg changed or did not change. It is published in status, events,
+// metrics and to players, so its values are API.
 type Reason string
 
 // The reasons.
@@ -82,56 +83,58 @@ type Urgency string
 
 // The urgencies.
 const (
-	// Planned: the old leg stays on until the new leg's next IDR.
+	// Planned: the old leg stays on air until the new leg's next IDR.
 	Planned Urgency = "planned"
-	// Urgent: the picture is gone; take the new leg's last IDR out of its cache.
+	// Urgent: viewers have lost the picture; begin with the new leg's last IDR, out of its cache.
 	Urgent Urgency = "urgent"
 )
 
-// State is what a decision depends on beside the legs. It changes only by Observe and
-// Switched.
+// State is everything beside the legs that a decision depends on. It is a value: Observe, Switched
+// and the methods about peers and doubts return a changed State.
 type State struct {
-	// Active is the leg on air; none before the first picture. It stays while both
-	// legs are lost.
+	// Active is the leg on air; none before the first picture. It does not change while both legs
+	// are lost.
 	Active Role
-	// Reason and Since, on the media clock, tell of the last switch.
+	// Reason is the reason of the last switch, and Since its time on the media clock.
 	Reason Reason
 	Since  time.Duration
-	// FirstPicture is when the pair first had one.
+	// FirstPicture is when the pair first had a picture; 0: it has had none.
 	FirstPicture time.Duration
 	// Switches counts changes from one leg to the other.
 	Switches int
 
-	// primaryFull and backupFull are since when each leg is whole, see Legs.isWhole; 0: it is
-	// not.
-	primaryFull, backupFull time.Duration
-	// lastFailover, and how many followed each other within dampingWindow.
-	lastFailover time.Duration
-	inSuccession int
-	// lastPlanned is when the last planned switch was made, and lastFollowed when the last
-	// one was to the leg that the peer plays.
+	// primaryWhole and backupFull are since when each leg has been whole, see Legs.isWhole; 0: the
+	// leg is not whole.
+	primaryWhole, backupWhole time.Duration
+	// lastFailover is when the last failover was made. inSuccession counts the failovers before it
+	// that followed each other within dampingWindow.
+	lastFailover      time.Duration
+	repeatedFailovers int
+	// lastPlanned is when the last planned switch was made. lastFollowed is when the last planned
+	// switch to the peer's leg was made.
 	lastPlanned, lastFollowed time.Duration
-	// obeyed is the pin that was last carried out.
-	obeyed Role
-	// overruled says that somebody wanted the backup on: that it came before the
-	// primary is then no reason to leave it.
-	overruled bool
+	// lastPinned is the pinned leg that was last put on air.
+	lastPinned Role
+	// backupWanted reports whether somebody wanted the backup on air, here or at the peer. The rule
+	// for a late primary (see primaryIsLate) then no longer applies.
+	backupWanted bool
 
-	// doubt says what has happened since the pair last agreed with its peer, and doubtSince
-	// when. heldUntil and resumed are when the server was last held up, and when it was for
-	// so long that its connections have ended. See doubt.go.
+	// doubt is what has happened since the pair last agreed with its peer, and doubtSince is when
+	// that happened. heldUntil is when the last pause of a held-up server ended. resumed is the
+	// same for the last pause that was long enough to end the server's connections. See doubt.go.
 	doubt                          Doubt
 	doubtSince, heldUntil, resumed time.Duration
 }
 
-func (s State) fullSince(r Role) time.Duration {
+func (s State) wholeSince(r Role) time.Duration {
 	if r == Backup {
-		return s.backupFull
+		return s.backupWhole
 	}
-	return s.primaryFull
+	return s.primaryWhole
 }
 
-// Observe notes since when each leg has been whole, and whether the pin is obeyed.
+// Observe returns the state after a look at the legs: it notes since when each leg has been whole,
+// and whether the pinned leg is on air.
 func (s State) Observe(p Policy, legs Legs, now time.Duration) State {
 	since := func(r Role, was time.Duration) time.Duration {
 		switch {
@@ -142,19 +145,19 @@ func (s State) Observe(p Policy, legs Legs, now time.Duration) State {
 		}
 		return was
 	}
-	s.primaryFull = since(Primary, s.primaryFull)
-	s.backupFull = since(Backup, s.backupFull)
+	s.primaryWhole = since(Primary, s.primaryWhole)
+	s.backupWhole = since(Backup, s.backupWhole)
 	if p.Select == "" || p.Select == s.Active {
-		s.obeyed = p.Select
+		s.lastPinned = p.Select
 	}
-	s.overruled = s.overruled || p.Select == Backup
+	s.backupWanted = s.backupWanted || p.Select == Backup
 	if s.Active != "" && legs.Leg(s.Active).Rank(p, now) == RankNone {
-		s = s.doubting(Interrupted, now)
+		s = s.withDoubt(Interrupted, now)
 	}
 	return s
 }
 
-// Switched is the state after d was carried out at now.
+// Switched returns the state after d was carried out at now.
 func (s State) Switched(d Decision, now time.Duration) State {
 	if s.FirstPicture == 0 {
 		s.FirstPicture = now
@@ -164,9 +167,9 @@ func (s State) Switched(d Decision, now time.Duration) State {
 	}
 	if d.Urgency == Urgent && s.Active != "" {
 		if s.lastFailover != 0 && now-s.lastFailover < dampingWindow {
-			s.inSuccession++
+			s.repeatedFailovers++
 		} else {
-			s.inSuccession = 0
+			s.repeatedFailovers = 0
 		}
 		s.lastFailover = now
 		s = s.afterFailover(now)
@@ -181,23 +184,23 @@ func (s State) Switched(d Decision, now time.Duration) State {
 	return s
 }
 
-// returnAt is when a leg that the policy prefers may be gone back to if it stays whole.
+// returnAt returns when the pair may return to the preferred leg r, if r stays whole.
 func (s State) returnAt(p Policy, r Role) time.Duration {
-	at := s.fullSince(r) + s.recovery(p)
+	at := s.wholeSince(r) + s.recovery(p)
 	if s.lastPlanned != 0 {
 		at = max(at, s.lastPlanned+returnInterval)
 	}
 	return at
 }
 
-// recovery is how long the preferred leg must be whole, damped: each failover
-// within 10 minutes of the last doubles it.
+// recovery returns how long the preferred leg must be whole. Each failover within dampingWindow of
+// the previous one doubles the time.
 func (s State) recovery(p Policy) time.Duration {
-	if s.inSuccession == 0 {
+	if s.repeatedFailovers == 0 {
 		return p.Recovery
 	}
 	r := max(p.Recovery, minDoubled)
-	for range s.inSuccession {
+	for range s.repeatedFailovers {
 		if r *= 2; r >= maxRecovery {
 			return max(maxRecovery, p.Recovery)
 		}
@@ -205,24 +208,23 @@ func (s State) recovery(p Policy) time.Duration {
 	return r
 }
 
-// A Decision is what should be on air.
+// A Decision says which leg should be on air, why, and how to put it there.
 type Decision struct {
-	// Active is the leg that should be on air; none before anything is live.
+	// Active is the leg that should be on air; none before any leg is live.
 	Active Role
 	Reason Reason
-	// Urgency is empty when nothing changes.
+	// Urgency is how the switch is made; empty: there is no switch.
 	Urgency Urgency
-	// Recheck is the earliest time at which the decision could change by waiting
-	// alone; 0 when it cannot.
+	// Recheck is the earliest time at which waiting alone could change the decision; 0: waiting
+	// changes nothing.
 	Recheck time.Duration
 }
 
 // Decide returns the leg that should be on air at now.
 //
-// It is pure: the same policy, legs and state give the same answer, so the one branch
-// that may take the picture from viewers is tested without a clock. It never chooses a
-// leg of lower rank than the other's, and of equal ones leaves that whose server is about
-// to end.
+// Decide is pure: the same policy, legs and state give the same answer. So the one branch that may
+// take the picture from viewers is tested without a clock. Decide never switches to a leg of lower
+// rank. Of two legs of equal rank it leaves the leg whose server is about to end.
 func Decide(p Policy, legs Legs, s State, now time.Duration) Decision {
 	d := Decision{Active: s.Active, Reason: s.Reason}
 	d.Recheck = earliest(legs.Primary.nextChange(p, now), legs.Backup.nextChange(p, now))
@@ -251,9 +253,9 @@ func Decide(p Policy, legs Legs, s State, now time.Duration) Decision {
 		return d.to(Primary, ReasonPrimaryStarted, Planned)
 	case p.preferred() != to:
 		return d
-	case p.Select == to && s.obeyed != to:
+	case p.Select == to && s.lastPinned != to:
 		return d.to(to, ReasonSelected, Planned)
-	case s.fullSince(to) == 0:
+	case s.wholeSince(to) == 0:
 		return d
 	}
 	if at := s.returnAt(p, to); now < at {
@@ -266,15 +268,14 @@ func Decide(p Policy, legs Legs, s State, now time.Duration) Decision {
 	return d.to(Primary, ReasonPrimaryRecovered, Planned)
 }
 
-// primaryIsLate says whether the backup took the place only because the primary was not
-// there yet.
+// primaryIsLate reports whether the backup is on air only because the primary had not started yet.
 func (s State) primaryIsLate() bool {
-	return s.Active == Backup && s.Switches == 0 && !s.overruled &&
-		s.primaryFull > s.FirstPicture && s.primaryFull <= s.FirstPicture+startupWindow
+	return s.Active == Backup && s.Switches == 0 && !s.backupWanted &&
+		s.primaryWhole > s.FirstPicture && s.primaryWhole <= s.FirstPicture+startupWindow
 }
 
-// begin chooses the first leg: the one of higher rank, the pinned one or else the
-// primary if they are equal.
+// begin chooses the first leg: the leg of higher rank. Of two legs of equal rank it chooses the
+// pinned leg, or else the primary.
 func begin(p Policy, legs Legs, d Decision, now time.Duration) Decision {
 	d.Reason = ReasonNoLiveStream
 	rank := func(l Leg) Rank {
@@ -298,7 +299,7 @@ func (d Decision) to(r Role, why Reason, u Urgency) Decision {
 	return d
 }
 
-// lossReason says what happened to the leg of role r that is being left.
+// lossReason returns why the leg of role r is being left.
 func (l Leg) lossReason(r Role, p Policy, now time.Duration) Reason {
 	disconnected, lost, degraded := ReasonPrimaryDisconnected, ReasonPrimaryInputLost, ReasonPrimaryDegraded
 	if r == Backup {
@@ -309,14 +310,14 @@ func (l Leg) lossReason(r Role, p Policy, now time.Duration) Reason {
 	switch {
 	case !l.Publishing:
 		return disconnected
-	// Audio that fell silent with the picture counts as live for a moment longer.
+	// Audio that fell silent together with the picture counts as live for a moment longer.
 	case rank == RankNone, rank == RankAudioOnly && l.Audio.LastArrival < l.Video.LastArrival+p.InputLoss/2:
 		return lost
 	}
 	return degraded
 }
 
-// drainReason says that the leg of role r is left because its server is about to end.
+// drainReason returns the reason for leaving the leg of role r because its server is about to end.
 func drainReason(r Role) Reason {
 	if r == Backup {
 		return ReasonBackupDraining

@@ -7,26 +7,26 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// on is the state of a pair that has played r for a minute, with both legs at full rank
-// since longer.
+// on returns the state of a pair that has played r for a minute. Both legs have had full rank for
+// longer.
 func on(r Role) State {
 	return State{
 		Active: r, Reason: ReasonStarted, Since: at - time.Minute, FirstPicture: at - 10*time.Minute, Switches: 2,
-		primaryFull: at - 2*time.Minute, backupFull: at - 2*time.Minute,
+		primaryWhole: at - 2*time.Minute, backupWhole: at - 2*time.Minute,
 	}
 }
 
-func (s State) fullFor(r Role, d time.Duration) State {
+func (s State) wholeFor(r Role, d time.Duration) State {
 	if r == Primary {
-		s.primaryFull = at - d
+		s.primaryWhole = at - d
 	} else {
-		s.backupFull = at - d
+		s.backupWhole = at - d
 	}
 	return s
 }
 
 func (s State) failedOver(ago time.Duration, inSuccession int) State {
-	s.lastFailover, s.inSuccession = at-ago, inSuccession
+	s.lastFailover, s.repeatedFailovers = at-ago, inSuccession
 	return s
 }
 
@@ -41,7 +41,7 @@ func (p Policy) pin(r Role) Policy {
 }
 
 func TestDecide(t *testing.T) {
-	// What a leg that is fine until now can do by waiting alone: its video is lost.
+	// What waiting alone does to a leg that is fine until now: its video is lost.
 	const loss = at + time.Second
 	stay := func(r Role) Decision { return Decision{Active: r, Reason: ReasonStarted, Recheck: loss} }
 	to := func(r Role, why Reason, u Urgency) Decision {
@@ -55,7 +55,7 @@ func TestDecide(t *testing.T) {
 	backupFirst := func(ago, primaryFull time.Duration) State {
 		return State{
 			Active: Backup, Reason: ReasonStarted, Since: at - ago, FirstPicture: at - ago,
-			backupFull: at - ago, primaryFull: at - ago + primaryFull,
+			backupWhole: at - ago, primaryWhole: at - ago + primaryFull,
 		}
 	}
 	tests := []struct {
@@ -129,18 +129,18 @@ func TestDecide(t *testing.T) {
 
 		// Rule 4.
 		{"Sticky, on the backup, primary whole for long: stay", standard, on(Backup), whole(), whole(), stay(Backup)},
-		{"PreferPrimary, primary whole for the recovery time: go back", standard.prefer(), on(Backup).fullFor(Primary, 10*time.Second), whole(), whole(),
+		{"PreferPrimary, primary whole for the recovery time: go back", standard.prefer(), on(Backup).wholeFor(Primary, 10*time.Second), whole(), whole(),
 			to(Primary, ReasonPrimaryRecovered, Planned)},
-		{"PreferPrimary, primary whole for less: look again when it has been", standard.prefer(), on(Backup).fullFor(Primary, 9500*ms), whole(), whole(),
+		{"PreferPrimary, primary whole for less: look again when it has been", standard.prefer(), on(Backup).wholeFor(Primary, 9500*ms), whole(), whole(),
 			recheck(stay(Backup), at+500*ms)},
-		{"PreferPrimary, primary has just returned: video loss comes first", standard.prefer(), on(Backup).fullFor(Primary, 0), whole(), whole(), stay(Backup)},
+		{"PreferPrimary, primary has just returned: video loss comes first", standard.prefer(), on(Backup).wholeFor(Primary, 0), whole(), whole(), stay(Backup)},
 		{"PreferPrimary, primary lacks audio: stay", standard.prefer(), on(Backup), audioSilent(whole(), 4*time.Second), whole(), stay(Backup)},
 		{"PreferPrimary, both lack audio: stay", standard.prefer(), State{Active: Backup, Reason: ReasonStarted, Switches: 1},
 			audioSilent(whole(), 4*time.Second), audioSilent(whole(), 4*time.Second), stay(Backup)},
 		{"PreferPrimary, primary without an entry point: stay", standard.prefer(), on(Backup), withoutEntryPoint(whole()), whole(), stay(Backup)},
 		{"PreferPrimary, on the primary: stay", standard.prefer(), on(Primary), whole(), whole(), stay(Primary)},
-		{"a changed pin acts at once", standard.pin(Backup), on(Primary).fullFor(Backup, 0), whole(), whole(), to(Backup, ReasonSelected, Planned)},
-		{"a changed pin acts at once, however often there were failovers", standard.pin(Backup), on(Primary).fullFor(Backup, 0).failedOver(time.Second, 5), whole(), whole(),
+		{"a changed pin acts at once", standard.pin(Backup), on(Primary).wholeFor(Backup, 0), whole(), whole(), to(Backup, ReasonSelected, Planned)},
+		{"a changed pin acts at once, however often there were failovers", standard.pin(Backup), on(Primary).wholeFor(Backup, 0).failedOver(time.Second, 5), whole(), whole(),
 			to(Backup, ReasonSelected, Planned)},
 		{"a changed pin acts between legs that both lack audio", standard.pin(Backup), on(Primary), audioSilent(whole(), 4*time.Second), audioSilent(whole(), 4*time.Second),
 			to(Backup, ReasonSelected, Planned)},
@@ -149,17 +149,17 @@ func TestDecide(t *testing.T) {
 		{"a pin on an absent leg never takes the picture away", standard.pin(Backup), on(Primary), whole(), absent(), stay(Primary)},
 		{"a pin on a leg of lower rank never takes the sound away", standard.pin(Backup), on(Primary), whole(), audioSilent(whole(), 4*time.Second), stay(Primary)},
 		{"a pin does not hold a dead leg", standard.pin(Primary), on(Primary), absent(), whole(), to(Backup, ReasonPrimaryDisconnected, Urgent)},
-		{"an obeyed pin goes back after the recovery time", standard.pin(Primary), obeying(Primary, on(Backup)).fullFor(Primary, 10*time.Second), whole(), whole(),
+		{"a pin that was carried out goes back after the recovery time", standard.pin(Primary), carriedOut(Primary, on(Backup)).wholeFor(Primary, 10*time.Second), whole(), whole(),
 			to(Primary, ReasonSelected, Planned)},
-		{"an obeyed pin goes back no sooner", standard.pin(Primary), obeying(Primary, on(Backup)).fullFor(Primary, 9900*ms), whole(), whole(),
+		{"a pin that was carried out goes back no sooner", standard.pin(Primary), carriedOut(Primary, on(Backup)).wholeFor(Primary, 9900*ms), whole(), whole(),
 			recheck(stay(Backup), at+100*ms)},
 
 		// Rule 5.
-		{"second failover within 10 minutes: 20 s", standard.prefer(), on(Backup).failedOver(25*time.Second, 1).fullFor(Primary, 19900*ms), whole(), whole(),
+		{"second failover within 10 minutes: 20 s", standard.prefer(), on(Backup).failedOver(25*time.Second, 1).wholeFor(Primary, 19900*ms), whole(), whole(),
 			recheck(stay(Backup), at+100*ms)},
-		{"second failover within 10 minutes, after 20 s: go back", standard.prefer(), on(Backup).failedOver(25*time.Second, 1).fullFor(Primary, 20*time.Second), whole(), whole(),
+		{"second failover within 10 minutes, after 20 s: go back", standard.prefer(), on(Backup).failedOver(25*time.Second, 1).wholeFor(Primary, 20*time.Second), whole(), whole(),
 			to(Primary, ReasonPrimaryRecovered, Planned)},
-		{"many failovers: at most 10 minutes", standard.prefer(), on(Backup).failedOver(11*time.Minute, 60).fullFor(Primary, 10*time.Minute), whole(), whole(),
+		{"many failovers: at most 10 minutes", standard.prefer(), on(Backup).failedOver(11*time.Minute, 60).wholeFor(Primary, 10*time.Minute), whole(), whole(),
 			to(Primary, ReasonPrimaryRecovered, Planned)},
 		{"last planned switch 59.9 s ago: not sooner than a minute after it", standard.prefer(), returned(59900*ms, on(Backup)), whole(), whole(),
 			recheck(stay(Backup), at+100*ms)},
@@ -176,8 +176,8 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-func obeying(r Role, s State) State {
-	s.obeyed = r
+func carriedOut(r Role, s State) State {
+	s.lastPinned = r
 	return s
 }
 
@@ -240,59 +240,59 @@ func TestStateCounts(t *testing.T) {
 
 func TestObserveNotesSinceWhenLegsAreWhole(t *testing.T) {
 	s := State{}.Observe(standard, Legs{whole(), absent()}, at)
-	if s.primaryFull != at || s.backupFull != 0 {
-		t.Fatalf("since %v and %v, want %v and 0", s.primaryFull, s.backupFull, at)
+	if s.primaryWhole != at || s.backupWhole != 0 {
+		t.Fatalf("since %v and %v, want %v and 0", s.primaryWhole, s.backupWhole, at)
 	}
 	later := at + 500*ms
-	if s = s.Observe(standard, Legs{whole(), whole()}, later); s.primaryFull != at || s.backupFull != later {
-		t.Fatalf("since %v and %v, want %v and %v", s.primaryFull, s.backupFull, at, later)
+	if s = s.Observe(standard, Legs{whole(), whole()}, later); s.primaryWhole != at || s.backupWhole != later {
+		t.Fatalf("since %v and %v, want %v and %v", s.primaryWhole, s.backupWhole, at, later)
 	}
-	if s = s.Observe(standard, Legs{videoSilent(whole(), time.Second), whole()}, at); s.primaryFull != 0 {
-		t.Fatalf("a leg without pictures is whole since %v", s.primaryFull)
+	if s = s.Observe(standard, Legs{videoSilent(whole(), time.Second), whole()}, at); s.primaryWhole != 0 {
+		t.Fatalf("a leg without pictures is whole since %v", s.primaryWhole)
 	}
 }
 
 func TestAPinIsObeyedOnceItsLegIsOn(t *testing.T) {
 	legs := Legs{whole(), whole()}
 	s := on(Primary).Observe(standard.pin(Backup), legs, at)
-	if s.obeyed == Backup {
-		t.Error("obeyed before the switch")
+	if s.lastPinned == Backup {
+		t.Error("carried out before the switch")
 	}
 	s = s.Switched(Decision{Backup, ReasonSelected, Planned, 0}, at).Observe(standard.pin(Backup), legs, at)
-	if s.obeyed != Backup {
-		t.Error("not obeyed after the switch")
+	if s.lastPinned != Backup {
+		t.Error("not carried out after the switch")
 	}
-	if s = s.Observe(standard, legs, at); s.obeyed != "" {
+	if s = s.Observe(standard, legs, at); s.lastPinned != "" {
 		t.Error("the same pin would not act at once after it was taken away")
 	}
 }
 
 func TestTakingAPinAwayMovesNothingWhenSticky(t *testing.T) {
-	// The backup was on from the first picture because it was wanted, not because the
+	// The backup was on air from the first picture because somebody wanted it, not because the
 	// primary was late.
 	legs := Legs{whole(), whole()}
-	s := State{Active: Backup, FirstPicture: at - 8*time.Second, backupFull: at - 8*time.Second, primaryFull: at - 3*time.Second}
+	s := State{Active: Backup, FirstPicture: at - 8*time.Second, backupWhole: at - 8*time.Second, primaryWhole: at - 3*time.Second}
 	s = s.Observe(standard.pin(Backup), legs, at).Observe(standard, legs, at)
 	if d := Decide(standard, legs, s, at); d.Active != Backup {
 		t.Errorf("went to %v: %v", d.Active, d.Reason)
 	}
 }
 
-// Both encoders are set up alike, and so are the faults of what they send. A pair must then
-// decide as one that is whole.
+// Both encoders are set up alike, and so their media has the same faults. A pair must then decide
+// like a pair without faults.
 func TestAFaultThatBothLegsShareIsNoReasonToDecideOtherwise(t *testing.T) {
 	for _, fault := range []string{"sound that nobody can play", "pictures that some cannot play"} {
 		policy := standard.prefer()
 		policy.Rules = Rules
 		legs := Legs{faulty(whole(), fault), faulty(whole(), fault)}
 		s := on(Backup).Observe(policy, legs, at)
-		if s.bothFullSince() == 0 {
+		if s.bothWholeSince() == 0 {
 			t.Errorf("%s: the legs are not whole", fault)
 		}
 		if d := Decide(policy, legs, s, at); d.Active != Primary || d.Reason != ReasonPrimaryRecovered {
 			t.Errorf("%s: %+v, want the primary, which has recovered", fault, d)
 		}
-		if s = s.Observe(policy, Legs{legs.Primary, whole()}, at); s.primaryFull != 0 || s.backupFull == 0 {
+		if s = s.Observe(policy, Legs{legs.Primary, whole()}, at); s.primaryWhole != 0 || s.backupWhole == 0 {
 			t.Errorf("%s: a leg with a fault is taken for whole beside one without", fault)
 		}
 	}

@@ -29,15 +29,15 @@ func TestALegWhoseServerEndsIsLeft(t *testing.T) {
 	}{
 		{"the primary's ends: a planned switch", standard, on(Primary), leaving(whole()), whole(), to(Backup, ReasonPrimaryDraining, Planned)},
 		{"the backup's ends: a planned switch", standard, on(Backup), whole(), leaving(whole()), to(Primary, ReasonBackupDraining, Planned)},
-		{"the other leg has come this moment: a planned switch", standard, on(Primary).fullFor(Backup, 0), leaving(whole()), whole(),
+		{"the other leg has come this moment: a planned switch", standard, on(Primary).wholeFor(Backup, 0), leaving(whole()), whole(),
 			to(Backup, ReasonPrimaryDraining, Planned)},
 		{"the primary is preferred: it is left all the same", standard.prefer(), on(Primary), leaving(whole()), whole(), to(Backup, ReasonPrimaryDraining, Planned)},
-		{"the primary is pinned: it is left all the same", standard.pin(Primary), obeying(Primary, on(Primary)), leaving(whole()), whole(),
+		{"the primary is pinned: it is left all the same", standard.pin(Primary), carriedOut(Primary, on(Primary)), leaving(whole()), whole(),
 			to(Backup, ReasonPrimaryDraining, Planned)},
 		{"the primary is preferred: it is not gone back to", standard.prefer(), on(Backup), leaving(whole()), whole(), stay(Backup)},
 		{"the primary is pinned now: it is not gone to", standard.pin(Primary), on(Backup), leaving(whole()), whole(), stay(Backup)},
 		{"the primary comes late: it is not gone to", standard,
-			State{Active: Backup, Reason: ReasonStarted, Since: at - 6*time.Second, FirstPicture: at - 6*time.Second, backupFull: at - 6*time.Second, primaryFull: at - time.Second},
+			State{Active: Backup, Reason: ReasonStarted, Since: at - 6*time.Second, FirstPicture: at - 6*time.Second, backupWhole: at - 6*time.Second, primaryWhole: at - time.Second},
 			leaving(whole()), whole(), stay(Backup)},
 		{"the other leg is away: stay", standard, on(Primary), leaving(whole()), absent(), stay(Primary)},
 		{"the other leg has no sound: stay for as long as there is more", standard, on(Primary), leaving(whole()), withoutSound(whole()), stay(Primary)},
@@ -101,7 +101,7 @@ func TestAgreeOnALegWhoseServerEnds(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			legs := Legs{tt.primary, tt.backup}
 			d := Decide(tt.policy, legs, tt.state, at)
-			got := Agree(tt.policy, legs, tt.state, Accord{HasPeer: true, Peer: tt.peer}, d, at)
+			got := Agree(tt.policy, legs, tt.state, PeerView{HasPeer: true, Peer: tt.peer}, d, at)
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
@@ -116,9 +116,9 @@ func TestWhoHasLeftALeg(t *testing.T) {
 	}{
 		{Standing{Active: Backup, OnAir: true}, true},
 		{Standing{Active: Backup, OnAir: true, SwitchingTo: Primary}, false},
-		{Standing{Active: Backup}, false}, // and so it may come back to the primary
+		{Standing{Active: Backup}, false}, // so the pair may return to the primary
 		{Standing{Active: Primary, OnAir: true}, false},
-		{Standing{Active: Primary, OnAir: true, SwitchingTo: Backup}, false}, // not before it is there
+		{Standing{Active: Primary, OnAir: true, SwitchingTo: Backup}, false}, // not before the switch is made
 		{Standing{}, false},
 	} {
 		if got := tt.standing.HasLeft(Primary); got != tt.want {
@@ -127,10 +127,10 @@ func TestWhoHasLeftALeg(t *testing.T) {
 	}
 }
 
-// One server after the other, or both together, end and are replaced, as a rollout, an
-// eviction or people do it: each ends once both have left its leg. Both legs are whole
-// but while an encoder moves; so whoever plays goes on playing, with planned switches but
-// where both servers end together, and a few of them.
+// Servers end and are replaced, one after the other or both together, as in a rollout or an
+// eviction. Each server ends once both servers have left its leg. Both legs are whole except while
+// an encoder moves. So a server that plays goes on playing, with few switches. The switches are
+// planned except where both servers end together.
 func TestServersThatEndAreLeft(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		policy := standard
@@ -153,14 +153,14 @@ func TestServersThatEndAreLeft(t *testing.T) {
 		for i := range servers {
 			servers[i] = &decider{policy: policy, rules: rules, began: begun, state: State{
 				Active: first, Reason: ReasonStarted, Since: begun - time.Hour, FirstPicture: begun - time.Hour, Switches: 1,
-				primaryFull: begun - time.Hour, backupFull: begun - time.Hour, obeyed: policy.Select,
+				primaryWhole: begun - time.Hour, backupWhole: begun - time.Hour, lastPinned: policy.Select,
 			}}
 		}
 		var told [2]*Standing
-		ends := [2]bool{}                       // is about to end
+		ends := [2]bool{}                       // whether each server is about to end
 		since := [2]time.Duration{begun, begun} // when each leg's publication began
-		back := [2]int{}                        // when its encoder has moved
-		took := [2]int{}                        // steps until it was released
+		back := [2]int{}                        // when each leg's encoder has moved
+		took := [2]int{}                        // how many steps passed until each server was released
 		for n := range 400 + timeout + move + calm {
 			now := begun + time.Duration(n)*step
 			var legs Legs
@@ -181,7 +181,8 @@ func TestServersThatEndAreLeft(t *testing.T) {
 			}
 			told = next
 			for i := range servers {
-				// What it is told of its peer, and what the peer is told of it.
+				// released reports whether both servers tell each other that they have left the
+				// leg.
 				released := told[i] != nil && told[i].HasLeft(roles[i]) && told[1-i].HasLeft(roles[i])
 				if ends[i] && (released || n == draining[i]+timeout) {
 					ends[i], took[i] = false, n-draining[i]
@@ -207,14 +208,14 @@ func TestServersThatEndAreLeft(t *testing.T) {
 	})
 }
 
-// A server takes the place of another and begins with the backup, which the peer is about to
-// switch to: that its primary comes a moment later is no reason to leave the backup.
+// A server replaces another and begins with the backup, since the peer is about to switch to the
+// backup. A primary that comes a moment later is no reason to leave the backup.
 func TestAServerThatBeginsHeedsWhatItsPeerHasDone(t *testing.T) {
-	inStudio(t, func(cfg *PairConfig) { cfg.HasPeer = true }, func(t *testing.T, s *studio) {
+	inStudio(t, func(cfg *PairConfig) { cfg.HasPeer = true }, func(t *testing.T, s *testPair) {
 		peer := Standing{Active: Primary, OnAir: true, SwitchingTo: Backup, Since: s.now() - time.Second, FirstPicture: s.now() - time.Second}
 		s.pair.SetPeer(&peer)
 		s.backup.start()
-		s.run(adoptWithin + 200*ms)
+		s.run(peerWait + 200*ms)
 		s.wantOn(Backup, ReasonStarted, 0)
 		switched := Standing{Active: Backup, OnAir: true, Since: s.now(), FirstPicture: peer.FirstPicture, Final: true}
 		s.pair.SetPeer(&switched)

@@ -35,16 +35,17 @@ type encoder struct {
 
 	frame  time.Duration // between pictures; 0: no video
 	gop    int           // pictures from IDR to IDR
-	bytes  int           // of a picture
+	bytes  int           // per picture
 	sound  time.Duration // between audio frames; 0: no audio
-	late   time.Duration // audio is interleaved that much behind video
+	late   time.Duration // how far audio is interleaved behind video
 	format stream.Format
 
-	// collect is how long what is made is kept, and then sent at once; phase moves that.
+	// collect is how long media is kept before it is sent at once. phase moves the moment of
+	// sending.
 	collect, phase time.Duration
-	// blind and mute stop a track while the connection stays.
+	// blind stops the video and mute stops the audio while the connection stays.
 	blind, mute bool
-	asked       int // for an IDR
+	asked       int // how often the encoder was asked for an IDR
 
 	pub                    *stream.Publication
 	zero                   time.Duration // of the publisher's own clock
@@ -52,8 +53,8 @@ type encoder struct {
 	pictures, sounds       int
 }
 
-// start begins to publish, with an IDR at once. If the encoder publishes already, this
-// is a second connection that takes over.
+// start begins to publish, with an IDR at once. If the encoder publishes already, this is a second
+// connection that takes over.
 func (e *encoder) start() {
 	e.t.Helper()
 	pub, err := e.registry.Publish(stream.PublishRequest{
@@ -86,7 +87,7 @@ func (e *encoder) kill() {
 // pause stops both tracks, as SIGSTOP does.
 func (e *encoder) pause(on bool) { e.blind, e.mute = on, on }
 
-// tick writes what is due. What was due while a track was silent is never sent.
+// tick writes the media that is due. Media that was due while a track was silent is never sent.
 func (e *encoder) tick() {
 	if e.pub == nil {
 		return
@@ -98,7 +99,7 @@ func (e *encoder) tick() {
 	default:
 	}
 	now := e.registry.Now()
-	if e.collect > 0 { // all that was made up to then
+	if e.collect > 0 { // all media that was made up to then
 		now -= (now + e.phase) % e.collect
 	}
 	for ; e.frame > 0 && e.nextPicture <= now; e.nextPicture += e.frame {
@@ -131,7 +132,7 @@ func (e *encoder) must(err error) {
 	}
 }
 
-// toIDR is how long it is until the next IDR.
+// toIDR returns the time until the next IDR.
 func (e *encoder) toIDR() time.Duration {
 	left := (e.gop - e.pictures%e.gop) % e.gop
 	return e.nextPicture + time.Duration(left)*e.frame - e.registry.Now()
@@ -139,7 +140,7 @@ func (e *encoder) toIDR() time.Duration {
 
 func number(b []byte, n int) []byte { return binary.BigEndian.AppendUint64(b, uint64(n)) }
 
-// numberOf is the number the encoder gave u.
+// numberOf returns the number that the encoder gave u.
 func numberOf(u *stream.AccessUnit) int {
 	if u.Kind == stream.Audio {
 		return int(binary.BigEndian.Uint64(u.Frame))
@@ -147,5 +148,5 @@ func numberOf(u *stream.AccessUnit) int {
 	return int(binary.BigEndian.Uint64(u.NALUs[len(u.NALUs)-1][1:]))
 }
 
-// leg is the id of the stream u came by.
+// legOf returns the id of the stream that u belongs to.
 func legOf(u *stream.AccessUnit) string { return u.Publication.Stream().Key().ID }

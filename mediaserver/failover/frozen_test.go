@@ -10,77 +10,74 @@ import (
 
 // The kinds of trouble that two servers may have.
 const (
-	encoderLost = "encoder lost" // of a leg
-	relayCut    = "relay cut"    // between two servers that are well
-	frozen      = "frozen"       // a server, as by SIGSTOP
-	cutOff      = "cut off"      // a server, from its encoder and its peer
+	encoderLost = "encoder lost" // one leg's encoder
+	relayCut    = "relay cut"    // between two servers that run well
+	frozen      = "frozen"       // one server, as by SIGSTOP
+	cutOff      = "cut off"      // one server, from its encoder and its peer
 )
 
-// trouble is what happens to one server, or to its leg's encoder, for some steps.
+// trouble is what happens to one server or to its leg's encoder in some steps.
 type trouble struct {
 	Kind     string
-	Of       int // the server; its leg is the primary for 0, the backup for 1
+	Of       int // the server; server 0 has the primary, server 1 the backup
 	From, To int // steps
 }
 
-// A world is two servers that play a pair, each with the encoder of one leg.
-type world struct {
+// twoServers are the two servers that play a pair. Each server has the encoder of one leg.
+type twoServers struct {
 	troubles []trouble
 	servers  [2]*decider
-	switched [2][]int // in which steps each server switched
-	// clock is by how much each server's clock is ahead.
+	switched [2][]int // the steps in which each server switched
+	// clock is how far each server's clock is ahead.
 	clock [2]time.Duration
-	// skew is how many steps the IDRs of one server's legs come after those of the other's.
-	// rejoin is how long a connection takes that is made anew. drain is how many lines of its
-	// peer a server reads in a step.
+	// skew is how many steps the IDRs of one server's legs come after the other server's IDRs.
+	// rejoin is how long a new connection takes. drain is how many lines of its peer a server reads
+	// in a step.
 	skew, rejoin, drain int
-	// fault is what is wrong with both legs, for both encoders are set up alike.
+	// fault is what is wrong with both legs: both encoders are set up alike.
 	fault string
 
-	outage, joined int // steps for which the servers have not reached each other; when they do again
+	outage, joined int // how many steps the servers have been apart; when they are joined again
 	lines          [2][]Standing
 	peer           [2]*Standing
 	heard          [2]time.Duration
-	began, last    [2][2]time.Duration // of each leg's publication at each server, its last picture
-	ran            [2]time.Duration    // when each server last ran
-	lag            [2]lag
-	heldSince      [2]time.Duration
-	graceEnd       [2]time.Duration
+	began, last    [2][2]time.Duration // of each leg's publication, at each server
+	guards         [2]stallGuard
 }
 
 const (
-	worldStep = 100 * ms
+	serversStep = 100 * ms
 	// breaks is the number of steps after which a silent connection ends.
-	breaks = int(connectionsEnd / worldStep)
+	breaks = int(connectionsEnd / serversStep)
 )
 
-func drawWorld(t *rapid.T, policy Policy) *world {
+func drawTwoServers(t *rapid.T, policy Policy) *twoServers {
 	offset := rapid.SampledFrom([]time.Duration{0, 2 * time.Second, -2 * time.Second, time.Minute, -time.Minute, time.Hour, -time.Hour})
-	w := &world{
+	w := &twoServers{
 		clock: [2]time.Duration{0, offset.Draw(t, "second server's clock is ahead")},
 		skew:  rapid.IntRange(0, 30).Draw(t, "IDRs apart"), rejoin: rapid.IntRange(0, 7).Draw(t, "steps to connect"),
 		drain: rapid.IntRange(4, 50).Draw(t, "lines read a step"),
 		fault: drawFault(t),
 	}
 	for i := range w.servers {
-		w.servers[i] = &decider{policy: policy, rules: Rules, began: worldTime(0)}
-		w.ran[i] = worldTime(-1)
+		w.servers[i] = &decider{policy: policy, rules: Rules, began: stepTime(0)}
+		w.guards[i].lastRun = stepTime(-1)
 	}
 	return w
 }
 
-func worldTime(n int) time.Duration { return time.Minute + time.Duration(n)*worldStep }
+func stepTime(n int) time.Duration { return time.Minute + time.Duration(n)*serversStep }
 
-// has reports whether there is trouble of a kind in step n.
-func (w *world) has(kind string, of, n int) bool {
+// has reports whether a server has this kind of trouble in step n.
+func (w *twoServers) has(kind string, of, n int) bool {
 	return slices.ContainsFunc(w.troubles, func(x trouble) bool {
 		return x.Kind == kind && (x.Of == of || kind == relayCut) && x.From <= n && n < x.To
 	})
 }
 
-// step lets both servers look once.
-func (w *world) step(t *rapid.T, n int) {
-	now := worldTime(n)
+// step lets both servers decide once.
+func (w *twoServers) step(t *rapid.T, n int) {
+	now := stepTime(n)
 	connected := !w.has(relayCut, 0, n) && !w.has(cutOff, 0, n) && !w.has(cutOff, 1, n)
 	running := !w.has(frozen, 0, n) && !w.has(frozen, 1, n)
 	switch {
@@ -97,29 +94,23 @@ func (w *world) step(t *rapid.T, n int) {
 		if w.has(frozen, i, n) {
 			continue
 		}
-		if pause := now - w.ran[i]; pause > worldStep {
-			if w.lag[i].add(pause, s.policy.InputLoss*3/4) {
-				s.state = s.state.held(w.ran[i], now)
-			}
-			if pause > ownStall {
-				w.heldSince[i], w.graceEnd[i] = w.ran[i], now+stallGrace
-			}
+		if guard := &w.guards[i]; now-guard.lastRun <= serversStep {
+			guard.lastRun = now
+		} else if before, lagged, _ := guard.ran(now, s.policy.InputLoss*3/4); lagged {
+			s.state = s.state.afterPause(before, now)
 		}
-		w.ran[i] = now
 		w.read(i, now)
-		judged := now
-		if now < w.graceEnd[i] {
-			judged = w.heldSince[i]
-		}
+		judged := w.guards[i].judgedAt(now)
 		before := len(s.switches)
-		standing := s.judge(t, w.legs(i, n, linked), s.accord(w.peer[i], w.heard[i]), (n+i*w.skew)%20 == 0, judged, now)
+		standing := s.judge(t, w.legs(i, n, linked), s.peerView(w.peer[i], w.heard[i]), (n+i*w.skew)%20 == 0, judged, now)
 		told[i] = &standing
 		if len(s.switches) > before {
 			w.switched[i] = append(w.switched[i], n)
 		}
 	}
 	for i, standing := range told {
-		// A frozen server still has its connection until it breaks: what it is told waits.
+		// A frozen server still has its connection until the connection breaks: the peer's lines
+		// wait.
 		if standing == nil || !connected || n < w.joined || len(w.lines[1-i]) >= 2*breaks {
 			continue
 		}
@@ -127,8 +118,8 @@ func (w *world) step(t *rapid.T, n int) {
 	}
 }
 
-// seenBy is what the other server told, on the clock of server i.
-func (w *world) seenBy(i int, s Standing) Standing {
+// seenBy returns what the other server told, on the clock of server i.
+func (w *twoServers) seenBy(i int, s Standing) Standing {
 	for _, at := range []*time.Duration{&s.Since, &s.FirstPicture} {
 		if *at != 0 {
 			*at += w.clock[1-i] - w.clock[i]
@@ -137,8 +128,8 @@ func (w *world) seenBy(i int, s Standing) Standing {
 	return s
 }
 
-// read reads what server i was told.
-func (w *world) read(i int, now time.Duration) {
+// read lets server i read the lines that it was told.
+func (w *twoServers) read(i int, now time.Duration) {
 	n := min(w.drain, len(w.lines[i]))
 	if n > 0 {
 		line := w.lines[i][n-1]
@@ -148,9 +139,10 @@ func (w *world) read(i int, now time.Duration) {
 	}
 }
 
-// legs are what server i has in step n. It has the other's leg while they are linked.
-func (w *world) legs(i, n int, linked bool) Legs {
-	now := worldTime(n)
+// legs returns the legs that server i has in step n. It has the other server's leg while they are
+// linked.
+func (w *twoServers) legs(i, n int, linked bool) Legs {
+	now := stepTime(n)
 	var legs Legs
 	for leg, l := range []*Leg{&legs.Primary, &legs.Backup} {
 		reached := leg == i && !w.has(cutOff, i, n) || leg != i && linked
@@ -172,22 +164,22 @@ func (w *world) legs(i, n int, linked bool) Legs {
 	return legs
 }
 
-func (w *world) run(t *rapid.T, steps int) {
+func (w *twoServers) run(t *rapid.T, steps int) {
 	for n := range steps {
 		w.step(t, n)
 	}
 }
 
 // after returns the steps from n on in which server i switched.
-func (w *world) after(i, n int) []int {
+func (w *twoServers) after(i, n int) []int {
 	return slices.DeleteFunc(slices.Clone(w.switched[i]), func(at int) bool { return at < n })
 }
 
-// Each server makes one switch at most for a fault. The server that was well does not change
-// its mind when the fault is over, whatever the clocks say.
+// Each server makes at most one switch for a fault. The server that ran well does not change its
+// decision when the fault is over, whatever the clocks say.
 func TestOneFaultOneSwitch(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := drawWorld(t, standard)
+		w := drawTwoServers(t, standard)
 		active := rapid.IntRange(0, 1).Draw(t, "active")
 		if active == 1 {
 			w.troubles = append(w.troubles, trouble{encoderLost, 0, 0, 130})
@@ -208,19 +200,19 @@ func TestOneFaultOneSwitch(t *testing.T) {
 		if a, b := w.servers[0].state.Active, w.servers[1].state.Active; a != b {
 			t.Fatalf("one plays %s, the other %s\n%q\n%q", a, b, w.servers[0].switches, w.servers[1].switches)
 		}
-		// want is how many switches the server with the active leg and the other one make.
-		// A fault that is hardly longer than the loss time may go unnoticed.
+		// want is how many switches are made: by the server that has the active leg, and by the
+		// other one. A fault that is hardly longer than the loss time may go unnoticed.
 		var want [2]int
 		to, noticed := roles[active], fault.To-fault.From > 12
 		switch {
 		case fault.Kind == encoderLost && fault.Of == active:
 			want, to, noticed = [2]int{1, 1}, roles[1-active], true
 		case fault.Kind == relayCut:
-			want = [2]int{0, 2} // away from what does not come, and back at an IDR
+			want = [2]int{0, 2} // away from the leg that does not come, and back at an IDR
 		case (fault.Kind == frozen || fault.Kind == cutOff) && fault.Of == active:
 			want, to = [2]int{1, 1}, roles[1-active]
 		case fault.Kind == cutOff:
-			want = [2]int{0, 2} // it has nothing, and then its own leg before the other
+			want = [2]int{0, 2} // it has no leg, and then its own leg before the other
 		}
 		if noticed && w.servers[0].state.Active != to {
 			t.Fatalf("%s is on in the end, want %s\n%q\n%q", w.servers[0].state.Active, to, w.servers[0].switches, w.servers[1].switches)
@@ -238,16 +230,16 @@ func TestOneFaultOneSwitch(t *testing.T) {
 	})
 }
 
-// Where the mode asks for the primary, the server that was well goes back to it. It does so
-// when the primary has recovered, and not because the frozen server still plays it.
+// With PreferPrimary the server that ran well returns to the primary. It returns when the primary
+// has recovered, and not because the frozen server still plays the primary.
 func TestAFrozenPrimaryIsGoneBackToOnceItHasRecovered(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := drawWorld(t, standard.prefer())
+		w := drawTwoServers(t, standard.prefer())
 		fault := trouble{rapid.SampledFrom([]string{frozen, cutOff}).Draw(t, "fault"), 0, 200, 0}
 		fault.To = fault.From + rapid.IntRange(13, 300).Draw(t, "length")
 		w.troubles = append(w.troubles, fault)
 		w.run(t, fault.To+400)
-		recovered := fault.To + int(standard.Recovery/worldStep)
+		recovered := fault.To + int(standard.Recovery/serversStep)
 		theirs := w.after(1, fault.From)
 		if len(w.after(0, fault.From)) > 0 || len(theirs) != 2 || theirs[1] < recovered || theirs[1] > recovered+w.rejoin+21 {
 			t.Fatalf("want the second server back at an IDR after step %d\n%q\n%q", recovered, w.servers[0].switches, w.servers[1].switches)
@@ -255,12 +247,12 @@ func TestAFrozenPrimaryIsGoneBackToOnceItHasRecovered(t *testing.T) {
 	})
 }
 
-// Whatever befalls two servers, a while after the last of it both play the same leg, and go
-// on doing so.
+// Whatever happens to two servers, a while after the last trouble both play the same leg, and go on
+// playing it.
 func TestServersThatFreezeConverge(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		policy := rapid.SampledFrom([]Policy{standard, standard.prefer(), standard.pin(Primary), standard.pin(Backup)}).Draw(t, "policy")
-		w := drawWorld(t, policy)
+		w := drawTwoServers(t, policy)
 		for range rapid.IntRange(1, 8).Draw(t, "troubles") {
 			x := trouble{
 				Kind: rapid.SampledFrom([]string{encoderLost, relayCut, frozen, cutOff}).Draw(t, "trouble"),

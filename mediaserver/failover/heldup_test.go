@@ -6,11 +6,11 @@ import (
 )
 
 func TestAHeldUpServerDoesNotBlameTheLegs(t *testing.T) {
-	// The pair's goroutine and both encoders' stand still for 3 s; then the backup's
-	// data is read 60 ms before the primary's.
-	holdUp := func(s *studio) {
-		s.screen.hold.Store(int64(3 * time.Second))
-		s.run(40 * ms) // begins with the next picture
+	// The pair's goroutine and both encoders' goroutines stand still for 3 s. Then the backup's
+	// data is read 60 ms before the primary's data.
+	holdUp := func(s *testPair) {
+		s.output.hold.Store(int64(3 * time.Second))
+		s.run(40 * ms) // the hold begins with the next picture
 		s.primary.pause(true)
 		s.backup.pause(true)
 		s.runEncodersFor(3 * time.Second)
@@ -18,7 +18,7 @@ func TestAHeldUpServerDoesNotBlameTheLegs(t *testing.T) {
 		s.run(60 * ms)
 	}
 	t.Run("when they go on", func(t *testing.T) {
-		inStudio(t, nil, func(t *testing.T, s *studio) {
+		inStudio(t, nil, func(t *testing.T, s *testPair) {
 			s.bothOn()
 			holdUp(s)
 			s.primary.pause(false)
@@ -27,7 +27,7 @@ func TestAHeldUpServerDoesNotBlameTheLegs(t *testing.T) {
 		})
 	})
 	t.Run("but does when they don't", func(t *testing.T) {
-		inStudio(t, nil, func(t *testing.T, s *studio) {
+		inStudio(t, nil, func(t *testing.T, s *testPair) {
 			s.bothOn()
 			holdUp(s)
 			s.run(stallGrace)
@@ -35,9 +35,9 @@ func TestAHeldUpServerDoesNotBlameTheLegs(t *testing.T) {
 		})
 	})
 	t.Run("and knows who disconnected", func(t *testing.T) {
-		inStudio(t, nil, func(t *testing.T, s *studio) {
+		inStudio(t, nil, func(t *testing.T, s *testPair) {
 			s.bothOn()
-			s.screen.hold.Store(int64(3 * time.Second))
+			s.output.hold.Store(int64(3 * time.Second))
 			s.run(40 * ms)
 			s.primary.kill()
 			s.backup.pause(true)
@@ -49,8 +49,8 @@ func TestAHeldUpServerDoesNotBlameTheLegs(t *testing.T) {
 	})
 }
 
-// runEncodersFor is run while the pair is held up, when waiting for it would be in vain.
-func (s *studio) runEncodersFor(d time.Duration) {
+// runEncodersFor lets only the encoders run, while the pair is held up and cannot be waited for.
+func (s *testPair) runEncodersFor(d time.Duration) {
 	for end := s.now() + d; s.now() < end; time.Sleep(5 * ms) {
 		for _, e := range s.encoders {
 			e.tick()
@@ -58,8 +58,8 @@ func (s *studio) runEncodersFor(d time.Duration) {
 	}
 }
 
-// hear lets time pass, with a line of the peer twice a second.
-func (s *studio) hear(peer Standing, d time.Duration) {
+// hear lets time pass. The peer tells its standing twice a second.
+func (s *testPair) hear(peer Standing, d time.Duration) {
 	for end := s.now() + d; s.now() < end; {
 		line := peer
 		s.pair.SetPeer(&line)
@@ -68,15 +68,15 @@ func (s *studio) hear(peer Standing, d time.Duration) {
 }
 
 // wantDoubt checks what the peer is told.
-func (s *studio) wantDoubt(want Doubt) {
+func (s *testPair) wantDoubt(want Doubt) {
 	s.t.Helper()
 	if here, _, _ := s.pair.Standing(); here.Doubt != want || here.Rules != Rules {
 		s.t.Fatalf("at %v the peer is told doubt %d and rules %d, want %d and %d", s.now(), here.Doubt, here.Rules, want, Rules)
 	}
 }
 
-// bothOnWithPeer begins with the primary, here and at a peer, and both agree about it.
-func (s *studio) bothOnWithPeer() (peer Standing) {
+// bothOnWithPeer begins with the primary, here and at a peer. Both servers agree about the leg.
+func (s *testPair) bothOnWithPeer() (peer Standing) {
 	s.t.Helper()
 	peer = Standing{Rules: Rules}
 	s.pair.SetPeer(&peer)
@@ -88,17 +88,17 @@ func (s *studio) bothOnWithPeer() (peer Standing) {
 	return peer
 }
 
-// freeze holds the pair's goroutine up, while the encoders go on, and the peer's lines wait.
-func (s *studio) freeze(d time.Duration, peer Standing) {
-	s.screen.hold.Store(int64(d))
-	s.run(40 * ms) // begins with the next picture
+// freeze holds the pair's goroutine up. The encoders go on, and the peer's lines wait.
+func (s *testPair) freeze(d time.Duration, peer Standing) {
+	s.output.hold.Store(int64(d))
+	s.run(40 * ms) // the hold begins with the next picture
 	s.runEncodersFor(d / 2)
 	s.pair.SetPeer(&peer)
 	s.runEncodersFor(d/2 - 40*ms)
 }
 
 func TestAPairThatWasFrozenAdoptsWhatItsPeerPlays(t *testing.T) {
-	inStudio(t, func(cfg *PairConfig) { cfg.HasPeer = true }, func(t *testing.T, s *studio) {
+	inStudio(t, func(cfg *PairConfig) { cfg.HasPeer = true }, func(t *testing.T, s *testPair) {
 		peer := s.bothOnWithPeer()
 		peer.Active, peer.Since, peer.Settled, peer.Doubt = Backup, s.now()+time.Second, false, FailedOver
 		s.freeze(5*time.Second, peer)
@@ -118,9 +118,9 @@ func TestAPairThatWasFrozenAdoptsWhatItsPeerPlays(t *testing.T) {
 	})
 }
 
-// The other way round: the peer was frozen, and is on the leg that this server has left.
+// The reverse case: the peer was frozen, and still plays the leg that this server has left.
 func TestAPairIsNotPulledBackByAFrozenPeer(t *testing.T) {
-	inStudio(t, func(cfg *PairConfig) { cfg.HasPeer = true }, func(t *testing.T, s *studio) {
+	inStudio(t, func(cfg *PairConfig) { cfg.HasPeer = true }, func(t *testing.T, s *testPair) {
 		peer := s.bothOnWithPeer()
 		s.primary.pause(true)
 		s.run(3 * time.Second)
@@ -133,9 +133,9 @@ func TestAPairIsNotPulledBackByAFrozenPeer(t *testing.T) {
 	})
 }
 
-// A peer of the version before tells no doubt, and reads none: both go by the older time.
+// A peer of the version before neither sends nor reads a doubt: both servers go by the older time.
 func TestAPairFollowsAPeerWithoutRulesByTheOlderTime(t *testing.T) {
-	inStudio(t, func(cfg *PairConfig) { cfg.HasPeer = true }, func(t *testing.T, s *studio) {
+	inStudio(t, func(cfg *PairConfig) { cfg.HasPeer = true }, func(t *testing.T, s *testPair) {
 		peer := s.bothOnWithPeer()
 		s.primary.pause(true)
 		s.run(3 * time.Second)
@@ -146,25 +146,25 @@ func TestAPairFollowsAPeerWithoutRulesByTheOlderTime(t *testing.T) {
 	})
 }
 
-// The relay of a server that was frozen takes a moment to come back. That is no loss of the leg.
+// The relay of a server that was frozen takes a moment to reconnect. That is no loss of the leg.
 func TestAServerThatWasFrozenWaitsForItsRelay(t *testing.T) {
 	for name, tt := range map[string]struct {
-		away time.Duration // of the primary, once the server runs again
+		away time.Duration // how long the primary is away once the server runs again
 		want Role
 	}{
-		"the leg is back soon: no switch":       {adoptWithin - 200*ms, Primary},
+		"the leg is back soon: no switch":       {peerWait - 200*ms, Primary},
 		"the leg does not come: it is lost now": {time.Minute, Backup},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inStudio(t, func(cfg *PairConfig) { cfg.HasPeer = true }, func(t *testing.T, s *studio) {
+			inStudio(t, func(cfg *PairConfig) { cfg.HasPeer = true }, func(t *testing.T, s *testPair) {
 				peer := s.bothOnWithPeer()
 				s.freeze(5*time.Second, peer)
 				s.primary.kill()
-				s.hear(peer, min(tt.away, adoptWithin-100*ms))
+				s.hear(peer, min(tt.away, peerWait-100*ms))
 				if got := s.pair.Status().Active; got != Primary {
 					t.Fatalf("%s is on before the relay can be back", got)
 				}
-				if tt.away < adoptWithin {
+				if tt.away < peerWait {
 					s.primary.start()
 				}
 				s.hear(peer, 3*time.Second)
@@ -172,19 +172,19 @@ func TestAServerThatWasFrozenWaitsForItsRelay(t *testing.T) {
 					t.Errorf("%s is on, want %s", got, tt.want)
 				}
 				if tt.want == Backup {
-					s.wantDoubt(Interrupted) // it may have been lost to this server alone
+					s.wantDoubt(Interrupted) // the leg may have been lost to this server alone
 				}
 			})
 		})
 	}
 }
 
-// What arrives after the server itself was held up is no burst of the encoder's.
+// Media that arrives after the server itself was held up is no burst of the encoder.
 func TestAHeldUpServerIsNoInputInBursts(t *testing.T) {
-	inStudio(t, patient, func(t *testing.T, s *studio) {
+	inStudio(t, patient, func(t *testing.T, s *testPair) {
 		s.bothOn()
 		for range 3 {
-			s.screen.hold.Store(int64(2 * time.Second))
+			s.output.hold.Store(int64(2 * time.Second))
 			s.run(40 * ms)
 			from := s.now()
 			for _, e := range s.encoders { // what they send waits to be read
@@ -218,10 +218,11 @@ func TestAPauseIsFeltAsOneOrAsMany(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			var l lag
+			var g stallGuard
 			got := false
 			for _, pause := range tt.pauses {
-				got = l.add(pause, limit) || got
+				_, lagged, _ := g.ran(g.lastRun+pause, limit)
+				got = got || lagged
 			}
 			if got != tt.want {
 				t.Errorf("felt: %v, want %v", got, tt.want)

@@ -11,7 +11,7 @@ import (
 
 const ms = time.Millisecond
 
-// at is the present of the tables.
+// at is the present time in the tables.
 const at = time.Hour
 
 // standard is the default policy.
@@ -62,13 +62,13 @@ func withoutEntryPoint(l Leg) Leg {
 	return l
 }
 
-// beforeIDR is a leg of which pictures arrive, but no IDR has yet.
+// beforeIDR returns a leg whose pictures arrive but that has not sent an IDR yet.
 func beforeIDR(l Leg) Leg {
 	l.Decodable, l.EntryPoint = false, false
 	return l
 }
 
-// unplayable is a leg with a track that no viewer can play.
+// unplayable returns a leg with a track that no viewer can play.
 func unplayable(l Leg, k stream.Kind) Leg {
 	if k == stream.Audio {
 		l.Audio.Unplayable = true
@@ -92,8 +92,8 @@ func TestAFaultLowersTheRank(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		leg  Leg
-		// before is the rank by the rules of a version before, which the pair's other
-		// server may be of.
+		// before is the rank by the rules of the version before. The pair's other server may run
+		// that version.
 		want, before Rank
 	}{
 		{"the sound that arrives cannot be played", unplayable(whole(), stream.Audio), RankVideoOnly, RankFull},
@@ -157,8 +157,8 @@ func TestRankSaysHowMuchOfWhatWasAnnouncedArrives(t *testing.T) {
 	}
 }
 
-// Pictures may come more slowly from one to the next, as of a still screen that is shared.
-// Sound that is on time tells that from a loss.
+// Pictures may come more slowly all at once, as when a still screen is shared. Sound that is on
+// time distinguishes that from a loss.
 func TestASlowerRateIsNoLossWhileSoundIsOnTime(t *testing.T) {
 	short := standard
 	short.InputLoss = 100 * ms
@@ -207,7 +207,7 @@ func TestInputLossTimeIsThePolicys(t *testing.T) {
 		silence, interval time.Duration
 		want              Rank
 	}{
-		{119 * ms, 40 * ms, RankFull}, // three frames are longer
+		{119 * ms, 40 * ms, RankFull}, // three frames are longer than the loss time
 		{120 * ms, 40 * ms, RankAudioOnly},
 		{99 * ms, 16 * ms, RankFull},
 		{100 * ms, 16 * ms, RankAudioOnly},
@@ -258,7 +258,7 @@ func TestLegOfAStream(t *testing.T) {
 		Publishing: true, Since: 5 * time.Second,
 		Video:     Track{Announced: true, LastArrival: 9 * time.Second, Interval: 40 * ms},
 		Audio:     Track{Announced: true, LastArrival: 8 * time.Second, Interval: 20 * ms},
-		Decodable: true, // although the cache has lost its IDR
+		Decodable: true, // although the cache has dropped the IDR
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -12,48 +12,38 @@ import (
 )
 
 const (
-	// subscriptionDepth holds the access units of a leg while the pair's goroutine is
+	// subscriptionDepth is how many access units of a leg are queued while the pair's goroutine is
 	// busy with a splice: some 5 s of a 60 fps stream with audio.
 	subscriptionDepth = 512
-	// audioTick is how often silence is filled in where no audio came.
-	audioTick = 40 * time.Millisecond
-	// audioMargin is how late audio may come, beyond what its leg showed, before
-	// silence takes its place.
-	audioMargin = 150 * time.Millisecond
-	// ownStall is a pause of the pair's goroutine after which silence of a leg says
-	// nothing about the leg: the server itself was held up, and what the legs sent
-	// meanwhile is still to be read, for which there is stallGrace.
-	ownStall   = 250 * time.Millisecond
-	stallGrace = 250 * time.Millisecond
-	// lateIDR is how long beyond its time an IDR that a switch waits for is waited for.
+	// lateIDR is how long an urgent switch waits for an IDR that is overdue.
 	lateIDR = 200 * time.Millisecond
 )
 
 // A Source is a leg's stream in a form that viewers can play.
 type Source interface {
-	// Stream is where its access units and state come from.
+	// Stream is the source of the leg's access units and state.
 	Stream() *stream.Stream
-	// Demand says whether anybody needs the pictures, or only the state.
+	// Demand tells the source whether anybody needs the pictures, or only the state.
 	Demand(bool)
 }
 
 // Output takes the spliced media. Its methods do not block.
 type Output interface {
-	// WriteVideo sends a picture whose time on the media clock is at; burst ones may
-	// be paced.
+	// WriteVideo sends a picture. Its time on the media clock is at. Pictures with burst set may be
+	// paced.
 	WriteVideo(at time.Duration, u *stream.AccessUnit, burst bool)
-	// WriteOpus sends a packet of sound whose time on the media clock is at.
+	// WriteOpus sends a packet of sound. Its time on the media clock is at.
 	WriteOpus(at, duration time.Duration, opus []byte)
-	// ViewerCount is how many viewers there are; ViewersChanged is signalled when
-	// that changes.
+	// ViewerCount is the number of viewers. ViewersChanged receives a value when the number
+	// changes.
 	ViewerCount() int
 	ViewersChanged() <-chan struct{}
-	// BurstDuration is how long it takes to send that many bytes to every viewer beside
-	// the live media.
+	// BurstDuration estimates how long it takes to send so many bytes to every viewer, in addition
+	// to the live media.
 	BurstDuration(bytes int) time.Duration
 }
 
-// Audio makes one continuous track of the legs' audio.
+// Audio joins the audio of the legs into one continuous track.
 type Audio interface {
 	Switch(prime []*stream.AccessUnit)
 	Write(u *stream.AccessUnit)
@@ -64,26 +54,28 @@ type Audio interface {
 
 // PairConfig configures a Pair.
 type PairConfig struct {
-	// Name is the pair's, for logs and metrics; PrimaryID and BackupID are the stream ids.
+	// Name is the pair's name, for logs and metrics. PrimaryID and BackupID are the stream ids.
 	Name                string
 	PrimaryID, BackupID string
 	Policy              Policy
-	// Primary and Backup are the legs. Without Backup the pair is a single stream
-	// that never switches.
+	// Primary and Backup are the legs. A pair without Backup plays a single stream and never
+	// switches.
 	Primary, Backup Source
-	// HasPeer says that another server plays the pair too: see SetPeer.
+	// HasPeer reports whether another server plays the pair too: see SetPeer.
 	HasPeer bool
 	Output  Output
-	// NewAudio returns the track that emits the sound, from within its methods.
+	// NewAudio returns the audio track of the output. Its methods call emit with the sound.
 	NewAudio func(emit func(at, duration time.Duration, opus []byte)) Audio
-	// OnChange is called when Status changed. It must not block, nor call back.
-	// Default: none.
+	// OnChange is called when Status has changed. OnChange must not block, and must not call the
+	// pair. Default: nothing is called.
 	OnChange func()
-	// Recovery keeps a panic to this pair; default: it ends the process.
+	// Recovery confines a panic to this pair. Default: a panic ends the process.
 	Recovery *recovery.Recovery
-	// Logger; default none.
+	// Logger receives the log. Default: nothing is logged.
 	Logger *slog.Logger
-	// Metrics; required.
+	// HeldUp logs that pairs were held up, for all pairs of the process. Default: no such log.
+	HeldUp *HeldUpLog
+	// Metrics is required.
 	Metrics *metrics.Metrics
 }
 
@@ -102,40 +94,29 @@ type Pair struct {
 	lastSwitch Switch
 	ranks      [2]Rank
 	intact     [2]bool
-	target     Role          // of a switch that waits for an IDR; none otherwise
-	giveUp     time.Duration // when an urgent switch stops waiting for an IDR and bursts
+	target     Role          // the leg that a switch waits to put on air at its next IDR; none otherwise
+	giveUp     time.Duration // when an urgent switch stops waiting for an IDR and sends the cached pictures
 	timeline   timeline
-	shown      *stream.Publication // whose pictures viewers can go on with; nil: an IDR is due
+	entered    *stream.Publication // the publication whose next pictures viewers can decode; nil: an IDR is needed first
 	lastSent   time.Duration       // when the last picture went out
-	audioPub   *stream.Publication
-	audioFmt   *stream.Format
-	audioLag   time.Duration // how late the active leg's audio comes
-	heard      time.Duration // the time of the newest audio on air
-	held       holdback
-	sound      queue
-	audio      Audio
-	listened   bool
-	// passthrough says that Opus goes through as it is.
-	passthrough bool
-	lastLoop    time.Duration
-	lag         lag
-	// handling is whose media is being handled; nil: nobody's.
+	sound      soundtrack
+	delayed    delayBuffer
+	hasViewers bool
+	stall      stallGuard
+	// handling is the publication whose media is being handled; nil: none.
 	handling *stream.Publication
-	// heldSince is when the goroutine was last held up; until graceEnd the legs'
-	// silence is judged as it was then.
-	heldSince, graceEnd time.Duration
 
 	mu       recovery.Mutex // guards all below
 	policy   Policy
-	peer     *Standing // how the pair stands at its peer; nil: not known
+	peer     *Standing // how the pair stands at its peer; nil: unknown
 	status   Status
-	standing Standing      // what the peer is told
-	changed  chan struct{} // closed and replaced when one of the last three changes
-	// peerHeard is when the peer last said how the pair stands there.
+	standing Standing      // the Standing that the peer is told
+	changed  chan struct{} // closed and replaced when peer, status or standing changes
+	// peerHeard is when the peer last told how the pair stands there.
 	peerHeard time.Duration
 }
 
-// NewPair returns a Pair; call Run.
+// NewPair returns a Pair. Call Run to play it.
 func NewPair(cfg PairConfig) *Pair {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -151,38 +132,37 @@ func NewPair(cfg PairConfig) *Pair {
 	if cfg.Backup != nil {
 		p.legs = append(p.legs, &leg{role: Backup, id: cfg.BackupID, source: cfg.Backup})
 	}
-	p.sound.send = cfg.Output.WriteOpus
-	p.audio = cfg.NewAudio(p.sound.add)
+	p.sound.restart(cfg)
 	p.status = p.describe(Legs{}, make([]stream.Snapshot, len(p.legs)))
 	p.standing = p.state.standing(p.policy, "", false)
 	return p
 }
 
-// SetPolicy changes how the pair behaves, at once.
+// SetPolicy replaces the policy. The pair decides by the new policy at once.
 func (p *Pair) SetPolicy(policy Policy) {
 	p.mu.Lock()
 	p.policy = policy
 	p.mu.Unlock()
-	p.look()
+	p.wakeUp()
 }
 
-// look makes Run decide again.
-func (p *Pair) look() {
+// wakeUp makes Run decide again.
+func (p *Pair) wakeUp() {
 	select {
 	case p.wake <- struct{}{}:
 	default:
 	}
 }
 
-// Policy is the policy in force.
+// Policy returns the policy in force.
 func (p *Pair) Policy() Policy {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.policy
 }
 
-// RequestIDR asks the publisher of the leg on air for an IDR and says whether it can be
-// asked.
+// RequestIDR asks the publisher of the active leg for an IDR. It reports whether that publisher can
+// be asked.
 func (p *Pair) RequestIDR() bool {
 	l := p.leg(p.Status().Active)
 	return l != nil && l.source.Stream().RequestIDR()
@@ -197,7 +177,8 @@ func (p *Pair) leg(r Role) *leg {
 	return nil
 }
 
-// Done is closed when Run has returned: the status does not change any more.
+// Done returns a channel that is closed when Run has returned. The status does not change after
+// that.
 func (p *Pair) Done() <-chan struct{} { return p.done }
 
 func (p *Pair) now() time.Duration { return p.legs[0].source.Stream().Now() }
@@ -210,14 +191,14 @@ func (p *Pair) Run(ctx context.Context) error {
 	defer p.setDemand(false)
 	p.began = p.now()
 	for {
-		if err := p.play(ctx); !p.mayBeginAnew(err) {
+		if err := p.play(ctx); !p.mayRestart(err) {
 			return err
 		}
-		p.beginAnew()
+		p.restart()
 	}
 }
 
-// play does what Run does, until something panics.
+// play plays the pair until ctx ends or something panics.
 func (p *Pair) play(ctx context.Context) (err error) {
 	defer p.cfg.Recovery.Caught("pair", &err)
 	for _, l := range p.legs {
@@ -236,7 +217,7 @@ func (p *Pair) play(ctx context.Context) (err error) {
 	defer soundDue.Stop()
 	heldDue := time.NewTimer(0)
 	defer heldDue.Stop()
-	p.lastLoop = p.now()
+	p.stall.lastRun = p.now()
 	for {
 		evaluate := true
 		p.handling = nil
@@ -253,7 +234,9 @@ func (p *Pair) play(ctx context.Context) (err error) {
 		case <-p.cfg.Output.ViewersChanged():
 		case <-recheck.C:
 		case <-fill.C:
-			p.fillAudio()
+			if p.hasViewers && p.state.Active != "" {
+				p.sound.fill(p.now())
+			}
 			evaluate = false
 		case <-soundDue.C:
 			evaluate = false
@@ -269,23 +252,23 @@ func (p *Pair) play(ctx context.Context) (err error) {
 		if wait := p.release(); wait > 0 {
 			heldDue.Reset(wait)
 		}
-		if wait := p.sound.release(p.now(), p.steadyDelay()); wait > 0 {
+		if wait := p.sound.queue.release(p.now(), p.sound.delay(p.legs)); wait > 0 {
 			soundDue.Reset(wait)
 		}
 	}
 }
 
-// evaluate looks at the legs, carries out what Decide says, publishes the status, and
-// returns after which time to look again, 0 for not by itself.
+// evaluate looks at the legs, carries out the decision and publishes the status. It returns the
+// time until the next evaluation that is due without an event; 0: none is due.
 func (p *Pair) evaluate(now time.Duration) time.Duration {
 	snaps := p.snapshots()
-	p.attendViewers(snaps)
+	p.followDemand(snaps)
 	d, legs, judged := p.decide(snaps, now)
 	p.follow(d, legs, snaps, judged)
 	p.publish(p.describe(legs, snaps))
 	next := earliest(d.Recheck, p.giveUp)
 	if judged != now {
-		next = p.graceEnd
+		next = p.stall.graceEnd
 	}
 	if next == 0 {
 		return 0
@@ -301,36 +284,30 @@ func (p *Pair) snapshots() []stream.Snapshot {
 	return snaps
 }
 
-// judgedAt is as of when the legs' silence is judged at now.
-func (p *Pair) judgedAt(now time.Duration) time.Duration {
-	if now < p.graceEnd {
-		return p.heldSince
-	}
-	return now
-}
-
-// decide judges the legs, and returns the time as of which it did: now, unless the
-// server was held up.
+// decide judges the legs. It returns the decision, the legs, and the time as of which they were
+// judged: now, unless the server was held up.
 func (p *Pair) decide(snaps []stream.Snapshot, now time.Duration) (Decision, Legs, time.Duration) {
-	now = p.judgedAt(now)
+	now = p.stall.judgedAt(now)
 	legs := Legs{Primary: p.legs[0].seen(snaps[0], now)}
 	if len(snaps) > 1 {
 		legs.Backup = p.legs[1].seen(snaps[1], now)
 	}
-	accord := p.accord()
-	policy := accord.rulesFor(p.Policy())
+	legs = legs.withMissingVideo()
+	peer := p.peerView()
+	policy := peer.rulesFor(p.Policy())
 	for i, l := range p.legs {
 		leg := legs.Leg(l.role)
 		p.ranks[i], p.intact[i] = leg.Rank(policy, now), leg.isIntact(policy, now)
 		p.noteBursts(l, leg.burst(policy))
+		p.noteMissingVideo(l, snaps[i], leg.isMissingVideo(policy, now))
 	}
-	p.state = p.state.Observe(policy, legs, now).heeding(accord.Peer).confirmed(accord)
+	p.state = p.state.Observe(policy, legs, now).withPeer(peer.Peer).withoutDoubtIfAgreed(peer)
 	p.settled = p.state.settled(now)
 	d := Decide(policy, legs, p.state, now)
-	return Agree(policy, legs, p.state, accord, d, now), legs, now
+	return Agree(policy, legs, p.state, peer, d, now), legs, now
 }
 
-// follow carries d out, now or at the next IDR.
+// follow carries decision d out, now or at the next IDR.
 func (p *Pair) follow(d Decision, legs Legs, snaps []stream.Snapshot, now time.Duration) {
 	if d.Urgency == "" {
 		p.target, p.giveUp = "", 0
@@ -358,27 +335,20 @@ func (p *Pair) follow(d Decision, legs Legs, snaps []stream.Snapshot, now time.D
 	p.carryOut(d, l, nil)
 }
 
-// attendViewers starts and stops what is done only while somebody watches.
-func (p *Pair) attendViewers(snaps []stream.Snapshot) {
-	watched := p.cfg.Output.ViewerCount() > 0
-	if watched != p.listened {
-		p.listened = watched
-		p.setDemand(watched)
-		if watched && p.state.Active != "" {
+// followDemand starts and stops the work that is done only while there are viewers.
+func (p *Pair) followDemand(snaps []stream.Snapshot) {
+	hasViewers := p.cfg.Output.ViewerCount() > 0
+	if hasViewers != p.hasViewers {
+		p.hasViewers = hasViewers
+		p.setDemand(hasViewers)
+		if hasViewers && p.state.Active != "" {
 			l := p.leg(p.state.Active)
 			p.switchAudio(l, l.sent+1, nil)
-		} else if !watched {
-			p.audio.Stop()
+		} else if !hasViewers {
+			p.sound.audio.Stop()
 		}
 	}
-	// Opus goes through as it is where no leg has anything else.
-	p.passthrough = true
-	for _, s := range snaps {
-		if f := s.Audio.Format; f != nil && f.Codec != stream.Opus {
-			p.passthrough = false
-		}
-	}
-	p.audio.SetPassthrough(p.passthrough)
+	p.sound.setPassthrough(snaps)
 }
 
 func (p *Pair) setDemand(on bool) {

@@ -7,8 +7,8 @@ import (
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// lastPlayed is the id of the stream whose sound was played last.
-func (s *speaker) lastPlayed() string {
+// lastPlayed returns the id of the stream whose sound was played last.
+func (s *audioRecorder) lastPlayed() string {
 	if len(s.played) == 0 {
 		return ""
 	}
@@ -16,51 +16,51 @@ func (s *speaker) lastPlayed() string {
 }
 
 func TestSoundGoesOnThroughAFailover(t *testing.T) {
-	inStudio(t, nil, func(t *testing.T, s *studio) {
+	inStudio(t, nil, func(t *testing.T, s *testPair) {
 		s.bothOn()
-		began := len(s.speaker.segments)
+		began := len(s.audio.segments)
 		s.primary.kill()
 		s.run(2 * time.Second)
-		if got := s.speaker.lastPlayed(); got != "backup" {
+		if got := s.audio.lastPlayed(); got != "backup" {
 			t.Fatalf("sound is of %q", got)
 		}
-		if n := len(s.speaker.segments) - began; n != 1 {
+		if n := len(s.audio.segments) - began; n != 1 {
 			t.Fatalf("sound began %d times", n)
 		}
-		// The decoder is brought to speed with what the cache holds before the switch.
-		if n := len(s.speaker.segments[began].prime); n < 95 || n > 101 {
+		// The audio that the cache holds before the switch primes the decoder.
+		if n := len(s.audio.segments[began].prime); n < 95 || n > 101 {
 			t.Errorf("primed with %d frames of 20 ms, want those of 2 s", n)
 		}
-		if s.speaker.silence > 20*ms || s.speaker.tooLate > 1 {
-			t.Errorf("%v of silence, %d frames too late", s.speaker.silence, s.speaker.tooLate)
+		if s.audio.silence > 20*ms || s.audio.tooLate > 1 {
+			t.Errorf("%v of silence, %d frames too late", s.audio.silence, s.audio.tooLate)
 		}
 	})
 }
 
 func TestWhatTheLegLostSaidMeanwhileIsHeardFromTheOther(t *testing.T) {
-	inStudio(t, nil, func(t *testing.T, s *studio) {
+	inStudio(t, nil, func(t *testing.T, s *testPair) {
 		s.bothOn()
 		s.primary.pause(true)
 		s.run(3 * time.Second)
 		s.wantOn(Backup, ReasonPrimaryInputLost, 1)
-		// Silence filled the second that it took to notice.
-		if got := s.speaker.silence; got < 900*ms || got > time.Second+audioTick {
+		// Silence filled the second until the loss was noticed.
+		if got := s.audio.silence; got < 900*ms || got > time.Second+audioTick {
 			t.Errorf("%v of silence, want what input loss takes", got)
 		}
 	})
 }
 
 func TestPlannedSwitchPrimesTheSound(t *testing.T) {
-	inStudio(t, nil, func(t *testing.T, s *studio) {
+	inStudio(t, nil, func(t *testing.T, s *testPair) {
 		s.bothOn()
-		began := len(s.speaker.segments)
+		began := len(s.audio.segments)
 		s.pair.SetPolicy(standard.pin(Backup))
 		s.run(4 * time.Second)
 		s.wantOn(Backup, ReasonSelected, 1)
-		if s.speaker.silence > 20*ms || s.speaker.tooLate > 1 {
-			t.Errorf("%v of silence, %d frames too late", s.speaker.silence, s.speaker.tooLate)
+		if s.audio.silence > 20*ms || s.audio.tooLate > 1 {
+			t.Errorf("%v of silence, %d frames too late", s.audio.silence, s.audio.tooLate)
 		}
-		if len(s.speaker.segments) != began+1 || len(s.speaker.segments[began].prime) < 95 {
+		if len(s.audio.segments) != began+1 || len(s.audio.segments[began].prime) < 95 {
 			t.Errorf("sound did not begin with what the cache holds")
 		}
 	})
@@ -69,35 +69,35 @@ func TestPlannedSwitchPrimesTheSound(t *testing.T) {
 func TestLateInterleavedSound(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		late func(*studio) *encoder
+		late func(*testPair) *encoder
 	}{
-		{"of the leg that is left", func(s *studio) *encoder { return s.primary }},
-		{"of the leg that is entered", func(s *studio) *encoder { return s.backup }},
+		{"of the leg that is left", func(s *testPair) *encoder { return s.primary }},
+		{"of the leg that is entered", func(s *testPair) *encoder { return s.backup }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			inStudio(t, nil, func(t *testing.T, s *studio) {
+			inStudio(t, nil, func(t *testing.T, s *testPair) {
 				tt.late(s).late = 400 * ms
 				s.bothOn()
-				silence := s.speaker.silence
+				silence := s.audio.silence
 				s.run(10 * time.Second)
-				if got := s.speaker.silence - silence; got > 0 {
+				if got := s.audio.silence - silence; got > 0 {
 					t.Fatalf("%v of silence put before sound that is only late", got)
 				}
-				tooLate := s.speaker.tooLate
+				tooLate := s.audio.tooLate
 				s.primary.kill()
 				s.run(5 * time.Second)
 				s.wantOn(Backup, ReasonPrimaryDisconnected, 1)
-				// What the leg left has said already is not repeated by the one entered,
-				// and nothing is lost after that.
-				if got := s.speaker.tooLate - tooLate; got > 21 {
+				// Sound that the leg left has played already is not played again by the leg
+				// entered. Nothing is lost after that.
+				if got := s.audio.tooLate - tooLate; got > 21 {
 					t.Errorf("%d frames came too late, want at most 400 ms of 20 ms each", got)
 				}
-				if got := s.speaker.silence - silence; got > 20*ms {
+				if got := s.audio.silence - silence; got > 20*ms {
 					t.Errorf("%v of silence", got)
 				}
-				tooLate = s.speaker.tooLate
+				tooLate = s.audio.tooLate
 				s.run(5 * time.Second)
-				if s.speaker.tooLate != tooLate {
+				if s.audio.tooLate != tooLate {
 					t.Errorf("frames still come too late")
 				}
 			})
@@ -106,41 +106,41 @@ func TestLateInterleavedSound(t *testing.T) {
 }
 
 func TestALegWithoutSoundGivesSilence(t *testing.T) {
-	inStudio(t, nil, func(t *testing.T, s *studio) {
+	inStudio(t, nil, func(t *testing.T, s *testPair) {
 		s.backup.sound = 0
 		s.bothOn()
 		s.primary.kill()
 		s.run(10 * time.Second)
 		s.wantOn(Backup, ReasonPrimaryDisconnected, 1)
-		if got := s.now() - s.speaker.position; got > audioMargin+audioTick {
+		if got := s.now() - s.audio.position; got > audioMargin+audioTick {
 			t.Errorf("the track ends %v ago", got)
 		}
-		if s.speaker.lastPlayed() != "primary" {
+		if s.audio.lastPlayed() != "primary" {
 			t.Error("sound from nowhere")
 		}
 		s.backup.kill()
 		s.primary.start()
 		s.run(5 * time.Second)
-		if s.speaker.lastPlayed() != "primary" || s.now()-s.speaker.position > 40*ms {
+		if s.audio.lastPlayed() != "primary" || s.now()-s.audio.position > 40*ms {
 			t.Error("the primary's sound did not come back")
 		}
 	})
 }
 
 func TestSilenceWhileBothAreLost(t *testing.T) {
-	inStudio(t, nil, func(t *testing.T, s *studio) {
+	inStudio(t, nil, func(t *testing.T, s *testPair) {
 		s.bothOn()
 		s.primary.kill()
 		s.backup.kill()
 		s.run(time.Minute)
-		if got := s.now() - s.speaker.position; got > audioMargin+audioTick {
+		if got := s.now() - s.audio.position; got > audioMargin+audioTick {
 			t.Errorf("the track ends %v ago", got)
 		}
 	})
 }
 
 func TestAudioOnlyLegs(t *testing.T) {
-	inStudio(t, nil, func(t *testing.T, s *studio) {
+	inStudio(t, nil, func(t *testing.T, s *testPair) {
 		for _, e := range s.encoders {
 			e.frame = 0
 		}
@@ -157,11 +157,11 @@ func TestAudioOnlyLegs(t *testing.T) {
 		s.wait()
 		s.wantOn(Backup, ReasonPrimaryDisconnected, 1)
 		s.run(time.Second)
-		if len(s.screen.sent) > 0 || s.speaker.lastPlayed() != "backup" || s.speaker.silence > 20*ms {
-			t.Errorf("%d pictures, sound of %q, %v of silence", len(s.screen.sent), s.speaker.lastPlayed(), s.speaker.silence)
+		if len(s.output.sent) > 0 || s.audio.lastPlayed() != "backup" || s.audio.silence > 20*ms {
+			t.Errorf("%d pictures, sound of %q, %v of silence", len(s.output.sent), s.audio.lastPlayed(), s.audio.silence)
 		}
 
-		// Planned, too: an audio frame is as good as an IDR.
+		// The switch is planned, too: an audio frame serves as an IDR.
 		s.primary.start()
 		s.run(2 * time.Second)
 		s.pair.SetPolicy(standard.pin(Primary))
@@ -171,7 +171,7 @@ func TestAudioOnlyLegs(t *testing.T) {
 }
 
 func TestVideoOnlyLegs(t *testing.T) {
-	inStudio(t, nil, func(t *testing.T, s *studio) {
+	inStudio(t, nil, func(t *testing.T, s *testPair) {
 		for _, e := range s.encoders {
 			e.sound = 0
 		}
@@ -180,16 +180,16 @@ func TestVideoOnlyLegs(t *testing.T) {
 		s.wait()
 		s.wantOn(Backup, ReasonPrimaryDisconnected, 1)
 		s.run(time.Second)
-		if len(s.speaker.played) > 0 {
+		if len(s.audio.played) > 0 {
 			t.Error("sound from nowhere")
 		}
 	})
 }
 
 func TestAPictureThatGoesOnUnderSoundIsShownFromItsIDR(t *testing.T) {
-	// The pair goes to a leg that has only sound; later its picture goes on in the
-	// middle of a GOP.
-	inStudio(t, nil, func(t *testing.T, s *studio) {
+	// The pair switches to a leg that has only sound. Later its picture resumes in the middle of a
+	// GOP.
+	inStudio(t, nil, func(t *testing.T, s *testPair) {
 		s.bothOn()
 		s.backup.blind = true
 		s.run(2 * time.Second)
@@ -198,12 +198,12 @@ func TestAPictureThatGoesOnUnderSoundIsShownFromItsIDR(t *testing.T) {
 		s.wantOn(Backup, ReasonPrimaryDisconnected, 1)
 		quiet := s.now()
 		s.run(time.Second)
-		if n := len(s.screen.since(quiet)); n > 0 {
+		if n := len(s.output.since(quiet)); n > 0 {
 			t.Fatalf("%d stale pictures were shown", n)
 		}
 		s.backup.blind = false
 		s.run(100 * ms)
-		shown := s.screen.since(quiet)
+		shown := s.output.since(quiet)
 		if len(shown) == 0 || !shown[0].unit.IDR {
 			t.Fatalf("shown %v", shown)
 		}
@@ -212,33 +212,33 @@ func TestAPictureThatGoesOnUnderSoundIsShownFromItsIDR(t *testing.T) {
 }
 
 func TestCodecMayChangeOnReconnect(t *testing.T) {
-	inStudio(t, nil, func(t *testing.T, s *studio) {
+	inStudio(t, nil, func(t *testing.T, s *testPair) {
 		s.primary.format, s.backup.format = opus, opus
 		s.bothOn()
-		if !s.speaker.passthrough {
+		if !s.audio.passthrough {
 			t.Fatal("Opus of both legs does not go through as it is")
 		}
 		s.backup.kill()
 		s.backup.format = aac
 		s.backup.start()
 		s.run(time.Second)
-		if s.speaker.passthrough {
+		if s.audio.passthrough {
 			t.Fatal("Opus goes through as it is although the other leg has AAC")
 		}
 		s.primary.kill()
 		s.run(time.Second)
 		s.wantOn(Backup, ReasonPrimaryDisconnected, 1)
-		if got := s.speaker.played[len(s.speaker.played)-1].Format.Codec; got != stream.AAC {
+		if got := s.audio.played[len(s.audio.played)-1].Format.Codec; got != stream.AAC {
 			t.Errorf("playing %v", got)
 		}
-		if s.speaker.silence > 20*ms {
-			t.Errorf("%v of silence", s.speaker.silence)
+		if s.audio.silence > 20*ms {
+			t.Errorf("%v of silence", s.audio.silence)
 		}
 	})
 }
 
 func TestNothingIsDoneWhileNobodyWatches(t *testing.T) {
-	inStudio(t, nil, func(t *testing.T, s *studio) {
+	inStudio(t, nil, func(t *testing.T, s *testPair) {
 		wanted := func(want bool) {
 			t.Helper()
 			for _, l := range s.legs {
@@ -251,38 +251,38 @@ func TestNothingIsDoneWhileNobodyWatches(t *testing.T) {
 		wanted(true)
 		s.viewers(0)
 		wanted(false)
-		if s.speaker.stops != 1 {
-			t.Fatalf("sound was stopped %d times", s.speaker.stops)
+		if s.audio.stops != 1 {
+			t.Fatalf("sound was stopped %d times", s.audio.stops)
 		}
-		played, pictures := len(s.speaker.played), len(s.screen.sent)
+		played, pictures := len(s.audio.played), len(s.output.sent)
 		s.run(time.Second)
-		s.primary.kill() // switches are made all the same
+		s.primary.kill() // switches are made without viewers as well
 		s.run(3 * time.Second)
 		s.wantOn(Backup, ReasonPrimaryDisconnected, 1)
-		if len(s.speaker.played) != played {
+		if len(s.audio.played) != played {
 			t.Error("sound was made for nobody")
 		}
-		if len(s.screen.sent) == pictures {
+		if len(s.output.sent) == pictures {
 			t.Error("the output lacks the pictures that the next viewer begins with")
 		}
 		came := s.now()
 		s.viewers(2)
 		wanted(true)
 		s.run(100 * ms)
-		if got := s.speaker.played[played:]; len(got) < 4 || legOf(got[0]) != "backup" || got[0].PTS < came-50*ms {
+		if got := s.audio.played[played:]; len(got) < 4 || legOf(got[0]) != "backup" || got[0].PTS < came-50*ms {
 			t.Errorf("sound began with %d frames", len(got))
 		}
 		s.viewers(1)
 		s.run(time.Second)
-		if s.speaker.silence > 20*ms || s.speaker.stops != 1 {
-			t.Errorf("%v of silence, %d stops", s.speaker.silence, s.speaker.stops)
+		if s.audio.silence > 20*ms || s.audio.stops != 1 {
+			t.Errorf("%v of silence, %d stops", s.audio.silence, s.audio.stops)
 		}
 	})
 }
 
 func TestDemandEndsWithThePair(t *testing.T) {
 	var legs [2]*source
-	inStudio(t, nil, func(t *testing.T, s *studio) {
+	inStudio(t, nil, func(t *testing.T, s *testPair) {
 		s.bothOn()
 		legs = s.legs
 	})

@@ -8,17 +8,16 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestWhateverHappens lets two encoders and a viewer do anything, in any order. The
-// studio checks that what went out decodes, moves forward and is heard once; here it is
-// checked that nothing goes out needlessly from the worse leg, and that all is well soon
-// after both encoders are.
+// TestWhateverHappens lets two encoders and a viewer do anything, in any order. The testPair checks
+// that the output decodes, moves forward and is heard once. This test checks that no media goes out
+// from the worse leg without need. It also checks that all is well soon after both encoders are.
 func TestWhateverHappens(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rapid.SyncTest(t, func(t *rapid.T) {
-			s := newStudio(t, synctest.Wait, func(cfg *PairConfig) {
+			s := newTestPair(t, synctest.Wait, func(cfg *PairConfig) {
 				cfg.Policy.Mode = rapid.SampledFrom([]Mode{Sticky, PreferPrimary}).Draw(t, "mode")
 				cfg.Policy.MaxJitter = rapid.SampledFrom([]time.Duration{0, 5 * time.Second}).Draw(t, "most jitter")
-				cfg.Output.(*screen).bps.Store(rapid.SampledFrom([]int64{0, 100_000}).Draw(t, "egress"))
+				cfg.Output.(*outputRecorder).bps.Store(rapid.SampledFrom([]int64{0, 100_000}).Draw(t, "egress"))
 			})
 			defer s.close()
 			for _, e := range s.encoders {
@@ -41,16 +40,16 @@ func TestWhateverHappens(t *testing.T) {
 				e.pause(false)
 				e.collect = 0
 			}
-			// A GOP of 80 pictures at 5 a second is beyond what the cache holds, and gaps are
+			// A GOP of 80 pictures at 5 a second is longer than the cache's bound, and gaps are
 			// remembered for a minute.
 			s.run(17*time.Second + time.Minute)
 			if got := s.pair.Status(); !got.OnAir || got.Legs[0].Rank != RankFull || got.Legs[1].Rank != RankFull {
 				t.Fatalf("in the end %+v", got)
 			}
-			n, heard, switches := len(s.screen.sent), len(s.speaker.played), s.pair.Status().Switches
+			n, heard, switches := len(s.output.sent), len(s.audio.played), s.pair.Status().Switches
 			s.run(time.Second)
-			if len(s.screen.sent) < n+4 || len(s.speaker.played) < heard+45 {
-				t.Fatalf("in the last second %d pictures and %d sounds", len(s.screen.sent)-n, len(s.speaker.played)-heard)
+			if len(s.output.sent) < n+4 || len(s.audio.played) < heard+45 {
+				t.Fatalf("in the last second %d pictures and %d sounds", len(s.output.sent)-n, len(s.audio.played)-heard)
 			}
 			if got := s.pair.Status().Switches; got != switches {
 				t.Fatalf("switched %d times more", got-switches)
@@ -59,7 +58,7 @@ func TestWhateverHappens(t *testing.T) {
 	})
 }
 
-func (s *studio) randomEvent(t *rapid.T) {
+func (s *testPair) randomEvent(t *rapid.T) {
 	e := s.encoders[rapid.IntRange(0, 1).Draw(t, "encoder")]
 	switch rapid.SampledFrom([]string{"connect", "connect", "kill", "stop", "continue", "blind", "mute", "pin", "viewers", "hold up", "collect"}).Draw(t, "event") {
 	case "connect":
@@ -86,6 +85,6 @@ func (s *studio) randomEvent(t *rapid.T) {
 		e.collect = rapid.SampledFrom([]time.Duration{0, 900 * ms, 3 * time.Second}).Draw(t, "in bursts of")
 		e.phase = time.Duration(rapid.IntRange(0, 30).Draw(t, "phase of 100 ms")) * 100 * ms
 	case "hold up":
-		s.screen.hold.Store(int64(rapid.IntRange(0, 600).Draw(t, "held up for ms")) * int64(ms))
+		s.output.hold.Store(int64(rapid.IntRange(0, 600).Draw(t, "held up for ms")) * int64(ms))
 	}
 }

@@ -6,9 +6,9 @@ import (
 )
 
 func TestPlannedSwitchKeepsTheOldLegUntilTheNextIDR(t *testing.T) {
-	inStudio(t, nil, func(t *testing.T, s *studio) {
+	inStudio(t, nil, func(t *testing.T, s *testPair) {
 		s.bothOn()
-		s.run(s.backup.toIDR() + 200*ms) // it is far now
+		s.run(s.backup.toIDR() + 200*ms) // the next IDR is far away now
 		asked, began := s.backup.asked, s.now()
 		s.pair.SetPolicy(standard.pin(Backup))
 		s.wait()
@@ -28,7 +28,7 @@ func TestPlannedSwitchKeepsTheOldLegUntilTheNextIDR(t *testing.T) {
 		}
 		s.run(time.Second)
 		var first *sent
-		for _, p := range s.screen.since(began) {
+		for _, p := range s.output.since(began) {
 			switch {
 			case p.burst:
 				t.Fatalf("sent %v", p)
@@ -47,14 +47,14 @@ func TestPlannedSwitchKeepsTheOldLegUntilTheNextIDR(t *testing.T) {
 func TestPlannedSwitchIsGivenUp(t *testing.T) {
 	tests := []struct {
 		name string
-		do   func(*studio)
+		do   func(*testPair)
 	}{
-		{"when the leg to come is lost", func(s *studio) { s.backup.kill() }},
-		{"when the wish is taken back", func(s *studio) { s.pair.SetPolicy(standard) }},
+		{"when the leg to come is lost", func(s *testPair) { s.backup.kill() }},
+		{"when the wish is taken back", func(s *testPair) { s.pair.SetPolicy(standard) }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			inStudio(t, nil, func(t *testing.T, s *studio) {
+			inStudio(t, nil, func(t *testing.T, s *testPair) {
 				s.bothOn()
 				s.run(s.backup.toIDR() + 200*ms)
 				s.pair.SetPolicy(standard.pin(Backup))
@@ -70,7 +70,7 @@ func TestPlannedSwitchIsGivenUp(t *testing.T) {
 		})
 	}
 	t.Run("and made urgent when the leg on air is lost", func(t *testing.T) {
-		inStudio(t, nil, func(t *testing.T, s *studio) {
+		inStudio(t, nil, func(t *testing.T, s *testPair) {
 			s.bothOn()
 			s.run(s.backup.toIDR() + 200*ms)
 			s.pair.SetPolicy(standard.pin(Backup))
@@ -82,13 +82,13 @@ func TestPlannedSwitchIsGivenUp(t *testing.T) {
 		})
 	})
 	t.Run("when the IDR is followed by the leg's end", func(t *testing.T) {
-		inStudio(t, nil, func(t *testing.T, s *studio) {
+		inStudio(t, nil, func(t *testing.T, s *testPair) {
 			s.bothOn()
 			s.run(s.backup.toIDR() + 200*ms)
 			s.pair.SetPolicy(standard.pin(Backup))
-			// Both happen before the pair can look.
+			// Both events happen before the pair can evaluate.
 			s.run(s.backup.toIDR() - 50*ms)
-			s.screen.hold.Store(int64(100 * ms))
+			s.output.hold.Store(int64(100 * ms))
 			s.runEncodersFor(50 * ms)
 			s.backup.tick()
 			if s.backup.toIDR() < time.Second {
@@ -102,31 +102,31 @@ func TestPlannedSwitchIsGivenUp(t *testing.T) {
 }
 
 func TestUrgentSwitchWaitsForAnIDRThatIsNearerThanTheBurst(t *testing.T) {
-	// A burst of 2 s takes this link half a second.
-	slow := func(cfg *PairConfig) { cfg.Output.(*screen).bps.Store(100_000) }
+	// A burst of 2 s takes half a second over this link.
+	slow := func(cfg *PairConfig) { cfg.Output.(*outputRecorder).bps.Store(100_000) }
 	t.Run("and takes it", func(t *testing.T) {
-		inStudio(t, slow, func(t *testing.T, s *studio) {
+		inStudio(t, slow, func(t *testing.T, s *testPair) {
 			s.bothOn()
 			s.runUntil("IDR soon", func() bool { return s.backup.toIDR() == 200*ms })
 			killed := s.now()
 			s.primary.kill()
 			s.run(190 * ms)
-			if sent := s.screen.since(killed); len(sent) > 0 {
+			if sent := s.output.since(killed); len(sent) > 0 {
 				t.Fatalf("sent %v before the IDR", sent[0])
 			}
 			s.run(20 * ms)
 			s.wantOn(Backup, ReasonPrimaryDisconnected, 1)
-			if first := s.screen.since(killed)[0]; !first.unit.IDR || first.burst {
+			if first := s.output.since(killed)[0]; !first.unit.IDR || first.burst {
 				t.Errorf("began with %v", first)
 			}
 			s.run(time.Second)
 		})
 	})
 	t.Run("but not for one that is late", func(t *testing.T) {
-		inStudio(t, slow, func(t *testing.T, s *studio) {
+		inStudio(t, slow, func(t *testing.T, s *testPair) {
 			s.bothOn()
 			s.runUntil("IDR soon", func() bool { return s.backup.toIDR() == 200*ms })
-			s.backup.gop = 1 << 30 // no IDR any more
+			s.backup.gop = 1 << 30 // no further IDR
 			s.primary.kill()
 			s.run(200*ms + lateIDR - 10*ms)
 			if s.pair.Status().Active != Primary {
@@ -138,7 +138,7 @@ func TestUrgentSwitchWaitsForAnIDRThatIsNearerThanTheBurst(t *testing.T) {
 		})
 	})
 	t.Run("nor when the leg that was lost returns", func(t *testing.T) {
-		inStudio(t, slow, func(t *testing.T, s *studio) {
+		inStudio(t, slow, func(t *testing.T, s *testPair) {
 			s.bothOn()
 			s.runUntil("IDR soon", func() bool { return s.backup.toIDR() == 200*ms })
 			s.primary.kill()
@@ -149,7 +149,7 @@ func TestUrgentSwitchWaitsForAnIDRThatIsNearerThanTheBurst(t *testing.T) {
 		})
 	})
 	t.Run("unless the IDR is further away", func(t *testing.T) {
-		inStudio(t, slow, func(t *testing.T, s *studio) {
+		inStudio(t, slow, func(t *testing.T, s *testPair) {
 			s.bothOn()
 			s.runUntil("IDR far", func() bool { return s.backup.toIDR() == 1800*ms })
 			s.primary.kill()

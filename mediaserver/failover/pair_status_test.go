@@ -12,7 +12,7 @@ import (
 )
 
 func TestStatusTellsWhatIsOn(t *testing.T) {
-	inStudio(t, nil, func(t *testing.T, s *studio) {
+	inStudio(t, nil, func(t *testing.T, s *testPair) {
 		leg := func(r Role, id string, rank Rank, entry bool) LegStatus {
 			return LegStatus{Role: r, StreamID: id, Live: rank > RankNone, Rank: rank, EntryPoint: entry}
 		}
@@ -54,7 +54,7 @@ func TestStatusTellsWhatIsOn(t *testing.T) {
 }
 
 func TestWatchersHearOfEveryChangeAndOfNothingElse(t *testing.T) {
-	inStudio(t, nil, func(t *testing.T, s *studio) {
+	inStudio(t, nil, func(t *testing.T, s *testPair) {
 		s.bothOn()
 		changes := s.changes
 		before, changed := s.pair.Watch()
@@ -85,8 +85,8 @@ func TestWatchersHearOfEveryChangeAndOfNothingElse(t *testing.T) {
 }
 
 func TestMetrics(t *testing.T) {
-	var ended *studio
-	inStudio(t, nil, func(t *testing.T, s *studio) {
+	var ended *testPair
+	inStudio(t, nil, func(t *testing.T, s *testPair) {
 		ended = s
 		want := func(what string, w map[string]float64) {
 			t.Helper()
@@ -121,8 +121,8 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// gather calls f for each metric of the names.
-func (s *studio) gather(f func(name string, m *dto.Metric), names ...string) {
+// gather calls f for each metric that has one of the names.
+func (s *testPair) gather(f func(name string, m *dto.Metric), names ...string) {
 	families, err := s.collected.Gather()
 	if err != nil {
 		s.t.Fatalf("gather: %v", err)
@@ -137,8 +137,9 @@ func (s *studio) gather(f func(name string, m *dto.Metric), names ...string) {
 	}
 }
 
-// metricsOf returns values, of histograms their counts, by name and label values.
-func (s *studio) metricsOf(names ...string) map[string]float64 {
+// metricsOf returns the values of metrics by name and label values. The value of a histogram is its
+// count.
+func (s *testPair) metricsOf(names ...string) map[string]float64 {
 	got := make(map[string]float64)
 	s.gather(func(name string, m *dto.Metric) {
 		for _, l := range m.GetLabel() {
@@ -149,7 +150,7 @@ func (s *studio) metricsOf(names ...string) map[string]float64 {
 	return got
 }
 
-func (s *studio) sumOf(histogram string) float64 {
+func (s *testPair) sumOf(histogram string) float64 {
 	var sum float64
 	s.gather(func(_ string, m *dto.Metric) { sum += m.GetHistogram().GetSampleSum() }, histogram)
 	return sum

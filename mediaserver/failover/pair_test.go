@@ -7,18 +7,18 @@ import (
 )
 
 // inStudio runs test with a pair in a bubble.
-func inStudio(t *testing.T, change func(*PairConfig), test func(t *testing.T, s *studio)) {
+func inStudio(t *testing.T, change func(*PairConfig), test func(t *testing.T, s *testPair)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		s := newStudio(t, synctest.Wait, change)
+		s := newTestPair(t, synctest.Wait, change)
 		defer s.close()
 		test(t, s)
 	})
 }
 
-// bothOn starts both encoders, half a GOP apart, and lets them run for a while, until
-// between two pictures.
-func (s *studio) bothOn() {
+// bothOn starts both encoders, half a GOP apart. It lets them run for a while, and ends between two
+// pictures.
+func (s *testPair) bothOn() {
 	s.primary.start()
 	s.run(1015 * ms)
 	s.backup.start()
@@ -31,12 +31,12 @@ func with(change func(*Policy)) func(*PairConfig) {
 }
 
 func TestKilledPrimaryIsReplacedFromTheBackupsCacheAtOnce(t *testing.T) {
-	inStudio(t, nil, func(t *testing.T, s *studio) {
+	inStudio(t, nil, func(t *testing.T, s *testPair) {
 		s.bothOn()
-		killed, last := s.now(), s.screen.sent[len(s.screen.sent)-1]
+		killed, last := s.now(), s.output.sent[len(s.output.sent)-1]
 		s.primary.kill()
 		s.wait()
-		burst := s.screen.since(killed)
+		burst := s.output.since(killed)
 		if len(burst) == 0 {
 			t.Fatal("nothing was sent at once")
 		}
@@ -54,7 +54,7 @@ func TestKilledPrimaryIsReplacedFromTheBackupsCacheAtOnce(t *testing.T) {
 		}
 		s.wantOn(Backup, ReasonPrimaryDisconnected, 1)
 		s.run(3 * time.Second)
-		for i, p := range s.screen.since(killed + ms) {
+		for i, p := range s.output.since(killed + ms) {
 			if p.burst || p.at != p.unit.PTS {
 				t.Fatalf("picture %d after the burst: %v of %v", i, p, p.unit.PTS)
 			}
@@ -63,7 +63,7 @@ func TestKilledPrimaryIsReplacedFromTheBackupsCacheAtOnce(t *testing.T) {
 }
 
 func TestTheBackupStaysOnWhenThePrimaryReturns(t *testing.T) {
-	inStudio(t, nil, func(t *testing.T, s *studio) {
+	inStudio(t, nil, func(t *testing.T, s *testPair) {
 		s.bothOn()
 		s.primary.kill()
 		s.run(5 * time.Second)
@@ -82,8 +82,8 @@ func TestConnectedButSilent(t *testing.T) {
 		name    string
 		silence func(*encoder)
 		fps1    bool
-		// after is how long after the last picture or sound the backup is on, give
-		// or take an interval between access units.
+		// after is how long after the last picture or sound the backup is on air, plus or minus one
+		// interval between access units.
 		after time.Duration
 		why   Reason
 	}{
@@ -94,17 +94,17 @@ func TestConnectedButSilent(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			inStudio(t, nil, func(t *testing.T, s *studio) {
+			inStudio(t, nil, func(t *testing.T, s *testPair) {
 				if tt.fps1 {
 					s.primary.frame, s.primary.gop = time.Second, 1
 				}
 				s.bothOn()
-				s.run(20 * time.Second) // the SPS promised 25 frames a second
+				s.run(20 * time.Second) // the SPS declared 25 frames a second
 				s.wantOn(Primary, ReasonStarted, 0)
 				tt.silence(s.primary)
 				silent := s.now()
 				s.runUntil("failover", func() bool { return s.pair.Status().Active == Backup })
-				// The last picture came before it was silenced.
+				// The last picture came before the track fell silent.
 				took, slack := s.now()-silent, max(s.primary.frame, 40*ms)
 				if took < tt.after-slack || took > tt.after+5*ms {
 					t.Errorf("failed over %v after silence began, want %v", took, tt.after)
@@ -117,7 +117,7 @@ func TestConnectedButSilent(t *testing.T) {
 }
 
 func TestALegAtOneFrameASecondIsOrdinary(t *testing.T) {
-	inStudio(t, nil, func(t *testing.T, s *studio) {
+	inStudio(t, nil, func(t *testing.T, s *testPair) {
 		for _, e := range s.encoders {
 			e.frame, e.gop = time.Second, 10
 		}
@@ -132,18 +132,18 @@ func TestALegAtOneFrameASecondIsOrdinary(t *testing.T) {
 	})
 }
 
-// A still screen is shared at one picture a second after 25 a second: Chrome's idle rate is
-// exactly the default loss time.
+// A still screen is shared at one picture a second after 25 a second. Chrome's idle rate is exactly
+// the default loss time.
 func TestAStillScreenIsNoLoss(t *testing.T) {
 	for name, tt := range map[string]struct {
 		loss time.Duration
-		why  Reason // of the failover once the encoder is silent
+		why  Reason // the reason of the failover once the encoder is silent
 	}{
 		"default loss time": {time.Second, ReasonPrimaryInputLost},
 		"short loss time":   {200 * ms, ReasonPrimaryDegraded}, // the last picture is older than that
 	} {
 		t.Run(name, func(t *testing.T) {
-			inStudio(t, func(cfg *PairConfig) { cfg.Policy.InputLoss = tt.loss }, func(t *testing.T, s *studio) {
+			inStudio(t, func(cfg *PairConfig) { cfg.Policy.InputLoss = tt.loss }, func(t *testing.T, s *testPair) {
 				s.bothOn()
 				for range 3 {
 					s.primary.frame = time.Second
@@ -163,7 +163,7 @@ func TestAStillScreenIsNoLoss(t *testing.T) {
 }
 
 func TestTenSecondGOP(t *testing.T) {
-	inStudio(t, nil, func(t *testing.T, s *studio) {
+	inStudio(t, nil, func(t *testing.T, s *testPair) {
 		s.primary.gop, s.backup.gop = 250, 250
 		s.primary.start()
 		s.run(1015 * ms)
@@ -172,7 +172,7 @@ func TestTenSecondGOP(t *testing.T) {
 		killed := s.now()
 		s.primary.kill()
 		s.wait()
-		burst := s.screen.since(killed)
+		burst := s.output.since(killed)
 		if len(burst) != 101 || burst[len(burst)-1].at != burst[len(burst)-1].unit.PTS {
 			t.Fatalf("%d cached pictures, want those of 4 s, up to the live edge", len(burst))
 		}
@@ -182,32 +182,32 @@ func TestTenSecondGOP(t *testing.T) {
 }
 
 func TestTakeoverIsASpliceInsideTheLeg(t *testing.T) {
-	inStudio(t, nil, func(t *testing.T, s *studio) {
+	inStudio(t, nil, func(t *testing.T, s *testPair) {
 		s.bothOn()
 		newcomer := *s.primary
 		s.encoders = append(s.encoders, &newcomer)
-		// The newcomer's first picture comes half a second after it connected; until
-		// then the incumbent stays on.
+		// The newcomer's first picture comes half a second after it connected. Until then the
+		// incumbent stays on air.
 		newcomer.frame = 0
 		newcomer.start()
-		began, sounds := s.now(), len(s.speaker.segments)
+		began, sounds := s.now(), len(s.audio.segments)
 		newcomer.must(newcomer.pub.SetVideoParameters(testSPS, testPPS))
 		s.run(500 * ms)
-		if n := len(s.screen.since(began)); n < 12 {
+		if n := len(s.output.since(began)); n < 12 {
 			t.Fatalf("%d pictures of the incumbent meanwhile", n)
 		}
 		newcomer.frame, newcomer.nextPicture = 40*ms, s.now()+5*ms
 		s.run(time.Second)
 		s.wantOn(Primary, ReasonStarted, 0)
-		last := s.screen.sent[len(s.screen.sent)-1].unit
+		last := s.output.sent[len(s.output.sent)-1].unit
 		if last.Publication != newcomer.pub {
 			t.Error("the newcomer is not on air")
 		}
-		if n := len(s.speaker.segments) - sounds; n != 1 {
+		if n := len(s.audio.segments) - sounds; n != 1 {
 			t.Errorf("sound began %d times", n)
 		}
-		if s.speaker.silence > 20*ms {
-			t.Errorf("%v of silence", s.speaker.silence)
+		if s.audio.silence > 20*ms {
+			t.Errorf("%v of silence", s.audio.silence)
 		}
 	})
 }
@@ -215,17 +215,17 @@ func TestTakeoverIsASpliceInsideTheLeg(t *testing.T) {
 func TestBothLostAndBack(t *testing.T) {
 	tests := []struct {
 		name    string
-		returns func(*studio) *encoder
+		returns func(*testPair) *encoder
 		want    Role
 		why     Reason
 		n       int
 	}{
-		{"the last one returns", func(s *studio) *encoder { return s.backup }, Backup, ReasonPrimaryDisconnected, 1},
-		{"the other one returns", func(s *studio) *encoder { return s.primary }, Primary, ReasonBackupDisconnected, 2},
+		{"the last one returns", func(s *testPair) *encoder { return s.backup }, Backup, ReasonPrimaryDisconnected, 1},
+		{"the other one returns", func(s *testPair) *encoder { return s.primary }, Primary, ReasonBackupDisconnected, 2},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			inStudio(t, nil, func(t *testing.T, s *studio) {
+			inStudio(t, nil, func(t *testing.T, s *testPair) {
 				s.bothOn()
 				s.primary.kill()
 				s.run(time.Second)
@@ -236,14 +236,14 @@ func TestBothLostAndBack(t *testing.T) {
 				}
 				lost := s.now()
 				s.run(time.Minute)
-				if n := len(s.screen.since(lost + ms)); n > 0 {
+				if n := len(s.output.since(lost + ms)); n > 0 {
 					t.Fatalf("%d pictures from nowhere", n)
 				}
 				e := tt.returns(s)
 				e.start()
 				s.run(100 * ms)
 				s.wantOn(tt.want, tt.why, tt.n)
-				pictures := s.screen.since(lost + ms)
+				pictures := s.output.since(lost + ms)
 				if len(pictures) == 0 || pictures[0].now > lost+time.Minute+10*ms {
 					t.Fatalf("no picture at once: %v", pictures)
 				}
@@ -259,7 +259,7 @@ func TestBothLostAndBack(t *testing.T) {
 }
 
 func TestWithoutABackupNothingSwitches(t *testing.T) {
-	inStudio(t, func(cfg *PairConfig) { cfg.Backup, cfg.BackupID = nil, "" }, func(t *testing.T, s *studio) {
+	inStudio(t, func(cfg *PairConfig) { cfg.Backup, cfg.BackupID = nil, "" }, func(t *testing.T, s *testPair) {
 		s.primary.start()
 		s.backup.start()
 		s.run(3 * time.Second)
@@ -274,7 +274,7 @@ func TestWithoutABackupNothingSwitches(t *testing.T) {
 		s.primary.start()
 		s.run(100 * ms)
 		s.wantOn(Primary, ReasonStarted, 0)
-		for _, p := range s.screen.sent {
+		for _, p := range s.output.sent {
 			if legOf(p.unit) != "primary" {
 				t.Fatalf("sent %v", p)
 			}
@@ -286,7 +286,7 @@ func TestBackupFirstThenThePrimary(t *testing.T) {
 	tests := []struct {
 		name     string
 		after    time.Duration
-		pictures int // that went by before it connected: 50 are a GOP
+		pictures int // how many went by before it connected: 50 are a GOP
 		want     Role
 		why      Reason
 	}{
@@ -296,10 +296,10 @@ func TestBackupFirstThenThePrimary(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			inStudio(t, nil, func(t *testing.T, s *studio) {
+			inStudio(t, nil, func(t *testing.T, s *testPair) {
 				s.backup.start()
 				s.run(tt.after)
-				// As from a browser: sound first.
+				// As from a browser: sound comes first.
 				s.primary.frame = 0
 				s.primary.start()
 				s.run(290 * ms)
@@ -322,7 +322,7 @@ func TestBlips(t *testing.T) {
 		want int // switches after ten blips and 11 s
 	}{{Sticky, 1}, {PreferPrimary, 2}} {
 		t.Run(string(tt.mode), func(t *testing.T) {
-			inStudio(t, with(func(p *Policy) { p.Mode = tt.mode }), func(t *testing.T, s *studio) {
+			inStudio(t, with(func(p *Policy) { p.Mode = tt.mode }), func(t *testing.T, s *testPair) {
 				s.bothOn()
 				for range 10 {
 					s.primary.kill()
@@ -343,14 +343,14 @@ func TestBlips(t *testing.T) {
 }
 
 func TestPolicyCanChangeAtAnyTime(t *testing.T) {
-	inStudio(t, nil, func(t *testing.T, s *studio) {
+	inStudio(t, nil, func(t *testing.T, s *testPair) {
 		s.bothOn()
 		s.primary.kill()
 		s.run(time.Second)
 		s.primary.start()
 		s.run(20 * time.Second)
 		s.wantOn(Backup, ReasonPrimaryDisconnected, 1)
-		s.pair.SetPolicy(standard.prefer()) // it has recovered for long
+		s.pair.SetPolicy(standard.prefer()) // it recovered long ago
 		s.run(2100 * ms)
 		s.wantOn(Primary, ReasonPrimaryRecovered, 2)
 		s.pair.SetPolicy(standard.prefer().pin(Backup))

@@ -3,50 +3,49 @@ package failover
 import "time"
 
 const (
-	// settling is how long both legs must be whole before two servers that play
-	// different ones take that for more than the moment of a switch.
-	settling = 2 * time.Second
-	// adoptWithin is how long after its start a pair waits to hear what its peer plays, so
-	// that viewers of a server that has just started are not switched a moment later.
-	adoptWithin = time.Second
-	// followInterval is the least time between two switches to the peer's leg that nobody
-	// asked for, so that a leg which comes by a relay that keeps failing does not go on and
-	// off air with it.
+	// settleTime is how long both legs must be whole before a difference between the two servers
+	// counts. A shorter difference may be no more than the moment of a switch.
+	settleTime = 2 * time.Second
+	// peerWait is how long a pair that has just begun waits to hear which leg its peer plays.
+	// Without the wait, viewers of a new server would be switched a moment after they start.
+	peerWait = time.Second
+	// followInterval is the least time between two switches to the peer's leg that nobody asked
+	// for. Without it, a leg that comes by a relay which keeps failing would go on and off air with
+	// the relay.
 	followInterval = 30 * time.Second
 )
 
-// A Standing is how a pair stands at one of the two media servers that play it, as that
-// server tells the other. Its times are on the media clock of whoever reads it; only
-// their order counts, and both must see the same: they are moved from clock to clock
-// without rounding.
+// A Standing is how a pair stands at one of the two media servers that play it. Each server tells
+// its Standing to the other. The times are on the media clock of the server that reads them. Both
+// servers must see the same order of times, and only the order counts. So times are moved from
+// clock to clock without rounding.
 type Standing struct {
-	// Active is the leg that is or was last on air, and Since when it was put there.
+	// Active is the leg that is or was last on air. Since is when it was put on air.
 	Active Role
 	OnAir  bool
 	Since  time.Duration
 	// SwitchingTo is the leg of a switch that waits for an IDR.
 	SwitchingTo Role
-	// FirstPicture is when the pair first had one, 0 before. Final says that it is no
-	// longer by chance that a pair plays the backup: a primary that comes late does not
-	// get its place.
+	// FirstPicture is when the pair first had a picture; 0: it has had none. Final reports whether
+	// the leg on air is no longer there by chance. Then a late primary does not take its place.
 	FirstPicture time.Duration
 	Final        bool
-	// Preferred is the leg that the policy leans to, and Generation counts policies: that
-	// of the newer one is right.
+	// Preferred is the leg that the policy prefers. Generation counts policies: the newer policy is
+	// right.
 	Preferred  Role
 	Generation int64
-	// Settled says that both legs have been whole for some time.
+	// Settled reports whether both legs have been whole for some time.
 	Settled bool
-	// Leaving says that the server is about to end. Its own pair does not know.
+	// Leaving reports whether the server is about to end. The server's own pair does not know that.
 	Leaving bool
-	// Rules is the version of the rules that the server decides by; 0: those of before
-	// there were versions.
+	// Rules is the version of the server's decision rules; 0: the rules before there were versions.
 	Rules int
-	// Doubt says what has happened to the server since it last agreed with its peer.
+	// Doubt is what has happened to the server since it last agreed with its peer.
 	Doubt Doubt
 }
 
-// intent is the leg that is about to be on air.
+// intent returns the leg that is about to be on air: the leg that a switch waits for, or else the
+// active leg.
 func (s Standing) intent() Role {
 	if s.SwitchingTo != "" {
 		return s.SwitchingTo
@@ -54,99 +53,98 @@ func (s Standing) intent() Role {
 	return s.Active
 }
 
-// HasLeft says that viewers there play the other leg, and that no switch to r is planned.
+// HasLeft reports whether viewers of that server play the other leg and no switch to r is planned.
 func (s Standing) HasLeft(r Role) bool {
 	return s.OnAir && s.Active == r.Other() && s.intent() != r
 }
 
-// An Accord is what two media servers that play the same pair need to agree. Its zero
-// value is for a server without a peer.
-type Accord struct {
-	// HasPeer says that there is to be another server; Began is when the pair began here.
+// A PeerView is what one of two media servers that play the same pair must know to agree with the
+// other. The zero value is for a server without a peer.
+type PeerView struct {
+	// HasPeer reports whether another server plays the pair. Began is when the pair began here.
 	HasPeer bool
 	Began   time.Duration
-	// Peer is how the pair stands there; nil: that is not known.
+	// Peer is how the pair stands at the other server; nil: unknown.
 	Peer *Standing
-	// Heard is when the peer last said so, on the media clock here; 0: never.
+	// Heard is when the peer last told its standing, on this server's media clock; 0: never.
 	Heard time.Duration
 }
 
-// Agree is what becomes of decision d at now where another server plays the pair too.
+// Agree returns what becomes of decision d at now if another server plays the pair too.
 //
-// Neither server commands the other: both compare the same two standings and come to
-// the same leg, and the one that plays the other leg makes a planned switch. A picture
-// is never taken away for the sake of agreement: both legs must be whole, at both
-// servers.
-func Agree(p Policy, legs Legs, s State, a Accord, d Decision, now time.Duration) Decision {
+// Neither server commands the other. Both compare the same two standings and come to the same leg.
+// The server that plays the other leg makes a planned switch. Agreement never takes a picture away:
+// both legs must be whole, at both servers.
+func Agree(p Policy, legs Legs, s State, v PeerView, d Decision, now time.Duration) Decision {
 	switch {
-	case !a.HasPeer:
+	case !v.HasPeer:
 		return d
 	case s.Active == "":
-		return a.begin(p, legs, d, now)
-	case d.Urgency == Planned && a.overrules(p, legs, s):
+		return v.begin(p, legs, d, now)
+	case d.Urgency == Planned && v.cancelsSwitch(p, legs, s):
 		return Decision{Active: s.Active, Reason: s.Reason, Recheck: d.Recheck}
-	case d.Urgency == Urgent && a.mustListen(s, d.Active, now):
-		return Decision{Active: s.Active, Reason: s.Reason, Recheck: earliest(d.Recheck, s.resumed+adoptWithin)}
+	case d.Urgency == Urgent && v.mustWaitForPeer(s, d.Active, now):
+		return Decision{Active: s.Active, Reason: s.Reason, Recheck: earliest(d.Recheck, s.resumed+peerWait)}
 	case d.Urgency != "":
 		return d
 	}
-	full := s.bothFullSince()
+	full := s.bothWholeSince()
 	if full == 0 {
 		return d
 	}
-	if now < full+settling {
-		d.Recheck = earliest(d.Recheck, full+settling)
+	if now < full+settleTime {
+		d.Recheck = earliest(d.Recheck, full+settleTime)
 		return d
 	}
-	if a.Peer == nil || a.Peer.Active == "" || a.Peer.intent() == s.Active || !a.Peer.Settled {
+	if v.Peer == nil || v.Peer.Active == "" || v.Peer.intent() == s.Active || !v.Peer.Settled {
 		return d
 	}
 	here := s.standing(p, "", true)
-	to := agreed(here, *a.Peer)
+	to := agreed(here, *v.Peer)
 	if to != s.Active.Other() || !legs.Leg(to).canEnter(p, now) || legs.Leg(to).Leaving && !legs.Leg(s.Active).Leaving {
 		return d
 	}
 	if legs.Leg(to).burst(p) > 0 && legs.Leg(s.Active).burst(p) == 0 {
 		return d
 	}
-	asked := here.Generation != a.Peer.Generation || here.Preferred != a.Peer.Preferred
-	if at := s.followAt(p, a, to); !asked && now < at {
+	asked := here.Generation != v.Peer.Generation || here.Preferred != v.Peer.Preferred
+	if at := s.followAt(p, v, to); !asked && now < at {
 		d.Recheck = earliest(d.Recheck, at)
 		return d
 	}
 	return d.to(to, ReasonFollowedPeer, Planned)
 }
 
-// followAt is when a pair may follow its peer to a leg that nobody has just asked for.
-func (s State) followAt(p Policy, a Accord, to Role) time.Duration {
+// followAt returns when a pair may follow its peer to a leg that nobody has just asked for.
+func (s State) followAt(p Policy, v PeerView, to Role) time.Duration {
 	var at time.Duration
 	if s.lastFollowed != 0 {
 		at = s.lastFollowed + followInterval
 	}
-	// A leg that the policy leans to has to recover first, whatever the peer plays: a
-	// server that was frozen still plays the leg that its own absence took away here.
-	if a.rules() >= rulesDoubt && to == p.preferred() {
-		at = max(at, s.bothFullSince()+p.Recovery)
+	// A leg that the policy prefers has to recover first, whatever the peer plays. A server that
+	// was frozen still plays the leg that its own absence took off air here.
+	if v.rules() >= rulesDoubt && to == p.preferred() {
+		at = max(at, s.bothWholeSince()+p.Recovery)
 	}
 	return at
 }
 
-// overrules says whether the policy here, which has a switch planned, is older than that of
-// the peer, which is content with what is on air: the switch would soon be taken back. A
-// leg whose server ends is left all the same.
-func (a Accord) overrules(p Policy, legs Legs, s State) bool {
-	return a.Peer != nil && a.Peer.Generation > p.Generation && a.Peer.intent() == s.Active && !legs.Leg(s.Active).Leaving
+// cancelsSwitch reports whether the peer's policy cancels a switch that is planned here: the policy
+// here is older, and the peer means to stay on the leg that is on air here. The switch would soon
+// be undone. A leg whose server is about to end is left all the same.
+func (v PeerView) cancelsSwitch(p Policy, legs Legs, s State) bool {
+	return v.Peer != nil && v.Peer.Generation > p.Generation && v.Peer.intent() == s.Active && !legs.Leg(s.Active).Leaving
 }
 
-// begin chooses the first leg: the peer's, if it has one on air that can be played here.
-func (a Accord) begin(p Policy, legs Legs, d Decision, now time.Duration) Decision {
-	waiting := now < a.Began+adoptWithin
-	known := a.Peer != nil
-	if known && (!a.Peer.OnAir || a.Peer.Active == "") {
-		return d // its choice is as open as ours, or not one that this version knows
+// begin chooses the first leg: the peer's leg, if it is on air there and can be played here.
+func (v PeerView) begin(p Policy, legs Legs, d Decision, now time.Duration) Decision {
+	waiting := now < v.Began+peerWait
+	known := v.Peer != nil
+	if known && (!v.Peer.OnAir || v.Peer.Active == "") {
+		return d // the peer has not chosen either, or has chosen a leg that this version does not know
 	}
 	if known {
-		to := a.Peer.Active
+		to := v.Peer.Active
 		leg := legs.Leg(to)
 		if d.Active == to {
 			return d
@@ -156,17 +154,17 @@ func (a Accord) begin(p Policy, legs Legs, d Decision, now time.Duration) Decisi
 		}
 	}
 	if waiting {
-		return Decision{Reason: ReasonNoLiveStream, Recheck: earliest(d.Recheck, a.Began+adoptWithin)}
+		return Decision{Reason: ReasonNoLiveStream, Recheck: earliest(d.Recheck, v.Began+peerWait)}
 	}
 	return d
 }
 
-// agreed is the leg that both servers should play: that of the newer policy, the one a
-// policy prefers, the one that has been on for longer, the primary. It is the same
-// whichever server asks; none when their wishes are at odds, which is for people to solve.
+// agreed returns the leg that both servers should play, whichever server asks. The order is: the
+// leg of the newer policy, a leg that a policy prefers, the leg that has been on air for longer, the
+// primary. The answer is none if the policies contradict each other: people have to resolve that.
 //
-// Where no policy prefers a leg, the server with less doubt is right, before all else. How
-// long the other's leg has been on says nothing then: that server may have been frozen.
+// If no policy prefers a leg, the server with less doubt is right, before all else. The time that
+// a leg has been on air then says nothing: the other server may have been frozen.
 func agreed(a, b Standing) Role {
 	doubts := min(a.Rules, b.Rules) >= rulesDoubt && a.Preferred == "" && b.Preferred == ""
 	switch {
@@ -194,36 +192,36 @@ func agreed(a, b Standing) Role {
 	return Primary
 }
 
-// bothFullSince is since when both legs have been whole, and so of the same rank; 0: they are
-// not.
-func (s State) bothFullSince() time.Duration {
-	if s.primaryFull == 0 || s.backupFull == 0 {
+// bothWholeSince returns since when both legs have been whole, and so of the same rank; 0: they are
+// not both whole.
+func (s State) bothWholeSince() time.Duration {
+	if s.primaryWhole == 0 || s.backupWhole == 0 {
 		return 0
 	}
-	return max(s.primaryFull, s.backupFull)
+	return max(s.primaryWhole, s.backupWhole)
 }
 
-// settled says whether both legs have been whole for some time.
+// settled reports whether both legs have been whole for some time.
 func (s State) settled(now time.Duration) bool {
-	full := s.bothFullSince()
-	return full != 0 && now >= full+settling
+	full := s.bothWholeSince()
+	return full != 0 && now >= full+settleTime
 }
 
-// standing is what the peer is told, but for what is on air.
+// standing returns what the peer is told. OnAir is left to the caller.
 func (s State) standing(p Policy, switchingTo Role, settled bool) Standing {
 	return Standing{
 		Active: s.Active, Since: s.Since, SwitchingTo: switchingTo,
-		FirstPicture: s.FirstPicture, Final: s.Switches > 0 || s.overruled,
+		FirstPicture: s.FirstPicture, Final: s.Switches > 0 || s.backupWanted,
 		Preferred: p.preferred(), Generation: p.Generation, Settled: settled,
 		Rules: Rules, Doubt: s.doubt,
 	}
 }
 
-// adopted is the state of a pair that has just begun, where that is with its peer on air:
-// the pair's first picture was the peer's, and a pin that the peer has too is no new one.
-// It has yet to hear that its peer plays the same.
-func (s State) adopted(p Policy, peer *Standing) State {
-	s = s.doubting(Interrupted, s.Since)
+// startedWithPeer returns the state of a pair that has just begun with a leg on air. If its peer is
+// on air, the peer's first picture counts as the pair's. A pin that the peer has too counts as
+// carried out. The pair is in doubt until the peer says that it plays the same leg.
+func (s State) startedWithPeer(p Policy, peer *Standing) State {
+	s = s.withDoubt(Interrupted, s.Since)
 	if peer == nil || !peer.OnAir {
 		return s
 	}
@@ -231,22 +229,22 @@ func (s State) adopted(p Policy, peer *Standing) State {
 		s.FirstPicture = min(s.FirstPicture, peer.FirstPicture)
 	}
 	if peer.Generation == p.Generation && peer.Preferred == p.Select {
-		s.obeyed = p.Select
+		s.lastPinned = p.Select
 	}
-	return s.heeding(peer)
+	return s.withPeer(peer)
 }
 
-// heeding is the state of a pair whose peer plays the same leg: if it is not by chance
-// there, it is not here.
-func (s State) heeding(peer *Standing) State {
+// withPeer returns the state of a pair after it hears its peer. If the peer plays the same leg, and
+// not by chance (see Standing.Final), then this pair does not play it by chance either.
+func (s State) withPeer(peer *Standing) State {
 	if peer != nil && peer.OnAir && peer.Active == s.Active {
-		s.overruled = s.overruled || peer.Final
+		s.backupWanted = s.backupWanted || peer.Final
 	}
 	return s
 }
 
-// SetPeer says how the pair stands at the other server that plays it; nil: it cannot be
-// heard. The Standing must not be changed any more.
+// SetPeer tells the pair how it stands at the other server that plays it; nil: that server cannot
+// be heard. The Standing must not be changed afterwards.
 func (p *Pair) SetPeer(peer *Standing) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -262,22 +260,22 @@ func (p *Pair) SetPeer(peer *Standing) {
 	}
 	p.peer = peer
 	p.notify()
-	p.look()
+	p.wakeUp()
 }
 
-// Standing returns how the pair stands here and at its peer (nil: it cannot be heard),
-// and a channel that is closed when either changes.
+// Standing returns how the pair stands here and at its peer, and a channel that is closed when
+// either changes. A nil there means that the peer cannot be heard.
 func (p *Pair) Standing() (here Standing, there *Standing, changed <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.standing, p.peer, p.changed
 }
 
-// accord is what is known of the peer.
-func (p *Pair) accord() Accord {
+// peerView returns what is known of the peer.
+func (p *Pair) peerView() PeerView {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return Accord{
+	return PeerView{
 		HasPeer: (p.cfg.HasPeer || p.peer != nil) && len(p.legs) > 1, Began: p.began,
 		Peer: p.peer, Heard: p.peerHeard,
 	}

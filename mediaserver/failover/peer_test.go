@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// there is a peer that has played r for two minutes, a minute longer than on has.
+// there returns a peer that has played r for two minutes, a minute longer than on has.
 func there(r Role) Standing {
 	return Standing{Active: r, OnAir: true, Since: at - 2*time.Minute, FirstPicture: at - 10*time.Minute, Final: true, Settled: true}
 }
@@ -25,12 +25,12 @@ func generation(p Policy, n int64) Policy {
 }
 
 func TestAgree(t *testing.T) {
-	const loss = at + time.Second // what a leg that is fine until now can do by waiting alone
+	const loss = at + time.Second // what waiting alone does to a leg that is fine until now
 	stay := func(r Role) Decision { return Decision{Active: r, Reason: ReasonStarted, Recheck: loss} }
 	follow := func(r Role) Decision {
 		return Decision{Active: r, Reason: ReasonFollowedPeer, Urgency: Planned, Recheck: loss}
 	}
-	settledFor := func(d time.Duration) State { return on(Primary).fullFor(Primary, d) }
+	settledFor := func(d time.Duration) State { return on(Primary).wholeFor(Primary, d) }
 	followed := func(ago time.Duration) State {
 		s := on(Primary)
 		s.lastFollowed = at - ago
@@ -58,7 +58,7 @@ func TestAgree(t *testing.T) {
 			there(Primary).but(func(s *Standing) { s.Since = at - time.Minute }), follow(Primary)},
 		{"a leg is not whole here for long enough: wait until it is", standard, settledFor(1500 * ms), whole(), whole(), there(Backup).but(older),
 			Decision{Active: Primary, Reason: ReasonStarted, Recheck: at + 500*ms}},
-		{"the peer's leg is lost here: stay", standard, on(Primary).fullFor(Backup, at), whole(), absent(), there(Backup).but(older), stay(Primary)},
+		{"the peer's leg is lost here: stay", standard, on(Primary).wholeFor(Backup, at), whole(), absent(), there(Backup).but(older), stay(Primary)},
 		{"a leg is not whole there: stay", standard, on(Primary), whole(), whole(),
 			there(Backup).but(func(s *Standing) { s.Settled = false }), stay(Primary)},
 		{"the peer is about to play this leg: stay", standard, on(Primary), whole(), whole(),
@@ -92,7 +92,7 @@ func TestAgree(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			legs := Legs{tt.primary, tt.backup}
 			d := Decide(tt.policy, legs, tt.state, at)
-			got := Agree(tt.policy, legs, tt.state, Accord{HasPeer: true, Peer: tt.peer}, d, at)
+			got := Agree(tt.policy, legs, tt.state, PeerView{HasPeer: true, Peer: tt.peer}, d, at)
 			want := tt.want
 			if tt.name == "the peer's leg is lost here: stay" {
 				want.Recheck = d.Recheck
@@ -100,7 +100,7 @@ func TestAgree(t *testing.T) {
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
-			if alone := Agree(tt.policy, legs, tt.state, Accord{}, d, at); alone != d {
+			if alone := Agree(tt.policy, legs, tt.state, PeerView{}, d, at); alone != d {
 				t.Errorf("without a peer it decides %+v", alone)
 			}
 		})
@@ -119,7 +119,7 @@ func TestAPairThatBeginsPlaysWhatItsPeerPlays(t *testing.T) {
 	tests := []struct {
 		name            string
 		primary, backup Leg
-		began           time.Duration // ago
+		began           time.Duration // how long ago
 		peer            *Standing
 		want            Decision
 	}{
@@ -140,7 +140,7 @@ func TestAPairThatBeginsPlaysWhatItsPeerPlays(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			legs := Legs{tt.primary, tt.backup}
 			d := Decide(standard, legs, State{}, at)
-			got := Agree(standard, legs, State{}, Accord{HasPeer: true, Began: at - tt.began, Peer: tt.peer}, d, at)
+			got := Agree(standard, legs, State{}, PeerView{HasPeer: true, Began: at - tt.began, Peer: tt.peer}, d, at)
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
@@ -168,7 +168,7 @@ func TestBothServersComeToTheSameLeg(t *testing.T) {
 }
 
 func TestAPairFollowsItsPeerAtAnIDR(t *testing.T) {
-	inStudio(t, func(cfg *PairConfig) { cfg.HasPeer = true }, func(t *testing.T, s *studio) {
+	inStudio(t, func(cfg *PairConfig) { cfg.HasPeer = true }, func(t *testing.T, s *testPair) {
 		s.pair.SetPeer(&Standing{})
 		s.bothOn()
 		here, _, changed := s.pair.Standing()
@@ -197,9 +197,9 @@ func TestAPairFollowsItsPeerAtAnIDR(t *testing.T) {
 }
 
 func TestAPairThatIsAloneAfterAllBeginsSoon(t *testing.T) {
-	inStudio(t, func(cfg *PairConfig) { cfg.HasPeer = true }, func(t *testing.T, s *studio) {
+	inStudio(t, func(cfg *PairConfig) { cfg.HasPeer = true }, func(t *testing.T, s *testPair) {
 		s.primary.start()
-		s.run(adoptWithin - 100*ms)
+		s.run(peerWait - 100*ms)
 		if st := s.pair.Status(); st.Active != "" {
 			t.Errorf("%s is on at once", st.Active)
 		}
@@ -211,7 +211,7 @@ func TestAPairThatIsAloneAfterAllBeginsSoon(t *testing.T) {
 func TestAPairAdoptsTheBackupFromItsPeer(t *testing.T) {
 	for final, want := range map[bool]Role{true: Backup, false: Primary} {
 		t.Run(fmt.Sprintf("the primary comes later, final %v: %s", final, want), func(t *testing.T) {
-			inStudio(t, func(cfg *PairConfig) { cfg.HasPeer = true }, func(t *testing.T, s *studio) {
+			inStudio(t, func(cfg *PairConfig) { cfg.HasPeer = true }, func(t *testing.T, s *testPair) {
 				s.pair.SetPeer(&Standing{Active: Backup, OnAir: true, Since: s.now(), FirstPicture: s.now(), Final: final})
 				s.backup.start()
 				s.run(200 * ms)
@@ -226,7 +226,7 @@ func TestAPairAdoptsTheBackupFromItsPeer(t *testing.T) {
 	}
 }
 
-// A server that was replaced goes back to the pinned leg as its peer does, and not sooner.
+// A server that was replaced returns to the pinned leg when its peer does, and not sooner.
 func TestAPairThatBeginsTakesAPinThatItsPeerHasForAnOldOne(t *testing.T) {
 	for name, tt := range map[string]struct {
 		peer Standing
@@ -239,7 +239,7 @@ func TestAPairThatBeginsTakesAPinThatItsPeerHasForAnOldOne(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			policy := standard.pin(Primary)
 			policy.Generation = 2
-			inStudio(t, func(cfg *PairConfig) { cfg.HasPeer, cfg.Policy = true, policy }, func(t *testing.T, s *studio) {
+			inStudio(t, func(cfg *PairConfig) { cfg.HasPeer, cfg.Policy = true, policy }, func(t *testing.T, s *testPair) {
 				tt.peer.Active, tt.peer.OnAir, tt.peer.Since, tt.peer.Final = Backup, true, s.now(), true
 				s.pair.SetPeer(&tt.peer)
 				s.backup.start()

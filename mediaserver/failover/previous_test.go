@@ -13,11 +13,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
-// While one pod of a pair is of the version before, both must come to the same decision from
-// the same facts. The decision of each must therefore be what that version's rules say, as
-// long as the peer does not announce newer ones.
+// While one pod of a pair runs the version before, both must come to the same decision from the
+// same facts. So each pod must decide by that version's rules, as long as its peer announces no
+// newer rules.
 func TestTheVersionBeforeDecidesTheSame(t *testing.T) {
 	before := startVersionBefore(t)
 	t.Run("whatever the facts are", func(t *testing.T) {
@@ -29,7 +31,7 @@ func TestTheVersionBeforeDecidesTheSame(t *testing.T) {
 	})
 	t.Run("whatever befalls two servers", func(t *testing.T) {
 		rapid.Check(t, func(t *rapid.T) {
-			// In most steps nothing changes: one in so many will do.
+			// In most steps nothing changes: it is enough to compare one step in every.
 			every, n := rapid.IntRange(15, 40).Draw(t, "compared one in"), 0
 			twoServersConverge(t, func(q question) {
 				if n++; n%every == 0 || q.answer().Agreed.Urgency != "" {
@@ -46,10 +48,11 @@ type versionBefore struct {
 	answers   *bufio.Reader
 }
 
-// startVersionBefore starts the process, which ends with t. Its program is built from git
-// history, so that sources which are no clone go without.
+// startVersionBefore starts the process, which ends with t. Its program is built from git history.
+// Sources that are no clone skip the test.
 func startVersionBefore(t *testing.T) *versionBefore {
 	t.Helper()
+	mediatest.SkipInShort(t)
 	if _, err := os.Stat("../../.git"); err != nil {
 		t.Skipf("the version before is built from git history, and these sources are no clone: %v", err)
 	}
@@ -106,12 +109,12 @@ func (v *versionBefore) compare(t *rapid.T, q question) {
 	}
 }
 
-// drawQuestion draws any question, and often one of two servers that are well and differ: by
-// chance alone these are rare, and they are what the two versions must agree about.
+// drawQuestion draws any question. It often draws a question about two servers that run well and
+// play different legs. Those are rare by chance alone, and the two versions must agree about them.
 func drawQuestion(t *rapid.T) question {
 	q := question{
 		Policy: drawPolicy(t), Legs: Legs{drawLeg(t, "primary"), drawLeg(t, "backup")}, State: known(drawState(t)), Now: at,
-		Accord: Accord{HasPeer: true, Began: drawAgo(t, "began")},
+		PeerView: PeerView{HasPeer: true, Began: drawAgo(t, "began")},
 	}
 	q.Policy.Rules = 0
 	q.Policy.Generation = rapid.Int64Range(0, 1).Draw(t, "generation")
@@ -121,13 +124,13 @@ func drawQuestion(t *rapid.T) question {
 	wellAndDifferent := q.State.Active != "" && rapid.Bool().Draw(t, "well and different")
 	if wellAndDifferent {
 		q.Legs = Legs{whole(), whole()}
-		q.State.PrimaryFull, q.State.BackupFull = drawAgo(t, "primary full"), drawAgo(t, "backup full")
+		q.State.PrimaryWhole, q.State.BackupWhole = drawAgo(t, "primary whole"), drawAgo(t, "backup whole")
 	} else {
-		q.Accord.HasPeer = rapid.IntRange(0, 4).Draw(t, "has a peer") > 0
+		q.PeerView.HasPeer = rapid.IntRange(0, 4).Draw(t, "has a peer") > 0
 	}
 	q.Legs.Primary.Leaving = rapid.IntRange(0, 4).Draw(t, "primary leaving") == 0
 	q.Legs.Backup.Leaving = rapid.IntRange(0, 4).Draw(t, "backup leaving") == 0
-	if !q.Accord.HasPeer || !wellAndDifferent && rapid.IntRange(0, 4).Draw(t, "peer silent") == 0 {
+	if !q.PeerView.HasPeer || !wellAndDifferent && rapid.IntRange(0, 4).Draw(t, "peer silent") == 0 {
 		return q
 	}
 	peer := drawStanding(t, "peer")
@@ -140,12 +143,12 @@ func drawQuestion(t *rapid.T) question {
 	} else {
 		peer.OnAir, peer.Settled = rapid.Bool().Draw(t, "peer on air"), rapid.Bool().Draw(t, "peer settled")
 	}
-	q.Accord.Peer = &peer
+	q.PeerView.Peer = &peer
 	return q
 }
 
-// drawAgo draws a time around those that rules look for, or long past.
+// drawAgo draws a time near the limits of the rules, or a time long past.
 func drawAgo(t *rapid.T, name string) time.Duration {
-	ago := rapid.SampledFrom([]time.Duration{0, adoptWithin, settling, followInterval, time.Minute, 10 * time.Minute}).Draw(t, name+" ago")
+	ago := rapid.SampledFrom([]time.Duration{0, peerWait, settleTime, followInterval, time.Minute, 10 * time.Minute}).Draw(t, name+" ago")
 	return at - ago + rapid.SampledFrom([]time.Duration{0, -1, 1}).Draw(t, name+" or just not")
 }

@@ -26,13 +26,13 @@ func (s sent) String() string {
 	return fmt.Sprintf("%s %d of %s/%d at %v", what, numberOf(s.unit), legOf(s.unit), s.unit.Publication.ID(), s.at)
 }
 
-// screen is an Output that remembers what was sent.
-type screen struct {
+// outputRecorder is an Output that remembers the media that was sent.
+type outputRecorder struct {
 	now     func() time.Duration
 	viewers atomic.Int64
 	changed chan struct{}
-	hold    atomic.Int64 // for how long the next WriteVideo stalls, a time.Duration
-	bps     atomic.Int64 // at which bursts are sent; 0: at once
+	hold    atomic.Int64 // how long the next WriteVideo stalls, a time.Duration
+	bps     atomic.Int64 // the bit rate at which bursts are sent; 0: at once
 	sent    []sent
 	heard   []heard
 }
@@ -40,12 +40,12 @@ type screen struct {
 // heard is one packet of sound that went out.
 type heard struct{ at, now time.Duration }
 
-func (s *screen) WriteVideo(at time.Duration, u *stream.AccessUnit, burst bool) {
+func (s *outputRecorder) WriteVideo(at time.Duration, u *stream.AccessUnit, burst bool) {
 	time.Sleep(time.Duration(s.hold.Swap(0)))
 	s.sent = append(s.sent, sent{at, s.now(), u, burst})
 }
 
-func (s *screen) BurstDuration(bytes int) time.Duration {
+func (s *outputRecorder) BurstDuration(bytes int) time.Duration {
 	bps := s.bps.Load()
 	if bps == 0 {
 		return 0
@@ -53,15 +53,15 @@ func (s *screen) BurstDuration(bytes int) time.Duration {
 	return time.Duration(float64(bytes) * 8 / float64(bps) * float64(time.Second))
 }
 
-func (s *screen) WriteOpus(at, _ time.Duration, _ []byte) {
+func (s *outputRecorder) WriteOpus(at, _ time.Duration, _ []byte) {
 	s.heard = append(s.heard, heard{at, s.now()})
 }
 
-func (s *screen) ViewerCount() int                { return int(s.viewers.Load()) }
-func (s *screen) ViewersChanged() <-chan struct{} { return s.changed }
+func (s *outputRecorder) ViewerCount() int                { return int(s.viewers.Load()) }
+func (s *outputRecorder) ViewersChanged() <-chan struct{} { return s.changed }
 
-// since returns what was sent since then.
-func (s *screen) since(then time.Duration) []sent {
+// since returns the pictures that were sent since a time.
+func (s *outputRecorder) since(then time.Duration) []sent {
 	for i, p := range s.sent {
 		if p.now >= then {
 			return s.sent[i:]
@@ -70,14 +70,14 @@ func (s *screen) since(then time.Duration) []sent {
 	return nil
 }
 
-// segment is what an Audio was given since one Switch.
+// segment is the media that an Audio was given since one Switch.
 type segment struct {
 	prime, live []*stream.AccessUnit
 }
 
-// speaker is an Audio that remembers what it was given, and plays it the way the real
-// one does: what lies before its position comes too late.
-type speaker struct {
+// audioRecorder is an Audio that remembers its input, and plays it the way the real Audio does: media
+// that lies before its position comes too late.
+type audioRecorder struct {
 	now         func() time.Duration
 	emit        func(at, duration time.Duration, opus []byte)
 	frame       time.Duration
@@ -90,16 +90,16 @@ type speaker struct {
 	rested   time.Duration // the position at the last Stop
 	played   []*stream.AccessUnit
 	tooLate  int           // live units that came behind the position
-	silence  time.Duration // in all
+	silence  time.Duration // in total
 }
 
-// begin is a PairConfig's NewAudio.
-func (s *speaker) begin(emit func(at, duration time.Duration, opus []byte)) Audio {
+// begin is the NewAudio of a PairConfig.
+func (s *audioRecorder) begin(emit func(at, duration time.Duration, opus []byte)) Audio {
 	s.emit = emit
 	return s
 }
 
-func (s *speaker) Switch(prime []*stream.AccessUnit) {
+func (s *audioRecorder) Switch(prime []*stream.AccessUnit) {
 	s.stopped = false
 	s.segments = append(s.segments, segment{prime: prime})
 	if s.position == 0 && len(prime) > 0 { // at the live edge
@@ -110,7 +110,7 @@ func (s *speaker) Switch(prime []*stream.AccessUnit) {
 	}
 }
 
-func (s *speaker) Write(u *stream.AccessUnit) {
+func (s *audioRecorder) Write(u *stream.AccessUnit) {
 	if len(s.segments) == 0 {
 		s.segments = append(s.segments, segment{})
 	}
@@ -124,7 +124,7 @@ func (s *speaker) Write(u *stream.AccessUnit) {
 	}
 }
 
-func (s *speaker) play(u *stream.AccessUnit) bool {
+func (s *audioRecorder) play(u *stream.AccessUnit) bool {
 	if u.PTS < s.position-ms/10 {
 		return false
 	}
@@ -135,7 +135,7 @@ func (s *speaker) play(u *stream.AccessUnit) bool {
 	return true
 }
 
-func (s *speaker) Fill(until time.Duration) {
+func (s *audioRecorder) Fill(until time.Duration) {
 	if s.stopped {
 		return
 	}
@@ -148,9 +148,9 @@ func (s *speaker) Fill(until time.Duration) {
 	s.position = max(s.position, until)
 }
 
-func (s *speaker) SetPassthrough(on bool) { s.passthrough = on }
+func (s *audioRecorder) SetPassthrough(on bool) { s.passthrough = on }
 
-func (s *speaker) Stop() {
+func (s *audioRecorder) Stop() {
 	s.stopped, s.rested, s.position = true, max(s.rested, s.position), 0
 	s.stops++
 }

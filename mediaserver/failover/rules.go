@@ -1,37 +1,39 @@
 package failover
 
-// Rules is the version of the rules that this server decides by. A server tells it to its
-// peer, and a rule counts only while both servers know it: both must come to the same
+// Rules is the version of the decision rules of this server. A server tells its version to its
+// peer, and a rule counts only while both servers know the rule. So both servers come to the same
 // decision from the same facts while one of them is upgraded.
-const Rules = 1
+const Rules = 2
 
-// The versions since which there are rules.
+// The version of Rules with which each rule came.
 const (
-	// rulesDoubt: of two servers that differ, the one with less doubt is right.
+	// rulesDoubt: when two servers play different legs, the server with less doubt is right.
 	rulesDoubt = 1
-	// rulesStillPicture: pictures that come more slowly are no loss while sound is on time.
+	// rulesStillPicture: a slower picture rate is no loss while sound is on time.
 	rulesStillPicture = 1
-	// rulesFaults: a track that nobody can play counts as lost, and a picture that some
-	// viewers cannot play for less than one that all can.
+	// rulesFaults: a track that nobody can play counts as lost. A picture that only some viewers
+	// can play ranks below a picture that all viewers can play.
 	rulesFaults = 1
-	// rulesBursts: input that comes in bursts is put up with.
+	// rulesBursts: input in bursts is tolerated up to the policy's MaxJitter.
 	rulesBursts = 1
+	// rulesMissing: a leg without video ranks lower beside a leg that has a picture.
+	rulesMissing = 2
 )
 
-// rules is the version of the rules in force: the lesser of both servers'. A server that
-// does not hear a peer goes by its own.
-func (a Accord) rules() int {
-	if a.Peer == nil {
+// rules returns the version of the rules in force: the lesser of both servers' versions. A server
+// that does not hear a peer uses its own version.
+func (v PeerView) rules() int {
+	if v.Peer == nil {
 		return Rules
 	}
-	return min(Rules, a.Peer.Rules)
+	return min(Rules, v.Peer.Rules)
 }
 
 // rulesFor returns the policy with the version of the rules in force.
-func (a Accord) rulesFor(p Policy) Policy {
-	p.Rules = a.rules()
+func (v PeerView) rulesFor(p Policy) Policy {
+	p.Rules = v.rules()
 	return p
 }
 
-// policyInForce is the pair's policy with the version of the rules in force.
-func (p *Pair) policyInForce() Policy { return p.accord().rulesFor(p.Policy()) }
+// policyInForce returns the pair's policy with the version of the rules in force.
+func (p *Pair) policyInForce() Policy { return p.peerView().rulesFor(p.Policy()) }

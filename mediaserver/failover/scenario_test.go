@@ -17,8 +17,8 @@ type change struct {
 	Of Urgency
 }
 
-// play lets Decide run a pair as Pair does, without its media: an urgent switch is made
-// at once, a planned one at the next IDR, of which each leg has one every 2 s.
+// play lets Decide run a pair like Pair, without media. An urgent switch is made at once. A planned
+// switch is made at the next IDR: each leg has one every 2 s.
 func play(p Policy, legs func(now time.Duration) Legs, until time.Duration) (State, []change) {
 	const step = 20 * ms
 	var s State
@@ -36,7 +36,7 @@ func play(p Policy, legs func(now time.Duration) Legs, until time.Duration) (Sta
 	return s, changes
 }
 
-// arriving is a leg that has been there since then, and whole.
+// arriving returns a leg that has been whole since a time.
 func arriving(since, now time.Duration) Leg {
 	l := whole()
 	l.Since, l.Video.LastArrival, l.Audio.LastArrival = since, now, now
@@ -48,7 +48,7 @@ func drawFault(t *rapid.T) string {
 	return rapid.SampledFrom([]string{"", "", "sound that nobody can play", "pictures that some cannot play"}).Draw(t, "fault")
 }
 
-// faulty is the leg with such a fault.
+// faulty returns the leg with this fault.
 func faulty(l Leg, fault string) Leg {
 	switch fault {
 	case "sound that nobody can play":
@@ -59,7 +59,7 @@ func faulty(l Leg, fault string) Leg {
 	return l
 }
 
-// blips are legs of which the primary is away for a second, n times, every so often.
+// blips returns legs whose primary is away for a second, n times, once every so often.
 func blips(n int, every time.Duration) func(time.Duration) Legs {
 	return func(now time.Duration) Legs {
 		legs := Legs{arriving(time.Minute, now), arriving(time.Minute, now)}
@@ -116,7 +116,7 @@ func TestTenBlipsOfASecond(t *testing.T) {
 }
 
 func TestScenarios(t *testing.T) {
-	// there says whether a leg is whole at a time since the beginning.
+	// there reports whether a leg is whole at a time since the beginning.
 	type there func(time.Duration) bool
 	always := func(time.Duration) bool { return true }
 	from := func(d time.Duration) there { return func(t time.Duration) bool { return t >= d } }
@@ -212,17 +212,17 @@ func drawState(t *rapid.T) State {
 	}
 	s.Reason, s.FirstPicture, s.Since = ReasonStarted, ago("first picture"), ago("since")
 	s.Switches = rapid.IntRange(0, 2).Draw(t, "switches")
-	s.primaryFull, s.backupFull = ago("primary full"), ago("backup full")
+	s.primaryWhole, s.backupWhole = ago("primary whole"), ago("backup whole")
 	s.lastFailover, s.lastPlanned = ago("last failover"), ago("last planned")
-	s.inSuccession = rapid.IntRange(0, 12).Draw(t, "failovers in succession")
-	s.obeyed = rapid.SampledFrom([]Role{"", Primary, Backup}).Draw(t, "obeyed")
-	s.overruled = rapid.Bool().Draw(t, "overruled")
+	s.repeatedFailovers = rapid.IntRange(0, 12).Draw(t, "repeated failovers")
+	s.lastPinned = rapid.SampledFrom([]Role{"", Primary, Backup}).Draw(t, "last pinned")
+	s.backupWanted = rapid.Bool().Draw(t, "backup wanted")
 	return s
 }
 
 func TestDecideNeverMakesItWorse(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p, legs := drawPolicy(t), Legs{drawLeg(t, "primary"), drawLeg(t, "backup")}
+		p, legs := drawPolicy(t), Legs{drawLeg(t, "primary"), drawLeg(t, "backup")}.withMissingVideo()
 		s := drawState(t).Observe(p, legs, at)
 		d := Decide(p, legs, s, at)
 		if (d.Urgency == "") != (d.Active == s.Active) {
@@ -252,7 +252,7 @@ func TestDecideNeverMakesItWorse(t *testing.T) {
 
 func TestNothingChangesBeforeRecheckByWaitingAlone(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p, legs := drawPolicy(t), Legs{drawLeg(t, "primary"), drawLeg(t, "backup")}
+		p, legs := drawPolicy(t), Legs{drawLeg(t, "primary"), drawLeg(t, "backup")}.withMissingVideo()
 		s := drawState(t).Observe(p, legs, at)
 		d := Decide(p, legs, s, at)
 		for range 100 {
@@ -279,7 +279,7 @@ func TestNothingChangesBeforeRecheckByWaitingAlone(t *testing.T) {
 }
 
 func TestDecideSettles(t *testing.T) {
-	// Whatever two legs are like, as long as they stay so there are at most two switches
+	// Whatever two legs are like: as long as they do not change, there are at most two switches
 	// (one by rank, one by preference) and then none.
 	rapid.Check(t, func(t *rapid.T) {
 		p, first := drawPolicy(t), Legs{drawLeg(t, "primary"), drawLeg(t, "backup")}

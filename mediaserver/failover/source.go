@@ -13,16 +13,18 @@ type leg struct {
 	id     string
 	source Source
 	sub    *stream.Subscription
-	// sent is the Seq of the newest access unit that was taken from the leg.
+	// sent is the Seq of the newest access unit that the pair has taken from the leg.
 	sent     uint64
 	lateness lateness
-	// gaps are those of the publication gapsOf; bursty says that they repeat.
+	// gaps has the gaps of the publication gapsOf. bursty reports whether they repeat.
 	gaps   stream.Gaps
 	gapsOf *stream.Publication
 	bursty bool
+	// missingVideo is the id of the publication that was warned to send a picture; 0: none.
+	missingVideo uint64
 }
 
-// observeGaps takes an access unit of the leg.
+// observeGaps notes the arrival of an access unit of the leg.
 func (l *leg) observeGaps(u *stream.AccessUnit) {
 	if u.Publication != l.gapsOf {
 		l.gapsOf, l.gaps, l.bursty = u.Publication, stream.Gaps{}, false
@@ -30,8 +32,9 @@ func (l *leg) observeGaps(u *stream.AccessUnit) {
 	l.gaps.Observe(u.DTS-u.Offset, u.Arrival)
 }
 
-// seen is the leg of a snapshot, with its gaps as of now. The snapshot may know of access units
-// that have yet to be taken: after a pause, they may be late.
+// seen returns the leg as the snapshot shows it, with its gaps as of now. The snapshot may count
+// access units that the pair has yet to read. After a pause of the input, those end a gap that gaps
+// does not know yet.
 func (l *leg) seen(snap stream.Snapshot, now time.Duration) Leg {
 	seen := LegOf(snap)
 	if snap.Publication == nil || l.gapsOf == nil || snap.Publication.ID != l.gapsOf.ID() {
@@ -46,11 +49,37 @@ func (l *leg) seen(snap stream.Snapshot, now time.Duration) Leg {
 	return seen
 }
 
-// warningBursts is the code of the warning of a leg whose input comes in bursts.
+// warningBursts is the code of the warning for a leg whose input comes in bursts.
 const warningBursts = "BurstyInput"
 
-// noteBursts tells when a leg's input begins or ceases to come in bursts; longest is its
-// longest gap, 0 for regular input.
+// The warning for a leg without video beside a leg with video.
+const (
+	warningMissingVideo = "MissingVideo"
+	missingVideo        = "This encoder sends sound alone, and the pair's other encoder sends a picture: viewers would lose the picture here. " +
+		"Let the encoder send video too, or take the video out of the other one."
+)
+
+// noteMissingVideo warns when a leg begins to lack the picture that the other leg has. It withdraws
+// the warning when the leg no longer lacks the picture.
+func (p *Pair) noteMissingVideo(l *leg, snap stream.Snapshot, missing bool) {
+	var of uint64
+	if missing {
+		of = snap.Publication.ID
+	}
+	if of == l.missingVideo {
+		return
+	}
+	l.missingVideo = of
+	if !missing {
+		l.source.Stream().Unwarn(warningMissingVideo)
+		return
+	}
+	l.source.Stream().Warn(warningMissingVideo, missingVideo)
+	p.log.Warn(missingVideo, "code", warningMissingVideo, "leg", l.role, "stream", l.id)
+}
+
+// noteBursts warns when a leg's input begins to come in bursts, and withdraws the warning when the
+// input is regular again. longest is the leg's longest gap; 0: the input is regular.
 func (p *Pair) noteBursts(l *leg, longest time.Duration) {
 	bursty := longest > 0
 	if bursty == l.bursty {

@@ -2,51 +2,50 @@ package failover
 
 import "time"
 
-// tick is the smallest step of the 90 kHz RTP clock of video, rounded up: two pictures
-// closer than this would get the same timestamp.
+// tick is the smallest step of the 90 kHz RTP clock of video, rounded up. Two pictures closer than
+// a tick would get the same timestamp.
 const tick = 11112 * time.Nanosecond
 
-// A timeline gives the pictures of one output their times on the media clock. They
-// only move forward, whatever the legs' own times do.
+// A timeline gives the pictures of one output their times on the media clock. The times only move
+// forward, whatever the legs' own times do.
 type timeline struct{ last time.Duration }
 
-// live returns the time of a picture that is sent as it arrives: its own, unless that
-// lies at or before the last picture's.
+// live returns the time of a picture that is sent as it arrives: the picture's own PTS. A PTS at or
+// before the last picture's time becomes one tick later than that time.
 func (t *timeline) live(pts time.Duration) time.Duration {
 	t.last = max(pts, t.last+tick)
 	return t.last
 }
 
-// forgotten is the time without a picture after which receivers are taken to have lost
-// their notion of the sender's clock: libwebrtc's TimestampExtrapolator begins anew after
-// 10 s, with whatever picture comes first.
-const forgotten = 5 * time.Second
+// longestHole is the longest time without a picture after which cached pictures get times that
+// follow the last picture. Receivers derive the sender's clock from times and arrivals. libwebrtc's
+// TimestampExtrapolator takes a burst of such pictures for late by the length of the hole. It then
+// shows the pictures that follow half a second late, for many seconds.
+const longestHole = 500 * time.Millisecond
 
-// edge is how long before the newest picture of a burst its others begin at most, where
-// receivers begin anew.
+// edge is how long before the newest picture the times of a burst begin at the earliest, after a
+// hole longer than longestHole.
 const edge = 20 * time.Millisecond
 
-// burst begins the times of cached pictures, the newest of which is of newest. They go on
-// with live: what was before the last picture that went out follows it a tick apart, so
-// that the decoder passes over it, and the rest has its own time.
+// burst prepares the times of cached pictures. The newest of them has the time newest. The caller
+// then calls live for each picture. Pictures older than the last picture that went out follow that
+// picture a tick apart, so that the decoder passes over them. The others have their own times.
 func (t *timeline) burst(newest time.Duration) {
-	if t.last == 0 || newest-t.last > forgotten {
-		// To a receiver without a past the first of them is now, and the others would
-		// be shown late by what they are spread over.
+	if t.last == 0 || newest-t.last > longestHole {
 		t.last = max(t.last, newest-edge)
 	}
 }
 
-// decodeTime is what a phone's decoder takes for a picture.
+// decodeTime is how long a phone's decoder takes for one picture.
 const decodeTime = 2 * time.Millisecond
 
-// burstIsSooner says whether sending the cached pictures brings a current picture
-// sooner than waiting for the next IDR, which is expected idrInterval after lastIDR.
+// burstIsSooner reports whether sending the cached pictures brings a current picture sooner than
+// waiting for the next IDR. That IDR is expected idrInterval after lastIDR.
 func burstIsSooner(burst time.Duration, lastIDR, idrInterval, now time.Duration) bool {
 	if idrInterval <= 0 {
-		return true // nothing tells when the next will come
+		return true // there is no telling when the next IDR will come
 	}
 	wait := lastIDR + idrInterval - now
-	// An IDR that is overdue is not to be waited for.
+	// An overdue IDR is not worth waiting for.
 	return wait < 0 || burst <= wait
 }

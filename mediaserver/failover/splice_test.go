@@ -44,7 +44,7 @@ func TestTimelineOnlyMovesForward(t *testing.T) {
 	})
 }
 
-// drawGOP draws the times of a GOP's pictures.
+// drawGOP draws the times of the pictures of a GOP.
 func drawGOP(t *rapid.T) (pictures []time.Duration, newest time.Duration) {
 	newest = drawTime(t, "newest")
 	n := rapid.IntRange(1, 700).Draw(t, "pictures")
@@ -81,15 +81,16 @@ func TestBurst(t *testing.T) {
 	tests := []struct {
 		name   string
 		last   time.Duration
-		newest time.Duration // of 50 pictures, 40 ms each
-		stale  int           // follow each other a tick apart
+		newest time.Duration // the last of 50 pictures, 40 ms apart
+		stale  int           // how many pictures follow each other a tick apart
 		first  time.Duration
 	}{
 		{"a failover of 90 ms: the last three have their own time", last, last + 90*ms, 47, last + tick},
-		{"a second of silence", last, last + time.Second, 25, last + tick},
+		{"half a second of silence: those after the last have their own time", last, last + 500*ms, 37, last + tick},
+		{"a second of silence: receivers would take them for late", last, last + time.Second, 49, last + time.Second - edge + tick},
 		{"no time has passed", last, last, 50, last + tick},
 		{"the other leg's clock lags", last, last - time.Second, 50, last + tick},
-		{"after a minute receivers begin anew", last, last + time.Minute, 49, last + time.Minute - edge + tick},
+		{"a minute of silence", last, last + time.Minute, 49, last + time.Minute - edge + tick},
 		{"nothing before", 0, 3 * time.Second, 49, 3*time.Second - edge + tick},
 	}
 	for _, tt := range tests {

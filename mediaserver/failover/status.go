@@ -9,10 +9,10 @@ import (
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// A Status is what a pair tells the world. It is a value; slices in it are not changed.
+// A Status is what a pair publishes about itself. It is a value: the slices in it are not changed.
 type Status struct {
-	// Active is the leg on air, none before the first picture; it stays while both
-	// legs are lost, and OnAir is then false.
+	// Active is the leg on air; none before the first picture. Active does not change while both
+	// legs are lost: OnAir is false then.
 	Active         Role
 	ActiveStreamID string
 	OnAir          bool
@@ -22,7 +22,7 @@ type Status struct {
 	Switches int
 	// LastSwitch is the latest change from one leg to the other; zero: there was none.
 	LastSwitch Switch
-	// SwitchingTo is the leg of a switch that waits for an IDR.
+	// SwitchingTo is the leg that a switch is to put on air at its next IDR.
 	SwitchingTo Role
 	Legs        []LegStatus
 }
@@ -31,7 +31,7 @@ type Status struct {
 type Switch struct {
 	From, To Role
 	Reason   Reason
-	// At is when it was carried out, on the media clock.
+	// At is when the switch was made, on the media clock.
 	At time.Duration
 }
 
@@ -39,12 +39,12 @@ type Switch struct {
 type LegStatus struct {
 	Role     Role
 	StreamID string
-	// Live says that its media arrives; Rank how much of it.
+	// Live reports whether the leg's media arrives. Rank is how much of the media arrives.
 	Live bool
 	Rank Rank
-	// EntryPoint says that viewers can be put on it.
+	// EntryPoint reports whether the leg's cache has an IDR, so that viewers can be put on the leg.
 	EntryPoint bool
-	// SampleAspect is the width of its pixels over their height, where that is not 1; else 0.
+	// SampleAspect is the width of a pixel over its height, if that is not 1; else 0.
 	SampleAspect float64
 	Warnings     []stream.Warning
 }
@@ -113,14 +113,14 @@ func (p *Pair) publish(s Status) {
 		return
 	}
 	if s.OnAir != p.status.OnAir {
-		p.log.Info("pair", "onAir", s.OnAir, "leg", s.Active)
+		p.log.Info("the pair went on or off air", "onAir", s.OnAir, "leg", s.Active)
 	}
 	p.status, p.standing = s, standing
 	p.notify()
 	p.showActive(s)
 }
 
-// notify says that the status or a standing changed. p.mu is held.
+// notify announces that the status or a standing changed. p.mu must be held.
 func (p *Pair) notify() {
 	close(p.changed)
 	p.changed = make(chan struct{})

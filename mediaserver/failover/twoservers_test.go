@@ -8,41 +8,41 @@ import (
 	"pgregory.net/rapid"
 )
 
-// decider is one of two servers, as far as decisions go.
+// decider is the decision part of one of two servers.
 type decider struct {
 	policy   Policy
-	rules    int // that its version knows
+	rules    int // the version of the rules that the server knows
 	state    State
 	began    time.Duration
 	switches []string
-	asked    func(question) // is told of each decision to be made; nil: nobody is
+	asked    func(question) // is called with each decision to be made; nil: nothing is called
 }
 
-// accord is what a server of d's version makes of what it heard at a time.
-func (d *decider) accord(peer *Standing, heard time.Duration) Accord {
+// peerView returns what a server of d's version knows of its peer.
+func (d *decider) peerView(peer *Standing, heard time.Duration) PeerView {
 	if peer != nil {
 		known := *peer
 		known.Rules = min(known.Rules, d.rules)
 		peer = &known
 	}
-	return Accord{HasPeer: true, Began: d.began, Peer: peer, Heard: heard}
+	return PeerView{HasPeer: true, Began: d.began, Peer: peer, Heard: heard}
 }
 
-// step decides at now, and makes planned switches at IDRs only. It returns what the peer is told.
+// step decides at now. It makes planned switches at IDRs only, and returns what the peer is told.
 func (d *decider) step(t *rapid.T, legs Legs, peer *Standing, idr bool, now time.Duration) Standing {
-	return d.judge(t, legs, d.accord(peer, now), idr, now, now)
+	return d.judge(t, legs, d.peerView(peer, now), idr, now, now)
 }
 
-// judge is step where the legs' silence is judged as of another time: see Pair.judgedAt.
-func (d *decider) judge(t *rapid.T, legs Legs, a Accord, idr bool, judged, now time.Duration) Standing {
-	policy := a.rulesFor(d.policy)
+// judge is step with the legs' silence judged as of another time: see Pair.judgedAt.
+func (d *decider) judge(t *rapid.T, legs Legs, v PeerView, idr bool, judged, now time.Duration) Standing {
+	policy := v.rulesFor(d.policy)
 	policy.Rules = min(policy.Rules, d.rules)
 	if d.asked != nil {
-		d.asked(question{policy, legs, known(d.state), a, judged})
+		d.asked(question{policy, legs, known(d.state), v, judged})
 	}
-	d.state = d.state.Observe(policy, legs, judged).heeding(a.Peer).confirmed(a)
+	d.state = d.state.Observe(policy, legs, judged).withPeer(v.Peer).withoutDoubtIfAgreed(v)
 	decision := Decide(policy, legs, d.state, judged)
-	decision = Agree(policy, legs, d.state, a, decision, judged)
+	decision = Agree(policy, legs, d.state, v, decision, judged)
 	var target Role
 	switch {
 	case decision.Urgency == "":
@@ -55,7 +55,7 @@ func (d *decider) judge(t *rapid.T, legs Legs, a Accord, idr bool, judged, now t
 		}
 		d.state = d.state.Switched(decision, now)
 		if from == "" {
-			d.state = d.state.adopted(policy, a.Peer)
+			d.state = d.state.startedWithPeer(policy, v.Peer)
 		}
 		if from != decision.Active {
 			d.switches = append(d.switches, fmt.Sprint(now, " ", decision.Active, " ", decision.Reason))
@@ -67,13 +67,13 @@ func (d *decider) judge(t *rapid.T, legs Legs, a Accord, idr bool, judged, now t
 	return s
 }
 
-// Whatever befalls the encoders, the relay and the servers: a while after the last of it
-// both play the same leg, and go on doing so.
+// Whatever happens to the encoders, the relay and the servers: a while after the last trouble both
+// servers play the same leg, and go on playing it.
 func TestTwoServersConverge(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) { twoServersConverge(t, nil) })
 }
 
-// twoServersConverge tells asked of the decisions that two servers make on the way.
+// twoServersConverge calls asked with the decisions that two servers make on the way.
 func twoServersConverge(t *rapid.T, asked func(question)) {
 	policy := rapid.SampledFrom([]Policy{standard, standard.prefer(), standard.pin(Primary), standard.pin(Backup)}).Draw(t, "policy")
 	const step, trouble, calm = 100 * ms, 600, 700 // steps
@@ -103,7 +103,7 @@ func twoServersConverge(t *rapid.T, asked func(question)) {
 		ofBoth = drawFault(t)
 	}
 
-	// The version before must decide the same as long as either server is of that version.
+	// The version before must decide the same as long as either server runs that version.
 	versions := [][2]int{{0, 0}, {0, Rules}, {Rules, 0}}
 	if asked == nil {
 		versions = append(versions, [2]int{Rules, Rules})
@@ -113,7 +113,7 @@ func twoServersConverge(t *rapid.T, asked func(question)) {
 		return &decider{policy: policy, rules: rules[i], began: began, asked: asked}
 	}
 	servers := [2]*decider{server(0, time.Minute), server(1, time.Minute)}
-	var told [2]*Standing // what each heard last
+	var told [2]*Standing // what each server heard last
 	full := [2][2]time.Duration{}
 	settledAt, same := 0, Role("")
 	for n := range trouble + calm {
@@ -127,7 +127,7 @@ func twoServersConverge(t *rapid.T, asked func(question)) {
 			}
 			var legs Legs
 			for leg, l := range []*Leg{&legs.Primary, &legs.Backup} {
-				// Each server ingests one leg, and has the other by the relay.
+				// Each server ingests one leg, and has the other leg by the relay.
 				away := during(encoders[leg], n) || during(restarts[leg], n) || leg != i && during(relay, n)
 				if away {
 					full[i][leg] = 0
@@ -153,14 +153,14 @@ func twoServersConverge(t *rapid.T, asked func(question)) {
 	if a, b := servers[0].state.Active, servers[1].state.Active; a != b {
 		t.Fatalf("one plays %s, the other %s\n%q\n%q", a, b, servers[0].switches, servers[1].switches)
 	}
-	// Damping may put a return off; nothing may change once it is over.
+	// Damping may delay a return. Nothing may change once that is over.
 	if settledAt > trouble+calm-50 {
 		t.Fatalf("they still change after %v\n%q\n%q", time.Duration(settledAt-trouble)*step, servers[0].switches, servers[1].switches)
 	}
 }
 
-// The relay fails every few seconds: the leg that comes by it must not go on and off air
-// as often.
+// The relay fails every few seconds. The leg that comes by the relay must not go on and off air as
+// often.
 func TestARelayThatKeepsFailingMakesNoFlicker(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const step, steps = 100 * ms, 1200

@@ -9,12 +9,12 @@ import (
 type AudioConfig struct {
 	// ObjectType is the audio object type of the core: 2 is AAC-LC.
 	ObjectType int
-	// SampleRate in Hz of the core; Channels is 0 when a program config element
-	// within the stream says how many.
+	// SampleRate is that of the core, in Hz. Channels is 0 when a program config
+	// element in the stream has the number.
 	SampleRate, Channels int
-	// SBR says that the stream is HE-AAC: half of it is in extensions to the core.
+	// SBR reports whether the stream is HE-AAC. Half of such a stream is in extensions to the core.
 	SBR bool
-	// ShortFrames says that frames have 960 samples instead of 1024.
+	// ShortFrames reports whether frames have 960 samples instead of 1024.
 	ShortFrames bool
 }
 
@@ -28,7 +28,7 @@ const (
 
 var aacSampleRates = [13]int{96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350}
 
-// channelConfigurations are the channels of ISO/IEC 14496-3 table 1.19.
+// channelConfigurations are the numbers of channels of ISO/IEC 14496-3 table 1.19.
 var channelConfigurations = [8]int{0, 1, 2, 3, 4, 5, 6, 8}
 
 // ParseAudioConfig parses an AudioSpecificConfig.
@@ -57,16 +57,16 @@ func ParseAudioConfig(b []byte) (AudioConfig, error) {
 		return AudioConfig{}, fmt.Errorf("flv: AudioSpecificConfig with %d Hz and channel configuration %d", c.SampleRate, channels)
 	}
 	c.Channels = channelConfigurations[channels]
-	// Backward compatible signalling of SBR, section 1.6.5.3: ffmpeg always writes the
-	// extension, to say that there is none.
+	// This is the backward compatible signalling of SBR, section 1.6.5.3. ffmpeg
+	// always writes the extension, even when there is no SBR.
 	if r.bits(11) == syncExtension && r.objectType() == objectTypeSBR && r.bits(1) == 1 && !r.short {
 		c.SBR = true
 	}
 	return c, nil
 }
 
-// Variant says in a few words what kind of AAC it is; "" is AAC-LC, mono or stereo, which
-// every decoder of AAC plays in full.
+// Variant returns the kind of AAC in a few words. It returns "" for AAC-LC in mono or
+// stereo, which every AAC decoder plays in full.
 func (c AudioConfig) Variant() string {
 	switch {
 	case c.SBR:
@@ -83,11 +83,11 @@ func (c AudioConfig) Variant() string {
 	return ""
 }
 
-// bitReader reads bits, most significant first. Past the end it reads zeros.
+// A bitReader reads bits, most significant first. Past the end it reads zeros.
 type bitReader struct {
 	b     []byte
 	pos   int
-	short bool // it read past the end
+	short bool // a read went past the end
 }
 
 func (r *bitReader) bits(n int) uint32 {

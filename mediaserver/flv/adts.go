@@ -1,18 +1,17 @@
 package flv
 
-// An ADTS header, ISO/IEC 13818-7 section 6.2: seven bytes, and two of a CRC where
-// protection_absent is 0.
+// An ADTS header (ISO/IEC 13818-7 section 6.2) has seven bytes, and two bytes of CRC
+// if protection_absent is 0.
 const (
 	adtsHeader   = 7
 	adtsCRC      = 2
 	adtsSyncWord = 0xfff
 )
 
-// SplitADTS returns the raw AAC frames of a body of whole ADTS frames, without their
-// headers, and the AudioSpecificConfig that the first header stands for. FLV asks for raw
-// frames, and some encoders send these. The frames point into b. ok is false if b is
-// something else: a raw frame cannot be mistaken for ADTS, because one that begins with the
-// syncword would be empty.
+// SplitADTS returns the raw AAC frames of a body of whole ADTS frames, without their headers. It
+// also returns the AudioSpecificConfig that the first header stands for. FLV asks for raw frames,
+// but some encoders send ADTS. The frames point into b. ok is false if b is not ADTS. A raw frame
+// can't be mistaken for ADTS, because a raw frame that begins with the syncword would be empty.
 func SplitADTS(b []byte) (frames [][]byte, config []byte, ok bool) {
 	for len(b) > 0 {
 		if len(b) < adtsHeader {
@@ -27,7 +26,7 @@ func SplitADTS(b []byte) (frames [][]byte, config []byte, ok bool) {
 		length := int(r.bits(13))
 		r.bits(11) // adts_buffer_fullness
 		blocks := r.bits(2) + 1
-		_ = id // MPEG-4 or MPEG-2: the frames are the same
+		_ = id // MPEG-4 or MPEG-2, whose frames are the same
 		header := adtsHeader
 		if noCRC == 0 {
 			header += adtsCRC

@@ -2,7 +2,7 @@ package flv
 
 import "fmt"
 
-// AudioCodec is the codec of an audio tag.
+// An AudioCodec is the codec of an audio tag.
 type AudioCodec int
 
 // Codecs of audio tags.
@@ -15,19 +15,19 @@ const (
 type AudioPacket struct {
 	Kind  PacketKind
 	Codec AudioCodec
-	// Track is the number of the track; 0 unless Multitrack.
+	// Track is the number of the track; it is 0 without Multitrack.
 	Track byte
-	// Multitrack reports whether the tag can carry several tracks, and Several whether it has
-	// other tracks beside this one.
+	// Multitrack reports whether the tag can carry several tracks. Several reports
+	// whether it has other tracks beside this one.
 	Multitrack, Several bool
 	// Data is an AudioSpecificConfig or an OpusHead (SequenceHeader), or one raw AAC
 	// frame or Opus packet (CodedFrames).
 	Data []byte
 }
 
-// Audio tag header, annex E.4.2.1: sound format in the upper four bits of the first
-// byte. Format 9, once unused, is the extended header of Enhanced RTMP v2: the packet
-// type in the lower four bits, a fourcc after it.
+// Audio tag header, annex E.4.2.1. The upper four bits of the first byte are the sound
+// format. Format 9, which was unused, is the extended header of Enhanced RTMP v2: the
+// lower four bits are the packet type, and a fourcc follows.
 const (
 	soundFormatEx       = 9
 	soundFormatAAC      = 10
@@ -35,8 +35,8 @@ const (
 	aacRaw              = 1
 	exAudioMultichannel = 4
 	exAudioMultitrack   = 5
-	// aacFlags: AAC, "44 kHz", 16 bit, stereo, whatever the truth: annex E.4.2.1
-	// fixes them for AAC, the AudioSpecificConfig counts.
+	// aacFlags means AAC, "44 kHz", 16 bit, stereo. Annex E.4.2.1 fixes these for AAC,
+	// whatever the sound is. The AudioSpecificConfig has the true values.
 	aacFlags = soundFormatAAC<<4 | 3<<2 | 1<<1 | 1
 )
 
@@ -45,10 +45,11 @@ var soundFormats = map[byte]string{
 	7: "G.711 A-law", 8: "G.711 mu-law", 11: "Speex", 13: "Opus", 14: "MP3", 15: "device specific",
 }
 
-// ParseAudio parses the body of an audio tag, which is also an RTMP audio message. Of a
-// body with several tracks ParseAudio returns the lowest that is AAC or Opus, or else the
-// lowest. The error is an UnsupportedCodecError for any codec but AAC and Opus. Track,
-// Multitrack and Several are set beside an error too, as far as they could be read.
+// ParseAudio parses the body of an audio tag, which is also an RTMP audio message. Of
+// several tracks it returns the AAC or Opus track with the lowest number. If there is
+// none, it returns the track with the lowest number. For any codec but AAC and Opus
+// the error is an UnsupportedCodecError. Track, Multitrack and Several are set even
+// with an error, as far as they could be read.
 func ParseAudio(body []byte) (AudioPacket, error) {
 	if len(body) == 0 {
 		return AudioPacket{}, errShortAudio
@@ -84,7 +85,7 @@ func parseEnhancedAudio(body []byte) (AudioPacket, error) {
 	if err != nil {
 		return AudioPacket{}, err
 	}
-	var identity AudioPacket // of an Ignorable, and beside an error
+	var identity AudioPacket // returned with an Ignorable body and with an error
 	if packetType == exAudioMultitrack {
 		var track trackBody
 		if packetType, track, err = chooseTrack(body, isPlayableAudio, errShortAudio); err != nil {
@@ -119,8 +120,8 @@ func parseEnhancedAudio(body []byte) (AudioPacket, error) {
 
 func isPlayableAudio(fourCC string) bool { return fourCC == fourCCAAC || fourCC == fourCCOpus }
 
-// orIgnorable makes a body without payload ignorable: ffmpeg and others end their
-// audio with one.
+// orIgnorable makes a body without payload ignorable. ffmpeg and others end their
+// audio with such a body.
 func (p AudioPacket) orIgnorable() AudioPacket {
 	if len(p.Data) == 0 {
 		return AudioPacket{Track: p.Track, Multitrack: p.Multitrack, Several: p.Several}
@@ -128,8 +129,8 @@ func (p AudioPacket) orIgnorable() AudioPacket {
 	return p
 }
 
-// AppendAudioConfig appends the body of an audio tag with decoder configuration: an
-// AudioSpecificConfig for AAC, an OpusHead (RFC 7845 section 5.1) for Opus.
+// AppendAudioConfig appends the body of an audio tag with decoder configuration. That is an
+// AudioSpecificConfig for AAC, and an OpusHead (RFC 7845 section 5.1) for Opus.
 func AppendAudioConfig(b []byte, codec AudioCodec, config []byte) []byte {
 	if codec == Opus {
 		b = append(b, soundFormatEx<<4|exSequenceStart)

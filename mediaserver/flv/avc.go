@@ -12,15 +12,14 @@ import (
 type AVCConfig struct {
 	// SPS and PPS are the parameter sets, without start codes or lengths.
 	SPS, PPS [][]byte
-	// LengthSize is the size of the length in front of each NAL unit: 1 to 4 bytes.
-	// Zero is written as 4.
+	// LengthSize is the size of the length before each NAL unit: 1 to 4 bytes. Append
+	// writes zero as 4.
 	LengthSize int
 }
 
 var errShortConfig = errors.New("flv: AVC decoder configuration is too short")
 
-// ParseAVCConfig parses an AVCDecoderConfigurationRecord. Its parameter sets point
-// into b.
+// ParseAVCConfig parses an AVCDecoderConfigurationRecord. The parameter sets point into b.
 func ParseAVCConfig(b []byte) (AVCConfig, error) {
 	if len(b) < 6 {
 		return AVCConfig{}, errShortConfig
@@ -38,8 +37,8 @@ func ParseAVCConfig(b []byte) (AVCConfig, error) {
 	if len(b) < 1 {
 		return AVCConfig{}, errShortConfig
 	}
-	// What may follow the PPS for High profile (chroma format, bit depths) is in the
-	// SPS too.
+	// For High profile more may follow the PPS (chroma format, bit depths). It is in
+	// the SPS too, so it is not read.
 	if c.PPS, _, err = parameterSets(b[1:], int(b[0])); err != nil {
 		return AVCConfig{}, err
 	}
@@ -49,7 +48,7 @@ func ParseAVCConfig(b []byte) (AVCConfig, error) {
 	return c, nil
 }
 
-// parameterSets reads n NAL units with 16-bit lengths; empty ones are left out.
+// parameterSets reads n NAL units with 16-bit lengths. It leaves out empty ones.
 func parameterSets(b []byte, n int) (sets [][]byte, rest []byte, err error) {
 	for range n {
 		if len(b) < 2 {
@@ -77,7 +76,7 @@ func (c AVCConfig) Append(b []byte) ([]byte, error) {
 		lengthSize = 4
 	}
 	sps := c.SPS[0]
-	// Profile, compatibility and level are bytes 1 to 3 of the SPS; reserved bits are 1.
+	// Bytes 1 to 3 of the SPS are profile, compatibility and level. Reserved bits are 1.
 	b = append(b, 1, sps[1], sps[2], sps[3], 0xfc|byte(lengthSize-1), 0xe0|byte(len(c.SPS)))
 	for i, sets := range [2][][]byte{c.SPS, c.PPS} {
 		if i == 1 {
@@ -92,22 +91,22 @@ func (c AVCConfig) Append(b []byte) ([]byte, error) {
 		}
 	}
 	switch sps[1] {
-	case 66, 77, 88: // Baseline, Main, Extended have no more
+	case 66, 77, 88: // Baseline, Main and Extended: nothing follows
 		return b, nil
 	}
-	// chroma_format 4:2:0, both bit depths 8, no SPS extensions: what WebRTC and this
-	// server can play.
+	// chroma_format 4:2:0, both bit depths 8, and no SPS extensions. WebRTC and this
+	// server can play nothing else.
 	return append(b, 0xfc|1, 0xf8, 0xf8, 0), nil
 }
 
-// maxNALUs bounds the NAL units of one access unit. A picture has at most a few
-// hundred slices (ISO/IEC 14496-10 table A-1), while a 4 MB message could hold 800,000
-// NAL units of one byte, whose slice headers take five times as much memory.
+// maxNALUs bounds the NAL units of one access unit. A picture has at most a few hundred
+// slices (ISO/IEC 14496-10 table A-1). A 4 MB message could hold 800,000 NAL units of
+// one byte, whose slice headers take five times as much memory.
 const maxNALUs = 1024
 
-// SplitAVCC returns the NAL units of an access unit in which each follows its length,
-// of lengthSize bytes. They point into b. Empty ones are left out. Some encoders write
-// start codes although FLV asks for lengths: that is accepted too.
+// SplitAVCC returns the NAL units of an access unit in which a length of lengthSize
+// bytes precedes each. They point into b. Empty ones are left out. FLV asks for
+// lengths, but some encoders write start codes; these are accepted too.
 func SplitAVCC(b []byte, lengthSize int) ([][]byte, error) {
 	nalus, err := splitLengths(b, lengthSize)
 	if err != nil && hasStartCode(b) {
@@ -166,7 +165,7 @@ func SplitAnnexB(b []byte) ([][]byte, error) {
 		if end < 0 {
 			end, next = len(b), len(b)
 		}
-		// Zeros in front of a start code are not part of a NAL unit.
+		// Zeros before a start code do not belong to a NAL unit.
 		if nalu := bytes.TrimRight(b[:end], "\x00"); len(nalu) > 0 {
 			if len(nalus) == maxNALUs {
 				return nil, errTooManyNALUs

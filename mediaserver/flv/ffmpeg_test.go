@@ -13,7 +13,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
-// What ffmpeg writes is read, and what is written from that, ffmpeg reads.
+// The package reads what ffmpeg writes, and ffmpeg reads what the package writes from that.
 func TestFFmpegUnderstands(t *testing.T) {
 	ffmpeg := mediatest.RequireFFmpeg(t)
 	in, err := os.Open(mediatest.File(t, mediatest.Spec{Duration: 2 * time.Second, BFrames: true}))
@@ -39,7 +39,7 @@ func TestFFmpegUnderstands(t *testing.T) {
 	}
 }
 
-// copyFile takes a file apart and puts it together again.
+// copyFile reads all tags of a file and writes them again.
 func copyFile(t *testing.T, r *flv.Reader, w *flv.Writer) (pictures, frames int) {
 	t.Helper()
 	var clock flv.Unwrapper

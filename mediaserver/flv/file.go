@@ -12,7 +12,7 @@ import (
 // A TagType is the type of a tag in an FLV file.
 type TagType byte
 
-// Types of tags, annex E.4.1. A Reader leaves out all others.
+// Types of tags, annex E.4.1. A Reader skips all others.
 const (
 	AudioTag  TagType = 8
 	VideoTag  TagType = 9
@@ -22,16 +22,16 @@ const (
 const (
 	headerSize    = 9
 	tagHeaderSize = 11
-	trailerSize   = 4 // size of the tag before
+	trailerSize   = 4 // size of the previous tag
 	maxTagBody    = 1<<24 - 1
 )
 
 // A Tag is one tag of an FLV file.
 type Tag struct {
 	Type TagType
-	// Timestamp in milliseconds, modulo 2^32: see Unwrapper.
+	// Timestamp is in milliseconds, modulo 2^32: see Unwrapper.
 	Timestamp uint32
-	// Body belongs to whoever read the tag.
+	// Body belongs to the reader of the tag.
 	Body []byte
 }
 
@@ -45,7 +45,7 @@ type Reader struct {
 // DefaultMaxBody is the largest tag body a Reader accepts unless told otherwise.
 const DefaultMaxBody = 4 << 20
 
-// NewReader returns a Reader that refuses tags with bodies above maxBody bytes; 0
+// NewReader returns a Reader that refuses tag bodies of more than maxBody bytes; 0
 // means DefaultMaxBody.
 func NewReader(r io.Reader, maxBody int) *Reader {
 	if maxBody <= 0 {
@@ -55,7 +55,7 @@ func NewReader(r io.Reader, maxBody int) *Reader {
 }
 
 // Next returns the next audio, video or script tag. It returns io.EOF at the end of a
-// file, io.ErrUnexpectedEOF within a tag.
+// file, and io.ErrUnexpectedEOF within a tag.
 func (r *Reader) Next() (Tag, error) {
 	if !r.started {
 		if err := r.header(); err != nil {
@@ -117,16 +117,16 @@ func unexpected(err error) error {
 	return err
 }
 
-// A Writer writes an FLV file, each tag with one call of the underlying Write, so that
-// it is on its way at once. Times are any time.Duration; they are written in whole
-// milliseconds modulo 2^32. It is for one goroutine.
+// A Writer writes an FLV file. It writes each tag with one call of the underlying Write,
+// so that the tag is sent at once. Times may be any time.Duration; they are written in
+// whole milliseconds modulo 2^32. A Writer is for one goroutine.
 type Writer struct {
 	w   io.Writer
 	buf []byte
 }
 
-// NewWriter writes the header of an FLV file, which says what tracks are to come, and
-// returns a Writer for the rest.
+// NewWriter writes the header of an FLV file, which lists the tracks to come. It
+// returns a Writer for the tags.
 func NewWriter(w io.Writer, video, audio bool) (*Writer, error) {
 	var flags byte
 	if audio {
@@ -153,7 +153,7 @@ func (w *Writer) WriteVideoConfig(dts time.Duration, sps, pps []byte) error {
 
 // WriteVideo writes one picture.
 func (w *Writer) WriteVideo(dts, pts time.Duration, keyframe bool, nalus [][]byte) error {
-	// The difference of the rounded times, so that a reader that adds it to the
+	// The difference is that of the rounded times. So a reader that adds it to the
 	// rounded decoding time gets the rounded presentation time.
 	composition := time.Duration(inMilliseconds(pts)-inMilliseconds(dts)) * time.Millisecond
 	return w.finish(AppendVideo(w.begin(VideoTag, dts), keyframe, composition, nalus))
@@ -169,7 +169,7 @@ func (w *Writer) WriteAudio(pts time.Duration, codec AudioCodec, frame []byte) e
 	return w.finish(AppendAudio(w.begin(AudioTag, pts), codec, frame))
 }
 
-// WriteTag writes a tag as it is.
+// WriteTag writes a tag unchanged.
 func (w *Writer) WriteTag(t Tag) error {
 	b := w.begin(t.Type, time.Duration(t.Timestamp)*time.Millisecond)
 	return w.finish(append(b, t.Body...))
@@ -188,7 +188,7 @@ func (w *Writer) finish(b []byte) error {
 	b[1], b[2], b[3] = byte(size>>16), byte(size>>8), byte(size)
 	b = binary.BigEndian.AppendUint32(b, uint32(len(b)))
 	if w.buf = b; cap(b) > DefaultMaxBody {
-		w.buf = nil // one huge picture must not be paid for until the end
+		w.buf = nil // one huge picture must not take memory until the end
 	}
 	_, err := w.w.Write(b)
 	return err

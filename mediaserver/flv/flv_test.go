@@ -84,7 +84,7 @@ func TestParseVideo(t *testing.T) {
 	}
 }
 
-// cmpEmpty takes an empty slice for nil.
+// cmpEmpty treats an empty slice like nil.
 var cmpEmpty = cmp.Comparer(func(a, b []byte) bool { return bytes.Equal(a, b) })
 
 func checkCodec(t *testing.T, err error, codec string, fails bool) {
@@ -161,7 +161,7 @@ func TestAVCConfigRoundTrip(t *testing.T) {
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Errorf("%s: %v (-want +got)\n%s", name, err, diff)
 		}
-		for n := range b[:len(b)-4] { // the last four of High are optional
+		for n := range b[:len(b)-4] { // the last four bytes are optional in High
 			if _, err := ParseAVCConfig(b[:n]); err == nil {
 				t.Errorf("%s: cut off after %d bytes, and no error", name, n)
 			}
@@ -270,7 +270,7 @@ func TestUnwrapper(t *testing.T) {
 			}
 		})
 	}
-	// A hostile clock: the difference of any two times must not overflow either.
+	// Against a hostile clock: the difference of any two times must not overflow either.
 	var u Unwrapper
 	for i := range uint32(20_000) {
 		if d := u.Unwrap(i * 2_000_000_000); d > 1<<61 || d < -(1<<61) {

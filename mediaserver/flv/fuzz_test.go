@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// describe is a tag in one line.
+// describe returns a tag as one line.
 func describe(t *testing.T, tag Tag) string {
 	t.Helper()
 	switch tag.Type {
@@ -39,7 +39,7 @@ func describe(t *testing.T, tag Tag) string {
 	return fmt.Sprintf("%d script", tag.Timestamp)
 }
 
-// FuzzVideo: no video tag body crashes, and what is accepted survives a round trip.
+// FuzzVideo checks that no video tag body panics. An accepted body survives a round trip.
 func FuzzVideo(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		p, err := ParseVideo(body)
@@ -54,7 +54,7 @@ func FuzzVideo(f *testing.F) {
 			}
 			again, err := AppendVideoConfig(nil, c)
 			if err != nil {
-				return // an SPS of less than four bytes, too many sets
+				return // an SPS of less than four bytes, or too many sets
 			}
 			p, err := ParseVideo(again)
 			if err != nil {
@@ -85,7 +85,7 @@ func FuzzVideo(f *testing.F) {
 	})
 }
 
-// FuzzAudio: no audio tag body crashes, and what is accepted survives a round trip.
+// FuzzAudio checks that no audio tag body panics. An accepted body survives a round trip.
 func FuzzAudio(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		p, err := ParseAudio(body)
@@ -100,15 +100,15 @@ func FuzzAudio(f *testing.F) {
 			again = AppendAudioConfig(nil, p.Codec, p.Data)
 		}
 		got, err := ParseAudio(again)
-		p.Track, p.Multitrack, p.Several = 0, false, false // a tag that is written has one track
+		p.Track, p.Multitrack, p.Several = 0, false, false // a written tag has one track
 		if diff := cmp.Diff(p, got); err != nil || diff != "" {
 			t.Errorf("%v (-want +got)\n%s", err, diff)
 		}
 	})
 }
 
-// FuzzReader: no file crashes or makes the reader allocate beyond its bound, and what
-// is read can be written and read again.
+// FuzzReader checks that no file panics or makes the reader allocate beyond its bound.
+// What is read can be written and read again.
 func FuzzReader(f *testing.F) {
 	const bound = 1 << 12
 	f.Fuzz(func(t *testing.T, file []byte) {

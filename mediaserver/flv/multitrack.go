@@ -9,11 +9,10 @@ const (
 	multitrackManyCodecs = 2
 )
 
-// A multitrackBody is a multitrack body without its first byte, as far as it is still to be
-// read.
+// A multitrackBody is the rest of a multitrack body that is still to be read.
 type multitrackBody struct {
 	kind   byte
-	fourCC []byte // of all tracks, unless each has its own
+	fourCC []byte // of all tracks, unless each track has its own
 	rest   []byte
 }
 
@@ -25,13 +24,13 @@ type trackBody struct {
 	several bool
 }
 
-// body is the track as the body of a single track.
+// body returns the track as the body of a single track.
 func (t trackBody) body() []byte {
 	return append(append(make([]byte, 0, len(t.fourCC)+len(t.data)), t.fourCC...), t.data...)
 }
 
-// precedes reports whether t is to be played rather than other: a track that is playable
-// comes before one that is not, and then the lower number counts.
+// precedes reports whether t is to be played rather than other. A playable track comes before
+// one that is not playable. Among equals the lower number comes first.
 func (t trackBody) precedes(other trackBody, playable func(fourCC string) bool) bool {
 	if is := playable(string(t.fourCC)); is != playable(string(other.fourCC)) {
 		return is
@@ -39,10 +38,10 @@ func (t trackBody) precedes(other trackBody, playable func(fourCC string) bool) 
 	return t.number < other.number
 }
 
-// chooseTrack reads a multitrack body: the multitrack type and the packet type, four bits
-// each, the fourcc unless each track has its own, and the tracks. Of those whose fourcc is
-// playable chooseTrack returns the one with the lowest number. Where none is playable,
-// chooseTrack returns the lowest of all.
+// chooseTrack reads a multitrack body. The body has the multitrack type and the packet
+// type, four bits each, then the fourcc unless each track has its own, then the tracks.
+// chooseTrack returns the track with the lowest number whose fourcc is playable. If no
+// track is playable, it returns the track with the lowest number.
 func chooseTrack(b []byte, playable func(fourCC string) bool, short error) (packetType byte, chosen trackBody, err error) {
 	if len(b) < 1 {
 		return 0, chosen, short
@@ -80,9 +79,8 @@ func (m *multitrackBody) readFourCC() bool {
 	return true
 }
 
-// next reads a track: its fourcc where it has its own, its number, its size in three bytes
-// unless it is the only one, and its data. next returns false if the body ends before the
-// track does.
+// next reads a track: its fourcc if each track has its own, its number, its size in three bytes
+// unless it is the only track, and its data. ok is false if the body ends before the track does.
 func (m *multitrackBody) next() (t trackBody, ok bool) {
 	if m.kind == multitrackManyCodecs && !m.readFourCC() || len(m.rest) < 1 {
 		return t, false

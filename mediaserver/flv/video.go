@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// A PacketKind says what the body of a tag is.
+// A PacketKind is the kind of a tag's body.
 type PacketKind int
 
 // Kinds of tag bodies.
 const (
-	// Ignorable bodies carry nothing for the media path: metadata, commands,
-	// an end of sequence.
+	// Ignorable bodies carry nothing for the media path, such as metadata, commands,
+	// or an end of sequence.
 	Ignorable PacketKind = iota
 	// SequenceHeader bodies carry decoder configuration.
 	SequenceHeader
@@ -23,15 +23,14 @@ const (
 // A VideoPacket is the parsed body of a video tag.
 type VideoPacket struct {
 	Kind PacketKind
-	// Track is the number of the track; 0 unless Multitrack.
+	// Track is the number of the track; it is 0 without Multitrack.
 	Track byte
-	// Multitrack reports whether the tag can carry several tracks, and Several whether it has
-	// other tracks beside this one.
+	// Multitrack reports whether the tag can carry several tracks. Several reports
+	// whether it has other tracks beside this one.
 	Multitrack, Several bool
-	// Keyframe is what the tag claims; the NAL units decide.
+	// Keyframe is what the tag claims. The NAL units show whether it is true.
 	Keyframe bool
-	// CompositionTime is the presentation time less the tag's time, which is the
-	// decoding time.
+	// CompositionTime is the presentation time less the decoding time, which is the tag's time.
 	CompositionTime time.Duration
 	// Data is an AVCDecoderConfigurationRecord (SequenceHeader) or NAL units with
 	// length prefixes (CodedFrames).
@@ -43,9 +42,9 @@ var (
 	errShortAudio = errors.New("flv: audio tag is too short")
 )
 
-// Video tag header, annex E.4.3.1: frame type in the upper four bits of the first
-// byte, codec in the lower. Enhanced RTMP sets the top bit, takes the next three for
-// the frame type, the lower four for the packet type, and lets a fourcc follow.
+// Video tag header, annex E.4.3.1. The upper four bits of the first byte are the frame type,
+// the lower four the codec. Enhanced RTMP sets the top bit. The next three bits are then the
+// frame type, the lower four the packet type, and a fourcc follows.
 const (
 	videoEnhanced      = 0x80
 	frameTypeKey       = 1
@@ -71,10 +70,10 @@ var classicVideoCodecs = map[byte]string{
 	6: "Screen Video 2", 8: "H.263", 9: "MPEG-4 Part 2", 12: "HEVC (H.265)", 13: "AV1", 14: "VVC (H.266)",
 }
 
-// ParseVideo parses the body of a video tag, which is also an RTMP video message. Of a body
-// with several tracks ParseVideo returns the lowest that is H.264, or else the lowest. The
-// error is an UnsupportedCodecError for any codec but H.264. Track, Multitrack and Several are
-// set beside an error too, as far as they could be read.
+// ParseVideo parses the body of a video tag, which is also an RTMP video message. Of several
+// tracks it returns the H.264 track with the lowest number. If there is none, it returns the track
+// with the lowest number. For any codec but H.264 the error is an UnsupportedCodecError. Track,
+// Multitrack and Several are set even with an error, as far as they could be read.
 func ParseVideo(body []byte) (VideoPacket, error) {
 	if len(body) == 0 {
 		return VideoPacket{}, errShortVideo
@@ -119,9 +118,9 @@ func parseEnhancedVideo(body []byte) (VideoPacket, error) {
 		return VideoPacket{}, err
 	}
 	if frameType == frameTypeCommand && packetType != exMetadata {
-		return VideoPacket{}, nil // one byte of command follows, and no fourcc
+		return VideoPacket{}, nil // one command byte follows, without a fourcc
 	}
-	var identity VideoPacket // of an Ignorable, and beside an error
+	var identity VideoPacket // returned with an Ignorable body and with an error
 	if packetType == exMultitrack {
 		var track trackBody
 		if packetType, track, err = chooseTrack(body, isPlayableVideo, errShortVideo); err != nil {
@@ -147,7 +146,7 @@ func parseEnhancedVideo(body []byte) (VideoPacket, error) {
 		p.Kind = CodedFrames
 		p.CompositionTime = milliseconds(p.Data)
 		p.Data = p.Data[3:]
-	case exCodedFramesX: // composition time 0 is left out
+	case exCodedFramesX: // without a composition time, which is 0
 		p.Kind = CodedFrames
 	case exSequenceEnd, exMetadata, exMPEG2TSSequence:
 		return identity, nil
@@ -159,9 +158,9 @@ func parseEnhancedVideo(body []byte) (VideoPacket, error) {
 
 func isPlayableVideo(fourCC string) bool { return fourCC == fourCCAVC }
 
-// skipModifiers skips the ModEx prefixes of Enhanced RTMP v2 (nanosecond offsets and
-// the like): a size less one in one byte, or in two bytes after 255, the data, then
-// modifier type and next packet type, four bits each.
+// skipModifiers skips the ModEx prefixes of Enhanced RTMP v2, such as nanosecond offsets. A
+// prefix has its size less one, in one byte or in two bytes after 255, then its data. Then
+// come the modifier type and the next packet type, four bits each.
 func skipModifiers(packetType byte, b []byte, short error) (byte, []byte, error) {
 	for packetType == exModEx {
 		if len(b) < 1 {
@@ -191,8 +190,8 @@ func AppendVideoConfig(b []byte, c AVCConfig) ([]byte, error) {
 	return c.Append(b)
 }
 
-// AppendVideo appends the body of a video tag with one access unit. composition is
-// presentation time less decoding time, and has 24 bits of milliseconds: ±8388 s.
+// AppendVideo appends the body of a video tag with one access unit. composition is the
+// presentation time less the decoding time. It has 24 bits of milliseconds: ±8388 s.
 func AppendVideo(b []byte, keyframe bool, composition time.Duration, nalus [][]byte) []byte {
 	first := byte(2<<4 | codecAVC) // an inter frame
 	if keyframe {
@@ -203,7 +202,7 @@ func AppendVideo(b []byte, keyframe bool, composition time.Duration, nalus [][]b
 	return AppendAVCC(b, nalus)
 }
 
-// milliseconds reads a signed 24-bit number.
+// milliseconds returns the duration in a signed 24-bit number of milliseconds.
 func milliseconds(b []byte) time.Duration {
 	v := int32(uint32(b[0])<<24|uint32(b[1])<<16|uint32(b[2])<<8) >> 8
 	return time.Duration(v) * time.Millisecond

@@ -13,19 +13,19 @@ import (
 )
 
 const (
-	// queueBytes may wait for the kernel. A viewer is served again as soon as there is room,
-	// so this is what a line of 100 Mbit/s takes in 2.6 ms.
+	// queueBytes is how many bytes may wait for the kernel. A viewer is served again as soon as
+	// there is room, so little is enough. A line of 100 Mbit/s takes this much in 2.6 ms.
 	queueBytes = 32 << 10
-	// controlBytes may wait beyond that of what is no media: without answers to its checks an
-	// agent gives the connection up, however well the media would come through.
+	// controlBytes is the extra room for frames that are not media. Without answers to its checks
+	// an agent gives up the connection, even if the media would come through.
 	controlBytes = 4 << 10
-	// closeLimit is how long what is queued may take after Close. A DTLS alert says goodbye.
+	// closeLimit is how long queued frames may take after Close, such as a DTLS close alert.
 	closeLimit = time.Second
-	// lengthBytes begin each frame (RFC 4571 section 2).
+	// lengthBytes is the size of the length before each frame (RFC 4571 section 2).
 	lengthBytes = 2
 )
 
-// errQueueFull says that a frame was dropped because the peer reads too slowly.
+// errQueueFull is returned when a frame is dropped because the peer reads too slowly.
 var errQueueFull = errors.New("the peer reads too slowly: its queue is full")
 
 // A Conn is a connection to an ICE agent. It is safe for concurrent use.
@@ -34,18 +34,19 @@ type Conn struct {
 	listener   *Listener
 	place      *admission.Place
 	remoteAddr net.Addr
-	remote     netip.AddrPort // the same
+	remote     netip.AddrPort // remoteAddr as AddrPort
 	since      time.Time
 
 	mu      sync.Mutex // guards the rest
 	queue   []byte     // whole frames
-	spare   []byte     // the queue's other memory
+	spare   []byte     // memory for the next queue
 	due     time.Duration
 	backlog *tcp.Backlog
-	room    func()
-	// writing says that a goroutine writes, and since when the frames in its hands were due.
+	onRoom  func()
+	// writing reports whether a goroutine is writing. writingSince is since when the frames
+	// that the goroutine writes were due.
 	writing         bool
-	inHands         time.Duration
+	writingSince    time.Duration
 	closing, failed bool
 }
 
@@ -55,8 +56,8 @@ func newConn(accepted *admission.Conn, l *Listener) *Conn {
 		backlog: tcp.NewBacklog(tcp.From(accepted)),
 	}
 	c.remote = addrPort(c.remoteAddr)
-	// The mux looks a session up by the remote family and the local address. A proxy may
-	// tell a client's address of the other family.
+	// The mux finds a session by the remote address's family and the local address. A
+	// proxy may report a client address of the other family.
 	if c.remote.Addr().Is4() != addrPort(accepted.LocalAddr()).Addr().Is4() {
 		c.remoteAddr = accepted.NetConn().RemoteAddr()
 		c.remote = addrPort(c.remoteAddr)
@@ -64,7 +65,7 @@ func newConn(accepted *admission.Conn, l *Listener) *Conn {
 	return c
 }
 
-// addrPort is the address of a TCP connection; the zero value of any other.
+// addrPort returns the address of a TCP connection, or the zero value for other connections.
 func addrPort(a net.Addr) netip.AddrPort {
 	t, ok := a.(*net.TCPAddr)
 	if !ok {
@@ -75,34 +76,34 @@ func addrPort(a net.Addr) netip.AddrPort {
 
 func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
 
-// RemoteAddr is the client's address, or that of the proxy before it.
+// RemoteAddr returns the client's address, or that of the proxy before it.
 func (c *Conn) RemoteAddr() net.Addr { return c.remoteAddr }
 
-// HasRoom reports whether a frame of media may be written. If not, then is called once when
-// one may be, from another goroutine; it must not block.
+// HasRoom reports whether a frame of media may be written. If not, then is called once
+// when there is room, on another goroutine. then must not block.
 func (c *Conn) HasRoom(then func()) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.queue) < queueBytes || c.failed {
 		return true
 	}
-	c.room = then
+	c.onRoom = then
 	return false
 }
 
-// Waiting returns for how long the oldest byte has waited that the kernel has not sent.
+// Waiting returns how long the oldest byte that the kernel has not sent has waited.
 func (c *Conn) Waiting() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Since(c.since)
-	if c.writing { // what the kernel holds has waited little longer
-		return now - c.inHands
+	if c.writing { // bytes in the kernel have waited only a little longer
+		return now - c.writingSince
 	}
 	return now - c.backlog.Due(now)
 }
 
-// Write queues one frame: two bytes of length, and a packet (RFC 4571 section 2). It never
-// blocks. A frame for which there is no room is dropped, with an error.
+// Write queues one frame: a length of two bytes, and a packet (RFC 4571 section 2). It never
+// blocks. It drops a frame for which there is no room, and returns an error.
 func (c *Conn) Write(frame []byte) (int, error) {
 	room := queueBytes
 	if !isMedia(frame) {
@@ -120,7 +121,7 @@ func (c *Conn) Write(frame []byte) (int, error) {
 	}
 	c.queue = append(c.queue, frame...)
 	if !c.writing {
-		c.writing, c.inHands = true, c.due
+		c.writing, c.writingSince = true, c.due
 		go c.flush()
 	}
 	return len(frame), nil
@@ -148,31 +149,31 @@ func (c *Conn) flush() {
 	}
 }
 
-// next returns the frames to write next, after those before were written, or nil if there is
-// nothing to do any more.
+// next returns the frames to write next, or nil if there are none. wrote is the error
+// of the write before.
 func (c *Conn) next(wrote error) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.backlog.Mark(time.Since(c.since))
-	if c.room != nil {
-		c.room()
-		c.room = nil
+	if c.onRoom != nil {
+		c.onRoom()
+		c.onRoom = nil
 	}
-	// A part of a frame may be out, so nothing can follow.
+	// A part of a frame may have been written, so nothing can follow.
 	c.failed = c.failed || wrote != nil
 	if len(c.queue) == 0 || c.failed {
 		c.writing = false
 		if c.closing || c.failed {
-			_ = c.Conn.Close() // whoever reads learns it
+			_ = c.Conn.Close() // the reader gets an error
 		}
 		return nil
 	}
 	frames := c.queue
-	c.queue, c.spare, c.inHands = c.spare[:0], frames, c.due
+	c.queue, c.spare, c.writingSince = c.spare[:0], frames, c.due
 	return frames
 }
 
-// Close closes the connection. What is queued still has a second.
+// Close closes the connection. Queued frames still have closeLimit.
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -208,7 +209,7 @@ func (c *Conn) unlessClosing(set func(time.Time) error, t time.Time) error {
 	return set(t)
 }
 
-// hold keeps the connection's place. A nil Conn has none.
+// hold makes the connection keep its place. On a nil Conn it does nothing.
 func (c *Conn) hold() {
 	if c != nil {
 		c.place.Hold()

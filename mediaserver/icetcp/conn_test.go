@@ -11,12 +11,14 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/streampair/streampair/hack/eventually"
 )
 
-// patience is how long a test waits for what should take a moment.
-const patience = 20 * time.Second
+// patience is how long a test waits for something that should take a moment.
+const patience = eventually.Patience
 
-// frame is a packet with a number behind its length.
+// frame returns a packet with a number in it, after its length.
 func frame(first, second byte, number, size int) []byte {
 	packet := make([]byte, size)
 	packet[0], packet[1] = first, second
@@ -26,10 +28,10 @@ func frame(first, second byte, number, size int) []byte {
 
 func media(number int) []byte { return frame(0x80, 96, number, 1200) }
 
-// check is a connectivity check's answer.
+// check returns the answer to a connectivity check.
 func check(number int) []byte { return frame(1, 1, number, 100) }
 
-// fill writes media until there is no room, and not for a moment only.
+// fill writes media until there has been no room for some time.
 func fill(t *testing.T, c *Conn, then func()) (frames int) {
 	t.Helper()
 	var full time.Time
@@ -51,7 +53,7 @@ func fill(t *testing.T, c *Conn, then func()) (frames int) {
 }
 
 func TestAPeerThatDoesNotReadHoldsLittle(t *testing.T) {
-	s := newScene(t, Config{Places: 4})
+	s := newListenerTest(t, Config{Places: 4})
 	c, client := s.connect()
 	var room atomic.Int32
 	frames := fill(t, c, func() { room.Add(1) })
@@ -78,7 +80,7 @@ func TestAPeerThatDoesNotReadHoldsLittle(t *testing.T) {
 	if refused < 900 {
 		t.Errorf("%d of 1000 more answers were refused", refused)
 	}
-	eventually(t, "the oldest byte has waited for a second", func() bool { return c.Waiting() > time.Second })
+	eventually.True(t, "the oldest byte has waited for a second", func() bool { return c.Waiting() > time.Second })
 
 	before := room.Load()
 	for number := range frames {
@@ -90,14 +92,14 @@ func TestAPeerThatDoesNotReadHoldsLittle(t *testing.T) {
 		t.Error("the answer to the check does not follow")
 	}
 	go func() { _, _ = io.Copy(io.Discard, client) }()
-	eventually(t, "nothing waits", func() bool { return c.Waiting() == 0 })
+	eventually.True(t, "nothing waits", func() bool { return c.Waiting() == 0 })
 	if room.Load() == before || !c.HasRoom(nil) {
 		t.Error("it is not told that there is room again")
 	}
 }
 
 func TestWhatIsQueuedIsSentAfterClose(t *testing.T) {
-	s := newScene(t, Config{Places: 4})
+	s := newListenerTest(t, Config{Places: 4})
 	c, client := s.connect()
 	const frames = 20
 	for number := range frames {
@@ -122,21 +124,21 @@ func TestWhatIsQueuedIsSentAfterClose(t *testing.T) {
 }
 
 func TestAStalledConnectionIsResetSoonAfterClose(t *testing.T) {
-	s := newScene(t, Config{Places: 4})
+	s := newListenerTest(t, Config{Places: 4})
 	c, client := s.connect()
 	fill(t, c, nil)
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "its place is free", func() bool { return s.listener.door.Taken() == 0 })
+	eventually.True(t, "its place is free", func() bool { return s.listener.door.Taken() == 0 })
 	if _, err := io.Copy(io.Discard, client); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("the client reads %v", err)
 	}
 }
 
-// The mux sets deadlines after it has closed a connection, and waits for its reader.
+// The mux sets deadlines after it has closed a connection, and waits for the reader.
 func TestAReaderReturnsAfterCloseWhateverTheDeadline(t *testing.T) {
-	s := newScene(t, Config{Places: 4})
+	s := newListenerTest(t, Config{Places: 4})
 	c, _ := s.connect()
 	fill(t, c, nil)
 	read := make(chan error, 1)

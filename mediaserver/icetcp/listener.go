@@ -11,14 +11,14 @@ import (
 	"github.com/streampair/streampair/mediaserver/tcp"
 )
 
-// limits of each connection. The queue holds as much again, so the kernel keeps little.
+// limits are those of each connection. The queue holds as much again, so the kernel keeps little.
 var limits = tcp.Limits{UnsentBytes: 32 << 10, UserTimeout: 10 * time.Second}
 
 // Config configures a Listener.
 type Config struct {
 	// Places is the number of connections. Required.
 	Places int
-	// Proxies may tell by the PROXY protocol whom they speak for. Default: nobody may.
+	// Proxies are the proxies that may name a client by the PROXY protocol. Default: none.
 	Proxies *admission.Proxies
 	// Metrics; required.
 	Metrics *metrics.Metrics
@@ -29,11 +29,11 @@ type Listener struct {
 	*admission.Listener
 	door *admission.Door
 
-	mu    sync.Mutex // guards the next line
+	mu    sync.Mutex // guards conns
 	conns map[netip.AddrPort]*Conn
 }
 
-// NewListener returns a Listener of what l accepts. It must be closed.
+// NewListener returns a Listener for the connections of l. The caller must close it.
 func NewListener(l net.Listener, cfg Config) *Listener {
 	door := admission.NewDoor(admission.DoorConfig{
 		Name: "webrtc_tcp", Metrics: cfg.Metrics,
@@ -62,7 +62,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// Find returns the connection from an address; nil: there is none.
+// Find returns the connection from an address, or nil if there is none.
 func (l *Listener) Find(remote netip.AddrPort) *Conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -84,21 +84,22 @@ func (l *Listener) Close() error {
 	return err
 }
 
-// A Selection keeps the place of the connection that one session's media take. It is safe for
-// concurrent use.
-type Selection struct {
+// A SessionConn makes the connection that carries one session's media keep its place. It
+// is safe for concurrent use.
+type SessionConn struct {
 	listener *Listener
 
-	mu   sync.Mutex // guards the next line
+	mu   sync.Mutex // guards held
 	held *Conn
 }
 
-// NewSelection returns the Selection of a session that is not connected yet.
-func (l *Listener) NewSelection() *Selection { return &Selection{listener: l} }
+// NewSessionConn returns the SessionConn of a session that is not connected yet.
+func (l *Listener) NewSessionConn() *SessionConn { return &SessionConn{listener: l} }
 
-// Select says where the session's media go from now on. The zero value means that they do not
-// go over TCP. The connection before loses its right to stay: a session has one.
-func (s *Selection) Select(remote netip.AddrPort) {
+// Select sets the address to which the session's media go from now on. The zero value
+// means that they do not go over TCP. The connection before no longer keeps its place,
+// because a session has only one.
+func (s *SessionConn) Select(remote netip.AddrPort) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var selected *Conn

@@ -18,27 +18,27 @@ import (
 	"github.com/streampair/streampair/mediaserver/tcp"
 )
 
-// A scene is a Listener with clients.
-type scene struct {
+// A listenerTest is a Listener with clients.
+type listenerTest struct {
 	t        *testing.T
 	listener *Listener
 	metrics  *metrics.Metrics
 }
 
-func newScene(t *testing.T, cfg Config) *scene {
+func newListenerTest(t *testing.T, cfg Config) *listenerTest {
 	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	cfg.Metrics = metrics.New(prometheus.NewRegistry())
-	s := &scene{t, NewListener(l, cfg), cfg.Metrics}
+	s := &listenerTest{t, NewListener(l, cfg), cfg.Metrics}
 	t.Cleanup(func() { _ = s.listener.Close() })
 	return s
 }
 
-// dial connects a client that takes few bytes before it reads.
-func (s *scene) dial() *net.TCPConn {
+// dial connects a client that takes only few bytes before it reads.
+func (s *listenerTest) dial() *net.TCPConn {
 	s.t.Helper()
 	small := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
 		return c.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096) })
@@ -54,7 +54,7 @@ func (s *scene) dial() *net.TCPConn {
 	return c.(*net.TCPConn)
 }
 
-func (s *scene) accept() *Conn {
+func (s *listenerTest) accept() *Conn {
 	s.t.Helper()
 	c, err := s.listener.Accept()
 	if err != nil {
@@ -65,13 +65,13 @@ func (s *scene) accept() *Conn {
 }
 
 // connect returns both ends of a connection.
-func (s *scene) connect() (*Conn, *net.TCPConn) {
+func (s *listenerTest) connect() (*Conn, *net.TCPConn) {
 	s.t.Helper()
 	client := s.dial()
 	return s.accept(), client
 }
 
-func (s *scene) limited(c *Conn) *tcp.Conn {
+func (s *listenerTest) limited(c *Conn) *tcp.Conn {
 	limited := tcp.From(c.Conn)
 	if limited == nil {
 		s.t.Fatal("the connection has no limits")
@@ -79,7 +79,7 @@ func (s *scene) limited(c *Conn) *tcp.Conn {
 	return limited
 }
 
-// receive reads the packet of one frame.
+// receive reads one frame and returns its packet.
 func receive(t *testing.T, client net.Conn) []byte {
 	t.Helper()
 	var length [lengthBytes]byte
@@ -93,7 +93,7 @@ func receive(t *testing.T, client net.Conn) []byte {
 	return packet
 }
 
-// isEnded waits until the server has closed a connection, and reports whether it has.
+// isEnded waits for the server to close a connection. It reports whether the server has closed it.
 func isEnded(c net.Conn) bool {
 	_ = c.SetReadDeadline(time.Now().Add(patience))
 	_, err := c.Read(make([]byte, 1))
@@ -101,10 +101,10 @@ func isEnded(c net.Conn) bool {
 }
 
 func TestTheConnectionOfASessionsMediaKeepsItsPlace(t *testing.T) {
-	s := newScene(t, Config{Places: 2})
+	s := newListenerTest(t, Config{Places: 2})
 	first, _ := s.connect()
 	second, secondClient := s.connect()
-	session := s.listener.NewSelection()
+	session := s.listener.NewSessionConn()
 	session.Select(first.remote)
 	_, thirdClient := s.connect()
 	if !isEnded(secondClient) {
@@ -116,17 +116,17 @@ func TestTheConnectionOfASessionsMediaKeepsItsPlace(t *testing.T) {
 	if got := s.listener.Find(fourth.remote); got != fourth {
 		t.Error("the fourth has no place")
 	}
-	// Of two that wait the one goes that has waited longer.
+	// Of two waiting connections, the one that has waited longer loses its place.
 	if !isEnded(thirdClient) {
 		t.Error("the third is still there")
 	}
 }
 
 func TestASessionKeepsOnePlace(t *testing.T) {
-	s := newScene(t, Config{Places: 2})
+	s := newListenerTest(t, Config{Places: 2})
 	a, aClient := s.connect()
 	b, _ := s.connect()
-	session := s.listener.NewSelection()
+	session := s.listener.NewSessionConn()
 	session.Select(a.remote)
 	session.Select(b.remote)
 	session.Select(b.remote)
@@ -137,9 +137,9 @@ func TestASessionKeepsOnePlace(t *testing.T) {
 }
 
 func TestWhereAllStayTheNewcomerIsRefused(t *testing.T) {
-	s := newScene(t, Config{Places: 1})
+	s := newListenerTest(t, Config{Places: 1})
 	only, _ := s.connect()
-	s.listener.NewSelection().Select(only.remote)
+	s.listener.NewSessionConn().Select(only.remote)
 	if !isEnded(s.dial()) {
 		t.Error("the newcomer is let in")
 	}
@@ -152,7 +152,7 @@ func TestWhereAllStayTheNewcomerIsRefused(t *testing.T) {
 }
 
 func TestAConnectionIsFoundByItsAddressUntilItIsClosed(t *testing.T) {
-	s := newScene(t, Config{Places: 2})
+	s := newListenerTest(t, Config{Places: 2})
 	c, client := s.connect()
 	remote := client.LocalAddr().(*net.TCPAddr).AddrPort()
 	if got := s.listener.Find(remote); got != c {
@@ -165,7 +165,7 @@ func TestAConnectionIsFoundByItsAddressUntilItIsClosed(t *testing.T) {
 }
 
 func TestCloseEndsEveryConnection(t *testing.T) {
-	s := newScene(t, Config{Places: 2})
+	s := newListenerTest(t, Config{Places: 2})
 	_, one := s.connect()
 	_, other := s.connect()
 	if err := s.listener.Close(); err != nil {
@@ -187,13 +187,13 @@ func TestATrustedProxyTellsTheClientsAddress(t *testing.T) {
 		"a client of the other family": {"PROXY TCP6 2001:db8::7 2001:db8::1 4711 8189\r\n", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newScene(t, Config{Places: 2, Proxies: loopback})
+			s := newListenerTest(t, Config{Places: 2, Proxies: loopback})
 			client := s.dial()
 			if _, err := client.Write([]byte(tt.header)); err != nil {
 				t.Fatal(err)
 			}
 			want := tt.want
-			if want == "" { // the mux would not find the session
+			if want == "" { // otherwise the mux would not find the session
 				want = client.LocalAddr().String()
 			}
 			c := s.accept()
@@ -201,14 +201,5 @@ func TestATrustedProxyTellsTheClientsAddress(t *testing.T) {
 				t.Errorf("the client is %s, want %s", got, want)
 			}
 		})
-	}
-}
-
-func eventually(t *testing.T, what string, cond func() bool) {
-	t.Helper()
-	for began := time.Now(); !cond(); time.Sleep(time.Millisecond) {
-		if time.Since(began) > patience {
-			t.Fatalf("not within %v: %s", patience, what)
-		}
 	}
 }

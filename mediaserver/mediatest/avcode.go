@@ -4,7 +4,7 @@ import (
 	"image/color"
 )
 
-// A TimeCode is what a programme's picture says of itself.
+// A TimeCode is what a programme's picture shows about itself.
 type TimeCode struct {
 	// Leg is the identity of the encoder, 0 to 3.
 	Leg int
@@ -12,29 +12,29 @@ type TimeCode struct {
 	Frame int
 }
 
-// MaxFrames is how many pictures a time code tells apart: 9 minutes at 30 a second.
+// MaxFrames is how many pictures have different time codes: 9 minutes at 30 pictures a second.
 const MaxFrames = 1 << frameBits
 
-// The code is a row of blocks across the top sixth of the picture, each black or white:
-// one white and one black for reference, then leg, frame and a check, highest bits
-// first. Blocks this big survive any compression worth watching.
+// The code is a row of blocks across the top sixth of the picture, each black or white.
+// First come one white and one black block for reference, then leg, frame and a check,
+// highest bits first. Such large blocks survive any usable compression.
 const (
 	legBits, frameBits, checkBits = 2, 14, 4
 
 	codeBlocks = 2 + legBits + frameBits + checkBits
-	// codeRows is the part of the height that the row takes: 1/codeRows.
+	// codeRows gives the height of the row: 1/codeRows of the picture's height.
 	codeRows = 6
 )
 
-// value is the bits of the code as a number, after the two blocks for reference.
+// value returns the bits of the code as a number, without the two reference blocks.
 func (c TimeCode) value() uint32 {
 	v := uint32(c.Leg)<<frameBits | uint32(c.Frame%MaxFrames)
-	// Neither an all black nor an all white row checks.
+	// With 0x5, neither an all black nor an all white row passes the check.
 	check := (v ^ v>>4 ^ v>>8 ^ v>>12 ^ 0x5) & (1<<checkBits - 1)
 	return v<<checkBits | check
 }
 
-// blocks says of each block whether it is white.
+// blocks reports for each block whether it is white.
 func (c TimeCode) blocks() (white [codeBlocks]bool) {
 	white[0] = true
 	v := c.value()
@@ -55,15 +55,15 @@ func (c TimeCode) draw(luma []byte, width, height int) {
 	}
 }
 
-// ReadTimeCode reads the code of a picture from its luma plane. ok is false where there
-// is none, or none that can be trusted.
+// ReadTimeCode reads the code of a picture from its luma plane. ok is false if the
+// picture has no code that can be read reliably.
 func ReadTimeCode(luma []byte, width, height int) (c TimeCode, ok bool) {
 	if len(luma) < width*height || width < 2*codeBlocks || height < 2*codeRows {
 		return TimeCode{}, false
 	}
 	var levels [codeBlocks]int
 	for i := range levels {
-		// The middle half of each block: edges bleed.
+		// Only the middle half of each block is read, because edges blur.
 		x0, x1 := i*width/codeBlocks, (i+1)*width/codeBlocks
 		quarter := (x1 - x0) / 4
 		levels[i] = meanRect(luma, width, x0+quarter, height/codeRows/4, x1-quarter, height/codeRows*3/4)
@@ -76,7 +76,7 @@ func ReadTimeCode(luma []byte, width, height int) (c TimeCode, ok bool) {
 	for _, level := range levels[2:] {
 		place := (level - black) * 100 / (white - black) // 0 black, 100 white
 		if place > 35 && place < 65 {
-			return TimeCode{}, false // neither
+			return TimeCode{}, false // neither black nor white
 		}
 		v <<= 1
 		if place >= 50 {
@@ -87,9 +87,9 @@ func ReadTimeCode(luma []byte, width, height int) (c TimeCode, ok bool) {
 	return c, c.value() == v
 }
 
-// TimeCodeJS is a JavaScript function of a <video> element (or anything drawImage
-// takes) that returns {leg, frame, flash} of the picture shown, or null if it has no
-// readable time code.
+// TimeCodeJS is a JavaScript function of a <video> element, or of anything that
+// drawImage takes. It returns {leg, frame, flash} of the picture that is shown, or
+// null if the picture has no readable time code.
 const TimeCodeJS = `(video) => {
 	const blocks = 22, w = blocks * 8, h = 96, row = h / 6;
 	const c = globalThis.__timeCodeCanvas ??= Object.assign(document.createElement("canvas"), {width: w, height: h});
@@ -117,13 +117,14 @@ const TimeCodeJS = `(video) => {
 	return {leg: code >> 14, frame: code & 16383, flash};
 }`
 
-// LegColor is the colour that fills the lower edge of a leg's pictures.
+// LegColor returns the colour at the lower edge of a leg's pictures.
 func LegColor(leg int) color.YCbCr {
 	rgb := [...]color.RGBA{
 		{R: 32, G: 64, B: 192}, {R: 208, G: 112, B: 16}, {R: 16, G: 144, B: 48}, {R: 160, G: 32, B: 144},
 	}[leg&3]
 	y, cb, cr := color.RGBToYCbCr(rgb.R, rgb.G, rgb.B)
-	// Go's are of full range, video's is 16 to 235, and 16 to 240 (BT.601).
+	// Go's values have the full range. Video's have 16 to 235 (luma) and 16 to 240
+	// (chroma), BT.601.
 	limit := func(v byte, from, span int) byte { return byte(from + (int(v)*span+127)/255) }
 	return color.YCbCr{Y: limit(y, 16, 219), Cb: limit(cb, 16, 224), Cr: limit(cr, 16, 224)}
 }

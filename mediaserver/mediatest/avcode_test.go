@@ -12,7 +12,7 @@ func TestTimeCodeIsReadAsDrawn(t *testing.T) {
 		want := TimeCode{rapid.IntRange(0, 3).Draw(t, "leg"), rapid.IntRange(0, MaxFrames-1).Draw(t, "frame")}
 		luma := make([]byte, w*h)
 		want.draw(luma, w, h)
-		// As a coarse encoder leaves it.
+		// The grain is like a coarse encoder's.
 		grain := rapid.IntRange(0, 40).Draw(t, "grain")
 		for i := range luma {
 			luma[i] = byte(max(0, min(255, int(luma[i])+(i*7919%(2*grain+1))-grain)))

@@ -16,19 +16,19 @@ import (
 // An Image is a decoded picture, YUV 4:2:0 of limited range.
 type Image struct {
 	Width, Height int
-	// Y has Width x Height bytes, Cb and Cr a quarter of that.
+	// Y has Width x Height bytes, Cb and Cr a quarter of that each.
 	Y, Cb, Cr []byte
 }
 
-// TimeCode reads the picture's time code.
+// TimeCode returns the picture's time code.
 func (m Image) TimeCode() (TimeCode, bool) { return ReadTimeCode(m.Y, m.Width, m.Height) }
 
-// Flash says whether the square in the middle is white.
+// Flash reports whether the square in the middle is white.
 func (m Image) Flash() bool {
 	return meanRect(m.Y, m.Width, m.Width*7/16, m.Height*9/16, m.Width*9/16, m.Height*12/16) > (lumaBlack+lumaWhite)/2
 }
 
-// Color is the mean colour of the lower edge: see LegColor.
+// Color returns the mean colour of the lower edge: see LegColor.
 func (m Image) Color() color.YCbCr {
 	w, h := m.Width/2, m.Height/2
 	mean := func(plane []byte) byte { return byte(meanRect(plane, w, w/8, h*14/16, w*7/8, h*15/16)) }
@@ -36,8 +36,8 @@ func (m Image) Color() color.YCbCr {
 	return color.YCbCr{Y: byte(y), Cb: mean(m.Cb), Cr: mean(m.Cr)}
 }
 
-// A Decoder decodes H.264 without B-frames, as WebRTC carries it, with one ffmpeg child.
-// Write feeds it, Images delivers.
+// A Decoder decodes H.264 without B-frames, as WebRTC carries it, with one ffmpeg
+// child. Write takes access units, and Images delivers pictures.
 type Decoder struct {
 	width, height int
 	cmd           *exec.Cmd
@@ -48,20 +48,20 @@ type Decoder struct {
 	done          chan struct{}
 	err           error // set before done is closed
 
-	mu      sync.Mutex // guards both
-	starts  []int64    // where in ffmpeg's input each access unit begins
+	mu      sync.Mutex // guards starts and written
+	starts  []int64    // position in ffmpeg's input at which each access unit begins
 	written int64
 }
 
-// A DecodedImage is a picture and the access unit it came from.
+// A DecodedImage is a picture, with the number of its access unit.
 type DecodedImage struct {
 	// Unit counts the access units written, from 0.
 	Unit int
 	Image
 }
 
-// NewDecoder starts ffmpeg. Pictures are scaled to width x height, whatever their size.
-// They come out a picture or two after they went in; the last ones after CloseWrite.
+// NewDecoder starts ffmpeg. Pictures are scaled to width x height, whatever their size. A picture
+// comes out one or two pictures after it went in, and the last ones after CloseWrite.
 func NewDecoder(ctx context.Context, width, height int) (*Decoder, error) {
 	ffmpeg, err := ffmpegPath()
 	if err != nil {
@@ -71,7 +71,7 @@ func NewDecoder(ctx context.Context, width, height int) (*Decoder, error) {
 		width: width, height: height, images: make(chan DecodedImage, 64),
 		positions: make(chan int64, 1024), done: make(chan struct{}),
 	}
-	// Raw H.264 carries no times; showinfo tells where in the input each picture began.
+	// Raw H.264 has no times. showinfo logs the position in the input at which each picture began.
 	d.cmd = exec.CommandContext(ctx, ffmpeg, "-hide_banner", "-loglevel", "info", "-nostats",
 		"-flags", "low_delay", "-threads", "1", "-probesize", "20000", "-analyzeduration", "1", "-r", "25", "-f", "h264", "-i", "pipe:0",
 		"-vf", fmt.Sprintf("showinfo=checksum=0,scale=%d:%d", width, height), "-fps_mode", "passthrough",
@@ -101,7 +101,7 @@ func NewDecoder(ctx context.Context, width, height int) (*Decoder, error) {
 	return d, nil
 }
 
-// Write feeds one access unit in Annex B format. It may block while Images is not read.
+// Write puts in one access unit in Annex B format. It may block while Images is not read.
 func (d *Decoder) Write(annexB []byte) error {
 	d.mu.Lock()
 	d.starts = append(d.starts, d.written)
@@ -113,19 +113,19 @@ func (d *Decoder) Write(annexB []byte) error {
 	return nil
 }
 
-// CloseWrite says that no more access units come.
+// CloseWrite ends the input.
 func (d *Decoder) CloseWrite() { _ = d.stdin.Close() }
 
-// Images delivers the pictures in the order of decoding; it is closed after the last.
+// Images delivers the pictures in decoding order. The channel is closed after the last picture.
 func (d *Decoder) Images() <-chan DecodedImage { return d.images }
 
-// Wait waits until ffmpeg has ended and returns why, nil if it was asked to.
+// Wait waits until ffmpeg has ended. It returns the reason, or nil if ffmpeg ended as asked.
 func (d *Decoder) Wait() error {
 	<-d.done
 	return d.err
 }
 
-// readLog takes the position of each picture out of ffmpeg's log.
+// readLog reads the position of each picture from ffmpeg's log.
 func (d *Decoder) readLog(r io.Reader) {
 	defer close(d.positions)
 	lines := bufio.NewScanner(r)
@@ -153,7 +153,7 @@ func (d *Decoder) readImages(ctx context.Context, r io.Reader) {
 	for {
 		image, err := readImage(in, d.width, d.height)
 		if err != nil {
-			// Let the log go on to its end.
+			// Reading on lets the log reach its end.
 			for range d.positions {
 			}
 			return
@@ -174,18 +174,18 @@ func (d *Decoder) readImages(ctx context.Context, r io.Reader) {
 	}
 }
 
-// unitAt is the access unit at a position in the input.
+// unitAt returns the number of the access unit at a position in the input.
 func (d *Decoder) unitAt(pos int64) int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	i, found := slices.BinarySearch(d.starts, pos)
 	if !found {
-		i-- // within it
+		i-- // inside the unit before
 	}
 	return max(i, 0)
 }
 
-// Decode decodes access units in Annex B format and calls each for every picture.
+// Decode decodes access units in Annex B format. It calls each for every picture.
 func Decode(ctx context.Context, width, height int, units [][]byte, each func(DecodedImage)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -213,8 +213,8 @@ func Decode(ctx context.Context, width, height int, units [][]byte, each func(De
 	return writeErr
 }
 
-// DecodeFile decodes a media file whole, B-frames and all, and calls each for every
-// picture in the order of presentation: what a viewer's pictures are compared with.
+// DecodeFile decodes a whole media file, with B-frames. It calls each for every picture in
+// presentation order. A viewer's pictures are compared with these.
 func DecodeFile(ctx context.Context, path string, width, height int, each func(Image)) error {
 	ffmpeg, err := ffmpegPath()
 	if err != nil {
@@ -236,7 +236,7 @@ func DecodeFile(ctx context.Context, path string, width, height int, each func(I
 	for in := bufio.NewReaderSize(stdout, 1<<20); ; {
 		m, err := readImage(in, width, height)
 		if err != nil {
-			break // ffmpeg says why
+			break // ffmpeg's own error says why
 		}
 		each(m)
 	}
@@ -255,6 +255,6 @@ func readImage(r io.Reader, width, height int) (Image, error) {
 	return Image{width, height, b[:n], b[n : n+cn], b[n+cn:]}, nil
 }
 
-// PSNR is the peak signal-to-noise ratio of the luma of two pictures of one size in
-// decibels; 100 for equal ones.
+// PSNR returns the peak signal-to-noise ratio of the luma of two pictures of equal
+// size, in decibels. It is 100 for equal pictures.
 func PSNR(a, b Image) float64 { return psnr(a.Y, b.Y) }

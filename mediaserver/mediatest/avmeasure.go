@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// psnr of two planes of one size.
+// psnr returns the PSNR of two planes of equal size.
 func psnr(a, b []byte) float64 {
 	if len(a) != len(b) || len(a) == 0 {
 		return 0
@@ -24,18 +24,18 @@ func psnr(a, b []byte) float64 {
 
 // A Sighting is one picture as a viewer saw it.
 type Sighting struct {
-	// Seen is when it arrived (or was shown).
+	// Seen is when the picture arrived, or was shown.
 	Seen time.Time
-	// Presented is its presentation time as the sender reports map it to the server's
-	// wall clock; zero if unknown.
+	// Presented is the picture's presentation time. Sender reports map it to the
+	// server's wall clock. It is zero if unknown.
 	Presented time.Time
 	TimeCode
 
 	rtp uint32
 }
 
-// LongestGap is the longest time between two sightings in [from, to], counting from
-// from and up to to.
+// LongestGap returns the longest time between two sightings in [from, to]. The times from
+// from to the first sighting, and from the last one to to, count too.
 func LongestGap(sightings []Sighting, from, to time.Time) time.Duration {
 	last, longest := from, time.Duration(0)
 	for _, s := range sightings {
@@ -47,22 +47,22 @@ func LongestGap(sightings []Sighting, from, to time.Time) time.Duration {
 	return max(longest, to.Sub(last))
 }
 
-// Age is how long before it was seen a picture was due, if its programme is replayed
-// from epoch in a loop of the given length.
+// Age returns how long after its due time a picture was seen. The programme is
+// replayed from epoch in a loop of the given length.
 func Age(s Sighting, epoch time.Time, fps int, loop time.Duration) time.Duration {
 	due := epoch.Add(time.Duration(s.Frame) * time.Second / time.Duration(fps))
 	age := s.Seen.Sub(due) % loop
 	if age < -loop/2 {
 		age += loop
 	}
-	if age > loop*3/4 { // a little early, in the next turn
+	if age > loop*3/4 { // a little early, in the next turn of the loop
 		age -= loop
 	}
 	return age
 }
 
-// FirstCurrent is the first sighting after a moment of a leg's picture that is at most
-// maxAge old.
+// FirstCurrent returns the first sighting after a time of a leg's picture that is at
+// most maxAge old.
 func FirstCurrent(sightings []Sighting, leg int, after time.Time, maxAge time.Duration, age func(Sighting) time.Duration) (Sighting, bool) {
 	for _, s := range sightings {
 		if s.Leg == leg && s.Seen.After(after) && age(s) <= maxAge {
@@ -72,9 +72,8 @@ func FirstCurrent(sightings []Sighting, leg int, after time.Time, maxAge time.Du
 	return Sighting{}, false
 }
 
-// StepsBack counts the pictures that show an earlier moment of the programme than the
-// one before them, or the same again, by their time codes. frames is the loop's length
-// in pictures.
+// StepsBack returns how many pictures show the same moment of the programme as the picture before,
+// or an earlier one, by their time codes. frames is the loop's length in pictures.
 func StepsBack(sightings []Sighting, frames int) int {
 	n := 0
 	for i := 1; i < len(sightings); i++ {
@@ -86,14 +85,15 @@ func StepsBack(sightings []Sighting, frames int) int {
 	return n
 }
 
-// A Skew is how far one beep was from its picture.
+// A Skew is the distance in time between one beep and its picture.
 type Skew struct {
 	At time.Time
-	// Late is how much later than its picture the sound is presented; negative: earlier.
+	// Late is how much later than its picture the sound is presented. It is negative
+	// for earlier sound.
 	Late time.Duration
 }
 
-// Skews compares the beeps with the pictures around them: a beep begins with the first
+// Skews compares the beeps with the pictures around them. A beep begins with the first
 // picture of a second. Both times are presentation times on the server's wall clock.
 // Beeps without a picture within 500 ms are left out.
 func Skews(sightings []Sighting, beeps []time.Time, fps int) []Skew {
@@ -119,7 +119,7 @@ func Skews(sightings []Sighting, beeps []time.Time, fps int) []Skew {
 		if best > 500*time.Millisecond {
 			continue
 		}
-		// The moment of the programme that is on screen when the beep is heard.
+		// moment is the moment of the programme that is on screen when the beep is heard.
 		moment := time.Duration(found.Frame)*time.Second/time.Duration(fps) + beep.Sub(found.Presented)
 		late := moment - moment.Round(time.Second)
 		skews = append(skews, Skew{beep, late})
@@ -127,7 +127,7 @@ func Skews(sightings []Sighting, beeps []time.Time, fps int) []Skew {
 	return skews
 }
 
-// WorstSkew is the largest skew, early or late.
+// WorstSkew returns the largest skew, early or late.
 func WorstSkew(skews []Skew) time.Duration {
 	worst := time.Duration(0)
 	for _, s := range skews {
@@ -138,17 +138,16 @@ func WorstSkew(skews []Skew) time.Duration {
 	return worst
 }
 
-// A Sound is decoded audio of one sender, samples of one channel at a rate in Hz.
+// A Sound is the decoded audio of one sender. It has samples of one channel at a rate in Hz.
 type Sound struct {
 	Rate    int
 	Samples []float32
-	// Time is when sample i is presented.
+	// Time returns when sample i is presented.
 	Time func(i int) time.Time
 }
 
-// Beeps returns when the beeps of a programme begin. Each is preceded by a quarter of a
-// second without one, so one that the sound begins with is left out: its beginning may
-// not have been heard.
+// Beeps returns when the beeps of a programme begin. A quarter of a second without a beep precedes
+// each. A beep at the beginning of the sound is left out, because its own beginning may be missing.
 func (s Sound) Beeps() []time.Time {
 	var beeps []time.Time
 	rest, quiet := s.Rate/4, 0
@@ -165,14 +164,13 @@ func (s Sound) Beeps() []time.Time {
 	return beeps
 }
 
-// A Silence is a stretch of sound without the programme's soft tone.
+// A Silence is a part of the sound without the programme's soft tone.
 type Silence struct {
 	Begin  time.Time
 	Length time.Duration
 }
 
-// Silences returns the stretches of at least minimum in which a programme's sound is
-// missing.
+// Silences returns the parts of at least minimum in which a programme's sound is missing.
 func (s Sound) Silences(minimum time.Duration) []Silence {
 	var silences []Silence
 	begin := -1

@@ -13,11 +13,11 @@ var epoch = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 const ms = time.Millisecond
 
-// at is n milliseconds after epoch.
+// at returns the time n milliseconds after epoch.
 func at(n int) time.Time { return epoch.Add(time.Duration(n) * ms) }
 
-// steady are sightings of every picture of a leg at 25 a second from one time up to
-// another, in milliseconds; late is how long after it was due each was seen.
+// steady returns sightings of every picture of a leg, 25 a second, from one time up to another in
+// milliseconds. Each picture was seen late milliseconds after it was due.
 func steady(leg, from, to, late int) []Sighting {
 	var out []Sighting
 	for n := from; n < to; n += 40 {
@@ -135,7 +135,7 @@ func TestSkews(t *testing.T) {
 	}
 }
 
-// sound is a programme's sound with a hole from one time to another.
+// sound returns a programme's sound with a gap from one time to another.
 func sound(length, holeFrom, holeTo time.Duration) Sound {
 	s := Sound{Rate: 48000, Time: func(i int) time.Time { return epoch.Add(time.Duration(i) * time.Second / 48000) }}
 	for i := range int(length * 48000 / time.Second) {
@@ -154,7 +154,7 @@ func sound(length, holeFrom, holeTo time.Duration) Sound {
 
 func TestBeepsAndSilences(t *testing.T) {
 	s := sound(3500*ms, 2200*ms, 2290*ms)
-	want := []time.Time{at(1000), at(2000), at(3000)} // the first might have begun before
+	want := []time.Time{at(1000), at(2000), at(3000)} // the first beep might have begun before the sound
 	if d := cmp.Diff(want, s.Beeps(), cmpopts.EquateApproxTime(ms)); d != "" {
 		t.Error(d)
 	}

@@ -18,67 +18,66 @@ import (
 	"time"
 )
 
-// errNoFFmpeg is the one line for whoever lacks it.
+// errNoFFmpeg tells what to install, in one line.
 var errNoFFmpeg = errors.New("ffmpeg is needed on the PATH: install it, e.g. apt-get install ffmpeg")
 
-// A Programme is a test programme that can be measured: every picture carries a
-// TimeCode, a square in the middle turns white with the first picture of each second,
-// and a beep of BeepLength begins with that picture. Under the beeps lies a soft tone,
-// so that holes in the sound can be told from its rests.
+// A Programme is a test programme that can be measured. Every picture has a TimeCode. With the
+// first picture of each second a square in the middle turns white, and a beep of BeepLength begins.
+// A soft tone lies under the beeps, so that a gap differs from the rest between two beeps.
 //
-// Its zero value is 8 s of 640x360 at 30 pictures a second in High profile, a GOP of
-// 2 s without B-frames, and AAC at 48 kHz. 8 s are a whole number of AAC frames, so it
-// can be looped without a seam; so are 40 s, for a GOP of 10 s.
+// The zero value is 8 s of 640x360 at 30 pictures a second in High profile, and AAC at 48 kHz. The
+// GOP is 2 s without B-frames. 8 s and 40 s are whole numbers of AAC frames, so such a programme
+// loops without a seam. 40 s suit a GOP of 10 s.
 type Programme struct {
-	// Leg is its identity, 0 to 3: in the time code, as LegColor, and as the pitch of
-	// the soft tone.
+	// Leg is the programme's identity, 0 to 3. It shows in the time code, as LegColor,
+	// and as the pitch of the soft tone.
 	Leg int
-	// Duration, a whole number of seconds; default 8 s.
+	// Duration is a whole number of seconds; default 8 s.
 	Duration time.Duration
-	// Width and Height in pixels, even; default 640x360.
+	// Width and Height are in pixels and even; default 640x360.
 	Width, Height int
-	// FPS is whole; default 30.
+	// FPS is the number of pictures a second, which is whole; default 30.
 	FPS int
-	// GOP is the time between key frames; default 2 s. GOPPhase is where in the first
-	// GOP the second begins; default at its end.
+	// GOP is the time between IDRs; default 2 s. GOPPhase is when the second GOP
+	// begins; default GOP.
 	GOP, GOPPhase time.Duration
-	// BitrateBPS of the video: noise in the picture fills it. Default 0: as little as
-	// the picture needs.
+	// BitrateBPS is the bit rate of the video; noise in the picture fills it. Default
+	// 0: as little as the picture needs.
 	BitrateBPS int
-	// BFrames encodes with x264's defaults (medium, three B-frames, b-pyramid) instead
-	// of veryfast and zerolatency.
+	// BFrames selects x264's defaults (medium, three B-frames, b-pyramid) instead of
+	// veryfast and zerolatency.
 	BFrames bool
-	// IntraRefresh refreshes the picture column by column once a GOP. Only the first picture
-	// is an IDR.
+	// IntraRefresh refreshes the picture column by column, once a GOP. Only the first
+	// picture is an IDR.
 	IntraRefresh bool
-	// PixelFormat is ffmpeg's name of the video's; default yuv420p.
+	// PixelFormat is ffmpeg's name of the pixel format; default yuv420p.
 	PixelFormat string
-	// Profile is x264's name of the H.264 profile; default: what the rest needs, High.
+	// Profile is x264's name of the H.264 profile; default: the profile that the other
+	// fields need, High.
 	Profile string
 	// NoVideo and NoAudio leave a track out.
 	NoVideo, NoAudio bool
-	// SampleRate in Hz; default 48000.
+	// SampleRate is in Hz; default 48000.
 	SampleRate int
-	// Channels of the sound, all alike; default 2.
+	// Channels is the number of sound channels, which are all alike; default 2.
 	Channels int
-	// Container is the file's format and name extension; default "flv". Others have no
-	// Tape.
+	// Container is the file's format and name extension; default "flv". Only "flv" has a Tape.
 	Container string
 }
 
-// BeepLength is how long a programme's beeps are, and its flashes.
+// BeepLength is the length of a programme's beeps and flashes.
 const BeepLength = 100 * time.Millisecond
 
-// Levels of a programme's sound, of full scale, and the pitch of its beeps.
+// Levels of a programme's sound, relative to full scale, and the pitch of its beeps.
 const (
 	beepLevel  = 0.6
 	toneLevel  = 0.05
 	beepHz     = 1000
-	beepEdge   = 0.3 // a beep has begun when the sound exceeds this
+	beepEdge   = 0.3 // the level at which a beep has begun
 	silentEdge = toneLevel / 4
 )
 
-// programmeVersion is part of the cache's key: raise it when what is drawn changes.
+// programmeVersion is part of the cache's key. Raise it when the drawing changes.
 const programmeVersion = "1"
 
 func (p Programme) withDefaults() Programme {
@@ -104,14 +103,14 @@ func (p Programme) withDefaults() Programme {
 	return p
 }
 
-// Frames is the number of pictures of the programme.
+// Frames returns the programme's number of pictures.
 func (p Programme) Frames() int {
 	p = p.withDefaults()
 	return int(p.Duration/time.Second) * p.FPS
 }
 
-// File returns the path of the programme as a file. It is made once and then kept in the
-// system's folder for temporary files.
+// File returns the path of a file with the programme. The file is made once, and kept
+// in the system's folder for temporary files.
 func (p Programme) File(ctx context.Context) (string, error) {
 	p = p.withDefaults()
 	ffmpeg, err := ffmpegPath()
@@ -148,7 +147,7 @@ func (p Programme) File(ctx context.Context) (string, error) {
 	if err := cmd.Start(); err != nil {
 		return "", fmt.Errorf("start ffmpeg: %w", err)
 	}
-	drawErr := p.drawAll(stdin) // fails only if ffmpeg does, whose words are better
+	drawErr := p.drawAll(stdin) // fails only if ffmpeg does, whose error is better
 	_ = stdin.Close()
 	if err := cmd.Wait(); err != nil {
 		return "", fmt.Errorf("ffmpeg %s: %w\n%s", strings.Join(args, " "), err, log.String())
@@ -159,7 +158,8 @@ func (p Programme) File(ctx context.Context) (string, error) {
 	return path, os.Rename(tmp.Name(), path)
 }
 
-// args are ffmpeg's arguments without the output file. Pictures come from its input.
+// args returns ffmpeg's arguments without the output file. Pictures come from ffmpeg's
+// standard input.
 func (p Programme) args() []string {
 	args := []string{"-hide_banner", "-loglevel", "error"}
 	input := 0
@@ -227,8 +227,8 @@ func (p Programme) drawAll(w io.Writer) error {
 	return out.Flush()
 }
 
-// draw draws picture n: from the top the time code, something that moves, the square
-// that flashes, and the leg's colour.
+// draw draws picture n. From the top it has the time code, something that moves, the
+// square that flashes, and the leg's colour.
 func (p Programme) draw(picture []byte, n int) {
 	w, h := p.Width, p.Height
 	luma, chroma := picture[:w*h], picture[w*h:]
@@ -255,7 +255,7 @@ func (p Programme) draw(picture []byte, n int) {
 	fillRect(luma, w, w*3/8, h/2, w*5/8, h*5/6, flash)
 }
 
-// noise fills rows y0 to y1 with blocks of 4x4 pixels that nothing predicts.
+// noise fills rows y0 to y1 with unpredictable blocks of 4x4 pixels.
 func noise(luma []byte, w, y0, y1 int, seed uint64) {
 	random := rand.New(rand.NewPCG(seed, 1))
 	row := make([]byte, w)

@@ -11,7 +11,7 @@ import (
 	"github.com/pion/rtp/codecs"
 )
 
-// A Packet is an RTP packet as it arrived.
+// A Packet is a received RTP packet.
 type Packet struct {
 	Arrival     time.Time
 	SSRC        uint32
@@ -22,50 +22,50 @@ type Packet struct {
 	Payload     []byte
 }
 
-// A Report is an RTCP sender report as it arrived.
+// A Report is a received RTCP sender report.
 type Report struct {
 	Arrival time.Time
 	SSRC    uint32
-	// NTP is the sender's wall clock at RTP timestamp RTP.
+	// NTP is the sender's wall clock at the RTP timestamp RTP.
 	NTP time.Time
 	RTP uint32
-	// Packets and Octets sent so far.
+	// Packets and Octets are the sender's counts so far.
 	Packets, Octets uint32
 }
 
 // A Picture is a reassembled H.264 access unit.
 type Picture struct {
-	// Begin and Arrival are when its first and its last packet arrived.
+	// Begin and Arrival are when the picture's first and last packet arrived.
 	Begin, Arrival time.Time
 	Timestamp      uint32
-	// AnnexB is the access unit with start codes; IDR says that it has an IDR slice,
-	// Parameters that it has an SPS and a PPS.
+	// AnnexB is the access unit with start codes. IDR reports whether it has an IDR
+	// slice, and Parameters whether it has an SPS and a PPS.
 	AnnexB          []byte
 	IDR, Parameters bool
 }
 
 // A Recording is what a viewer received of one track.
 type Recording struct {
-	// Count and Bytes count RTP packets and their payloads; Last is when the last came.
+	// Count and Bytes count RTP packets and their payloads. Last is when the last packet came.
 	Count, Bytes int
 	Last         time.Time
-	// SSRCs in the order in which they appeared.
+	// SSRCs are in the order in which they appeared.
 	SSRCs    []uint32
 	Packets  []Packet
 	Pictures []Picture // video
 	Reports  []Report
-	// Broken counts pictures that lacked packets.
+	// Broken counts pictures with lost packets.
 	Broken int
 
 	clockRate int
 }
 
-// Presentation maps an RTP timestamp to the sender's wall clock by the sender reports.
+// Presentation returns the sender's wall clock at an RTP timestamp, by the sender reports.
 func (r *Recording) Presentation(timestamp uint32) (time.Time, bool) {
 	return presentation(r.Reports, timestamp, r.clockRate)
 }
 
-// presentation uses the report whose timestamp is nearest.
+// presentation uses the report with the nearest timestamp.
 func presentation(reports []Report, timestamp uint32, clockRate int) (time.Time, bool) {
 	best, distance := -1, int64(0)
 	for i, sr := range reports {
@@ -84,8 +84,8 @@ func presentation(reports []Report, timestamp uint32, clockRate int) (time.Time,
 	return sr.NTP.Add(time.Duration(int32(timestamp-sr.RTP)) * time.Second / time.Duration(clockRate)), true
 }
 
-// SequenceGaps returns how many sequence numbers are missing from the packets, however
-// they are ordered.
+// SequenceGaps returns how many sequence numbers are missing from the packets, in
+// whatever order they are.
 func (r *Recording) SequenceGaps() int {
 	if len(r.Packets) == 0 {
 		return 0
@@ -95,7 +95,7 @@ func (r *Recording) SequenceGaps() int {
 	last := int64(0)
 	highest := int64(0)
 	for _, p := range r.Packets {
-		// The nearest to the one before.
+		// The number is the one nearest to the packet before.
 		last += int64(int16(p.Sequence - first - uint16(last)))
 		seen[last] = true
 		highest = max(highest, last)
@@ -109,7 +109,7 @@ func (r *Recording) SequenceGaps() int {
 	return missing
 }
 
-// recording is a Recording under way.
+// A recording is a Recording that still grows.
 type recording struct {
 	video, timesOnly bool
 
@@ -175,7 +175,7 @@ func (r *recording) receive(p *rtp.Packet, now time.Time) {
 }
 
 func (r *recording) report(sr *rtcp.SenderReport, now time.Time) {
-	// NTP counts from 1900, RFC 5905 section 6; its fraction is of 2^32.
+	// NTP counts from 1900 in units of 2^-32 s, RFC 5905 section 6.
 	const epoch = 2208988800
 	seconds, fraction := int64(sr.NTPTime>>32)-epoch, int64(sr.NTPTime&0xffffffff)
 	report := Report{now, sr.SSRC, time.Unix(seconds, fraction*1e9>>32), sr.RTPTime, sr.PacketCount, sr.OctetCount}
@@ -196,8 +196,7 @@ func (r *recording) ssrcList() []uint32 {
 	return slices.Clone(r.r.SSRCs)
 }
 
-// picturesFrom returns the pictures from the nth on, and a channel that is closed when
-// there are more.
+// picturesFrom returns the pictures from the nth on. The channel is closed when there are more.
 func (r *recording) picturesFrom(n int) ([]Picture, <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -213,24 +212,24 @@ func (r *recording) snapshot() *Recording {
 	return &out
 }
 
-// reorderWindow is how many packets are waited for one that is missing.
+// reorderWindow is how many later packets are held while one is missing.
 const reorderWindow = 128
 
-// reorderer puts packets in the order of their sequence numbers, where retransmission or
-// the network mixed them up.
+// A reorderer puts packets into the order of their sequence numbers. Retransmission or
+// the network may have changed that order.
 type reorderer struct {
 	started bool
 	next    uint16
 	held    map[uint16]Packet
 }
 
-// add returns the packets that can go on now that p is there.
+// add takes p, and returns the packets that are now in order.
 func (o *reorderer) add(p Packet) []Packet {
 	if !o.started {
 		o.started, o.next, o.held = true, p.Sequence, map[uint16]Packet{}
 	}
 	if int16(p.Sequence-o.next) < 0 {
-		return nil // too late, or twice
+		return nil // too late, or a duplicate
 	}
 	o.held[p.Sequence] = p
 	if _, ok := o.held[o.next]; !ok && len(o.held) > reorderWindow {
@@ -238,7 +237,7 @@ func (o *reorderer) add(p Packet) []Packet {
 			if _, ok := o.held[o.next]; ok {
 				break
 			}
-			o.next++ // given up
+			o.next++ // the missing packet is given up
 		}
 	}
 	var out []Packet
@@ -253,12 +252,12 @@ func (o *reorderer) add(p Packet) []Packet {
 	}
 }
 
-// assembler makes access units of packets that are in order.
+// An assembler makes access units from packets that are in order.
 type assembler struct {
 	h264    codecs.H264Packet
 	started bool
 	last    uint16
-	lost    bool // a packet of the picture at hand
+	lost    bool // a packet of the current picture
 	current Picture
 	broken  int
 }
@@ -270,14 +269,14 @@ func (a *assembler) add(p Packet) (Picture, bool) {
 	}
 	a.started, a.last = true, p.Sequence
 	if len(a.current.AnnexB) > 0 && p.Timestamp != a.current.Timestamp {
-		// The packet with its marker was lost.
+		// The packet with the marker of the picture before was lost.
 		a.broken++
 		a.current = Picture{}
 	}
 	if a.current.Begin.IsZero() {
 		a.current.Begin, a.current.Timestamp = p.Arrival, p.Timestamp
 	}
-	// A picture is there when its last packet is, in whatever order they came.
+	// A picture arrives with its last packet, in whatever order the packets came.
 	if p.Arrival.After(a.current.Arrival) {
 		a.current.Arrival = p.Arrival
 	}
@@ -299,7 +298,7 @@ func (a *assembler) add(p Packet) (Picture, bool) {
 	return picture, true
 }
 
-// classify looks at the NAL units' types.
+// classify sets IDR and Parameters by the types of the NAL units.
 func (p *Picture) classify() {
 	sps, pps := false, false
 	for i := 0; i+3 < len(p.AnnexB); i++ {

@@ -54,7 +54,8 @@ func TestReordererAndGaps(t *testing.T) {
 }
 
 func TestAssembler(t *testing.T) {
-	// SPS and PPS in a STAP-A, an IDR in two FU-A, an inter picture in one packet.
+	// The packets are SPS and PPS in a STAP-A, an IDR in two FU-A, and an inter
+	// picture in one packet.
 	stap := []byte{0x78, 0, 2, 0x67, 1, 0, 2, 0x68, 1}
 	fu1, fu2 := []byte{0x7c, 0x85, 1}, []byte{0x7c, 0x45, 2}
 	inter := []byte{0x41, 3}

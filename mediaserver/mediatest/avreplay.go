@@ -11,28 +11,28 @@ import (
 	"github.com/streampair/streampair/mediaserver/flv"
 )
 
-// ReplayOptions say how a tape is replayed.
+// ReplayOptions are the options of Replay.
 type ReplayOptions struct {
-	// Epoch is the wall-clock time of the programme's first picture: two replayers with
-	// the same epoch are in step, and the age of a picture can be computed from its time
-	// code. One that is past begins with the next key frame that is due. Default: now.
+	// Epoch is the wall-clock time of the programme's first picture. Two replayers with the
+	// same epoch are in step, and a picture's age follows from its time code. If Epoch is
+	// past, the replay begins with the next IDR that is due. Default: now.
 	Epoch time.Time
-	// Once ends the programme at its end; otherwise it is looped, with timestamps that
-	// go on.
+	// Once ends the replay at the end of the programme. Otherwise the programme is
+	// looped, with timestamps that go on.
 	Once bool
-	// AudioDelay sends audio that much later than it is due. Its timestamps stay: that
-	// is a stream whose audio is interleaved late.
+	// AudioDelay sends audio that much later than it is due, with unchanged
+	// timestamps. That is a stream whose audio is interleaved late.
 	AudioDelay time.Duration
-	// Timestamp of the programme's beginning on the wire, in whole milliseconds; it is
-	// sent modulo 2^32 ms.
+	// Timestamp is the first timestamp on the wire, in whole milliseconds. It is sent
+	// modulo 2^32 ms.
 	Timestamp time.Duration
-	// Edit returns what is sent in place of a tag, as encoders do what ffmpeg would not.
-	// Default: the tag.
+	// Edit returns the tags to send instead of a tag. It imitates encoders that differ
+	// from ffmpeg. Default: the tag itself.
 	Edit func(flv.Tag) []flv.Tag
 }
 
-// A Replayer is an RTMP publisher that sends a tape in real time, in step with the wall
-// clock. Its methods may be called from any goroutine.
+// A Replayer is an RTMP publisher that sends a tape in real time, in step with the
+// wall clock. It is safe for concurrent use.
 type Replayer struct {
 	tape    *Tape
 	options ReplayOptions
@@ -42,7 +42,7 @@ type Replayer struct {
 	stop    context.CancelFunc
 
 	mu sync.Mutex // guards all below
-	// changed is closed and replaced when one of these changes.
+	// changed is closed and replaced when a field below changes.
 	changed            chan struct{}
 	paused             bool
 	dropVideo, dropAud bool
@@ -51,8 +51,8 @@ type Replayer struct {
 	err                error
 }
 
-// Replay connects to an rtmp:// URL and sends the tape until ctx ends, the tape does,
-// Kill or Stop is called, or the server ends the connection.
+// Replay connects to an rtmp:// URL and sends the tape. It ends when ctx ends, when the tape
+// ends, with Kill or Stop, or when the server closes the connection.
 func Replay(ctx context.Context, rtmpURL string, tape *Tape, options ReplayOptions) (*Replayer, error) {
 	conn, err := dialRTMP(ctx, rtmpURL)
 	if err != nil {
@@ -61,7 +61,7 @@ func Replay(ctx context.Context, rtmpURL string, tape *Tape, options ReplayOptio
 	if options.Epoch.IsZero() {
 		options.Epoch = time.Now()
 	}
-	u, _ := url.Parse(rtmpURL) // dialRTMP did
+	u, _ := url.Parse(rtmpURL) // can't fail: dialRTMP has parsed it
 	ctx, cancel := context.WithCancel(ctx)
 	r := &Replayer{
 		tape: tape, options: options, conn: conn, name: path.Base(u.Path),
@@ -82,10 +82,10 @@ func Replay(ctx context.Context, rtmpURL string, tape *Tape, options ReplayOptio
 	return r, nil
 }
 
-// Epoch is the wall-clock time of the programme's first picture.
+// Epoch returns the wall-clock time of the programme's first picture.
 func (r *Replayer) Epoch() time.Time { return r.options.Epoch }
 
-// Kill ends the connection without a word, as a crash does.
+// Kill ends the connection without unpublishing, like a crash.
 func (r *Replayer) Kill() {
 	r.fail(errKilled)
 	_ = r.conn.conn.Close()
@@ -93,33 +93,34 @@ func (r *Replayer) Kill() {
 	<-r.done
 }
 
-// Stop unpublishes and ends the connection, as a user does.
+// Stop unpublishes and ends the connection, like a user.
 func (r *Replayer) Stop() {
 	r.stop()
 	<-r.done
 }
 
-// Pause stops sending: connected, but silent. Resume sends at once what was due
-// meanwhile, as a process does that was stopped and goes on.
+// Pause stops sending: the connection stays open and silent. After Resume, everything that was due
+// meanwhile is sent at once, as by a process that was stopped and goes on.
 func (r *Replayer) Pause() { r.set(func() { r.paused = true }) }
 
 // Resume ends a Pause.
 func (r *Replayer) Resume() { r.set(func() { r.paused = false }) }
 
-// Drop leaves tracks out from now on, or no longer.
+// Drop sets which tracks are left out from now on.
 func (r *Replayer) Drop(video, audio bool) { r.set(func() { r.dropVideo, r.dropAud = video, audio }) }
 
-// KeyFramesOnly leaves all other pictures out from now on, or no longer: a still screen that
-// is shared, at one picture each GOP.
+// KeyFramesOnly sets whether all pictures but IDRs are left out from now on. That is
+// like a shared still screen, with one picture each GOP.
 func (r *Replayer) KeyFramesOnly(only bool) { r.set(func() { r.keyFramesOnly = only }) }
 
-// Jump adds to the timestamps of everything from now on.
+// Jump adds to all timestamps from now on.
 func (r *Replayer) Jump(by time.Duration) { r.set(func() { r.shift += by }) }
 
-// Done is closed when nothing is sent any more; Err says why.
+// Done is closed when nothing is sent any more. Err then returns the reason.
 func (r *Replayer) Done() <-chan struct{} { return r.done }
 
-// Err is nil after Stop, the end of the context or of the tape.
+// Err waits for Done and returns why sending ended. It is nil after Stop, and at the
+// end of the context or of the tape.
 func (r *Replayer) Err() error {
 	<-r.done
 	r.mu.Lock()
@@ -135,7 +136,7 @@ var (
 	errTapeEnd = errors.New("the tape has ended")
 )
 
-// fail keeps the first reason.
+// fail keeps the first error.
 func (r *Replayer) fail(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -152,37 +153,37 @@ func (r *Replayer) set(f func()) {
 	r.changed = make(chan struct{})
 }
 
-// lateStart is how late a tape may begin at its beginning, with the first pictures sent
-// at once.
+// lateStart is how late a replay may start and still begin with the first picture. The
+// pictures that are late are then sent at once.
 const lateStart = 100 * time.Millisecond
 
-// A reel is one track of a tape and how far it has been sent.
-type reel struct {
-	media []tapeTag
-	next  int
-	turn  time.Duration // how long the turns of the loop took so far
-	delay time.Duration
+// A trackCursor is one track of a tape, with the position up to which it has been sent.
+type trackCursor struct {
+	media      []tapeTag
+	next       int
+	loopOffset time.Duration // length of all earlier rounds of the loop
+	delay      time.Duration
 }
 
-// due is when the next tag is to be sent, on the programme's clock.
-func (e *reel) due(zero time.Duration) time.Duration {
-	return e.turn + e.media[e.next].at - zero + e.delay
+// due returns when the next tag is to be sent, on the programme's clock.
+func (e *trackCursor) due(zero time.Duration) time.Duration {
+	return e.loopOffset + e.media[e.next].at - zero + e.delay
 }
 
-// advance goes to the next tag; false at the end of the tape.
-func (e *reel) advance(duration time.Duration, once bool) bool {
+// advance goes to the next tag. It reports false at the end of the tape.
+func (e *trackCursor) advance(duration time.Duration, once bool) bool {
 	if e.next++; e.next == len(e.media) {
 		if once {
 			return false
 		}
-		e.next, e.turn = 0, e.turn+duration
+		e.next, e.loopOffset = 0, e.loopOffset+duration
 	}
 	return true
 }
 
 func (r *Replayer) send(ctx context.Context) error {
 	zero := r.tape.zero
-	reels := []*reel{{media: r.tape.track(flv.VideoTag)}, {media: r.tape.track(flv.AudioTag), delay: r.options.AudioDelay}}
+	reels := []*trackCursor{{media: r.tape.track(flv.VideoTag)}, {media: r.tape.track(flv.AudioTag), delay: r.options.AudioDelay}}
 	if len(reels[1].media) == 0 {
 		reels = reels[:1]
 	}
@@ -209,7 +210,7 @@ func (r *Replayer) send(ctx context.Context) error {
 		if err := r.wait(ctx, r.options.Epoch.Add(e.due(zero))); err != nil {
 			if ctx.Err() != nil && r.alive() {
 				_ = r.conn.conn.SetWriteDeadline(time.Now().Add(time.Second))
-				_ = r.conn.bye(r.name) // as a courtesy
+				_ = r.conn.bye(r.name) // the server need not wait for a timeout; an error does not matter
 			}
 			return err
 		}
@@ -218,12 +219,12 @@ func (r *Replayer) send(ctx context.Context) error {
 			began = true
 			for _, h := range r.tape.headers {
 				h.at = unit.at
-				if err := r.write(h, e.turn); err != nil {
+				if err := r.write(h, e.loopOffset); err != nil {
 					return err
 				}
 			}
 		}
-		if err := r.write(unit, e.turn); err != nil {
+		if err := r.write(unit, e.loopOffset); err != nil {
 			return err
 		}
 		if !e.advance(r.tape.Duration, r.options.Once) {
@@ -238,7 +239,7 @@ func (r *Replayer) alive() bool {
 	return r.err == nil
 }
 
-// wait waits until t, and longer while paused.
+// wait waits until t, and for as long as sending is paused.
 func (r *Replayer) wait(ctx context.Context, t time.Time) error {
 	for {
 		r.mu.Lock()
@@ -268,7 +269,7 @@ func (r *Replayer) wait(ctx context.Context, t time.Time) error {
 	}
 }
 
-func (r *Replayer) write(unit tapeTag, turn time.Duration) error {
+func (r *Replayer) write(unit tapeTag, loopOffset time.Duration) error {
 	r.mu.Lock()
 	drop, shift := r.dropAud, r.shift
 	chunks := byte(rtmpAudioChunks)
@@ -279,7 +280,7 @@ func (r *Replayer) write(unit tapeTag, turn time.Duration) error {
 	if drop && !unit.sequence {
 		return nil
 	}
-	timestamp := uint32((unit.at + turn + r.options.Timestamp + shift) / time.Millisecond)
+	timestamp := uint32((unit.at + loopOffset + r.options.Timestamp + shift) / time.Millisecond)
 	_ = r.conn.conn.SetWriteDeadline(time.Now().Add(rtmpTimeout))
 	tags := []flv.Tag{{Type: unit.tag, Timestamp: timestamp, Body: unit.body}}
 	if r.options.Edit != nil {

@@ -11,12 +11,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/rtmp"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// startIngest runs an RTMP server until the test ends. It asks for the token "key".
+// startIngest runs an RTMP server until the test ends. Publishers need the token "key".
 func startIngest(t *testing.T) (url string, registry *stream.Registry) {
 	t.Helper()
 	t.Cleanup(func() { goleak.VerifyNone(t) })
@@ -46,7 +47,7 @@ func startIngest(t *testing.T) (url string, registry *stream.Registry) {
 	return "rtmp://" + server.Addr().String(), registry
 }
 
-// collect receives access units until enough says so.
+// collect receives access units until enough returns true.
 func collect(t *testing.T, sub *stream.Subscription, enough func(*stream.AccessUnit) bool) []*stream.AccessUnit {
 	t.Helper()
 	var units []*stream.AccessUnit
@@ -78,10 +79,10 @@ func TestReplayerSendsTheProgrammeInRealTime(t *testing.T) {
 		name      string
 		programme Programme
 		options   ReplayOptions
-		// act is called after a second.
+		// act is called after one second.
 		act func(*Replayer)
-		// Of each track: the step between access units, at most how many other steps
-		// there may be, and how late the units are at the median.
+		// videoStep and audioStep are the steps between access units of each track. others is the
+		// most other steps that each track may have. audioLate is the median lateness of audio.
 		videoStep, audioStep time.Duration
 		others               int
 		audioLate            time.Duration
@@ -135,7 +136,8 @@ func TestReplayerSendsTheProgrammeInRealTime(t *testing.T) {
 				}
 				median := median(late)
 				t.Logf("%v: %d access units, %v late at the median", kind, len(track), median)
-				// The mapping is that of the promptest, so a busy machine adds to lateness.
+				// The mapping follows the promptest access unit, so a busy machine
+				// adds to the lateness.
 				if others > tt.others+len(track)/10 || median < want-50*ms || median > want+300*ms {
 					t.Errorf("%v: %d other steps, %v late, want %v", kind, others, median, want)
 				}
@@ -177,18 +179,18 @@ func TestReplayerIsPausedResumedAndLeavesTracksOut(t *testing.T) {
 		return registry.Now()-snap.Video.LastArrival > 500*ms && registry.Now()-snap.Audio.LastArrival > 500*ms
 	}
 	r.Pause()
-	waitFor(t, "silence while paused", silent)
+	eventually.True(t, "silence while paused", silent)
 	r.Resume()
-	waitFor(t, "pictures again", func() bool { return !silent() })
+	eventually.True(t, "pictures again", func() bool { return !silent() })
 
 	since := func(track stream.TrackSnapshot) time.Duration { return registry.Now() - track.LastArrival }
 	r.Drop(true, false)
-	waitFor(t, "audio alone", func() bool {
+	eventually.True(t, "audio alone", func() bool {
 		snap := s.Snapshot()
 		return since(snap.Video) > 500*ms && since(snap.Audio) < 200*ms
 	})
 	r.Drop(false, true)
-	waitFor(t, "video alone", func() bool {
+	eventually.True(t, "video alone", func() bool {
 		snap := s.Snapshot()
 		return since(snap.Audio) > 500*ms && since(snap.Video) < 200*ms
 	})
@@ -196,7 +198,7 @@ func TestReplayerIsPausedResumedAndLeavesTracksOut(t *testing.T) {
 	if err := r.Err(); err != nil {
 		t.Errorf("stopped: %v", err)
 	}
-	waitFor(t, "the end of the publication", func() bool { return s.Snapshot().Publication == nil })
+	eventually.True(t, "the end of the publication", func() bool { return s.Snapshot().Publication == nil })
 }
 
 func TestReplayerEnds(t *testing.T) {

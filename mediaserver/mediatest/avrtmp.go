@@ -30,13 +30,13 @@ const (
 	rtmpChunkSize = 4096
 	// rtmpTimeout bounds the handshake, and each write.
 	rtmpTimeout = 10 * time.Second
-	// rtmpExtended is the 24-bit timestamp that says that 32 bits follow.
+	// rtmpExtended is the 24-bit timestamp that announces an extended timestamp of 32 bits.
 	rtmpExtended = 0xffffff
 )
 
-// rtmpConn publishes one stream, as an encoder does. It has what go-rtmp's client lacks:
-// deadlines, an answer when refused, and extended timestamps on every chunk, as ffmpeg
-// writes them.
+// An rtmpConn publishes one stream, as an encoder does. go-rtmp's client lacks three
+// things that it has: deadlines, the server's answer to a refusal, and extended
+// timestamps on every chunk as ffmpeg writes them.
 type rtmpConn struct {
 	conn   net.Conn
 	in     *bufio.Reader
@@ -75,7 +75,8 @@ func dialRTMP(ctx context.Context, rawURL string) (*rtmpConn, error) {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
 	c := &rtmpConn{conn: conn, in: bufio.NewReaderSize(conn, 16<<10), readChunk: 128, partial: map[uint32]*rtmpMessage{}}
-	// A cancelled context ends the handshake; afterwards the caller's Close does.
+	// A cancelled context ends the handshake. After the handshake the caller's Close
+	// ends the connection.
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	_ = conn.SetDeadline(time.Now().Add(rtmpTimeout))
 	if err := c.begin(app, name, "rtmp://"+u.Host+"/"+app); err != nil {
@@ -106,7 +107,7 @@ func (c *rtmpConn) begin(app, name, tcURL string) error {
 	const connect, createStream, publish = 1, 4, 5
 	size := binary.BigEndian.AppendUint32(nil, rtmpChunkSize)
 	err := errors.Join(
-		// Chunks of another size are in use from the next message on.
+		// The new chunk size holds from the next message on.
 		c.write(rtmpControlChunks, 0, rtmpSetChunkSize, 0, size),
 		c.command(0, "connect", connect, amfObject{
 			{"app", app}, {"type", "nonprivate"}, {"flashVer", "FMLE/3.0 (compatible; mediatest)"}, {"tcUrl", tcURL},
@@ -129,7 +130,8 @@ func (c *rtmpConn) begin(app, name, tcURL string) error {
 		if err != nil {
 			return fmt.Errorf("create stream: %w", err)
 		}
-		// "_result", transaction, null, stream id: other answers are to the two before.
+		// The answer is "_result", transaction, null, stream id. Other results answer
+		// the two commands before.
 		rest := body[3+len("_result"):]
 		if len(rest) < 9+1+9 || amfNumber(rest) != createStream {
 			continue
@@ -151,8 +153,8 @@ func (c *rtmpConn) begin(app, name, tcURL string) error {
 	}
 }
 
-// await reads messages up to a command of that name. A command named failed, or one
-// whose level is "error", is an error.
+// await reads messages up to a command with that name. A command named failed, or with
+// level "error", is returned as an error.
 func (c *rtmpConn) await(name, failed string) ([]byte, error) {
 	for {
 		m, err := c.read()
@@ -171,9 +173,9 @@ func (c *rtmpConn) await(name, failed string) ([]byte, error) {
 	}
 }
 
-// RefusedError says that the server refused to take a publication.
+// A RefusedError is returned when the server refuses a publication.
 type RefusedError struct {
-	// Status is the readable part of its answer.
+	// Status is the readable part of the server's answer.
 	Status string
 }
 
@@ -190,7 +192,7 @@ func printable(b []byte) string {
 	return strings.Join(words, " ")
 }
 
-// drain reads and discards what the server says, until the connection ends.
+// drain reads and discards messages from the server until the connection ends.
 func (c *rtmpConn) drain() error {
 	for {
 		m, err := c.read()
@@ -203,14 +205,14 @@ func (c *rtmpConn) drain() error {
 	}
 }
 
-// bye says that the publication ends.
+// bye tells the server that the publication ends.
 func (c *rtmpConn) bye(name string) error {
 	return errors.Join(
 		c.command(0, "FCUnpublish", 6, nil, name),
 		c.command(0, "deleteStream", 7, nil, float64(c.stream)))
 }
 
-// amfObject is an AMF0 object of strings, in order.
+// An amfObject is an AMF0 object of strings, in order.
 type amfObject [][2]string
 
 func (c *rtmpConn) command(stream uint32, name string, transaction float64, arguments ...any) error {
@@ -218,7 +220,7 @@ func (c *rtmpConn) command(stream uint32, name string, transaction float64, argu
 	return c.write(rtmpCommandChunks, 0, rtmpCommand, stream, appendAMF(body, arguments...))
 }
 
-// appendAMF appends values of AMF 0 (Adobe's specification, section 2).
+// appendAMF appends AMF0 values (Adobe's specification, section 2).
 func appendAMF(b []byte, values ...any) []byte {
 	str := func(b []byte, s string) []byte {
 		return append(binary.BigEndian.AppendUint16(b, uint16(len(s))), s...)
@@ -258,7 +260,7 @@ func amfNumber(b []byte) float64 {
 	return math.Float64frombits(binary.BigEndian.Uint64(b[1:]))
 }
 
-// write sends one message, as a chunk of type 0 and others of type 3 (section 5.3.1).
+// write sends one message as a chunk of type 0, and further chunks of type 3 (section 5.3.1).
 func (c *rtmpConn) write(chunkStream byte, timestamp uint32, kind byte, stream uint32, body []byte) error {
 	short := min(timestamp, rtmpExtended)
 	b := append(c.buf[:0], chunkStream, byte(short>>16), byte(short>>8), byte(short),
@@ -279,7 +281,7 @@ func (c *rtmpConn) write(chunkStream byte, timestamp uint32, kind byte, stream u
 	return err
 }
 
-// read returns the next whole message.
+// read returns the next complete message.
 func (c *rtmpConn) read() (*rtmpMessage, error) {
 	for {
 		m, err := c.readOneChunk()
@@ -297,7 +299,7 @@ func (c *rtmpConn) read() (*rtmpMessage, error) {
 	}
 }
 
-// readOneChunk reads one chunk; it returns the message that the chunk completes, or nil.
+// readOneChunk reads one chunk. It returns the message that the chunk completes, or nil.
 func (c *rtmpConn) readOneChunk() (*rtmpMessage, error) {
 	var h [11]byte
 	if _, err := io.ReadFull(c.in, h[:1]); err != nil {

@@ -7,12 +7,11 @@ import (
 	"github.com/thesyncim/gopus"
 )
 
-// opusRate is that of Opus's RTP timestamps, RFC 7587 section 4.1.
+// opusRate is the rate of Opus's RTP timestamps, RFC 7587 section 4.1.
 const opusRate = 48000
 
-// Sound decodes the Opus packets of an audio recording. Where the timestamps leave a
-// hole, the sound has silence: that is what a viewer's player would have to conceal.
-// Without a sender report times are those of arrival.
+// Sound decodes the Opus packets of an audio recording. A gap in the timestamps becomes silence,
+// which a viewer's player would have to conceal. Without a sender report, times are arrival times.
 func (r *Recording) Sound() (Sound, error) {
 	decoder, err := gopus.NewDecoder(gopus.DefaultDecoderConfig(opusRate, 2))
 	if err != nil {
@@ -22,7 +21,7 @@ func (r *Recording) Sound() (Sound, error) {
 	var samples []float32
 	var first, end uint32
 	pcm := make([]float32, 2*5760) // 120 ms, the longest packet
-	// Lost packets are not to be waited for here: the timestamps tell.
+	// Lost packets need no wait here, because the timestamps show them.
 	for _, p := range r.inOrder(&order) {
 		if len(p.Payload) == 0 {
 			continue

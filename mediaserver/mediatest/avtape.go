@@ -11,14 +11,15 @@ import (
 	"github.com/streampair/streampair/mediaserver/flv"
 )
 
-// A Tape is an FLV file in memory, to be replayed.
+// A Tape is an FLV file in memory, to replay.
 type Tape struct {
-	// Duration is the length of the programme: where a loop begins again.
+	// Duration is the length of the programme, after which a loop begins again.
 	Duration time.Duration
 
-	// headers are sent ahead of the media; media is in the order of decoding.
+	// headers are sent before the media. media is in decoding order.
 	headers, media []tapeTag
-	// zero is the presentation time of the first picture (or sound) in the file.
+	// zero is the presentation time of the first picture, or of the first sound if
+	// there is no picture.
 	zero time.Duration
 }
 
@@ -31,8 +32,7 @@ type tapeTag struct {
 	body     []byte
 }
 
-// Load reads an FLV file that holds a programme of the given length; 0: up to its
-// last picture.
+// Load reads an FLV file with a programme of the given length; 0 means up to the last picture.
 func Load(path string, duration time.Duration) (*Tape, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -46,7 +46,7 @@ func Load(path string, duration time.Duration) (*Tape, error) {
 	return t, nil
 }
 
-// Tape returns the programme, ready for Replay.
+// Tape returns the programme as a Tape for Replay.
 func (p Programme) Tape(ctx context.Context) (*Tape, error) {
 	path, err := p.File(ctx)
 	if err != nil {
@@ -117,7 +117,7 @@ func readTape(r io.Reader, duration time.Duration) (*Tape, error) {
 	return t, nil
 }
 
-// trim leaves out what the audio coder added beyond the end: it would overlap the next
+// trim removes what the audio encoder added after the end. It would overlap the next
 // turn of a loop.
 func (t *Tape) trim() {
 	var within []tapeTag

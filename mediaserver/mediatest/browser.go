@@ -9,16 +9,15 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// browserStopLimit bounds how long a test waits for Chromium to close by itself
-// before it is killed.
+// browserStopLimit is how long a test waits for Chromium to close by itself. After
+// that Chromium is killed.
 const browserStopLimit = 10 * time.Second
 
-// chromiumOptions are the flags under which Debian's Chromium decodes and encodes
-// H.264 over WebRTC without a screen, a sandbox, a GPU, a camera or a person.
+// chromiumOptions returns the flags with which Debian's Chromium decodes and encodes H.264
+// over WebRTC. It then needs no screen, sandbox, GPU, camera or person.
 //
-// It is a list of our own rather than chromedp's default one, because the media
-// tests need a browser that behaves as a viewer's does: the default list, for one,
-// turns off the throttling of background tabs.
+// chromedp's default list is not used, because the media tests need a browser that behaves like a
+// viewer's. The default list turns off the throttling of background tabs, for example.
 func chromiumOptions(path string) []chromedp.ExecAllocatorOption {
 	return []chromedp.ExecAllocatorOption{
 		chromedp.ExecPath(path),
@@ -44,21 +43,21 @@ func chromiumOptions(path string) []chromedp.ExecAllocatorOption {
 	}
 }
 
-// Browser starts a headless Chromium of the test's own, with an empty profile and a
-// fake camera and microphone, and returns the chromedp context of its first tab.
-// Options come after the defaults, so they can replace one of them, for example
-// chromedp.Flag("autoplay-policy", "document-user-activation-required").
+// Browser starts a headless Chromium for the test, with an empty profile and a fake camera and
+// microphone. It returns the chromedp context of the first tab; see Tab for more. Options replace
+// defaults, for example chromedp.Flag("autoplay-policy", "document-user-activation-required").
 //
-// The browser and its profile are gone when the test ends. An exception that a page
-// of the first tab does not catch fails the test; see Tab for more tabs.
+// The browser and its profile are removed when the test ends. An exception that a page of the first
+// tab does not catch fails the test.
 func Browser(t TB, options ...chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
+	SkipInShort(t)
 	path, err := chromiumPath()
 	if err != nil {
 		t.Fatal("this test needs Chromium: install it (Debian: apt-get install chromium)")
 	}
 	allocator, release := chromedp.NewExecAllocator(context.Background(), append(chromiumOptions(path), options...)...)
-	// Release waits for the process, so no Chromium outlives the test that started it.
+	// Release waits for the process, so no Chromium outlives its test.
 	t.Cleanup(release)
 	return openTab(t, allocator)
 }
@@ -77,7 +76,7 @@ func openTab(t TB, parent context.Context) context.Context {
 		t.Fatalf("start Chromium: %v", err)
 	}
 
-	// t must not be used once the test has ended, so the reader is joined first.
+	// t must not be used after the test has ended, so the test waits for the reader.
 	var reader sync.WaitGroup
 	messages := chromedp.Console(ctx)
 	reader.Go(func() {
@@ -94,7 +93,7 @@ func openTab(t TB, parent context.Context) context.Context {
 	})
 	t.Cleanup(func() {
 		limited, stop := context.WithTimeout(ctx, browserStopLimit)
-		_ = chromedp.Cancel(limited) // an error means that it has gone already, or is killed by cancel
+		_ = chromedp.Cancel(limited) // on an error it has already closed, or cancel kills it
 		stop()
 		cancel()
 		reader.Wait()
@@ -102,8 +101,7 @@ func openTab(t TB, parent context.Context) context.Context {
 	return ctx
 }
 
-// Eval returns the value of a JavaScript expression in the page, after awaiting it
-// if it is a promise.
+// Eval returns the value of a JavaScript expression in the page. It awaits a promise.
 func Eval[T any](t TB, ctx context.Context, expression string) T {
 	t.Helper()
 	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
@@ -113,8 +111,8 @@ func Eval[T any](t TB, ctx context.Context, expression string) T {
 	return v
 }
 
-// Await waits until a JavaScript expression is true in the page. It fails the test
-// after limit, showing what the expression diagnosis says by then ("" for nothing).
+// Await waits until a JavaScript expression is true in the page. After limit it fails the
+// test, and shows the value of the expression diagnosis ("" for none).
 func Await(t TB, ctx context.Context, limit time.Duration, expression, diagnosis string) {
 	t.Helper()
 	deadline := time.Now().Add(limit)

@@ -2,21 +2,20 @@ package mediatest
 
 import "sync"
 
-// Cleanups are what is to be done in the end, for a TB that is no test. The zero value has
-// none.
+// Cleanups are the cleanup functions of a TB that is no test. The zero value has none.
 type Cleanups struct {
 	mu   sync.Mutex // guards list
 	list []func()
 }
 
-// Cleanup adds f, as testing.TB's does.
+// Cleanup adds f, like testing.TB's Cleanup.
 func (c *Cleanups) Cleanup(f func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.list = append(c.list, f)
 }
 
-// CleanUp does all of it, the last first, and what is added meanwhile.
+// CleanUp calls all functions, the last first, including those that are added meanwhile.
 func (c *Cleanups) CleanUp() {
 	for f := c.last(); f != nil; f = c.last() {
 		f()

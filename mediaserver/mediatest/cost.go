@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// AssertCost fails the test if f allocates more than the given bytes on the heap, freed or
-// not, or takes longer than the given time. What other goroutines of the process allocate
-// meanwhile counts too, so that bounds should be generous.
+// AssertCost fails the test if f allocates more than the given bytes on the heap,
+// freed or not, or takes longer than the given time. Allocations of other goroutines
+// count too, so the bounds should be generous.
 func AssertCost(t *testing.T, bytes uint64, limit time.Duration, f func()) {
 	t.Helper()
 	var before, after runtime.MemStats

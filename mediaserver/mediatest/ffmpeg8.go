@@ -7,24 +7,24 @@ import (
 	"runtime"
 )
 
-// PublishFFmpeg8 starts FFmpeg 8 sending file to url in real time, without encoding it
-// again. format is its muxer, "whip" or "flv". Extra arguments are those of
-// testdata/ffmpeg8/publish.mjs. The FFmpeg that RequireFFmpeg finds may be older, and then
-// has no WHIP and no Enhanced RTMP with several tracks.
+// PublishFFmpeg8 starts FFmpeg 8, which sends file to url in real time without re-encoding. format
+// is its muxer, "whip" or "flv". args are arguments of testdata/ffmpeg8/publish.mjs. RequireFFmpeg
+// may find an older FFmpeg, which has no WHIP and no Enhanced RTMP with several tracks.
 func PublishFFmpeg8(tb TB, file, format, url string, args ...string) *Publisher {
 	tb.Helper()
 	return startCommand(tb, ffmpeg8(tb, file, format, url, args))
 }
 
-// PublishFFmpeg8From is PublishFFmpeg8 from another network namespace, see NewNamespace.
+// PublishFFmpeg8From is PublishFFmpeg8 in another network namespace, see NewNamespace.
 func PublishFFmpeg8From(tb TB, ns *Namespace, file, format, url string, args ...string) *Publisher {
 	tb.Helper()
 	return startCommand(tb, append([]string{"ip", "netns", "exec", ns.Name}, ffmpeg8(tb, file, format, url, args)...))
 }
 
-// ffmpeg8 returns the command.
+// ffmpeg8 returns the command line.
 func ffmpeg8(tb TB, file, format, url string, args []string) []string {
 	tb.Helper()
+	SkipInShort(tb)
 	node, err := exec.LookPath("node")
 	if err != nil {
 		tb.Fatal("this test needs Node.js on the PATH: install Node.js 20 or later (https://nodejs.org)")

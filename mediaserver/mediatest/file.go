@@ -14,30 +14,30 @@ import (
 	"time"
 )
 
-// A Spec says what a test file contains. Its zero value is ten seconds of a moving
-// test picture, 320x180 at 30 frames a second, with a key frame every two seconds,
-// no B-frames, and a stereo tone as AAC at 48 kHz.
+// A Spec is the content of a test file. The zero value is ten seconds of a moving test
+// picture and a stereo tone. The picture is 320x180 at 30 pictures a second, with an IDR every two
+// seconds and no B-frames. The tone is AAC at 48 kHz.
 type Spec struct {
-	// Duration of the file, default 10 s.
+	// Duration is the length of the file; default 10 s.
 	Duration time.Duration
 
 	// NoVideo leaves out the video track.
 	NoVideo bool
-	// Width and Height in pixels, default 320x180.
+	// Width and Height are in pixels; default 320x180.
 	Width, Height int
 	// FPS is the frame rate as ffmpeg reads it: "30" (default), "1", "30000/1001".
 	FPS string
 	// Color makes the picture one solid colour: an ffmpeg colour name, or 0xRRGGBB.
-	// Empty: ffmpeg's testsrc2.
+	// Default: ffmpeg's testsrc2.
 	Color string
-	// Label is burnt in, if not empty, above a clock that shows the time within the
-	// file. It may hold letters, digits, blanks and dashes only.
+	// Label is drawn into the picture, if not empty, above a clock with the time in the
+	// file. It may have only letters, digits, blanks and dashes.
 	Label string
 	// Filter is appended to the chain of video filters.
 	Filter string
-	// GOP is the time between key frames, default 2 s.
+	// GOP is the time between IDRs; default 2 s.
 	GOP time.Duration
-	// BFrames encodes with x264's defaults (medium, High profile, three B-frames,
+	// BFrames selects x264's defaults (medium, High profile, three B-frames,
 	// b-pyramid) instead of ultrafast and zerolatency.
 	BFrames bool
 	// VideoArgs are appended to the video encoder's arguments.
@@ -45,13 +45,13 @@ type Spec struct {
 
 	// NoAudio leaves out the audio track.
 	NoAudio bool
-	// SampleRate in Hz, default 48000, and Channels, default 2.
+	// SampleRate is in Hz, default 48000. Channels is their number, default 2.
 	SampleRate, Channels int
 	// ToneHz is the frequency of the tone, default 440.
 	ToneHz int
 
-	// Container is the file's format and name extension, default "flv". Use "mp4" or
-	// "mkv" for codecs FLV cannot carry.
+	// Container is the file's format and name extension; default "flv". Use "mp4" or
+	// "mkv" for codecs that FLV can't carry.
 	Container string
 	// VideoCodec and AudioCodec are ffmpeg's encoders, default libx264 and aac.
 	VideoCodec, AudioCodec string
@@ -86,7 +86,7 @@ func (s Spec) withDefaults() Spec {
 	return s
 }
 
-// frameRate is FPS as a number.
+// frameRate returns FPS as a number.
 func (s Spec) frameRate() float64 {
 	num, den, found := strings.Cut(s.FPS, "/")
 	n, _ := strconv.ParseFloat(num, 64)
@@ -96,7 +96,7 @@ func (s Spec) frameRate() float64 {
 	return n
 }
 
-// args are ffmpeg's arguments up to, but without, the output file.
+// args returns ffmpeg's arguments without the output file.
 func (s Spec) args() []string {
 	seconds := strconv.FormatFloat(s.Duration.Seconds(), 'f', 3, 64)
 	var in, out []string
@@ -133,12 +133,12 @@ func (s Spec) args() []string {
 	return append(append([]string{"-hide_banner", "-loglevel", "error", "-nostdin"}, in...), append(out, "-t", seconds)...)
 }
 
-// makeFile keeps two tests of one process from encoding the same file at once; the
-// rename at the end does the same between processes.
+// makeFile keeps two tests of one process from encoding the same file at once. Between
+// processes the rename at the end does so.
 var makeFile sync.Mutex
 
-// File returns the path of a media file as spec says. It is made once and then kept
-// in the system's folder for temporary files, under a name derived from spec.
+// File returns the path of a media file with the content of spec. The file is made once, and kept
+// in the system's folder for temporary files under a name derived from spec.
 func File(tb TB, spec Spec) string {
 	tb.Helper()
 	ffmpeg := RequireFFmpeg(tb)

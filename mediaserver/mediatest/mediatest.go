@@ -1,10 +1,9 @@
-// Package mediatest gives tests real media: files made by ffmpeg, and ffmpeg
-// processes that publish them and can be killed, frozen and resumed like the
-// encoder of a viewer's worst evening.
+// Package mediatest gives tests real media: files made by ffmpeg, and ffmpeg processes that
+// publish them. These processes can be killed, frozen and resumed, as encoders fail in practice.
 //
-// It is for tests and benchmarks only and holds no assertions about the product. Start
-// from File and Publish. ffmpeg is a requirement, not an option: where it is missing a test
-// fails with one line that says what to install.
+// It is for tests and benchmarks only, and asserts nothing about the product. Start
+// with File and Publish. ffmpeg is required: without it a test fails with one line
+// that says what to install. With -short, the test is skipped.
 package mediatest
 
 import (
@@ -13,8 +12,8 @@ import (
 	"sync"
 )
 
-// TB is what the helpers need of a testing.TB, so that a program that is no test, such
-// as hack/bench, can use them too.
+// TB is the part of testing.TB that the helpers need. A program that is no test, such
+// as hack/bench, can implement it too.
 type TB interface {
 	Helper()
 	Logf(format string, args ...any)
@@ -27,7 +26,7 @@ type TB interface {
 
 var ffmpegPath = sync.OnceValues(func() (string, error) { return exec.LookPath("ffmpeg") })
 
-// ffmpegVersion is part of every cache key: another encoder makes other files.
+// ffmpegVersion is part of every cache key, because another encoder makes other files.
 var ffmpegVersion = sync.OnceValue(func() string {
 	path, err := ffmpegPath()
 	if err != nil {
@@ -38,9 +37,10 @@ var ffmpegVersion = sync.OnceValue(func() string {
 	return line
 })
 
-// RequireFFmpeg returns the path of ffmpeg, or fails the test.
+// RequireFFmpeg returns the path of ffmpeg, or fails the test. With -short it skips the test.
 func RequireFFmpeg(tb TB) string {
 	tb.Helper()
+	SkipInShort(tb)
 	path, err := ffmpegPath()
 	if err != nil {
 		tb.Fatal("this test needs ffmpeg on the PATH: install it, e.g. apt-get install ffmpeg")

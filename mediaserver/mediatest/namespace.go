@@ -6,20 +6,22 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"testing"
 )
 
-// A Namespace is a network namespace with one link to the one that the test runs in: what
-// runs there reaches the test's servers by Host, and no loopback address of theirs.
+// A Namespace is a network namespace with one link to the test's own namespace. Programs in
+// it reach the test's servers at Host, but not at a loopback address.
 type Namespace struct {
-	// Name is that of ip-netns(8).
+	// Name is its name for ip-netns(8).
 	Name string
-	// Host is the address of this end of the link, Inside that of the other.
+	// Host is the address of the test's end of the link, Inside that of the other end.
 	Host, Inside netip.Addr
 }
 
-// CanMakeNamespaces reports whether NewNamespace works: as root on Linux, with iproute2.
+// CanMakeNamespaces reports whether NewNamespace works. It works as root on Linux with
+// iproute2. It does not work with -short, which starts no programs.
 func CanMakeNamespaces() bool {
-	if os.Geteuid() != 0 {
+	if os.Geteuid() != 0 || testing.Testing() && testing.Short() {
 		return false
 	}
 	name := fmt.Sprintf("sp-probe-%08x", rand.Uint32())
@@ -29,10 +31,11 @@ func CanMakeNamespaces() bool {
 	return exec.Command("ip", "netns", "delete", name).Run() == nil
 }
 
-// NewNamespace makes a namespace, which is gone when the test ends.
+// NewNamespace makes a namespace. It is removed when the test ends.
 func NewNamespace(tb TB) *Namespace {
 	tb.Helper()
-	// A /30 of the range for tests between networks, RFC 2544: of all that run at a time.
+	// The address is a /30 of the range for tests between networks (RFC 2544), chosen
+	// at random among parallel tests.
 	n := rand.Uint32()
 	base := [4]byte{198, 18 + byte(n&1), byte(n >> 8), byte(n>>16) &^ 3}
 	at := func(host byte) netip.Addr { return netip.AddrFrom4([4]byte{base[0], base[1], base[2], base[3] + host}) }
@@ -46,7 +49,7 @@ func NewNamespace(tb TB) *Namespace {
 	}
 	run("netns", "add", ns.Name)
 	tb.Cleanup(func() {
-		_ = exec.Command("ip", "link", "delete", outer).Run() // gone with the namespace, else
+		_ = exec.Command("ip", "link", "delete", outer).Run() // fails if the link went with the namespace
 		_ = exec.Command("ip", "netns", "delete", ns.Name).Run()
 	})
 	run("link", "add", outer, "type", "veth", "peer", "name", inner, "netns", ns.Name)

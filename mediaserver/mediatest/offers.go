@@ -5,25 +5,25 @@ import (
 	"strings"
 )
 
-// An OfferShape says how much an offer has of what a server may multiply.
+// An OfferShape gives the size of an offer in each part that a server may multiply.
 type OfferShape struct {
 	// Direction is the direction attribute of both sections. Default: recvonly.
 	Direction string
-	// Formats are further formats of the audio section: numbers from 0 on, or, with
-	// SameFormat, that of Opus again and again.
+	// Formats is the number of further formats of the audio section. They are numbered
+	// from 0 on. With SameFormat, each has Opus's number.
 	Formats    int
 	SameFormat bool
-	// Feedback are rtcp-fb lines for Opus, or with Wildcard for all formats.
+	// Feedback is the number of rtcp-fb lines. They are for Opus, or with Wildcard for all formats.
 	Feedback int
 	Wildcard bool
-	// Lines of the audio section.
+	// The numbers of further lines of the audio section.
 	Parameters, Extensions, SSRCs, RIDs, Candidates int
-	// Sections are further audio sections.
+	// Sections is the number of further audio sections.
 	Sections int
 }
 
-// Offer returns an SDP offer of one picture in H.264 and one sound in Opus, as a browser
-// makes it, with what the shape adds.
+// Offer returns an SDP offer of H.264 video and Opus audio, as a browser makes it,
+// with the additions of the shape.
 func (s OfferShape) Offer() string {
 	if s.Direction == "" {
 		s.Direction = "recvonly"
@@ -70,8 +70,8 @@ func (s OfferShape) Offer() string {
 	return b.String()
 }
 
-// HostileOffers are shapes of offers that cost a server the more the less they are
-// bounded: each multiplies something.
+// HostileOffers returns shapes of offers that multiply something. Without bounds they
+// would cost a server very much.
 func HostileOffers() []OfferShape {
 	return []OfferShape{
 		{SameFormat: true, Formats: 500, Feedback: 200},

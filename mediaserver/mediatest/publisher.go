@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// A Publisher is one running encoder, an ffmpeg, that publishes. It ends with its test.
+// A Publisher is a running ffmpeg that publishes. It ends with its test.
 type Publisher struct {
 	tb     TB
 	cmd    *exec.Cmd
@@ -21,15 +21,15 @@ type Publisher struct {
 	err    error // set before exited is closed
 }
 
-// Publish starts ffmpeg sending file to url in real time, without encoding it
-// again. Extra arguments go in front of the input ("-stream_loop", "-1").
+// Publish starts ffmpeg, which sends file to url in real time without re-encoding.
+// inputArgs come before the input ("-stream_loop", "-1").
 func Publish(tb TB, file, url string, inputArgs ...string) *Publisher {
 	tb.Helper()
 	args := append([]string{"-re"}, inputArgs...)
 	return Start(tb, append(args, "-i", file, "-c", "copy", "-f", "flv", "-flvflags", "no_duration_filesize", url)...)
 }
 
-// Start starts ffmpeg with any arguments, as Publish does.
+// Start starts ffmpeg with any arguments, like Publish.
 func Start(tb TB, args ...string) *Publisher {
 	tb.Helper()
 	args = append([]string{RequireFFmpeg(tb), "-hide_banner", "-loglevel", "info", "-nostats", "-nostdin"}, args...)
@@ -59,14 +59,14 @@ func (p *Publisher) cleanup() {
 	}
 }
 
-// Kill ends ffmpeg as a power cut would (SIGKILL) and waits until it is gone.
+// Kill ends ffmpeg like a power cut (SIGKILL), and waits until it is gone.
 func (p *Publisher) Kill() {
 	p.signal(os.Kill)
 	<-p.exited
 }
 
-// Stop ends ffmpeg as a user would (SIGINT): it says goodbye to the server. It
-// waits, and kills a process that takes longer than ten seconds.
+// Stop ends ffmpeg like a user (SIGINT), so that it unpublishes. It waits for the end,
+// and kills a process that takes longer than ten seconds.
 func (p *Publisher) Stop() {
 	p.signal(os.Interrupt)
 	p.signal(syscall.SIGCONT)
@@ -80,19 +80,19 @@ func (p *Publisher) Stop() {
 // Pause freezes ffmpeg (SIGSTOP): the connection stays open and silent.
 func (p *Publisher) Pause() { p.signal(syscall.SIGSTOP) }
 
-// Resume lets a paused ffmpeg go on (SIGCONT), sending late what it had to send.
+// Resume lets a paused ffmpeg go on (SIGCONT). What was due meanwhile is sent late.
 func (p *Publisher) Resume() { p.signal(syscall.SIGCONT) }
 
-// Exited is closed when the process has ended, for whatever reason.
+// Exited is closed when the process has ended, for any reason.
 func (p *Publisher) Exited() <-chan struct{} { return p.exited }
 
-// Err is how the process ended; call it once Exited is closed.
+// Err returns how the process ended. Call it after Exited is closed.
 func (p *Publisher) Err() error { return p.err }
 
-// Output is what ffmpeg has printed, at most the last 64 KB.
+// Output returns what ffmpeg has printed, at most the last 64 KB.
 func (p *Publisher) Output() string { return p.log.String() }
 
-// Pid is the process's number.
+// Pid returns the process id.
 func (p *Publisher) Pid() int { return p.cmd.Process.Pid }
 
 func (p *Publisher) signal(s os.Signal) {
@@ -101,7 +101,7 @@ func (p *Publisher) signal(s os.Signal) {
 	}
 }
 
-// tail keeps the last bytes written to it.
+// A tail keeps the last bytes written to it.
 type tail struct {
 	mu  sync.Mutex
 	buf []byte

@@ -18,37 +18,36 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// WatchOptions say how a WHEP viewer watches.
+// WatchOptions are the options of WatchWHEP.
 type WatchOptions struct {
 	// Token is sent as a bearer token.
 	Token string
 	// Client makes the HTTP requests; default http.DefaultClient.
 	Client *http.Client
-	// TCP connects by ICE-TCP only.
+	// TCP makes the viewer connect by ICE-TCP only.
 	TCP bool
 	// NoVideo and NoAudio leave a track out of the offer.
 	NoVideo, NoAudio bool
-	// Decode decodes the pictures as they come and reads their time codes: see
-	// Sightings. It takes an ffmpeg child.
+	// Decode makes the viewer decode the pictures as they come and read their time
+	// codes, see Sightings. This needs an ffmpeg child.
 	Decode bool
-	// CountOnly keeps nothing but counters, for hundreds of viewers.
+	// CountOnly keeps only counters, for hundreds of viewers.
 	CountOnly bool
-	// TimesOnly keeps of packets nothing and of pictures only when they came, for a viewer
-	// that watches for long.
+	// TimesOnly keeps no packets, and only the times of pictures, for a viewer that
+	// watches for long.
 	TimesOnly bool
-	// Answer changes the server's SDP before it is used, to leave candidates out for
-	// instance.
+	// Answer changes the server's SDP before it is used, for instance to leave candidates out.
 	Answer func(sdp string) string
 }
 
-// A StatusError is an HTTP status that opened no session.
+// A StatusError is an HTTP status other than that of an opened session.
 type StatusError struct {
 	Code   int
 	Header http.Header
 	Body   string
 }
 
-// Error returns the status and what the server says of it.
+// Error returns the status and the server's message.
 func (e *StatusError) Error() string { return fmt.Sprintf("WHEP: %d: %s", e.Code, e.Body) }
 
 // A Viewer is a WHEP session that records what it receives.
@@ -71,8 +70,8 @@ type Viewer struct {
 	sightings []Sighting
 }
 
-// WatchWHEP opens a session at a WHEP URL. It returns once the answer is there;
-// Connected tells of the media. Close must be called. ctx bounds the opening only.
+// WatchWHEP opens a session at a WHEP URL. It returns when the answer has come; Connected is
+// closed when media can flow. The caller must Close the Viewer. ctx bounds only the opening.
 func WatchWHEP(ctx context.Context, whepURL string, options WatchOptions) (*Viewer, error) {
 	pc, err := newViewerConnection(options)
 	if err != nil {
@@ -93,7 +92,7 @@ func WatchWHEP(ctx context.Context, whepURL string, options WatchOptions) (*View
 func newViewerConnection(options WatchOptions) (*webrtc.PeerConnection, error) {
 	var settings webrtc.SettingEngine
 	settings.SetIncludeLoopbackCandidate(true)
-	// That of browsers: with pion's own, packets sent again come too late at a high rate.
+	// The window is that of browsers. With pion's own, resent packets come too late at a high rate.
 	settings.SetSRTPReplayProtectionWindow(1024)
 	networks := []webrtc.NetworkType{webrtc.NetworkTypeUDP4}
 	if options.TCP {
@@ -201,13 +200,13 @@ func (v *Viewer) post(ctx context.Context, whepURL, offer string) error {
 	return nil
 }
 
-// Session is the URL of the session.
+// Session returns the URL of the session.
 func (v *Viewer) Session() *url.URL { return v.session }
 
-// Answer is the server's SDP.
+// Answer returns the server's SDP.
 func (v *Viewer) Answer() string { return v.answer }
 
-// Connected is closed once media can flow; Failed when the connection has failed.
+// Connected is closed when media can flow.
 func (v *Viewer) Connected() <-chan struct{} { return v.connects }
 
 // Failed is closed when the connection has failed or was closed.
@@ -222,8 +221,8 @@ func (v *Viewer) RequestIDR() error {
 	return v.pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: ssrcs[len(ssrcs)-1]}})
 }
 
-// Close ends the session, telling the server, and waits until nothing is received or
-// decoded any more. What was recorded stays.
+// Close ends the session and tells the server. It returns when nothing is received or
+// decoded any more. The recordings stay.
 func (v *Viewer) Close() {
 	v.closing.Do(func() {
 		if v.session != nil {
@@ -242,10 +241,10 @@ func (v *Viewer) Close() {
 	})
 }
 
-// flushTime is how long the decoder is given for what was received last.
+// flushTime is how long the decoder may take for the last pictures.
 const flushTime = 10 * time.Second
 
-// Abandon ends the connection without telling the server, as a closed laptop does.
+// Abandon ends the connection without telling the server, like a closed laptop.
 func (v *Viewer) Abandon() {
 	v.ending.Do(func() {
 		_ = v.pc.GracefulClose()
@@ -295,7 +294,7 @@ func (v *Viewer) receive(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver
 	})
 }
 
-// decoderWidth x decoderHeight is enough for the time code, ten pixels a block.
+// decoderWidth x decoderHeight is enough for the time code: ten pixels per block.
 const (
 	decoderWidth  = 10 * codeBlocks
 	decoderHeight = 124
@@ -309,7 +308,7 @@ func (v *Viewer) startDecoder() error {
 		return err
 	}
 	v.kill = kill
-	var fed []Picture // as many as were written; guarded by v.mu
+	var fed []Picture // one picture per access unit that was written; guarded by v.mu
 	v.readers.Go(func() {
 		defer d.CloseWrite()
 		for n := 0; ; {
@@ -354,8 +353,8 @@ func (v *Viewer) startDecoder() error {
 	return nil
 }
 
-// Sightings returns the pictures decoded so far, with their time codes (-1 where they
-// have none) and the presentation times that the sender reports give them.
+// Sightings returns the pictures decoded so far. They have their time codes, or -1 if they
+// have none, and the presentation times that the sender reports give.
 func (v *Viewer) Sightings() []Sighting {
 	v.mu.Lock()
 	out := slices.Clone(v.sightings)
@@ -366,7 +365,7 @@ func (v *Viewer) Sightings() []Sighting {
 	return out
 }
 
-// PicturesFrom returns the pictures received so far but for the first n.
+// PicturesFrom returns the pictures received so far without the first n.
 func (v *Viewer) PicturesFrom(n int) []Picture {
 	pictures, _ := v.video.picturesFrom(n)
 	return pictures

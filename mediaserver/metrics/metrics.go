@@ -25,6 +25,7 @@ type Metrics struct {
 	PacketsDropped     *prometheus.CounterVec // reason
 	PacketsResent      prometheus.Counter
 	WebRTCRefusals     *prometheus.CounterVec // reason
+	CandidatesIgnored  *prometheus.CounterVec // protocol, reason
 	FFmpegChildren     prometheus.Gauge
 	FFmpegRestarts     *prometheus.CounterVec // reason
 	HTTPRequestRefusal *prometheus.CounterVec // reason
@@ -72,6 +73,8 @@ func New(reg prometheus.Registerer) *Metrics {
 		PacketsDropped: counter("packets_dropped_total", "RTP packets not sent to a viewer.", "reason"),
 		PacketsResent:  counter("packets_resent_total", "RTP packets sent again on a viewer's NACK.").WithLabelValues(),
 		WebRTCRefusals: counter("webrtc_connections_refused_total", "WebRTC connections over TCP closed at once.", "reason"),
+		CandidatesIgnored: counter("ice_candidates_ignored_total",
+			"ICE candidates that clients sent after their offer and that were ignored: unreadable, unusable or surplus.", "protocol", "reason"),
 		FFmpegChildren: gauge("ffmpeg_children", "ffmpeg processes running.").WithLabelValues(),
 		FFmpegRestarts: counter("ffmpeg_restarts_total", "ffmpeg processes replaced.", "reason"),
 		HTTPRequestRefusal: counter("http_requests_refused_total",

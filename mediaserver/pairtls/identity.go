@@ -12,29 +12,29 @@ import (
 	"time"
 )
 
-// Overlap is how long a certificate is accepted after it was replaced: a kubelet brings the
-// new one to the two servers up to a minute and a half apart.
+// Overlap is how long a certificate is accepted after it was replaced. A kubelet brings the new
+// certificate to the two servers up to a minute and a half apart.
 const Overlap = 5 * time.Minute
 
 // maxReplaced bounds how many replaced certificates are remembered.
 const maxReplaced = 8
 
-// An Identity is what a media server shows to the other server of its pair, and what it
-// expects of that one. It is safe for concurrent use.
+// An Identity has the two certificates between a media server and the other server of its pair: the
+// one that it shows, and the one that it expects. An Identity is safe for concurrent use.
 type Identity struct {
 	now func() time.Time
 
 	mu  sync.Mutex // guards all below
 	own *tls.Certificate
-	// shown is a certificate that was replaced and is shown until then: the other server
-	// may not know the new one yet.
+	// shown is a replaced certificate that is still shown, until shownUntil: the other server may
+	// not know the new one yet.
 	shown      *tls.Certificate
 	shownUntil time.Time
-	peer       []byte // the certificate that is expected, in DER
+	peer       []byte // the certificate that is expected of the other server, in DER
 	replaced   []replacedCertificate
 }
 
-// A replacedCertificate was expected before and is accepted until then.
+// A replacedCertificate was expected earlier, and is accepted until a time.
 type replacedCertificate struct {
 	der   []byte
 	until time.Time
@@ -43,15 +43,15 @@ type replacedCertificate struct {
 // NewIdentity returns an Identity without certificates: nobody can connect until Set.
 func NewIdentity() *Identity { return &Identity{now: time.Now} }
 
-// Set replaces the certificate that is shown, with its key and Leaf, and the one that is
-// expected of the other server. Both are often the same.
+// Set replaces the certificate to show, with its key and Leaf, and the certificate to expect of the
+// other server. Both are often the same certificate.
 func (i *Identity) Set(own *tls.Certificate, peer *x509.Certificate) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	now := i.now()
 	if i.own != nil && !bytes.Equal(i.own.Leaf.Raw, own.Leaf.Raw) && !now.Before(i.shownUntil) {
-		// Half of the time is for the other server to learn the new certificate. A
-		// certificate that was in force for a moment only was never shown, and is skipped.
+		// For half of Overlap, the other server learns the new certificate. A certificate that was
+		// in force only for a moment was never shown, and is skipped.
 		i.shown, i.shownUntil = i.own, now.Add(Overlap/2)
 	}
 	if i.peer != nil && !bytes.Equal(i.peer, peer.Raw) {
@@ -61,7 +61,7 @@ func (i *Identity) Set(own *tls.Certificate, peer *x509.Certificate) {
 	i.own, i.peer = own, peer.Raw
 }
 
-// certificate returns what is shown now.
+// certificate returns the certificate to show now.
 func (i *Identity) certificate() (*tls.Certificate, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -74,14 +74,14 @@ func (i *Identity) certificate() (*tls.Certificate, error) {
 	return i.own, nil
 }
 
-// accepts reports whether the certificate, in DER, is one that the other server shows.
+// accepts reports whether the other server may show this certificate, in DER.
 func (i *Identity) accepts(der []byte) bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.peer != nil && bytes.Equal(der, i.peer) {
 		if i.own != nil && bytes.Equal(i.own.Leaf.Raw, i.peer) {
-			// Both servers have the same certificate, and the other one knows it. If that
-			// server has just started, it does not know the one before, and would refuse it.
+			// Both servers have the same certificate, so the other server knows it. If that server
+			// has just started, it does not know the previous certificate, and would refuse it.
 			i.shown, i.shownUntil = nil, time.Time{}
 		}
 		return true
@@ -95,16 +95,16 @@ func (i *Identity) accepts(der []byte) bool {
 	return false
 }
 
-// The reasons of a Refusal, as metrics have them.
+// The reasons of a Refusal. They are values in metrics.
 const (
-	ReasonNoCertificate    = "no_certificate"    // the other side shows none
+	ReasonNoCertificate    = "no_certificate"    // the other side shows no certificate
 	ReasonOtherCertificate = "other_certificate" // the other side shows a certificate that is not the pair's
-	ReasonProtocol         = "protocol"          // the other side does not speak what a media server of the other leg does
+	ReasonProtocol         = "protocol"          // the other side is no relay port of the other leg's server
 	ReasonTimeout          = "timeout"           // the handshake took too long
 	ReasonFull             = "full"              // there was no place for the handshake or the connection
 )
 
-// A Refusal says why the other side of a connection is not the other server of the pair.
+// A Refusal says why the other side of a connection does not count as the other server of the pair.
 type Refusal struct {
 	Reason string
 	text   string
@@ -113,19 +113,19 @@ type Refusal struct {
 // Error returns a sentence for the log.
 func (r *Refusal) Error() string { return r.text }
 
-// ServerConfig returns the configuration of the port of a server of that role, which only
-// the other server of the pair gets past.
+// ServerConfig returns the configuration for the port of a server with this role. The port admits
+// only the other server of the pair.
 func (i *Identity) ServerConfig(role string) *tls.Config {
 	c := i.config(role)
 	c.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return i.certificate() }
-	// The certificate is compared in VerifyConnection, which gives its absence a reason too.
+	// VerifyConnection compares the certificate. It also gives a reason if there is none.
 	c.ClientAuth = tls.RequestClientCert
-	// Each connection proves the key anew, so none outlives a certificate by a ticket.
+	// Each connection proves the key anew, so a ticket cannot outlive a certificate.
 	c.SessionTicketsDisabled = true
 	return c
 }
 
-// ClientConfig returns the configuration for connecting to a server of that role.
+// ClientConfig returns the configuration for connecting to a server with this role.
 func (i *Identity) ClientConfig(role string) *tls.Config {
 	c := i.config(role)
 	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return i.certificate() }
@@ -133,15 +133,16 @@ func (i *Identity) ClientConfig(role string) *tls.Config {
 	return c
 }
 
-// config is what both ends have in common. Both ends have the same key, so the protocol's
-// name says which role serves: a server cannot be led to itself, to another of its own leg,
-// or to another port that has the same certificate.
+// config returns the common part of both configurations. Both ends have the same key, so the name
+// of the protocol says which role serves. So a client cannot be led to itself, to another server of
+// its own leg, or to another port that has the same certificate.
 func (i *Identity) config(role string) *tls.Config {
 	protocol := "streampair-relay-" + strings.ToLower(role)
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,
 		NextProtos: []string{protocol},
-		// The media are large writes: small records would cost a system call each.
+		// Media is written in large pieces: with small records, each record would cost a system
+		// call.
 		DynamicRecordSizingDisabled: true,
 		VerifyConnection: func(s tls.ConnectionState) error {
 			switch {

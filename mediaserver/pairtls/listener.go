@@ -10,46 +10,47 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/streampair/streampair/mediaserver/signalling"
+	"github.com/streampair/streampair/mediaserver/admission"
 )
 
 const (
-	// handshakeTimeout is how long a client may take to prove who it is.
+	// handshakeTimeout is how long a client may take to prove its identity.
 	handshakeTimeout = 5 * time.Second
-	// maxHandshake is how many bytes it may send for that. A certificate has some 1,000.
+	// maxHandshake is how many bytes a client may send for its handshake. A certificate has some
+	// 1,000.
 	maxHandshake = 64 << 10
-	// maxHandshakes is how many handshakes there are at a time, and as many of addresses
-	// that are known to be the peer's. Beyond that the oldest of the address with the most
-	// has to go.
+	// maxHandshakes is how many handshakes run at a time. Addresses that are known to be the peer's
+	// have as many places again. Beyond that, the oldest handshake of the address with the most
+	// handshakes is ended.
 	maxHandshakes = 64
-	// maxConnections bounds the connections of the peer: most are event streams that it
-	// forwards, at most 4096, and its requests about the sessions that they belong to.
+	// maxConnections bounds the connections of the peer. Most are event streams that the peer
+	// forwards, at most 4096, and its requests about the sessions of these streams.
 	maxConnections = 8192
-	// maxKept is the buffer that a connection keeps between writes, in bytes.
+	// maxKept bounds the buffer that a connection keeps between writes, in bytes.
 	maxKept = 80 << 10
-	// acceptRetry is how long the listener waits after an error, such as one of too many
-	// open files.
+	// acceptRetry is how long the listener waits after an error, such as one of too many open
+	// files.
 	acceptRetry = 50 * time.Millisecond
 )
 
 // ListenerConfig configures a Listener.
 type ListenerConfig struct {
-	// TLS is what Identity.ServerConfig returns. Required.
+	// TLS is the result of Identity.ServerConfig. Required.
 	TLS *tls.Config
-	// IsPeer reports whether an address is known to be the peer's: its handshakes have
-	// places of their own, which strangers cannot take. Default: none is known.
+	// IsPeer reports whether an address is known to be the peer's. Handshakes of such addresses
+	// have places of their own, which strangers cannot take. Default: no address is known.
 	IsPeer func(netip.Addr) bool
-	// Proved is called with the address of each client that has proved who it is. Default:
-	// nobody wants to know.
+	// Proved is called with the address of each client that has proved its identity. Default:
+	// nothing is called.
 	Proved func(netip.Addr)
-	// Refused is called for each client that is refused, with one of the reasons. It may be
-	// called from several goroutines. Default: nobody wants to know.
+	// Refused is called for each client that is refused, with one of the reasons. It may be called
+	// from several goroutines. Default: nothing is called.
 	Refused func(from net.Addr, reason string, err error)
 }
 
-// A Listener is a TCP listener that returns the connections of the pair's other server, and
-// no others: the handshake is over when Accept returns. It never waits for a client that
-// has not proved who it is.
+// A Listener is a TCP listener that returns only connections of the pair's other server. The
+// handshake is over when Accept returns. Accept never waits for a client that has not proved its
+// identity.
 type Listener struct {
 	net.Listener
 	cfg         ListenerConfig
@@ -59,11 +60,11 @@ type Listener struct {
 	running     sync.WaitGroup
 	connections atomic.Int64
 
-	mu     sync.Mutex // guards the places
-	places [2]*signalling.Places[*handshake]
+	// strangers has the places of handshakes, and known those of the addresses of IsPeer.
+	strangers, known *admission.Door
 }
 
-// Listen makes l a Listener. It must be closed.
+// Listen returns a Listener on top of l. It must be closed.
 func Listen(l net.Listener, cfg ListenerConfig) *Listener {
 	if cfg.IsPeer == nil {
 		cfg.IsPeer = func(netip.Addr) bool { return false }
@@ -74,7 +75,12 @@ func Listen(l net.Listener, cfg ListenerConfig) *Listener {
 	if cfg.Refused == nil {
 		cfg.Refused = func(net.Addr, string, error) {}
 	}
-	p := &Listener{Listener: l, cfg: cfg, proved: make(chan net.Conn)}
+	limits := admission.Limits{Max: maxHandshakes, MaxLeaving: maxHandshakes}
+	p := &Listener{
+		Listener: l, cfg: cfg, proved: make(chan net.Conn),
+		strangers: admission.NewDoor(admission.DoorConfig{Name: "handshakes", Limits: limits}),
+		known:     admission.NewDoor(admission.DoorConfig{Name: "handshakes", Limits: limits}),
+	}
 	ctx, stop := context.WithCancel(context.Background()) // until Close
 	p.closed = ctx.Done()
 	p.close = sync.OnceValue(func() error {
@@ -83,9 +89,6 @@ func Listen(l net.Listener, cfg ListenerConfig) *Listener {
 		p.running.Wait()
 		return err
 	})
-	for i := range p.places {
-		p.places[i] = signalling.NewPlaces[*handshake](maxHandshakes, maxHandshakes)
-	}
 	p.running.Go(func() { p.accept(ctx) })
 	return p
 }
@@ -100,7 +103,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close ends the port and all handshakes. Connections that Accept returned stay.
+// Close closes the port and ends all handshakes. Connections that Accept returned stay open.
 func (l *Listener) Close() error { return l.close() }
 
 func (l *Listener) accept(ctx context.Context) {
@@ -121,26 +124,21 @@ func (l *Listener) accept(ctx context.Context) {
 	}
 }
 
-// A handshake is a client that has not proved yet who it is, and later the connection below
-// its TLS.
+// A handshake is the connection of a client that has yet to prove its identity. Later it is the
+// connection below the client's TLS.
 type handshake struct {
 	net.Conn
-	host  string
-	since time.Time
-	left  int // bytes that it may still send; below 0: any number
+	left int // bytes that the client may still send; negative: any number
 
-	mu     sync.Mutex // guards the next two
-	holds  bool       // what is written is held back
+	mu     sync.Mutex // guards holds and unsent
+	holds  bool       // whether written data is held back
 	unsent []byte
 }
 
-func (h *handshake) Host() string     { return h.host }
-func (h *handshake) Since() time.Time { return h.since }
-
 var errTooLong = errors.New("the handshake is too long")
 
-// Read reads no more than a handshake needs. The handshake alone calls it until it is over,
-// and then the connection's reader alone.
+// Read reads no more than a handshake needs. Only the handshake calls Read until the handshake is
+// over. After that, only the connection's reader calls Read.
 func (h *handshake) Read(b []byte) (int, error) {
 	if h.left == 0 {
 		return 0, errTooLong
@@ -155,7 +153,7 @@ func (h *handshake) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Write writes b, or holds it back for send.
+// Write writes b, or holds it back until send.
 func (h *handshake) Write(b []byte) (int, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -166,14 +164,14 @@ func (h *handshake) Write(b []byte) (int, error) {
 	return h.Conn.Write(b)
 }
 
-// hold holds back what is written until send.
+// hold makes Write hold data back until send.
 func (h *handshake) hold() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.holds = true
 }
 
-// send sends what was held back.
+// send sends the data that was held back.
 func (h *handshake) send() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -192,19 +190,14 @@ func (h *handshake) send() error {
 // begin gives a client a place and starts its handshake.
 func (l *Listener) begin(ctx context.Context, c net.Conn) {
 	remote := c.RemoteAddr()
-	h := &handshake{Conn: c, host: signalling.HostOf(remote.String()), since: time.Now(), left: maxHandshake}
-	address, err := netip.ParseAddrPort(remote.String())
-	known := 0
-	if err == nil && l.cfg.IsPeer(address.Addr().Unmap()) {
-		known = 1
+	h := &handshake{Conn: c, left: maxHandshake}
+	address := admission.AddressOf(remote.String())
+	door := l.strangers
+	if address.IsValid() && l.cfg.IsPeer(address) {
+		door = l.known
 	}
-	l.mu.Lock()
-	out, ok := l.places[known].Take(h)
-	l.mu.Unlock()
-	if out != nil {
-		_ = out.Close() // which ends its handshake
-	}
-	if !ok {
+	place, err := door.Enter(admission.NetworkOf(address), func() { _ = c.Close() }) // which ends the handshake
+	if err != nil {
 		_ = c.Close()
 		l.cfg.Refused(remote, ReasonFull, errors.New("there are too many handshakes"))
 		return
@@ -214,21 +207,19 @@ func (l *Listener) begin(ctx context.Context, c net.Conn) {
 		limited, stop := context.WithTimeout(ctx, handshakeTimeout)
 		err := proved.HandshakeContext(limited)
 		stop()
-		l.mu.Lock()
-		l.places[known].Leave(h)
-		l.mu.Unlock()
+		place.Leave()
 		if err != nil {
 			_ = c.Close()
 			l.cfg.Refused(remote, reasonOf(err), err)
 			return
 		}
 		h.left = -1
-		l.cfg.Proved(address.Addr().Unmap())
+		l.cfg.Proved(address)
 		l.hand(proved, h)
 	})
 }
 
-// reasonOf is the reason for which a handshake failed.
+// reasonOf returns the reason why a handshake failed.
 func reasonOf(err error) string {
 	var refusal *Refusal
 	var network net.Error
@@ -241,7 +232,7 @@ func reasonOf(err error) string {
 	return ReasonProtocol
 }
 
-// hand gives a connection to Accept.
+// hand passes a connection to Accept.
 func (l *Listener) hand(c *tls.Conn, below *handshake) {
 	if l.connections.Add(1) > maxConnections {
 		l.connections.Add(-1)
@@ -257,16 +248,16 @@ func (l *Listener) hand(c *tls.Conn, below *handshake) {
 	}
 }
 
-// A provedConn is a connection of the pair's other server. It hides the *tls.Conn, for which
-// net/http would look for a protocol of the negotiated name.
+// A provedConn is a connection of the pair's other server. It hides the *tls.Conn: net/http would
+// look for a protocol with the negotiated name.
 type provedConn struct {
 	net.Conn
 	below   *handshake
 	release func()
 }
 
-// Write sends all records of b by one system call: a large picture has several. It is for
-// one goroutine at a time, as net/http uses it.
+// Write sends all records of b by one system call: a large picture has several. It is for one
+// goroutine at a time, as net/http uses it.
 func (c *provedConn) Write(b []byte) (int, error) {
 	c.below.hold()
 	n, err := c.Conn.Write(b)

@@ -20,14 +20,16 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/streampair/streampair/hack/eventually"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is how long a test waits for what should take a moment.
-const patience = 20 * time.Second
+// patience is how long a test waits for an event that should take a moment.
+const patience = eventually.Patience
 
-// newCertificate makes one as the operator does: for servers alone, and it has expired.
+// newCertificate makes a certificate like the operator does, for servers only. It has expired.
 func newCertificate(t *testing.T) *tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -56,7 +58,7 @@ func newIdentityOf(own *tls.Certificate) *Identity {
 	return i
 }
 
-// A port is a Listener that sends each client a byte, and notes who came.
+// A port is a Listener that sends each client a byte, and notes which clients came.
 type port struct {
 	*Listener
 	mu      sync.Mutex // guards all below
@@ -111,15 +113,13 @@ func (p *port) came() (proved []netip.Addr, reasons []string) {
 
 func (p *port) eventually(t *testing.T, what string, holds func(proved []netip.Addr, reasons []string) bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !holds(p.came()); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			proved, reasons := p.came()
-			t.Fatalf("did not happen: %s; proved %v, refused %v", what, proved, reasons)
-		}
-	}
+	eventually.Seen(t, eventually.Patience, what, func() (string, bool) {
+		proved, reasons := p.came()
+		return fmt.Sprintf("proved %v, refused %v", proved, reasons), holds(proved, reasons)
+	})
 }
 
-// connect says whether a client with that configuration is served.
+// connect returns nil if a client with this configuration is served.
 func connect(p *port, config *tls.Config) error {
 	d := &tls.Dialer{NetDialer: &net.Dialer{Timeout: patience}, Config: config}
 	c, err := d.Dial("tcp", p.Addr().String())
@@ -148,7 +148,7 @@ func TestOnlyThePairsOtherServerGetsIn(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		client *tls.Config
-		reason string // empty: it gets in
+		reason string // empty: the client is served
 	}{
 		{"the pair's certificate", newIdentityOf(pair).ClientConfig("Primary"), ""},
 		{"no certificate", with(func(c *tls.Config) { c.GetClientCertificate = nil }), ReasonNoCertificate},
@@ -196,7 +196,7 @@ func TestOnlyThePairsOtherServerGetsIn(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = c.Close() }()
-		// Handshake records of a message that says that it has 16 MiB.
+		// Handshake records with a message that claims to have 16 MiB.
 		record := append([]byte{22, 3, 1, 0x40, 0, 1, 0xff, 0xff, 0xff}, make([]byte, 0x4000-4)...)
 		for range 64 {
 			if _, err := c.Write(record); err != nil {
@@ -207,8 +207,8 @@ func TestOnlyThePairsOtherServerGetsIn(t *testing.T) {
 	})
 }
 
-// connected returns the two ends of a connection. The ends of a net.Pipe hold nothing: a
-// client that refuses while the server still writes would wait there for its deadline.
+// connected returns the two ends of a connection. The ends of a net.Pipe buffer nothing: a client
+// that refuses while the server still writes would wait there until its deadline.
 func connected(t *testing.T) (here, there net.Conn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -336,7 +336,7 @@ func TestEachServerMayHaveACertificateOfItsOwn(t *testing.T) {
 	}
 }
 
-// hold opens connections that say nothing.
+// hold opens n connections that send nothing.
 func hold(t *testing.T, p *port, from string, n int) {
 	t.Helper()
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: patience}

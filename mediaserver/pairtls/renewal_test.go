@@ -5,8 +5,9 @@ import (
 	"testing"
 )
 
-// A server that starts soon after a renewal knows the new certificate alone. It must be met
-// with that one at once, in either direction, and not when the other's time has passed.
+// A server that starts soon after a renewal knows only the new certificate. The other server must
+// show it the new certificate at once, in either direction, and not only when the old one's time
+// has passed.
 func TestAServerThatStartsAfterARenewalIsMetWithTheNewCertificate(t *testing.T) {
 	before, after := newCertificate(t), newCertificate(t)
 	renewed := func() *Identity {
@@ -23,7 +24,8 @@ func TestAServerThatStartsAfterARenewalIsMetWithTheNewCertificate(t *testing.T) 
 	t.Run("it asks again", func(t *testing.T) {
 		known := renewed()
 		p, started := listen(t, known, anyone), newIdentityOf(after)
-		// Both servers ask each other. What is learned in one direction counts in the other.
+		// Both servers connect to each other. What a server learns in one direction counts in the
+		// other.
 		if err := connect(listen(t, started, anyone), known.ClientConfig("Primary")); err != nil {
 			t.Fatal(err)
 		}

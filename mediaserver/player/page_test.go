@@ -16,7 +16,7 @@ func TestPage(t *testing.T) {
 	browser := mediatest.Browser(t)
 
 	t.Run("autoplay=false waits for the play button", func(t *testing.T) {
-		d := newDouble(t)
+		d := newFakeServer(t)
 		v := open(t, browser, d.url("play.html"+pair+"&autoplay=false"))
 		v.await(`streampair.state().phase === "idle"`)
 		v.screenshot("idle")
@@ -28,7 +28,7 @@ func TestPage(t *testing.T) {
 	})
 
 	t.Run("keys", func(t *testing.T) {
-		d := newDouble(t)
+		d := newFakeServer(t)
 		v := open(t, browser, d.url("play.html"+pair))
 		v.awaitPlaying(red)
 		v.press("m")
@@ -50,8 +50,8 @@ func TestPage(t *testing.T) {
 	})
 
 	t.Run("a player in somebody else's page tells it", func(t *testing.T) {
-		d := newDouble(t)
-		// localhost and 127.0.0.1 are two origins.
+		d := newFakeServer(t)
+		// localhost and 127.0.0.1 are different origins.
 		address := strings.Replace(d.url("play.html"+pair), "127.0.0.1", "localhost", 1)
 		v := viewer{t, mediatest.Tab(t, browser)}
 		mediatest.Open(t, v.ctx, "http://"+d.address+"/elsewhere.html?player="+url.QueryEscape(address))
@@ -62,7 +62,7 @@ func TestPage(t *testing.T) {
 	})
 
 	t.Run("unknown ways to play are skipped with a notice", func(t *testing.T) {
-		d := newDouble(t)
+		d := newFakeServer(t)
 		v := open(t, browser, d.url("play.html?name=primary&playOrder=hls,dash"))
 		v.await(`text("notice") === "This player cannot play “hls”, “dash” yet and uses WebRTC."`)
 		v.awaitPlaying(red)
@@ -72,7 +72,7 @@ func TestPage(t *testing.T) {
 
 func TestAnAddressThatCannotBePlayedSaysWhy(t *testing.T) {
 	browser := mediatest.Browser(t)
-	d := newDouble(t)
+	d := newFakeServer(t)
 	for query, words := range map[string]string{
 		"":                                   "The address names no stream.",
 		"?name=":                             "The address names no stream.",
@@ -94,7 +94,7 @@ func TestAnAddressThatCannotBePlayedSaysWhy(t *testing.T) {
 
 func TestABrowserThatInsistsStartsMutedWithOneTapToUnmute(t *testing.T) {
 	browser := mediatest.Browser(t, chromedp.Flag("autoplay-policy", "document-user-activation-required"))
-	d := newDouble(t)
+	d := newFakeServer(t)
 	v := open(t, browser, d.url("play.html"+pair))
 	v.awaitPlaying(red)
 	v.await(`streampair.state().mutedByBrowser && streampair.video().muted && !document.getElementById("unmute").hidden`)
@@ -106,7 +106,7 @@ func TestABrowserThatInsistsStartsMutedWithOneTapToUnmute(t *testing.T) {
 
 func TestThePlayerFitsAPhone(t *testing.T) {
 	browser := mediatest.Browser(t)
-	d := newDouble(t)
+	d := newFakeServer(t)
 	v := viewer{t, mediatest.Tab(t, browser)}
 	v.do(chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile, chromedp.EmulateScale(2)))
 	mediatest.Open(t, v.ctx, d.url("play.html"+pair+"&badge=1&playOrder=hls"))

@@ -1,14 +1,13 @@
-// Package player serves the pages that people open: play.html, which plays a stream
-// or a pair, and publish.html, which publishes a browser's camera. It holds their
-// TypeScript sources (src), which `make build` bundles into dist, and dist embedded.
+// Package player serves the pages that people open: play.html, which plays a stream or a
+// pair, and publish.html, which publishes a browser's camera. It holds their TypeScript
+// sources (src), which `make build` bundles into dist, and embeds dist.
 //
-// It is not a media path: the pages speak WHEP, WHIP and server-sent events to the
-// rest of the server, at addresses relative to their own, so they also work behind a
-// proxy that adds a prefix. Everything a page needs comes from this package; nothing
-// is fetched from another host.
+// The package carries no media. The pages speak WHEP, WHIP and server-sent events to the rest of
+// the server. They use addresses relative to their own, so they also work behind a proxy that adds
+// a prefix. All that a page needs comes from this package; nothing is fetched from another host.
 //
-// What a page tells the page that embeds it, and what it offers to scripts, is
-// documented in README.md. Start from Register.
+// docs/players.md documents what a page tells the page that embeds it, and what it
+// offers to scripts. Start with Register.
 package player
 
 import (
@@ -30,27 +29,26 @@ import (
 	"time"
 )
 
-// The folder holds only .gitkeep until the player has been built; "all:" lets the
-// server compile then, and say on its page what is missing.
+// The folder has only .gitkeep until the player has been built. With "all:" the server
+// compiles even then, and its page says what is missing.
 //
 //go:embed all:dist
 var dist embed.FS
 
-// notBuilt is all that a page says when the binary was compiled without it.
+// notBuilt is the whole page when the binary was compiled without the player.
 const notBuilt = "the player was not built: run make build"
 
 const (
-	// A page is asked for again on every visit: viewers get a new player with the next load
-	// after an upgrade.
+	// pageCaching makes browsers ask for a page on every visit. So viewers get a new
+	// player with the next load after an upgrade.
 	pageCaching = "no-cache"
-	// An asset's name has the hash of its content in it.
+	// assetCaching is for assets, whose names have the hash of their content.
 	assetCaching = "public, max-age=31536000, immutable"
 )
 
-// contentSecurityPolicy allows no code and no style but the package's own files, and the
-// scripts that stand in the page, whose sources are given. A page may be framed anywhere,
-// because embedding is what a player is for, and may reach any server over HTTP, because the
-// other pod of a pair has another address.
+// contentSecurityPolicy allows only the package's own code and style files, and the given sources
+// of inline scripts. Any site may frame a page, because a player is made for embedding. A page may
+// connect to any server over HTTP, because the other pod of a pair has another address.
 func contentSecurityPolicy(scripts []string) string {
 	return strings.Join([]string{
 		"default-src 'none'",
@@ -71,7 +69,7 @@ func contentSecurityPolicy(scripts []string) string {
 //	GET /{app}/play.html        the player
 //	GET /{app}/publish.html     camera and microphone to WHIP
 //	GET /{app}/play/html        redirects to play.html with the same query
-//	GET /{app}/assets/{file}    scripts and styles, for pages of versions before
+//	GET /{app}/assets/{file}    scripts and styles, for pages of earlier versions
 func Register(mux *http.ServeMux) {
 	register(mux, dist)
 }
@@ -83,8 +81,8 @@ func register(mux *http.ServeMux, files fs.FS) {
 	mux.Handle("GET /{app}/assets/{file}", assets(files))
 }
 
-// redirectToPlayer answers the address that other servers' players have. The
-// location is relative to the request's, so that a prefix added by a proxy survives.
+// redirectToPlayer answers the player address of other servers. The location is
+// relative to the request's, so that a proxy's prefix survives.
 func redirectToPlayer(w http.ResponseWriter, r *http.Request) {
 	location := "../play.html"
 	if r.URL.RawQuery != "" {
@@ -94,7 +92,7 @@ func redirectToPlayer(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusFound)
 }
 
-// A file is one embedded file, ready to be served.
+// A file is one embedded file, ready to serve.
 type file struct {
 	name    string
 	content []byte
@@ -123,8 +121,8 @@ func (f *file) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, f.name, time.Time{}, bytes.NewReader(f.content))
 }
 
-// contentType does not ask the system's MIME table, which differs between machines
-// and can name scripts so that nosniff then blocks them.
+// contentType returns the type of a file by its name. It does not use the system's MIME table,
+// which differs between machines. A wrong type in that table would make nosniff block scripts.
 func contentType(name string) string {
 	switch path.Ext(name) {
 	case ".html":
@@ -142,12 +140,12 @@ func contentType(name string) string {
 	return "application/octet-stream"
 }
 
-// scriptReference is a page's reference to its script.
+// scriptReference matches a page's reference to its script.
 var scriptReference = regexp.MustCompile(`<script type="module" src="(assets/[^"]+)"></script>`)
 
-// readPage reads a page with its script in it, and returns the policy that allows the script.
+// readPage reads a page and puts its script into it. It returns the policy that allows the script.
 // Behind a load balancer the next request may reach a pod of another version, which has other
-// assets: without its style the page is plain, without its script it would be dead.
+// assets. A page without its style is plain, but a page without its script does not work.
 func readPage(files fs.FS, name string) (f *file, policy string, err error) {
 	html, err := fs.ReadFile(files, path.Join("dist", name))
 	if err != nil {
@@ -168,13 +166,13 @@ func readPage(files fs.FS, name string) (f *file, policy string, err error) {
 	return newFile(name, pageCaching, html), contentSecurityPolicy(scripts), err
 }
 
-// page serves one HTML file with the headers that keep it to its own code.
+// page serves one HTML file with headers that allow only the page's own code.
 func page(files fs.FS, name string) http.Handler {
 	f, policy, err := readPage(files, name)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
-		// The address holds the viewer's token.
+		// The address has the viewer's token.
 		h.Set("Referrer-Policy", "no-referrer")
 		if err != nil {
 			h.Set("Cache-Control", "no-store")
@@ -186,8 +184,8 @@ func page(files fs.FS, name string) http.Handler {
 	})
 }
 
-// assets serves the files beside the pages. All are read once, so that an unknown
-// name costs a map lookup and can reach nothing else.
+// assets serves the files beside the pages. All are read at the start. So an unknown
+// name costs only a map lookup and can reach no other file.
 func assets(files fs.FS) http.Handler {
 	found, err := readAssets(files)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -199,8 +197,8 @@ func assets(files fs.FS) http.Handler {
 		name := r.PathValue("file")
 		f, ok := found[name]
 		if !ok {
-			// A page of another version, which a load balancer has brought here: this version's
-			// script is more use to it than none.
+			// A load balancer may bring a page of another version here. This version's
+			// script is better for it than none.
 			f, ok = found[anyHash(name)]
 		}
 		if !ok {
@@ -213,7 +211,7 @@ func assets(files fs.FS) http.Handler {
 
 var assetHash = regexp.MustCompile(`-[A-Za-z0-9]+\.`)
 
-// anyHash returns the name that stands for an asset of any version.
+// anyHash returns a name for an asset that is the same in every version.
 func anyHash(name string) string { return assetHash.ReplaceAllString(name, "-*.") }
 
 func readAssets(files fs.FS) (map[string]*file, error) {

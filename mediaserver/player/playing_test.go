@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
@@ -12,7 +13,7 @@ func TestPlaying(t *testing.T) {
 	browser := mediatest.Browser(t)
 
 	t.Run("plays with sound, and tells the page", func(t *testing.T) {
-		d := newDouble(t)
+		d := newFakeServer(t)
 		v := open(t, browser, d.url("play.html"+pair+"&token=secret&badge=1"))
 		v.awaitPlaying(red)
 		v.await(`streampair.stats().then && text("badge-text") === "Primary · primary"`)
@@ -29,7 +30,7 @@ func TestPlaying(t *testing.T) {
 			t.Errorf("authorization %q", got)
 		}
 		v.await(`heard.some(e => e.type === "playing") || streampair.state().phase === "playing"`)
-		eventually(t, "candidates are trickled", func() bool { return get(d, func() int { return d.patches }) > 0 })
+		eventually.True(t, "candidates are trickled", func() bool { return get(d, func() int { return d.patches }) > 0 })
 		v.screenshot("playing")
 		v.press("i")
 		v.await(`text("stat-picture") === "640 × 360" && text("stat-fps").includes("frames/s") && text("stat-fps") !== "–" && text("stat-leg") === "Primary · primary"`)
@@ -41,8 +42,8 @@ func TestPlaying(t *testing.T) {
 		"with an older server the events' URL has the session's id":      true,
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := newDouble(t)
-			d.locked(func() { d.old = old })
+			d := newFakeServer(t)
+			d.locked(func() { d.namesByID = old })
 			v := open(t, browser, d.url("play.html"+pair))
 			v.awaitPlaying(red)
 			v.await(`heard.some(e => e.type === "active" && e.streamId === "primary")`)
@@ -62,7 +63,7 @@ func TestPlaying(t *testing.T) {
 	}
 
 	t.Run("a session opened before anything is live starts by itself", func(t *testing.T) {
-		d := newDouble(t)
+		d := newFakeServer(t)
 		d.setState(func(s *pairState) {
 			s.Active, s.ActiveStreamID = "", "primary"
 			s.setOnAir(false)
@@ -83,7 +84,7 @@ func TestPlaying(t *testing.T) {
 	})
 
 	t.Run("a switch changes nothing but the picture", func(t *testing.T) {
-		d := newDouble(t)
+		d := newFakeServer(t)
 		v := open(t, browser, d.url("play.html"+pair+"&badge"))
 		v.awaitPlaying(red)
 		v.eval(`(window.pc = streampair.connection(), watchPicture(), "")`)
@@ -102,7 +103,7 @@ func TestPlaying(t *testing.T) {
 	})
 
 	t.Run("both streams away: the last frame stays, the session too", func(t *testing.T) {
-		d := newDouble(t)
+		d := newFakeServer(t)
 		v := open(t, browser, d.url("play.html"+pair))
 		v.awaitPlaying(red)
 		v.eval(`(watchPicture(), "")`)
@@ -119,7 +120,7 @@ func TestPlaying(t *testing.T) {
 	})
 
 	t.Run("a leg that arrives and cannot be shown is not said to be away", func(t *testing.T) {
-		d := newDouble(t)
+		d := newFakeServer(t)
 		v := open(t, browser, d.url("play.html"+pair))
 		v.awaitPlaying(red)
 		d.setState(func(s *pairState) {
@@ -131,7 +132,7 @@ func TestPlaying(t *testing.T) {
 	})
 
 	t.Run("a picture whose pixels are not square has its shape", func(t *testing.T) {
-		d := newDouble(t)
+		d := newFakeServer(t)
 		v := open(t, browser, d.url("play.html"+pair))
 		v.awaitPlaying(red)
 		shape := `(() => {
@@ -153,7 +154,7 @@ func TestPlaying(t *testing.T) {
 	})
 
 	t.Run("the TURN servers that the answer recommends are used", func(t *testing.T) {
-		d := newDouble(t)
+		d := newFakeServer(t)
 		d.links = []string{
 			`<stun://127.0.0.1>; rel="ice-server"`, // no browser understands these two
 			`<turn:127.0.0.1:99999>; rel="ice-server"; username="user"; credential="wrong"; credential-type="password"`,
@@ -166,7 +167,7 @@ func TestPlaying(t *testing.T) {
 	})
 
 	t.Run("sound without a picture plays, and a picture that comes later is shown", func(t *testing.T) {
-		d := newDouble(t)
+		d := newFakeServer(t)
 		d.locked(func() { d.silent = true })
 		v := open(t, browser, d.url("play.html"+pair))
 		v.await(`streampair.state().phase === "playing" && text("sound-only") === "Sound only"`)
@@ -178,7 +179,7 @@ func TestPlaying(t *testing.T) {
 	})
 
 	t.Run("a picture without sound plays", func(t *testing.T) {
-		d := newDouble(t)
+		d := newFakeServer(t)
 		d.locked(func() { d.mute = true })
 		v := open(t, browser, d.url("play.html"+pair))
 		v.awaitPlaying(red)
@@ -186,10 +187,10 @@ func TestPlaying(t *testing.T) {
 	})
 
 	t.Run("leaving the page ends the session", func(t *testing.T) {
-		d := newDouble(t)
+		d := newFakeServer(t)
 		v := open(t, browser, d.url("play.html"+pair))
 		v.awaitPlaying(red)
 		mediatest.Open(t, v.ctx, "about:blank")
-		eventually(t, "the session is deleted", func() bool { return get(d, func() int { return d.deletes }) == 1 })
+		eventually.True(t, "the session is deleted", func() bool { return get(d, func() int { return d.deletes }) == 1 })
 	})
 }

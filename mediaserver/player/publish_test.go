@@ -10,19 +10,20 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/pion/webrtc/v4"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
 const publisherState = `({state: window.streampair?.state(), text: document.body.innerText})`
 
-func openPublisher(t *testing.T, browser context.Context, d *double, query string) viewer {
+func openPublisher(t *testing.T, browser context.Context, d *fakeServer, query string) viewer {
 	t.Helper()
 	v := open(t, browser, d.url("publish.html"+query))
 	mediatest.Await(t, v.ctx, limit, `text("message") === "Ready. Nothing is sent yet."`, publisherState)
 	return v
 }
 
-func (d *double) packets(mime string) int { return get(d, func() int { return d.received[mime] }) }
+func (d *fakeServer) packets(mime string) int { return get(d, func() int { return d.received[mime] }) }
 
 func TestPublisher(t *testing.T) {
 	browser := mediatest.Browser(t, chromedp.Flag("host-resolver-rules", "MAP example.test 127.0.0.1"))
@@ -32,12 +33,12 @@ func TestPublisher(t *testing.T) {
 	}
 
 	t.Run("the camera and the microphone are sent as H.264 and Opus", func(t *testing.T) {
-		d := newDouble(t)
+		d := newFakeServer(t)
 		v := openPublisher(t, browser, d, "?name=primary&token=secret")
 		v.screenshot("publish-ready")
 		v.click("#start")
 		await(v, `streampair.state().phase === "live" && text("message") === "Publishing as “primary”."`)
-		eventually(t, "pictures and sound arrive", func() bool {
+		eventually.True(t, "pictures and sound arrive", func() bool {
 			return d.packets(webrtc.MimeTypeH264) > 30 && d.packets(webrtc.MimeTypeOpus) > 30
 		})
 		await(v, `text("figures").includes("frames/s") && document.getElementById("watch-link").href.endsWith("/live/play.html?name=primary")`)
@@ -46,12 +47,12 @@ func TestPublisher(t *testing.T) {
 			t.Errorf("authorization %q", got)
 		}
 		v.click("#stop")
-		eventually(t, "the session is deleted", func() bool { return get(d, func() int { return d.deletes }) == 1 })
+		eventually.True(t, "the session is deleted", func() bool { return get(d, func() int { return d.deletes }) == 1 })
 		await(v, `streampair.state().phase === "off" && text("message") === "Ready. Nothing is sent yet."`)
 	})
 
 	t.Run("a wrong token and a name in use are said in words", func(t *testing.T) {
-		d := newDouble(t)
+		d := newFakeServer(t)
 		d.refuse = func(w http.ResponseWriter) bool {
 			http.Error(w, "unauthorized", http.StatusUnauthorized)
 			return true
@@ -74,7 +75,7 @@ func TestPublisher(t *testing.T) {
 	})
 
 	t.Run("a server that dies and returns is found again", func(t *testing.T) {
-		d := newDouble(t)
+		d := newFakeServer(t)
 		v := openPublisher(t, browser, d, "?name=primary")
 		v.click("#start")
 		await(v, `streampair.state().phase === "live"`)
@@ -85,29 +86,29 @@ func TestPublisher(t *testing.T) {
 	})
 
 	t.Run("sources change while publishing", func(t *testing.T) {
-		d := newDouble(t)
+		d := newFakeServer(t)
 		v := openPublisher(t, browser, d, "?name=primary")
 		v.click("#start")
 		await(v, `streampair.state().phase === "live"`)
 		choose := func(id, option string) {
 			v.eval(`(() => { const list = document.getElementById("` + id + `"); list.value = ` + option + `; list.dispatchEvent(new Event("change")); return ""; })()`)
 		}
-		// Another device of the same kind goes on in the same session.
+		// Another device of the same kind is used in the same session.
 		choose("microphone", `list.options[list.options.length - 2].value`)
 		v.stays(2*time.Second, `streampair.state().phase === "live"`)
 		if got := d.offers(); got != 1 {
 			t.Errorf("%d sessions, want 1", got)
 		}
-		// Without a picture there is one track less, which takes a new one.
+		// Without a picture there is one track less, which needs a new session.
 		choose("camera", `"none"`)
-		eventually(t, "a second session", func() bool { return d.offers() == 2 })
+		eventually.True(t, "a second session", func() bool { return d.offers() == 2 })
 		await(v, `streampair.state().phase === "live" && !document.getElementById("empty").hidden`)
 		choose("microphone", `"none"`)
 		await(v, `text("message").startsWith("Choose a picture or a sound") && streampair.state().phase === "off"`)
 	})
 
 	t.Run("a name that cannot be one is said before anything is sent", func(t *testing.T) {
-		d := newDouble(t)
+		d := newFakeServer(t)
 		v := openPublisher(t, browser, d, "?name=a/b")
 		v.click("#start")
 		await(v, `text("message").includes("cannot be a stream's name")`)
@@ -117,9 +118,9 @@ func TestPublisher(t *testing.T) {
 	})
 
 	t.Run("a page that is not secure says what to do", func(t *testing.T) {
-		d := newDouble(t)
+		d := newFakeServer(t)
 		v := viewer{t, mediatest.Tab(t, browser)}
-		// Cameras are there for localhost and https only; a plain name is neither.
+		// Browsers offer cameras only for localhost and https. A plain name is neither.
 		address := strings.Replace(d.url("publish.html?name=primary"), "127.0.0.1", "example.test", 1)
 		mediatest.Open(t, v.ctx, address)
 		v.eval(inPage)
@@ -127,7 +128,7 @@ func TestPublisher(t *testing.T) {
 	})
 
 	t.Run("it fits a phone", func(t *testing.T) {
-		d := newDouble(t)
+		d := newFakeServer(t)
 		v := viewer{t, mediatest.Tab(t, browser)}
 		v.do(chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile, chromedp.EmulateScale(2)))
 		mediatest.Open(t, v.ctx, d.url("publish.html?name=primary"))

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
@@ -12,7 +13,7 @@ func TestReconnecting(t *testing.T) {
 	browser := mediatest.Browser(t)
 
 	t.Run("a stalled connection is replaced behind the last frame", func(t *testing.T) {
-		d := newDouble(t)
+		d := newFakeServer(t)
 		v := open(t, browser, d.url("play.html"+pair))
 		v.awaitPlaying(red)
 		v.eval(`(watchPicture(), window.pc = streampair.connection(), "")`)
@@ -28,14 +29,14 @@ func TestReconnecting(t *testing.T) {
 		if got := d.offers(); got != 2 {
 			t.Errorf("%d sessions were opened, want 2", got)
 		}
-		eventually(t, "the old session is deleted", func() bool { return get(d, func() int { return d.deletes }) == 1 })
+		eventually.True(t, "the old session is deleted", func() bool { return get(d, func() int { return d.deletes }) == 1 })
 		if s := v.state(); s.Muted {
 			t.Errorf("the new connection is muted")
 		}
 	})
 
 	t.Run("a server that is about to end is left before it does", func(t *testing.T) {
-		d := newDouble(t)
+		d := newFakeServer(t)
 		v := open(t, browser, d.url("play.html"+pair))
 		v.awaitPlaying(red)
 		v.eval(`(watchPicture(), window.pc = streampair.connection(), heard.length = 0, "")`)
@@ -51,10 +52,10 @@ func TestReconnecting(t *testing.T) {
 			}
 		})
 		d.setState(func(s *pairState) { s.Draining = true })
-		d.locked(func() { d.state.Draining = false }) // the one who is asked next is another
+		d.locked(func() { d.state.Draining = false }) // the next request reaches another server
 		v.await(`streampair.connection() !== window.pc && streampair.state().phase === "playing" && colour() === "red"`)
 		v.await(`!colours.none && !colours.other && window.pc.connectionState === "closed" && !heard.some(e => e.type === "waiting")`)
-		eventually(t, "the old session is deleted", func() bool { return get(d, func() int { return d.deletes }) == 1 })
+		eventually.True(t, "the old session is deleted", func() bool { return get(d, func() int { return d.deletes }) == 1 })
 		v.stays(3*time.Second, `streampair.state().phase === "playing"`)
 		if got := d.offers(); got != 3 {
 			t.Errorf("%d offers were made, want 3: the first, one that was refused, one more", got)
@@ -62,7 +63,7 @@ func TestReconnecting(t *testing.T) {
 	})
 
 	t.Run("a server that dies and returns is found again", func(t *testing.T) {
-		d := newDouble(t)
+		d := newFakeServer(t)
 		v := open(t, browser, d.url("play.html"+pair))
 		v.awaitPlaying(red)
 		v.eval(`(watchPicture(), "")`)
@@ -77,7 +78,7 @@ func TestReconnecting(t *testing.T) {
 	})
 
 	t.Run("events lost do not stop the picture", func(t *testing.T) {
-		d := newDouble(t)
+		d := newFakeServer(t)
 		v := open(t, browser, d.url("play.html"+pair))
 		v.awaitPlaying(red)
 		d.locked(func() { d.noFeed = true })
@@ -91,7 +92,7 @@ func TestReconnecting(t *testing.T) {
 	})
 
 	t.Run("a full server is asked again when it says so", func(t *testing.T) {
-		d := newDouble(t)
+		d := newFakeServer(t)
 		d.refuse = func(w http.ResponseWriter) bool {
 			w.Header().Set("Retry-After", "3")
 			http.Error(w, "too many viewers", http.StatusServiceUnavailable)
@@ -100,7 +101,7 @@ func TestReconnecting(t *testing.T) {
 		v := open(t, browser, d.url("play.html"+pair))
 		v.await(`text("message") === "The server cannot take more viewers at the moment." && heard.some(e => e.type === "error" && e.code === "unavailable" && e.retrying) || streampair.state().phase === "reconnecting"`)
 		v.screenshot("full")
-		eventually(t, "three offers", func() bool { return d.offers() >= 3 })
+		eventually.True(t, "three offers", func() bool { return d.offers() >= 3 })
 		posts := get(d, func() []time.Time { return d.posts })
 		for i := 1; i < len(posts); i++ {
 			if gap := posts[i].Sub(posts[i-1]); gap < 2900*time.Millisecond {
@@ -112,7 +113,7 @@ func TestReconnecting(t *testing.T) {
 	})
 
 	t.Run("a wrong token is said and not hammered", func(t *testing.T) {
-		d := newDouble(t)
+		d := newFakeServer(t)
 		d.refuse = func(w http.ResponseWriter) bool {
 			http.Error(w, "unauthorized", http.StatusUnauthorized)
 			return true
@@ -130,7 +131,7 @@ func TestReconnecting(t *testing.T) {
 	})
 
 	t.Run("a hidden page sees no stall", func(t *testing.T) {
-		d := newDouble(t)
+		d := newFakeServer(t)
 		v := open(t, browser, d.url("play.html"+pair))
 		v.awaitPlaying(red)
 		v.eval(`(Object.defineProperty(document, "hidden", {configurable: true, get: () => true}), document.dispatchEvent(new Event("visibilitychange")), "")`)

@@ -40,7 +40,8 @@ func splitAnnexB(data []byte) [][]byte {
 	return nalus
 }
 
-// opusPackets reads an Ogg file with one packet per page (RFC 3533, 6), without its two headers.
+// opusPackets reads an Ogg file with one packet per page (RFC 3533 section 6). It
+// skips the two headers.
 func opusPackets(t *testing.T, name string) [][]byte {
 	t.Helper()
 	data, err := os.ReadFile(name)

@@ -5,10 +5,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
-// onPair opens the player on the primary's own address and waits until it plays from there.
+// onPair opens the player at the primary's own address and waits until it plays from there.
 func onPair(t *testing.T, v viewer) {
 	t.Helper()
 	v.awaitPlaying(red)
@@ -16,8 +17,8 @@ func onPair(t *testing.T, v viewer) {
 	v.eval(`(watchPicture(), watchFrames(), window.pc = streampair.connection(), heard.length = 0, "")`)
 }
 
-// awaitMoved waits until the picture comes from the backup's server, without having gone
-// meanwhile, and returns the longest time without a new one.
+// awaitMoved waits until the picture comes from the backup's server. The picture must not go
+// meanwhile. awaitMoved returns the longest time without a new picture.
 func (v viewer) awaitMoved() time.Duration {
 	v.t.Helper()
 	v.await(`streampair.connection() !== window.pc && streampair.state().phase === "playing" && streampair.state().servedBy === "Backup" && colour() === "red"`)
@@ -27,13 +28,13 @@ func (v viewer) awaitMoved() time.Duration {
 	return gap
 }
 
-func (d *double) viewers() int { return get(d, func() int { return len(d.sessions) }) }
+func (d *fakeServer) viewers() int { return get(d, func() int { return len(d.sessions) }) }
 
 func TestTwoServers(t *testing.T) {
 	browser := mediatest.Browser(t)
 
 	t.Run("a server that is killed is left for the other within a second", func(t *testing.T) {
-		primary, backup := newDoubles(t)
+		primary, backup := newFakePair(t)
 		v := open(t, browser, primary.url("play.html"+pair))
 		onPair(t, v)
 		primary.kill()
@@ -49,7 +50,7 @@ func TestTwoServers(t *testing.T) {
 	})
 
 	t.Run("a server that hangs is left for the other within three seconds", func(t *testing.T) {
-		primary, backup := newDoubles(t)
+		primary, backup := newFakePair(t)
 		v := open(t, browser, primary.url("play.html"+pair))
 		onPair(t, v)
 		primary.hang()
@@ -64,7 +65,7 @@ func TestTwoServers(t *testing.T) {
 	})
 
 	t.Run("a server that closes the connection is left for the other at once", func(t *testing.T) {
-		primary, _ := newDoubles(t)
+		primary, _ := newFakePair(t)
 		v := open(t, browser, primary.url("play.html"+pair))
 		onPair(t, v)
 		primary.crash()
@@ -74,7 +75,7 @@ func TestTwoServers(t *testing.T) {
 	})
 
 	t.Run("a server that is about to end is left for the other without a gap", func(t *testing.T) {
-		primary, backup := newDoubles(t)
+		primary, backup := newFakePair(t)
 		v := open(t, browser, primary.url("play.html"+pair))
 		onPair(t, v)
 		primary.locked(func() {
@@ -89,14 +90,14 @@ func TestTwoServers(t *testing.T) {
 			t.Errorf("no new picture for %s", gap)
 		}
 		v.await(`!heard.some(e => e.type === "waiting")`)
-		eventually(t, "the old session is deleted", func() bool { return primary.viewers() == 0 })
+		eventually.True(t, "the old session is deleted", func() bool { return primary.viewers() == 0 })
 		if first, second := primary.offers(), backup.offers(); first != 1 || second != 1 {
 			t.Errorf("%d and %d sessions were opened, want one each", first, second)
 		}
 	})
 
 	t.Run("a page that comes to a server about to end is sent to the other", func(t *testing.T) {
-		primary, backup := newDoubles(t)
+		primary, backup := newFakePair(t)
 		primary.refuse = func(w http.ResponseWriter) bool {
 			w.Header().Set("Retry-After", "60")
 			w.Header().Set("Link", "<http://"+backup.address+`>; rel="alternate"`)
@@ -109,30 +110,30 @@ func TestTwoServers(t *testing.T) {
 	})
 
 	t.Run("a session that is gone while nothing is on air is opened anew, once", func(t *testing.T) {
-		primary, backup := newDoubles(t)
+		primary, backup := newFakePair(t)
 		v := open(t, browser, primary.url("play.html"+pair))
 		onPair(t, v)
-		for _, d := range []*double{primary, backup} {
+		for _, d := range []*fakeServer{primary, backup} {
 			d.setState(func(s *pairState) { s.setOnAir(false) })
 		}
 		v.await(`text("message") === "Both streams are away."`)
 		primary.locked(primary.forget)
-		eventually(t, "a session at one of the servers", func() bool { return primary.viewers()+backup.viewers() > 0 })
+		eventually.True(t, "a session at one of the servers", func() bool { return primary.viewers()+backup.viewers() > 0 })
 		v.await(`streampair.state().phase === "waiting" && text("message") === "Both streams are away."`)
-		eventually(t, "no more than one", func() bool { return primary.viewers()+backup.viewers() == 1 })
+		eventually.True(t, "no more than one", func() bool { return primary.viewers()+backup.viewers() == 1 })
 		opened := v.state().ConnectionsOpened
 		v.stays(4*time.Second, `streampair.state().phase === "waiting" && colour() === "red"`)
 		if now := v.state().ConnectionsOpened; now != opened {
 			t.Errorf("%d more connections were opened while nothing is on air", now-opened)
 		}
-		for _, d := range []*double{primary, backup} {
+		for _, d := range []*fakeServer{primary, backup} {
 			d.switchTo("Backup", "backup", "PrimaryInputLost")
 		}
 		v.awaitPlaying(blue)
 	})
 
 	t.Run("a short gap of the network, a page that was stuck or frozen: no new connection", func(t *testing.T) {
-		primary, backup := newDoubles(t)
+		primary, backup := newFakePair(t)
 		v := open(t, browser, primary.url("play.html"+pair))
 		onPair(t, v)
 		primary.hang()
@@ -147,7 +148,7 @@ func TestTwoServers(t *testing.T) {
 	})
 
 	t.Run("two servers that are both gone are not stormed", func(t *testing.T) {
-		primary, backup := newDoubles(t)
+		primary, backup := newFakePair(t)
 		v := open(t, browser, primary.url("play.html"+pair))
 		onPair(t, v)
 		backup.kill()
@@ -156,7 +157,8 @@ func TestTwoServers(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		opened := v.state().ConnectionsOpened
 		t.Logf("%d attempts in 10 s", opened-1)
-		// Two places, three times each in a hurry, and then after waits of 0.5 s and more that grow.
+		// Each of the two servers is tried three times at once, then after growing
+		// waits of 0.5 s and more.
 		if opened > 1+2*(3+8) {
 			t.Errorf("%d connections were tried within 10 s", opened-1)
 		}

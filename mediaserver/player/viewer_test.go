@@ -13,7 +13,8 @@ import (
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
-// limit is generous: a test machine may be busy, and no test here measures speed.
+// limit is how long a test waits. It is long because a test machine may be busy, and
+// no test here measures speed.
 const limit = 30 * time.Second
 
 const pair = "?name=primary&backupStreamId=backup&playOrder=webrtc"
@@ -23,9 +24,8 @@ const (
 	blue = "blue"
 )
 
-// inPage holds what the tests ask the page: the colour of the picture on screen, what
-// has been heard from the player, a watch that notices a moment without a picture, and one
-// that times the pictures on screen.
+// inPage is what the tests need in the page: the colour of the picture on screen, the events from
+// the player, a watch for moments without a picture, and a watch for the times of pictures.
 const inPage = `
 window.heard = [];
 for (const type of ["active", "waiting", "playing", "error"])
@@ -90,7 +90,7 @@ type stats struct {
 	} `json:"audio"`
 }
 
-// A viewer is a tab with the player in it.
+// A viewer is a browser tab with the player.
 type viewer struct {
 	t   *testing.T
 	ctx context.Context
@@ -105,7 +105,7 @@ func open(t *testing.T, browser context.Context, address string) viewer {
 	mediatest.Open(t, v.ctx, address)
 	mediatest.Eval[string](t, v.ctx, inPage)
 	t.Cleanup(func() {
-		// The page catches its own mistakes for its viewers; a test must not.
+		// The page hides its own errors from viewers. A test must not.
 		const broke = `(window.heard ?? []).some(e => e.type === "error" && e.code === "internal")`
 		if broken, err := chromedp.Run(v.ctx, chromedp.Evaluate[bool](broke)); err == nil && broken {
 			t.Error("the page met an error of its own: see the console above")
@@ -189,14 +189,5 @@ func (v viewer) screenshot(name string) {
 	}
 	if err := os.WriteFile(folder+"/"+name+".png", png, 0o600); err != nil {
 		v.t.Fatal(err)
-	}
-}
-
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(limit); !ok(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not within %s: %s", limit, what)
-		}
 	}
 }

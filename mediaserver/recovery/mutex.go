@@ -5,10 +5,10 @@ import (
 	"sync"
 )
 
-// A Mutex is a sync.Mutex for state that several sessions share. Its Unlock must be
-// deferred wherever the code between may panic: a panic that unwinds through it is
-// passed on with a mark, by which Recovery.Do knows that more than one session is
-// broken. The lock is released, so that the server can still make its planned switch.
+// A Mutex is a sync.Mutex for state that several sessions share. Its Unlock must be deferred
+// wherever the code in between may panic. A panic that unwinds through Unlock is passed on with a
+// mark. The mark tells Recovery.Do that more than one session may be broken. The lock is released,
+// so that the server can still make its planned switch.
 type Mutex struct{ mu sync.Mutex }
 
 // Lock locks m.
@@ -41,7 +41,7 @@ func (m *RWMutex) Unlock() {
 // RLock locks m for reading.
 func (m *RWMutex) RLock() { m.mu.RLock() }
 
-// RUnlock undoes one RLock. A panic while reading is marked too: what cannot be read is
+// RUnlock undoes one RLock. A panic while reading is marked too: state that cannot be read is
 // damaged.
 func (m *RWMutex) RUnlock() {
 	value := recover()
@@ -51,10 +51,10 @@ func (m *RWMutex) RUnlock() {
 	}
 }
 
-// sharedPanic is what a panic became that unwound through a Mutex.
+// sharedPanic is the value of a panic that unwound through a Mutex.
 type sharedPanic struct{ value any }
 
-// Error is what the runtime prints where nobody recovers.
+// Error returns the text that the runtime prints if nobody recovers the panic.
 func (p *sharedPanic) Error() string {
 	return fmt.Sprintf("%v (while shared state was locked)", p.value)
 }

@@ -16,33 +16,33 @@ import (
 )
 
 const (
-	// window is how long a panic counts for the limit of its stack, and how long the same
-	// stack is not logged again.
+	// window is how long a panic counts towards the limit of its stack. The same stack is logged at
+	// most once in a window.
 	window = time.Minute
-	// limit is how many panics of one stack within window are too many.
+	// limit is the number of panics with one stack within window after which the Recovery gives up.
 	limit = 3
-	// identity is how many of the innermost frames make a stack the same. The depth of a
-	// recursion is up to whoever sends the input, and must not make a stack new.
+	// identity is how many of the innermost frames identify a stack. The sender of the input
+	// chooses the depth of a recursion, and a different depth must not make a stack new.
 	identity = 8
-	// maxStacks bounds the stacks that are remembered, and so the stacks that are logged
-	// within window.
+	// maxStacks bounds the stacks that are remembered, and so the stacks that are logged within
+	// window.
 	maxStacks = 64
-	// maxStack bounds what is logged of one stack, in bytes.
+	// maxStack bounds the logged text of one stack, in bytes.
 	maxStack = 16 << 10
 )
 
 // Config configures a Recovery.
 type Config struct {
-	// Logger; default none.
+	// Logger receives the log. Default: nothing is logged.
 	Logger *slog.Logger
-	// Panics counts panics by the place that Do was given. Default: nobody sees it.
+	// Panics counts panics by the place that Do was given. Default: a counter that nobody reads.
 	Panics *prometheus.CounterVec
 	// Now is the clock; default time.Now.
 	Now func() time.Time
 }
 
-// A Recovery is the one of a server. Its methods may be called from any goroutine. A nil
-// *Recovery recovers nothing: a panic ends the process, which is what tests want.
+// A Recovery is for one server. Its methods may be called from any goroutine. A nil *Recovery
+// recovers nothing: a panic ends the process, which is what tests want.
 type Recovery struct {
 	cfg     Config
 	givenUp chan struct{}
@@ -52,9 +52,9 @@ type Recovery struct {
 	reason error
 }
 
-// occurrences are the panics of one stack.
+// occurrences has the panics with one stack.
 type occurrences struct {
-	recent []time.Time // within window, at most limit
+	recent []time.Time // the last panics within window, at most limit of them
 	logged time.Time
 }
 
@@ -74,10 +74,10 @@ func New(cfg Config) *Recovery {
 
 // A PanicError is a panic that was recovered.
 type PanicError struct {
-	// Value is what panic was called with.
+	// Value is the argument of panic.
 	Value any
-	// Shared says that the panic unwound through a Mutex: state of other sessions may be
-	// damaged.
+	// Shared reports whether the panic unwound through a Mutex, so that state of other sessions may
+	// be damaged.
 	Shared bool
 }
 
@@ -89,8 +89,8 @@ func Is(err error) bool {
 	return errors.As(err, &p)
 }
 
-// Do runs work, and returns a *PanicError if work panics, else nil. where is a word for
-// the log and the metric's label: a constant, such as "whip".
+// Do runs work. It returns a *PanicError if work panics, else nil. where is a word for the log and
+// for the metric's label: a constant, such as "whip".
 func (r *Recovery) Do(where string, work func()) (err error) {
 	if r == nil {
 		work()
@@ -105,8 +105,8 @@ func (r *Recovery) Do(where string, work func()) (err error) {
 	return nil
 }
 
-// Caught makes err a *PanicError where the caller panics. It is for functions that run
-// too often for a closure, and must itself be deferred: defer r.Caught("where", &err).
+// Caught sets err to a *PanicError if the caller panics. It is for functions that run too often for
+// a closure, and must itself be deferred: defer r.Caught("where", &err).
 func (r *Recovery) Caught(where string, err *error) {
 	if r == nil {
 		return
@@ -116,27 +116,27 @@ func (r *Recovery) Caught(where string, err *error) {
 	}
 }
 
-// Handler serves by h. A panic of h ends the request; so does http.ErrAbortHandler, which
-// is no panic but a way to say that the client has gone.
+// Handler returns a handler that calls h. A panic of h ends the request. http.ErrAbortHandler ends
+// the request too. It is not counted as a panic, since it only says that the client has gone.
 func (r *Recovery) Handler(where string, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		var aborted any
 		err := r.Do(where, func() {
 			defer func() {
 				if aborted = recover(); aborted != nil && aborted != http.ErrAbortHandler { //nolint:errorlint // the value itself, as net/http compares it
-					panic(aborted) // on top of the stack of the first panic
+					panic(aborted) // keeps the stack of the first panic
 				}
 			}()
 			h.ServeHTTP(w, req)
 		})
 		if err != nil || aborted != nil {
-			panic(http.ErrAbortHandler) // what was written of the answer is of no use
+			panic(http.ErrAbortHandler) // the answer that was written so far is of no use
 		}
 	})
 }
 
-// GivenUp is closed when the process is to end because its state may be damaged; Reason
-// says why then.
+// GivenUp returns a channel that is closed when the process should end because its state may be
+// damaged. Reason then returns why.
 func (r *Recovery) GivenUp() <-chan struct{} {
 	if r == nil {
 		return nil
@@ -144,7 +144,7 @@ func (r *Recovery) GivenUp() <-chan struct{} {
 	return r.givenUp
 }
 
-// Reason is why the Recovery has given up; nil: it has not.
+// Reason returns why the Recovery has given up; nil: it has not.
 func (r *Recovery) Reason() error {
 	if r == nil {
 		return nil
@@ -154,8 +154,8 @@ func (r *Recovery) Reason() error {
 	return r.reason
 }
 
-// Note takes note of a panic that the caller, a deferred function, has recovered: value is
-// what recover returned. r must not be nil.
+// Note notes a panic that its caller, a deferred function, has recovered. value is what recover
+// returned. r must not be nil.
 func (r *Recovery) Note(where string, value any) *PanicError {
 	e := &PanicError{Value: value}
 	if shared, ok := value.(*sharedPanic); ok {
@@ -182,7 +182,7 @@ func (r *Recovery) Note(where string, value any) *PanicError {
 	return e
 }
 
-// giveUp closes givenUp. r.mu is held.
+// giveUp closes givenUp. r.mu must be held.
 func (r *Recovery) giveUp(reason error) {
 	if r.reason != nil {
 		return
@@ -192,8 +192,8 @@ func (r *Recovery) giveUp(reason error) {
 	close(r.givenUp)
 }
 
-// occurrences returns those of a stack. Stacks that are too many are counted, and logged,
-// as one. r.mu is held.
+// occurrences returns the panics with one stack. If there are too many stacks, all others are
+// counted and logged as one. r.mu must be held.
 func (r *Recovery) occurrences(stack string, now time.Time) *occurrences {
 	if r.stacks[stack] == nil && len(r.stacks) >= maxStacks {
 		for known, o := range r.stacks {
@@ -223,8 +223,8 @@ func (o *occurrences) add(now time.Time) int {
 	return len(o.recent)
 }
 
-// identify names the innermost frames of the panic that is being recovered: those after
-// the last runtime.gopanic.
+// identify returns the innermost frames of the panic that is being recovered: the frames after the
+// last runtime.gopanic.
 func identify() string {
 	var pcs [128]uintptr
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
@@ -232,7 +232,7 @@ func identify() string {
 	for {
 		frame, more := frames.Next()
 		if frame.Function == "runtime.gopanic" {
-			innermost = innermost[:0] // a panic that was passed on: the first one counts
+			innermost = innermost[:0] // this panic was passed on: the first panic counts
 		} else if len(innermost) < identity {
 			innermost = append(innermost, fmt.Sprintf("%s:%d", frame.Function, frame.Line))
 		}

@@ -15,23 +15,23 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
-// A rig is a Recovery with a clock, a log and a metric that a test can read.
-type rig struct {
+// A recoveryTest is a Recovery with a clock, a log and a metric that a test can read.
+type recoveryTest struct {
 	*Recovery
 	now    time.Time
 	log    strings.Builder
 	panics *prometheus.CounterVec
 }
 
-func newRig() *rig {
-	g := &rig{now: time.Unix(0, 0), panics: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "panics"}, []string{"where"})}
+func newRecoveryTest() *recoveryTest {
+	g := &recoveryTest{now: time.Unix(0, 0), panics: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "panics"}, []string{"where"})}
 	g.Recovery = New(Config{
 		Logger: slog.New(slog.NewTextHandler(&g.log, nil)), Panics: g.panics, Now: func() time.Time { return g.now },
 	})
 	return g
 }
 
-func (g *rig) hasGivenUp() bool {
+func (g *recoveryTest) hasGivenUp() bool {
 	select {
 	case <-g.GivenUp():
 		return true
@@ -40,11 +40,11 @@ func (g *rig) hasGivenUp() bool {
 	}
 }
 
-// broken and damaged are two stacks.
+// broken and damaged panic with two different stacks.
 func broken()  { panic("broken") }
 func damaged() { panic(errors.New("damaged")) }
 
-// descend panics after n calls of itself.
+// descend panics after it has called itself n times.
 func descend(n int) {
 	if n == 0 {
 		broken()
@@ -96,7 +96,7 @@ func TestWhenTheServerGivesUp(t *testing.T) {
 	}
 	for name, steps := range tests {
 		t.Run(name, func(t *testing.T) {
-			g := newRig()
+			g := newRecoveryTest()
 			for i, s := range steps {
 				g.now = g.now.Add(s.after)
 				_ = g.Do("test", s.work)
@@ -119,7 +119,7 @@ func TestWhenTheServerGivesUp(t *testing.T) {
 }
 
 func TestAPanicIsReturnedCountedAndLoggedWithItsStack(t *testing.T) {
-	g := newRig()
+	g := newRecoveryTest()
 	err := g.Do("whip", underLock(&sync.Mutex{}, damaged))
 	var p *PanicError
 	if !errors.As(err, &p) || p.Shared || !Is(fmt.Errorf("session: %w", err)) || err.Error() != "panic: damaged" {
@@ -139,7 +139,7 @@ func TestAPanicIsReturnedCountedAndLoggedWithItsStack(t *testing.T) {
 }
 
 func TestTheStackOfAPanicUnderASharedLockIsThatOfItsOrigin(t *testing.T) {
-	g := newRig()
+	g := newRecoveryTest()
 	var m Mutex
 	_ = g.Do("test", underLock(&m, damaged))
 	if !strings.Contains(g.log.String(), "recovery.damaged") {
@@ -148,7 +148,7 @@ func TestTheStackOfAPanicUnderASharedLockIsThatOfItsOrigin(t *testing.T) {
 }
 
 func TestTheLogIsBounded(t *testing.T) {
-	g := newRig()
+	g := newRecoveryTest()
 	for range 1000 {
 		g.now = g.now.Add(10 * time.Millisecond)
 		_ = g.Do("test", broken)
@@ -182,7 +182,7 @@ func TestStacksAreRememberedForAMinuteAndWithinABound(t *testing.T) {
 func TestHandler(t *testing.T) {
 	tests := map[string]struct {
 		handler http.HandlerFunc
-		broken  bool // the client gets no answer
+		broken  bool // whether the client gets no answer
 		panics  float64
 	}{
 		"an answer":                 {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }, false, 0},
@@ -192,7 +192,7 @@ func TestHandler(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			g := newRig()
+			g := newRecoveryTest()
 			s := httptest.NewServer(g.Handler("http", test.handler))
 			defer s.Close()
 			res, err := http.Get(s.URL)
@@ -202,7 +202,7 @@ func TestHandler(t *testing.T) {
 			if (err != nil) != test.broken {
 				t.Errorf("the client got %v, %v", res, err)
 			}
-			s.Close() // waits for the handler, which may log still
+			s.Close() // waits for the handler, which may still log
 			if n := testutil.ToFloat64(g.panics.WithLabelValues("http")); n != test.panics {
 				t.Errorf("counted %v panics", n)
 			}
@@ -214,7 +214,7 @@ func TestHandler(t *testing.T) {
 }
 
 func TestCaught(t *testing.T) {
-	g := newRig()
+	g := newRecoveryTest()
 	work := func() (err error) {
 		defer g.Caught("test", &err)
 		broken()

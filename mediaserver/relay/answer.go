@@ -9,20 +9,20 @@ import (
 	"github.com/streampair/streampair/mediaserver/tcp"
 )
 
-// errSlow ends a player that takes its stream too slowly.
+// errSlow ends the answer to a player that takes its stream too slowly.
 var errSlow = errors.New("the player takes the stream too slowly")
 
-// writeChunk is how much of an answer is written within one writeTimeout: a reader that is
-// slow, but takes something, is not one that hangs, whatever is to be sent at once.
+// writeChunk is how many bytes of an answer are written within one writeTimeout. So a reader that
+// is slow, but accepts some data, does not count as hanging, however much is to be sent at once.
 const writeChunk = 64 << 10
 
-// An answer is a response without an end, on which a reader that takes nothing is
-// given up. It is for one goroutine.
+// An answer is an endless response. A reader that accepts no data is given up. An answer is for one
+// goroutine.
 type answer struct {
 	w  http.ResponseWriter
 	rc *http.ResponseController
-	// limit is when a player must have taken what is written; zero: there is no limit but
-	// writeTimeout. deadline is the last one set.
+	// limit is when a player must have taken the data that is being written; zero: only
+	// writeTimeout applies. deadline is the last write deadline that was set.
 	limit, deadline time.Time
 	conn            *tcp.Conn // nil: the connection is unknown
 	backlog         *tcp.Backlog
@@ -37,11 +37,11 @@ func newAnswer(ctx context.Context, w http.ResponseWriter, contentType string) *
 	return &answer{w: w, rc: http.NewResponseController(w), conn: conn, backlog: tcp.NewBacklog(conn)}
 }
 
-// Write writes b, a part at a time.
+// Write writes b in parts of writeChunk.
 func (a *answer) Write(b []byte) (n int, err error) {
 	for len(b) > 0 {
 		part := b[:min(len(b), writeChunk)]
-		if err := a.putOff(); err != nil {
+		if err := a.extendDeadline(); err != nil {
 			return n, err
 		}
 		written, err := a.w.Write(part)
@@ -54,23 +54,23 @@ func (a *answer) Write(b []byte) (n int, err error) {
 	return n, nil
 }
 
-// sent does what writes, and sends it at once.
+// sent calls write and flushes what it has written.
 func (a *answer) sent(write func() error) error {
 	if err := write(); err != nil {
 		return err
 	}
-	if err := a.putOff(); err != nil {
+	if err := a.extendDeadline(); err != nil {
 		return err
 	}
 	err := a.rc.Flush()
 	if err == nil {
-		a.limit = time.Time{} // it was that of what is sent now
+		a.limit = time.Time{} // the limit was for the data that has been sent now
 	}
 	return err
 }
 
-// putOff gives the reader another writeTimeout, within the limit.
-func (a *answer) putOff() error {
+// extendDeadline gives the reader another writeTimeout, but no longer than the limit.
+func (a *answer) extendDeadline() error {
 	a.deadline = time.Now().Add(writeTimeout)
 	if !a.limit.IsZero() && a.limit.Before(a.deadline) {
 		a.deadline = a.limit
@@ -78,13 +78,13 @@ func (a *answer) putOff() error {
 	return a.rc.SetWriteDeadline(a.deadline)
 }
 
-// stalled reports whether err, of a write, is that the reader did not take it in time.
-// HTTP/2 gives no error by which that could be told.
+// stalled reports whether err, the error of a write, means that the reader did not take the data in
+// time. HTTP/2 has no error that tells this, so the deadline is checked.
 func (a *answer) stalled(err error) bool {
 	return errors.Is(err, errSlow) || err != nil && !a.deadline.IsZero() && !time.Now().Before(a.deadline)
 }
 
-// abandon drops what waits for a reader that does not read. A connection of HTTP/2 stays,
+// abandon drops the data that waits for a reader that does not read. A connection of HTTP/2 stays,
 // because it may have other streams.
 func (a *answer) abandon(r *http.Request) {
 	if r.ProtoMajor == 1 {

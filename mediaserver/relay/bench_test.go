@@ -20,25 +20,27 @@ import (
 	"github.com/streampair/streampair/mediaserver/failover"
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/pairtls"
+	"github.com/streampair/streampair/mediaserver/peer"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// BenchmarkRelayedStream measures what a relayed stream of 5 Mbit/s and 30 pictures a second
-// costs, both ends together, in clear and over TLS. An operation is a second of eight such
-// streams; the figure to compare is the share of a core that one stream takes.
+// BenchmarkRelayedStream measures what a relayed stream of 5 Mbit/s and 30 pictures a second costs,
+// both ends together, in clear and over TLS. One operation is a second of eight such streams. The
+// figure to compare is the share of a core that one stream takes.
 func BenchmarkRelayedStream(b *testing.B) {
 	for _, overTLS := range []bool{false, true} {
 		b.Run(fmt.Sprintf("tls=%v", overTLS), func(b *testing.B) {
 			const pairs = 4
 			m := metrics.New(prometheus.NewRegistry())
 			there, here := stream.NewRegistry(stream.Config{Metrics: m}), stream.NewRegistry(stream.Config{Metrics: m})
-			pair := (&node{registry: there}).twin().Pair
-			handler := NewHandler(HandlerConfig{
-				Registry: there, IsToken: func(got string) bool { return got == token }, Metrics: m,
-				Pair: func(_, _, _ string) *failover.Pair { return pair },
+			pair := (&node{registry: there}).sharedPair().Pair
+			handler := NewHandler(HandlerConfig{Registry: there, Metrics: m})
+			standings := peer.NewStandingHandler(peer.StandingHandlerConfig{
+				Pair: func(failover.PairKey) *failover.Pair { return pair }, Epoch: there.Epoch(),
 			})
 			mux := http.NewServeMux()
 			handler.RegisterPeers(mux)
+			standings.RegisterPeers(mux)
 			l, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
 				b.Fatal(err)
@@ -54,9 +56,9 @@ func BenchmarkRelayedStream(b *testing.B) {
 				defer close(served)
 				_ = web.Serve(l)
 			}()
-			c := NewClient(ClientConfig{
+			c := peer.NewClient(peer.ClientConfig{
 				Peers: bases{base}, TLS: identity.ClientConfig("Primary"), Token: func() string { return token },
-				Registry: here, Changed: func() <-chan struct{} { return nil }, Metrics: m,
+				Epoch: here.Epoch(), Pull: Pull(here, func() <-chan struct{} { return nil }), Metrics: m,
 			})
 			ctx, stop := context.WithCancel(context.Background())
 			done := make(chan struct{})
@@ -70,18 +72,19 @@ func BenchmarkRelayedStream(b *testing.B) {
 				there.Close()
 				here.Close()
 				handler.Close()
+				standings.Close()
 				_ = web.Close()
 				<-served
 			}()
-			var twins []Twin
+			var shared []peer.SharedPair
 			var publications []*stream.Publication
 			var keys []stream.Key
 			for i := range pairs {
 				n := &node{registry: here}
-				t := n.twin()
-				t.PrimaryID, t.BackupID = fmt.Sprintf("p%d", i), fmt.Sprintf("b%d", i)
-				twins = append(twins, t)
-				for _, id := range []string{t.PrimaryID, t.BackupID} {
+				t := n.sharedPair()
+				t.Primary, t.Backup = fmt.Sprintf("p%d", i), fmt.Sprintf("b%d", i)
+				shared = append(shared, t)
+				for _, id := range []string{t.Primary, t.Backup} {
 					key := stream.Key{App: "live", ID: id}
 					keys = append(keys, key)
 					p, err := there.Publish(stream.PublishRequest{Key: key, Authenticated: true, Protocol: "test"})
@@ -94,7 +97,7 @@ func BenchmarkRelayedStream(b *testing.B) {
 					publications = append(publications, p)
 				}
 			}
-			c.Follow(twins)
+			c.Follow(shared)
 			const interval = time.Second / 30
 			picture := make([]byte, 5_000_000/8/30)
 			frames := 0
@@ -116,7 +119,7 @@ func BenchmarkRelayedStream(b *testing.B) {
 					time.Sleep(time.Until(began.Add(interval)))
 				}
 			}
-			second() // all are connected
+			second() // until all are connected
 			second()
 			before, began, bytes := cpu(b), time.Now(), 0
 			for b.Loop() {
@@ -138,7 +141,7 @@ func BenchmarkRelayedStream(b *testing.B) {
 	}
 }
 
-// cpu is what the process has used.
+// cpu returns the CPU time that the process has used.
 func cpu(b *testing.B) time.Duration {
 	b.Helper()
 	var u syscall.Rusage

@@ -1,49 +1,39 @@
-// Package relay joins two media servers that play the same pairs, so that each has both
-// legs although each leg's encoder publishes to one of them.
+// Package relay brings the media of each leg to both media servers of a pair. Each server has both
+// legs, although each leg's encoder publishes to only one of the servers.
 //
-// A Handler serves what is published here; a Client reads what is published at the peers
-// and publishes it here, as a publication that is marked as relayed. There may be two peers
-// that have the same leg, one that ends and its replacement, or one that is lost: a Client
-// asks each for everything, and takes the stream of whoever has the publisher, the later if
-// both have. Only what an encoder sends to this server is served, so nothing goes in
-// circles, and a relayed publication gives way to an encoder, wherever it comes from: one
-// that publishes to the wrong server works like any other, and reaches the right one through
-// the relay. A Client therefore asks for both streams of a pair, whichever leg is its
-// server's own, and stops while somebody publishes the stream here.
+// A Handler serves the streams that are published here. Pull reads a stream that is published at a
+// peer, and publishes it here as a relayed publication. Package peer says where the peers are, and
+// pulls each stream from each of them. A stream is taken from the peer that has the publisher, or
+// from the one with the later publication if both have one.
 //
-// Two resources:
+// Only streams that an encoder sends to this server are served, so nothing goes in circles. A
+// relayed publication gives way to an encoder, wherever the encoder comes from. An encoder that
+// publishes to the wrong server works like any other, and reaches the right server through the
+// relay. So both streams of a pair are pulled, whichever leg is the server's own. A pull stops while
+// somebody publishes the stream here.
 //
-//	GET /{app}/{streamId}.flv                      the stream, as HTTP-FLV
-//	GET /{app}/relay/{streamId}?backupStreamId=    how the pair stands, a line of JSON each
+// The resource is:
 //
-// Peers prove to each other who they are by TLS, on a port of their own: see package
-// pairtls. Where the operator allows that, a peer of a version before is served and asked in
-// clear, with the cluster token, on the port of the players.
+//	GET /{app}/{streamId}.flv    the stream, as HTTP-FLV
 //
-// To a peer the FLV begins with the GOP cache and goes on through takeovers and
-// changes of parameters. Its times are those of the serving server's media clock at the
-// beginning of a publication, so they go on too; from there their distances are the
-// encoder's own. Between the media are script tags of the relay's own (see note): when a
-// publication began, that it begins or has ended, what the media clock has moved by since,
-// that the server is about to end, and, twice a second, that it is there. A reader
-// that hears nothing for two seconds connects anew. The answer to a stream that nobody
-// publishes begins at once too, so that its first picture comes without a request.
+// To a peer, the FLV begins with the GOP cache and goes on through takeovers and changes of
+// parameters. At the beginning of a publication its times are on the serving server's media clock,
+// so they continue across publications. From there on their distances are the encoder's own.
 //
-// On the players' port the same URL is for ffplay, VLC and others, where playback allows: nothing but
-// media, local or relayed alike, from an IDR on. What a pair plays it is not: it is one
-// stream.
+// Between the media there are script tags of the relay (see note). They tell when a publication
+// began, that it begins or has ended, how far the media clock has moved since, and that the server
+// is about to end. Twice a second a tag tells that the server is there. A reader that gets nothing
+// for two seconds connects anew. The answer for a stream that nobody publishes also begins at once,
+// so that its first picture comes without a new request.
 //
-// The package decides nothing about legs: failover.Agree does, with what a Client hands to
-// Pair.SetPeer. It re-encodes nothing.
+// On the players' port the same URL is for ffplay, VLC and others, where playback allows it.
+// Players get only media, local or relayed, from an IDR on. They get a single stream, not the
+// output of a pair.
+//
+// The package decides nothing about legs, and re-encodes nothing.
 package relay
 
 import "time"
 
-const (
-	// heartbeat is how often a server says that it is there.
-	heartbeat = 500 * time.Millisecond
-	// silence is how long a reader hears nothing before it connects anew.
-	silence = 4 * heartbeat
-	// writeTimeout is how long a reader may take to accept what it is sent.
-	writeTimeout = 5 * time.Second
-)
+// writeTimeout is how long a reader may take to accept the data that it is sent.
+const writeTimeout = 5 * time.Second

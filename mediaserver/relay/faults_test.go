@@ -22,7 +22,7 @@ func TestFaultsOfAPublicationAreRelayed(t *testing.T) {
 		return snap.Fault
 	}
 	e.playUntil("fault", func() bool { f := relayed(here); return f != nil && *f == fault })
-	// Whoever comes now is told too.
+	// A peer that connects later is told too.
 	late := newNode(t)
 	late.follow(there.web.URL)
 	e.playUntil("fault at the one that is late", func() bool { f := relayed(late); return f != nil && *f == fault })
@@ -37,8 +37,8 @@ func TestFaultsOfAPublicationAreRelayed(t *testing.T) {
 	})
 }
 
-// The reader forgets a fault of the sound at a configuration, which it must not get after the
-// fault.
+// The reader forgets a fault of the sound when it gets a configuration. So the configuration must
+// not come after the fault.
 func TestAFaultOfSoundThatHasAFormatIsRelayed(t *testing.T) {
 	t.Parallel()
 	there, here := newNode(t), newNode(t)

@@ -1,8 +1,6 @@
 package relay
 
 import (
-	"encoding/json"
-	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -11,66 +9,51 @@ import (
 	"time"
 
 	"github.com/streampair/streampair/mediaserver/admission"
-	"github.com/streampair/streampair/mediaserver/failover"
 	"github.com/streampair/streampair/mediaserver/metrics"
-	"github.com/streampair/streampair/mediaserver/peers"
-	"github.com/streampair/streampair/mediaserver/signalling"
+	"github.com/streampair/streampair/mediaserver/peer"
 	"github.com/streampair/streampair/mediaserver/stream"
 	"github.com/streampair/streampair/mediaserver/tcp"
 )
 
 const (
-	// depth holds the access units of a stream while a reader's connection is busy:
-	// some 9 s of a 60 fps stream with audio. Beyond that they are dropped up to the
-	// next IDR.
+	// depth is how many access units of a stream are queued while a reader's connection is busy:
+	// some 9 s of a 60 fps stream with audio. Beyond that, access units are dropped up to the next
+	// IDR.
 	depth = 1024
-	// maxBatch of them are sent before the reader's deadline is put off.
+	// maxBatch is how many access units are written before they are flushed and the reader gets
+	// another writeTimeout.
 	maxBatch = 64
 )
 
-// relayHeader marks the requests of a peer: with another token than its own it is to be
-// refused, and not to be taken for a player.
-const relayHeader = "Streampair-Relay"
-
-// ErrUnknownStream may be wrapped by HandlerConfig.Play for a stream that does not exist
-// here and will not: the player gets 404 instead of 401.
-var ErrUnknownStream = errors.New("unknown stream")
-
 // HandlerConfig configures a Handler.
 type HandlerConfig struct {
-	// Registry has what is served; required.
+	// Registry has the streams to serve; required.
 	Registry *stream.Registry
-	// Pair returns a declared pair, or nil.
-	Pair func(app, primaryID, backupID string) *failover.Pair
-	// IsToken says whether what a reader shows is the cluster token. It should take the
-	// same time wherever the two differ.
-	IsToken func(string) bool
-	// Clear reports whether peers that show the token are served in clear; answers to them
-	// end when over is closed. Default: they always are.
-	Clear func() (allowed bool, over <-chan struct{})
-	// Play says whether the token opens the stream to a player; an error's text is shown to
-	// it, with 404 for an ErrUnknownStream and else 401. Default: there are no players.
+	// Clear admits the peers that ask in clear.
+	Clear peer.ClearAccess
+	// Play returns nil if the token opens the stream to a player. Otherwise the error's text is
+	// shown to the player, with 404 if stream.IsUnknown and otherwise 401. Default: no players
+	// are served.
 	Play func(app, streamID, token string) error
 	// Revoked returns a channel that is closed when a player who showed this token must go.
-	// Default: nil, and nobody must.
+	// Default: nil, and no player must go.
 	Revoked func(app, streamID, token string) <-chan struct{}
-	// Door has the places of players; nil: there is one for each.
+	// Door limits the places of players; nil: there is no limit.
 	Door *admission.Door
-	// Full says whether there are as many viewers as the server accepts, besides these
-	// players. Default: never.
+	// Full reports whether the server has as many viewers as it accepts. Its argument is the number
+	// of players here, which count as viewers too. Default: it never has.
 	Full func(players int) bool
-	// Alternate returns the base URL of another server that plays the same, to be told to
-	// players who are refused because this one is full or about to end; empty: none is known.
+	// Alternate returns the base URL of another server that plays the same pairs. Players are told
+	// it if they are refused because this server is full or about to end; empty: none is known.
 	// Default: none.
 	Alternate func() string
-	// Logger; default none.
+	// Logger receives the log. Default: nothing is logged.
 	Logger *slog.Logger
-	// Metrics; required.
+	// Metrics is required.
 	Metrics *metrics.Metrics
 }
 
-// A Handler serves a media server's own publications and pairs to its peers, and streams to
-// players.
+// A Handler serves a media server's own publications to its peers, and streams to players.
 type Handler struct {
 	cfg             HandlerConfig
 	log             *slog.Logger
@@ -93,63 +76,34 @@ func NewHandler(cfg HandlerConfig) *Handler {
 	if cfg.Alternate == nil {
 		cfg.Alternate = func() string { return "" }
 	}
-	if cfg.Clear == nil {
-		cfg.Clear = func() (bool, <-chan struct{}) { return true, nil }
-	}
 	h := &Handler{cfg: cfg, log: cfg.Logger, leaving: make(chan struct{}), closed: make(chan struct{})}
 	h.leave = sync.OnceFunc(func() { close(h.leaving) })
 	h.close = sync.OnceFunc(func() { close(h.closed) })
 	return h
 }
 
-// Drain tells peers that the server is about to end. Players, which cannot be told, come
-// again when their answer ends, and find another server then: it ends now, and new ones are
-// refused.
+// Drain tells peers that the server is about to end. Players cannot be told, but they connect again
+// when their answer ends, and find another server then. So their answers end now, and new players
+// are refused.
 func (h *Handler) Drain() { h.leave() }
 
 // Close ends all answers.
 func (h *Handler) Close() { h.close() }
 
-// Register mounts what everybody may ask for: players, and peers in clear.
+// Register mounts the streams that everybody may ask for: for players, and for peers in clear.
 func (h *Handler) Register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /{app}/{file}", h.serveStream)
-	mux.HandleFunc("GET /{app}/relay/{streamId}", func(w http.ResponseWriter, r *http.Request) {
-		if over, ok := h.admitPeer(w, r); ok {
-			h.servePair(w, r, over)
-		}
-	})
 }
 
-// RegisterPeers mounts what peers ask for. Whoever reaches mux must have proved to be one.
+// RegisterPeers mounts the streams for peers. Whoever reaches mux must have proved to be a peer.
 func (h *Handler) RegisterPeers(mux *http.ServeMux) {
 	mux.HandleFunc("GET /{app}/{file}", func(w http.ResponseWriter, r *http.Request) {
 		if key, ok := streamOf(w, r); ok {
-			// Without chunks a picture is one write. TLS tells where the answer ends.
+			// Without chunked encoding a picture is one write. TLS tells where the answer ends.
 			w.Header().Set("Transfer-Encoding", "identity")
 			h.serveToPeer(w, r, key, nil)
 		}
 	})
-	mux.HandleFunc("GET /{app}/relay/{streamId}", func(w http.ResponseWriter, r *http.Request) { h.servePair(w, r, nil) })
-}
-
-// isPeer says whether a request shows the cluster token.
-func (h *Handler) isPeer(r *http.Request) bool {
-	token := signalling.BearerToken(r)
-	return token != "" && h.cfg.IsToken(token)
-}
-
-// admitPeer answers a request in clear for what only a peer may have, unless it is to be
-// served, until over is closed.
-func (h *Handler) admitPeer(w http.ResponseWriter, r *http.Request) (over <-chan struct{}, ok bool) {
-	switch allowed, over := h.cfg.Clear(); {
-	case !allowed:
-		h.refuse(w, http.StatusForbidden, "peer_in_clear", peers.RefusedInClear)
-	case !h.isPeer(r):
-		h.refuse(w, http.StatusUnauthorized, "unauthorized", "the cluster token is missing or wrong")
-	default:
-		return over, true
-	}
-	return nil, false
 }
 
 func (h *Handler) refuse(w http.ResponseWriter, code int, reason, text string) {
@@ -160,7 +114,8 @@ func (h *Handler) refuse(w http.ResponseWriter, code int, reason, text string) {
 	http.Error(w, text, code)
 }
 
-// streamOf is the stream that a request is for; without one the request is answered.
+// streamOf returns the stream that a request asks for. If there is none, streamOf answers the
+// request.
 func streamOf(w http.ResponseWriter, r *http.Request) (stream.Key, bool) {
 	id, isFLV := strings.CutSuffix(r.PathValue("file"), ".flv")
 	key := stream.Key{App: r.PathValue("app"), ID: id}
@@ -176,42 +131,41 @@ func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	allowed, _ := h.cfg.Clear()
-	if h.cfg.Play != nil && r.Header.Get(relayHeader) == "" && (!allowed || !h.isPeer(r)) {
+	if h.cfg.Play != nil && !h.cfg.Clear.IsPeer(r) {
 		h.servePlayer(w, r, key)
 		return
 	}
-	if over, ok := h.admitPeer(w, r); ok {
+	if over, ok := h.cfg.Clear.Admit(w, r); ok {
 		h.serveToPeer(w, r, key, over)
 	}
 }
 
 // serveToPeer sends a stream to a peer, until over is closed.
 func (h *Handler) serveToPeer(w http.ResponseWriter, r *http.Request, key stream.Key, over <-chan struct{}) {
-	// The peer may lag by more than a stranger may: its limit is depth.
+	// A peer may lag by more than a stranger may. The limit for a peer is depth.
 	tcp.FromContext(r.Context()).SetLimits(tcp.Limits{})
 	h.serve(w, r, key, "relay", over, func(a *answer, s *stream.Stream) (feeder, error) { return newSender(a, s) })
 }
 
 // A feeder writes a stream to a reader.
 type feeder interface {
-	// begin sends what there is.
+	// begin sends the initial state and media.
 	begin() error
-	// follow looks at what became of the stream, send takes an access unit of it, and beat
-	// is called every heartbeat.
-	follow() error
+	// update is called when the stream has changed, send with each access unit, and beat every
+	// heartbeat.
+	update() error
 	send(*stream.AccessUnit) error
 	beat() error
 }
 
-// serve sends a stream to a reader until it goes away or takes nothing, or until enough is
-// closed. door names the kind of reader in metrics.
+// serve sends a stream to a reader until the reader goes away or accepts no more data, or until
+// enough is closed. door names the kind of reader in metrics.
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, key stream.Key, door string, enough <-chan struct{}, start func(*answer, *stream.Stream) (feeder, error)) {
 	a := newAnswer(r.Context(), w, "video/x-flv")
 	if r.Method == http.MethodHead {
 		return
 	}
-	defer admission.Hold(r.Context())() // media goes there
+	defer admission.Hold(r.Context())() // media goes to this connection
 	s := h.cfg.Registry.Stream(key)
 	sub := s.Subscribe(depth)
 	defer sub.Close()
@@ -235,7 +189,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, key stream.Key, 
 }
 
 func (h *Handler) feed(r *http.Request, a *answer, out feeder, sub *stream.Subscription, enough <-chan struct{}) error {
-	beat := time.NewTicker(heartbeat)
+	beat := time.NewTicker(peer.Heartbeat)
 	defer beat.Stop()
 	for {
 		var act func() error
@@ -254,13 +208,13 @@ func (h *Handler) feed(r *http.Request, a *answer, out feeder, sub *stream.Subsc
 				return sendNext(out, sub.C, maxBatch)
 			}
 		case <-sub.Changed:
-			act = out.follow
-			if n := len(sub.C); n > 0 { // what a publication sent before it ended still counts
+			act = out.update
+			if n := len(sub.C); n > 0 { // access units that a publication sent before it ended still count
 				act = func() error {
 					if err := sendNext(out, sub.C, n); err != nil {
 						return err
 					}
-					return out.follow()
+					return out.update()
 				}
 			}
 		case <-beat.C:
@@ -272,7 +226,7 @@ func (h *Handler) feed(r *http.Request, a *answer, out feeder, sub *stream.Subsc
 	}
 }
 
-// sendNext sends what has come, up to n access units.
+// sendNext sends the access units that are queued, up to n.
 func sendNext(out feeder, c <-chan *stream.AccessUnit, n int) error {
 	for range n {
 		select {
@@ -285,44 +239,4 @@ func sendNext(out feeder, c <-chan *stream.AccessUnit, n int) error {
 		}
 	}
 	return nil
-}
-
-// servePair sends how a pair stands here, whenever that changes, and as a heartbeat, until
-// over is closed.
-func (h *Handler) servePair(w http.ResponseWriter, r *http.Request, over <-chan struct{}) {
-	pair := h.cfg.Pair(r.PathValue("app"), r.PathValue("streamId"), r.URL.Query().Get("backupStreamId"))
-	if pair == nil {
-		http.NotFound(w, r)
-		return
-	}
-	a := newAnswer(r.Context(), w, "application/x-ndjson")
-	if r.Method == http.MethodHead {
-		return
-	}
-	defer admission.Hold(r.Context())()
-	lines := json.NewEncoder(a)
-	beat := time.NewTicker(heartbeat)
-	defer beat.Stop()
-	leaving := h.leaving
-	for {
-		here, _, changed := pair.Standing()
-		here.Leaving = leaving == nil
-		if a.sent(func() error { return lines.Encode(toWire(here, h.cfg.Registry.Epoch())) }) != nil {
-			return
-		}
-		select {
-		case <-r.Context().Done():
-			return
-		case <-h.closed:
-			return
-		case <-over:
-			return
-		case <-pair.Done():
-			return
-		case <-leaving:
-			leaving = nil
-		case <-changed:
-		case <-beat.C:
-		}
-	}
 }

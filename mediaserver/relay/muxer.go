@@ -10,38 +10,38 @@ import (
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// A muxer writes access units as FLV, with the parameters that they need. It is for one
-// goroutine. An error of its methods is one of the writer's.
+// A muxer writes access units as FLV, with the parameters that they need. It is for one goroutine.
+// Its methods return only errors of the writer.
 type muxer struct {
 	flv *flv.Writer
-	// origin, on the media clock, is the zero of the times that are written. onward says
-	// that those of a track only grow, as players want it, whatever happens to the mapping
-	// of the encoder's clock; last are the last ones.
-	origin time.Duration
-	onward bool
-	last   [2]time.Duration // by stream.Kind
+	// origin is the zero of the times that are written, on the media clock. monotonic reports whether
+	// the times of a track only grow, as players need, whatever happens to the mapping of the
+	// encoder's clock. last has the last time of each track.
+	origin    time.Duration
+	monotonic bool
+	last      [2]time.Duration // by stream.Kind
 
-	publication uint64 // being sent; 0: none
+	publication uint64 // the publication that is being sent; 0: none
 	seq         uint64 // of the last access unit that was sent
-	timeline    timeline
+	clock       sendClock
 	shift       time.Duration  // last sent, see shiftTag
 	sps, pps    []byte         // last sent; nil: none of this publication
 	audio       *stream.Format // last sent; nil: none of this publication
 }
 
-// turnTo begins with a publication.
+// turnTo prepares the muxer for a new publication.
 func (m *muxer) turnTo(publication uint64) {
-	m.publication, m.timeline, m.shift, m.sps, m.pps, m.audio = publication, timeline{}, 0, nil, nil, nil
+	m.publication, m.clock, m.shift, m.sps, m.pps, m.audio = publication, sendClock{}, 0, nil, nil, nil
 }
 
 func (m *muxer) write(u *stream.AccessUnit) error {
 	if u.Seq <= m.seq {
-		return nil // came out of the cache already
+		return nil // this access unit was sent from the cache already
 	}
 	m.seq = u.Seq
-	dts, pts, shift := m.timeline.place(u)
+	dts, pts, shift := m.clock.place(u)
 	dts, pts = max(dts-m.origin, 0), max(pts-m.origin, 0)
-	if m.onward {
+	if m.monotonic {
 		dts = max(dts, m.last[u.Kind]+time.Millisecond)
 		pts, m.last[u.Kind] = max(pts, dts), dts
 	} else if shift != m.shift {
@@ -54,7 +54,7 @@ func (m *muxer) write(u *stream.AccessUnit) error {
 		if err := m.videoConfig(dts, u.Format); err != nil {
 			return err
 		}
-		return m.flv.WriteVideo(dts, pts, u.IDR, recognizable(u))
+		return m.flv.WriteVideo(dts, pts, u.IDR, withParameterSets(u))
 	}
 	if err := m.audioConfig(pts, u.Format); err != nil {
 		return err
@@ -62,9 +62,10 @@ func (m *muxer) write(u *stream.AccessUnit) error {
 	return m.flv.WriteAudio(pts, audioCodec(u.Format), u.Frame)
 }
 
-// recognizable returns the NAL units of u such that a reader finds a recovery point in them.
-// Where no SEI says that there is one, the parameter sets beside intra slices do.
-func recognizable(u *stream.AccessUnit) [][]byte {
+// withParameterSets returns the NAL units of u in a form in which a reader recognizes a recovery
+// point.
+// If no SEI marks the recovery point, the parameter sets beside intra slices do.
+func withParameterSets(u *stream.AccessUnit) [][]byte {
 	if !u.RecoveryPoint || stream.IsRecoveryPoint(u.NALUs) {
 		return u.NALUs
 	}

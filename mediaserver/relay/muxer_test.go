@@ -14,7 +14,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// published returns a publication, and what comes of it.
+// published returns a publication, and a subscription to its access units.
 func published(t *testing.T) (*stream.Publication, *stream.Subscription) {
 	t.Helper()
 	p, err := stream.NewRegistry(stream.Config{}).Publish(stream.PublishRequest{Key: primaryKey})
@@ -34,7 +34,7 @@ func TestARecoveryPointIsOneForTheReaderToo(t *testing.T) {
 	recovery := []byte{0x06, 0x06, 0x01, 0xc4, 0x80}
 	for name, tt := range map[string]struct {
 		first [][]byte
-		want  [][]byte // what is sent of first
+		want  [][]byte // the NAL units that are sent first
 	}{
 		"by SEI":                           {[][]byte{recovery, inter}, [][]byte{recovery, inter}},
 		"by its SPS":                       {[][]byte{sps240, pps0, intra}, [][]byte{sps240, pps0, intra}},
@@ -77,7 +77,7 @@ func TestARecoveryPointIsOneForTheReaderToo(t *testing.T) {
 					t.Fatal(err)
 				}
 				if tag.Type != flv.VideoTag {
-					continue // a note
+					continue // a script tag
 				}
 				if packet, err := flv.ParseVideo(tag.Body); err != nil {
 					t.Fatal(err)

@@ -12,42 +12,41 @@ import (
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// A note is a script tag of the relay's own: the name of a callback and a null, in AMF0
-// (sections 2.4 and 2.7). What matters beside the name is the tag's timestamp: it is when
-// the server sent it, on the clock of the tags that follow.
+// A note is a script tag that only relays use: the name of a callback and a null, in AMF0 (sections
+// 2.4 and 2.7). The tag's timestamp is when the server sent the note, on the clock of the tags that
+// follow.
 type note string
 
 // The notes.
 const (
-	// notePublished: a publication begins. What follows with earlier times comes out of
-	// the cache.
+	// notePublished: a publication begins. Later tags with earlier times come out of the cache.
 	notePublished note = "onPublished"
 	// noteUnpublished: the publication has ended, or there is none.
 	noteUnpublished note = "onUnpublished"
-	// noteAlive: the server is there.
+	// noteAlive: the server is there. It is the heartbeat.
 	noteAlive note = "onAlive"
 	// noteLeaving: the server is about to end.
 	noteLeaving note = "onLeaving"
 )
 
-// Two more tell a number in place of the null, and one tells a string.
+// Two more notes have a number in place of the null, and one has a string.
 const (
-	// nameBegan comes before notePublished: when the publication began, in milliseconds of
+	// nameBegan comes before notePublished. It tells when the publication began, in milliseconds of
 	// the Unix epoch by the server's clock.
 	nameBegan = "onBegan"
-	// nameShift: how many milliseconds to add to the times of what follows, 0 until it is
-	// said of a publication, so that they are those of the server's media clock.
+	// nameShift tells how many milliseconds to add to the times that follow, to get times on the
+	// server's media clock. For each publication it is 0 until told.
 	nameShift = "onShift"
-	// nameFault: why viewers cannot play a track of the publication, as the JSON of a
-	// wireFault. What cannot be played is not relayed, so that the reader would take the
-	// track for one that was never announced.
+	// nameFault tells why viewers cannot play a track of the publication, as the JSON of a
+	// wireFault. A track that cannot be played is not relayed. Without this note, the reader would
+	// assume that the track was never announced.
 	nameFault = "onFault"
 )
 
-// maxFault is how much of a fault is read, in bytes.
+// maxFault bounds how many bytes of a fault are read.
 const maxFault = 2 << 10
 
-// wireFault is a stream.Fault on its way; without a code there is none.
+// wireFault is a stream.Fault in JSON. Without a code, the track has no fault.
 type wireFault struct {
 	Track   string `json:"track"`
 	Code    string `json:"code,omitempty"`
@@ -61,7 +60,7 @@ const (
 	amfNull   = 5
 )
 
-// tag returns the note as a tag sent at that many milliseconds.
+// tag returns the note as a tag that is sent at so many milliseconds.
 func (n note) tag(milliseconds uint32) flv.Tag {
 	return flv.Tag{Type: flv.ScriptTag, Timestamp: milliseconds, Body: append(scriptName(string(n)), amfNull)}
 }
@@ -71,7 +70,8 @@ func scriptName(name string) []byte {
 	return append(b, name...)
 }
 
-// parseNote returns the note in the body of a script tag, or "" if it is none of ours.
+// parseNote returns the note in the body of a script tag; "": it is none of the notes without a
+// value.
 func parseNote(body []byte) note {
 	for _, n := range []note{notePublished, noteUnpublished, noteAlive, noteLeaving} {
 		if string(n.tag(0).Body) == string(body) {
@@ -81,13 +81,13 @@ func parseNote(body []byte) note {
 	return ""
 }
 
-// numberTag returns a note with a number.
+// numberTag returns a note that has a number.
 func numberTag(name string, number float64) flv.Tag {
 	b := append(scriptName(name), amfNumber)
 	return flv.Tag{Type: flv.ScriptTag, Body: binary.BigEndian.AppendUint64(b, math.Float64bits(number))}
 }
 
-// parseNumber reads what numberTag made; NaN if it is something else.
+// parseNumber reads the number of a note made by numberTag; NaN: it is another tag.
 func parseNumber(name string, body []byte) float64 {
 	number, is := strings.CutPrefix(string(body), string(append(scriptName(name), amfNumber)))
 	if !is || len(number) != 8 {
@@ -96,10 +96,10 @@ func parseNumber(name string, body []byte) float64 {
 	return math.Float64frombits(binary.BigEndian.Uint64([]byte(number)))
 }
 
-// beganTag returns the note of when a publication began.
+// beganTag returns the note that tells when a publication began.
 func beganTag(began time.Time) flv.Tag { return numberTag(nameBegan, float64(began.UnixMilli())) }
 
-// parseBegan reads what beganTag made; the zero time if it is something else.
+// parseBegan reads the time of a note made by beganTag; zero: it is another tag.
 func parseBegan(body []byte) time.Time {
 	milliseconds := parseNumber(nameBegan, body)
 	if !(milliseconds > 0 && milliseconds < 1<<52) {
@@ -108,12 +108,12 @@ func parseBegan(body []byte) time.Time {
 	return time.UnixMilli(int64(milliseconds))
 }
 
-// shiftTag returns the note of what to add to the times that follow.
+// shiftTag returns the note that tells what to add to the times that follow.
 func shiftTag(shift time.Duration) flv.Tag {
 	return numberTag(nameShift, float64(shift.Milliseconds()))
 }
 
-// parseShift reads what shiftTag made, and says whether it is that.
+// parseShift reads the shift of a note made by shiftTag. It reports whether the tag is such a note.
 func parseShift(body []byte) (time.Duration, bool) {
 	milliseconds := parseNumber(nameShift, body)
 	if !(math.Abs(milliseconds) <= float64(stream.MaxDeparture.Milliseconds())) {
@@ -122,7 +122,7 @@ func parseShift(body []byte) (time.Duration, bool) {
 	return time.Duration(milliseconds) * time.Millisecond, true
 }
 
-// faultTag returns the note of the fault of a track; nil: it has none.
+// faultTag returns the note that tells the fault of a track; nil: the track has none.
 func faultTag(k stream.Kind, f *stream.Fault) flv.Tag {
 	w := wireFault{Track: k.String()}
 	if f != nil {
@@ -137,7 +137,7 @@ func faultTag(k stream.Kind, f *stream.Fault) flv.Tag {
 	return flv.Tag{Type: flv.ScriptTag, Body: append(b, text...)}
 }
 
-// parseFault reads what faultTag made, and says whether it is that.
+// parseFault reads the fault of a note made by faultTag. is reports whether the tag is such a note.
 func parseFault(body []byte) (k stream.Kind, f *stream.Fault, is bool) {
 	text, is := bytes.CutPrefix(body, append(scriptName(nameFault), amfString))
 	var w wireFault

@@ -5,26 +5,25 @@ import (
 	"time"
 )
 
-// A line takes a stream of 25 access units a second at a rate that changes, as a share of
-// the stream's bit rate.
+// A line takes a stream of 25 access units a second. Its rate changes, and is a share of the
+// stream's bit rate.
 type line struct {
 	name string
-	gop  time.Duration // of the burst with which the player begins
+	gop  time.Duration // length of the burst with which the player begins
 	rate func(at time.Duration) float64
-	// ended is when the player should be ended, 0: never; within is how much sooner or
-	// later that may be.
+	// ended is when the player should be ended, 0: never. within is the tolerance.
 	ended, within time.Duration
-	// whole says that the burst must have been taken before.
+	// whole reports whether the burst must have been taken before the player is ended.
 	whole bool
 }
 
 // play returns when the player is ended, and how much of the stream it has taken by then.
 func (l line) play(end time.Duration) (ended, taken time.Duration) {
 	const step = 40 * ms
-	p := newPace(l.gop) // it comes when the burst has just been published
+	p := newPace(l.gop) // the player comes when the burst has just been published
 	now := l.gop
 	for dts := time.Duration(0); now < end+l.gop; dts += step {
-		now = max(now, dts) // live: it waits for what is to come
+		now = max(now, dts) // live: the line waits for the next access unit
 		due := p.next(dts, dts, dts < l.gop)
 		for left := float64(step); left > 0; now += ms {
 			if late(due, now) {
@@ -83,8 +82,8 @@ func TestWhoIsTooSlow(t *testing.T) {
 	}
 }
 
-// A relay that comes back delivers at once what a stream has missed: the player has as
-// long for that as it plays.
+// A relay that reconnects delivers at once the media that a stream has missed. The player has as
+// long for that media as it plays.
 func TestWhatComesAtOnceIsDueAtItsPace(t *testing.T) {
 	p := newPace(0)
 	p.next(0, 0, false)

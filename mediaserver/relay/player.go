@@ -13,19 +13,19 @@ import (
 )
 
 const (
-	// soundAlone is how long a publication without a picture has been on when a player
-	// gets its sound alone.
+	// soundAlone is how long a publication must have lacked a picture before a player gets its
+	// sound alone.
 	soundAlone = time.Second
-	// vacancy is how long a player is kept while nobody publishes, for an encoder that
-	// connects anew.
+	// vacancy is how long a player is kept while nobody publishes. An encoder may connect again in
+	// that time.
 	vacancy = 5 * time.Second
 )
 
-// servePlayer sends a stream to somebody who watches it.
+// servePlayer sends a stream to a player.
 func (h *Handler) servePlayer(w http.ResponseWriter, r *http.Request, key stream.Key) {
-	w.Header().Set("Access-Control-Allow-Origin", "*") // players in other sites' pages; no cookie is looked at
+	w.Header().Set("Access-Control-Allow-Origin", "*") // players may be in pages of other sites; no cookie is used
 	if err := h.cfg.Play(key.App, key.ID, signalling.Token(r)); err != nil {
-		if errors.Is(err, ErrUnknownStream) {
+		if stream.IsUnknown(err) {
 			h.refuse(w, http.StatusNotFound, "unknown_stream", err.Error())
 		} else {
 			h.refuse(w, http.StatusUnauthorized, "unauthorized", err.Error())
@@ -48,7 +48,7 @@ func (h *Handler) servePlayer(w http.ResponseWriter, r *http.Request, key stream
 			h.refuseFull(w)
 			return
 		}
-		place.Hold() // the stream is there, so media goes to the player at once
+		place.Hold() // the stream is published, so media goes to the player at once
 		defer place.Leave()
 	}
 	defer h.players.Add(-1)
@@ -72,7 +72,7 @@ func (h *Handler) refuseFull(w http.ResponseWriter) {
 	h.sendElsewhere(w, "5", "full", "the server has as many viewers as it accepts; try again in a few seconds")
 }
 
-// sendElsewhere refuses a player. Another server takes its next attempt, on another connection.
+// sendElsewhere refuses a player. Its next attempt, on another connection, reaches another server.
 func (h *Handler) sendElsewhere(w http.ResponseWriter, after, reason, text string) {
 	w.Header().Set("Connection", "close")
 	w.Header().Set("Retry-After", after)
@@ -80,22 +80,22 @@ func (h *Handler) sendElsewhere(w http.ResponseWriter, after, reason, text strin
 	h.refuse(w, http.StatusServiceUnavailable, reason, text)
 }
 
-// PlayerCount is how many players there are.
+// PlayerCount returns the number of players.
 func (h *Handler) PlayerCount() int { return int(h.players.Load()) }
 
-// errOver ends a player's answer: nobody publishes the stream any more.
+// errOver ends a player's answer because nobody publishes the stream any more.
 var errOver = errors.New("the stream is over")
 
-// A playerSender writes a stream as FLV, for a player: its own publisher's or a relayed one,
-// with nothing but media, beginning at zero. The first picture is an IDR, or a recovery point.
-// A playerSender is for one goroutine. An error of its methods is one of the writer's, errOver
-// or errSlow.
+// A playerSender writes a stream as FLV for a player, whether the stream is published here or
+// relayed. The player gets nothing but media, and times from zero. The first picture is an IDR or a
+// recovery point. A playerSender is for one goroutine. Its methods return errors of the writer,
+// errOver or errSlow.
 type playerSender struct {
 	stream   *stream.Stream
 	answer   *answer
 	pace     pace
-	muxer                  // without a writer until it has begun
-	pictured bool          // a picture was sent
+	muxer                  // has no writer until the player has media to begin with
+	pictured bool          // whether a picture was sent
 	vacant   time.Duration // since when nobody publishes; 0: somebody does
 }
 
@@ -103,11 +103,11 @@ func newPlayerSender(a *answer, s *stream.Stream) *playerSender {
 	return &playerSender{stream: s, answer: a}
 }
 
-// begin sends what is cached, if there is anything to begin with.
-func (p *playerSender) begin() error { return p.follow() }
+// begin sends the cached media, if there is media to begin with.
+func (p *playerSender) begin() error { return p.update() }
 
-// follow goes on with the publication that there is now.
-func (p *playerSender) follow() error {
+// update looks at the current publication, and begins with it if the player has got no media yet.
+func (p *playerSender) update() error {
 	snap := p.stream.Snapshot()
 	switch {
 	case snap.Publication == nil:
@@ -132,7 +132,7 @@ func (p *playerSender) start(snap stream.Snapshot) error {
 	units := p.stream.Cached()
 	begins := canBegin
 	if !pictures {
-		// Pictures that are cached are from before the track failed.
+		// The cached pictures are from before the track failed.
 		begins = func(u *stream.AccessUnit) bool { return u.Kind == stream.Audio }
 	}
 	for len(units) > 0 && !begins(units[0]) {
@@ -145,7 +145,7 @@ func (p *playerSender) start(snap stream.Snapshot) error {
 	if err != nil {
 		return err
 	}
-	p.flv, p.origin, p.onward, p.pace = f, units[0].DTS, true, newPace(p.stream.Now())
+	p.flv, p.origin, p.monotonic, p.pace = f, units[0].DTS, true, newPace(p.stream.Now())
 	for _, u := range units {
 		if err := p.deliver(u, true); err != nil {
 			return err
@@ -154,28 +154,28 @@ func (p *playerSender) start(snap stream.Snapshot) error {
 	return nil
 }
 
-// hasPictures reports whether a player waits for the pictures of a track. It does not if no
-// player could show them.
+// hasPictures reports whether a player is to get the pictures of a track. It is not if no player
+// could show them.
 func hasPictures(video stream.TrackSnapshot) bool {
 	return video.Announced && (video.Fault == nil || video.Fault.Limited)
 }
 
-// canBegin reports whether decoding can begin with a picture.
+// canBegin reports whether decoding can begin with access unit u.
 func canBegin(u *stream.AccessUnit) bool { return u.IDR || u.RecoveryPoint }
 
-// send sends an access unit as it comes.
+// send sends an access unit that has just come.
 func (p *playerSender) send(u *stream.AccessUnit) error {
 	if p.flv == nil {
-		return p.follow()
+		return p.update()
 	}
 	return p.deliver(u, false)
 }
 
-// deliver writes an access unit if it goes on from the one before, within the time that
-// the player has for it. burst is as in pace.next.
+// deliver writes an access unit if it continues what the player has got, within the time that the
+// player has for it. burst has the same meaning as for pace.next.
 func (p *playerSender) deliver(u *stream.AccessUnit, burst bool) error {
 	if id := u.Publication.ID(); u.DTS < p.origin || id < p.publication {
-		return nil // it belongs with what the player has not had, or has been taken over from
+		return nil // it precedes what the player began with, or its publication was taken over
 	} else if id > p.publication {
 		p.turnTo(id)
 	}
@@ -200,9 +200,9 @@ func (p *playerSender) deliver(u *stream.AccessUnit, burst bool) error {
 	return nil
 }
 
-// beat is called now and then.
+// beat is called every heartbeat.
 func (p *playerSender) beat() error {
-	if err := p.follow(); err != nil {
+	if err := p.update(); err != nil {
 		return err
 	}
 	now := p.stream.Now()

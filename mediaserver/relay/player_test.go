@@ -13,7 +13,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// tags are those of an FLV file.
+// tags returns the tags of an FLV file.
 func tags(t *testing.T, file []byte) (all []flv.Tag) {
 	t.Helper()
 	for r := flv.NewReader(bytes.NewReader(file), maxTag); ; {
@@ -46,10 +46,10 @@ func TestAPlayerGetsTheSoundOfALegWhosePictureIsFaulty(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		fault *stream.Fault
-		// announced says that the video has parameter sets; stopped, that it had pictures too,
-		// and has them again after the player came, first in the middle of a GOP.
+		// announced reports whether the video has parameter sets. stopped reports whether it had
+		// pictures too, and has them again after the player came, first in the middle of a GOP.
 		announced, stopped bool
-		want               bool // the sound is sent
+		want               bool // whether the sound is sent
 	}{
 		{"sound without a picture", nil, false, false, true},
 		{"a picture that is yet to come", nil, true, false, false},

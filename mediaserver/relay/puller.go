@@ -8,33 +8,48 @@ import (
 
 	"github.com/streampair/streampair/mediaserver/flv"
 	"github.com/streampair/streampair/mediaserver/flv/feed"
+	"github.com/streampair/streampair/mediaserver/peer"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// Protocol is that of relayed publications in status, logs and metrics.
+// Protocol is the protocol of relayed publications in status, logs and metrics.
 const Protocol = "relay"
 
-// maxTag is what a tag may have: a picture as large as an encoder may send it, by WHIP or
-// RTMP, with parameter sets beside it.
+// maxTag bounds the size of a tag: a picture as large as an encoder may send it by WHIP or RTMP,
+// with parameter sets.
 const maxTag = 8<<20 + 64<<10
 
-// errGaveWay says that somebody publishes the stream here, or that the pair is paused.
+// vacancyInterval is how often a puller looks whether the stream's publisher here has fallen silent.
+const vacancyInterval = 250 * time.Millisecond
+
+// errGaveWay reports that somebody publishes the stream here, or that the pair is paused.
 var errGaveWay = errors.New("the relayed publication was ended")
 
-// A puller publishes here what is published of one stream at the peer.
-type puller struct {
-	link
-	key stream.Key
+// Pull returns the Pull of a peer.ClientConfig, which publishes in registry. changed returns a channel
+// that is closed when a stream of the registry changes.
+func Pull(registry *stream.Registry, changed func() <-chan struct{}) func(context.Context, *peer.Reader, stream.Key) {
+	return func(ctx context.Context, r *peer.Reader, key stream.Key) {
+		(&puller{Reader: r, registry: registry, changed: changed, key: key}).run(ctx)
+	}
+}
 
-	feed *feed.Feed // nil: nothing is published there
-	// before is what feed takes over from, at its first IDR; nil: nothing, or it has.
-	before *stream.Publication
-	// began is when the publication began there, announced what is said of the next one.
-	// benched says that another server's, which began later, has its place, or that this
-	// one is expelled. What comes is left out for as long.
+// A puller publishes here the media of one stream that is published at the peer.
+type puller struct {
+	*peer.Reader
+	registry *stream.Registry
+	changed  func() <-chan struct{}
+	key      stream.Key
+
+	feed *feed.Feed // the relayed publication; nil: nothing is published there
+	// replaced is the publication that feed replaces at its first IDR; nil: none, or that is done.
+	replaced *stream.Publication
+	// began is when the publication began there. announced is when the next one began, as the peer
+	// has said. suspended reports whether the publication must not be published here: another
+	// server's, which began later, is on air, or this one is expelled. Its media is ignored for
+	// that long.
 	began, announced time.Time
-	benched          bool
-	leaving          bool // the server is about to end
+	suspended        bool
+	leaving          bool // whether the peer's server is about to end
 }
 
 // run pulls the stream until ctx ends.
@@ -44,30 +59,30 @@ func (p *puller) run(ctx context.Context) {
 		err := p.pull(ctx)
 		if errors.Is(err, errGaveWay) {
 			p.end(stream.EndTakenOver)
-			if !wait(ctx, retryWithin/10) {
+			if !peer.Wait(ctx, vacancyInterval/10) {
 				return
 			}
 			continue
 		}
-		// A connection on which nothing comes is a publisher that is silent, and the pair
-		// decides how long that may be. One that was closed is a publisher that has gone.
-		if !hung(err) {
+		// A connection on which nothing comes means a silent publisher. The pair decides how long a
+		// publisher may be silent. A connection that was closed means that the publisher has gone.
+		if !peer.MayResume(err) {
 			p.end(stream.EndClosed)
 		}
-		if !p.lost(ctx, err) {
+		if !p.Lost(ctx, err) {
 			return
 		}
 	}
 }
 
-// vacant waits until nobody publishes the stream here, or nothing that arrives.
+// vacant waits until nobody publishes the stream here, or whoever does has fallen silent.
 func (p *puller) vacant(ctx context.Context) bool {
 	for {
-		changed := p.client.cfg.Changed()
+		changed := p.changed()
 		if !p.stream().HasPublisher() {
 			return ctx.Err() == nil
 		}
-		silent := time.NewTimer(retryWithin) // of which nobody tells
+		silent := time.NewTimer(vacancyInterval) // no event tells that a publisher has fallen silent
 		select {
 		case <-ctx.Done():
 		case <-changed:
@@ -80,26 +95,26 @@ func (p *puller) vacant(ctx context.Context) bool {
 	}
 }
 
-func (p *puller) stream() *stream.Stream { return p.client.cfg.Registry.Stream(p.key) }
+func (p *puller) stream() *stream.Stream { return p.registry.Stream(p.key) }
 
-// admitted says whether what the peer has may be published here: see stream.Stream.Admits.
-func (p *puller) admitted() bool { return p.stream().Admits(p.base, p.began) }
+// admitted reports whether the peer's publication may be published here: see stream.Stream.Admits.
+func (p *puller) admitted() bool { return p.stream().Admits(p.Base, p.began) }
 
 // pull reads the stream until the connection ends.
 func (p *puller) pull(ctx context.Context) error {
-	body, err := p.open(ctx, "/"+url.PathEscape(p.key.App)+"/"+url.PathEscape(p.key.ID)+".flv")
+	body, err := p.Open(ctx, "/"+url.PathEscape(p.key.App)+"/"+url.PathEscape(p.key.ID)+".flv")
 	if err != nil {
 		return err
 	}
 	defer body.Close()
-	p.announced, p.benched, p.leaving = time.Time{}, false, false
+	p.announced, p.suspended, p.leaving = time.Time{}, false, false
 	tags := flv.NewReader(body, maxTag)
 	for {
 		tag, err := tags.Next()
 		if err != nil {
-			return malformed(err)
+			return peer.Malformed(err)
 		}
-		p.up()
+		p.Up()
 		if err := p.take(tag); err != nil {
 			return err
 		}
@@ -111,19 +126,19 @@ func (p *puller) take(tag flv.Tag) error {
 	var err error
 	if tag.Type == flv.ScriptTag {
 		err = p.takeNote(tag)
-	} else if !p.benched {
+	} else if !p.suspended {
 		err = p.takeMedia(tag)
 	}
 	switch {
 	case err != nil:
 		return err
-	case p.benched && p.admitted():
-		return errGaveWay // and its turn has come, with what is cached there
-	case p.before != nil && p.before.Ended():
-		p.before = nil // with what it has cached
+	case p.suspended && p.admitted():
+		return errGaveWay // a new connection brings what the peer has cached
+	case p.replaced != nil && p.replaced.Ended():
+		p.replaced = nil // this frees the cache of that publication
 	}
 	if p.feed != nil && p.feed.Publication().Ended() {
-		return p.giveWay()
+		return p.suspendOrLeave()
 	}
 	return nil
 }
@@ -131,10 +146,10 @@ func (p *puller) take(tag flv.Tag) error {
 func (p *puller) takeNote(tag flv.Tag) error {
 	switch parseNote(tag.Body) {
 	case notePublished:
-		p.began, p.announced, p.benched = p.announced, time.Time{}, false
+		p.began, p.announced, p.suspended = p.announced, time.Time{}, false
 		return p.publish(tag.Timestamp)
 	case noteUnpublished:
-		p.benched = false
+		p.suspended = false
 		p.end(stream.EndUnpublished)
 	case noteLeaving:
 		p.leaving = true
@@ -154,29 +169,29 @@ func (p *puller) takeNote(tag flv.Tag) error {
 
 func (p *puller) takeMedia(tag flv.Tag) error {
 	if p.feed == nil {
-		return malformed(errors.New("media without a publication"))
+		return peer.Malformed(errors.New("media without a publication"))
 	}
 	write := p.feed.Video
 	if tag.Type == flv.AudioTag {
 		write = p.feed.Audio
 	}
 	if err := write(tag.Timestamp, tag.Body); err != nil {
-		return malformed(err)
+		return peer.Malformed(err)
 	}
 	return nil
 }
 
-// publish begins a publication, on the peer's clock of which it is timestamp now.
+// publish begins a publication. The peer's clock shows timestamp now.
 func (p *puller) publish(timestamp uint32) error {
-	publication, err := p.client.cfg.Registry.Publish(stream.PublishRequest{
+	publication, err := p.registry.Publish(stream.PublishRequest{
 		Key: p.key, Authenticated: true, Relayed: true, Began: p.began,
-		Protocol: Protocol, Remote: p.base,
+		Protocol: Protocol, Remote: p.Base,
 	})
 	switch {
 	case errors.Is(err, stream.ErrStreamInUse), errors.Is(err, stream.ErrExpelled):
-		return p.giveWay()
+		return p.suspendOrLeave()
 	case err != nil:
-		return &failure{failedRefused, err}
+		return peer.Refused(err)
 	}
 	p.retire()
 	p.feed = feed.New(publication)
@@ -187,54 +202,45 @@ func (p *puller) publish(timestamp uint32) error {
 	return nil
 }
 
-// leave says of what is published here that it is about to end.
+// leave marks the relayed publications as about to end.
 func (p *puller) leave() {
 	if p.feed != nil {
 		p.feed.Publication().Leave()
 	}
-	if p.before != nil {
-		p.before.Leave()
+	if p.replaced != nil {
+		p.replaced.Leave()
 	}
 }
 
-// giveWay leaves the stream to somebody who publishes here, which ends the connection too,
-// or to another server that has a later publisher. In that case, and where the publication
-// is expelled, the connection stays, to hear of what becomes of this one.
-func (p *puller) giveWay() error {
+// suspendOrLeave ends the relayed publication in favour of another one. If a publisher of this
+// server is on air, the connection ends too. If another server has a later publication, or this one
+// is expelled, the connection stays, so that later notes of the peer are heard.
+func (p *puller) suspendOrLeave() error {
 	if p.stream().HasPublisher() || p.admitted() {
 		return errGaveWay
 	}
-	p.benched = true
+	p.suspended = true
 	p.retire()
 	return nil
 }
 
-// retire leaves feed to be taken over from.
+// retire makes feed the publication that the next one takes over from.
 func (p *puller) retire() {
-	// A feed that still waited for its IDR has been ended by its successor: what it was to
-	// take over from is then the successor's to.
-	if p.feed != nil && (p.before == nil || p.before.Ended()) {
-		p.before = p.feed.Publication()
+	// If feed still waited for its IDR, its successor has ended it. The successor then takes over
+	// from replaced.
+	if p.feed != nil && (p.replaced == nil || p.replaced.Ended()) {
+		p.replaced = p.feed.Publication()
 	}
 	p.feed = nil
 }
 
-// end ends what is published here.
+// end ends the relayed publications.
 func (p *puller) end(reason stream.EndReason) {
 	if p.feed != nil {
 		p.feed.Publication().End(reason)
 	}
-	if p.before != nil {
-		p.before.End(reason)
+	if p.replaced != nil {
+		p.replaced.End(reason)
 	}
-	p.feed, p.before = nil, nil
-}
-
-// malformed is err as a failure of the peer's making, unless it is one of the connection.
-func malformed(err error) error {
-	var f *failure
-	if errors.As(err, &f) {
-		return f
-	}
-	return &failure{failedMalformed, err}
+	p.feed, p.replaced = nil, nil
 }

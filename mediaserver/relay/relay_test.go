@@ -9,6 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/streampair/streampair/hack/eventually"
+	"github.com/streampair/streampair/mediaserver/peer"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
@@ -27,7 +29,7 @@ func TestWhatIsPublishedThereIsPublishedHere(t *testing.T) {
 			e.play(3 * time.Second)
 			want := drain(sent)
 			var units []*stream.AccessUnit
-			eventually(t, "all that was sent", func() bool {
+			eventually.True(t, "all that was sent", func() bool {
 				units = append(units, drain(got)...)
 				return len(units) >= len(want)
 			})
@@ -40,8 +42,8 @@ func TestWhatIsPublishedThereIsPublishedHere(t *testing.T) {
 	}
 }
 
-// compare checks that the same was received as was sent: content, order within a track,
-// and the distances in time of all, to the millisecond that FLV has.
+// compare checks that the access units that were sent were received: content, order within a track,
+// and the distances in time between all of them, to the millisecond that FLV has.
 func compare(t *testing.T, want, got []*stream.AccessUnit) {
 	t.Helper()
 	type plain struct {
@@ -63,7 +65,7 @@ func compare(t *testing.T, want, got []*stream.AccessUnit) {
 	if diff := cmp.Diff(wantContents, gotContents, cmpopts.IgnoreFields(stream.Format{}, "Reordered"), cmp.Comparer(bytes.Equal)); diff != "" {
 		t.Fatalf("received something else (-want +got):\n%.2000s", diff)
 	}
-	// On the encoder's own clock, since both mappings settle: from IDR to IDR.
+	// On the encoder's own clock, because both mappings settle: from IDR to IDR.
 	var sent [2]int
 	var shifts []time.Duration
 	for _, w := range want {
@@ -82,7 +84,7 @@ func compare(t *testing.T, want, got []*stream.AccessUnit) {
 	}
 }
 
-// measureLatency logs how much later units arrived here than there, and fails if that
+// measureLatency logs how much later access units arrived here than there, and fails if the delay
 // is long.
 func measureLatency(t *testing.T, there, here *node, want, got []*stream.AccessUnit) {
 	t.Helper()
@@ -91,7 +93,7 @@ func measureLatency(t *testing.T, there, here *node, want, got []*stream.AccessU
 		arrived[[2]int{int(u.Kind), numberOf(u)}] = there.wall(u.Arrival)
 	}
 	var took []time.Duration
-	for _, u := range got[len(got)/4:] { // the first come out of the cache
+	for _, u := range got[len(got)/4:] { // the first quarter may come out of the cache
 		took = append(took, here.wall(u.Arrival).Sub(arrived[[2]int{int(u.Kind), numberOf(u)}]))
 	}
 	slices.Sort(took)
@@ -114,7 +116,8 @@ func TestAReaderThatComesLaterBeginsWithTheGOPCacheInItsTime(t *testing.T) {
 	first := here.registry.Stream(primaryKey).Cached()
 	var idr *stream.AccessUnit
 	for _, u := range first {
-		// As they were there, not all at the moment they were relayed.
+		// Cached units keep their times from there, and do not all have the moment when they were
+		// relayed.
 		for _, w := range there.registry.Stream(primaryKey).Cached() {
 			if w.Kind != u.Kind || numberOf(w) != numberOf(u) {
 				continue
@@ -122,7 +125,7 @@ func TestAReaderThatComesLaterBeginsWithTheGOPCacheInItsTime(t *testing.T) {
 			if d := here.wall(u.PTS).Sub(there.wall(w.PTS)); d.Abs() > 250*ms {
 				t.Errorf("%v %d lies %v later here", u.Kind, numberOf(u), d)
 			}
-			// Of the arrival there only the time is known here: this machine may have been late.
+			// Only the time of the arrival there is known here: this machine may have been late.
 			if d := here.wall(u.Arrival).Sub(there.wall(w.DTS)); d < -250*ms || u.Arrival > here.registry.Now() {
 				t.Errorf("%v %d arrived %v later here", u.Kind, numberOf(u), d)
 			}
@@ -149,7 +152,7 @@ func TestALossAndANewPublisherAreKnownAtOnce(t *testing.T) {
 	there, here := newNode(t), newNode(t)
 	g, through := newGate(t, there.web.URL)
 	here.follow(through)
-	eventually(t, "connections", func() bool { return g.Opened() >= 2 })
+	eventually.True(t, "connections", func() bool { return g.Opened() >= 2 })
 	time.Sleep(600 * ms) // with heartbeats only
 	var lost, began []time.Duration
 	for range 10 {
@@ -158,7 +161,7 @@ func TestALossAndANewPublisherAreKnownAtOnce(t *testing.T) {
 		began = append(began, e.playUntil("first picture", func() bool { return here.snapshot(primaryKey).EntryPoint }))
 		e.play(50 * ms)
 		e.pub.End(stream.EndClosed)
-		lost = append(lost, eventually(t, "loss", func() bool { return !here.publishing(primaryKey) }))
+		lost = append(lost, eventually.True(t, "loss", func() bool { return !here.publishing(primaryKey) }))
 	}
 	slices.Sort(lost)
 	slices.Sort(began)
@@ -167,8 +170,8 @@ func TestALossAndANewPublisherAreKnownAtOnce(t *testing.T) {
 	if lost[5] > 250*ms || began[5] > 250*ms {
 		t.Error("that is too long")
 	}
-	// One for each stream, and one in vain for the pair, which does not exist there.
-	if n := here.failures(failedClosed) + here.failures(failedSilent); n > 0 {
+	// One connection for each stream, and a vain one for the pair, which does not exist there.
+	if n := here.failures("closed") + here.failures("silent"); n > 0 {
 		t.Errorf("%d connections were lost", n)
 	}
 }
@@ -186,7 +189,7 @@ func TestATakeoverGoesOnWithoutALoss(t *testing.T) {
 	second.start()
 	second.play(1500 * ms)
 	var units []*stream.AccessUnit
-	eventually(t, "the last picture", func() bool {
+	eventually.True(t, "the last picture", func() bool {
 		units = append(units, drain(got)...)
 		last := units[len(units)-1]
 		return last.Publication.Relayed() && numberOf(last) >= second.pictures-1
@@ -233,7 +236,7 @@ func TestParametersMayChangeWithAnIDR(t *testing.T) {
 	e.play(1500 * ms)
 	want := drain(sent)
 	var units []*stream.AccessUnit
-	eventually(t, "all that was sent", func() bool {
+	eventually.True(t, "all that was sent", func() bool {
 		units = append(units, drain(got)...)
 		return len(units) >= len(want)
 	})
@@ -252,7 +255,7 @@ func TestATrackIsAnnouncedBeforeItComes(t *testing.T) {
 	here.follow(there.web.URL)
 	e := &encoder{t: t, node: there, key: primaryKey, sps: sps240, format: aac48}
 	e.start()
-	eventually(t, "both tracks", func() bool {
+	eventually.True(t, "both tracks", func() bool {
 		snap := here.snapshot(primaryKey)
 		return snap.Video.Announced && snap.Audio.Announced
 	})
@@ -272,7 +275,7 @@ func TestNothingIsRelayedInCircles(t *testing.T) {
 			t.Fatal("it came back")
 		}
 		e.pub.End(stream.EndClosed)
-		eventually(t, "end at both", func() bool { return !a.publishing(primaryKey) && !b.publishing(primaryKey) })
+		eventually.True(t, "end at both", func() bool { return !a.publishing(primaryKey) && !b.publishing(primaryKey) })
 		time.Sleep(300 * ms)
 		if a.publishing(primaryKey) || b.publishing(primaryKey) {
 			t.Fatal("it came back")
@@ -286,7 +289,7 @@ func TestAnEncoderAtTheWrongServerWorksLikeAnyOther(t *testing.T) {
 	right.follow(wrong.web.URL)
 	wrong.follow(right.web.URL)
 
-	// It is there already, by the relay, when it comes to the wrong server.
+	// The stream is there already, by the relay, when the encoder comes to the wrong server.
 	e := &encoder{t: t, node: right, key: primaryKey, sps: sps240, format: aac48}
 	e.start()
 	e.playUntil("relay", func() bool { return wrong.snapshot(primaryKey).EntryPoint })
@@ -309,7 +312,7 @@ func TestAnEncoderAtTheWrongServerWorksLikeAnyOther(t *testing.T) {
 		t.Errorf("the relay took the place of the encoder at the right server: %+v", p)
 	}
 
-	// The one at the right server goes: both play the other one.
+	// The encoder at the right server goes: both servers play the other one.
 	e.pub.End(stream.EndClosed)
 	took := astray.playUntil("picture at the right server", func() bool { return right.snapshot(primaryKey).EntryPoint })
 	t.Logf("an encoder at the wrong server took over at the right one after %v", took)
@@ -317,9 +320,9 @@ func TestAnEncoderAtTheWrongServerWorksLikeAnyOther(t *testing.T) {
 		t.Errorf("width %d", snap.Video.Format.Width)
 	}
 
-	// It goes too, and the relay begins again the other way.
+	// That encoder goes too, and the relay begins again in the other direction.
 	astray.pub.End(stream.EndClosed)
-	eventually(t, "end at both", func() bool { return !right.publishing(primaryKey) && !wrong.publishing(primaryKey) })
+	eventually.True(t, "end at both", func() bool { return !right.publishing(primaryKey) && !wrong.publishing(primaryKey) })
 	e.start()
 	e.playUntil("relay", func() bool { return wrong.snapshot(primaryKey).EntryPoint })
 }
@@ -332,7 +335,7 @@ func TestAStreamThatIsNoLongerFollowedEnds(t *testing.T) {
 	e.start()
 	e.playUntil("picture", func() bool { return here.snapshot(primaryKey).EntryPoint })
 	c.Follow(nil)
-	eventually(t, "end", func() bool { return !here.publishing(primaryKey) })
-	c.Follow([]Twin{here.twin()})
+	eventually.True(t, "end", func() bool { return !here.publishing(primaryKey) })
+	c.Follow([]peer.SharedPair{here.sharedPair()})
 	e.playUntil("picture", func() bool { return here.snapshot(primaryKey).EntryPoint })
 }

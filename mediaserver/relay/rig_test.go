@@ -18,10 +18,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/failover"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/metrics"
-	"github.com/streampair/streampair/mediaserver/peers"
+	"github.com/streampair/streampair/mediaserver/peer"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
@@ -29,26 +30,29 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
 	ms = time.Millisecond
-	// patience is how long a test waits for what should take a moment: the machines are
+	// patience is how long a test waits for an event that should take a moment. The machines are
 	// small and busy.
-	patience = 20 * time.Second
-	token    = "between-the-two"
+	patience = eventually.Patience
+	// silence is how long a peer may say nothing before it is asked anew.
+	silence = 4 * peer.Heartbeat
+	token   = "between-the-two"
 )
 
 var primaryKey, backupKey = stream.Key{App: "live", ID: "primary"}, stream.Key{App: "live", ID: "backup"}
 
-// A node is a media server as far as the relay knows it.
+// A node is a media server, as far as the relay sees it.
 type node struct {
-	t        *testing.T
-	registry *stream.Registry
-	metrics  *metrics.Metrics
-	handler  *Handler
-	web      *httptest.Server
-	pair     *failover.Pair // nil: none is declared
+	t         *testing.T
+	registry  *stream.Registry
+	metrics   *metrics.Metrics
+	handler   *Handler
+	standings *peer.StandingHandler
+	web       *httptest.Server
+	pair      *failover.Pair // nil: none is declared
 
 	mu      sync.Mutex // guards all below
 	changed chan struct{}
-	readers map[string]bool // connected, by address
+	readers map[string]bool // addresses of connected readers
 }
 
 func newNode(t *testing.T) *node {
@@ -60,11 +64,14 @@ func newNode(t *testing.T) *node {
 		n.changed = make(chan struct{})
 	}})
 	n.handler = NewHandler(HandlerConfig{
-		Registry: n.registry, IsToken: func(got string) bool { return got == token }, Metrics: n.metrics,
-		Pair: func(_, _, _ string) *failover.Pair { return n.pair },
+		Registry: n.registry, Clear: n.clear(nil), Metrics: n.metrics,
+	})
+	n.standings = peer.NewStandingHandler(peer.StandingHandlerConfig{
+		Pair: func(failover.PairKey) *failover.Pair { return n.pair }, Epoch: n.registry.Epoch(), Clear: n.clear(nil),
 	})
 	mux := http.NewServeMux()
 	n.handler.Register(mux)
+	n.standings.Register(mux)
 	n.web = httptest.NewUnstartedServer(mux)
 	n.web.Config.ConnState = func(c net.Conn, state http.ConnState) {
 		n.mu.Lock()
@@ -75,9 +82,15 @@ func newNode(t *testing.T) *node {
 	t.Cleanup(func() {
 		n.registry.Close()
 		n.handler.Close()
+		n.standings.Close()
 		n.web.Close()
 	})
 	return n
+}
+
+// clear admits the peers that show the token, while allowed says so; nil: always.
+func (n *node) clear(allowed func() (bool, <-chan struct{})) peer.ClearAccess {
+	return peer.ClearAccess{IsToken: func(got string) bool { return got == token }, Allowed: allowed, Metrics: n.metrics}
 }
 
 func (n *node) next() <-chan struct{} {
@@ -86,24 +99,24 @@ func (n *node) next() <-chan struct{} {
 	return n.changed
 }
 
-// connected says whether the reader with that address is.
+// connected reports whether the reader with that address is connected.
 func (n *node) connected(address net.Addr) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.readers[address.String()]
 }
 
-// bases are peers that do not move.
+// bases are peers that never change.
 type bases []string
 
 func (b bases) Bases() []string        { return b }
 func (bases) Changed() <-chan struct{} { return nil }
 
-func (bases) Route(base string) peers.Route            { return peers.Plain(base) }
-func (bases) Failed(string, peers.Route)               {}
-func (bases) Joined(string, peers.Route) (left func()) { return func() {} }
+func (bases) Route(base string) peer.Route            { return peer.Plain(base) }
+func (bases) Failed(string, peer.Route)               {}
+func (bases) Joined(string, peer.Route) (left func()) { return func() {} }
 
-// connections is how many readers are connected.
+// connections returns the number of connected readers.
 func (n *node) connections() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -117,15 +130,15 @@ func (n *node) connections() int {
 }
 
 // follow relays both streams of the pair from the server at url, until the test ends.
-func (n *node) follow(url string, options ...func(*ClientConfig)) *Client {
-	cfg := ClientConfig{
-		Peers: bases{url}, Token: func() string { return token }, Registry: n.registry, Changed: n.next,
+func (n *node) follow(url string, options ...func(*peer.ClientConfig)) *peer.Client {
+	cfg := peer.ClientConfig{
+		Peers: bases{url}, Token: func() string { return token }, Epoch: n.registry.Epoch(), Pull: Pull(n.registry, n.next),
 		Logger: slog.New(slog.NewTextHandler(n.t.Output(), nil)), Metrics: n.metrics,
 	}
 	for _, option := range options {
 		option(&cfg)
 	}
-	c := NewClient(cfg)
+	c := peer.NewClient(cfg)
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- c.Run(ctx) }()
@@ -135,12 +148,12 @@ func (n *node) follow(url string, options ...func(*ClientConfig)) *Client {
 			n.t.Errorf("the client ended: %v", err)
 		}
 	})
-	c.Follow([]Twin{n.twin()})
+	c.Follow([]peer.SharedPair{n.sharedPair()})
 	return c
 }
 
-func (n *node) twin() Twin {
-	t := Twin{App: "live", PrimaryID: "primary", BackupID: "backup", Pair: n.pair}
+func (n *node) sharedPair() peer.SharedPair {
+	t := peer.SharedPair{PairKey: failover.PairKey{App: "live", Primary: "primary", Backup: "backup"}, Pair: n.pair}
 	if t.Pair == nil {
 		t.Pair = failover.NewPair(failover.PairConfig{
 			Primary: source{n.registry.Stream(primaryKey)}, Backup: source{n.registry.Stream(backupKey)},
@@ -150,7 +163,7 @@ func (n *node) twin() Twin {
 	return t
 }
 
-// source and deaf stand for what a pair has besides.
+// source and deaf stand in for the other parts that a pair needs.
 type source struct{ s *stream.Stream }
 
 func (s source) Stream() *stream.Stream { return s.s }
@@ -166,28 +179,16 @@ func (deaf) BurstDuration(int) time.Duration                    { return 0 }
 
 func (n *node) snapshot(k stream.Key) stream.Snapshot { return n.registry.Stream(k).Snapshot() }
 
-// publishing says whether there is a publication of the stream, of its own or relayed.
+// publishing reports whether there is a publication of the stream, the node's own or a relayed one.
 func (n *node) publishing(k stream.Key) bool { return n.snapshot(k).Publication != nil }
 
-// failures is how often connections of the node's client failed for a reason.
+// failures returns how often connections of the node's client failed for a reason.
 func (n *node) failures(reason string) int {
 	return int(testutil.ToFloat64(n.metrics.RelayFailures.WithLabelValues(reason)))
 }
 
-// wall is a media time of the node as time of day.
+// wall returns a media time of the node as time of day.
 func (n *node) wall(d time.Duration) time.Time { return n.registry.Epoch().Add(d) }
-
-func eventually(t *testing.T, what string, cond func() bool) time.Duration {
-	t.Helper()
-	began := time.Now()
-	for !cond() {
-		if time.Since(began) > patience {
-			t.Fatalf("no %s within %v", what, patience)
-		}
-		time.Sleep(ms)
-	}
-	return time.Since(began)
-}
 
 func unhex(s string) []byte {
 	b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
@@ -209,14 +210,14 @@ var (
 	noFormat = stream.Format{}
 )
 
-// An encoder publishes numbered pictures and sounds in real time, with B-frames: 25
-// pictures and 50 frames of sound a second, an IDR every second.
+// An encoder publishes numbered pictures and sounds in real time, with B-frames: 25 pictures and 50
+// frames of sound a second, an IDR every second.
 type encoder struct {
 	t      *testing.T
 	node   *node
 	key    stream.Key
 	sps    []byte
-	format stream.Format // of the sound; noFormat: none
+	format stream.Format // format of the sound; noFormat: no sound
 	zero   time.Duration // what the encoder's clock shows at its first picture
 
 	pub              *stream.Publication
@@ -228,7 +229,7 @@ const (
 	frame  = 40 * ms
 	sound  = 20 * ms
 	gop    = 25
-	ofWhom = 8 // bytes of number
+	ofWhom = 8 // bytes of the number in a payload
 )
 
 func (e *encoder) start() {
@@ -251,7 +252,7 @@ func (e *encoder) check(err error) {
 	}
 }
 
-// tick sends what is due.
+// tick sends the media that is due.
 func (e *encoder) tick() {
 	e.t.Helper()
 	ran := e.node.registry.Now() - e.began
@@ -275,7 +276,7 @@ func (e *encoder) tick() {
 	}
 }
 
-// play sends for some time.
+// play lets the encoder send for some time.
 func (e *encoder) play(d time.Duration) {
 	e.t.Helper()
 	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(2 * ms) {
@@ -283,10 +284,10 @@ func (e *encoder) play(d time.Duration) {
 	}
 }
 
-// playUntil sends until cond holds, and returns how long that took.
+// playUntil lets the encoder send until cond holds, and returns how long that took.
 func (e *encoder) playUntil(what string, cond func() bool) time.Duration {
 	e.t.Helper()
-	return eventually(e.t, what, func() bool {
+	return eventually.True(e.t, what, func() bool {
 		e.tick()
 		return cond()
 	})
@@ -302,7 +303,7 @@ func numberOf(u *stream.AccessUnit) int {
 	return int(binary.BigEndian.Uint64(b[1 : 1+ofWhom]))
 }
 
-// drain returns what a subscription holds.
+// drain returns the access units that a subscription holds.
 func drain(sub *stream.Subscription) []*stream.AccessUnit {
 	var units []*stream.AccessUnit
 	for {
@@ -316,8 +317,8 @@ func drain(sub *stream.Subscription) []*stream.AccessUnit {
 }
 
 // newGate opens a gate to the server at url.
-func newGate(t *testing.T, url string) (gate *mediatest.Gate, through string) {
-	g := mediatest.NewGate(t)
-	g.LeadTo(strings.TrimPrefix(url, "http://"))
+func newGate(t *testing.T, url string) (gate *mediatest.FaultyProxy, through string) {
+	g := mediatest.NewFaultyProxy(t)
+	g.SetTarget(strings.TrimPrefix(url, "http://"))
 	return g, "http://" + g.Addr()
 }

@@ -7,14 +7,14 @@ import (
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// A sender writes what an encoder publishes of one stream as FLV, for a peer. It is for one
-// goroutine. An error of its methods is one of the writer's.
+// A sender writes one stream of an encoder as FLV, for a peer. It is for one goroutine. Its methods
+// return only errors of the writer.
 type sender struct {
 	stream *stream.Stream
 	muxer
-	leaving bool             // the peer has been told of this publication
+	leaving bool             // whether the peer has been told that this publication is leaving
 	faults  [2]*stream.Fault // last sent, by stream.Kind
-	// faultsWith is muxer.audio as it was when faults were sent.
+	// faultsWith is the value of muxer.audio when faults were last sent.
 	faultsWith *stream.Format
 }
 
@@ -26,16 +26,16 @@ func newSender(w io.Writer, s *stream.Stream) (*sender, error) {
 	return &sender{stream: s, muxer: muxer{flv: f}}, nil
 }
 
-// begin tells the reader what there is.
+// begin sends the current publication to the reader, or that there is none.
 func (s *sender) begin() error {
-	if err := s.follow(); err != nil || s.publication != 0 {
+	if err := s.update(); err != nil || s.publication != 0 {
 		return err
 	}
 	return s.note(noteUnpublished)
 }
 
-// published is the encoder's publication, nil if there is none: what is relayed here is
-// not relayed on.
+// published returns the encoder's publication; nil: there is none. A relayed publication is not
+// relayed on.
 func (s *sender) published() *stream.Snapshot {
 	snap := s.stream.Snapshot()
 	if snap.Publication == nil || snap.Publication.Relayed {
@@ -44,9 +44,9 @@ func (s *sender) published() *stream.Snapshot {
 	return &snap
 }
 
-// follow goes on with the publication that there is now. Whatever was received of the
-// one before must have been sent.
-func (s *sender) follow() error {
+// update sends what has changed about the current publication, or begins with a new one. All access
+// units that were received from the previous publication must have been sent.
+func (s *sender) update() error {
 	snap := s.published()
 	switch {
 	case snap == nil && s.publication == 0:
@@ -74,9 +74,9 @@ func (s *sender) follow() error {
 	return s.announce(snap)
 }
 
-// announce sends what is known of the publication: that this server is about to end, what it
-// has announced, for a track that is yet to come is not one that is missing, and the faults
-// of its tracks. What changes later goes with the access units that it is for.
+// announce sends what is known about the publication: that this server is about to end, the formats
+// of its tracks, and their faults. A track whose format is sent is expected by the peer, and so not
+// missing. Later changes are sent with the access units that they are for.
 func (s *sender) announce(snap *stream.Snapshot) error {
 	if snap.Leaving && !s.leaving {
 		s.leaving = true
@@ -97,8 +97,8 @@ func (s *sender) announce(snap *stream.Snapshot) error {
 	return s.tellFaults(snap)
 }
 
-// tellFaults sends the faults that the peer does not know. With a configuration of the sound
-// the peer forgets the fault of the sound, as with an encoder that is set anew.
+// tellFaults sends the faults that the peer does not know. When the peer gets an audio
+// configuration, it forgets the fault of the sound, as it does for an encoder that is set up anew.
 func (s *sender) tellFaults(snap *stream.Snapshot) error {
 	configured := s.audio != s.faultsWith
 	s.faultsWith = s.audio
@@ -115,11 +115,11 @@ func (s *sender) tellFaults(snap *stream.Snapshot) error {
 	return nil
 }
 
-// replay sends what the cache holds of the publication.
+// replay sends the cached access units of the publication.
 func (s *sender) replay() error {
 	for _, u := range s.stream.Cached() {
 		if u.Publication.ID() != s.publication {
-			continue // it has been taken over meanwhile
+			continue // the publication has been taken over meanwhile
 		}
 		if err := s.write(u); err != nil {
 			return err
@@ -128,31 +128,31 @@ func (s *sender) replay() error {
 	return nil
 }
 
-// send sends an access unit as it comes.
+// send sends an access unit that has just come.
 func (s *sender) send(u *stream.AccessUnit) error {
 	if u.Publication.Relayed() {
 		if s.publication == 0 {
 			return nil
 		}
-		return s.follow()
+		return s.update()
 	}
 	if id := u.Publication.ID(); id < s.publication {
-		return nil // what was left of one that has been taken over
+		return nil // a late access unit of a publication that was taken over
 	} else if id > s.publication {
-		if err := s.follow(); err != nil {
+		if err := s.update(); err != nil {
 			return err
 		}
 		if id != s.publication {
-			return nil // it has ended already
+			return nil // the publication has ended already
 		}
 	}
 	if err := s.write(u); err != nil || s.audio == s.faultsWith {
 		return err
 	}
-	return s.follow()
+	return s.update()
 }
 
-// beat says that the server is there.
+// beat sends the heartbeat.
 func (s *sender) beat() error { return s.note(noteAlive) }
 
 func (s *sender) note(n note) error {

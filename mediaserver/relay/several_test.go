@@ -8,12 +8,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/streampair/streampair/mediaserver/failover"
-	"github.com/streampair/streampair/mediaserver/peers"
+	"github.com/streampair/streampair/mediaserver/peer"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// moving are peers that come and go.
+// moving is a set of peers that changes.
 type moving struct {
 	mu      sync.Mutex // guards all below
 	bases   []string
@@ -36,9 +35,9 @@ func (m *moving) Changed() <-chan struct{} {
 	return m.changed
 }
 
-func (*moving) Route(base string) peers.Route            { return peers.Plain(base) }
-func (*moving) Failed(string, peers.Route)               {}
-func (*moving) Joined(string, peers.Route) (left func()) { return func() {} }
+func (*moving) Route(base string) peer.Route            { return peer.Plain(base) }
+func (*moving) Failed(string, peer.Route)               {}
+func (*moving) Joined(string, peer.Route) (left func()) { return func() {} }
 
 func (m *moving) to(bases ...string) {
 	m.mu.Lock()
@@ -48,8 +47,8 @@ func (m *moving) to(bases ...string) {
 	m.changed = make(chan struct{})
 }
 
-func (n *node) followAll(all Peers) *Client {
-	return n.follow("", func(c *ClientConfig) { c.Peers = all })
+func (n *node) followAll(all peer.Peers) *peer.Client {
+	return n.follow("", func(c *peer.ClientConfig) { c.Peers = all })
 }
 
 // together lets several encoders send for some time, or until cond holds.
@@ -70,13 +69,13 @@ func together(t *testing.T, what string, atMost time.Duration, cond func() bool,
 	return atMost
 }
 
-// isLate says whether the stream's newest picture here came more than 300 ms ago.
+// isLate reports whether the stream's newest picture came here more than 300 ms ago.
 func (n *node) isLate(k stream.Key) bool {
 	snap := n.snapshot(k)
 	return snap.Publication == nil || n.registry.Now()-snap.Video.LastArrival > 300*ms
 }
 
-// widths are those of the pictures that came.
+// widths returns the widths of the pictures that came.
 func widths(units []*stream.AccessUnit) []int {
 	var all []int
 	for _, u := range units {
@@ -87,8 +86,9 @@ func widths(units []*stream.AccessUnit) []int {
 	return slices.Compact(all)
 }
 
-// The old server of the leg ends, its replacement is there, and the encoder moves: it is at
-// both for a while, because its first connection has only been forgotten.
+// The old server of the leg ends, its replacement is there, and the encoder moves. The encoder is
+// at both servers for a while: it has forgotten its first connection, but that connection is still
+// open.
 func TestTheStreamFollowsItsEncoderFromServerToServer(t *testing.T) {
 	t.Parallel()
 	old, next, here := newNode(t), newNode(t), newNode(t)
@@ -105,7 +105,7 @@ func TestTheStreamFollowsItsEncoderFromServerToServer(t *testing.T) {
 	both := func() bool { return here.snapshot(primaryKey).Publication.Remote == next.web.URL }
 	took := together(t, "move", patience, both, first, second)
 	t.Logf("the stream moved after %v", took)
-	together(t, "", 2500*ms, nil, first, second) // it must not go back while both are there
+	together(t, "", 2500*ms, nil, first, second) // the relay must not go back while both are there
 	units := drain(got)
 	if diff := cmp.Diff([]int{320, 640}, widths(units)); diff != "" {
 		t.Errorf("the pictures' widths (-want +got):\n%s", diff)
@@ -127,11 +127,11 @@ func TestTheStreamFollowsItsEncoderFromServerToServer(t *testing.T) {
 		t.Errorf("the end of the forgotten connection changed something: %+v", p)
 	}
 
-	// And back: whoever has the encoder last.
+	// And back: the server that got the encoder last counts.
 	first.start()
 	took = together(t, "move back", patience, func() bool { return here.snapshot(primaryKey).Publication.Remote == old.web.URL }, first, second)
 	t.Logf("the stream moved back after %v", took)
-	// The later one hangs: the other is still there.
+	// The later server hangs. The other one is still there.
 	hung := time.Now()
 	took = together(t, "return", patience, func() bool {
 		p := here.snapshot(primaryKey).Publication
@@ -142,7 +142,7 @@ func TestTheStreamFollowsItsEncoderFromServerToServer(t *testing.T) {
 		t.Error("that is too long")
 	}
 	id = here.snapshot(primaryKey).Publication.ID
-	together(t, "", 2500*ms, nil, second) // what the one that hangs has cached is nothing to go back to
+	together(t, "", 2500*ms, nil, second) // the cache of the server that hangs is no reason to return to it
 	if p := here.snapshot(primaryKey).Publication; p == nil || p.ID != id {
 		t.Errorf("the publisher that hangs changed something: %+v", p)
 	}
@@ -183,7 +183,7 @@ func TestAServerWithTwoAddressesIsOnePublisher(t *testing.T) {
 	if p := here.snapshot(primaryKey).Publication; p.ID != first.ID {
 		t.Errorf("the one way took over from the other: %+v", p)
 	}
-	// One way is cut, whichever it was.
+	// One of the two routes is cut, whichever was in use.
 	gate.Close()
 	there.web.CloseClientConnections()
 	e.playUntil("picture", func() bool { return !here.isLate(primaryKey) && here.snapshot(primaryKey).EntryPoint })
@@ -193,10 +193,10 @@ func TestADeadAddressDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	dead, live, here := newNode(t), newNode(t), newNode(t)
 	gate, through := newGate(t, dead.web.URL)
-	gate.Swallow(true)
+	gate.Blackhole(true)
 	peers := newMoving(through, live.web.URL)
-	live.pair = live.twin().Pair
-	here.pair = here.twin().Pair
+	live.pair = live.sharedPair().Pair
+	here.pair = here.sharedPair().Pair
 	e := &encoder{t: t, node: live, key: primaryKey, sps: sps240, format: aac48}
 	e.start()
 	began := time.Now()
@@ -226,8 +226,8 @@ func TestConnectionsToAnAddressThatVanishesEnd(t *testing.T) {
 	t.Parallel()
 	there, here := newNode(t), newNode(t)
 	peers := newMoving(there.web.URL)
-	there.pair = there.twin().Pair
-	here.pair = here.twin().Pair
+	there.pair = there.sharedPair().Pair
+	here.pair = here.sharedPair().Pair
 	c := here.followAll(peers)
 	e := &encoder{t: t, node: there, key: primaryKey, sps: sps240, format: aac48}
 	e.start()
@@ -247,8 +247,8 @@ func TestConnectionsToAnAddressThatVanishesEnd(t *testing.T) {
 func TestAPeerThatEndsSaysSo(t *testing.T) {
 	t.Parallel()
 	there, here := newNode(t), newNode(t)
-	there.pair = there.twin().Pair
-	here.pair = here.twin().Pair
+	there.pair = there.sharedPair().Pair
+	here.pair = here.sharedPair().Pair
 	c := here.follow(there.web.URL)
 	e := &encoder{t: t, node: there, key: primaryKey, sps: sps240, format: aac48}
 	e.start()
@@ -260,6 +260,7 @@ func TestAPeerThatEndsSaysSo(t *testing.T) {
 	}
 	there.registry.Drain()
 	there.handler.Drain()
+	there.standings.Drain()
 	took := e.playUntil("word of the end", func() bool {
 		return here.snapshot(primaryKey).Leaving && c.Standings(here.pair)[0].Leaving
 	})
@@ -267,41 +268,8 @@ func TestAPeerThatEndsSaysSo(t *testing.T) {
 	if took > time.Second {
 		t.Error("that is too long")
 	}
-	// Whoever comes now is told too.
+	// A peer that connects later is told too.
 	late := newNode(t)
 	late.follow(there.web.URL)
 	e.playUntil("word of the end", func() bool { return late.snapshot(primaryKey).Leaving })
-}
-
-func TestWhichPeerAPairListensTo(t *testing.T) {
-	on, off := failover.Standing{Active: failover.Primary, OnAir: true}, failover.Standing{Active: failover.Primary}
-	leaving := func(s failover.Standing) failover.Standing {
-		s.Leaving = true
-		return s
-	}
-	tests := []struct {
-		name  string
-		heard map[string]failover.Standing
-		want  string
-	}{
-		{"nobody is heard", nil, ""},
-		{"one, whatever it says", map[string]failover.Standing{"a": leaving(off)}, "a"},
-		{"one that stays before one that ends", map[string]failover.Standing{"a": leaving(on), "b": on}, "b"},
-		{"one that ends before one that has nothing to tell yet", map[string]failover.Standing{"a": off, "b": leaving(on)}, "b"},
-		{"neither is on air: the one that stays", map[string]failover.Standing{"a": leaving(off), "b": off}, "b"},
-		{"one that has both legs before one that was cut off and is back", map[string]failover.Standing{"a": on, "b": {OnAir: true, Settled: true}}, "b"},
-		{"no difference: always the same", map[string]failover.Standing{"b": on, "a": on}, "a"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			heard, bases := map[string]*failover.Standing{}, map[*failover.Standing]string{}
-			for base, s := range tt.heard {
-				heard[base] = &s
-				bases[heard[base]] = base
-			}
-			if got := bases[leading(heard)]; got != tt.want {
-				t.Errorf("%q, want %q", got, tt.want)
-			}
-		})
-	}
 }

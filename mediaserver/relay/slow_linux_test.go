@@ -17,7 +17,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/tcp"
 )
 
-// flvPort serves the node's streams to players, with limits as the server's own ports have.
+// flvPort serves the node's streams to players, with the limits of the server's own ports.
 func flvPort(t *testing.T, n *node, tlsToo bool) (address string) {
 	t.Helper()
 	n.handler.cfg.Play = func(string, string, string) error { return nil }
@@ -39,7 +39,7 @@ func flvPort(t *testing.T, n *node, tlsToo bool) (address string) {
 	return web.Listener.Addr().String()
 }
 
-// dialPlayer opens a connection that takes few bytes before it reads.
+// dialPlayer opens a connection that takes few bytes before it is read from.
 func dialPlayer(t *testing.T, address string) net.Conn {
 	t.Helper()
 	small := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
@@ -58,6 +58,9 @@ func overTLS(c net.Conn) net.Conn {
 }
 
 func TestAPlayerThatDoesNotReadIsEnded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for seconds, which -short leaves out")
+	}
 	n := newNode(t)
 	plain, secure := flvPort(t, n, false), flvPort(t, n, true)
 	e := &encoder{t: t, node: n, key: primaryKey, sps: sps240, format: aac48}
@@ -72,7 +75,7 @@ func TestAPlayerThatDoesNotReadIsEnded(t *testing.T) {
 	}
 	ask(dialPlayer(t, plain))
 	ask(overTLS(dialPlayer(t, secure)))
-	// Over HTTP/2 the connection is read, and the stream is not.
+	// Over HTTP/2 the connection is read, but the stream is not.
 	transport := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	t.Cleanup(transport.CloseIdleConnections)
 	res, err := (&http.Client{Transport: transport}).Get("https://" + secure + "/live/primary.flv")
@@ -86,7 +89,7 @@ func TestAPlayerThatDoesNotReadIsEnded(t *testing.T) {
 	began := time.Now()
 	players := func() int { return n.handler.PlayerCount() }
 	e.playUntil("three players", func() bool { return players() == 3 })
-	// Over HTTP/2 the client's own flow-control window has to fill, too: Go's is 4 MiB.
+	// Over HTTP/2 the client's own flow-control window has to fill too: Go's window is 4 MiB.
 	e.playUntil("the first player's end", func() bool { return players() < 3 })
 	first := time.Since(began)
 	e.playUntil("the second player's end", func() bool { return players() < 2 })
@@ -102,7 +105,7 @@ func TestAPlayerThatDoesNotReadIsEnded(t *testing.T) {
 	}
 }
 
-// rateReader reads n bytes a second.
+// rateReader reads so many bytes a second.
 func rateReader(r io.Reader, bytesPerSecond int, done <-chan struct{}) (read int, err error) {
 	const interval = 20 * ms
 	buf := make([]byte, bytesPerSecond*int(interval/ms)/1000)
@@ -122,12 +125,15 @@ func rateReader(r io.Reader, bytesPerSecond int, done <-chan struct{}) (read int
 }
 
 func TestAPlayerIsEndedIfItsLineIsSlowerThanTheStream(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for seconds, which -short leaves out")
+	}
 	n := newNode(t)
 	plain := flvPort(t, n, false)
 	e := &encoder{t: t, node: n, key: primaryKey, sps: sps240, format: aac48}
 	e.start()
 	e.play(time.Second)
-	// 25 pictures of 3 kB and an IDR of 20 kB a second, and the sound's tags.
+	// 25 pictures of 3 kB and an IDR of 20 kB a second, and the tags of the sound.
 	const streamRate = 25*3020 + 20_000 + 50*30
 	type player struct {
 		rate  float64

@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/streampair/streampair/mediaserver/failover"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
@@ -63,7 +62,7 @@ func TestAFaultIsReadAsItIsWritten(t *testing.T) {
 			if diff := cmp.Diff(want, got); diff != "" || kind != k || !is {
 				t.Errorf("a fault of the %v became one of the %v, %v: %s", k, kind, is, diff)
 			}
-			// Versions before pass over it.
+			// Versions before ignore this tag.
 			if _, shift := parseShift(tag.Body); shift || parseNote(tag.Body) != "" || !parseBegan(tag.Body).IsZero() {
 				t.Error("it is taken for another note")
 			}
@@ -78,17 +77,6 @@ func TestAFaultIsReadAsItIsWritten(t *testing.T) {
 		if _, got, is := parseFault(body); is {
 			t.Errorf("%s: %+v", name, got)
 		}
-	}
-}
-
-func TestAStandingIsReadAsItIsWritten(t *testing.T) {
-	epoch := time.Now()
-	want := failover.Standing{
-		Active: failover.Backup, OnAir: true, Since: 5 * time.Second, SwitchingTo: failover.Primary, FirstPicture: time.Second,
-		Final: true, Preferred: failover.Primary, Generation: 7, Settled: true, Leaving: true,
-	}
-	if diff := cmp.Diff(want, toWire(want, epoch).standing(epoch)); diff != "" {
-		t.Error(diff)
 	}
 }
 
@@ -108,7 +96,7 @@ func (d *deadlines) Write(b []byte) (int, error) {
 	return d.ResponseRecorder.Write(b)
 }
 
-// A GOP of many megabytes goes to a reader on a slow line, which takes it bit by bit.
+// A GOP of many megabytes goes to a reader on a slow line, which accepts it bit by bit.
 func TestASlowReaderHasTimeForEachPart(t *testing.T) {
 	d := &deadlines{ResponseRecorder: httptest.NewRecorder()}
 	a := newAnswer(t.Context(), http.ResponseWriter(d), "video/x-flv")

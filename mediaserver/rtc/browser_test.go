@@ -26,8 +26,8 @@ import (
 // opusSilence is a 20 ms packet of silence (RFC 6716: CELT only, fullband, mono).
 var opusSilence = []byte{0xf8, 0xff, 0xfe}
 
-// film reads an H.264 file as access units, one slice each.
-func film(t *testing.T, spec mediatest.Spec) []*stream.AccessUnit {
+// accessUnits returns an H.264 file as access units of one slice each.
+func accessUnits(t *testing.T, spec mediatest.Spec) []*stream.AccessUnit {
 	t.Helper()
 	spec.Container, spec.NoAudio = "h264", true
 	spec.VideoArgs = append(spec.VideoArgs, "-x264-params", "sliced-threads=0:slices=1")
@@ -38,7 +38,7 @@ func film(t *testing.T, spec mediatest.Spec) []*stream.AccessUnit {
 	var units []*stream.AccessUnit
 	var format *stream.Format
 	for _, nalu := range bytes.Split(data, []byte{0, 0, 1}) {
-		nalu = bytes.TrimRight(nalu, "\x00") // of the next start code
+		nalu = bytes.TrimRight(nalu, "\x00") // the zeros belong to the next start code
 		if len(nalu) == 0 {
 			continue
 		}
@@ -54,7 +54,7 @@ func film(t *testing.T, spec mediatest.Spec) []*stream.AccessUnit {
 	return units
 }
 
-// annexB is the byte stream that a receiver of the packets gives its decoder.
+// annexB returns the byte stream that a receiver of the packets gives to its decoder.
 func annexB(t *testing.T, packets []rtp.Packet) []byte {
 	t.Helper()
 	var depacketizer codecs.H264Packet
@@ -76,7 +76,8 @@ func pictures(t *testing.T, h264 []byte) []string {
 	if err := os.WriteFile(path, h264, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// Where the size changes, pictures are scaled to the first one's, alike in both.
+	// Where the size changes, FFmpeg scales the pictures to the first one's size. It
+	// does so alike for both streams.
 	cmd := exec.Command(mediatest.RequireFFmpeg(t), "-v", "error", "-xerror", "-i", path, "-f", "framemd5", "-")
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
@@ -94,9 +95,9 @@ func pictures(t *testing.T, h264 []byte) []string {
 }
 
 func TestEveryPictureSinceTheIDRDecodesAlsoAcrossAChangeOfParameters(t *testing.T) {
-	first := film(t, mediatest.Spec{Duration: 4 * time.Second})
-	second := film(t, mediatest.Spec{Duration: 2 * time.Second, Width: 640, Height: 360, VideoArgs: []string{"-profile:v", "high", "-preset", "fast"}})
-	s := newStage(t, nil)
+	first := accessUnits(t, mediatest.Spec{Duration: 4 * time.Second})
+	second := accessUnits(t, mediatest.Spec{Duration: 2 * time.Second, Width: 640, Height: 360, VideoArgs: []string{"-profile:v", "high", "-preset", "fast"}})
+	s := newLiveOutput(t, nil)
 	write := func(u *stream.AccessUnit) {
 		s.output.WriteVideo(s.now(), u, false)
 		time.Sleep(2 * time.Millisecond)
@@ -120,7 +121,7 @@ func TestEveryPictureSinceTheIDRDecodesAlsoAcrossAChangeOfParameters(t *testing.
 		if i >= 40 {
 			write(u)
 		}
-		if i >= 39 { // in step, so that the client's socket never overflows
+		if i >= 39 { // slowly enough that the client's socket never overflows
 			p.wait(t, "the picture", func() bool { return len(p.video) >= packets })
 		}
 	}
@@ -170,13 +171,12 @@ type browserStats struct {
 	Synced                                                             bool
 }
 
-// TestBrowserJoinsAndFollows shows that a real browser takes what only its decoder,
-// clock and synchroniser can judge: the squeezed pictures of a join, a paced burst,
-// pictures sent again after a PLI, and sender reports that hold audio and video
-// together.
+// TestBrowserJoinsAndFollows shows that a real browser takes what only its decoder, clock and
+// synchroniser can judge: the squeezed pictures of a join, a paced burst, the replay after a PLI,
+// and sender reports.
 func TestBrowserJoinsAndFollows(t *testing.T) {
-	units := film(t, mediatest.Spec{Duration: 20 * time.Second, GOP: 4 * time.Second})
-	s := newStage(t, nil)
+	units := accessUnits(t, mediatest.Spec{Duration: 20 * time.Second, GOP: 4 * time.Second})
+	s := newLiveOutput(t, nil)
 	viewers := make(chan *Viewer, 1)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
@@ -259,7 +259,7 @@ func TestBrowserJoinsAndFollows(t *testing.T) {
 	}
 	inStep(t, page)
 
-	// What a PLI does while the source can't be asked.
+	// A PLI leads to a replay while the source can't be asked.
 	decoded, keys := st.Decoded, st.KeyFrames
 	v.feedback(v.video, &rtcp.PictureLossIndication{MediaSSRC: v.video.ssrc})
 	count := mediatest.Eval[int](t, page, "frames.length")
@@ -273,10 +273,10 @@ func TestBrowserJoinsAndFollows(t *testing.T) {
 	inStep(t, page)
 }
 
-// inStep waits until the browser, which moves its video by small steps towards its
-// audio, has both together. It does so only for tracks that it knows to be one group
-// and whose sender reports it has. The limit is generous: how far off it is on a busy
-// machine says more about that than about us.
+// inStep waits until the browser plays sound and picture in step. The browser moves the
+// picture towards the sound by small steps. It does so only for tracks of one group, and only
+// once it has their sender reports. The limit is generous, because on a busy machine the offset
+// depends more on the machine than on the server.
 func inStep(t *testing.T, page context.Context) {
 	t.Helper()
 	mediatest.Await(t, page, 5*testLimit, "stats().then(s => { window.last = s; }), window.last && last.synced && Math.abs(last.skew) <= 200", "last")

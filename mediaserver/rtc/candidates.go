@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// An AdvertisedAddress is where peers reach the server from outside.
+// An AdvertisedAddress is an address at which peers outside reach the server.
 type AdvertisedAddress struct {
-	// IP is the address itself; it is not resolved or checked.
+	// IP is the address as configured; it is neither resolved nor checked.
 	IP netip.Addr
-	// UDPPort and TCPPort are the ports outside; 0 means that of the Engine.
+	// UDPPort and TCPPort are the ports outside; 0 means the Engine's port.
 	UDPPort, TCPPort uint16
 }
 
@@ -36,12 +36,12 @@ type candidate struct {
 	tcp     bool
 }
 
-// rewriteCandidates returns the SDP with its host candidates replaced by the advertised
-// addresses, if there are any, and ordered for a client that came by reach. pion can replace
-// addresses only, not ports, and there is no need that it knows: as an ICE-lite agent the
-// server answers whatever reaches its sockets.
+// rewriteCandidates returns the SDP with its host candidates ordered for a client that
+// came by reach. Advertised addresses, if any, replace the host candidates. pion can
+// replace only addresses, not ports. pion need not know of the replacement: as an
+// ICE-lite agent the server answers whatever reaches its sockets.
 //
-// Candidates of component 2 are removed in any case: RTCP shares the port of RTP.
+// Candidates of component 2 are always removed, because RTCP shares the port of RTP.
 func rewriteCandidates(sdp string, advertised []AdvertisedAddress, port uint16, reach Reach) string {
 	var out strings.Builder
 	var found []candidate
@@ -80,15 +80,14 @@ func parseHost(value string) (c candidate, ok bool) {
 	return candidate{address, uint16(port), strings.EqualFold(fields[2], "tcp")}, err == nil
 }
 
-// offeredTo returns what a client is offered, those of most use first. Most clients try
-// all; FFmpeg takes the first one over UDP and no other.
+// offeredTo returns the candidates that a client is offered, the most useful first. Most clients
+// try all; FFmpeg takes the first UDP candidate and no other. An advertised address that the client
+// itself named comes first, and the others keep their configured order. Of the interfaces'
+// addresses, the one at which the request arrived comes first, then those of the same family.
 //
-// Advertised addresses stand in the order that they were configured in, unless the client
-// itself named one. Of the interfaces' addresses that at which the request arrived comes
-// first, then those of the same family. A loopback address comes last, also where the request
-// came from one: that may be a proxy's, for a client elsewhere, and a client on this machine
-// reaches the other addresses as well. Loopback addresses are left out where the client is
-// known to be elsewhere and there are others.
+// Loopback comes last, even for a request from loopback: that may come from a proxy, and a client on
+// this machine reaches the other addresses as well. It is left out if the client is known to be
+// elsewhere and there are other addresses.
 func offeredTo(reach Reach, found []candidate, advertised []AdvertisedAddress, port uint16) []candidate {
 	if len(advertised) > 0 {
 		found = nil
@@ -106,7 +105,7 @@ func offeredTo(reach Reach, found []candidate, advertised []AdvertisedAddress, p
 	return found
 }
 
-// distance orders candidates for a client: lower is better. UDP goes before TCP.
+// distance orders candidates for a client: a lower number comes first. UDP comes before TCP.
 func (r Reach) distance(c candidate, advertised bool) int {
 	const named, arrived, family, other, loopback, tcp = 0, 1, 2, 3, 4, 8
 	d := other
@@ -115,7 +114,7 @@ func (r Reach) distance(c candidate, advertised bool) int {
 		d = loopback
 	case c.address == r.Host:
 		d = named
-	case advertised: // as configured
+	case advertised: // keep the configured order
 	case c.address == r.Local:
 		d = arrived
 	case r.Local.IsValid() && c.address.Is4() == r.Local.Is4():
@@ -127,8 +126,8 @@ func (r Reach) distance(c candidate, advertised bool) int {
 	return d
 }
 
-// writeCandidates writes the lines of candidates (RFC 8839 section 5.1, RFC 6544 section
-// 4.5). Each has a priority of its own, which falls along the list (RFC 8445 section 5.1.2).
+// writeCandidates writes candidates as SDP lines (RFC 8839 section 5.1, RFC 6544 section 4.5).
+// Each candidate has its own priority, which falls along the list (RFC 8445 section 5.1.2).
 func writeCandidates(out *strings.Builder, candidates []candidate) {
 	const hostPreference, component = 126, 1
 	const passive = 2 // direction preference of passive TCP candidates, RFC 6544 section 4.2

@@ -8,9 +8,9 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// AnswerFormat returns the format to answer a section of an offer with: HighestH264, or
-// else UnspecifiedH264, of a "video" section; OfferedOpus of an "audio" section. ok is false
-// when the section has none, and for sections of other kinds.
+// AnswerFormat returns the format with which to answer a section of an offer. For a "video"
+// section that is HighestH264 or else UnspecifiedH264; for an "audio" section, OfferedOpus. ok is
+// false when the section offers no usable format, and for sections of other kinds.
 func AnswerFormat(kind string, formats []webrtc.RTPCodecParameters) (codec webrtc.RTPCodecParameters, ok bool) {
 	switch kind {
 	case "video":
@@ -24,11 +24,11 @@ func AnswerFormat(kind string, formats []webrtc.RTPCodecParameters) (codec webrt
 	return webrtc.RTPCodecParameters{}, false
 }
 
-// HighestH264 returns the H.264 format to answer with of those offered: the highest
-// profile offered with packetization-mode 1 whose pictures every browser plays
-// (8 bit, 4:2:0), and among equal profiles the highest level. Safari shows black
-// for a High profile stream behind an answer that said Baseline. Its RTCP feedback
-// is NACK and PLI. ok is false when none can be used.
+// HighestH264 returns the offered H.264 format with which to answer. That is the highest
+// profile with packetization-mode 1 whose pictures every browser plays (8 bit, 4:2:0).
+// Among equal profiles it is the highest level. A higher profile matters: Safari shows
+// black for a High profile stream when the answer said Baseline. The format's RTCP
+// feedback is NACK and PLI. ok is false when no format can be used.
 func HighestH264(formats []webrtc.RTPCodecParameters) (codec webrtc.RTPCodecParameters, ok bool) {
 	best := -1
 	for _, c := range formats {
@@ -51,11 +51,11 @@ func answeredH264(codec webrtc.RTPCodecParameters) webrtc.RTPCodecParameters {
 	return codec
 }
 
-// UnspecifiedH264 returns the first H.264 format offered that leaves its
-// packetization-mode or its profile-level-id unsaid and rules out neither mode 1 nor 8 bit
-// 4:2:0 pictures. By RFC 6184 section 8.1 that is mode 0 and Baseline level 1, but whoever
-// writes such an offer means "any H.264": GStreamer's whepsrc makes it of the caps that its
-// documentation shows. See CompleteH264.
+// UnspecifiedH264 returns the first offered H.264 format that omits its
+// packetization-mode or its profile-level-id. The format must rule out neither mode 1 nor
+// pictures of 8 bit and 4:2:0. By RFC 6184 section 8.1 the omission means mode 0 and
+// Baseline level 1. Whoever writes such an offer means "any H.264": GStreamer's whepsrc
+// makes it from the caps in its documentation. See CompleteH264.
 func UnspecifiedH264(formats []webrtc.RTPCodecParameters) (codec webrtc.RTPCodecParameters, ok bool) {
 	for _, c := range formats {
 		if IsUnspecifiedH264(c) {
@@ -65,7 +65,7 @@ func UnspecifiedH264(formats []webrtc.RTPCodecParameters) (codec webrtc.RTPCodec
 	return webrtc.RTPCodecParameters{}, false
 }
 
-// IsUnspecifiedH264 reports whether a format is one that UnspecifiedH264 returns.
+// IsUnspecifiedH264 reports whether UnspecifiedH264 could return the format.
 func IsUnspecifiedH264(codec webrtc.RTPCodecParameters) bool {
 	return strings.EqualFold(codec.MimeType, webrtc.MimeTypeH264) && isUnspecified(codec.SDPFmtpLine)
 }
@@ -76,7 +76,7 @@ func isUnspecified(fmtp string) bool {
 	profile, hasProfile := parameters[profileLevelID]
 	switch {
 	case hasMode && hasProfile:
-		return false // HighestH264 has looked at it
+		return false // HighestH264 has judged it already
 	case hasMode:
 		return mode == "1"
 	case hasProfile:
@@ -85,16 +85,17 @@ func isUnspecified(fmtp string) bool {
 	return true
 }
 
-// CompleteH264 returns the parameters with which to answer a format of UnspecifiedH264:
-// packetization-mode 1, and the profile and level of the pictures that are sent. sps is their
-// sequence parameter set. Where none is known yet the profile is Constrained Baseline.
+// CompleteH264 returns the parameters with which to answer a format of
+// UnspecifiedH264: packetization-mode 1, and the profile and level of the pictures
+// that are sent. sps is the sequence parameter set of those pictures. While it is
+// unknown, the profile is Constrained Baseline.
 func CompleteH264(fmtp string, sps []byte) string {
 	parameters := fmtpParameters(fmtp)
 	profile, ok := parameters[profileLevelID]
 	if !ok {
 		profile = "42e01f"
 		if len(sps) > 3 {
-			// Rec. H.264 section 7.3.2.1.1. What browsers do not play is re-encoded.
+			// Rec. H.264 section 7.3.2.1.1. Pictures that browsers do not play are re-encoded.
 			if own := hex.EncodeToString(sps[1:4]); h264Profile(own) >= 0 {
 				profile = own
 			}
@@ -114,8 +115,8 @@ func OfferedOpus(formats []webrtc.RTPCodecParameters) (codec webrtc.RTPCodecPara
 	return webrtc.RTPCodecParameters{}, false
 }
 
-// NewMediaEngine returns a MediaEngine that negotiates exactly the given formats,
-// with the payload types of the offer they were taken from.
+// NewMediaEngine returns a MediaEngine that negotiates exactly the given formats. The
+// payload types are those of the offer from which the formats were taken.
 func NewMediaEngine(codecs ...webrtc.RTPCodecParameters) (*webrtc.MediaEngine, error) {
 	me := &webrtc.MediaEngine{}
 	for _, c := range codecs {
@@ -130,13 +131,13 @@ func NewMediaEngine(codecs ...webrtc.RTPCodecParameters) (*webrtc.MediaEngine, e
 	return me, nil
 }
 
-// The parameters of RFC 6184 section 8.1 that tell formats apart.
+// The parameters of RFC 6184 section 8.1 that distinguish formats.
 const (
 	packetizationMode = "packetization-mode"
 	profileLevelID    = "profile-level-id"
 )
 
-// fmtpParameters reads the parameters of a format. Their names are in lower case.
+// fmtpParameters returns the parameters of a format, with their names in lower case.
 func fmtpParameters(fmtp string) map[string]string {
 	parameters := map[string]string{}
 	for p := range strings.SplitSeq(fmtp, ";") {
@@ -146,7 +147,8 @@ func fmtpParameters(fmtp string) map[string]string {
 	return parameters
 }
 
-// h264Rank orders formats by what a picture may contain; negative means unusable.
+// h264Rank orders formats by what a picture may contain. It is negative for a format
+// that can't be used.
 func h264Rank(fmtp string) int {
 	parameters := fmtpParameters(fmtp)
 	if parameters[packetizationMode] != "1" {
@@ -155,7 +157,7 @@ func h264Rank(fmtp string) int {
 	return h264Profile(parameters[profileLevelID])
 }
 
-// h264Profile orders values of profile-level-id; negative means unusable.
+// h264Profile orders values of profile-level-id. It is negative for a value that can't be used.
 func h264Profile(profileLevel string) int {
 	id, err := hex.DecodeString(profileLevel)
 	if err != nil || len(id) != 3 {

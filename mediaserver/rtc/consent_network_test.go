@@ -14,16 +14,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
-// A forger stands between one viewer and the engine, as two hosts: the viewer's, and that
-// of a victim, who asked for nothing.
+// A forger stands between one viewer and the engine. It has two addresses: the
+// viewer's, and that of a victim, who has not asked for anything.
 type forger struct {
 	t              *testing.T
 	viewer         *net.UDPConn // to the viewer
 	own, victim    *net.UDPConn // to the engine
-	forging        atomic.Bool  // what the viewer sends is replaced by forged packets
-	ownGot, hisGot atomic.Int64 // bytes that the engine sent to either
+	forging        atomic.Bool  // replace the viewer's packets by forged ones
+	ownGot, hisGot atomic.Int64 // bytes that the engine sent to each
 
-	mu         sync.Mutex // guards the next line
+	mu         sync.Mutex // guards nomination
 	nomination []byte     // the viewer's last request that selects its address
 }
 
@@ -80,7 +80,7 @@ func newForger(t *testing.T, engine *Engine) *forger {
 	return f
 }
 
-// pass hands a packet of the viewer's on.
+// pass passes a packet of the viewer on to the engine.
 func (f *forger) pass(b []byte) {
 	m := &stun.Message{Raw: b}
 	if stun.IsMessage(b) && m.Decode() == nil && m.Contains(stun.AttrUseCandidate) {
@@ -92,15 +92,15 @@ func (f *forger) pass(b []byte) {
 		_, _ = f.own.Write(b)
 		return
 	}
-	// Both keep ICE from noticing that nobody is there: RTCP without a valid tag, and a
-	// STUN indication, which has no integrity.
+	// Both packets keep ICE from noticing that the viewer is gone: RTCP without a valid
+	// tag, and a STUN indication, which has no integrity check.
 	indication, _ := stun.Build(stun.TransactionID, stun.NewType(stun.MethodBinding, stun.ClassIndication), stun.Fingerprint)
 	for _, forged := range [][]byte{append([]byte{0x80, 201, 0, 1}, make([]byte, 40)...), indication.Raw} {
 		_, _ = f.own.Write(forged)
 	}
 }
 
-// nominate sends the request that selects an address from one of the two.
+// nominate sends the viewer's request that selects an address from one of the two sockets.
 func (f *forger) nominate(from *net.UDPConn) {
 	f.t.Helper()
 	f.mu.Lock()
@@ -110,7 +110,7 @@ func (f *forger) nominate(from *net.UDPConn) {
 	}
 }
 
-// candidate leads a viewer to the forger.
+// candidate returns an edit of the answer that directs a viewer to the forger.
 func (f *forger) candidate(engine *Engine) func(string) string {
 	port := strconv.Itoa(f.viewer.LocalAddr().(*net.UDPAddr).Port)
 	return func(answer string) string {
@@ -118,10 +118,10 @@ func (f *forger) candidate(engine *Engine) func(string) string {
 	}
 }
 
-// joinThrough connects a viewer through a forger, of a stream of 1.2 Mbit/s.
-func joinThrough(t *testing.T) (*stage, *spectator, *forger) {
+// joinThrough connects a viewer through a forger, to a stream of 1.2 Mbit/s.
+func joinThrough(t *testing.T) (*liveOutput, *pionClient, *forger) {
 	t.Helper()
-	s := newStage(t, nil)
+	s := newLiveOutput(t, nil)
 	f := newForger(t, s.engine)
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	t.Cleanup(func() { close(stop); <-stopped })
@@ -162,13 +162,16 @@ func quiet(t *testing.T, got *atomic.Int64) time.Duration {
 }
 
 func TestAViewerThatIsOnlyForgedIsPausedAndStays(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for seconds, which -short leaves out")
+	}
 	_, p, f := joinThrough(t)
 	f.forging.Store(true)
 	before := f.ownGot.Load()
 	took := quiet(t, &f.ownGot)
 	sent := f.ownGot.Load() - before
 	t.Logf("paused after %v and %d bytes", took.Round(time.Millisecond), sent)
-	// Ten seconds of 150 kB, and what RTP, SRTP and an IDR add.
+	// The limit is ten seconds of 150 kB, plus RTP, SRTP and an IDR.
 	if took < 8*time.Second || sent > 2_500_000 {
 		t.Errorf("%d bytes in %v", sent, took)
 	}
@@ -190,6 +193,9 @@ func TestAViewerThatIsOnlyForgedIsPausedAndStays(t *testing.T) {
 }
 
 func TestAnAddressThatNeverAnsweredIsSentThreeSeconds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for seconds, which -short leaves out")
+	}
 	_, p, f := joinThrough(t)
 	f.nominate(f.victim)
 	took := quiet(t, &f.hisGot)
@@ -211,6 +217,9 @@ func TestAnAddressThatNeverAnsweredIsSentThreeSeconds(t *testing.T) {
 
 // pion's client renews consent every 2 s and, without interceptors, sends no RTCP.
 func TestAViewerThatOnlyRenewsConsentIsNeverPaused(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for seconds, which -short leaves out")
+	}
 	s, p, _ := joinThrough(t)
 	time.Sleep(15 * time.Second) // longer than any limit
 	p.mu.Lock()

@@ -36,7 +36,7 @@ func TestWhenMediaMayBeSent(t *testing.T) {
 	}
 }
 
-// A place is a viewer's address.
+// A place is a viewer's address, as a source.
 type place struct {
 	port int
 	last time.Time
@@ -56,8 +56,8 @@ func TestWhatCountsAsHeard(t *testing.T) {
 	p.now = func() time.Duration { return now }
 	expect := func(what string, heard, moved time.Duration) {
 		t.Helper()
-		if c := p.consent(0); c.heard != heard || c.moved != moved {
-			t.Errorf("%s: heard %v, moved %v; want %v, %v", what, c.heard, c.moved, heard, moved)
+		if c := p.consent(0); c.heardAt != heard || c.movedAt != moved {
+			t.Errorf("%s: heard %v, moved %v; want %v, %v", what, c.heardAt, c.movedAt, heard, moved)
 		}
 	}
 	const s, never = time.Second, -1
@@ -82,7 +82,7 @@ func TestWhatCountsAsHeard(t *testing.T) {
 }
 
 func TestAViewerThatDoesNotConsentIsSentNothing(t *testing.T) {
-	b := newRig(t, nil)
+	b := newOutputTest(t, nil)
 	b.silent = true
 	v, w := b.viewer()
 	b.write(60, true, 2000)
@@ -91,7 +91,7 @@ func TestAViewerThatDoesNotConsentIsSentNothing(t *testing.T) {
 		t.Fatal("nothing was sent to a viewer that has just come")
 	}
 	var last rtp.Header
-	for b.now < 14*time.Second { // nothing is heard of it
+	for b.now < 14*time.Second { // nothing comes from the viewer
 		b.write(30, true, 2000)
 		b.serve(v)
 		for _, p := range w.take(videoSSRC) {
@@ -108,10 +108,10 @@ func TestAViewerThatDoesNotConsentIsSentNothing(t *testing.T) {
 	if len(w.reports) > 0 {
 		t.Error("reports are sent to it")
 	}
-	// It answers again: it goes on at the last IDR, and nothing from before is sent.
+	// The viewer answers again. It goes on at the last IDR, and gets nothing from before.
 	v.path.requested(true, &place{port: 1}, time.Now())
 	b.write(1, false, 2000)
-	b.settle(v)
+	b.drain(v)
 	packets := w.take(videoSSRC)
 	if len(packets) == 0 || !startsPicture(packets[0]) {
 		t.Fatalf("%d packets, and the first begins no picture", len(packets))

@@ -25,58 +25,57 @@ import (
 )
 
 const (
-	// udpBuffer is asked for as SO_SNDBUF and SO_RCVBUF of every UDP socket. A key
-	// frame for a hundred viewers leaves in one burst; the kernel's default of
-	// 208 KiB holds two of them. The kernel may grant less (net.core.wmem_max).
+	// udpBuffer is the SO_SNDBUF and SO_RCVBUF of every UDP socket, in bytes. An IDR
+	// for a hundred viewers leaves in one burst; the kernel's default of 208 KiB holds
+	// two of them. The kernel may grant less (net.core.wmem_max).
 	udpBuffer = 8 << 20
 
-	// tcpReadBuffer is in packets. What publishers and viewers send over TCP is
-	// read as it comes; a few packets ride out scheduling.
+	// tcpReadBuffer is how many packets of one ICE-TCP connection may wait to be read. Packets are
+	// read as they come, so a few are enough while the reader waits for a processor.
 	tcpReadBuffer = 16
 
-	// A peer that is not heard of for disconnectedAfter, and then for failedAfter
-	// more, is gone. Browsers renew consent at least every 6 s (RFC 7675), so that
-	// two lost renewals are survived; a vanished viewer costs at most 13 s of
-	// sending.
+	// A peer that has been silent for disconnectedAfter plus failedAfter is gone.
+	// Browsers renew consent at least every 6 s (RFC 7675), so a peer survives two lost
+	// renewals. A viewer that has vanished costs at most 13 s of sending.
 	disconnectedAfter = 6 * time.Second
 	failedAfter       = 7 * time.Second
 	keepaliveInterval = 2 * time.Second
 
-	// replayWindow is in packets. pion's default of 64 is shorter than what arrives
-	// during one retransmission at a few Mbit/s: packets that came because we asked
-	// for them (NACK) would be refused as replayed.
+	// replayWindow is SRTP's replay window, in packets. More packets than pion's default of
+	// 64 arrive during one retransmission at a few Mbit/s. With the default, a packet that
+	// was resent because of our NACK would be refused as replayed.
 	replayWindow = 4096
 
 	// receiveMTU is the largest packet taken from a publisher, in bytes.
 	receiveMTU = 1600
 
-	// certificateReserve is how long before its expiry (a month after it was made)
-	// the DTLS certificate is replaced for new connections.
+	// certificateReserve is how long before its expiry the DTLS certificate is replaced for
+	// new connections. A certificate expires a month after it was made.
 	certificateReserve = 14 * 24 * time.Hour
 
-	// portAttempts bounds the search for one number free on UDP and TCP.
+	// portAttempts bounds the search for one port number that is free on both UDP and TCP.
 	portAttempts = 32
 )
 
 // EngineConfig configures an Engine.
 type EngineConfig struct {
-	// Address to listen on, for UDP and TCP alike, as "host:port"; ":8189" means
+	// Address is where to listen, for UDP and TCP alike, as "host:port". ":8189" means
 	// all interfaces. Port 0 picks one number that is free on both.
 	Address string
 	// AdvertiseAddresses are offered to peers instead of the addresses of the
-	// interfaces: where a NAT, a load balancer or a host port is in front. Default:
-	// the addresses of the interfaces.
+	// interfaces. They are needed behind a NAT, a load balancer or a host port.
+	// Default: the addresses of the interfaces.
 	AdvertiseAddresses []AdvertisedAddress
-	// OwnAddress is offered beside the advertised ones, with the port listened on: a pod's,
-	// for peers in its cluster. Default: none.
+	// OwnAddress is offered beside the advertised addresses, with the engine's own port. It is
+	// a pod's address, for peers in the same cluster. Default: none.
 	OwnAddress netip.Addr
-	// MaxTCPConnections bounds ICE-TCP connections, those not yet known to belong
-	// to a session included. Default: 4096.
+	// MaxTCPConnections bounds the ICE-TCP connections, including connections whose
+	// session is not yet known. Default: 4096.
 	MaxTCPConnections int
-	// Proxies may tell by the PROXY protocol which client an ICE-TCP connection is of.
-	// Default: nobody may.
+	// Proxies are the proxies that may name the client of an ICE-TCP connection by the
+	// PROXY protocol. Default: none.
 	Proxies *admission.Proxies
-	// Logger; default slog.Default().
+	// Logger receives the log. Default: nothing is logged.
 	Logger *slog.Logger
 	// Metrics; required.
 	Metrics *metrics.Metrics
@@ -94,7 +93,7 @@ type Engine struct {
 	udpMux   *ice.MultiUDPMuxDefault
 	tcpMux   *ice.TCPMuxDefault
 
-	mu          sync.Mutex // guards the next two
+	mu          sync.Mutex // guards certificate and advertised
 	certificate *webrtc.Certificate
 	advertised  []AdvertisedAddress // never changed, only replaced
 }
@@ -103,7 +102,7 @@ type Engine struct {
 // every PeerConnection.
 func NewEngine(cfg EngineConfig) (*Engine, error) {
 	if cfg.Logger == nil {
-		cfg.Logger = slog.Default()
+		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	if cfg.MaxTCPConnections == 0 {
 		cfg.MaxTCPConnections = 4096
@@ -128,12 +127,12 @@ func NewEngine(cfg EngineConfig) (*Engine, error) {
 		Listener:                     e.tcp,
 		Logger:                       loggers.NewLogger("ice-tcp"),
 		ReadBufferSize:               tcpReadBuffer,
-		WriteBufferSize:              0, // an icetcp.Conn has its own
+		WriteBufferSize:              0, // an icetcp.Conn has its own buffer
 		FirstStunBindTimeout:         5 * time.Second,
 		AliveDurationForConnFromStun: 10 * time.Second,
 	})
 	e.configure(loggers, local)
-	e.log.Info("webrtc listening", "port", e.Port(), "interfaces", len(e.udp), "advertised", cfg.AdvertiseAddresses)
+	e.log.Info("listening for WebRTC", "port", e.Port(), "interfaces", len(e.udp), "advertised", cfg.AdvertiseAddresses)
 	return e, nil
 }
 
@@ -147,43 +146,44 @@ func (e *Engine) configure(loggers *pionLoggers, local map[netip.Addr]bool) {
 	s.SetNetworkTypes([]webrtc.NetworkType{
 		webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6, webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6,
 	})
-	// What to listen on was decided in listen; here nothing more is left out.
+	// listen has chosen the addresses already. Nothing more is left out here.
 	s.SetIncludeLoopbackCandidate(true)
 	s.SetIPFilter(func(ip net.IP) bool {
 		addr, _ := netip.AddrFromSlice(ip)
 		return local[addr.Unmap()]
 	})
 	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	// Otherwise a "passive" TCP candidate in an offer makes the server connect to an
-	// address of the offerer's choosing.
+	// With active TCP, a "passive" TCP candidate in an offer would make the server
+	// connect to any address that the offerer chose.
 	s.DisableActiveTCP(true)
 	s.SetICETimeouts(disconnectedAfter, failedAfter, keepaliveInterval)
-	// GCM costs a third less than AES-CM with SHA-1. The DTLS server's order counts, which
-	// this server nearly always is. As the client it offers them in this order.
+	// GCM costs a third less than AES-CM with SHA-1. The DTLS server's order of
+	// preference decides, and this server is nearly always the DTLS server. As the
+	// DTLS client it offers the profiles in this order.
 	s.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AEAD_AES_256_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
 	s.SetSRTPReplayProtectionWindow(replayWindow)
 	s.SetReceiveMTU(receiveMTU)
-	// A ClientHello comes only from an address that passed ICE, so DTLS need not
-	// spend a round trip on proving it again.
+	// Only an address that has passed ICE can send a ClientHello. So DTLS need not
+	// spend a round trip to prove that address again.
 	s.SetDTLSInsecureSkipHelloVerify(true)
 }
 
-// NewPeerConnection makes a PeerConnection that negotiates the codecs of me and
-// passes its packets through the interceptors of ir, which may be nil for none. The
-// caller must close it.
+// NewPeerConnection makes a PeerConnection that negotiates the codecs of me and passes
+// its packets through the interceptors of ir. A nil ir means no interceptors. The
+// caller must close the PeerConnection.
 func (e *Engine) NewPeerConnection(me *webrtc.MediaEngine, ir *interceptor.Registry) (*webrtc.PeerConnection, error) {
 	return e.newPeerConnection(e.settings, me, ir)
 }
 
-// A ViewerConnection is the PeerConnection of a viewer, and what its ICE agent shows of
-// the way there.
+// A ViewerConnection is a viewer's PeerConnection, with what its ICE agent shows of
+// the path to the viewer.
 type ViewerConnection struct {
 	*webrtc.PeerConnection
 	path *path
 }
 
-// NewViewerConnection makes a PeerConnection for Output.AddViewer. It has no interceptors,
-// because an Output answers NACKs and reports itself. The caller must close it.
+// NewViewerConnection makes a PeerConnection for Output.AddViewer. The PeerConnection has no
+// interceptors, because an Output itself answers NACKs and sends reports. The caller must close it.
 func (e *Engine) NewViewerConnection(me *webrtc.MediaEngine) (*ViewerConnection, error) {
 	p := newPath(e.connection)
 	settings := e.settings
@@ -216,7 +216,7 @@ func (e *Engine) newPeerConnection(settings webrtc.SettingEngine, me *webrtc.Med
 	if err != nil {
 		return nil, fmt.Errorf("make peer connection: %w", err)
 	}
-	selection := e.tcp.NewSelection()
+	selection := e.tcp.NewSessionConn()
 	pc.SCTP().Transport().ICETransport().OnSelectedCandidatePairChange(func(pair *webrtc.ICECandidatePair) {
 		var remote netip.AddrPort
 		if ip, err := netip.ParseAddr(pair.Remote.Address); err == nil && pair.Remote.Protocol == webrtc.ICEProtocolTCP {
@@ -227,8 +227,8 @@ func (e *Engine) newPeerConnection(settings webrtc.SettingEngine, me *webrtc.Med
 	return pc, nil
 }
 
-// connection returns the ICE-TCP connection by which packets of a source come; nil: they
-// come over UDP, or the connection is gone.
+// connection returns the ICE-TCP connection by which the packets of a source come. It
+// returns nil when they come over UDP, and when the connection is gone.
 func (e *Engine) connection(from source) connection {
 	if !from.NetworkType().IsTCP() {
 		return nil
@@ -243,9 +243,9 @@ func (e *Engine) connection(from source) connection {
 	return nil
 }
 
-// Answer accepts the selection of an offer and returns the answer to the whole offer,
-// with all candidates in it, so that the server has none to trickle. The candidates are
-// ordered for a client that came by reach. Tracks and transceivers must have been added before.
+// Answer accepts the selection of an offer and returns the answer to the whole offer. The answer
+// has all candidates in it, so the server trickles none. The candidates are ordered for a client
+// that came by reach. Tracks and transceivers must have been added before.
 func (e *Engine) Answer(pc *webrtc.PeerConnection, selection *sdpoffer.Selection, reach Reach) (string, error) {
 	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: selection.SDP()}); err != nil {
 		return "", fmt.Errorf("accept offer: %w", err)
@@ -258,7 +258,7 @@ func (e *Engine) Answer(pc *webrtc.PeerConnection, selection *sdpoffer.Selection
 	if err := pc.SetLocalDescription(answer); err != nil {
 		return "", fmt.Errorf("set answer: %w", err)
 	}
-	// Only sockets that are open already are gathered, so this takes no time; the
+	// Only sockets that are already open are gathered, so gathering takes no time. The
 	// limit is for a connection that is closed meanwhile.
 	select {
 	case <-gathered:
@@ -268,8 +268,8 @@ func (e *Engine) Answer(pc *webrtc.PeerConnection, selection *sdpoffer.Selection
 	return selection.Complete(e.LocalDescription(pc, reach)), nil
 }
 
-// LocalDescription returns the local SDP of pc as a client that came by reach should see it:
-// with the advertised addresses and ports, where there are some.
+// LocalDescription returns the local SDP of pc for a client that came by reach.
+// Advertised addresses and ports, if any, replace those of the interfaces.
 func (e *Engine) LocalDescription(pc *webrtc.PeerConnection, reach Reach) string {
 	description := pc.LocalDescription()
 	if description == nil {
@@ -278,22 +278,23 @@ func (e *Engine) LocalDescription(pc *webrtc.PeerConnection, reach Reach) string
 	return rewriteCandidates(description.SDP, e.offered(), e.Port(), reach)
 }
 
-// Advertise replaces the addresses that peers are offered from now on; none means those
-// of the interfaces. Peers that are connected stay so.
+// Advertise replaces the addresses that peers are offered from now on. Without addresses, peers
+// are offered those of the interfaces. Connected peers stay connected.
 func (e *Engine) Advertise(addresses []AdvertisedAddress) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.advertised = slices.Clone(addresses)
 }
 
-// Advertised returns the addresses that peers are offered beside the engine's own.
+// Advertised returns the addresses that peers are offered beside OwnAddress.
 func (e *Engine) Advertised() []AdvertisedAddress {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return slices.Clone(e.advertised)
 }
 
-// offered are the addresses that take the place of the interfaces'; none: none do.
+// offered returns the addresses that replace those of the interfaces. Without any,
+// nothing is replaced.
 func (e *Engine) offered() []AdvertisedAddress {
 	offered := e.Advertised()
 	own := AdvertisedAddress{IP: e.cfg.OwnAddress}
@@ -303,21 +304,21 @@ func (e *Engine) offered() []AdvertisedAddress {
 	return offered
 }
 
-// Port returns the number of the UDP and TCP port.
+// Port returns the port number, which is the same for UDP and TCP.
 func (e *Engine) Port() uint16 { return e.tcp.Addr().(*net.TCPAddr).AddrPort().Port() }
 
-// Addr returns the address listened on, whose port is that of UDP and TCP alike.
+// Addr returns the address listened on. Its port is the same for UDP and TCP.
 func (e *Engine) Addr() net.Addr { return e.tcp.Addr() }
 
-// Close closes the sockets and with them whatever PeerConnections are left, and
-// waits until nothing runs any more.
+// Close closes the sockets, and with them all PeerConnections that are left. It
+// returns when all their goroutines have ended.
 func (e *Engine) Close() {
 	if e.tcpMux == nil {
 		e.closeSockets()
 		return
 	}
-	// The listener first: it closes connections that have not said yet whom they
-	// belong to, for which the mux would wait.
+	// The listener closes first. It closes the connections that have not named their
+	// session yet; the mux would wait for them.
 	_ = e.tcp.Close()
 	_ = e.tcpMux.Close()
 	_ = e.udpMux.Close()
@@ -332,8 +333,8 @@ func (e *Engine) closeSockets() {
 	}
 }
 
-// currentCertificate returns the certificate that all connections share: making one
-// for each viewer costs more than the rest of its negotiation.
+// currentCertificate returns the certificate that all connections share. To make one for each
+// viewer would cost more than the rest of the viewer's negotiation.
 func (e *Engine) currentCertificate(now time.Time) (webrtc.Certificate, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -351,8 +352,8 @@ func (e *Engine) currentCertificate(now time.Time) (webrtc.Certificate, error) {
 	return *e.certificate, nil
 }
 
-// RemoteAddress returns the address that a connected peer's media goes to and comes from; the
-// zero value where that is not known.
+// RemoteAddress returns the address that a connected peer's media goes to and comes
+// from. It returns the zero value when that address is unknown.
 func RemoteAddress(pc *webrtc.PeerConnection) netip.Addr {
 	pair, err := pc.SCTP().Transport().ICETransport().GetSelectedCandidatePair()
 	if err != nil || pair == nil || pair.Remote == nil {

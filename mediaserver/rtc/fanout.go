@@ -10,7 +10,7 @@ import (
 type fanout struct {
 	output  *Output
 	wake    chan struct{}
-	viewers atomic.Pointer[[]*Viewer] // replaced, never changed, under Output.mu
+	viewers atomic.Pointer[[]*Viewer] // replaced under Output.mu, never changed
 	scratch []packet
 }
 
@@ -23,7 +23,7 @@ func newFanout(o *Output) *fanout {
 func (s *fanout) list() []*Viewer       { return *s.viewers.Load() }
 func (s *fanout) set(viewers []*Viewer) { s.viewers.Store(&viewers) }
 
-// signal makes the fanout look at its viewers.
+// signal makes the fanout serve its viewers.
 func (s *fanout) signal() {
 	select {
 	case s.wake <- struct{}{}:
@@ -31,8 +31,8 @@ func (s *fanout) signal() {
 	}
 }
 
-// keepRunning runs the fanout until ctx ends. A panic that is no viewer's costs nobody the
-// connection: the viewers go on from where they were.
+// keepRunning runs the fanout until ctx ends. After a panic outside a viewer's own work it runs
+// the fanout again. The viewers stay connected and go on from where they were.
 func (s *fanout) keepRunning(ctx context.Context) error {
 	for {
 		var ended error
@@ -41,14 +41,14 @@ func (s *fanout) keepRunning(ctx context.Context) error {
 			return ended
 		}
 		if s.output.cfg.Recovery.Reason() != nil {
-			return err // or it would panic for as long as the server takes to end
+			return err // or the fanout would panic again and again until the server has ended
 		}
 	}
 }
 
 // serve serves one viewer. A panic ends that viewer alone.
 func (s *fanout) serve(v *Viewer) (wait time.Duration, err error) {
-	defer s.output.cfg.Recovery.Caught(where, &err)
+	defer s.output.cfg.Recovery.Caught(panicLabel, &err)
 	return v.serve(s.output.cfg.Now(), s.scratch), nil
 }
 
@@ -64,8 +64,8 @@ func (s *fanout) run(ctx context.Context) error {
 		}
 		wait := idleInterval
 		list := s.list()
-		// Another viewer is first each time, so that what is left of the egress
-		// rate does not always go to the same ones.
+		// Each round begins with another viewer. Otherwise the rest of the egress rate
+		// would always go to the same viewers.
 		for i := range list {
 			v := list[(i+turn)%len(list)]
 			again, err := s.serve(v)
@@ -75,7 +75,7 @@ func (s *fanout) run(ctx context.Context) error {
 			}
 			wait = min(wait, again)
 		}
-		clear(s.scratch) // lets go of the payloads
+		clear(s.scratch) // releases the payloads
 		timer.Reset(wait)
 	}
 }

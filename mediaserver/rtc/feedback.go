@@ -15,7 +15,7 @@ func (v *Viewer) readFeedback(t *viewerTrack, from *webrtc.RTPSender) {
 		if err != nil {
 			return
 		}
-		v.path.reported(time.Now()) // pion has checked that it is the viewer's
+		v.path.reported(time.Now()) // pion has checked that the viewer sent it
 		packets, err := rtcp.Unmarshal(buf[:n])
 		if err != nil {
 			continue
@@ -26,7 +26,7 @@ func (v *Viewer) readFeedback(t *viewerTrack, from *webrtc.RTPSender) {
 	}
 }
 
-// feedback handles one RTCP packet. One that concerns both tracks comes to both.
+// feedback handles one RTCP packet. A packet that is about both tracks comes once for each.
 func (v *Viewer) feedback(t *viewerTrack, p rtcp.Packet) {
 	now := v.output.cfg.Now()
 	v.mu.Lock()
@@ -57,8 +57,8 @@ func (v *Viewer) feedback(t *viewerTrack, p rtcp.Packet) {
 	}
 }
 
-// resend answers a NACK (RFC 4585 section 6.2.1) from the history. Asking for what is
-// not there counts too: looking for it holds up the fanout, and so the other viewers.
+// resend answers a NACK (RFC 4585 section 6.2.1) from the history. A request for a packet that is
+// not there is counted too, because the search holds up the fanout and so other viewers.
 func (v *Viewer) resend(t *viewerTrack, pairs []rtcp.NackPair, now time.Duration) {
 	v.nacks.fill(now)
 	for _, pair := range pairs {
@@ -67,7 +67,7 @@ func (v *Viewer) resend(t *viewerTrack, pairs []rtcp.NackPair, now time.Duration
 			return
 		}
 		pair.Range(func(number uint16) bool {
-			t.nacked++
+			t.stats.Nacked++
 			p, sequence, timestamp, ok := t.find(number)
 			if !ok {
 				v.nacks.level -= rtpHeaderSize
@@ -82,9 +82,9 @@ func (v *Viewer) resend(t *viewerTrack, pairs []rtcp.NackPair, now time.Duration
 			v.nacks.level -= float64(size)
 			v.output.cfg.Egress.live(size, now)
 			if t.write(&p, sequence, timestamp) == sent {
-				t.resent++
-				t.packets++ // RFC 3550 section 6.4.1 counts what was transmitted
-				t.octets += uint64(len(p.payload))
+				t.stats.Resent++
+				t.stats.Packets++ // RFC 3550 section 6.4.1 counts what was transmitted
+				t.stats.Bytes += uint64(len(p.payload))
 				v.output.cfg.Metrics.PacketsResent.Inc()
 			}
 			return true
@@ -92,33 +92,50 @@ func (v *Viewer) resend(t *viewerTrack, pairs []rtcp.NackPair, now time.Duration
 	}
 }
 
-// pictureLost handles PLI and FIR. The source is asked for an IDR if it can be;
-// else the pictures since the last one are sent again, under new sequence numbers
-// and with new timestamps, and the viewer's decoder is whole again without waiting
-// for a GOP to end.
+// pictureLost handles PLI and FIR. The source is asked for an IDR if possible. Otherwise the
+// pictures since the last IDR are sent again, with new sequence numbers and timestamps. So
+// the viewer's decoder recovers without waiting for the end of a GOP.
 func (v *Viewer) pictureLost(t *viewerTrack, now time.Duration) {
 	v.plis++
 	if t.waiting || v.output.cfg.RequestIDR() {
 		return
 	}
-	if now > t.nextReplay+replayGrace {
-		t.replayHoldoff = replayHoldoff
+	if t.stats.Packets > 0 && t.replays.allow(now) {
+		t.replay = true
 	}
-	if now < t.nextReplay || t.packets == 0 {
-		return
-	}
-	t.replay = true
-	t.nextReplay = now + t.replayHoldoff
-	t.replayHoldoff = min(2*t.replayHoldoff, maxReplayHoldoff)
 }
 
-// received takes note of a viewer's reception reports (RFC 3550 section 6.4.1).
+// A replayLimit bounds how often pictures are sent again to one viewer. Each replay doubles the
+// time to the next, up to maxReplayHoldoff, because more packets do not help a path that is
+// overloaded. The time starts again at replayHoldoff after replayGrace without a PLI.
+type replayLimit struct{ next, holdoff time.Duration }
+
+const (
+	replayHoldoff    = 2 * time.Second
+	maxReplayHoldoff = 30 * time.Second
+	replayGrace      = time.Minute
+)
+
+// allow reports whether a replay may begin at now, and counts it.
+func (l *replayLimit) allow(now time.Duration) bool {
+	if l.holdoff == 0 || now > l.next+replayGrace {
+		l.holdoff = replayHoldoff
+	}
+	if now < l.next {
+		return false
+	}
+	l.next, l.holdoff = now+l.holdoff, min(2*l.holdoff, maxReplayHoldoff)
+	return true
+}
+
+// received records a viewer's reception reports (RFC 3550 section 6.4.1).
 func (v *Viewer) received(t *viewerTrack, reports []rtcp.ReceptionReport, now time.Duration) {
 	for _, r := range reports {
 		if r.SSRC != t.ssrc {
 			continue
 		}
-		t.fractionLost, t.jitter = r.FractionLost, r.Jitter
+		t.stats.FractionLost = float64(r.FractionLost) / 256
+		t.stats.Jitter = time.Duration(r.Jitter) * time.Second / time.Duration(t.clockRate())
 		if r.LastSenderReport == 0 {
 			continue
 		}
@@ -130,27 +147,23 @@ func (v *Viewer) received(t *viewerTrack, reports []rtcp.ReceptionReport, now ti
 	}
 }
 
-// report sends sender reports that tie both tracks' RTP clocks to the media clock,
-// not to the time of sending: that is what keeps lips in step however the source
-// interleaves. The common CNAME makes the tracks one group (RFC 3550 section 6.5.1).
+// report sends sender reports that tie both tracks' RTP clocks to the media clock. The time
+// of sending has no part in it, so lips stay in step however the source interleaves. The
+// common CNAME makes the tracks one group (RFC 3550 section 6.5.1).
 func (v *Viewer) report(now time.Duration) {
 	ntp := v.output.ntp(now)
 	var compound []rtcp.Packet
 	names := &rtcp.SourceDescription{}
 	for _, t := range []*viewerTrack{v.video, v.audio} {
-		if t == nil || t.writer == nil || t.packets == 0 {
+		if t == nil || t.writer == nil || t.stats.Packets == 0 {
 			continue
-		}
-		rate := int64(videoClockRate)
-		if t == v.audio {
-			rate = audioClockRate
 		}
 		compound = append(compound, &rtcp.SenderReport{
 			SSRC:        t.ssrc,
 			NTPTime:     ntp,
-			RTPTime:     t.base + uint32(ticks(now, rate)),
-			PacketCount: uint32(t.packets),
-			OctetCount:  uint32(t.octets),
+			RTPTime:     t.base + uint32(ticks(now, t.clockRate())),
+			PacketCount: uint32(t.stats.Packets),
+			OctetCount:  uint32(t.stats.Bytes),
 		})
 		names.Chunks = append(names.Chunks, rtcp.SourceDescriptionChunk{
 			Source: t.ssrc,
@@ -165,8 +178,8 @@ func (v *Viewer) report(now time.Duration) {
 	}
 }
 
-// ntp is the NTP timestamp (RFC 5905 section 6) of a time on the media clock. It
-// is monotonic even where the wall clock is set.
+// ntp returns the NTP timestamp (RFC 5905 section 6) of a time on the media clock. It
+// is monotonic even when the wall clock is set.
 func (o *Output) ntp(now time.Duration) uint64 {
 	const secondsFrom1900To1970 = 2_208_988_800
 	wall := o.ntpZero.Add(now)

@@ -7,7 +7,7 @@ import (
 	"github.com/pion/rtcp"
 )
 
-// FuzzFeedback lets a viewer send any RTCP, in the middle of a programme.
+// FuzzFeedback lets a viewer send any RTCP while it receives media.
 func FuzzFeedback(f *testing.F) {
 	add := func(packets ...rtcp.Packet) {
 		b, err := rtcp.Marshal(packets)
@@ -25,11 +25,11 @@ func FuzzFeedback(f *testing.F) {
 		if err != nil {
 			return
 		}
-		b := newRig(t, nil)
+		b := newOutputTest(t, nil)
 		v, line := b.viewer()
 		defer v.connectTimer.Stop()
 		b.write(20, true, 3000)
-		b.settle(v)
+		b.drain(v)
 		line.take(videoSSRC)
 		for _, p := range packets {
 			v.feedback(v.video, p)
@@ -44,6 +44,6 @@ func FuzzFeedback(f *testing.F) {
 		}
 		b.now += time.Second
 		b.write(20, true, 3000)
-		b.settle(v)
+		b.drain(v)
 	})
 }

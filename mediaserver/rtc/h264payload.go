@@ -18,12 +18,11 @@ const (
 	fuaEnd        = 0x40
 )
 
-// appendH264Payloads appends the RTP payloads of one access unit, RFC 6184
-// packetization-mode 1, each at most limit bytes. An IDR is preceded by the
-// format's parameter sets, so that a decoder can start, and parameters can
-// change, at any IDR.
+// appendH264Payloads appends the RTP payloads of one access unit in packetization-mode 1 (RFC
+// 6184). Each payload has at most limit bytes. The format's parameter sets precede an IDR, so
+// that a decoder can start, and parameters can change, at any IDR.
 //
-// A NAL unit that fits is used as it is, not copied: access units are immutable.
+// A NAL unit that fits is used without a copy, because access units are immutable.
 func appendH264Payloads(dst [][]byte, u *stream.AccessUnit, limit int) [][]byte {
 	if u.IDR && u.Format != nil {
 		dst = appendParameterSets(dst, u.Format.SPS, u.Format.PPS, limit)
@@ -34,8 +33,8 @@ func appendH264Payloads(dst [][]byte, u *stream.AccessUnit, limit int) [][]byte 
 	return dst
 }
 
-// appendParameterSets puts SPS and PPS into one STAP-A (RFC 6184 section 5.7.1)
-// where they fit, so that they are lost or arrive together.
+// appendParameterSets puts SPS and PPS into one STAP-A (RFC 6184 section 5.7.1) if
+// they fit. So they arrive together or are lost together.
 func appendParameterSets(dst [][]byte, sps, pps []byte, limit int) [][]byte {
 	size := 1 + 2 + len(sps) + 2 + len(pps)
 	if len(sps) == 0 || len(pps) == 0 || size > limit {
@@ -50,8 +49,8 @@ func appendParameterSets(dst [][]byte, sps, pps []byte, limit int) [][]byte {
 	return append(dst, b)
 }
 
-// appendNALU appends one NAL unit, as it is or in FU-A fragments (RFC 6184
-// section 5.8) cut from a single allocation.
+// appendNALU appends one NAL unit, either whole or in FU-A fragments (RFC 6184 section
+// 5.8). All fragments share a single allocation.
 func appendNALU(dst [][]byte, nalu []byte, limit int) [][]byte {
 	if len(nalu) == 0 {
 		return dst
@@ -59,7 +58,7 @@ func appendNALU(dst [][]byte, nalu []byte, limit int) [][]byte {
 	if len(nalu) <= limit {
 		return append(dst, nalu)
 	}
-	rest := nalu[1:] // the NAL unit's own header travels in the FU's two bytes
+	rest := nalu[1:] // the two bytes of the FU carry the NAL unit's own header
 	room := limit - fuaHeaderSize
 	fragments := (len(rest) + room - 1) / room
 	buf := make([]byte, 0, len(rest)+fragments*fuaHeaderSize)

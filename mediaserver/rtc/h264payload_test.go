@@ -10,8 +10,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// nalu makes a NAL unit of that header and size whose bytes all differ from their
-// neighbours.
+// nalu returns a NAL unit with that header and size. Neighbouring bytes in it always differ.
 func nalu(header byte, size int) []byte {
 	b := make([]byte, size)
 	for i := range b {

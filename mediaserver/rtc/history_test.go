@@ -8,7 +8,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/budget"
 )
 
-// picture makes the packets of one access unit.
+// picture returns the packets of one access unit.
 func picture(frame uint64, timestamp int64, packets, size int, idr bool) []packet {
 	list := make([]packet, packets)
 	for i := range list {

@@ -12,9 +12,9 @@ import (
 
 // listen opens the TCP port and one UDP socket of the same number per local address.
 //
-// One UDP socket for all addresses would be simpler, but the kernel then chooses the
-// source address of what is sent: on a host with several addresses an answer leaves
-// from another one than was asked, and ICE refuses it.
+// One UDP socket for all addresses would be simpler, but then the kernel chooses the
+// source address. On a host with several addresses an answer may then leave from
+// another address than the request came to, and ICE refuses it.
 func (e *Engine) listen() error {
 	host, port, err := net.SplitHostPort(e.cfg.Address)
 	if err != nil {
@@ -46,7 +46,7 @@ func (e *Engine) listenOnce(host, port string) error {
 	bound := ln.Addr().(*net.TCPAddr).AddrPort()
 	addrs := []netip.Addr{bound.Addr().Unmap()}
 	if bound.Addr().IsUnspecified() {
-		// A v4 wildcard means v4 only, [::] and "" mean both.
+		// 0.0.0.0 means IPv4 only; [::] and "" mean both.
 		if addrs, err = localAddresses(bound.Addr().Unmap().Is4()); err != nil {
 			return err
 		}
@@ -54,7 +54,7 @@ func (e *Engine) listenOnce(host, port string) error {
 	for _, addr := range addrs {
 		conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, bound.Port())))
 		if errors.Is(err, syscall.EADDRNOTAVAIL) && len(addrs) > 1 {
-			// An IPv6 address whose duplicate detection has not ended yet, as in a
+			// The duplicate detection of an IPv6 address has not ended yet, as in a
 			// pod that has just started.
 			e.log.Debug("address not usable for WebRTC", "address", addr, "error", err)
 			continue
@@ -72,9 +72,9 @@ func (e *Engine) listenOnce(host, port string) error {
 	return nil
 }
 
-// localAddresses lists the addresses of the interfaces that are up, loopback
-// included so that a browser on the same machine works without a network.
-// Link-local IPv6 addresses are left out: they mean nothing without a zone.
+// localAddresses returns the addresses of the interfaces that are up. Loopback is
+// included, so that a browser on the same machine works without a network. Link-local IPv6
+// addresses are left out, because they mean nothing without a zone.
 func localAddresses(v4Only bool) ([]netip.Addr, error) {
 	interfaces, err := net.Interfaces()
 	if err != nil {
@@ -88,7 +88,7 @@ func localAddresses(v4Only bool) ([]netip.Addr, error) {
 		}
 		prefixes, err := i.Addrs()
 		if err != nil {
-			continue // The interface has just gone.
+			continue // the interface has just gone
 		}
 		for _, p := range prefixes {
 			prefix, err := netip.ParsePrefix(p.String())

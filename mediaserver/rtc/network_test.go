@@ -23,12 +23,12 @@ import (
 )
 
 func TestViewerOverTheNetwork(t *testing.T) {
-	// One packet each, so that even all of them fit into the client's socket while it
-	// is not given the processor.
+	// Each picture is one packet, so that all of them fit into the client's socket
+	// while the client does not run.
 	const size = 300
 	start := startNumbers{videoSequence: 0xfff0, audioSequence: 0xfffe, videoTimestamp: 0xffff_fff0, audioTimestamp: 0xffff_fff0}
-	s := newStage(t, func(cfg *OutputConfig) { cfg.start = &start })
-	// 40 pictures of which the IDR was first, before anybody watches.
+	s := newLiveOutput(t, func(cfg *OutputConfig) { cfg.start = &start })
+	// 40 pictures, the first of them an IDR, come before any viewer.
 	for i := range 40 {
 		s.output.WriteVideo(s.now(), testPicture(i == 0, size), false)
 		time.Sleep(time.Millisecond)
@@ -49,7 +49,7 @@ func TestViewerOverTheNetwork(t *testing.T) {
 	p.mu.Unlock()
 	follows(t, video)
 
-	// NACK over RTCP, of packets sent squeezed and live, across the wrap.
+	// The viewer sends a NACK for squeezed and live packets, across the wrap of sequence numbers.
 	nack := &rtcp.TransportLayerNack{MediaSSRC: video[0].SSRC, Nacks: []rtcp.NackPair{
 		{PacketID: video[3].SequenceNumber}, {PacketID: video[40].SequenceNumber, LostPackets: 1}, {PacketID: video[50].SequenceNumber},
 	}}
@@ -102,7 +102,7 @@ func TestViewerOverTheNetwork(t *testing.T) {
 }
 
 func TestViewerWhoNeverConnectsIsDropped(t *testing.T) {
-	s := newStage(t, func(cfg *OutputConfig) { cfg.ConnectTimeout = 50 * time.Millisecond })
+	s := newLiveOutput(t, func(cfg *OutputConfig) { cfg.ConnectTimeout = 50 * time.Millisecond })
 	me, err := NewMediaEngine(webrtc.RTPCodecParameters{
 		PayloadType:        96,
 		RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeH264, ClockRate: videoClockRate},
@@ -138,7 +138,7 @@ func TestViewerWhoNeverConnectsIsDropped(t *testing.T) {
 }
 
 func TestOutputThatStoppedTakesNoViewers(t *testing.T) {
-	s := &stage{t: t, engine: newTestEngine(t, EngineConfig{Logger: slog.New(slog.DiscardHandler)}), started: time.Now()}
+	s := &liveOutput{t: t, engine: newTestEngine(t, EngineConfig{Logger: slog.New(slog.DiscardHandler)}), started: time.Now()}
 	o := NewOutput(OutputConfig{Now: s.now, Metrics: metrics.New(prometheus.NewRegistry())})
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -155,12 +155,12 @@ func TestOutputThatStoppedTakesNoViewers(t *testing.T) {
 	}
 }
 
-// A throttle is a TCP proxy to the engine that can stop taking what the engine sends,
-// as a viewer does that no longer reads.
+// A throttle is a TCP proxy to the engine that can stop reading from the engine, like
+// a viewer that no longer reads.
 type throttle struct {
 	listener net.Listener
 	stopped  atomic.Bool
-	rate     int // bytes per second; 0: as fast as it goes
+	rate     int // bytes per second; 0: no limit
 	wait     sync.WaitGroup
 
 	mu    sync.Mutex
@@ -180,7 +180,7 @@ func newThrottle(t *testing.T, target string, rate int) *throttle {
 			if err != nil {
 				return
 			}
-			// A small window, set before connecting, so that the engine notices soon.
+			// The small window, set before the connection, lets the engine notice soon.
 			dialer := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
 				return c.Control(func(fd uintptr) {
 					_ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 32<<10)
@@ -203,7 +203,7 @@ func newThrottle(t *testing.T, target string, rate int) *throttle {
 						return
 					}
 					if _, err := client.Write(buf[:n]); err != nil || p.stopped.Load() {
-						return // without closing: the connection stays up, unread
+						return // without closing: the connection stays open and unread
 					}
 					if p.rate > 0 {
 						time.Sleep(time.Duration(n) * time.Second / time.Duration(p.rate))
@@ -224,8 +224,8 @@ func newThrottle(t *testing.T, target string, rate int) *throttle {
 	return p
 }
 
-// joinThrough connects a spectator over TCP by way of a throttle.
-func (s *stage) joinThrough(p *throttle) *spectator {
+// joinThrough connects a client over TCP through a throttle.
+func (s *liveOutput) joinThrough(p *throttle) *pionClient {
 	var overTCP webrtc.SettingEngine
 	overTCP.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeTCP4})
 	return s.join(overTCP, func(answer string) string {
@@ -243,10 +243,13 @@ func (s *stage) joinThrough(p *throttle) *spectator {
 	})
 }
 
-// A viewer over TCP whose line takes half of the stream is sent a part of each group of
-// pictures, from the IDR on, and stays.
+// A viewer over TCP whose line takes half of the stream gets a part of each group of
+// pictures, from the IDR on. It stays connected.
 func TestAViewerOverASlowTCPLineSeesWhatTheLineTakes(t *testing.T) {
-	s := newStage(t, nil)
+	if testing.Short() {
+		t.Skip("waits for seconds, which -short leaves out")
+	}
+	s := newLiveOutput(t, nil)
 	proxy := newThrottle(t, s.engine.Addr().String(), 375_000) // 3 Mbit/s
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -290,15 +293,17 @@ func TestAViewerOverASlowTCPLineSeesWhatTheLineTakes(t *testing.T) {
 	}
 }
 
-// Must show 10 of the issue: a viewer on ICE-TCP that stops reading changes nothing
-// for others.
+// A viewer on ICE-TCP that stops reading changes nothing for other viewers.
 func TestStalledTCPViewerChangesNothingForOthers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for seconds, which -short leaves out")
+	}
 	const stall = 5 * time.Second
-	s := newStage(t, func(cfg *OutputConfig) { cfg.StallTimeout = stall })
+	s := newLiveOutput(t, func(cfg *OutputConfig) { cfg.StallTimeout = stall })
 	proxy := newThrottle(t, s.engine.Addr().String(), 0)
 	stalling := s.joinThrough(proxy)
-	others := []*spectator{s.join(webrtc.SettingEngine{}, nil), s.join(webrtc.SettingEngine{}, nil)}
-	everybody := append([]*spectator{stalling}, others...)
+	others := []*pionClient{s.join(webrtc.SettingEngine{}, nil), s.join(webrtc.SettingEngine{}, nil)}
+	everybody := append([]*pionClient{stalling}, others...)
 
 	// 12 Mbit/s, 50 pictures a second, an IDR each second.
 	stop, stopped := make(chan struct{}), make(chan struct{})
@@ -352,12 +357,12 @@ func TestStalledTCPViewerChangesNothingForOthers(t *testing.T) {
 	if stats.Video.Skipped == 0 {
 		t.Error("no picture was left out for the stalled viewer")
 	}
-	if during > stall-time.Second { // one who blocked the others would do so until it is dropped
+	if during > stall-time.Second { // a viewer that blocked others would block them until it is dropped
 		t.Errorf("the others' video stood still for %s", during)
 	}
 	for i, p := range others {
-		// What the clients' sockets lose on a busy machine is none of the server's, nor
-		// that it skips to an IDR when it was not given the processor for long.
+		// Two things are not the server's fault on a busy machine: what the clients' sockets
+		// lose, and a skip to an IDR after the server did not run for long.
 		if dropped := p.viewer.Stats().Video.Dropped; dropped != 0 {
 			t.Errorf("viewer %d: %d packets dropped", i, dropped)
 		}

@@ -28,27 +28,26 @@ const (
 	defaultPacketSize = 1200
 	rtpHeaderSize     = 12
 
-	maxVideoPackets = 16384 // half of what the 16-bit sequence number can tell apart
+	maxVideoPackets = 16384 // half of what the 16-bit sequence number can distinguish
 	maxVideoBytes   = 16 << 20
 	maxAudioPackets = 512
 	maxAudioBytes   = 1 << 20
-	// nackWindow is how long a packet stays available to NACKs after the picture
-	// could start later than it.
+	// nackWindow is how long packets older than the last entry point remain available to NACKs.
 	nackWindow = 2 * time.Second
 
-	// edgeMargin is how much earlier than expected the next picture may come without
-	// its timestamp having been used up for one who joined.
+	// edgeMargin is how much earlier than expected the next picture may come without its timestamp
+	// being in use already. A joining viewer's first pictures use timestamps up to then.
 	edgeMargin = 50 * time.Millisecond
 
-	// askInterval is how often an IDR is asked for while a viewer has no picture.
+	// askInterval is the least time between two requests for an IDR while a viewer has no picture.
 	askInterval = time.Second
 
-	// idleInterval is the longest a fanout sleeps: what is due by the clock, such as
-	// a sender report, is at most this late.
+	// idleInterval is the longest sleep of a fanout. Work that is due by the clock,
+	// such as a sender report, is at most this late.
 	idleInterval = 100 * time.Millisecond
 )
 
-// ErrOutputClosed is returned for viewers who come when the output has stopped.
+// ErrOutputClosed is returned for viewers that come after the output has stopped.
 var ErrOutputClosed = errors.New("this stream is being shut down; try again")
 
 // OutputConfig configures an Output.
@@ -58,49 +57,47 @@ type OutputConfig struct {
 	// Now is the media clock, Registry.Now. Required.
 	Now func() time.Duration
 	// RequestIDR asks the active source for an IDR, because a viewer needs one. It
-	// limits the rate itself, must not block, and says whether the source can be
-	// asked at all. Default: it can't.
+	// limits the rate of requests itself and must not block. It reports whether the
+	// source can be asked at all. Default: it can't.
 	RequestIDR func() bool
-	// SPS returns the sequence parameter set of the pictures that will come, as far as it is
-	// known before the first one; nil: it is not. Default: it is not.
+	// SPS returns the sequence parameter set of the pictures to come, before the first
+	// picture. It returns nil while that is unknown. Default: always unknown.
 	SPS func() []byte
-	// Egress is shared by all outputs of a server. Default: an own one of
-	// DefaultEgressBPS.
+	// Egress is shared by all outputs of a server. Default: a new Egress of DefaultEgressBPS.
 	Egress *Egress
-	// ViewerBPS is the rate at which one viewer is sent what has piled up: the
-	// pictures since the last IDR when it joins or after a splice, and very large
-	// pictures, in bits per second. Default: DefaultViewerBPS.
+	// ViewerBPS is the rate of bursts to one viewer, in bits per second. Bursts are
+	// the pictures since the last IDR, after a join or a splice, and very large
+	// pictures. Default: DefaultViewerBPS.
 	ViewerBPS int64
-	// PacketSize is the largest RTP packet in bytes, header included, encryption
-	// and lower layers not. Default: 1200.
+	// PacketSize is the largest RTP packet in bytes, with its header but without
+	// encryption and lower layers. Default: 1200.
 	PacketSize int
-	// HistoryPackets and HistoryBytes bound the video history. Defaults: 16384
-	// (which is also the most) and 16 MiB.
+	// HistoryPackets and HistoryBytes bound the video history. Defaults: 16384 (which
+	// is also the maximum) and 16 MiB.
 	HistoryPackets, HistoryBytes int
-	// Budget bounds what the histories of all outputs and other caches hold together;
-	// default: no limit. Declared reports whether StreamPairs name all that the output
-	// plays; default: they do not.
+	// Budget bounds the memory of the histories of all outputs and of other caches
+	// together; default: no limit. Declared reports whether StreamPairs name all that
+	// the output plays; default: they do not.
 	Budget   *budget.Budget
 	Declared func() bool
-	// Senders is the number of goroutines among which viewers are divided.
-	// Default: 1, because they meet at the one UDP socket's lock anyway.
+	// Senders is the number of goroutines among which viewers are divided. Default: 1,
+	// because more would meet at the one UDP socket's lock.
 	Senders int
 	// ConnectTimeout is how long a viewer may take from AddViewer to connected;
 	// default 15 s. StallTimeout is how long nothing may get through to a connected
 	// viewer; default 10 s.
 	ConnectTimeout, StallTimeout time.Duration
-	// Recovery keeps a panic to its viewer; default: it ends the process.
+	// Recovery confines a panic to its viewer; default: a panic ends the process.
 	Recovery *recovery.Recovery
-	// Logger; default slog.Default(). Metrics; required.
+	// Logger receives the log. Default: nothing is logged. Metrics is required.
 	Logger  *slog.Logger
 	Metrics *metrics.Metrics
 
-	// start replaces the random numbers a viewer's tracks begin at, for tests of
-	// their wrapping.
+	// start replaces the random first numbers of a viewer's tracks. Tests use it to make them wrap.
 	start *startNumbers
 }
 
-// class is for what the histories spend memory.
+// class returns the class of the budget to which the histories belong.
 func (cfg *OutputConfig) class() budget.Class {
 	if cfg.Declared() {
 		return budget.Histories
@@ -108,9 +105,9 @@ func (cfg *OutputConfig) class() budget.Class {
 	return budget.Undeclared
 }
 
-// startNumbers are where sequence numbers and timestamps begin. They are random
-// (RFC 3550 section 5.1), and a sequence number is at most 2^15 so that no packet
-// lost before the first makes the receiver miscount SRTP's roll-over.
+// startNumbers are the first sequence numbers and timestamps. They are random (RFC 3550
+// section 5.1). A first sequence number is at most 2^15: otherwise the loss of the
+// first packets could make the receiver miscount SRTP's roll-over.
 type startNumbers struct {
 	videoSequence, audioSequence   uint16
 	videoTimestamp, audioTimestamp uint32
@@ -118,27 +115,26 @@ type startNumbers struct {
 
 // An Output is the packetised RTP of one pair, or of one stream, and its viewers.
 //
-// Access units are packetised once, when they are written, into a history per
-// track. The fanouts, goroutines of Run, then bring each viewer from its own place
-// in the history to its end: at once for live media, paced for bursts. Per viewer
-// only the RTP header is written and the packet encrypted. A viewer who can't take
-// its packets loses them; nobody waits for it.
+// Access units are packetised once, when they are written, into one history per track. The fanouts,
+// which are goroutines of Run, then send to each viewer from its own position in the history to the
+// end. Live media go at once, bursts are paced. Per viewer, only the RTP header is written and the
+// packet encrypted. A viewer that can't take its packets loses them; no other viewer waits for it.
 type Output struct {
 	cfg     OutputConfig
 	log     *slog.Logger
 	start   startNumbers
-	ntpZero time.Time // wall-clock time of the media clock's zero
+	ntpZero time.Time // wall-clock time at the media clock's zero
 	fanouts []*fanout
 	changed chan struct{}
 
 	video, audio *history
-	lag          atomic.Int64 // of the last live picture's time behind the clock, ns
+	lag          atomic.Int64 // how far the last live picture was behind the clock, ns
 	format       atomic.Pointer[stream.Format]
-	nextAsk      atomic.Int64 // when to ask for an IDR next, ns on the media clock
+	nextAsk      atomic.Int64 // when the source may next be asked for an IDR, ns on the media clock
 
-	writeMu              sync.Mutex // guards what Write* need; one goroutine writes anyway
+	writeMu              sync.Mutex // guards what the Write methods use; one goroutine writes anyway
 	videoFrame           uint64
-	videoLast, audioLast int64 // last RTP time given, -1 before the first
+	videoLast, audioLast int64 // last RTP time in ticks; -1 before the first
 	audioNext            time.Duration
 	payloads             [][]byte // scratch
 	packets              []packet // scratch
@@ -146,11 +142,10 @@ type Output struct {
 	mu      recovery.Mutex // guards viewers, closed and the fanouts' lists
 	viewers map[*Viewer]struct{}
 	closed  bool
-	leaving sync.WaitGroup // viewers not finished yet
+	leaving sync.WaitGroup // viewers that have not finished yet
 }
 
-// NewOutput returns an Output without media or viewers. Run must be called for
-// viewers to be served.
+// NewOutput returns an Output without media or viewers. Viewers are served only while Run runs.
 func NewOutput(cfg OutputConfig) *Output {
 	if cfg.RequestIDR == nil {
 		cfg.RequestIDR = func() bool { return false }
@@ -168,7 +163,7 @@ func NewOutput(cfg OutputConfig) *Output {
 		cfg.Egress = NewEgress(0)
 	}
 	if cfg.Logger == nil {
-		cfg.Logger = slog.Default()
+		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	setDefault(&cfg.ViewerBPS, DefaultViewerBPS)
 	setDefault(&cfg.PacketSize, defaultPacketSize)
@@ -205,8 +200,7 @@ func setDefault[T comparable](value *T, fallback T) {
 	}
 }
 
-// Run serves viewers until ctx is done, then disconnects them. It returns ctx's
-// error.
+// Run serves viewers until ctx is done, then disconnects them. It returns ctx's error.
 func (o *Output) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, s := range o.fanouts {
@@ -217,7 +211,7 @@ func (o *Output) Run(ctx context.Context) error {
 	o.closed = true
 	viewers := o.viewerList()
 	o.mu.Unlock()
-	for _, v := range viewers { // all at once: one may take its time
+	for _, v := range viewers { // all at once: one of them may be slow
 		v.end(ClosedByUs)
 	}
 	for _, v := range viewers {
@@ -229,10 +223,10 @@ func (o *Output) Run(ctx context.Context) error {
 	return err
 }
 
-// WriteVideo packetises a picture and lets the fanouts take it. at, on the media
-// clock, becomes its RTP timestamp; it must increase from call to call (if it does
-// not, the picture follows the one before by one tick). burst says that the picture
-// is one of many written at once, as in a splice, so that it may be paced.
+// WriteVideo packetises a picture and wakes the fanouts. at, on the media clock,
+// becomes the RTP timestamp. It must increase from call to call; otherwise the picture
+// gets the timestamp one tick after the picture before. burst marks a picture that is
+// one of many written at once, as in a splice, so that it may be paced.
 //
 // WriteVideo never waits for a viewer.
 func (o *Output) WriteVideo(at time.Duration, u *stream.AccessUnit, burst bool) {
@@ -265,21 +259,21 @@ func (o *Output) WriteVideo(at time.Duration, u *stream.AccessUnit, burst bool) 
 	o.publish(o.video)
 }
 
-// WriteOpus lets the fanouts take one Opus packet of that duration. at is as in
-// WriteVideo, on the same clock, so that sound and picture stay together.
+// WriteOpus adds one Opus packet of that duration and wakes the fanouts. at is on the same
+// clock as in WriteVideo, so that sound and picture stay together.
 func (o *Output) WriteOpus(at, duration time.Duration, opus []byte) {
 	o.writeMu.Lock()
 	defer o.writeMu.Unlock()
 	timestamp := max(ticks(at, audioClockRate), o.audioLast+1)
-	// RFC 7587 section 4.2: the marker begins sound after a pause.
+	// RFC 7587 section 4.2: the marker is set on the first packet after a pause.
 	marker := o.audioLast < 0 || at > o.audioNext+duration/2
 	o.audioLast, o.audioNext = timestamp, at+duration
 	o.packets = append(o.packets[:0], packet{payload: opus, timestamp: timestamp, marker: marker, entry: true})
 	o.publish(o.audio)
 }
 
-// SPS returns the sequence parameter set of the last IDR picture, or else of those that will
-// come; nil: it is not known.
+// SPS returns the sequence parameter set of the last IDR. Before the first IDR it
+// returns that of the pictures to come, or nil while that is unknown.
 func (o *Output) SPS() []byte {
 	if f := o.format.Load(); f != nil {
 		return f.SPS
@@ -296,14 +290,14 @@ func (o *Output) publish(h *history) {
 	}
 }
 
-// ViewerCount is the number of viewers, those still connecting included.
+// ViewerCount returns the number of viewers, including those that are still connecting.
 func (o *Output) ViewerCount() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return len(o.viewers)
 }
 
-// IsWatched reports whether media has been sent to a viewer that is still there.
+// IsWatched reports whether media has been sent to a viewer that is still connected.
 func (o *Output) IsWatched() bool {
 	return slices.ContainsFunc(o.viewerList(), func(v *Viewer) bool {
 		v.mu.Lock()
@@ -312,11 +306,11 @@ func (o *Output) IsWatched() bool {
 	})
 }
 
-// ViewersChanged receives after ViewerCount has changed; several changes may be one.
+// ViewersChanged receives after ViewerCount has changed. Several changes may be received as one.
 func (o *Output) ViewersChanged() <-chan struct{} { return o.changed }
 
-// BurstDuration estimates how long it takes to send so many bytes to every viewer
-// besides the live media: what a splice from a cache costs.
+// BurstDuration estimates how long it takes to send that many bytes to every viewer
+// besides the live media. That is the cost of a splice from a cache.
 func (o *Output) BurstDuration(bytes int) time.Duration {
 	n := o.ViewerCount()
 	if n == 0 {
@@ -329,7 +323,7 @@ func (o *Output) BurstDuration(bytes int) time.Duration {
 	return max(perViewer, seconds(float64(bytes)*float64(n), o.cfg.Egress.bps)-egressBurst)
 }
 
-// viewerList needs o.mu.
+// viewerList returns all viewers. The caller must hold o.mu.
 func (o *Output) viewerList() []*Viewer {
 	list := make([]*Viewer, 0, len(o.viewers))
 	for v := range o.viewers {
@@ -338,21 +332,21 @@ func (o *Output) viewerList() []*Viewer {
 	return list
 }
 
-// liveEdge is the video timestamp that a picture written now would have at least,
-// going by the last one.
+// liveEdge returns the least video timestamp that a picture written now would have,
+// judged by the last picture.
 func (o *Output) liveEdge(now time.Duration) int64 {
 	return ticks(now-time.Duration(o.lag.Load())-edgeMargin, videoClockRate)
 }
 
-// askForIDR asks the source, but not each time that each viewer without a picture is
-// served.
+// askForIDR asks the source for an IDR, at most once in askInterval. It is called each
+// time that a viewer without a picture is served.
 func (o *Output) askForIDR(now time.Duration) {
 	if next := o.nextAsk.Load(); int64(now) >= next && o.nextAsk.CompareAndSwap(next, int64(now+askInterval)) {
 		o.cfg.RequestIDR()
 	}
 }
 
-// attach makes v known and gives it to the fanout with the fewest viewers.
+// attach registers v and gives it to the fanout with the fewest viewers.
 func (o *Output) attach(v *Viewer) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -368,7 +362,7 @@ func (o *Output) attach(v *Viewer) error {
 	return nil
 }
 
-// detach undoes attach, and lets Run end.
+// detach undoes attach. Run ends when all viewers are detached.
 func (o *Output) detach(v *Viewer) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -385,7 +379,7 @@ func (o *Output) notifyChanged() {
 	}
 }
 
-// ticks converts a time on the media clock to RTP clock ticks.
+// ticks returns a time on the media clock in RTP clock ticks.
 func ticks(d time.Duration, rate int64) int64 {
 	return int64(d/time.Second)*rate + int64(d%time.Second)*rate/int64(time.Second)
 }

@@ -6,33 +6,34 @@ import (
 )
 
 const (
-	// DefaultEgressBPS is the total rate of an Egress made without one.
+	// DefaultEgressBPS is the rate of an Egress without a configured rate, in bits per second.
 	DefaultEgressBPS = 1_000_000_000
-	// DefaultViewerBPS is the rate at which one viewer is sent what is not live.
+	// DefaultViewerBPS is the default of OutputConfig.ViewerBPS, in bits per second.
 	DefaultViewerBPS = 100_000_000
 
-	// viewerBurst bytes may go to a viewer at once: an ordinary IDR, so that the
-	// first picture is not paced, yet no more than a home router's queue takes.
+	// viewerBurst is how many bytes may go to a viewer at once. An ordinary IDR fits, so the
+	// first picture is not paced. A home router's queue takes as much.
 	viewerBurst = 64 << 10
-	// nackBPS and nackBurst bound what one viewer can make the server send again.
+	// nackBPS (bits per second) and nackBurst (bytes) bound what one viewer can have resent.
 	nackBPS   = 10_000_000
 	nackBurst = 256 << 10
 	// pacingInterval is how often a paced viewer is served.
 	pacingInterval = 2 * time.Millisecond
-	// catchUpAfter is the backlog, in time at the viewer's rate, that is left out if an
-	// IDR has come after it; one that is sooner sent is.
+	// catchUpAfter is the largest backlog that is still sent in full, in time at the viewer's
+	// rate. A larger backlog is left out if an IDR has come after it.
 	catchUpAfter = 100 * time.Millisecond
-	// lateSound is how old sound may be that is still sent to a viewer whose connection had no
-	// room: a receiver would hold the picture back for it.
+	// lateSound is the age above which sound is left out for a viewer whose connection had no
+	// room. With older sound, a receiver would hold the picture back.
 	lateSound = 500 * time.Millisecond
-	// egressBurst is the time whose worth of bytes may leave at once in bursts.
+	// egressBurst is how much the bursts of all viewers may send at once, as time at
+	// the egress rate.
 	egressBurst = 10 * time.Millisecond
-	// burstShare is the part of the egress rate that bursts get even when live
-	// media alone fill it: a viewer who joins a full server still gets a picture.
+	// burstShare sets what is left to bursts when live media alone fill the egress rate: one part
+	// in burstShare of that rate. So a viewer that joins a full server still gets a picture.
 	burstShare = 8
 )
 
-// A bucket is a token bucket in bytes. It may be overdrawn by the last packet.
+// A bucket is a token bucket in bytes. The last packet may overdraw it.
 type bucket struct {
 	bytesPerSecond, capacity, level float64
 	filled                          time.Duration
@@ -50,16 +51,15 @@ func (b *bucket) fill(now time.Duration) {
 	b.filled = now
 }
 
-// An Egress is the rate at which a server may send bursts (joins, splices) to all
-// viewers of all outputs. Live media are never delayed; they use it up.
+// An Egress bounds the rate at which a server sends bursts (joins, splices) to all viewers of
+// all outputs. Live media are never delayed, but they use the rate up.
 type Egress struct {
 	mu     sync.Mutex // guards bucket
 	bucket bucket
 	bps    int64
 }
 
-// NewEgress returns an Egress of that many bits per second, 0 for
-// DefaultEgressBPS.
+// NewEgress returns an Egress of that many bits per second; 0 means DefaultEgressBPS.
 func NewEgress(bitsPerSecond int64) *Egress {
 	if bitsPerSecond <= 0 {
 		bitsPerSecond = DefaultEgressBPS
@@ -70,7 +70,7 @@ func NewEgress(bitsPerSecond int64) *Egress {
 	}
 }
 
-// live takes note of n bytes sent whatever the level.
+// live counts n bytes that were sent without asking.
 func (e *Egress) live(n int, now time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -78,7 +78,7 @@ func (e *Egress) live(n int, now time.Duration) {
 	e.bucket.level = max(0, e.bucket.level-float64(n)*(burstShare-1)/burstShare)
 }
 
-// take asks to send n bytes of a burst now.
+// take reports whether n bytes of a burst may be sent now, and counts them if so.
 func (e *Egress) take(n int, now time.Duration) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()

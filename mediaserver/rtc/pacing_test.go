@@ -6,8 +6,8 @@ import (
 )
 
 func TestBurstIsPacedPerViewer(t *testing.T) {
-	b := newRig(t, func(cfg *OutputConfig) { cfg.ViewerBPS = 8_000_000 }) // 1 MB/s
-	b.write(60, true, 5000)                                               // 300 kB
+	b := newOutputTest(t, func(cfg *OutputConfig) { cfg.ViewerBPS = 8_000_000 }) // 1 MB/s
+	b.write(60, true, 5000)                                                      // 300 kB
 	v, w := b.viewer()
 	b.serve(v)
 	packets, bytes := w.take(videoSSRC), 0
@@ -17,7 +17,7 @@ func TestBurstIsPacedPerViewer(t *testing.T) {
 	if bytes > viewerBurst+1200 {
 		t.Errorf("%d bytes at once, limit %d", bytes, viewerBurst)
 	}
-	took := b.settle(v)
+	took := b.drain(v)
 	if want := 240 * time.Millisecond; took < want*9/10 || took > want*11/10 {
 		t.Errorf("the rest took %s, want about %s", took, want)
 	}
@@ -25,7 +25,7 @@ func TestBurstIsPacedPerViewer(t *testing.T) {
 }
 
 func TestSoundIsNotHeldBackByABurst(t *testing.T) {
-	b := newRig(t, func(cfg *OutputConfig) { cfg.ViewerBPS = 8_000_000 })
+	b := newOutputTest(t, func(cfg *OutputConfig) { cfg.ViewerBPS = 8_000_000 })
 	b.write(60, true, 5000)
 	v, w := b.viewer()
 	b.serve(v)
@@ -38,13 +38,13 @@ func TestSoundIsNotHeldBackByABurst(t *testing.T) {
 
 func TestBurstsShareTheEgressAndLiveMediaDoNotWait(t *testing.T) {
 	egress := NewEgress(80_000_000) // 10 MB/s
-	b := newRig(t, func(cfg *OutputConfig) { cfg.Egress = egress })
+	b := newOutputTest(t, func(cfg *OutputConfig) { cfg.Egress = egress })
 	b.write(1, true, 1000)
 	watching, wire := b.viewer()
 	b.serve(watching)
 	wire.take(videoSSRC)
 
-	// A splice of 1 MB for one who watches and one who joins.
+	// A splice of 1 MB goes to a viewer that watches and to one that joins.
 	joining, joiningWire := b.viewer()
 	for i := range 200 {
 		b.at += time.Millisecond
@@ -55,7 +55,7 @@ func TestBurstsShareTheEgressAndLiveMediaDoNotWait(t *testing.T) {
 	viewers := []*Viewer{watching, joining}
 	for turn := range 10_000 {
 		for k := range viewers {
-			i := (k + turn) % 2 // as fanout does
+			i := (k + turn) % 2 // the order of fanout
 			if b.serve(viewers[i]) > pacingInterval && waits[i] < 0 {
 				waits[i] = b.now - from
 			}
@@ -73,7 +73,7 @@ func TestBurstsShareTheEgressAndLiveMediaDoNotWait(t *testing.T) {
 	follows(t, wire.take(videoSSRC))
 	follows(t, joiningWire.take(videoSSRC))
 
-	// With no egress left, live pictures go out all the same.
+	// Without any egress left, live pictures still go out.
 	for egress.take(100_000, b.now) {
 	}
 	b.at = b.now
@@ -100,7 +100,7 @@ func TestLiveMediaLeaveBurstsAShare(t *testing.T) {
 }
 
 func TestNewerIDROvertakesABacklog(t *testing.T) {
-	b := newRig(t, func(cfg *OutputConfig) { cfg.ViewerBPS = 8_000_000 })
+	b := newOutputTest(t, func(cfg *OutputConfig) { cfg.ViewerBPS = 8_000_000 })
 	b.write(1, true, 100)
 	v, w := b.viewer()
 	b.serve(v)
@@ -113,7 +113,7 @@ func TestNewerIDROvertakesABacklog(t *testing.T) {
 		b.at += time.Millisecond
 		b.o.WriteVideo(b.at, testPicture(i == 0, 5000), true)
 	}
-	if took := b.settle(v); took > 60*time.Millisecond {
+	if took := b.drain(v); took > 60*time.Millisecond {
 		t.Errorf("current after %s: the first splice's pictures were sent before the second's", took)
 	}
 	packets := w.take(videoSSRC)
@@ -128,18 +128,18 @@ func TestNewerIDROvertakesABacklog(t *testing.T) {
 }
 
 func TestViewerOverrunByTheHistoryResumesAtAnIDR(t *testing.T) {
-	b := newRig(t, func(cfg *OutputConfig) {
+	b := newOutputTest(t, func(cfg *OutputConfig) {
 		cfg.ViewerBPS, cfg.HistoryPackets = 800_000, 100
 	})
 	b.write(1, true, 100)
 	v, w := b.viewer()
 	b.serve(v)
-	b.write(80, false, 5000) // a GOP the history can't hold, faster than the viewer's rate
+	b.write(80, false, 5000) // a GOP that the history can't hold, faster than the viewer's rate
 	b.serve(v)
 	w.take(videoSSRC)
 	b.write(1, true, 100)
 	b.now += time.Second
-	b.settle(v)
+	b.drain(v)
 	packets := w.take(videoSSRC)
 	if len(packets) != 2 || !startsPicture(packets[0]) {
 		t.Errorf("%d packets, want parameter sets and the IDR", len(packets))
@@ -147,7 +147,7 @@ func TestViewerOverrunByTheHistoryResumesAtAnIDR(t *testing.T) {
 }
 
 func TestBurstDuration(t *testing.T) {
-	b := newRig(t, nil)
+	b := newOutputTest(t, nil)
 	if got := b.o.BurstDuration(1 << 20); got != 0 {
 		t.Errorf("%s without viewers, want 0", got)
 	}
@@ -155,7 +155,7 @@ func TestBurstDuration(t *testing.T) {
 		b.viewer()
 	}
 	got := b.o.BurstDuration(1_250_000)
-	if want := 990 * time.Millisecond; got != want { // 125 MB at 1 Gbit/s, less what may leave at once
+	if want := 990 * time.Millisecond; got != want { // 125 MB at 1 Gbit/s, less egressBurst
 		t.Errorf("%s for 1.25 MB to 100 viewers, want %s", got, want)
 	}
 }

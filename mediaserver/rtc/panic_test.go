@@ -16,7 +16,7 @@ func TestAPanicEndsItsViewerAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r *recovery.Recovery
 		zero := time.Now()
-		b := newRig(t, func(cfg *OutputConfig) {
+		b := newOutputTest(t, func(cfg *OutputConfig) {
 			r = recovery.New(recovery.Config{Panics: cfg.Metrics.Panics})
 			cfg.Recovery = r
 			cfg.Now = func() time.Duration { return time.Since(zero) }
@@ -37,7 +37,7 @@ func TestAPanicEndsItsViewerAlone(t *testing.T) {
 		default:
 			t.Error("the viewer is still there")
 		}
-		if n := len(otherLine.take(videoSSRC)); n != 90+1 { // the parameter sets have one of their own
+		if n := len(otherLine.take(videoSSRC)); n != 90+1 { // the parameter sets are one more packet
 			t.Errorf("the other viewer got %d packets", n)
 		}
 		if n := testutil.ToFloat64(b.o.cfg.Metrics.Panics.WithLabelValues("viewer")); n != 1 {
@@ -57,10 +57,10 @@ func TestAPanicEndsItsViewerAlone(t *testing.T) {
 
 func TestAPanicInTheHistoryMakesTheServerGiveUp(t *testing.T) {
 	r := recovery.New(recovery.Config{})
-	b := newRig(t, func(cfg *OutputConfig) { cfg.Recovery = r })
+	b := newOutputTest(t, func(cfg *OutputConfig) { cfg.Recovery = r })
 	v, _ := b.viewer()
 	b.write(1, true, 100)
-	b.o.video.ring = nil // which no packet can be read from
+	b.o.video.ring = nil // no packet can be read from it
 	if _, err := v.fanout.serve(v); !recovery.Is(err) {
 		t.Fatalf("got %v", err)
 	}
@@ -68,7 +68,7 @@ func TestAPanicInTheHistoryMakesTheServerGiveUp(t *testing.T) {
 		t.Error("the server goes on with a history that is shared and broken")
 	}
 	func() {
-		b.o.video.mu.Lock() // is free, for the planned switch
+		b.o.video.mu.Lock() // the mutex is free, for the planned switch
 		defer b.o.video.mu.Unlock()
 	}()
 }

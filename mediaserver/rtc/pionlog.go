@@ -8,9 +8,9 @@ import (
 	"github.com/pion/logging"
 )
 
-// pionLoggers hands pion's warnings and errors to slog, as debug messages: most of
-// them are about what a peer did, not about what an operator could change. Anything
-// below is dropped, since pion logs some of it for every packet.
+// pionLoggers passes pion's warnings and errors to slog as debug messages. Most of
+// them are about what a peer did, and an operator could not change it. Lower levels
+// are dropped, because pion logs some of them for every packet.
 type pionLoggers struct{ log *slog.Logger }
 
 // NewLogger returns the logger of one part of pion.

@@ -12,39 +12,40 @@ import (
 )
 
 const (
-	// maxStreams bounds the RTP streams of one publisher, by their SSRCs, and those that its
-	// RTCP is about. Sound and a picture in many layers are fewer than 20. Without a bound a
-	// publisher could make the server keep a buffer for each of 2^32.
+	// maxStreams bounds the RTP streams of one publisher, by SSRC, and the SSRCs that its RTCP
+	// names. Sound and a picture in many layers are fewer than 20. Without the bound a
+	// publisher could make the server keep a buffer for each of 2^32 SSRCs.
 	maxStreams = 48
 
-	// rtpBuffer is how much of one stream waits to be read, in bytes. It fills when the
-	// machine is starved. fullBuffers streams have that much; later ones have less, for
-	// nobody may be reading them.
+	// rtpBuffer is how much of one stream may wait to be read, in bytes. It fills when the
+	// machine has no processor time left. The first fullBuffers streams have that much. Later
+	// streams have laterRTPBuffer, because possibly nobody reads them.
 	rtpBuffer      = 1000 * 1000
 	laterRTPBuffer = 64 * 1000
 	fullBuffers    = 8
 
-	// rtcpBuffer is the same of RTCP.
+	// rtcpBuffer is how much RTCP about one SSRC may wait to be read, in bytes.
 	rtcpBuffer = 16 * 1000
 
-	// handshakeInterval is after what time a DTLS message is sent again at first; pion doubles
-	// it each time. A publisher that is the DTLS server may not listen for DTLS yet when the
-	// server's first message comes, as FFmpeg 8 does not, and pion's default is 1 s.
+	// handshakeInterval is the time after which a DTLS message is first sent again; pion doubles
+	// it each time. A publisher that is the DTLS server, such as FFmpeg 8, may not listen for DTLS
+	// yet when the server's first message comes. pion's default of 1 s would then delay the start.
 	handshakeInterval = 100 * time.Millisecond
 )
 
 // PublisherConfig configures a publisher's PeerConnection.
 type PublisherConfig struct {
-	// OnSenderReport is called for each sender report (RFC 3550 section 6.4.1), also of an SSRC
-	// from which no RTP came yet. It must not block.
+	// OnSenderReport is called for each sender report (RFC 3550 section 6.4.1), even
+	// when no RTP has come from its SSRC yet. It must not block.
 	OnSenderReport func(*rtcp.SenderReport)
-	// OnTooManyStreams is called once, on a goroutine of its own, when the publisher sends more
-	// streams than any encoder does. Those beyond are dropped; the connection should be closed.
+	// OnTooManyStreams is called once, on its own goroutine, when the publisher sends
+	// more than maxStreams streams, which no encoder does. The streams above are
+	// dropped; the connection should be closed.
 	OnTooManyStreams func()
 }
 
-// NewPublisherConnection makes a PeerConnection for somebody who sends. It negotiates the
-// codecs of me and passes packets through the interceptors of ir. The caller must close it.
+// NewPublisherConnection makes a PeerConnection for a publisher. It negotiates the codecs of me
+// and passes packets through the interceptors of ir. The caller must close it.
 func (e *Engine) NewPublisherConnection(me *webrtc.MediaEngine, ir *interceptor.Registry, cfg PublisherConfig) (*webrtc.PeerConnection, error) {
 	settings := e.settings
 	settings.BufferFactory = (&streamBuffers{cfg: cfg}).open
@@ -57,12 +58,12 @@ type streamBuffers struct {
 	cfg PublisherConfig
 
 	mu        sync.Mutex // guards the rest
-	rtp, rtcp int        // streams
+	rtp, rtcp int        // numbers of streams
 	tooMany   bool
 }
 
-// open returns the buffer of one stream. pion calls it for each SSRC, named in the offer
-// or not.
+// open returns the buffer of one stream. pion calls it for each SSRC, whether the
+// offer names it or not.
 func (s *streamBuffers) open(packets packetio.BufferPacketType, ssrc uint32) io.ReadWriteCloser {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,7 +80,7 @@ func (s *streamBuffers) open(packets packetio.BufferPacketType, ssrc uint32) io.
 			s.tooMany = true
 			go s.cfg.OnTooManyStreams()
 		}
-		_ = buffer.Close() // nothing goes in any more
+		_ = buffer.Close() // all that is written to it is dropped
 		return buffer
 	}
 	buffer.SetLimitSize(limit)
@@ -89,8 +90,8 @@ func (s *streamBuffers) open(packets packetio.BufferPacketType, ssrc uint32) io.
 	return buffer
 }
 
-// A reportTap is a buffer for the RTCP of one SSRC that shows the sender reports. pion shows
-// RTCP only of streams that RTP came of.
+// A reportTap is a buffer for the RTCP about one SSRC. It passes on the sender reports, because
+// pion itself passes on RTCP only for streams from which RTP has come.
 type reportTap struct {
 	*packetio.Buffer
 	ssrc   uint32
@@ -101,7 +102,7 @@ type reportTap struct {
 func (t *reportTap) Write(compound []byte) (int, error) {
 	if packets, err := rtcp.Unmarshal(compound); err == nil {
 		for _, p := range packets {
-			// Packets come to each SSRC that they are about.
+			// A packet comes to the buffer of each SSRC that it names.
 			if sr, ok := p.(*rtcp.SenderReport); ok && sr.SSRC == t.ssrc {
 				t.report(sr)
 			}

@@ -55,7 +55,7 @@ func TestSenderReportsAreShownOfStreamsWithoutPackets(t *testing.T) {
 	b := s.open(packetio.RTCPBufferPacket, 7)
 	for _, packets := range [][]rtcp.Packet{
 		{&rtcp.SenderReport{SSRC: 7, NTPTime: 1, RTPTime: 2}},
-		{&rtcp.SenderReport{SSRC: 8, Reports: []rtcp.ReceptionReport{{SSRC: 7}}}}, // comes here for its reception report
+		{&rtcp.SenderReport{SSRC: 8, Reports: []rtcp.ReceptionReport{{SSRC: 7}}}}, // passed to this buffer because of its reception report
 		{&rtcp.ReceiverReport{SSRC: 7}, &rtcp.SourceDescription{}, &rtcp.SenderReport{SSRC: 7}},
 	} {
 		raw, err := rtcp.Marshal(packets)

@@ -9,19 +9,19 @@ import (
 	"github.com/streampair/streampair/mediaserver/admission"
 )
 
-// A Reach says how a client's request reached the server, which tells by which address
-// its media can. The zero value says nothing.
+// A Reach is how a client's request reached the server. It shows by which address the
+// client's media can. The zero value means unknown.
 type Reach struct {
 	// Client is the client's address.
 	Client netip.Addr
-	// Host is the address in the URL, as the client has it; not valid where that is a name.
+	// Host is the address in the URL that the client used; it is invalid when the URL has a name.
 	Host netip.Addr
 	// Local is the address at which the connection arrived. Behind a proxy or a load
 	// balancer the client may not reach it.
 	Local netip.Addr
 }
 
-// ReachOf returns how a request reached the server.
+// ReachOf returns the Reach of a request.
 func ReachOf(r *http.Request) Reach {
 	reach := Reach{Client: admission.AddressOf(r.RemoteAddr)}
 	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
@@ -34,7 +34,7 @@ func ReachOf(r *http.Request) Reach {
 	if host, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
 		reach.Host = host.Unmap().WithZone("")
 	} else if reach.Client.IsLoopback() && name != "localhost" {
-		// A proxy on this machine speaks for a client who called the server by its name.
+		// A proxy on this machine forwards for a client that used a name.
 		return Reach{}
 	}
 	return reach

@@ -12,8 +12,8 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// A stallingProxy passes TCP connections on until it is told to stall: from then on
-// it keeps them open, but moves nothing.
+// A stallingProxy passes TCP connections on until it is told to stall. From then on it
+// keeps them open, but moves no data.
 type stallingProxy struct {
 	net.Listener
 	stalled chan struct{}
@@ -75,6 +75,9 @@ func (p *stallingProxy) pass(from io.Reader, to io.Writer) {
 }
 
 func TestPeerThatStopsReadingTCPIsDroppedAndNeverBlocks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for seconds, which -short leaves out")
+	}
 	proxy := newStallingProxy(t)
 	port := proxy.Addr().(*net.TCPAddr).AddrPort().Port()
 	e := newTestEngine(t, EngineConfig{
@@ -127,7 +130,7 @@ func TestPeerThatStopsReadingTCPIsDroppedAndNeverBlocks(t *testing.T) {
 	go func() {
 		defer close(written)
 		packet := &rtp.Packet{Header: rtp.Header{Version: 2}, Payload: make([]byte, 1150)}
-		// Far more than all buffers on the way hold.
+		// That is far more than all buffers on the path hold.
 		for range 50_000 {
 			packet.SequenceNumber++
 			_ = track.WriteRTP(packet)

@@ -5,12 +5,12 @@ import "time"
 // TrackStats describe one track of a viewer since it came.
 type TrackStats struct {
 	Packets, Bytes uint64
-	// Dropped packets could not be written; Skipped ones were left out until the
-	// next IDR after that.
+	// Dropped packets could not be written. Skipped packets were left out after that,
+	// until the next IDR.
 	Dropped, Skipped uint64
-	// Nacked packets were asked for again, Resent ones were.
+	// Nacked packets were asked for again. Resent packets were sent again.
 	Nacked, Resent uint64
-	// FractionLost (0 to 1) and Jitter are the viewer's own last report.
+	// FractionLost (0 to 1) and Jitter are from the viewer's last reception report.
 	FractionLost float64
 	Jitter       time.Duration
 }
@@ -20,7 +20,7 @@ type ViewerStats struct {
 	ID, Protocol string
 	Since        time.Time
 	Connected    bool
-	// JoinDuration is from connected to the first picture sent; 0 until then.
+	// JoinDuration is the time from connected until the first picture was sent; 0 before.
 	JoinDuration time.Duration
 	RoundTrip    time.Duration
 	PLIs         uint64
@@ -31,22 +31,15 @@ type ViewerStats struct {
 func (v *Viewer) Stats() ViewerStats {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return ViewerStats{
+	stats := ViewerStats{
 		ID: v.cfg.ID, Protocol: v.cfg.Protocol, Since: v.since,
 		Connected: v.connected, JoinDuration: v.joined, RoundTrip: v.roundTrip, PLIs: v.plis,
-		Video: v.video.stats(videoClockRate), Audio: v.audio.stats(audioClockRate),
 	}
-}
-
-func (t *viewerTrack) stats(rate int64) TrackStats {
-	if t == nil {
-		return TrackStats{}
+	if v.video != nil {
+		stats.Video = v.video.stats
 	}
-	return TrackStats{
-		Packets: t.packets, Bytes: t.octets,
-		Dropped: t.dropped, Skipped: t.skipped,
-		Nacked: t.nacked, Resent: t.resent,
-		FractionLost: float64(t.fractionLost) / 256,
-		Jitter:       time.Duration(t.jitter) * time.Second / time.Duration(rate),
+	if v.audio != nil {
+		stats.Audio = v.audio.stats
 	}
+	return stats
 }

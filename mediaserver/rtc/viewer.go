@@ -12,57 +12,47 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// Why a viewer left, as its OnClosed and metrics say.
+// The reasons why a viewer left, as passed to OnClosed and counted in metrics.
 const (
 	ClosedByUs      = "closed"          // Close was called: DELETE, shutdown
-	ClosedByViewer  = "left"            // its DTLS said goodbye
-	ClosedVanished  = "vanished"        // nothing was heard of it any more
+	ClosedByViewer  = "left"            // the viewer closed DTLS
+	ClosedVanished  = "vanished"        // the viewer has been silent for too long
 	ClosedNeverCame = "connect_timeout" // ICE or DTLS did not finish in time
-	ClosedStalled   = "stalled"         // nothing got through to it any more
+	ClosedStalled   = "stalled"         // no packet has reached the viewer for too long
 	ClosedFailed    = "panic"           // the server failed to serve it
-)
-
-// replayHoldoff is the least time between two replays for one viewer; it doubles
-// with each up to maxReplayHoldoff: sending more does not cure a path that loses
-// because too much is sent. replayGrace without a PLI forgives.
-const (
-	replayHoldoff    = 2 * time.Second
-	maxReplayHoldoff = 30 * time.Second
-	replayGrace      = time.Minute
 )
 
 const reportInterval = time.Second
 
-// where is the label of a viewer's panics.
-const where = "viewer"
+// panicLabel is the label under which a viewer's panics are reported.
+const panicLabel = "viewer"
 
 // ViewerConfig describes a viewer.
 type ViewerConfig struct {
-	// ID is the session's, for logs and stats.
+	// ID is the session's identifier, for logs and stats.
 	ID string
 	// Protocol is the label in metrics, "whep". Required.
 	Protocol string
 	// Video and Audio say which tracks the viewer can take.
 	Video, Audio bool
-	// OnConnected is called at most once, when ICE and DTLS have finished. It must not
-	// block, and may come after OnClosed if the viewer leaves at that very moment.
-	// Default: nothing.
+	// OnConnected is called at most once, when ICE and DTLS have finished. It must not block. It
+	// may come after OnClosed if the viewer leaves at that very moment. Default: nothing.
 	OnConnected func()
 	// OnMedia is called at most once, when the first packet of media has been sent. It must not
 	// block. Default: nothing.
 	OnMedia func()
-	// OnClosed is called once when the viewer is gone, from a goroutine of its own,
-	// after its PeerConnection has been closed. Default: nothing.
+	// OnClosed is called once when the viewer is gone, on its own goroutine, after the
+	// PeerConnection has been closed. Default: nothing.
 	OnClosed func(reason string)
 }
 
-// A peer is what a Viewer needs of its PeerConnection once that is negotiated.
+// A peer is what a Viewer needs of its PeerConnection after negotiation.
 type peer interface {
 	WriteRTCP(packets []rtcp.Packet) error
 	GracefulClose() error
 }
 
-// A Viewer is one session that is sent an Output. It owns its PeerConnection.
+// A Viewer is one session that plays an Output. It owns its PeerConnection.
 type Viewer struct {
 	output *Output
 	cfg    ViewerConfig
@@ -79,28 +69,27 @@ type Viewer struct {
 	done         chan struct{}
 	readers      sync.WaitGroup
 
-	mu           sync.Mutex // guards all below, the tracks included; held while sending
+	mu           sync.Mutex // guards all below, including the tracks; held while sending
 	video, audio *viewerTrack
 	connected    bool
 	closed       bool
-	pace         bucket        // what may go to this viewer at once
-	nacks        bucket        // what may be sent to it again
-	failing      time.Duration // when the first write since the last success failed; -1: none
-	picture      time.Duration // when the last picture was sent; negative: never
-	paused       bool          // for want of consent
+	pace         bucket        // bounds how fast media is sent to this viewer
+	nacks        bucket        // bounds how much is resent to this viewer
+	failingSince time.Duration // when the first write since the last success failed; -1: none
+	lastPicture  time.Duration // when the last picture was sent; negative: never
+	paused       bool          // because the viewer gives no consent
 	nextReport   time.Duration
-	joined       time.Duration // from connected to the first picture's last packet sent
+	joined       time.Duration // from connected to the end of the first picture; 0 until then
 	connectedAt  time.Duration
 	roundTrip    time.Duration
 	plis         uint64
 	hasMedia     bool // a packet has been sent
 }
 
-// AddViewer adds the output's tracks to pc, before the offer is accepted or made,
-// and serves the viewer once it is connected. From then on the Viewer owns pc, also
-// its connection state handler: it closes pc when the viewer leaves, vanishes,
-// does not connect in time or can't be reached any more. On an error pc is still
-// the caller's.
+// AddViewer adds the output's tracks to pc and serves the viewer once it is connected. It must be
+// called before the offer is accepted or made. From then on the Viewer owns pc and its connection
+// state handler. The Viewer closes pc when the viewer leaves, vanishes, does not connect in time
+// or can't be reached any more. On an error the caller still owns pc.
 func (o *Output) AddViewer(pc *ViewerConnection, cfg ViewerConfig) (*Viewer, error) {
 	pc.path.now = o.cfg.Now
 	v := &Viewer{
@@ -137,7 +126,7 @@ func (o *Output) AddViewer(pc *ViewerConnection, cfg ViewerConfig) (*Viewer, err
 			v.end(ClosedNeverCame)
 		}
 	})
-	// From here on others know v, and may close it.
+	// From here on other goroutines know v, and may close it.
 	if err := o.attach(v); err != nil {
 		v.connectTimer.Stop()
 		return nil, err
@@ -148,10 +137,10 @@ func (o *Output) AddViewer(pc *ViewerConnection, cfg ViewerConfig) (*Viewer, err
 }
 
 func (o *Output) newTrack(v *Viewer, kind webrtc.RTPCodecType) *viewerTrack {
-	t := &viewerTrack{viewer: v, kind: kind, waiting: true, joining: true, replayHoldoff: replayHoldoff}
+	t := &viewerTrack{viewer: v, kind: kind, waiting: true, joining: true}
 	var sequence uint16
 	if kind == webrtc.RTPCodecTypeVideo {
-		t.history, t.base, t.entries = o.video, o.start.videoTimestamp, true
+		t.history, t.base, t.needsEntry = o.video, o.start.videoTimestamp, true
 		sequence = o.start.videoSequence
 	} else {
 		t.history, t.base = o.audio, o.start.audioTimestamp
@@ -165,14 +154,14 @@ func (o *Output) newTrack(v *Viewer, kind webrtc.RTPCodecType) *viewerTrack {
 	return t
 }
 
-// safely does work of the viewer. A panic ends the viewer.
+// safely runs work for the viewer. A panic in it ends this viewer only.
 func (v *Viewer) safely(work func()) {
-	if v.output.cfg.Recovery.Do(where, work) != nil {
+	if v.output.cfg.Recovery.Do(panicLabel, work) != nil {
 		v.end(ClosedFailed)
 	}
 }
 
-// connectionState is called by pion, in no certain order.
+// connectionState is called by pion, in no particular order.
 func (v *Viewer) connectionState(state webrtc.PeerConnectionState) {
 	v.safely(func() { v.changed(state) })
 }
@@ -188,14 +177,14 @@ func (v *Viewer) changed(state webrtc.PeerConnectionState) {
 	}
 }
 
-// connect lets its fanout serve v.
+// connect marks v as connected, once, so that its fanout serves v.
 func (v *Viewer) connect() {
 	now := v.output.cfg.Now()
 	v.mu.Lock()
 	first := !v.connected && !v.closed
 	if first {
 		v.connected = true
-		v.connectedAt, v.nextReport, v.failing, v.picture = now, now, -1, -1
+		v.connectedAt, v.nextReport, v.failingSince, v.lastPicture = now, now, -1, -1
 		v.path.connected(now)
 		v.pace = newBucket(v.output.cfg.ViewerBPS, viewerBurst, now)
 		v.nacks = newBucket(nackBPS, nackBurst, now)
@@ -212,7 +201,7 @@ func (v *Viewer) connect() {
 	}
 }
 
-// Connected says whether ICE and DTLS have finished.
+// Connected reports whether ICE and DTLS have finished.
 func (v *Viewer) Connected() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -228,8 +217,8 @@ func (v *Viewer) Close() {
 	<-v.done
 }
 
-// end disconnects the viewer. It does not wait, because pion's handlers and the
-// fanout call it.
+// end starts to disconnect the viewer. It does not wait, because pion's handlers and
+// the fanout call it.
 func (v *Viewer) end(reason string) {
 	v.closeOnce.Do(func() { go v.finish(reason) })
 }

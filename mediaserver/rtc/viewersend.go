@@ -2,12 +2,12 @@ package rtc
 
 import "time"
 
-// unsentLimit is how long a byte may wait for an ICE-TCP viewer to read, until the viewer is
-// ended. Less than 64 KiB wait for one, so only a line below 0.1 Mbit/s is that slow.
+// unsentLimit is how long a byte may wait for an ICE-TCP viewer to read it before the viewer is
+// closed. Less than 64 KiB wait for one viewer, so only a line below 0.1 Mbit/s is that slow.
 const unsentLimit = 5 * time.Second
 
-// serve sends what v has not got yet, as far as pacing allows, and what is due by
-// the clock. It returns when it wants to be called again at the latest.
+// serve sends what v has not got yet, as far as pacing allows, and sends reports when they are
+// due. It returns the longest time after which it must be called again.
 func (v *Viewer) serve(now time.Duration, scratch []packet) time.Duration {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -40,19 +40,19 @@ func (v *Viewer) serve(now time.Duration, scratch []packet) time.Duration {
 	return min(again, max(0, v.nextReport-now))
 }
 
-// consents reports whether media may be sent to the viewer now. A viewer that consents
-// again goes on where one who joins would begin.
+// consents reports whether media may be sent to the viewer now. A viewer whose consent
+// has returned goes on where a joining viewer would begin.
 func (v *Viewer) consents(now time.Duration) bool {
-	given := v.path.consent(v.picture).given(now)
+	given := v.path.consent(v.lastPicture).given(now)
 	switch {
 	case !given && !v.paused:
 		v.paused = true
 		v.output.cfg.Metrics.ViewerPauses.Inc()
-		v.log.Info("viewer paused: nothing authentic comes from its address")
+		v.log.Info("viewer paused: no authenticated packet comes from its address")
 	case given && v.paused:
 		v.paused = false
 		v.log.Info("viewer resumed")
-		v.failing, v.nextReport = -1, now
+		v.failingSince, v.nextReport = -1, now
 		for _, t := range []*viewerTrack{v.video, v.audio} {
 			if t != nil {
 				t.rejoin()
@@ -62,26 +62,26 @@ func (v *Viewer) consents(now time.Duration) bool {
 	return given
 }
 
-// serveTrack brings t to the end of its history, and settles what was sent. It reports true
-// when pacing kept it from that.
+// serveTrack sends all that t's history holds and t has not got, and accounts for what
+// was sent. It reports whether pacing prevented this.
 func (v *Viewer) serveTrack(t *viewerTrack, now time.Duration, scratch []packet) (paced bool) {
-	count := t.packets
+	count := t.stats.Packets
 	liveBytes, paced := v.sendTrack(t, now, scratch)
-	if liveBytes > 0 || t.packets > count {
+	if liveBytes > 0 || t.stats.Packets > count {
 		v.account(t, count, liveBytes, now)
 	}
 	return paced
 }
 
-// sendTrack sends what t has not got yet, and returns the bytes that were no part of a burst.
-// A connection that takes no more keeps t from the end of its history, and wakes the fanout
-// when it does.
+// sendTrack sends what t has not got yet, and returns how many bytes of that were no
+// part of a burst. paced reports whether pacing stopped it. A connection without room
+// stops it too, and wakes the fanout when it has room again.
 func (v *Viewer) sendTrack(t *viewerTrack, now time.Duration, scratch []packet) (liveBytes int, paced bool) {
 	live, connection := v.output.liveEdge(now), v.path.connection()
 	for t.locate(live) {
 		n, held := t.history.read(t.cursor, scratch)
-		if !held { // overrun: it was paced for so long that its place is gone
-			t.dropped++
+		if !held { // overrun: pacing has kept the viewer back until its packets were forgotten
+			t.stats.Dropped++
 			t.waiting, t.resume = true, t.cursor
 			v.drop("overrun")
 			continue
@@ -89,24 +89,24 @@ func (v *Viewer) sendTrack(t *viewerTrack, now time.Duration, scratch []packet) 
 		for i := range scratch[:n] {
 			p := &scratch[i]
 			if connection != nil && !connection.HasRoom(v.wake) {
-				t.held = true
+				t.blocked = true
 				t.leaveOut(p)
 				return liveBytes, false
 			}
-			if t.held && t.leaveOut(p) {
+			if t.blocked && t.leaveOut(p) {
 				break
 			}
 			size := len(p.payload) + rtpHeaderSize
 			burst := p.burst || t.cursor < t.burstEnd
-			if t.entries && v.pace.level <= 0 || burst && !v.output.cfg.Egress.take(size, now) {
+			if t.needsEntry && v.pace.level <= 0 || burst && !v.output.cfg.Egress.take(size, now) {
 				t.catchUp(uint64(v.pace.bytesPerSecond*catchUpAfter.Seconds()) / uint64(v.output.cfg.PacketSize))
 				return liveBytes, true
 			}
 			result := t.send(p)
 			if result == sent {
-				v.failing = -1
+				v.failingSince = -1
 			} else {
-				v.settle(result, now)
+				v.countFailure(result, now)
 			}
 			if result == notReady {
 				return liveBytes, true
@@ -120,36 +120,37 @@ func (v *Viewer) sendTrack(t *viewerTrack, now time.Duration, scratch []packet) 
 			}
 		}
 	}
-	t.held = false
+	t.blocked = false
 	return liveBytes, false
 }
 
-// account settles what sendTrack sent, which count packets came before.
+// account accounts for what sendTrack sent. count is t's number of packets before.
 func (v *Viewer) account(t *viewerTrack, count uint64, liveBytes int, now time.Duration) {
 	if liveBytes > 0 {
 		v.output.cfg.Egress.live(liveBytes, now)
 	}
-	if t == v.video && t.packets > count {
-		v.picture = now
+	if t == v.video && t.stats.Packets > count {
+		v.lastPicture = now
 	}
-	if count == 0 && t.packets > 0 {
+	if count == 0 && t.stats.Packets > 0 {
 		if !v.hasMedia && v.cfg.OnMedia != nil {
 			v.cfg.OnMedia()
 		}
 		v.hasMedia = true
-		v.nextReport = now // the receiver can't put sound and picture in step before
+		v.nextReport = now // without a report the receiver can't put sound and picture in step
 		if t == v.video {
 			v.joined = v.output.cfg.Now() - v.connectedAt
 		}
 	}
 }
 
-// settle takes note of one packet that was not sent.
-func (v *Viewer) settle(r sendResult, now time.Duration) {
+// countFailure records that one packet was not sent, and why. After StallTimeout without
+// success it ends the viewer.
+func (v *Viewer) countFailure(r sendResult, now time.Duration) {
 	switch {
-	case v.failing < 0:
-		v.failing = now
-	case now-v.failing > v.output.cfg.StallTimeout:
+	case v.failingSince < 0:
+		v.failingSince = now
+	case now-v.failingSince > v.output.cfg.StallTimeout:
 		v.end(ClosedStalled)
 	}
 	switch r {

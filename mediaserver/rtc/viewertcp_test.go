@@ -8,31 +8,31 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
-// A gate is an ICE-TCP connection that the test opens and shuts.
-type gate struct {
+// A fakeConn is an ICE-TCP connection that the test can make full.
+type fakeConn struct {
 	shut    bool
 	wakes   int
 	waiting time.Duration
 }
 
-func (g *gate) HasRoom(func()) bool {
+func (g *fakeConn) HasRoom(func()) bool {
 	if g.shut {
 		g.wakes++
 	}
 	return !g.shut
 }
 
-func (g *gate) Waiting() time.Duration { return g.waiting }
+func (g *fakeConn) Waiting() time.Duration { return g.waiting }
 
-// overTCP gives a viewer of a rig a connection.
-func overTCP(v *Viewer) *gate {
-	g := &gate{}
+// overTCP gives a viewer an ICE-TCP connection.
+func overTCP(v *Viewer) *fakeConn {
+	g := &fakeConn{}
 	v.path.selected.Store(&selection{connection: g})
 	return g
 }
 
 func TestAViewerWhoseConnectionIsFullGetsAllOnceThereIsRoom(t *testing.T) {
-	b := newRig(t, nil)
+	b := newOutputTest(t, nil)
 	b.write(3, true, 100)
 	v, w := b.viewer()
 	g := overTCP(v)
@@ -59,7 +59,7 @@ func TestAViewerWhoseConnectionIsFullGetsAllOnceThereIsRoom(t *testing.T) {
 }
 
 func TestAViewerWhoseConnectionWasFullSkipsToTheNewestIDR(t *testing.T) {
-	b := newRig(t, nil)
+	b := newOutputTest(t, nil)
 	b.write(5, true, 100)
 	v, w := b.viewer()
 	g := overTCP(v)
@@ -85,7 +85,7 @@ func TestAViewerWhoseConnectionWasFullSkipsToTheNewestIDR(t *testing.T) {
 }
 
 func TestOneIDRThatIsHardlyNewerIsNoReasonToSkip(t *testing.T) {
-	b := newRig(t, nil)
+	b := newOutputTest(t, nil)
 	b.write(5, true, 100)
 	v, w := b.viewer()
 	g := overTCP(v)
@@ -104,10 +104,10 @@ func TestOneIDRThatIsHardlyNewerIsNoReasonToSkip(t *testing.T) {
 	follows(t, append(before, after...))
 }
 
-// A joining viewer is sent the pictures since the IDR squeezed, up to a time that may be
-// later than that of an IDR that comes meanwhile.
+// A joining viewer is sent the pictures since the IDR with squeezed timestamps. The last of
+// these may be later than the timestamp of an IDR that comes meanwhile.
 func TestSkippingWhileJoiningKeepsTimestampsGrowing(t *testing.T) {
-	b := newRig(t, nil)
+	b := newOutputTest(t, nil)
 	b.write(90, true, 100)
 	v, w := b.viewer()
 	g := overTCP(v)
@@ -142,7 +142,7 @@ func TestSoundThatIsLateIsLeftOut(t *testing.T) {
 		"two seconds":         {100, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newRig(t, nil)
+			b := newOutputTest(t, nil)
 			v, w := b.viewer()
 			g := overTCP(v)
 			b.o.WriteOpus(b.now, 20*time.Millisecond, []byte{1})
@@ -170,7 +170,7 @@ func TestSoundThatIsLateIsLeftOut(t *testing.T) {
 }
 
 func TestAViewerWhoReadsNothingForFiveSecondsIsEnded(t *testing.T) {
-	b := newRig(t, nil)
+	b := newOutputTest(t, nil)
 	v, _ := b.viewer()
 	g := overTCP(v)
 	g.waiting = unsentLimit - time.Second

@@ -27,7 +27,7 @@ const (
 	amfTypedObject = 16
 )
 
-// An honest connect command nests twice and has some twenty values.
+// A usual connect command nests twice and has some twenty values.
 const (
 	maxAMFDepth  = 8
 	maxAMFValues = 512
@@ -39,14 +39,14 @@ var (
 	errAMFMany  = fmt.Errorf("more than %d AMF0 values", maxAMFValues)
 )
 
-// amfReader reads AMF0 values into Go values: float64, bool, string, map[string]any
-// for objects and ECMA arrays, and nil for all else, which is skipped.
+// An amfReader reads AMF0 values into Go values: float64, bool, string, and map[string]any for
+// objects and ECMA arrays. It skips all other values and returns nil for them.
 type amfReader struct {
 	p    []byte
 	left int // values that may still come
 }
 
-// values reads all values in p.
+// amfValues returns all values in p.
 func amfValues(p []byte) ([]any, error) {
 	r := amfReader{p: p, left: maxAMFValues}
 	var out []any
@@ -101,7 +101,7 @@ func (r *amfReader) value(depth int) (any, error) {
 	case amfObject:
 		return r.object(depth, false)
 	case amfECMAArray:
-		if _, err := r.take(4); err != nil { // a hint of the count
+		if _, err := r.take(4); err != nil { // the count is only a hint
 			return nil, err
 		}
 		return r.object(depth, true)
@@ -124,8 +124,8 @@ func (r *amfReader) value(depth int) (any, error) {
 	return nil, fmt.Errorf("AMF0 marker %d", marker[0])
 }
 
-// text reads a string after its length. go-amf0 fails on invalid UTF-8, and nothing
-// that matters here has any.
+// text reads a string after its length. It leaves out invalid UTF-8, because go-amf0
+// fails on it. No string that is needed here has any.
 func (r *amfReader) text(lengthSize int) (string, error) {
 	b, err := r.take(lengthSize)
 	if err != nil {
@@ -146,7 +146,7 @@ func (r *amfReader) object(depth int, array bool) (map[string]any, error) {
 	out := make(map[string]any)
 	for {
 		if array && len(r.p) == 0 {
-			return out, nil // some encoders leave the end out
+			return out, nil // some encoders omit the end marker
 		}
 		key, err := r.text(2)
 		if err != nil {
@@ -169,7 +169,7 @@ func (r *amfReader) skipArray(depth int) error {
 	if err != nil {
 		return err
 	}
-	for range binary.BigEndian.Uint32(b) { // ends by itself: maxAMFValues
+	for range binary.BigEndian.Uint32(b) { // maxAMFValues ends the loop
 		if _, err := r.value(depth - 1); err != nil {
 			return err
 		}
@@ -177,13 +177,13 @@ func (r *amfReader) skipArray(depth int) error {
 	return nil
 }
 
-// property is one property of an object to be written; order is kept.
+// A property is one property of an object to write. The order of properties is kept.
 type property struct {
 	key   string
 	value string
 }
 
-// appendAMF appends values: float64, string, []property, or nil.
+// appendAMF appends values. Each is a float64, string, []property or nil.
 func appendAMF(b []byte, values ...any) []byte {
 	for _, v := range values {
 		switch v := v.(type) {
@@ -205,7 +205,7 @@ func appendAMF(b []byte, values ...any) []byte {
 	return b
 }
 
-// maxText keeps a string below the 64 KB that its length can say.
+// maxText bounds a string, in bytes. Its 16-bit length allows 64 KB.
 const maxText = 4 << 10
 
 func appendAMFText(b []byte, s string) []byte {

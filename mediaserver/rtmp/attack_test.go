@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/flv/feed"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/stream"
@@ -20,15 +21,15 @@ func keyOf(name string) stream.Key {
 	return stream.Key{App: "live", ID: id}
 }
 
-// An attack is what a client does. It is refused for a reason, or survives: then it
-// must still be able to publish.
+// An attack is what a client does. Either the connection is refused for a reason, or it
+// survives. A client that survives must still be able to publish.
 type attack struct {
 	run     func(c *client, name string)
 	refused Reason
-	dropped Reason // a message of it is dropped
+	dropped Reason // a message of the attack is dropped for that reason
 }
 
-// nest is a command with values nested as deep as the message allows.
+// nest sends a command whose values are nested as deeply as the message allows.
 func nest(c *client, opening []byte) {
 	c.setChunkSize(0xffffff)
 	p := append(amf("connect", 1.0), amfObject)
@@ -36,13 +37,13 @@ func nest(c *client, opening []byte) {
 	c.message(3, typeCommand, 0, 0, p)
 }
 
-// raw is a type 0 chunk with a header that may lie about the length.
+// raw returns a chunk of type 0. Its header may state a wrong length.
 func raw(chunkStream byte, typ messageType, length int, data []byte) []byte {
 	b := []byte{chunkStream, 0, 0, 0, byte(length >> 16), byte(length >> 8), byte(length), byte(typ), 1, 0, 0, 0}
 	return append(b, data...)
 }
 
-// attacks are the probes that killed, bloated or cut off bare go-rtmp, and more.
+// attacks are the probes that crashed, bloated or cut off go-rtmp without a guard, and others.
 var attacks = map[string]attack{
 	"deep objects":       {refused: ReasonAMF, run: func(c *client, _ string) { nest(c, []byte{0, 1, 'a', amfObject}) }},
 	"deep arrays":        {refused: ReasonAMF, run: func(c *client, _ string) { nest(c, []byte{amfStrictArray, 0, 0, 0, 1}) }},
@@ -266,7 +267,7 @@ func connectWith(c *client, name string, extra ...[]byte) {
 	c.waitFor("NetStream.Publish.Start")
 }
 
-// publishVia publishes with an AMF3 connect, and the given createStream if not nil.
+// publishVia publishes after an AMF3 connect. It uses create for createStream if create is not nil.
 func publishVia(c *client, name string, create func()) {
 	c.message(3, typeCommandAMF3, 0, 0, []byte{0}, connectCommand("live"))
 	if create == nil {
@@ -277,7 +278,7 @@ func publishVia(c *client, name string, create func()) {
 	c.waitFor("NetStream.Publish.Start")
 }
 
-// heapPeak watches how much memory Go objects take until the test ends.
+// heapPeak watches the memory of Go objects until the test ends.
 func heapPeak(t *testing.T) func() uint64 {
 	runtime.GC()
 	stop, done := make(chan struct{}), make(chan uint64)
@@ -301,7 +302,7 @@ func heapPeak(t *testing.T) func() uint64 {
 	}
 }
 
-// All attacks at once, beside an honest publisher.
+// All attacks run at once, beside an honest publisher.
 func TestAttacks(t *testing.T) {
 	h := start(t, func(c *Config) { c.Limits.PublishTimeout = 5 * time.Second })
 	mediatest.Publish(t, mediatest.File(t, mediatest.Spec{GOP: time.Second}), h.url("/live/primary"), "-stream_loop", "-1")
@@ -321,7 +322,7 @@ func TestAttacks(t *testing.T) {
 				a.run(c, id)
 				if a.refused != "" {
 					c.waitClosed()
-					h.eventually(fmt.Sprintf("a refusal for %s is counted", a.refused), func() bool {
+					eventually.True(h, fmt.Sprintf("a refusal for %s is counted", a.refused), func() bool {
 						return h.guardRefusals(a.refused)+h.publishRefusals(a.refused) > 0
 					})
 					return

@@ -12,19 +12,19 @@ import (
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// BenchmarkIngest is what a second of a publisher costs, from its bytes to the stream:
-// 30 pictures and 47 audio frames, 2.5 Mbit/s, in chunks as ffmpeg's.
+// BenchmarkIngest measures one second of a publisher, from its bytes to the stream: 30
+// pictures and 47 audio frames, 2.5 Mbit/s, in chunks like ffmpeg's.
 func BenchmarkIngest(b *testing.B) {
 	m := metrics.New(prometheus.NewRegistry())
 	limits := Limits{}.withDefaults()
-	server := &Server{cfg: Config{Metrics: m, Limits: limits}, guests: newGuests(limits, m), log: slog.New(slog.DiscardHandler)}
+	server := &Server{cfg: Config{Metrics: m, Limits: limits}, connections: newConnections(limits, m), log: slog.New(slog.DiscardHandler)}
 	server.refusals.logger = server.log
 	server.cfg.Authorize = func(stream.Key, string) (bool, error) { return true, nil }
 	server.cfg.Registry = stream.NewRegistry(stream.Config{Metrics: m})
-	handover := newHandover()
+	admitted := newAdmittedListener()
 	library := gortmp.NewServer(&gortmp.ServerConfig{OnConnect: onConnect(server.log)})
-	go func() { _ = library.Serve(handover) }()
-	defer func() { _ = library.Close(); _ = handover.Close() }()
+	go func() { _ = library.Serve(admitted) }()
+	defer func() { _ = library.Close(); _ = admitted.Close() }()
 
 	const perSecond = 30
 	in := append([]byte{3}, make([]byte, 2*1536)...)
@@ -44,9 +44,9 @@ func BenchmarkIngest(b *testing.B) {
 	b.ResetTimer()
 	conn := &script{in: bytes.NewReader(in), closed: make(chan struct{})}
 	c := server.newConnection(conn)
-	server.guests.enter(c)
+	server.connections.enter(c)
 	server.open.Add(1)
-	handover.put(conn, c)
+	admitted.put(conn, c)
 	server.open.Wait()
 	b.StopTimer()
 	if c.failed == nil {

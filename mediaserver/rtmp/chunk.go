@@ -36,54 +36,57 @@ type message struct {
 	timestamp uint32
 	// payload is valid until the next message is read.
 	payload []byte
-	// dropped is the length of a message that was longer than its type may be, and was not
-	// kept; 0: payload is the message.
+	// dropped is the length of a message that was too long for its type and was not
+	// kept. 0 means that payload is the whole message.
 	dropped int
 }
 
 const (
 	defaultChunkSize = 128      // section 5.4.1
-	maxChunkSize     = 0xffffff // a message is never longer
-	extended         = 0xffffff // timestamp field: the real one follows, section 5.3.1.3
+	maxChunkSize     = 0xffffff // a message is never longer than that
+	extended         = 0xffffff // value of the timestamp field when an extended timestamp follows, section 5.3.1.3
 	keptCapacity     = 256 << 10
 )
 
-// A chunkReader puts the messages of a chunk stream together (section 5.3), within
-// limits that it checks before it allocates.
+// A chunkReader joins the chunks of a connection into messages (section 5.3). It
+// checks its limits before it allocates.
 type chunkReader struct {
 	r          *bufio.Reader
 	limits     Limits
 	chunkSize  int
 	streams    map[uint32]*chunkStream
-	unfinished int // bytes buffered for messages under way
+	unfinished int // bytes buffered for incomplete messages
 	delivered  *chunkStream
-	lengthSize int // of the NAL units of video messages
+	lengthSize int // length size of the NAL units in video messages
 	scratch    [11]byte
+	// hasMemory reports whether there is memory for buffers of that many bytes. Nil means
+	// that there always is.
+	hasMemory func(bytes int) bool
 }
 
-// chunkStream is the state of one chunk stream: headers of later chunks leave out what
-// has not changed.
+// A chunkStream is the state of one chunk stream. Headers of later chunks leave out
+// what has not changed.
 type chunkStream struct {
 	timestamp uint32
-	field     uint32 // what the timestamp field said, or its extension: the next delta
+	field     uint32 // last timestamp field or its extension; the next delta
 	extended  bool
 	length    int
 	typ       messageType
 	streamID  uint32
-	buf       []byte // the message under way
-	received  int    // bytes of the message under way
-	// filter leaves filler data out of a video message that is longer than accepted; nil:
-	// the message is not.
+	buf       []byte // the incomplete message
+	received  int    // bytes received of the incomplete message
+	// filter removes the filler data from a video message that is too long. It is nil
+	// for any other message.
 	filter  *fillerFilter
-	dropped bool // the message under way is too long, and is not kept
+	dropped bool // the incomplete message is too long, and is not kept
 }
 
 func newChunkReader(r *bufio.Reader, l Limits) *chunkReader {
 	return &chunkReader{r: r, limits: l, chunkSize: defaultChunkSize, streams: make(map[uint32]*chunkStream), lengthSize: 4}
 }
 
-// next returns the next message. Set Chunk Size and Abort are carried out here and not
-// returned. An error is a *refusal or comes from the connection.
+// next returns the next message. It carries out Set Chunk Size and Abort itself and does not
+// return them. An error is a *refusal or comes from the connection.
 func (r *chunkReader) next() (message, error) {
 	r.release()
 	for {
@@ -118,17 +121,11 @@ func (r *chunkReader) next() (message, error) {
 	}
 }
 
-// release makes the buffer of the message returned last ready for the next one, and
-// gives a large one back: a client could have one on each chunk stream.
+// release frees the buffer of the last returned message for the next message.
 func (r *chunkReader) release() {
-	c := r.delivered
-	if c == nil {
-		return
-	}
-	r.delivered = nil
-	c.received = 0
-	if c.buf = c.buf[:0]; cap(c.buf) > keptCapacity {
-		c.buf = nil
+	if c := r.delivered; c != nil {
+		r.delivered = nil
+		c.empty()
 	}
 }
 
@@ -140,7 +137,7 @@ func (r *chunkReader) chunk() (*chunkStream, error) {
 	}
 	c := r.streams[id]
 	if c == nil {
-		// Some clients begin with a type 1 header: its message stream is then 0.
+		// Some clients begin with a header of type 1. The message stream is 0 then.
 		if format > 1 {
 			return nil, refuse(ReasonChunkHeader, "the first chunk of a chunk stream has a header of type %d", format)
 		}
@@ -183,8 +180,8 @@ func (r *chunkReader) basicHeader() (format byte, id uint32, err error) {
 
 var messageHeaderSize = [3]int{11, 7, 3}
 
-// messageHeader reads a message header of type 0 to 2 (section 5.3.1.2): a new message
-// begins. One under way on this chunk stream is dropped.
+// messageHeader reads a message header of type 0 to 2 (section 5.3.1.2), with which a new
+// message begins. An incomplete message on this chunk stream is dropped.
 func (r *chunkReader) messageHeader(c *chunkStream, format byte) error {
 	h := r.scratch[:messageHeaderSize[format]]
 	if _, err := io.ReadFull(r.r, h); err != nil {
@@ -217,16 +214,25 @@ func (r *chunkReader) messageHeader(c *chunkStream, format byte) error {
 	return nil
 }
 
-// mayBeDropped reports whether a message of that type that is too long is dropped. One of
-// another type ends the connection.
+// mayBeDropped reports whether a message of that type may be dropped when it is too long.
+// A message of another type that is too long ends the connection.
 func mayBeDropped(t messageType) bool {
 	return t == typeVideo || t == typeAudio || t == typeAggregate || t == typeData || t == typeDataAMF3
 }
 
-// forget drops the message under way.
+// forget drops the incomplete message.
 func (r *chunkReader) forget(c *chunkStream) {
 	r.unfinished -= len(c.buf)
-	c.buf, c.received = c.buf[:0], 0
+	c.empty()
+}
+
+// empty frees the buffer for the next message. It does not keep a large buffer,
+// because a client could have one on each chunk stream.
+func (c *chunkStream) empty() {
+	c.received = 0
+	if c.buf = c.buf[:0]; cap(c.buf) > keptCapacity {
+		c.buf = nil
+	}
 }
 
 func (r *chunkReader) messageLimit(t messageType) int {
@@ -239,19 +245,19 @@ func (r *chunkReader) messageLimit(t messageType) int {
 	return r.limits.MaxCommandMessage
 }
 
-// continuation takes up the message under way, or begins a new one with the same
-// header (type 3, section 5.3.1.2.4).
+// continuation goes on with the incomplete message. If there is none, it begins a new
+// message with the same header (type 3, section 5.3.1.2.4).
 func (r *chunkReader) continuation(c *chunkStream) error {
 	if c.extended {
-		// Section 5.3.1.3 repeats the extended timestamp here. Old librtmp does not:
-		// skip it only where it is there.
-		// Fewer than four bytes left before the end of the connection are data.
+		// By section 5.3.1.3 the extended timestamp is repeated here. Old librtmp does
+		// not repeat it, so it is skipped only if it is there. If fewer than four bytes
+		// are left before the end of the connection, they are data.
 		e, err := r.r.Peek(4)
 		if err != nil && err != io.EOF {
 			return err
 		}
 		if err == nil && slices.Contains([]uint32{c.field, c.timestamp}, binary.BigEndian.Uint32(e)) {
-			_, _ = r.r.Discard(4) // just peeked at
+			_, _ = r.r.Discard(4) // can't fail: peeked before
 		}
 	}
 	if c.received == 0 {
@@ -260,11 +266,11 @@ func (r *chunkReader) continuation(c *chunkStream) error {
 	return nil
 }
 
-// readStep is how much of a chunk is made room for ahead of its arrival.
+// readStep is how many bytes of buffer are allocated ahead of the data.
 const readStep = 16 << 10
 
-// chunkData reads the data of a chunk. Its buffer grows with what has arrived, not with
-// what the headers announce: 4 MB can be announced in 12 bytes.
+// chunkData reads the data of a chunk. The buffer grows with the data that has come,
+// not with the announced length: 12 bytes can announce 4 MB.
 func (r *chunkReader) chunkData(c *chunkStream) error {
 	if c.received == 0 {
 		c.filter, c.dropped = nil, false
@@ -276,7 +282,7 @@ func (r *chunkReader) chunkData(c *chunkStream) error {
 	}
 	n := min(c.length-c.received, r.chunkSize)
 	if c.filter != nil || c.dropped {
-		return r.skim(c, n)
+		return r.readOversized(c, n)
 	}
 	if r.unfinished+n > r.limits.MaxUnfinished {
 		return refuse(ReasonUnfinished, "more than %d bytes of unfinished messages", r.limits.MaxUnfinished)
@@ -296,12 +302,30 @@ func (r *chunkReader) chunkData(c *chunkStream) error {
 		if err != nil {
 			return err
 		}
+		if !r.hasRoom() {
+			return refuse(ReasonMemory, outOfMemory)
+		}
 	}
 	return nil
 }
 
-// skim reads n bytes of a message that is too long, and keeps what may be kept of it.
-func (r *chunkReader) skim(c *chunkStream, n int) error {
+const outOfMemory = "the server is short of memory for streams that no StreamPair names: lower the bit rate, or try later"
+
+// hasRoom reports whether there is memory for the buffers of all chunk streams.
+func (r *chunkReader) hasRoom() bool {
+	if r.hasMemory == nil {
+		return true
+	}
+	bytes := 0
+	for _, c := range r.streams {
+		bytes += cap(c.buf)
+	}
+	return r.hasMemory(bytes)
+}
+
+// readOversized reads n bytes of a message that is too long. Of a video message it keeps what
+// is not filler data, as far as the limits allow.
+func (r *chunkReader) readOversized(c *chunkStream, n int) error {
 	for n > 0 {
 		if _, err := r.r.Peek(1); err != nil {
 			return err
@@ -312,13 +336,13 @@ func (r *chunkReader) skim(c *chunkStream, n int) error {
 			c.buf = c.filter.append(c.buf, b)
 			r.unfinished += len(c.buf) - had
 		}
-		if len(c.buf) > r.messageLimit(c.typ) || r.unfinished > r.limits.MaxUnfinished {
+		if len(c.buf) > r.messageLimit(c.typ) || r.unfinished > r.limits.MaxUnfinished || !r.hasRoom() {
 			r.unfinished -= len(c.buf)
 			c.buf, c.dropped = nil, true
 		}
 		c.received += len(b)
 		n -= len(b)
-		_, _ = r.r.Discard(len(b)) // just peeked at
+		_, _ = r.r.Discard(len(b)) // can't fail: peeked before
 	}
 	return nil
 }
@@ -348,9 +372,9 @@ func (r *chunkReader) abort(p []byte) {
 
 var errAggregate = errors.New("malformed aggregate message")
 
-// splitAggregate takes the first message out of the payload of an aggregate message
-// (section 7.1.6): FLV tags, each with its size behind it. Their timestamps count
-// from the first one's, which stands for the aggregate's own.
+// splitAggregate returns the first message of an aggregate message's payload (section 7.1.6), and
+// the rest. The payload is a list of FLV tags, each followed by its size. Only the differences
+// between their timestamps count. The first one stands for the aggregate's own timestamp.
 func splitAggregate(p []byte) (m message, rest []byte, err error) {
 	const header, trailer = 11, 4
 	if len(p) < header {

@@ -16,7 +16,7 @@ func newTestChunkReader(data []byte, l Limits) *chunkReader {
 	return newChunkReader(bufio.NewReader(bytes.NewReader(data)), l)
 }
 
-// got is a message as tables show it.
+// A got is a message as the test tables have it.
 type got struct {
 	Type      messageType
 	Stream    uint32
@@ -119,8 +119,8 @@ func TestChunkReader(t *testing.T) {
 	}
 }
 
-// A video message of 1000 bytes at most, in chunks of 128, with what may stand before and
-// between the NAL units.
+// A video message may have 1000 bytes at most. It comes in chunks of 128 bytes, with
+// anything that may precede and separate NAL units.
 func TestMessagesThatAreTooLong(t *testing.T) {
 	nalu := func(first byte, length int) string {
 		return string(binary.BigEndian.AppendUint32(nil, uint32(length))) + string([]byte{first}) + strings.Repeat("x", length-1)
@@ -130,7 +130,7 @@ func TestMessagesThatAreTooLong(t *testing.T) {
 	for name, tt := range map[string]struct {
 		typ     messageType
 		payload string
-		want    string // what is left; "": the message is dropped
+		want    string // what is kept; "": the message is dropped
 	}{
 		"a picture":                       {typeVideo, classic + nalu(0x65, 2000), ""},
 		"a picture and filler data":       {typeVideo, classic + slice + nalu(12, 5000), classic + slice},

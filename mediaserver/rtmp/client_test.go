@@ -4,14 +4,17 @@ import (
 	"bytes"
 	"crypto/tls"
 	"encoding/binary"
+	"fmt"
 	"net"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/streampair/streampair/hack/eventually"
 )
 
-// A client speaks RTMP byte by byte, as honestly or not as a test wants.
+// A client speaks RTMP byte by byte, by the rules or against them.
 type client struct {
 	testing.TB
 	net.Conn
@@ -22,7 +25,7 @@ type client struct {
 	received []byte // all that the server has sent
 }
 
-// dial connects and shakes hands.
+// dial connects and does the handshake.
 func (h *harness) dial() *client {
 	h.Helper()
 	c := h.dialOnly()
@@ -39,7 +42,7 @@ func (h *harness) dialOnly() *client {
 	return h.newClient(conn)
 }
 
-// dialFrom connects from an address of this machine and shakes hands.
+// dialFrom connects from an address of this machine and does the handshake.
 func (h *harness) dialFrom(from string) *client {
 	h.Helper()
 	c := h.connectFrom(from)
@@ -94,19 +97,17 @@ func (c *client) listen() {
 	}
 }
 
-// stopListening leaves unread what the server sends from now on.
+// stopListening stops reading what the server sends.
 func (c *client) stopListening() {
 	_ = c.SetReadDeadline(time.Unix(1, 0))
 	<-c.closed
 }
 
-// said reports whether the server has sent the text. Chunk headers of one byte each
-// 128 bytes are within it: look for short texts.
-func (c *client) said(text string) bool {
+// said returns what the server has sent, without the one-byte chunk headers after each 128 bytes.
+func (c *client) said() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	plain := bytes.ReplaceAll(c.received, []byte{3<<6 | chunkStreamOwn}, nil)
-	return bytes.Contains(plain, []byte(text))
+	return string(bytes.ReplaceAll(c.received, []byte{3<<6 | chunkStreamOwn}, nil))
 }
 
 func (c *client) heard() int {
@@ -117,13 +118,10 @@ func (c *client) heard() int {
 
 func (c *client) waitFor(text string) {
 	c.Helper()
-	for deadline := time.Now().Add(patience); !c.said(text); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			c.Fatalf("the server does not say %q, but %q", text, strings.ToValidUTF8(string(c.received), "."))
-		}
-	}
+	eventually.Seen(c, eventually.Patience, fmt.Sprintf("the server says %q", text), func() (string, bool) {
+		said := c.said()
+		return strings.ToValidUTF8(said, "."), strings.Contains(said, text)
+	})
 }
 
 func (c *client) waitClosed() {
@@ -135,7 +133,7 @@ func (c *client) waitClosed() {
 	}
 }
 
-// send writes; a server that has closed is no error.
+// send writes, and reports false if the server has closed the connection.
 func (c *client) send(parts ...[]byte) bool {
 	_, err := c.Write(bytes.Join(parts, nil))
 	return err == nil
@@ -144,15 +142,14 @@ func (c *client) send(parts ...[]byte) bool {
 func (c *client) shakeHands() {
 	c.Helper()
 	c.send([]byte{3}, make([]byte, 1536))
-	for deadline := time.Now().Add(patience); c.heard() < 1+1536+1536; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			c.Fatal("the server does not shake hands")
-		}
-	}
+	eventually.Seen(c, eventually.Patience, "the server shakes hands", func() (bytes int, done bool) {
+		n := c.heard()
+		return n, n >= 1+1536+1536
+	})
 	c.send(make([]byte, 1536))
 }
 
-// message sends a message with a header of type 0 and all timestamps extended as the
+// message sends a message with a header of type 0. Extended timestamps are as the
 // specification says.
 func (c *client) message(chunkStream byte, typ messageType, streamID, timestamp uint32, parts ...[]byte) bool {
 	return c.send(appendMessage(nil, chunkStream, c.chunkSize, message{
@@ -173,7 +170,7 @@ func (c *client) connect(extra ...[]byte) {
 	c.message(3, typeCommand, 0, 0, connectCommand("live", extra...))
 }
 
-// connectCommand is a connect command with further properties in its object.
+// connectCommand returns a connect command with extra properties in its object.
 func connectCommand(app string, extra ...[]byte) []byte {
 	b := appendAMF(nil, "connect", 1.0)
 	b = append(b, amfObject)
@@ -186,7 +183,7 @@ func key(s string) []byte { return appendAMFText(nil, s) }
 
 func amf(values ...any) []byte { return appendAMF(nil, values...) }
 
-// publish goes the whole way and waits to be let in.
+// publish does all steps of publishing and waits until the server accepts.
 func (c *client) publish(name string) {
 	c.Helper()
 	c.connect()
@@ -225,7 +222,7 @@ func picture(idr bool, size int) []byte {
 	return b
 }
 
-// showsPictures proves that the connection still publishes: pictures it sends arrive.
+// showsPictures proves that the connection still publishes: the pictures it sends reach the stream.
 func (h *harness) showsPictures(c *client, name string, timestamp uint32) {
 	h.Helper()
 	sub := h.registry.Stream(keyOf(name)).Subscribe(100)
@@ -237,7 +234,7 @@ func (h *harness) showsPictures(c *client, name string, timestamp uint32) {
 	h.receive(sub, func(r *received) bool { return r.video >= 5 })
 }
 
-// flood sends zeros.
+// flood sends total zero bytes.
 func (c *client) flood(total int) {
 	b := make([]byte, 64<<10)
 	for sent := 0; sent < total; sent += len(b) {

@@ -2,7 +2,7 @@ package rtmp
 
 import "math"
 
-// A command is a command message (section 7.2) as far as a publisher's server needs it.
+// A command is the part of a command message (section 7.2) that a publisher's server needs.
 type command struct {
 	name        string
 	transaction float64
@@ -22,7 +22,7 @@ func parseCommand(p []byte) (command, error) {
 		c.name, _ = values[0].(string)
 	}
 	if len(values) > 1 {
-		// Replies carry it; go-rtmp converts it to an integer.
+		// Replies repeat the transaction id; go-rtmp converts it to an integer.
 		if t, ok := values[1].(float64); ok && t >= 0 && t < math.MaxInt32 {
 			c.transaction = t
 		}
@@ -37,12 +37,12 @@ func parseCommand(p []byte) (command, error) {
 	return c, nil
 }
 
-// connectProperties are those of connect's command object (section 7.2.1.1) that
-// are handed on, where they are strings.
+// connectProperties are the properties of connect's command object (section 7.2.1.1)
+// that are passed on if they are strings.
 var connectProperties = []string{"app", "type", "flashVer", "tcUrl"}
 
-// appendCommand appends c in the one form that go-rtmp can decode without fail: the
-// arguments it expects, of the types it expects.
+// appendCommand appends c in a form that go-rtmp can always decode: the arguments it
+// expects, of the types it expects.
 func appendCommand(b []byte, c command) []byte {
 	b = appendAMF(b, c.name, c.transaction)
 	switch c.name {
@@ -66,8 +66,8 @@ func appendCommand(b []byte, c command) []byte {
 	return appendAMF(b, nil) // createStream, closeStream
 }
 
-// appendMessage appends a message as one chunk of type 0 and, above chunkSize bytes,
-// further ones of type 3 (section 5.3). The chunk stream id is 2 to 63.
+// appendMessage appends a message as one chunk of type 0. Further chunks of type 3 follow if the
+// message is longer than chunkSize bytes (section 5.3). chunkStream is 2 to 63.
 func appendMessage(b []byte, chunkStream byte, chunkSize int, m message) []byte {
 	b = appendHeader(b, chunkStream, m)
 	p := m.payload
@@ -84,8 +84,8 @@ func appendMessage(b []byte, chunkStream byte, chunkSize int, m message) []byte 
 	}
 }
 
-// appendHeader appends basic header, message header of type 0, and, where needed, the
-// extended timestamp.
+// appendHeader appends a basic header, a message header of type 0, and the extended
+// timestamp if it is needed.
 func appendHeader(b []byte, chunkStream byte, m message) []byte {
 	n, t := len(m.payload), min(m.timestamp, extended)
 	b = append(b, chunkStream,

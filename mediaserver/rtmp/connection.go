@@ -18,57 +18,64 @@ import (
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// A connection is one client: the net.Conn that go-rtmp reads and closes, and the
-// Handler that it calls. Both happen on one goroutine of go-rtmp's, except that its
-// writes come from another.
+// A connection is one client. It is the net.Conn that go-rtmp reads and closes, and
+// the Handler that go-rtmp calls. Both happen on one goroutine of go-rtmp. Only writes
+// come from another goroutine.
 type connection struct {
 	gortmp.DefaultHandler
 	*guard
 	server *Server
 	remote string
 	place  *admission.Place
-	// lingers is its place among those who linger; nil: it does not. Guarded by guests.mu.
-	lingers *admission.Place
+	// lingeringPlace is the connection's lingering place, or nil. Guarded by connections.mu.
+	lingeringPlace *admission.Place
 
 	app, tcURL string
-	feed       *feed.Feed // nil unless it publishes
+	key        stream.Key // the stream it last asked to publish; zero: none
+	feed       *feed.Feed // nil while it does not publish
 }
 
 func (s *Server) newConnection(conn net.Conn) *connection {
 	c := &connection{
-		guard:  newGuard(newWire(conn, s.cfg.Limits), s.cfg.Metrics.GuardRefusals),
+		guard:  newGuard(newClientConn(conn, s.cfg.Limits), s.cfg.Metrics.GuardRefusals),
 		server: s,
 		remote: conn.RemoteAddr().String(),
 	}
-	c.tooLong = c.leftOut
+	c.tooLong, c.messages.hasMemory = c.reportDropped, c.hasMemory
 	return c
 }
 
-// leftOut tells the publication of a message that was dropped.
-func (c *connection) leftOut(t messageType, length int) {
+// reportDropped tells the publication that a message was dropped because it is too long.
+func (c *connection) reportDropped(t messageType, length int) {
 	if c.feed == nil {
 		return
 	}
 	switch t {
 	case typeVideo, typeAggregate:
-		c.wire.media()
-		c.feed.LeftOut(stream.Video, length, c.wire.limits.MaxVideoMessage)
+		c.clientConn.media()
+		c.feed.ReportDropped(stream.Video, length, c.clientConn.limits.MaxVideoMessage)
 	case typeAudio:
-		c.wire.media()
-		c.feed.LeftOut(stream.Audio, length, c.wire.limits.MaxAudioMessage)
+		c.clientConn.media()
+		c.feed.ReportDropped(stream.Audio, length, c.clientConn.limits.MaxAudioMessage)
 	}
 }
 
-// network is whom its place counts for.
+// hasMemory tells the publication how large the message buffers are. It reports whether the
+// server has the memory for them.
+func (c *connection) hasMemory(bytes int) bool {
+	return c.feed == nil || c.feed.Publication().Hold(bytes+c.feed.Held())
+}
+
+// network returns the network for which the connection's place counts.
 func (c *connection) network() netip.Prefix {
 	return admission.NetworkOf(admission.AddressOf(c.remote))
 }
 
-// refuse ends the connection after the call that go-rtmp is in.
+// refuse makes go-rtmp's next read fail, so the connection ends after the present call.
 func (c *connection) refuse(r *refusal) error { return c.fail(r) }
 
-// recovered turns a panic into the end of this connection. go-rtmp would do so too, but
-// tell nobody.
+// recovered turns a panic into the end of this connection. go-rtmp would recover it
+// too, but would not report it.
 func (c *connection) recovered(err *error) {
 	p := recover()
 	if p == nil {
@@ -78,25 +85,25 @@ func (c *connection) recovered(err *error) {
 	*err = c.refuse(refuse(ReasonPanic, "the server failed to handle this stream"))
 }
 
-// Read is the guard's, kept from taking the process along.
+// Read is the guard's Read. A panic in it ends the connection, not the process.
 func (c *connection) Read(b []byte) (n int, err error) {
 	defer c.recovered(&err)
 	return c.guard.Read(b)
 }
 
-// Close is called by go-rtmp as the last thing.
+// Close is the last call of go-rtmp.
 func (c *connection) Close() error {
 	defer c.server.closed(c)
 	return c.guard.Close()
 }
 
-// OnConnect remembers the app: whether there is one shows when it publishes.
+// OnConnect remembers the app. Whether the app exists is checked when the client publishes.
 func (c *connection) OnConnect(_ uint32, cmd *rtmpmessage.NetConnectionConnect) error {
 	c.app, c.tcURL = cmd.Command.App, cmd.Command.TCURL
 	return nil
 }
 
-// OnFCPublish gives old encoders the answer they wait for.
+// OnFCPublish sends the answer that old encoders wait for.
 func (c *connection) OnFCPublish(_ uint32, cmd *rtmpmessage.NetStreamFCPublish) error {
 	name, _, _ := strings.Cut(cmd.StreamName, "?")
 	_, err := c.Write(appendOwnCommand(nil, 0, "onFCPublish", []property{
@@ -105,7 +112,7 @@ func (c *connection) OnFCPublish(_ uint32, cmd *rtmpmessage.NetStreamFCPublish) 
 	return err
 }
 
-// OnPublish lets the client publish, or tells it why not.
+// OnPublish lets the client publish, or tells it why it may not.
 func (c *connection) OnPublish(ctx *gortmp.StreamContext, _ uint32, cmd *rtmpmessage.NetStreamPublish) (err error) {
 	defer c.recovered(&err)
 	if c.feed != nil {
@@ -116,12 +123,14 @@ func (c *connection) OnPublish(ctx *gortmp.StreamContext, _ uint32, cmd *rtmpmes
 		return c.refuse(refusePublisher(ReasonInvalidName, statusBadName,
 			"the URL must be rtmp://host/app/id: "+stream.ErrInvalidStreamID.Error()))
 	}
+	c.key = key
 	authenticated, err := c.server.cfg.Authorize(key, token)
 	switch {
 	case errors.Is(err, stream.ErrUndeclared):
 		return c.refuse(refusePublish(err))
 	case err != nil:
-		return c.refuse(refusePublisher(ReasonUnauthorized, statusUnauthorized, fmt.Sprintf("publishing %s is refused: %v", key, err)))
+		return c.refuse(refusePublisher(ReasonUnauthorized, statusUnauthorized, fmt.Sprintf(
+			"publishing %s is refused: %v; append ?token=… to the stream key, with the publish token of its StreamPair", key, err)))
 	}
 	publication, err := c.server.cfg.Registry.Publish(stream.PublishRequest{
 		Key: key, Authenticated: authenticated, Credential: sha256.Sum256([]byte(token)), Protocol: "rtmp", Remote: c.remote,
@@ -131,18 +140,18 @@ func (c *connection) OnPublish(ctx *gortmp.StreamContext, _ uint32, cmd *rtmpmes
 		return c.refuse(refusePublish(err))
 	}
 	c.feed = feed.New(publication)
-	c.feed.LimitPictures(c.wire.limits.MaxVideoMessage)
+	c.feed.LimitPictures(c.clientConn.limits.MaxVideoMessage)
 	c.beginPublishing(ctx.StreamID)
-	c.server.guests.publishing(c)
+	c.server.connections.holdPlace(c)
 	return nil
 }
 
-// OnPlay refuses: viewers do not come by RTMP.
+// OnPlay refuses to play: this server does not serve viewers by RTMP.
 func (c *connection) OnPlay(*gortmp.StreamContext, uint32, *rtmpmessage.NetStreamPlay) error {
 	return c.refuse(refusePublisher(ReasonPlay, statusPlayFailed, "this server takes streams by RTMP but does not play them; open its play.html page"))
 }
 
-// OnVideo hands a video message to the publication.
+// OnVideo passes a video message to the publication.
 func (c *connection) OnVideo(timestamp uint32, payload io.Reader) (err error) {
 	defer c.recovered(&err)
 	body, err := c.body(payload)
@@ -155,7 +164,7 @@ func (c *connection) OnVideo(timestamp uint32, payload io.Reader) (err error) {
 	return nil
 }
 
-// OnAudio hands an audio message to the publication.
+// OnAudio passes an audio message to the publication.
 func (c *connection) OnAudio(timestamp uint32, payload io.Reader) (err error) {
 	defer c.recovered(&err)
 	body, err := c.body(payload)
@@ -168,7 +177,7 @@ func (c *connection) OnAudio(timestamp uint32, payload io.Reader) (err error) {
 	return nil
 }
 
-// body copies a payload: go-rtmp's reader is a view of a buffer that it uses again.
+// body copies a payload, because go-rtmp reuses the buffer that its reader reads from.
 func (c *connection) body(payload io.Reader) ([]byte, error) {
 	b := make([]byte, c.mediaSize)
 	if _, err := io.ReadFull(payload, b); err != nil {
@@ -177,12 +186,12 @@ func (c *connection) body(payload io.Reader) ([]byte, error) {
 	return b, nil
 }
 
-// OnFCUnpublish, OnDeleteStream and closeStream are three ways to say goodbye.
+// OnFCUnpublish ends the publication. OnDeleteStream and closeStream are two other ways to do so.
 func (c *connection) OnFCUnpublish(uint32, *rtmpmessage.NetStreamFCUnpublish) error {
 	return c.unpublished()
 }
 
-// OnDeleteStream ends the publication if it is on that message stream.
+// OnDeleteStream ends the publication if the deleted message stream is the published one.
 func (c *connection) OnDeleteStream(_ uint32, cmd *rtmpmessage.NetStreamDeleteStream) error {
 	if cmd.StreamID != c.publishStream {
 		return nil
@@ -190,7 +199,7 @@ func (c *connection) OnDeleteStream(_ uint32, cmd *rtmpmessage.NetStreamDeleteSt
 	return c.unpublished()
 }
 
-// OnUnknownCommandMessage is where go-rtmp reports closeStream.
+// OnUnknownCommandMessage is how go-rtmp reports closeStream.
 func (c *connection) OnUnknownCommandMessage(_ uint32, cmd *rtmpmessage.CommandMessage) error {
 	if cmd.CommandName != "closeStream" {
 		return nil
@@ -206,18 +215,18 @@ func (c *connection) unpublished() error {
 	c.feed = nil
 	id := c.publishStream
 	c.endPublishing()
-	c.server.guests.waiting(c)
+	c.server.connections.releaseHold(c)
 	_, err := c.Write(appendStatus(nil, id, statusUnpublished, "The stream is unpublished."))
 	return err
 }
 
-// OnClose ends the publication at once: go-rtmp and the socket may take their time.
+// OnClose ends the publication at once, because go-rtmp and the socket may take some time.
 func (c *connection) OnClose() {
 	defer c.recovered(new(error))
 	reason := stream.EndClosed
 	var r *refusal
 	refused := errors.As(c.failed, &r)
-	c.server.guests.leaving(c, refused)
+	c.server.connections.releasePlace(c, refused)
 	if refused {
 		reason = r.end
 		c.report(r)
@@ -235,12 +244,12 @@ func (c *connection) report(r *refusal) {
 		c.server.cfg.Metrics.GuardRefusals.WithLabelValues(string(r.reason)).Inc()
 	case byServer:
 		c.server.cfg.Metrics.PublishRefusals.WithLabelValues("rtmp", string(r.reason)).Inc()
-	case byRegistry: // the registry has told the story
+	case byRegistry: // the registry has logged the reason
 		return
 	}
 	attrs := []any{"remote", c.remote, "reason", string(r.reason), "why", r.description}
-	if c.feed != nil {
-		attrs = append(attrs, "stream", c.feed.Publication().Stream().Key().String())
+	if c.key != (stream.Key{}) {
+		attrs = append(attrs, "stream", c.key.String())
 	} else if app, _, _ := strings.Cut(c.app, "?"); app != "" { // never log a token
 		attrs = append(attrs, "app", app)
 	}

@@ -9,12 +9,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/flv"
 	"github.com/streampair/streampair/mediaserver/flv/feed"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// publisher is a client that is let in.
+// publisher returns a client that the server has accepted.
 func (h *harness) publisher() *client {
 	h.Helper()
 	c := h.dial()
@@ -47,9 +48,9 @@ func TestParameterSetsBesideTheFirstTravelWithTheNextIDR(t *testing.T) {
 	h := start(t, nil)
 	sub := h.subscribe(live)
 	c := h.publisher()
-	second := []byte{0x68, 0x5a, 0x11} // of another id
+	second := []byte{0x68, 0x5a, 0x11} // another id
 	record := avcRecord()
-	record[len(record)-len(testPPS)-3]++ // the count of PPS
+	record[len(record)-len(testPPS)-3]++ // number of PPS
 	record = append(append(record, 0, byte(len(second))), second...)
 	c.message(6, typeVideo, 1, 0, []byte{0x17, 0, 0, 0, 0}, record)
 	c.message(6, typeVideo, 1, 0, picture(true, 100))
@@ -85,8 +86,8 @@ func TestAggregateMessagesAreTakenApart(t *testing.T) {
 	c.message(6, typeAggregate, 1, 1000, payload)
 	c.message(6, typeVideo, 1, 1060, picture(false, 40))
 	r := h.receive(sub, func(r *received) bool { return r.video == 4 })
-	// The aggregate's timestamp is that of its first message: 20 ms from each to the
-	// next, but for what the clock takes off for arriving early.
+	// The aggregate's timestamp belongs to its first message. The pictures are 20 ms
+	// apart, less what the clock takes off because they come early.
 	for i, u := range r.units[1:] {
 		if d := u.DTS - r.units[i].DTS; d < 0 || d > 20*time.Millisecond {
 			t.Errorf("picture %d comes %v after the one before", i+1, d)
@@ -105,7 +106,7 @@ func TestAudioThatCannotBePlayedIsLeftOutWithAWarning(t *testing.T) {
 			c.message(4, typeAudio, 1, 0, config)
 			c.message(4, typeAudio, 1, 0, []byte("\x91Opus\xfc\xff\xfe"))
 			h.showsPictures(c, "primary", 0)
-			h.eventually("there is a warning", func() bool {
+			eventually.True(h, "there is a warning", func() bool {
 				w := h.registry.Stream(live).Snapshot().Warnings
 				return len(w) == 1 && w[0].Code == feed.WarningUnsupportedAudio
 			})
@@ -120,13 +121,13 @@ func TestAPictureInSeveralMessagesHasTheBoundOfOneInOne(t *testing.T) {
 	h := start(t, func(c *Config) { c.Limits.MaxVideoMessage = 10_000 })
 	c := h.publisher()
 	later := picture(true, 6000)
-	const sliceHeader = 5 + 4 + 1 // behind the tag's header, the NAL unit's length and type
+	const sliceHeader = 5 + 4 + 1 // after the tag's header, the NAL unit's length and its type
 	later[sliceHeader] = 0x68     // first_mb_in_slice 2
 	c.message(6, typeVideo, 1, 0, videoConfig())
 	c.message(6, typeVideo, 1, 0, picture(true, 6000))
 	c.message(6, typeVideo, 1, 0, later)
 	c.message(6, typeVideo, 1, 40, picture(false, 50))
-	h.eventually("there is a warning with both sizes", func() bool {
+	eventually.True(h, "there is a warning with both sizes", func() bool {
 		return slices.ContainsFunc(h.registry.Stream(live).Snapshot().Warnings, func(w stream.Warning) bool {
 			return w.Code == feed.WarningTooLarge && strings.Contains(w.Message, "12000 bytes") && strings.Contains(w.Message, "at most 10000")
 		})
@@ -145,7 +146,7 @@ func TestOpusIsTaken(t *testing.T) {
 	}
 }
 
-// Late audio is ordinary: both tracks keep their distance.
+// Audio may be late. The two tracks keep their distance.
 func TestTimestampsOfBothTracksKeepTheirDistance(t *testing.T) {
 	for name, origin := range map[string]uint32{
 		"from zero":              0,
@@ -164,7 +165,7 @@ func TestTimestampsOfBothTracksKeepTheirDistance(t *testing.T) {
 			if name == "around ffmpeg's wrap" {
 				mask = 0x7fffffff
 			}
-			// Audio follows its video by 200 ms: it is sent with older timestamps.
+			// Audio is 200 ms behind its video, so it is sent with older timestamps.
 			const lag, step, frames = 200, 40, 20
 			for i := range uint32(frames) {
 				at := origin + i*step
@@ -172,7 +173,8 @@ func TestTimestampsOfBothTracksKeepTheirDistance(t *testing.T) {
 				c.message(4, typeAudio, 1, (at-lag)&mask, []byte{0xaf, 1, 0x21, 0x10})
 			}
 			r := h.receive(sub, func(r *received) bool { return r.video == frames && r.audio == frames })
-			// All arrives at once, so the mapping moves with each; the last pair is settled.
+			// All media come at once, so the mapping moves with each message. It has
+			// settled at the last pair.
 			n := len(r.units)
 			if d := r.units[n-2].DTS - r.units[n-1].DTS; d != lag*time.Millisecond {
 				t.Errorf("audio %v behind its video, want %v", d, lag*time.Millisecond)
@@ -196,6 +198,6 @@ func TestAPanicEndsOneConnection(t *testing.T) {
 	c.command(0, "createStream", 2.0, nil)
 	c.command(1, "publish", 3.0, nil, "boom")
 	c.waitClosed()
-	h.eventually("counted", func() bool { return h.guardRefusals(ReasonPanic) == 1 })
+	eventually.True(h, "counted", func() bool { return h.guardRefusals(ReasonPanic) == 1 })
 	h.showsPictures(other, "primary", 0)
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// FFmpeg 8 sends further tracks, and codecs that plain FLV has not, by Enhanced RTMP.
+// FFmpeg 8 sends further tracks by Enhanced RTMP, and codecs that plain FLV does not have.
 func TestFFmpeg8Publishes(t *testing.T) {
 	for name, tt := range map[string]struct {
 		spec     mediatest.Spec

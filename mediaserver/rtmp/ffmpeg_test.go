@@ -6,17 +6,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// received counts what a subscriber gets, and checks what must hold for all of it.
+// received counts what a subscriber gets. It checks the rules that hold for all access units.
 type received struct {
 	video, audio, idr int
 	units             []*stream.AccessUnit
 }
 
-// receive takes access units until enough says so.
+// receive takes access units until enough returns true.
 func (h *harness) receive(sub *stream.Subscription, enough func(*received) bool) *received {
 	h.Helper()
 	r := &received{}
@@ -123,7 +124,7 @@ func TestFFmpegPublishes(t *testing.T) {
 			sub := h.subscribe(live)
 			mediatest.Publish(t, mediatest.File(t, test.spec), h.url("/live/primary"), test.args...)
 			r := h.receive(sub, test.enough)
-			// One continuous clock: no jump, whatever the publisher's timestamps do.
+			// The clock is continuous and never jumps, whatever the publisher's timestamps do.
 			var last [2]time.Duration
 			for _, u := range r.units {
 				if d := u.DTS - last[u.Kind]; last[u.Kind] != 0 && (d < -200*time.Millisecond || d > 2*time.Second) {
@@ -150,7 +151,7 @@ func TestALostPublisherIsSeenAtOnce(t *testing.T) {
 			h.receive(sub, func(r *received) bool { return r.video >= 10 })
 			end(p)
 			ended := time.Now()
-			h.eventually("the publication ends", func() bool { return h.registry.Stream(live).Snapshot().Publication == nil })
+			eventually.True(h, "the publication ends", func() bool { return h.registry.Stream(live).Snapshot().Publication == nil })
 			t.Logf("seen %v after ffmpeg's end", time.Since(ended).Round(time.Millisecond))
 		})
 	}
@@ -164,7 +165,7 @@ func TestTakeoverTellsTheIncumbent(t *testing.T) {
 	h.receive(sub, func(r *received) bool { return r.video >= 10 })
 	before := h.registry.Stream(live).Snapshot().Publication.ID
 	mediatest.Publish(t, file, h.url("/live/primary"))
-	h.eventually("the second publishes", func() bool {
+	eventually.True(h, "the second publishes", func() bool {
 		p := h.registry.Stream(live).Snapshot().Publication
 		return p != nil && p.ID != before
 	})
@@ -218,7 +219,7 @@ func TestUnsupportedCodecsAreRefusedWithAReason(t *testing.T) {
 		"MP3":            {[]string{"-f", "lavfi", "-i", "sine", "-c:a", "libmp3lame", "-ar", "44100"}, "audio codec MP3 is not supported; set the encoder to AAC"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // each takes as long as a publication has time to send something else
+			t.Parallel() // each waits as long as a publication may send nothing
 			h := start(t, nil)
 			args := append([]string{"-re"}, test.args...)
 			p := mediatest.Start(t, append(args, "-f", "flv", h.url("/live/primary"))...)

@@ -1,16 +1,16 @@
 package rtmp
 
-// A fillerFilter leaves the filler data out of a video message that comes in pieces. An
-// encoder with a constant bit rate pads its pictures with filler data (Rec. H.264 section
-// 7.3.2.7), and may pad a picture that is not large to many megabytes.
+// A fillerFilter removes filler data from a video message that comes in pieces. An
+// encoder with a constant bit rate pads its pictures with filler data (Rec. H.264
+// section 7.3.2.7). It may pad a small picture to many megabytes.
 type fillerFilter struct {
-	lengthSize int // bytes of the length in front of each NAL unit
+	lengthSize int // size of the length before each NAL unit, in bytes
 
 	begun  bool
 	header int    // bytes of the tag's header that are still to come
-	prefix []byte // the length of the next NAL unit, as far as it has come
-	left   int    // bytes of the NAL unit under way that are still to come
-	skips  bool   // the NAL unit under way is filler data
+	prefix []byte // the part of the next NAL unit's length that has come
+	left   int    // bytes of the current NAL unit that are still to come
+	skips  bool   // the current NAL unit is filler data
 }
 
 const (
@@ -50,9 +50,9 @@ func (f *fillerFilter) append(message, b []byte) []byte {
 	return message
 }
 
-// videoHeaderLength returns the length of what precedes the NAL units of a video message
-// that begins with first: annex E.4.3.1 of the FLV specification, or Enhanced RTMP's frame
-// type, packet type and fourcc, and a composition time after coded frames.
+// videoHeaderLength returns how many bytes precede the NAL units of a video message whose first
+// byte is first. That header is defined in annex E.4.3.1 of the FLV specification. In Enhanced
+// RTMP it is frame type, packet type and fourcc, and with coded frames a composition time.
 func videoHeaderLength(first byte) int {
 	const enhanced, packetType, codedFrames = 0x80, 0x0f, 1
 	if first&enhanced != 0 && first&packetType == codedFrames {
@@ -61,8 +61,8 @@ func videoHeaderLength(first byte) int {
 	return 5
 }
 
-// lengthSizeOf returns the length size that a video message with decoder configuration
-// says; 0 if the message is another one. ISO/IEC 14496-15 section 5.3.3.1.
+// lengthSizeOf returns the length size that a decoder configuration gives (ISO/IEC 14496-15
+// section 5.3.3.1). It returns 0 for a video message without one.
 func lengthSizeOf(video []byte) int {
 	const header, lengthSizeMinusOne = 5, 4
 	if len(video) <= header+lengthSizeMinusOne {

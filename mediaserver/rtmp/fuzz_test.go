@@ -17,7 +17,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// script is a net.Conn that sends given bytes and takes any.
+// A script is a net.Conn that yields given bytes and accepts any.
 type script struct {
 	in     *bytes.Reader
 	mu     sync.Mutex
@@ -43,7 +43,7 @@ func (s *script) Close() error {
 	return nil
 }
 
-// session is what an honest publisher sends after the handshake, as messages.
+// session returns the messages of an honest publisher after the handshake.
 func session() [][]byte {
 	say := func(chunkStream byte, typ messageType, streamID, timestamp uint32, payload []byte) []byte {
 		return appendMessage(nil, chunkStream, 128, message{typ: typ, streamID: streamID, timestamp: timestamp, payload: payload})
@@ -66,8 +66,8 @@ func session() [][]byte {
 	}
 }
 
-// FuzzConnection sends anything through guard and go-rtmp to a publication. Nothing may
-// panic, and nothing that the guard lets through may make go-rtmp give up.
+// FuzzConnection sends any bytes through guard and go-rtmp to a publication. Nothing may
+// panic. Nothing that the guard lets through may make go-rtmp fail.
 func FuzzConnection(f *testing.F) {
 	whole := bytes.Join(session(), nil)
 	f.Add(whole, uint8(0))
@@ -85,20 +85,20 @@ func FuzzConnection(f *testing.F) {
 			Metrics: m, Limits: Limits{}.withDefaults(),
 			Authorize: func(stream.Key, string) (bool, error) { return true, nil },
 		},
-		guests: newGuests(Limits{}.withDefaults(), nil),
+		connections: newConnections(Limits{}.withDefaults(), nil),
 	}
 	server.log = slog.New(slog.DiscardHandler)
 	server.refusals.logger = server.log
-	handover := newHandover()
+	admitted := newAdmittedListener()
 	library := gortmp.NewServer(&gortmp.ServerConfig{OnConnect: onConnect(server.log)})
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		_ = library.Serve(handover) // ends with the handover
+		_ = library.Serve(admitted) // ends when its listener is closed
 	}()
 	f.Cleanup(func() {
 		_ = library.Close()
-		_ = handover.Close()
+		_ = admitted.Close()
 		<-served
 	})
 
@@ -113,9 +113,9 @@ func FuzzConnection(f *testing.F) {
 		in = append(in, data...)
 		conn := &script{in: bytes.NewReader(in), closed: make(chan struct{})}
 		c := server.newConnection(conn)
-		server.guests.enter(c)
+		server.connections.enter(c)
 		server.open.Add(1)
-		handover.put(conn, c)
+		admitted.put(conn, c)
 		server.open.Wait()
 		<-conn.closed
 		if c.failed == nil {
@@ -131,7 +131,7 @@ func FuzzConnection(f *testing.F) {
 	})
 }
 
-// FuzzCommand: what the guard makes of a command message, it reads as the same again.
+// FuzzCommand checks that the guard parses its own rendering of a command to the same command.
 func FuzzCommand(f *testing.F) {
 	f.Add(connectCommand("live", key("fourCcList"), []byte{amfStrictArray, 0, 0, 0, 1}, amf("av01")))
 	f.Add(amf("publish", 5.0, nil, "primary", "live"))
@@ -153,7 +153,7 @@ func FuzzCommand(f *testing.F) {
 	})
 }
 
-// FuzzChunks: no chunk stream makes the reader hold more than its limits.
+// FuzzChunks checks that no chunk stream makes the reader hold more than its limits.
 func FuzzChunks(f *testing.F) {
 	f.Add(bytes.Join(session(), nil))
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -8,14 +8,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Sizes of the handshake, section 5.2.
+// Sizes of the handshake in bytes, section 5.2.
 const (
 	handshakeVersion = 3
 	handshakeBytes   = 1 + 1536 + 1536 // C0, C1, C2
 )
 
-// Chunk streams. go-rtmp answers on the one a request came on, and on 2: with all
-// requests on one, and own messages on another, no two writers share one.
+// Chunk streams. go-rtmp answers on the chunk stream of the request, and on 2. All
+// requests are put on one chunk stream, and this package's own messages go on another.
+// So no two writers share a chunk stream.
 const (
 	chunkStreamControl = 2
 	chunkStreamCommand = 3
@@ -25,47 +26,49 @@ const (
 )
 
 // maxMessageStreams is how many message streams a client may have open (section
-// 7.2.1.3), the control stream included. Publishers use one.
+// 7.2.1.3), including the control stream. Publishers use one.
 const maxMessageStreams = 8
 
-// minAckWindow keeps a client from asking for an acknowledgement of each byte.
+// minAckWindow is the smallest acknowledgement window, in bytes. It keeps a client
+// from asking for an acknowledgement of each byte.
 const minAckWindow = 64 << 10
 
-// maxHeaderSize is that of basic header, message header and extended timestamp.
+// maxHeaderSize is the size of a basic header, a message header and an extended
+// timestamp, in bytes.
 const maxHeaderSize = 1 + 11 + 4
 
-// A guard is the net.Conn that go-rtmp reads. What it returns is always well-formed:
-// the client's handshake, then one Set Chunk Size, then messages of one chunk each:
-// commands that go-rtmp knows with arguments as it expects them, on message streams
-// that exist; audio and video of a client that publishes; sensible acknowledgement
-// windows. All else is carried out here, dropped and counted, or ends the connection.
+// A guard is the net.Conn that go-rtmp reads. What Read returns is always well-formed: the client's
+// handshake, one Set Chunk Size, then messages of one chunk each. Three kinds of messages pass:
+// commands that go-rtmp knows, on message streams that exist; audio and video of a publisher; and
+// acknowledgement windows of a sensible size. The guard handles other messages itself, drops and
+// counts them, or ends the connection. It adds limits and deadlines, which go-rtmp lacks.
 //
-// go-rtmp's defects that this keeps away from: any AMF0 that is deep, huge or of an
-// unexpected type, messages without payload, of unknown type or to an unknown stream,
-// extended timestamps in chunks of type 3, and its lack of limits and deadlines.
+// go-rtmp can't handle the following, which the guard keeps away: AMF0 that is deep, huge or of an
+// unexpected type; messages that are empty, of unknown type or on an unknown stream; extended
+// timestamps in chunks of type 3.
 type guard struct {
-	*wire
+	*clientConn
 	messages *chunkReader
 	counts   *prometheus.CounterVec // by reason
 
-	handshake int // bytes of it still to come
-	// header, then payload, is what go-rtmp is to read next.
+	handshake int // bytes of the handshake still to come
+	// header, followed by payload, is what go-rtmp reads next.
 	header, payload []byte
 	headerStore     [maxHeaderSize]byte
 	commandStore    []byte // of rewritten commands
 	aggregate       aggregate
 	connected       bool
-	open            [maxMessageStreams]bool // as go-rtmp's: lowest free number first
+	open            [maxMessageStreams]bool // in step with go-rtmp, which takes the lowest free number
 	publishStream   uint32                  // the message stream being published, or 0
-	commandStream   uint32                  // of the last publish or play: where to send a status
+	commandStream   uint32                  // of the last publish or play; a status goes to it
 	failed          error                   // what Read returns from now on
 	mediaSize       int                     // bytes of the audio or video message being read
-	// tooLong is called with the type and length of a message of a publisher's that was
+	// tooLong is called with the type and length of a publisher's message that was
 	// dropped because it is too long.
 	tooLong func(t messageType, length int)
 }
 
-// aggregate is what is left of an aggregate message.
+// An aggregate is the part of an aggregate message that has not been read yet.
 type aggregate struct {
 	rest    []byte
 	shift   uint32 // to add to its timestamps
@@ -73,14 +76,14 @@ type aggregate struct {
 	message message
 }
 
-func newGuard(w *wire, counts *prometheus.CounterVec) *guard {
+func newGuard(w *clientConn, counts *prometheus.CounterVec) *guard {
 	return &guard{
-		wire: w, counts: counts, handshake: handshakeBytes,
+		clientConn: w, counts: counts, handshake: handshakeBytes,
 		messages: newChunkReader(bufio.NewReaderSize(w, 8<<10), w.limits),
 	}
 }
 
-// Read returns bytes of one message at most, so go-rtmp handles each message before
+// Read returns bytes of one message at most. So go-rtmp handles each message before
 // the next is parsed.
 func (g *guard) Read(b []byte) (int, error) {
 	if len(b) == 0 {
@@ -107,7 +110,7 @@ func (g *guard) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// fail makes err the last thing that go-rtmp reads. A refusal is told to the client.
+// fail makes every later Read return err. It tells the client if err is a refusal.
 func (g *guard) fail(err error) error {
 	if err == nil || g.failed != nil {
 		return err
@@ -115,7 +118,7 @@ func (g *guard) fail(err error) error {
 	g.failed = err
 	var r *refusal
 	if errors.As(err, &r) && g.handshake == 0 {
-		g.lastWord(appendStatus(nil, g.commandStream, r.code, r.description))
+		g.writeFinal(appendStatus(nil, g.commandStream, r.code, r.description))
 	}
 	return err
 }
@@ -126,13 +129,13 @@ func (g *guard) readHandshake(b []byte) (int, error) {
 		return 0, refuse(ReasonHandshake, "not RTMP version %d", handshakeVersion)
 	}
 	if g.handshake -= n; g.handshake == 0 {
-		// From here on go-rtmp never sees a second chunk of a message.
+		// With this chunk size every later message fits into one chunk.
 		g.emit(chunkStreamControl, message{typ: typeSetChunkSize, payload: []byte{0, 0xff, 0xff, 0xff}})
 	}
 	return n, err
 }
 
-// nextMessage reads one message and decides about it; there may be nothing to emit.
+// nextMessage reads one message and decides what to do with it. It may emit nothing.
 func (g *guard) nextMessage() error {
 	if len(g.aggregate.rest) > 0 {
 		return g.nextOfAggregate()
@@ -157,8 +160,8 @@ func (g *guard) nextMessage() error {
 		g.aggregate = aggregate{rest: m.payload, message: m}
 		return nil
 	case typeCommandAMF3, typeDataAMF3:
-		// AMF0 behind a zero, from clients that asked for AMF3; real AMF3 has not been
-		// seen from a publisher.
+		// Clients that asked for AMF3 send AMF0 after a zero byte. No publisher is
+		// known to send real AMF3.
 		if m.payload[0] != 0 {
 			return g.drop(ReasonAMF3)
 		}
@@ -172,7 +175,7 @@ func (g *guard) nextMessage() error {
 	case typeAckWindow:
 		return g.ackWindow(m)
 	case typeData, typeAcknowledgement, typeUserControl, typeSetPeerBandwidth:
-		return nil // honest, and of no use here
+		return nil // valid, but not needed
 	}
 	return g.drop(ReasonUnknownType)
 }
@@ -182,13 +185,13 @@ func (g *guard) drop(r Reason) error {
 	return nil
 }
 
-// media hands on audio and video, of a client that was let in to publish, to the
-// message stream that it publishes on.
+// media emits audio or video of a client that publishes, on the message stream that it
+// publishes on.
 func (g *guard) media(m message) error {
 	if g.publishStream == 0 {
 		return g.drop(ReasonNotPublishing)
 	}
-	g.wire.media()
+	g.clientConn.media()
 	g.mediaSize = len(m.payload)
 	m.streamID = g.publishStream
 	if m.typ == typeAudio {
@@ -216,8 +219,8 @@ func (g *guard) nextOfAggregate() error {
 	return g.media(m)
 }
 
-// ackWindow hands on Window Acknowledgement Size, section 5.4.4: go-rtmp then sends
-// the acknowledgements that some encoders wait for.
+// ackWindow emits Window Acknowledgement Size, section 5.4.4. go-rtmp then sends the
+// acknowledgements that some encoders wait for.
 func (g *guard) ackWindow(m message) error {
 	if len(m.payload) < 4 {
 		return g.drop(ReasonAckWindow)
@@ -229,14 +232,14 @@ func (g *guard) ackWindow(m message) error {
 	return nil
 }
 
-// command hands on the commands a publisher needs, in their order of a session
-// (section 7.2.1).
+// command emits the commands that a publisher needs, if the session is in the right
+// state for them (section 7.2.1).
 func (g *guard) command(m message) error {
 	c, err := parseCommand(m.payload)
 	if err != nil {
 		return refuse(ReasonAMF, "a command cannot be read: %v", err)
 	}
-	streamID := uint32(0) // the control stream
+	streamID := uint32(0) // control stream
 	switch c.name {
 	case "connect":
 		if g.connected {
@@ -262,7 +265,7 @@ func (g *guard) command(m message) error {
 		if !g.connected {
 			return g.drop(ReasonUnknownCommand)
 		}
-	default: // _checkbw, getStreamLength, results of what was never asked …
+	default: // _checkbw, getStreamLength, results without a call …
 		return g.drop(ReasonUnknownCommand)
 	}
 	g.commandStore = appendCommand(g.commandStore[:0], c)
@@ -270,7 +273,7 @@ func (g *guard) command(m message) error {
 	return nil
 }
 
-// openStream mirrors what go-rtmp does on createStream.
+// openStream does in the guard what go-rtmp does on createStream.
 func (g *guard) openStream() bool {
 	for i := 1; i < maxMessageStreams; i++ {
 		if !g.open[i] {
@@ -281,34 +284,34 @@ func (g *guard) openStream() bool {
 	return false
 }
 
-// emit makes m what go-rtmp reads next. The payload is not copied: the next message is
-// read only when it is used up.
+// emit makes go-rtmp read m next. The payload is not copied, because the next message
+// is read only after the payload has been used.
 func (g *guard) emit(chunkStream byte, m message) {
 	g.header = appendHeader(g.headerStore[:0], chunkStream, m)
 	g.payload = m.payload
 }
 
-// beginPublishing lets media through, to the given message stream.
+// beginPublishing lets media through, on the given message stream.
 func (g *guard) beginPublishing(streamID uint32) {
 	g.publishStream = streamID
 	g.publish()
 }
 
-// endPublishing stops media, and gives the client the time of a newcomer to publish
-// again or go.
+// endPublishing stops media. The client then has PublishTimeout to publish again, like
+// a new client.
 func (g *guard) endPublishing() {
 	g.publishStream = 0
 	g.unpublish()
 }
 
-// Close is called by go-rtmp when it is done.
+// Close is called by go-rtmp when it is done with the connection.
 func (g *guard) Close() error {
 	var r *refusal
 	g.close(errors.As(g.failed, &r) && g.handshake == 0)
 	return nil
 }
 
-// serverChunkSize is that of the messages sent: go-rtmp never changes it.
+// serverChunkSize is the chunk size of messages to the client. go-rtmp never changes it.
 const serverChunkSize = defaultChunkSize
 
 // appendStatus appends an onStatus message (section 7.2.2) as chunks.

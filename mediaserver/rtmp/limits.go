@@ -2,35 +2,35 @@ package rtmp
 
 import "time"
 
-// Limits bound what clients may cost. The zero value of each field means its default.
+// Limits bound what clients may cost. A zero field means its default.
 type Limits struct {
-	// MaxConnections, without those that linger; default 1024. One more pushes out one that
-	// does not publish, if there is one.
+	// MaxConnections bounds connections, without lingering ones; default 1024. One more
+	// pushes out a connection that does not publish, if there is one.
 	MaxConnections int
-	// MaxUnauthenticated connections that have not begun to publish; default 64. One
-	// more pushes out the oldest of the address with the most, so that idle strangers cannot
-	// lock publishers out.
+	// MaxUnauthenticated bounds connections that do not publish yet; default 64. One more pushes
+	// out the oldest of the network that has the most. So idle strangers can't lock publishers out.
 	MaxUnauthenticated int
-	// MaxLingering refused connections whose client has not read why; default 128. One more
-	// ends the oldest of the address with the most at once.
+	// MaxLingering bounds refused connections that wait for the client to read why; default
+	// 128. One more closes the oldest of the network that has the most.
 	MaxLingering int
-	// MaxBytesBeforePublish a connection may send until it publishes, the handshake
-	// included; default 64 KiB.
+	// MaxBytesBeforePublish bounds what a connection may send before it publishes,
+	// with the handshake; default 64 KiB.
 	MaxBytesBeforePublish int
-	// MaxVideoMessage and MaxAudioMessage in bytes; defaults 4 MiB and 64 KiB.
+	// MaxVideoMessage and MaxAudioMessage bound a message, in bytes; defaults 4 MiB and 64 KiB.
 	MaxVideoMessage, MaxAudioMessage int
-	// MaxCommandMessage in bytes, of all other messages; default 64 KiB.
+	// MaxCommandMessage bounds a message of any other type, in bytes; default 64 KiB.
 	MaxCommandMessage int
-	// MaxUnfinished bytes of messages under way on all chunk streams; default 6 MiB.
+	// MaxUnfinished bounds the incomplete messages on all chunk streams of a client,
+	// in bytes; default 6 MiB.
 	MaxUnfinished int
-	// MaxChunkStreams a client may use; default 16.
+	// MaxChunkStreams bounds the chunk streams of a client; default 16.
 	MaxChunkStreams int
-	// PublishTimeout from connecting until publishing; default 10 s.
+	// PublishTimeout is the time from connecting until publishing; default 10 s.
 	PublishTimeout time.Duration
-	// IdleTimeout without any audio or video once publishing; default 30 s. (The
-	// viewers have long been switched to the other leg: this one only tidies up.)
+	// IdleTimeout is how long a publisher may send neither audio nor video; default 30 s. It
+	// only cleans up: viewers have long been switched to the other leg.
 	IdleTimeout time.Duration
-	// WriteTimeout for a client that does not read; default 5 s.
+	// WriteTimeout is how long a write to a client that does not read may take; default 5 s.
 	WriteTimeout time.Duration
 }
 

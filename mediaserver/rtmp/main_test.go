@@ -24,11 +24,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is how long tests wait for what should happen: generous, because a starved
+// patience is how long tests wait for what should happen. It is long, because a slow
 // machine proves nothing about the product.
 const patience = 20 * time.Second
 
-// harness is a running server with its registry.
+// A harness is a running server with its registry.
 type harness struct {
 	testing.TB
 	server   *Server
@@ -72,7 +72,7 @@ func start(tb testing.TB, change func(*Config)) *harness {
 
 func (h *harness) url(path string) string { return "rtmp://" + h.server.Addr().String() + path }
 
-// guardRefusals is how many times the guard refused for that reason.
+// guardRefusals returns how often the guard refused for that reason.
 func (h *harness) guardRefusals(r Reason) int {
 	return int(testutil.ToFloat64(h.metrics.GuardRefusals.WithLabelValues(string(r))))
 }
@@ -81,19 +81,9 @@ func (h *harness) publishRefusals(r Reason) int {
 	return int(testutil.ToFloat64(h.metrics.PublishRefusals.WithLabelValues("rtmp", string(r))))
 }
 
-// eventually waits until the condition holds.
-func (h *harness) eventually(what string, condition func() bool) {
-	h.Helper()
-	for deadline := time.Now().Add(patience); !condition(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			h.Fatalf("not within %v: %s", patience, what)
-		}
-	}
-}
-
 var live = stream.Key{App: "live", ID: "primary"}
 
-// lineWriter logs to the test, and to nobody once it is over.
+// A lineWriter logs to the test, and drops lines after the test has ended.
 type lineWriter struct {
 	mu sync.Mutex
 	tb testing.TB
@@ -122,7 +112,7 @@ func testLogger(tb testing.TB) *slog.Logger {
 	return slog.New(slog.NewTextHandler(testWriter(tb), &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-// selfSigned is a certificate for 127.0.0.1.
+// selfSigned returns a certificate for 127.0.0.1.
 func selfSigned(tb testing.TB) *tls.Config {
 	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -8,8 +8,8 @@ import (
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// A Reason says why the guard dropped a message or refused a connection, or why a
-// publisher was turned away. Reasons are label values of metrics, so they are API.
+// A Reason is why a message was dropped, a connection refused, or a publisher turned
+// away. Reasons are label values of metrics, so they are API.
 type Reason string
 
 // Reasons for ending a connection.
@@ -25,6 +25,7 @@ const (
 	ReasonChunkSize          Reason = "ChunkSize"
 	ReasonMessageSize        Reason = "MessageTooLong"
 	ReasonUnfinished         Reason = "TooMuchUnfinished"
+	ReasonMemory             Reason = "OutOfMemory"
 	ReasonAMF                Reason = "AMF"
 	ReasonPanic              Reason = "Panic"
 )
@@ -57,8 +58,8 @@ const (
 	ReasonPlay             Reason = "Play"
 )
 
-// statusCode is the code of an onStatus message (section 7.2.2), as far as encoders
-// know them.
+// A statusCode is the code of an onStatus message (section 7.2.2). Only codes that
+// encoders know are used.
 type statusCode string
 
 const (
@@ -71,12 +72,12 @@ const (
 	statusPublishStart statusCode = "NetStream.Publish.Start"
 )
 
-// A refusal ends a connection, and says why to the client, the log and the metrics.
+// A refusal ends a connection. It tells the client, the log and the metrics why.
 type refusal struct {
 	reason Reason
 	code   statusCode
 	end    stream.EndReason
-	// by says which metric counts it.
+	// by selects the metric that counts the refusal.
 	by refuser
 	// description is one sentence for the client's user.
 	description string
@@ -86,23 +87,24 @@ type refuser int
 
 const (
 	byGuard    refuser = iota // the client broke a rule of the protocol or a limit
-	byServer                  // it may not publish, or not this
-	byRegistry                // its publication was ended: no refusal, and not counted
+	byServer                  // the client may not publish, or not this stream
+	byRegistry                // the registry ended its publication; this is no refusal and is not counted
 )
 
 func (r *refusal) Error() string { return r.description }
 
-// refuse is a refusal by the guard.
+// refuse returns a refusal by the guard.
 func refuse(reason Reason, format string, args ...any) *refusal {
 	return &refusal{reason: reason, code: statusRejected, end: stream.EndError, description: fmt.Sprintf(format, args...)}
 }
 
-// refusePublisher is a refusal to publish.
+// refusePublisher returns a refusal to publish.
 func refusePublisher(reason Reason, code statusCode, description string) *refusal {
 	return &refusal{reason: reason, code: code, end: stream.EndError, by: byServer, description: description}
 }
 
-// refusePublish translates an error of the registry's Publish, or a stream.ErrUndeclared.
+// refusePublish returns the refusal for an error of the registry's Publish, or a
+// stream.ErrUndeclared.
 func refusePublish(err error) *refusal {
 	for _, known := range []struct {
 		err    error
@@ -118,13 +120,13 @@ func refusePublish(err error) *refusal {
 		{stream.ErrExpelled, ReasonExpelled, statusRejected},
 	} {
 		if errors.Is(err, known.err) {
-			return refusePublisher(known.reason, known.code, known.err.Error())
+			return refusePublisher(known.reason, known.code, err.Error())
 		}
 	}
 	return refusePublisher(ReasonInvalidName, statusRejected, err.Error())
 }
 
-// refuseMedia translates an error of a Feed.
+// refuseMedia returns the refusal for an error of a Feed.
 func refuseMedia(err error) *refusal {
 	var codec *flv.UnsupportedCodecError
 	if errors.As(err, &codec) {
@@ -133,7 +135,7 @@ func refuseMedia(err error) *refusal {
 	return refusePublisher(ReasonMalformedMedia, statusRejected, err.Error())
 }
 
-// ended is how a connection ends whose publication the registry has ended.
+// ended returns the refusal of a connection whose publication the registry has ended.
 func ended(err error) *refusal {
 	r := &refusal{reason: ReasonTakenOver, code: statusBadName, end: stream.EndTakenOver, by: byRegistry, description: err.Error()}
 	switch {

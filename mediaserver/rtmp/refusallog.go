@@ -8,11 +8,11 @@ import (
 	"github.com/streampair/streampair/mediaserver/recovery"
 )
 
-// refusalLogInterval keeps strangers from filling the log: one line in that time, with
-// the count of those left out.
+// refusalLogInterval is the least time between two lines. It keeps strangers from filling the
+// log. Each line has the number of lines left out before it, if any.
 const refusalLogInterval = 100 * time.Millisecond
 
-// A refusalLog logs refusals, not more of them than a person can read.
+// A refusalLog logs refusals at a bounded rate.
 type refusalLog struct {
 	logger *slog.Logger
 

@@ -24,39 +24,39 @@ import (
 
 // Config configures a Server.
 type Config struct {
-	// Address to listen on for RTMP, e.g. ":1935"; empty: no RTMP.
+	// Address is where to listen for RTMP, e.g. ":1935"; empty: no RTMP.
 	Address string
-	// TLSAddress to listen on for RTMPS, e.g. ":1936", and its certificate; empty: no
-	// RTMPS.
+	// TLSAddress is where to listen for RTMPS, e.g. ":1936"; empty: no RTMPS.
+	// TLSConfig has its certificate.
 	TLSAddress string
 	TLSConfig  *tls.Config
 	// Registry takes the publications. Required.
 	Registry *stream.Registry
-	// Authorize says whether somebody with this token (maybe "") may publish the
-	// stream, and whether the token proved who it is. Its error is one sentence for the
-	// client. It must not block. Nil lets everybody publish.
+	// Authorize returns nil if a client with this token, which may be "", may publish the stream.
+	// authenticated reports whether the token proved who the client is. An error is one sentence
+	// for the client. Authorize must not block. Nil lets everybody publish.
 	Authorize func(key stream.Key, token string) (authenticated bool, err error)
-	// Proxies may tell by the PROXY protocol whom they speak for. Default: nobody.
+	// Proxies are the proxies that may name a client by the PROXY protocol. Default: none.
 	Proxies *admission.Proxies
-	// Recovery keeps a panic to its connection. Default: one that counts nothing.
+	// Recovery confines a panic to its connection. Default: one that counts nothing.
 	Recovery *recovery.Recovery
-	// Logger, default none.
+	// Logger; default none.
 	Logger *slog.Logger
-	// Metrics count refusals. Required.
+	// Metrics counts refusals. Required.
 	Metrics *metrics.Metrics
-	// Limits on what clients may cost.
+	// Limits bounds what clients may cost.
 	Limits Limits
 }
 
-// A Server takes in RTMP and RTMPS publishers.
+// A Server accepts RTMP and RTMPS publishers.
 type Server struct {
-	cfg      Config
-	log      *slog.Logger
-	refusals refusalLog
-	guests   *guests
-	plain    net.Listener // nil: none
-	secure   net.Listener // TCP under the RTMPS listener, nil: none
-	open     sync.WaitGroup
+	cfg         Config
+	log         *slog.Logger
+	refusals    refusalLog
+	connections *connections
+	plain       net.Listener // nil: no RTMP
+	secure      net.Listener // the TCP listener under RTMPS; nil: no RTMPS
+	open        sync.WaitGroup
 }
 
 // NewServer opens the listeners. Run serves them.
@@ -71,7 +71,7 @@ func NewServer(cfg Config) (*Server, error) {
 	if cfg.Authorize == nil {
 		cfg.Authorize = func(stream.Key, string) (bool, error) { return false, nil }
 	}
-	s := &Server{cfg: cfg, log: cfg.Logger, refusals: refusalLog{logger: cfg.Logger}, guests: newGuests(cfg.Limits, cfg.Metrics)}
+	s := &Server{cfg: cfg, log: cfg.Logger, refusals: refusalLog{logger: cfg.Logger}, connections: newConnections(cfg.Limits, cfg.Metrics)}
 	if cfg.Address == "" && cfg.TLSAddress == "" {
 		return nil, errors.New("no address to listen on for RTMP or RTMPS")
 	}
@@ -93,7 +93,7 @@ func NewServer(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// listen opens a port whose connections have the client's address also behind a proxy.
+// listen opens a port. Its connections have the client's address, even behind a proxy.
 func (s *Server) listen(name, address string) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
@@ -104,10 +104,10 @@ func (s *Server) listen(name, address string) (net.Listener, error) {
 	}), nil
 }
 
-// Addr is where RTMP is listened for; nil if it is not.
+// Addr returns the address of the RTMP listener, or nil if there is none.
 func (s *Server) Addr() net.Addr { return addr(s.plain) }
 
-// TLSAddr is where RTMPS is listened for; nil if it is not.
+// TLSAddr returns the address of the RTMPS listener, or nil if there is none.
 func (s *Server) TLSAddr() net.Addr { return addr(s.secure) }
 
 func addr(l net.Listener) net.Addr {
@@ -117,39 +117,39 @@ func addr(l net.Listener) net.Addr {
 	return l.Addr()
 }
 
-// Run serves until ctx ends or a listener fails; then it closes the listeners and all
-// connections, ends their publications, and waits for them. It may be called once.
+// Run serves until ctx ends or a listener fails. Then it closes the listeners and all
+// connections, ends the publications, and waits for them. It may be called once.
 func (s *Server) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	handover := newHandover()
+	admitted := newAdmittedListener()
 	library := gortmp.NewServer(&gortmp.ServerConfig{OnConnect: onConnect(s.log)})
 	group.Go(func() error {
-		if err := library.Serve(handover); !errors.Is(err, gortmp.ErrClosed) {
+		if err := library.Serve(admitted); !errors.Is(err, gortmp.ErrClosed) {
 			return err
 		}
 		return nil
 	})
 	if s.plain != nil {
-		group.Go(func() error { return s.accept(ctx, s.plain, handover, nil) })
+		group.Go(func() error { return s.accept(ctx, s.plain, admitted, nil) })
 	}
 	if s.secure != nil {
-		group.Go(func() error { return s.accept(ctx, s.secure, handover, s.cfg.TLSConfig) })
+		group.Go(func() error { return s.accept(ctx, s.secure, admitted, s.cfg.TLSConfig) })
 	}
 	group.Go(func() error {
 		<-ctx.Done()
 		s.closeListeners()
-		// The library first, or it spins on the closed listener.
+		// The library closes first. Otherwise it would spin on the closed listener.
 		_ = library.Close()
-		_ = handover.Close()
-		for _, c := range s.guests.close() {
+		_ = admitted.Close()
+		for _, c := range s.connections.close() {
 			c.stop(ended(stream.ErrShuttingDown))
 		}
 		return nil
 	})
 	err := group.Wait()
-	// A client that does not read may hold its connection's goroutine in a write.
+	// A client that does not read may block its connection's goroutine in a write.
 	forced := time.AfterFunc(shutdownGrace, func() {
-		for _, c := range s.guests.close() {
+		for _, c := range s.connections.close() {
 			closeNow(c.conn)
 		}
 	})
@@ -158,7 +158,7 @@ func (s *Server) Run(ctx context.Context) error {
 	return err
 }
 
-// shutdownGrace is how long connections may take to say goodbye.
+// shutdownGrace is how long connections may take to close at shutdown.
 const shutdownGrace = time.Second
 
 func (s *Server) closeListeners() {
@@ -169,11 +169,11 @@ func (s *Server) closeListeners() {
 	}
 }
 
-// acceptPause is how long to wait after a failed accept: when the process is out of
-// file descriptors, trying again at once only burns a core.
+// acceptPause is how long to wait after a failed accept. When the process is out of file
+// descriptors, an immediate retry would only take a whole processor.
 const acceptPause = 50 * time.Millisecond
 
-func (s *Server) accept(ctx context.Context, l net.Listener, to *handover, secure *tls.Config) error {
+func (s *Server) accept(ctx context.Context, l net.Listener, to *admittedListener, secure *tls.Config) error {
 	for {
 		conn, err := l.Accept()
 		switch {
@@ -201,9 +201,9 @@ func (s *Server) accept(ctx context.Context, l net.Listener, to *handover, secur
 	}
 }
 
-func (s *Server) admit(conn net.Conn, to *handover) {
+func (s *Server) admit(conn net.Conn, to *admittedListener) {
 	c := s.newConnection(conn)
-	if !s.guests.enter(c) {
+	if !s.connections.enter(c) {
 		c.report(refuse(ReasonTooManyConnections, "more than %d connections", s.cfg.Limits.MaxConnections))
 		closeNow(conn)
 		return
@@ -215,8 +215,8 @@ func (s *Server) admit(conn net.Conn, to *handover) {
 	}
 }
 
-// closeNow closes the socket without a goodbye: tls.Conn's Close would write one, and
-// wait for the handshake to do so.
+// closeNow closes the socket without a TLS alert. tls.Conn's Close would write one,
+// and wait for the handshake before that.
 func closeNow(conn net.Conn) {
 	if t, ok := conn.(*tls.Conn); ok {
 		conn = t.NetConn()
@@ -224,27 +224,27 @@ func closeNow(conn net.Conn) {
 	_ = conn.Close()
 }
 
-// closed is called when c's socket is closed, and its goroutine all but done.
+// closed is called when c's socket is closed and its goroutine is about to end.
 func (s *Server) closed(c *connection) {
-	s.guests.left(c)
+	s.connections.remove(c)
 	s.open.Done()
 }
 
-// onConnect gives go-rtmp the connection's guard and Handler for its socket.
+// onConnect returns the function that gives go-rtmp the guard and the Handler for a socket.
 func onConnect(log *slog.Logger) func(net.Conn) (io.ReadWriteCloser, *gortmp.ConnConfig) {
 	library := logrus.New()
 	library.Out = io.Discard
 	library.Level = logrus.ErrorLevel
 	library.AddHook(logHook{log})
 	preset := gortmp.NewDefaultResponsePreset()
-	// Some encoders look for a version they know.
+	// Some encoders want a version that they know.
 	preset.ServerConnectResultProperties.FMSVer = "FMS/3,0,1,123"
 	preset.ServerConnectResultData = map[string]any{"type": "streampair"}
 	return func(conn net.Conn) (io.ReadWriteCloser, *gortmp.ConnConfig) {
 		c := conn.(handedOver).connection
 		return c, &gortmp.ConnConfig{
 			Handler: c,
-			// Encoders are known to echo the handshake's random bytes wrongly.
+			// Some encoders echo the random bytes of the handshake wrongly.
 			SkipHandshakeVerification: true,
 			Logger:                    library,
 			RPreset:                   preset,
@@ -260,7 +260,7 @@ func onConnect(log *slog.Logger) func(net.Conn) (io.ReadWriteCloser, *gortmp.Con
 	}
 }
 
-// logHook shows at debug level what go-rtmp has to say.
+// A logHook logs go-rtmp's messages at debug level.
 type logHook struct{ log *slog.Logger }
 
 func (h logHook) Levels() []logrus.Level { return []logrus.Level{logrus.ErrorLevel} }

@@ -5,11 +5,15 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/admission"
+	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
@@ -19,12 +23,12 @@ func TestHandshakes(t *testing.T) {
 		c := h.dialOnly()
 		c.send([]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
 		c.waitClosed()
-		h.eventually("counted", func() bool { return h.guardRefusals(ReasonHandshake) == 1 })
+		eventually.True(h, "counted", func() bool { return h.guardRefusals(ReasonHandshake) == 1 })
 	})
 	t.Run("silence ends at the deadline", func(t *testing.T) {
 		c := h.dialOnly()
 		c.waitClosed()
-		h.eventually("counted", func() bool { return h.guardRefusals(ReasonPublishTimeout) == 1 })
+		eventually.True(h, "counted", func() bool { return h.guardRefusals(ReasonPublishTimeout) == 1 })
 	})
 	t.Run("a byte at a time does not move the deadline", func(t *testing.T) {
 		c := h.dialOnly()
@@ -33,7 +37,7 @@ func TestHandshakes(t *testing.T) {
 			time.Sleep(50 * time.Millisecond)
 		}
 		c.waitClosed()
-		h.eventually("counted", func() bool { return h.guardRefusals(ReasonPublishTimeout) == 2 })
+		eventually.True(h, "counted", func() bool { return h.guardRefusals(ReasonPublishTimeout) == 2 })
 	})
 	t.Run("a look and away is nobody's fault", func(t *testing.T) {
 		c := h.dialOnly()
@@ -46,11 +50,11 @@ func TestAPublisherThatGoesSilentIsClosedAfterAWhile(t *testing.T) {
 	c := h.dial()
 	c.publish("primary")
 	h.showsPictures(c, "primary", 0)
-	for c.message(2, typeAcknowledgement, 0, 0, []byte{0, 0, 0, 1}) { // life, but no media
+	for c.message(2, typeAcknowledgement, 0, 0, []byte{0, 0, 0, 1}) { // a sign of life, but no media
 		time.Sleep(20 * time.Millisecond)
 	}
 	c.waitClosed()
-	h.eventually("counted", func() bool { return h.guardRefusals(ReasonIdle) == 1 })
+	eventually.True(h, "counted", func() bool { return h.guardRefusals(ReasonIdle) == 1 })
 }
 
 func TestBytesAreAcknowledged(t *testing.T) {
@@ -61,7 +65,7 @@ func TestBytesAreAcknowledged(t *testing.T) {
 	before := c.heard()
 	c.setChunkSize(1 << 16)
 	c.message(6, typeVideo, 1, 0, picture(true, minAckWindow))
-	h.eventually("acknowledged", func() bool { return c.heard() > before })
+	eventually.True(h, "acknowledged", func() bool { return c.heard() > before })
 }
 
 func TestAClientThatDoesNotReadIsClosed(t *testing.T) {
@@ -69,14 +73,14 @@ func TestAClientThatDoesNotReadIsClosed(t *testing.T) {
 	c := h.dial()
 	c.publish("primary")
 	c.stopListening()
-	// Each of these is answered.
+	// The server answers each of these.
 	ask := bytes.Repeat(appendMessage(nil, 3, c.chunkSize, message{typ: typeCommand, payload: amf("FCPublish", 9.0, nil, "primary")}), 1000)
 	for began := time.Now(); c.send(ask); {
 		if time.Since(began) > patience {
 			t.Fatal("the server goes on writing")
 		}
 	}
-	h.eventually("the publication ends", func() bool { return h.registry.Stream(live).Snapshot().Publication == nil })
+	eventually.True(h, "the publication ends", func() bool { return h.registry.Stream(live).Snapshot().Publication == nil })
 }
 
 func TestStrangersDoNotLockPublishersOut(t *testing.T) {
@@ -87,10 +91,10 @@ func TestStrangersDoNotLockPublishersOut(t *testing.T) {
 	c := h.dial()
 	c.publish("primary")
 	h.showsPictures(c, "primary", 0)
-	h.eventually("the oldest are pushed out", func() bool { return h.guardRefusals(ReasonPushedOut) == 23 })
+	eventually.True(h, "the oldest are pushed out", func() bool { return h.guardRefusals(ReasonPushedOut) == 23 })
 }
 
-// Each stranger buffers as much as it may, and leaves it unfinished.
+// Each stranger buffers as much as it may, in an incomplete message.
 func TestStrangersTakeLittleMemory(t *testing.T) {
 	h := start(t, func(c *Config) { c.Limits.PublishTimeout = time.Minute })
 	peak := heapPeak(t)
@@ -108,7 +112,7 @@ func TestStrangersTakeLittleMemory(t *testing.T) {
 	}
 }
 
-// start's clean-up fails the test if Run does not end.
+// start's cleanup fails the test if Run does not end.
 func TestRunEndsWhileAClientDoesNotRead(t *testing.T) {
 	h := start(t, func(c *Config) { c.Limits.WriteTimeout = time.Hour })
 	c := h.publisher()
@@ -142,14 +146,13 @@ func TestConnectionsAreLimited(t *testing.T) {
 	}
 }
 
-// Clients that are refused linger for a second each: as many as come in that time must not
-// take the places of encoders.
+// Refused clients linger for a second each. Even many of them must not take the places of encoders.
 func TestRefusedClientsThatLingerKeepNoEncoderOut(t *testing.T) {
 	const places, lingering = 8, 4
 	h := start(t, func(c *Config) {
 		c.Limits.MaxConnections, c.Limits.MaxLingering, c.Limits.PublishTimeout = places, lingering, time.Minute
 	})
-	// attack refuses itself by what it asks for, and does not go.
+	// attack sends a command that is refused, and stays.
 	attack := func() {
 		c := h.connectFrom("127.0.0.2")
 		c.send(append([]byte{3}, make([]byte, 2*1536)...))
@@ -158,7 +161,7 @@ func TestRefusedClientsThatLingerKeepNoEncoderOut(t *testing.T) {
 	for range 5 * places {
 		attack()
 	}
-	h.eventually("they are refused", func() bool { return h.guardRefusals(ReasonChunkSize) >= 4*places })
+	eventually.True(h, "they are refused", func() bool { return h.guardRefusals(ReasonChunkSize) >= 4*places })
 	for i := range 3 {
 		name := fmt.Sprintf("s%d", i)
 		c := h.dialFrom("127.0.0.3")
@@ -167,10 +170,10 @@ func TestRefusedClientsThatLingerKeepNoEncoderOut(t *testing.T) {
 		c.publish(name)
 		h.showsPictures(c, name, 0)
 	}
-	if n := h.server.guests.lingering.Taken(); n > lingering {
+	if n := h.server.connections.lingering.Taken(); n > lingering {
 		t.Errorf("%d clients linger, want at most %d", n, lingering)
 	}
-	// Somebody else who is refused is still told why.
+	// Another refused client is still told why.
 	c := h.dialFrom("127.0.0.4")
 	c.connect()
 	c.command(0, "createStream", 2.0, nil)
@@ -178,7 +181,7 @@ func TestRefusedClientsThatLingerKeepNoEncoderOut(t *testing.T) {
 	c.waitFor("rtmp://host/app/id")
 }
 
-// An IPv6 host owns a /64: its addresses count together, or each would be a stranger.
+// An IPv6 host owns a /64. All its addresses count as one host.
 func TestAHostOfIPv6CountsOnce(t *testing.T) {
 	one := (&connection{remote: "[2001:db8::1]:1"}).network()
 	if two := (&connection{remote: "[2001:db8::ffff:2]:2"}).network(); one != two {
@@ -208,9 +211,17 @@ func TestARefusedPublisherIsTold(t *testing.T) {
 		reason          Reason
 		change          func(*Config)
 	}{
+		"unknown": {
+			name: "primray?token=x", code: "NetStream.Publish.BadName", why: "the nearest is live/primary", reason: ReasonUnknownStream,
+			change: func(c *Config) {
+				c.Authorize = func(k stream.Key, _ string) (bool, error) {
+					return false, fmt.Errorf("publish %s: %w; the nearest is live/primary", k, stream.ErrUndeclared)
+				}
+			},
+		},
 		"bad name": {name: "a/b/c", code: "NetStream.Publish.BadName", why: "rtmp://host/app/id", reason: ReasonInvalidName},
 		"unauthorized": {
-			name: "primary?token=x", code: "NetStream.Publish.Unauthorized", why: "the token is wrong", reason: ReasonUnauthorized,
+			name: "primary?token=x", code: "NetStream.Publish.Unauthorized", why: "the token is wrong; append ?token=… to the stream key", reason: ReasonUnauthorized,
 			change: func(c *Config) {
 				c.Authorize = func(stream.Key, string) (bool, error) { return false, errors.New("the token is wrong") }
 			},
@@ -224,7 +235,13 @@ func TestARefusedPublisherIsTold(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := start(t, test.change)
+			var lines mediatest.LogLines
+			h := start(t, func(c *Config) {
+				c.Logger = slog.New(slog.NewTextHandler(&lines, nil))
+				if test.change != nil {
+					test.change(c)
+				}
+			})
 			c := h.dial()
 			c.connect()
 			c.command(0, "createStream", 2.0, nil)
@@ -232,13 +249,21 @@ func TestARefusedPublisherIsTold(t *testing.T) {
 			c.waitFor(test.code)
 			c.waitFor(test.why)
 			c.waitClosed()
-			h.eventually("counted", func() bool { return h.publishRefusals(test.reason) == 1 })
+			eventually.True(h, "counted", func() bool { return h.publishRefusals(test.reason) == 1 })
+			eventually.True(h, "logged", func() bool { return strings.Contains(lines.String(), "RTMP client refused") })
+			name, _, hasToken := strings.Cut(test.name, "?")
+			if test.reason != ReasonInvalidName && !strings.Contains(lines.String(), "stream=live/"+name) {
+				t.Errorf("the log does not tell the stream: %s", lines.String())
+			}
+			if hasToken && strings.Contains(lines.String(), "token=x") {
+				t.Errorf("the log tells the token: %s", lines.String())
+			}
 		})
 	}
 }
 
-// publishSound publishes sound as the live stream until the test ends: who only announces
-// a stream keeps nobody out.
+// publishSound publishes sound as the live stream until the test ends. A publisher
+// that only announces a stream does not keep others out.
 func publishSound(t *testing.T, r *stream.Registry) {
 	t.Helper()
 	p, err := r.Publish(stream.PublishRequest{Key: live})
@@ -279,12 +304,12 @@ func TestGoodbyesEndThePublicationAtOnce(t *testing.T) {
 			if h.registry.Stream(live).Snapshot().Publication != nil {
 				t.Error("the publication goes on")
 			}
-			// What still comes is dropped, and the same connection may publish again.
+			// Media that still comes is dropped, and the same connection may publish again.
 			c.message(6, typeVideo, 1, 400, picture(true, 50))
 			c.command(0, "deleteStream", 5.0, nil, 1.0)
 			c.command(0, "createStream", 6.0, nil)
 			c.command(1, "publish", 7.0, nil, "primary", "live")
-			h.eventually("it publishes again", func() bool { return h.registry.Stream(live).Snapshot().Publication != nil })
+			eventually.True(h, "it publishes again", func() bool { return h.registry.Stream(live).Snapshot().Publication != nil })
 			h.showsPictures(c, "primary", 800)
 		})
 	}
@@ -298,5 +323,5 @@ func TestShutdownEndsPublications(t *testing.T) {
 		h.showsPictures(c, name, 0)
 	}
 	h.registry.Close()
-	h.eventually("all publications end", func() bool { return len(h.registry.Streams()) == 0 })
+	eventually.True(h, "all publications end", func() bool { return len(h.registry.Streams()) == 0 })
 }

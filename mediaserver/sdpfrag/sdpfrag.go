@@ -1,15 +1,16 @@
-// Package sdpfrag reads SDP fragments, the bodies of type
-// application/trickle-ice-sdpfrag (RFC 8840 section 9) with which WHIP and WHEP
-// clients deliver ICE candidates one by one and announce ICE restarts.
+// Package sdpfrag reads SDP fragments, which are bodies of type
+// application/trickle-ice-sdpfrag (RFC 8840 section 9). With them WHIP and WHEP
+// clients send ICE candidates one by one and announce ICE restarts.
 //
-// It checks and bounds what it reads, so that callers may pass it on; it knows nothing
-// of HTTP, and makes no connection. Start with Parse.
+// The package checks and bounds all that it reads, so that callers may pass it on. It
+// knows nothing of HTTP and makes no connection. Start with Parse.
 package sdpfrag
 
 import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,35 +23,38 @@ const ContentType = "application/trickle-ice-sdpfrag"
 const (
 	// MaxSize bounds a fragment, in bytes. A candidate takes about 150.
 	MaxSize = 32 << 10
-	// MaxCandidates bounds the candidates of one fragment. Those beyond are ignored.
+	// MaxCandidates bounds the candidates of one fragment. Further ones are left out.
 	MaxCandidates = 64
 
 	maxLine = 1024
 )
 
-// ErrTooLarge says that a fragment, or a line of it, is too long.
+// ErrTooLarge is returned when a fragment, or one of its lines, is too long.
 var ErrTooLarge = errors.New("SDP fragment is too large")
 
-// A Fragment is what one body says.
+// A Fragment is the content of one body.
 type Fragment struct {
-	// Ufrag and Password are the ICE credentials of the session the fragment is
-	// about; empty when it does not say. They are the same for all its sections.
+	// Ufrag and Password are the ICE credentials of the session that the fragment is about. They
+	// are empty when the fragment has none. All its sections have the same ones.
 	Ufrag, Password string
 	Candidates      []Candidate
-	// EndOfCandidates says that no more will come.
+	// Unreadable is the number of malformed candidates that were left out, because others may
+	// work. Surplus is the number left out beyond MaxCandidates.
+	Unreadable, Surplus int
+	// EndOfCandidates reports whether this was the last fragment with candidates.
 	EndOfCandidates bool
 }
 
 // A Candidate is one ICE candidate.
 type Candidate struct {
-	// Mid is the media section it belongs to; empty when the fragment does not say.
+	// Mid is the candidate's media section, or empty when the fragment names none.
 	Mid string
 	// Value is the attribute without "a=", as in "candidate:1 1 udp …".
 	Value string
 }
 
-// Parse reads a fragment. Attributes that have nothing to do with ICE are skipped.
-// Errors: ErrTooLarge, and others that name the line.
+// Parse reads a fragment. It skips attributes that are not about ICE, and candidates that it
+// cannot read. An error is ErrTooLarge or names the line.
 func Parse(body []byte) (Fragment, error) {
 	if len(body) > MaxSize {
 		return Fragment{}, fmt.Errorf("%d bytes: %w", len(body), ErrTooLarge)
@@ -73,7 +77,7 @@ func Parse(body []byte) (Fragment, error) {
 	return f, nil
 }
 
-// line takes one line; mid is that of the current media section.
+// line parses one line. mid is the name of the current media section.
 func (f *Fragment) line(line string, mid *string) error {
 	if len(line) > maxLine {
 		return ErrTooLarge
@@ -106,18 +110,19 @@ func (f *Fragment) line(line string, mid *string) error {
 	case "end-of-candidates":
 		f.EndOfCandidates = true
 	case "candidate":
-		if err := checkCandidate(value); err != nil {
-			return err
+		switch {
+		case !isCandidate(value):
+			f.Unreadable++
+		case len(f.Candidates) >= MaxCandidates:
+			f.Surplus++
+		default:
+			f.Candidates = append(f.Candidates, Candidate{Mid: *mid, Value: line[2:]})
 		}
-		if len(f.Candidates) >= MaxCandidates {
-			return nil
-		}
-		f.Candidates = append(f.Candidates, Candidate{Mid: *mid, Value: line[2:]})
 	}
 	return nil
 }
 
-// set stores a credential (RFC 8839 section 5.4), which may be repeated but not differ.
+// set stores a credential (RFC 8839 section 5.4). It may be repeated, but must not change.
 func set(to *string, value string, minLength int, name string) error {
 	if len(value) < minLength || len(value) > 256 {
 		return fmt.Errorf("%s must have %d to 256 characters", name, minLength)
@@ -134,55 +139,35 @@ func set(to *string, value string, minLength int, name string) error {
 	return nil
 }
 
-// checkCandidate checks the fixed part of a candidate-attribute, RFC 8839 section 5.1:
-// foundation component transport priority address port "typ" type, then extensions in
-// pairs.
-func checkCandidate(value string) error {
-	malformed := func(what string) error { return fmt.Errorf("malformed candidate: %s", what) }
+// isCandidate checks the fixed part of a candidate attribute (RFC 8839 section 5.1): foundation
+// component transport priority address port "typ" type. Extensions follow in pairs.
+func isCandidate(value string) bool {
 	fields := strings.Fields(value)
 	if len(fields) < 8 || len(fields)%2 != 0 {
-		return malformed("number of fields")
+		return false
 	}
-	if len(fields[0]) > 32 {
-		return malformed("foundation")
-	}
-	for i := range len(fields[0]) {
-		// Firefox writes braces and dashes of a UUID.
-		if c := fields[0][i]; !isICEChar(c) && c != '-' && c != '{' && c != '}' {
-			return malformed("foundation")
+	foundation, transport, address := fields[0], fields[2], fields[4]
+	for i := range len(foundation) {
+		// Firefox writes a UUID with braces and dashes.
+		if c := foundation[i]; !isICEChar(c) && c != '-' && c != '{' && c != '}' {
+			return false
 		}
 	}
-	if n, err := strconv.ParseUint(fields[1], 10, 16); err != nil || n < 1 || n > 256 {
-		return malformed("component")
-	}
-	if !strings.EqualFold(fields[2], "udp") && !strings.EqualFold(fields[2], "tcp") {
-		return malformed("transport")
-	}
-	if _, err := strconv.ParseUint(fields[3], 10, 32); err != nil {
-		return malformed("priority")
-	}
-	if len(fields[4]) > 255 {
-		return malformed("address")
-	}
-	if _, err := strconv.ParseUint(fields[5], 10, 16); err != nil {
-		return malformed("port")
-	}
-	if fields[6] != "typ" {
-		return malformed("type")
-	}
-	switch fields[7] {
-	case "host", "srflx", "prflx", "relay":
-		return nil
-	}
-	return malformed("type")
+	component, err1 := strconv.ParseUint(fields[1], 10, 16)
+	_, err2 := strconv.ParseUint(fields[3], 10, 32) // the priority
+	_, err3 := strconv.ParseUint(fields[5], 10, 16) // the port
+	return len(foundation) <= 32 && len(address) <= 255 && errors.Join(err1, err2, err3) == nil &&
+		component >= 1 && component <= 256 &&
+		(strings.EqualFold(transport, "udp") || strings.EqualFold(transport, "tcp")) &&
+		fields[6] == "typ" && slices.Contains([]string{"host", "srflx", "prflx", "relay"}, fields[7])
 }
 
 func isICEChar(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '+' || c == '/'
 }
 
-// IsMid reports whether s is usable as the name of a media section, RFC 5888 section 4: a
-// token, here of at most 64 bytes.
+// IsMid reports whether s can name a media section (RFC 5888 section 4). It must be a
+// token; this package allows at most 64 bytes.
 func IsMid(s string) bool {
 	if s == "" || len(s) > 64 {
 		return false
@@ -195,9 +180,9 @@ func IsMid(s string) bool {
 	return !strings.ContainsAny(s, "\"(),/:;<=>?@[\\]")
 }
 
-// HasAddress reports whether pion can take a candidate, with or without "candidate:", as
-// it is. A candidate with a name for an address is not taken: nobody who sends one shall
-// make the server resolve it, and browsers name what they do not want to be found by.
+// HasAddress reports whether pion can take a candidate as it is, with or without "candidate:".
+// A candidate with a name instead of an address is refused, because no client may make the
+// server resolve a name. Browsers use names to hide their addresses.
 func HasAddress(candidate string) bool {
 	c, err := ice.UnmarshalCandidate(candidate)
 	if err != nil {

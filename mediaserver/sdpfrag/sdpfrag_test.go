@@ -65,8 +65,37 @@ func TestParse(t *testing.T) {
 func TestCandidatesBeyondTheBoundAreIgnored(t *testing.T) {
 	const candidate = "a=candidate:1 1 udp 1 192.0.2.1 1 typ host\n"
 	f, err := Parse([]byte(strings.Repeat(candidate, MaxCandidates+10) + "a=end-of-candidates\n"))
-	if err != nil || len(f.Candidates) != MaxCandidates || !f.EndOfCandidates {
-		t.Errorf("%d candidates, end %t, %v", len(f.Candidates), f.EndOfCandidates, err)
+	if err != nil || len(f.Candidates) != MaxCandidates || f.Surplus != 10 || !f.EndOfCandidates {
+		t.Errorf("%d candidates, %d left out, end %t, %v", len(f.Candidates), f.Surplus, f.EndOfCandidates, err)
+	}
+}
+
+func TestAnUnreadableCandidateIsLeftOutAlone(t *testing.T) {
+	const good = "candidate:1 1 udp 1 192.0.2.1 1 typ host"
+	for name, bad := range map[string]string{
+		"few fields":  "1 1 udp 1",
+		"odd fields":  "1 1 udp 1 192.0.2.1 1 typ host generation",
+		"component":   "1 0 udp 1 192.0.2.1 1 typ host",
+		"component 2": "1 257 udp 1 192.0.2.1 1 typ host",
+		"transport":   "1 1 sctp 1 192.0.2.1 1 typ host",
+		"priority":    "1 1 udp -1 192.0.2.1 1 typ host",
+		"address":     "1 1 udp 1 " + strings.Repeat("x", 256) + " 1 typ host",
+		"port":        "1 1 udp 1 192.0.2.1 65536 typ host",
+		"no typ":      "1 1 udp 1 192.0.2.1 1 host typ",
+		"type":        "1 1 udp 1 192.0.2.1 1 typ guest",
+		"foundation":  strings.Repeat("1", 33) + " 1 udp 1 192.0.2.1 1 typ host",
+		"its letters": "! 1 udp 1 192.0.2.1 1 typ host",
+		"nothing":     "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := Parse([]byte("a=candidate:" + bad + "\na=" + good + "\n"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(Fragment{Candidates: []Candidate{{"", good}}, Unreadable: 1}, got); diff != "" {
+				t.Error(diff)
+			}
+		})
 	}
 }
 
@@ -82,15 +111,7 @@ func TestParseRefuses(t *testing.T) {
 		"two sessions":              {"a=ice-ufrag:abcd\na=ice-ufrag:abce\n", "line 2: ice-ufrag differs"},
 		"control character":         {"a=candidate:1 1 udp 1 192.0.2.1\x00 1 typ host", "control character"},
 		"carriage return in a line": {"a=mid:0\ra=mid:1", "control character"},
-		"candidate with few fields": {"a=candidate:1 1 udp 1", "number of fields"},
-		"candidate with odd fields": {"a=candidate:1 1 udp 1 192.0.2.1 1 typ host generation", "number of fields"},
-		"component":                 {"a=candidate:1 0 udp 1 192.0.2.1 1 typ host", "component"},
-		"transport":                 {"a=candidate:1 1 sctp 1 192.0.2.1 1 typ host", "transport"},
-		"priority":                  {"a=candidate:1 1 udp -1 192.0.2.1 1 typ host", "priority"},
-		"port":                      {"a=candidate:1 1 udp 1 192.0.2.1 65536 typ host", "port"},
-		"type":                      {"a=candidate:1 1 udp 1 192.0.2.1 1 typ guest", "type"},
 		"mid":                       {"a=mid:", "mid"},
-		"foundation":                {"a=candidate:" + strings.Repeat("1", 33) + " 1 udp 1 192.0.2.1 1 typ host", "foundation"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -111,7 +132,7 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-// Whatever is sent, Parse does not fail, and what it accepts is bounded and reads the
+// Parse does not panic on any input. What it accepts is bounded, and parses to the
 // same when it is written again.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(rfc9725))
@@ -124,7 +145,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if len(got.Candidates) > MaxCandidates || len(got.Ufrag) > 256 || len(got.Password) > 256 {
+		if len(got.Candidates) > MaxCandidates || got.Unreadable+got.Surplus > MaxSize || len(got.Ufrag) > 256 || len(got.Password) > 256 {
 			t.Fatalf("not bounded: %+v", got)
 		}
 		var b strings.Builder
@@ -145,6 +166,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		again, err := Parse([]byte(b.String()))
+		got.Unreadable, got.Surplus = 0, 0 // what was left out is not written
 		if diff := cmp.Diff(got, again); err != nil || diff != "" {
 			t.Fatalf("%v\n%s", err, diff)
 		}

@@ -5,8 +5,11 @@ import (
 	"strings"
 )
 
-// Bounds of an offer. A browser that offers one camera and one microphone sends 8 KB in
-// two sections, with up to 40 formats in a section and seven lines for a format.
+// ContentType is the media type of an offer and of its answer.
+const ContentType = "application/sdp"
+
+// Bounds of an offer. For one camera and one microphone a browser sends 8 KB in two
+// sections, with up to 40 formats per section and seven lines per format.
 const (
 	// MaxBytes bounds the text.
 	MaxBytes = 64 << 10
@@ -16,19 +19,19 @@ const (
 
 	maxSections = 16
 
-	// Of each section, and of the lines before the first one:
+	// The following bounds are for each section, and for the lines before the first section.
 	maxFormats     = 64  // distinct ones
-	maxAttributes  = 512 // candidates not counted: maxLines bounds them
+	maxAttributes  = 512 // without candidates, which maxLines bounds
 	maxFormatLines = 32  // rtpmap, fmtp and rtcp-fb of one format
 	maxSSRCLines   = 64  // ssrc and ssrc-group
 	maxRIDs        = 16
 	maxExtensions  = 64 // extmap
 )
 
-// An Error says why an offer is not taken, in words for whoever runs the client.
+// An Error is why an offer is not accepted, in words for whoever runs the client.
 type Error struct {
-	// TooLarge reports whether the offer exceeds a bound. Otherwise the offer is
-	// malformed, or lacks what an answer needs.
+	// TooLarge reports whether the offer exceeds a bound. Otherwise it is malformed,
+	// or lacks something that an answer needs.
 	TooLarge bool
 
 	message string
@@ -40,7 +43,7 @@ func malformed(format string, args ...any) *Error {
 	return &Error{message: fmt.Sprintf(format, args...)}
 }
 
-// above returns an Error if there are more of a thing than may be.
+// above returns an Error if count is above limit.
 func above(count, limit int, thing string) *Error {
 	if count <= limit {
 		return nil
@@ -48,8 +51,8 @@ func above(count, limit int, thing string) *Error {
 	return &Error{TooLarge: true, message: fmt.Sprintf("it has more than %d %s", limit, thing)}
 }
 
-// checkBounds looks at each line once and allocates for nothing that exceeds its bound.
-// Line ends are those of RFC 8866 section 5, and lone CRs, which pion/sdp takes too.
+// checkBounds reads each line once, and allocates nothing for what exceeds a bound. Lines end as
+// in RFC 8866 section 5, or with a single CR, which pion/sdp accepts too.
 func checkBounds(offer string) *Error {
 	if err := above(len(offer), MaxBytes, "bytes"); err != nil {
 		return err
@@ -72,13 +75,13 @@ func checkBounds(offer string) *Error {
 	return nil
 }
 
-// counts is what has been counted of an offer so far.
+// counts are the counts of an offer so far.
 type counts struct {
 	lines, sections int
 	section         sectionCounts
 }
 
-// sectionCounts is what has been counted of one section.
+// sectionCounts are the counts of one section so far.
 type sectionCounts struct {
 	attributes, ssrcLines, rids, extensions int
 	formatLines                             map[string]int // by format
@@ -107,7 +110,7 @@ func (c *counts) add(line string) *Error {
 	}
 	name, value, _ := strings.Cut(attribute, ":")
 	if name == "candidate" {
-		return nil // a host of many interfaces has many; see keptCandidates
+		return nil // a host with many interfaces has many candidates; see keptCandidates
 	}
 	return c.section.add(name, value)
 }
@@ -139,8 +142,8 @@ func (s *sectionCounts) add(name, value string) *Error {
 	return nil
 }
 
-// distinctFormats returns the formats of a media description, RFC 8866 section 5.14:
-// media port proto fmt ... It stops one beyond maxFormats.
+// distinctFormats returns the formats of a media description, "media port proto fmt ..." (RFC
+// 8866 section 5.14). It stops at one format more than maxFormats.
 func distinctFormats(description string) map[string]bool {
 	formats := map[string]bool{}
 	n := 0

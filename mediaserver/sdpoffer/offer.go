@@ -9,29 +9,30 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// An Offer is a client's offer, within bounds and parsed. It refers to the client's text:
-// use it for one negotiation, and keep only what Select and the fields' comments allow.
+// An Offer is a client's offer, parsed and within bounds. It refers to the client's
+// text. So use it for one negotiation only. What may be kept is the result of Select,
+// and what the comments of fields and methods allow.
 type Offer struct {
 	// Sections are the media sections in the order of the offer. The answer has the same
 	// number in the same order (RFC 3264 section 6).
 	Sections []Section
 
 	attributes []sdp.Attribute // of the session
-	bundle     []string        // mids of the BUNDLE group, RFC 8843 section 7; nil: no group
+	bundle     []string        // mids of the BUNDLE group, RFC 8843 section 7; nil: there is none
 }
 
 // A Section is one media section.
 type Section struct {
 	// Kind is the media type: "audio", "video", "text", "application" or "message".
 	Kind string
-	// Used reports whether the section is in use. A section with port 0 is not, unless it
-	// shares the port of another one (a=bundle-only, RFC 8843 section 6).
+	// Used reports whether the section is in use. A section with port 0 is not in use, unless it
+	// shares the port of another section (a=bundle-only, RFC 8843 section 6).
 	Used bool
-	// Direction is sendrecv, sendonly, recvonly or inactive, of the section or else of the
-	// session. The default is sendrecv (RFC 8866 section 6.7).
+	// Direction is sendrecv, sendonly, recvonly or inactive. It is the section's, or else
+	// the session's. The default is sendrecv (RFC 8866 section 6.7).
 	Direction webrtc.RTPTransceiverDirection
-	// Formats are the formats of audio or video that have an rtpmap, in the order of the
-	// offer and without duplicates. They may be kept. RTCP feedback is not among them.
+	// Formats are the audio or video formats that have an rtpmap, in the order of the offer and
+	// without duplicates. They have no RTCP feedback. They may be kept.
 	Formats []webrtc.RTPCodecParameters
 
 	mid         string
@@ -39,8 +40,8 @@ type Section struct {
 	attributes  []sdp.Attribute
 }
 
-// Attribute returns the value of the section's first attribute of that name, and reports
-// whether there is one.
+// Attribute returns the value of the section's first attribute of that name. ok
+// reports whether there is one.
 func (s *Section) Attribute(name string) (value string, ok bool) { return first(s.attributes, name) }
 
 // Sends reports whether the client offers to send.
@@ -53,7 +54,7 @@ func (s *Section) Receives() bool {
 	return s.Direction == webrtc.RTPTransceiverDirectionSendrecv || s.Direction == webrtc.RTPTransceiverDirectionRecvonly
 }
 
-// Parse checks the bounds of an offer and reads it, once. The error is an *Error.
+// Parse checks the bounds of an offer and parses it. The error is an *Error.
 func Parse(offer string) (*Offer, error) {
 	if err := checkBounds(offer); err != nil {
 		return nil, err
@@ -69,7 +70,7 @@ func Parse(offer string) (*Offer, error) {
 	return o, nil
 }
 
-// Ufrags returns the client's ICE user name fragments: of the session, and of every
+// Ufrags returns the client's ICE username fragments, of the session and of every
 // section. They may be kept.
 func (o *Offer) Ufrags() []string {
 	var ufrags []string
@@ -115,9 +116,8 @@ func direction(attributes []sdp.Attribute) webrtc.RTPTransceiverDirection {
 	return webrtc.RTPTransceiverDirectionUnknown
 }
 
-// formats reads the rtpmap and fmtp of each format (RFC 8866 sections 6.6 and 6.15) in
-// one pass over the attributes. A format without an rtpmap, or with one that cannot be
-// read, is left out.
+// formats reads the rtpmap and fmtp of each format (RFC 8866 sections 6.6 and 6.15) in one pass
+// over the attributes. It leaves out a format whose rtpmap is missing or malformed.
 func formats(kind string, media *sdp.MediaDescription) []webrtc.RTPCodecParameters {
 	var all []webrtc.RTPCodecParameters
 	index := map[string]int{} // of a format in all
@@ -139,7 +139,7 @@ func formats(kind string, media *sdp.MediaDescription) []webrtc.RTPCodecParamete
 		case "rtpmap":
 			readRTPMap(&all[i], kind, strings.TrimSpace(value))
 		case "fmtp":
-			if all[i].SDPFmtpLine == "" { // pion takes the first one, too
+			if all[i].SDPFmtpLine == "" { // pion takes the first one too
 				all[i].SDPFmtpLine = strings.Clone(strings.TrimSpace(value))
 			}
 		}

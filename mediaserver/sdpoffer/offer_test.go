@@ -20,7 +20,7 @@ const session = "v=0\r\no=- 1 2 IN IP4 192.0.2.1\r\ns=-\r\nt=0 0\r\na=group:BUND
 
 const transport = "a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\na=fingerprint:sha-256 AA:BB\r\n"
 
-// video and audio are sections as Chromium writes them, cut to what matters here.
+// video and audio are sections as Chromium writes them, with only the lines that are needed here.
 const (
 	video = "m=video 9 UDP/TLS/RTP/SAVPF 96 97 102 102 096 300\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=setup:actpass\r\na=sendrecv\r\na=rtcp-mux\r\n" +
 		"a=rtpmap:96 VP8/90000\r\na=rtcp-fb:96 nack\r\na=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\n" +
@@ -44,7 +44,7 @@ func parsed(t *testing.T, text string) *Offer {
 	return o
 }
 
-// choose chooses the last format of each section of the given indices.
+// choose returns choices of the last format of each of the given sections.
 func choose(o *Offer, d webrtc.RTPTransceiverDirection, sections ...int) []Choice {
 	var choices []Choice
 	for _, i := range sections {
@@ -214,7 +214,7 @@ func TestNothingKeptRefersToTheOffer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// As long as what is kept is small, the large text cannot be what it refers to.
+	// What is kept can't refer to the large text as long as it is smaller.
 	if len(s.SDP()) >= len(text) {
 		t.Errorf("%d bytes are kept of %d", len(s.SDP()), len(text))
 	}
@@ -233,7 +233,7 @@ func TestBounds(t *testing.T) {
 		name  string
 		limit int
 		offer func(n int) string
-		want  string // in the error of one more than the limit
+		want  string // part of the error for one more than the limit
 	}{
 		{"lines", maxLines, func(n int) string {
 			base := session + audio

@@ -12,39 +12,39 @@ import (
 )
 
 const (
-	// keptCandidates bounds the candidates that pion is given, and the rest is ignored: an
-	// ICE-lite agent makes pairs of them, and answers whoever reaches it without them.
+	// keptCandidates is how many candidates pion gets; the rest is ignored. An ICE-lite agent
+	// would only make pairs of them. It answers whoever reaches it, with or without a candidate.
 	keptCandidates = 32
 
 	// maxCredential bounds an ice-ufrag or ice-pwd, RFC 8839 section 5.4.
 	maxCredential = 256
 )
 
-// A Choice says which section is served, in which format.
+// A Choice is a section to serve, and the format in which to serve it.
 type Choice struct {
-	// Section is an index of Offer.Sections, of an audio or video section.
+	// Section is the index in Offer.Sections of an audio or video section.
 	Section int
-	// Format is one of the section's, with its payload type.
+	// Format is one of the section's formats, with its payload type.
 	Format webrtc.RTPCodecParameters
-	// Parameters replace those of the format (a=fmtp). Default: those of the offer.
+	// Parameters replace the format's parameters (a=fmtp). Default: those of the offer.
 	Parameters string
-	// Direction is what the client is taken to offer: recvonly for a viewer, sendonly for
-	// a publisher.
+	// Direction is what the client is taken to offer: recvonly for a viewer, sendonly
+	// for a publisher.
 	Direction webrtc.RTPTransceiverDirection
-	// Layers are those of Section.Layers that a publisher is to send. Default: none.
+	// Layers are the layers of Section.Layers that a publisher is to send. Default: none.
 	Layers []Layer
 }
 
-// A Selection is what is answered of an offer. It does not refer to the offer.
+// A Selection is the part of an offer that is answered. It does not refer to the offer.
 type Selection struct {
 	offer    string
-	rejected []string // by section; empty for one that is served
-	accepted []string // by section that is served: what is added to pion's answer
+	rejected []string // by section; empty for a served section
+	accepted []string // by served section: lines to add to pion's answer
 	bundled  bool     // the client's offer has a BUNDLE group
 }
 
-// Select returns the selection of the choices, which are at least one, and in the order
-// of their sections. The error is an *Error: the offer lacks what an answer needs.
+// Select returns the Selection of the choices. There must be at least one, in the order of their
+// sections. The error is an *Error: the offer lacks something that an answer needs.
 func (o *Offer) Select(choices ...Choice) (*Selection, error) {
 	if err := o.checkMids(choices); err != nil {
 		return nil, err
@@ -86,16 +86,16 @@ func (o *Offer) Select(choices ...Choice) (*Selection, error) {
 
 // SDP returns the offer for pion: the served sections, each with its one format.
 //
-// What names streams is not in it: SSRCs, layers, and the extensions in which packets tell
-// their section and layer. pion then takes each stream by its payload type, which is of one
-// section only, whether the client named the stream or not. With some of these lines pion takes
-// the named streams alone, and refuses several in a section.
+// It has no lines that name streams: no SSRCs, no layers, and no extensions in which packets name
+// their section and layer. pion then assigns each stream by its payload type, which only one
+// section has. It does so whether the client named the stream or not. With some of those lines
+// pion accepts only named streams, and refuses several streams in a section.
 func (s *Selection) SDP() string { return s.offer }
 
-// Complete makes pion's answer to SDP one to the client's offer: the sections that are
-// not served are put in their places as rejected ones (RFC 3264 section 6). They have the
-// attributes of the transport all the same: GStreamer refuses an answer with a section that
-// lacks them.
+// Complete makes an answer to the client's offer from pion's answer to SDP. It adds
+// the sections that are not served in their places, as rejected sections (RFC 3264
+// section 6). Rejected sections have the transport's attributes too, because GStreamer
+// refuses an answer in which a section lacks them.
 func (s *Selection) Complete(answer string) string {
 	sections := strings.SplitAfter(answer, "\r\nm=")
 	var b strings.Builder
@@ -106,7 +106,7 @@ func (s *Selection) Complete(answer string) string {
 	}
 	session, served, accepted := sections[0], sections[1:], s.accepted
 	for line := range strings.Lines(session) {
-		// What is not offered as a bundle cannot be answered as one, RFC 8843 section 7.3.
+		// An answer may have a bundle only if the offer has one, RFC 8843 section 7.3.
 		if s.bundled || !strings.HasPrefix(line, "a=group:BUNDLE") {
 			b.WriteString(line)
 		}
@@ -126,7 +126,7 @@ func (s *Selection) Complete(answer string) string {
 	return b.String()
 }
 
-// writeTransportOf writes the attributes of the transport that a section of an answer has.
+// writeTransportOf writes the transport's attributes of an answer's section.
 func writeTransportOf(b *strings.Builder, section string) {
 	for line := range strings.Lines(section) {
 		for _, name := range []string{"a=setup:", "a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:"} {
@@ -137,8 +137,8 @@ func writeTransportOf(b *strings.Builder, section string) {
 	}
 }
 
-// checkMids checks what ties the chosen sections together: each has a name of its own
-// (RFC 8843 section 7.1), and all share one transport.
+// checkMids checks that each chosen section has its own name (RFC 8843 section 7.1),
+// and that all share one transport.
 func (o *Offer) checkMids(choices []Choice) *Error {
 	seen := map[string]bool{}
 	for i := range o.Sections {
@@ -160,9 +160,9 @@ func (o *Offer) checkMids(choices []Choice) *Error {
 	return nil
 }
 
-// checkPayloadTypes checks that the payload type of a packet tells its codec, for what a client
-// is to send (RFC 8843 section 9.1.1): see Selection.SDP. What a client receives it tells apart
-// by SSRCs, which the answer names.
+// checkPayloadTypes checks that a payload type stands for one codec only, if the
+// client is to send (RFC 8843 section 9.1.1); Selection.SDP says why. A client that
+// receives distinguishes streams by SSRCs, which the answer names.
 func (o *Offer) checkPayloadTypes(choices []Choice) *Error {
 	codecs := map[webrtc.PayloadType]string{}
 	for _, c := range choices {
@@ -179,9 +179,9 @@ func (o *Offer) checkPayloadTypes(choices []Choice) *Error {
 	return nil
 }
 
-// transport returns the attributes in which to look for those of the shared transport,
-// best first: of the BUNDLE group's first section if that is served, of the other served
-// sections, of the group's first section although it is not served, and of the session.
+// transport returns the attribute lists in which to look for the shared transport, in this
+// order: the BUNDLE group's first section if it is served, the served sections, the
+// group's first section even if it is not served, and the session.
 func (o *Offer) transport(choices []Choice) [][]sdp.Attribute {
 	var served, tagged [][]sdp.Attribute
 	for _, c := range choices {
@@ -199,8 +199,8 @@ func (o *Offer) transport(choices []Choice) [][]sdp.Attribute {
 	return append(append(served, tagged...), o.attributes)
 }
 
-// writeTransport writes the credentials, the fingerprint and the DTLS role of the
-// transport that all sections share, as attributes of the session.
+// writeTransport writes the credentials and the fingerprint of the transport that all
+// sections share, as attributes of the session.
 func (o *Offer) writeTransport(b *strings.Builder, choices []Choice) *Error {
 	levels := o.transport(choices)
 	find := func(name string) (string, int) {
@@ -215,7 +215,7 @@ func (o *Offer) writeTransport(b *strings.Builder, choices []Choice) *Error {
 	if ufrag == "" || len(ufrag) > maxCredential {
 		return malformed("it has no usable a=ice-ufrag")
 	}
-	password, ok := first(levels[level], "ice-pwd") // they come together
+	password, ok := first(levels[level], "ice-pwd") // a password belongs to the ufrag of the same level
 	if !ok {
 		password, _ = find("ice-pwd")
 	}
@@ -233,10 +233,9 @@ func (o *Offer) writeTransport(b *strings.Builder, choices []Choice) *Error {
 	return nil
 }
 
-// setup returns the client's DTLS role on the transport that all sections share (a=setup, RFC
-// 8842 section 5): active, unless the client can be passive only. So the server is the
-// DTLS server wherever it has the choice, as RFC 9725 wants it. pion answers a
-// role that is told with the other one.
+// setup returns the client's DTLS role on the shared transport (a=setup, RFC 8842 section 5). The
+// role is active unless the client can only be passive. So the server is the DTLS server whenever
+// it can choose, as RFC 9725 wants. pion answers each of the two roles with the other.
 func (o *Offer) setup(choices []Choice) string {
 	for _, attributes := range o.transport(choices) {
 		if value, ok := first(attributes, "setup"); ok {
@@ -249,7 +248,7 @@ func (o *Offer) setup(choices []Choice) string {
 	return "active"
 }
 
-// write writes the section as pion is given it.
+// write writes the section for pion.
 func (s *Section) write(b *strings.Builder, c Choice, setup string) {
 	f := c.Format
 	_, encoding, _ := strings.Cut(f.MimeType, "/")
@@ -271,7 +270,7 @@ func (s *Section) write(b *strings.Builder, c Choice, setup string) {
 	}
 }
 
-// isKept reports whether pion is given an attribute as it is.
+// isKept reports whether pion gets an attribute unchanged.
 func (s *Section) isKept(a sdp.Attribute, payloadType string) bool {
 	switch a.Key {
 	case "fmtp":
@@ -287,8 +286,8 @@ func (s *Section) isKept(a sdp.Attribute, payloadType string) bool {
 	return false
 }
 
-// writeCandidates writes the first candidates that have an address. Names are left out,
-// so that no client can make the server resolve one.
+// writeCandidates writes the first candidates that have an address. Candidates with a name
+// are left out, so that no client can make the server resolve a name.
 func (o *Offer) writeCandidates(b *strings.Builder) {
 	written := map[string]bool{}
 	for i := range o.Sections {
@@ -304,8 +303,8 @@ func (o *Offer) writeCandidates(b *strings.Builder) {
 	}
 }
 
-// reject writes the section as the answer has it when it is not served. Firefox wants a
-// connection line even there.
+// reject returns the section as it is in the answer when it is not served. Firefox
+// needs a connection line even there.
 func (s *Section) reject() string {
 	format := "0"
 	if len(s.description.Formats) > 0 {

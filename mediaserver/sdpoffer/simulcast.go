@@ -10,21 +10,21 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// maxRID bounds the name of a layer, RFC 8851 section 10. RTP has room for 255 bytes; no
-// client uses more than a few.
+// maxRID bounds the name of a layer, in bytes (RFC 8851 section 10). RTP has room for
+// 255 bytes, but clients use only a few.
 const maxRID = 32
 
 // A Layer is one simulcast encoding of a section that the client offers to send, RFC 8853.
 type Layer struct {
-	// RID is its name, by which RTP packets say that they are of it (RFC 8852).
+	// RID is the layer's name, which its RTP packets carry (RFC 8852).
 	RID string
 
 	restrictions string // of a=rid, RFC 8851 section 10, without pt=
 }
 
-// Layers returns the layers that the client offers to send in a format, in the order of
-// the offer. Of layers that are alternatives to each other (a comma in a=simulcast), the first
-// is returned. There are none in a section without a=rid. They may be kept.
+// Layers returns the layers that the client offers to send in a format, in the order
+// of the offer. Of alternative layers (a comma in a=simulcast) it returns the first. A
+// section without a=rid has none. They may be kept.
 func (s *Section) Layers(format webrtc.PayloadType) []Layer {
 	var layers []Layer
 	for _, a := range s.attributes {
@@ -42,7 +42,7 @@ func (s *Section) Layers(format webrtc.PayloadType) []Layer {
 	var listed []Layer
 	for alternatives := range strings.SplitSeq(sendList(simulcast), ";") {
 		for rid := range strings.SplitSeq(alternatives, ",") {
-			rid = strings.TrimPrefix(strings.TrimSpace(rid), "~") // paused at first
+			rid = strings.TrimPrefix(strings.TrimSpace(rid), "~") // "~": paused at first
 			i := slices.IndexFunc(layers, func(l Layer) bool { return l.RID == rid })
 			if i < 0 || slices.Contains(listed, layers[i]) {
 				continue
@@ -54,7 +54,7 @@ func (s *Section) Layers(format webrtc.PayloadType) []Layer {
 	return listed
 }
 
-// readRID reads the value of a=rid: name "send" [restrictions].
+// readRID parses the value of a=rid: name "send" [restrictions].
 func readRID(value string, format webrtc.PayloadType) (l Layer, ok bool) {
 	fields := strings.Fields(value)
 	if len(fields) < 2 || fields[1] != "send" || !isRID(fields[0]) {
@@ -75,19 +75,19 @@ func readRID(value string, format webrtc.PayloadType) (l Layer, ok bool) {
 	return l, true
 }
 
-// sendList returns what a=simulcast says that the client sends, RFC 8853 section 5.1: one or
-// two directions, each with its list.
+// sendList returns the list of what the client sends from the value of a=simulcast. The value
+// is one or two directions, each with its list (RFC 8853 section 5.1).
 func sendList(value string) string {
 	fields := strings.Fields(value)
 	for i := 0; i+1 < len(fields); i += 2 {
 		if fields[i] == "send" {
-			return strings.TrimPrefix(fields[i+1], "rid=") // as drafts of the RFC had it
+			return strings.TrimPrefix(fields[i+1], "rid=") // "rid=" as in drafts of the RFC
 		}
 	}
 	return ""
 }
 
-// isRID reports whether a text is the name of a layer, RFC 8851 section 10.
+// isRID reports whether a text is a valid layer name, RFC 8851 section 10.
 func isRID(s string) bool {
 	for i := range len(s) {
 		c := s[i]
@@ -113,12 +113,12 @@ func (s *Section) SSRCs() []uint32 {
 	return ssrcs
 }
 
-// RIDExtension returns the number of the RTP header extension in which packets of the
-// section name their layer, RFC 8852 section 4.1; 0: the client offers none.
+// RIDExtension returns the number of the RTP header extension in which the section's packets name
+// their layer (RFC 8852 section 4.1). It is 0 if the client offers none.
 func (s *Section) RIDExtension() uint8 { return s.extension(sdp.SDESRTPStreamIDURI) }
 
-// extension returns the number that the client offers for an RTP header extension, RFC 8285
-// section 8; 0: none.
+// extension returns the number that the client offers for an RTP header extension (RFC
+// 8285 section 8), or 0 if there is none.
 func (s *Section) extension(uri string) uint8 {
 	for _, a := range s.attributes {
 		fields := strings.Fields(a.Value)
@@ -133,10 +133,9 @@ func (s *Section) extension(uri string) uint8 {
 	return 0
 }
 
-// acceptedLayers returns what the answer says of the section that pion does not write: the
-// extensions in which the client's packets name their section and layer, and that each layer
-// is taken. An encoder that finds a layer missing from the answer does not send that layer, or
-// stops.
+// acceptedLayers returns the lines of the answer's section that pion does not write. They accept
+// each layer, and the extensions in which packets name their section and layer. An encoder does
+// not send a layer that is missing from the answer, or it stops altogether.
 func (s *Section) acceptedLayers(layers []Layer) string {
 	var b strings.Builder
 	for _, uri := range []string{sdp.SDESMidURI, sdp.SDESRTPStreamIDURI} {

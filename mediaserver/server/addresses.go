@@ -12,8 +12,8 @@ import (
 	"github.com/streampair/streampair/mediaserver/rtc"
 )
 
-// maxAdvertised bounds the addresses told to browsers: each is two candidates, which
-// every viewer checks.
+// maxAdvertised bounds the addresses that browsers are told. Each address
+// becomes two candidates, and every viewer checks each candidate.
 const maxAdvertised = 16
 
 func advertised(addresses []v1alpha1.MediaAddress) []rtc.AdvertisedAddress {
@@ -49,7 +49,8 @@ func (s *Server) Advertise(told api.MediaAddresses) error {
 	return nil
 }
 
-// advertised are the addresses told to browsers, as v1alpha1.ParseMediaAddress reads them.
+// advertised returns the addresses that browsers are
+// told, in the form of v1alpha1.ParseMediaAddress.
 func (s *Server) advertised() []string {
 	var out []string
 	for _, a := range s.engine.Advertised() {
@@ -58,8 +59,8 @@ func (s *Server) advertised() []string {
 	return out
 }
 
-// iceServers are the STUN and TURN servers of the pair that a viewer or a publisher of the
-// stream is told of.
+// iceServers returns the STUN and TURN servers of the pair that has
+// the stream. Viewers and publishers of the stream are told of them.
 func (s *Server) iceServers(app, streamID, backupID string) []webrtc.ICEServer {
 	for _, p := range s.Manifest().Pairs {
 		primary, backup := p.Spec.Primary.StreamID, p.Spec.Backup.StreamID
@@ -79,7 +80,7 @@ func (s *Server) iceServers(app, streamID, backupID string) []webrtc.ICEServer {
 	return nil
 }
 
-// Addresses are the bound addresses.
+// Addresses returns the bound addresses.
 func (s *Server) Addresses() api.Addresses {
 	address := func(l net.Listener) string {
 		if l == nil {
@@ -87,8 +88,8 @@ func (s *Server) Addresses() api.Addresses {
 		}
 		return l.Addr().String()
 	}
-	a := api.Addresses{HTTP: address(s.http), HTTPS: address(s.https), WebRTC: s.engine.Addr().String(),
-		Probe: address(s.probe), Health: address(s.health), Control: address(s.control), Relay: address(s.relayPort)}
+	a := api.Addresses{HTTP: address(s.ports.http), HTTPS: address(s.ports.https), WebRTC: s.engine.Addr().String(),
+		Probe: address(s.ports.probe), Health: address(s.ports.health), Control: address(s.ports.control), Relay: address(s.ports.relay)}
 	if s.rtmp == nil {
 		return a
 	}

@@ -12,7 +12,7 @@ import (
 
 var _ control.Backend = (*Server)(nil)
 
-// defaultPolicy is that of pairs made from a play URL: the manifest's defaults.
+// defaultPolicy returns the policy of pairs made from a play URL: the manifest's defaults.
 func defaultPolicy() failover.Policy {
 	var p v1alpha1.StreamPair
 	p.Default()
@@ -60,13 +60,17 @@ func (s *Server) Status() api.Status {
 		Role: string(s.cfg.Role), PodName: s.cfg.Pod.Name, NodeName: s.cfg.Pod.Node,
 		Draining: s.isDraining(), Advertised: s.advertised(), BaseURLs: s.baseURLs.all(), Memory: s.memoryStatus(), Addresses: s.Addresses(), Streams: []api.Stream{}, Pairs: []api.Pair{},
 	}
-	if s.certs != nil {
-		st.TLS = s.certs.status()
+	if s.ports.certs != nil {
+		st.TLS = s.ports.certs.status()
 	}
-	st.PeerRelay = s.peerRelay()
-	s.mu.Lock()
-	st.ConfigGeneration, st.ConfigErrors = s.manifest.Generation(), s.configErrors()
-	s.mu.Unlock()
+	st.PeerRelay = s.peer.Status(s.ports.relay != nil)
+	manifest := s.Manifest()
+	version := manifest.Version()
+	st.ConfigGeneration, st.ConfigUID, st.ConfigMistakes = version.Generation, string(version.UID), s.config.mistakes()
+	st.UnknownFields = append([]string{}, manifest.UnknownFields...)
+	for _, mistake := range st.ConfigMistakes {
+		st.ConfigErrors = append(st.ConfigErrors, mistake.Message) // for an operator before version 0.2.0
+	}
 	for _, one := range s.registry.Streams() {
 		st.Streams = append(st.Streams, s.streamStatus(one))
 	}

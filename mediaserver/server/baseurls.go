@@ -12,11 +12,11 @@ import (
 	"github.com/streampair/streampair/mediaserver/config"
 )
 
-// maxBaseURL bounds the length of one, in bytes.
+// maxBaseURL bounds the length of a base URL, in bytes.
 const maxBaseURL = 1024
 
-// baseURLs are the URLs under which viewers reach each pod of the pair, by its role. The
-// zero value has none.
+// baseURLs are the URLs at which viewers reach each
+// pod of the pair, by role. The zero value has none.
 type baseURLs struct {
 	changes changes
 
@@ -24,7 +24,7 @@ type baseURLs struct {
 	urls map[string]string
 }
 
-// checkBaseURLs says what is wrong with URLs that the operator tells.
+// checkBaseURLs returns what is wrong with URLs from the operator.
 func checkBaseURLs(urls map[string]string) config.Mistakes {
 	var mistakes config.Mistakes
 	for _, role := range slices.Sorted(maps.Keys(urls)) {
@@ -48,7 +48,7 @@ func checkBaseURL(text string) error {
 	return nil
 }
 
-// set replaces them; they are right.
+// set replaces the URLs, which the caller has checked.
 func (b *baseURLs) set(urls map[string]string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -58,14 +58,14 @@ func (b *baseURLs) set(urls map[string]string) {
 	}
 }
 
-// all returns them by role.
+// all returns the URLs by role.
 func (b *baseURLs) all() map[string]string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return maps.Clone(b.urls)
 }
 
-// watch returns them, the primary's first, and a channel that is closed when they change.
+// watch returns the URLs, the primary's first, and a channel that is closed when they change.
 func (b *baseURLs) watch() ([]string, <-chan struct{}) {
 	changed := b.changes.next()
 	var list []string
@@ -78,7 +78,7 @@ func (b *baseURLs) watch() ([]string, <-chan struct{}) {
 	return list, changed
 }
 
-// alternate is the base URL of the pod of the other leg than role; empty: not known.
+// alternate returns the base URL of the pod of the leg other than role; empty: unknown.
 func (b *baseURLs) alternate(role v1alpha1.Role) string {
 	switch role {
 	case v1alpha1.RolePrimary:

@@ -8,6 +8,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
@@ -22,7 +23,7 @@ type page struct {
 	ctx context.Context
 }
 
-// watcher notes each new picture: when it was shown and what colour its middle had.
+// watcher notes each new picture: when it was shown, and the colour of its middle.
 const watcher = `(() => {
 	const canvas = document.createElement("canvas");
 	canvas.width = canvas.height = 8;
@@ -70,23 +71,23 @@ func evaluate[T any](p *page, script string) T {
 	return v
 }
 
-// A picture is one that the page showed.
+// A picture is a picture that the page showed.
 type picture struct {
 	At   int64  `json:"at"` // milliseconds since 1970
 	Name string `json:"name"`
 }
 
-// shows waits until the page shows pictures of that stream, new since the call.
+// shows waits until the page shows pictures of that stream that are newer than the call.
 func (p *page) shows(name string) {
 	p.t.Helper()
 	from := time.Now().UnixMilli()
-	eventually(p.t, "the page shows "+name, func() bool {
+	eventually.True(p.t, "the page shows "+name, func() bool {
 		last := evaluate[picture](p, `window.pictures.at(-1) || {at: 0, name: ""}`)
 		return last.Name == name && last.At >= from
 	})
 }
 
-// encoders publish a blue and a green programme for ever.
+// encoders publish a blue and a green programme until the test ends.
 type encoders struct {
 	t           *testing.T
 	s           *testServer
@@ -108,10 +109,10 @@ func (e encoders) backup() *mediatest.Publisher {
 	return mediatest.Publish(e.t, e.green, e.s.publishURL("backup"), "-stream_loop", "-1")
 }
 
-// says waits until the page tells that it waits, in words that hold the given ones.
+// says waits until the page shows a waiting message that contains the words.
 func (p *page) says(words string) {
 	p.t.Helper()
-	eventually(p.t, "the page says what it waits for", func() bool {
+	eventually.True(p.t, "the page says what it waits for", func() bool {
 		said := evaluate[string](p, `document.querySelector("#message")?.innerText || ""`)
 		return said != "" && strings.Contains(said, words)
 	})
@@ -145,8 +146,8 @@ func TestABrowserSeesTheBackupWhenTheEncoderFallsSilent(t *testing.T) {
 	paused := time.Now()
 	p.shows("backup")
 	t.Logf("connected but silent: backup seen after %v (input loss time 1 s)", time.Since(paused).Round(time.Millisecond))
-	eventually(t, "the status says why", func() bool { return s.pair("sunday").Reason == "PrimaryInputLost" })
-	primary.Resume() // what it has queued meanwhile disturbs nobody
+	eventually.True(t, "the status says why", func() bool { return s.pair("sunday").Reason == "PrimaryInputLost" })
+	primary.Resume() // its backlog disturbs nobody
 	s.onAir("backup", true, true)
 	p.shows("backup")
 }
@@ -160,7 +161,7 @@ func TestWithoutABackupThePageWaitsAndResumes(t *testing.T) {
 	p := s.open("name", "primary")
 	p.shows("primary")
 	primary.Kill()
-	s.onAir("backup", false, true) // the pair has switched, this page must not
+	s.onAir("backup", false, true) // the pair has switched, but this page must not
 	p.says("primary")
 	time.Sleep(3 * time.Second)
 	e.primary()
@@ -172,8 +173,8 @@ func TestWithoutABackupThePageWaitsAndResumes(t *testing.T) {
 	}
 }
 
-// Parallel, for the page does nothing for a minute. Other tests of a browser draw pictures,
-// and would take the processor from tests that measure.
+// The test is parallel, because the page does nothing for a minute. Other browser
+// tests draw pictures, and would take the processor from tests that measure.
 func TestThePageWaitsThroughAMinuteWithoutEitherStream(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, sticky)
@@ -186,7 +187,7 @@ func TestThePageWaitsThroughAMinuteWithoutEitherStream(t *testing.T) {
 	primary.Kill()
 	p.shows("backup")
 	backup.Kill()
-	eventually(t, "off air", func() bool { return !s.pair("sunday").OnAir })
+	eventually.True(t, "off air", func() bool { return !s.pair("sunday").OnAir })
 	p.says("") // in some words
 	const requests = `performance.getEntriesByType("resource").length`
 	before := evaluate[int](p, requests)
@@ -210,14 +211,14 @@ func TestABrowserPublishesThePrimaryByWHIP(t *testing.T) {
 	s := startServer(t, sticky)
 	backup := newEncoders(t, s).backup()
 	s.onAir("backup", false, true)
-	// The backup came first, so the primary takes its place within 10 s only.
+	// The backup came first, so the primary replaces it only within 10 s.
 	publisher := &page{t, mediatest.Browser(t)}
 	publish := func() {
 		publisher.do(chromedp.Navigate(s.url("publish.html", "name", "primary")),
 			chromedp.Click("#start:enabled", chromedp.NodeVisible))
 	}
 	publish()
-	eventually(t, "the browser publishes", func() bool {
+	eventually.True(t, "the browser publishes", func() bool {
 		p := s.pair("sunday")
 		return len(p.Legs) == 2 && p.Legs[0].Live && p.Legs[0].EntryPoint
 	})
@@ -241,7 +242,7 @@ func TestABrowserPublishesThePrimaryByWHIP(t *testing.T) {
 	}
 }
 
-// connections counts the WHEP sessions that the page has opened.
+// connections returns how many WHEP sessions the page has opened.
 func (p *page) connections() int {
 	p.t.Helper()
 	return evaluate[int](p, `performance.getEntriesByType("resource").filter(r => r.name.includes("/whep/") && r.initiatorType === "fetch" && !/whep\/[^/?]+\/./.test(r.name)).length`)

@@ -2,7 +2,7 @@ package server
 
 import "sync"
 
-// changes tells any number of waiters that something changed. The zero value is ready.
+// changes tells any number of waiters that something changed. The zero value is ready for use.
 type changes struct {
 	mu sync.Mutex // guards c
 	c  chan struct{}

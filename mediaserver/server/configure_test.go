@@ -1,7 +1,6 @@
 package server
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,8 +13,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/streampair/streampair/hack/eventually"
+	"github.com/streampair/streampair/mediaserver/failover"
 	"github.com/streampair/streampair/mediaserver/stream"
-	"github.com/streampair/streampair/mediaserver/whep"
 )
 
 const withToken = `
@@ -44,7 +44,7 @@ func TestATokenThatWasMadeUpIsShownOnce(t *testing.T) {
 		defer mu.Unlock()
 		return len(shown)
 	}
-	eventually(t, "the first token is shown", func() bool { return count() == 1 })
+	eventually.True(t, "the first token is shown", func() bool { return count() == 1 })
 	for _, step := range []struct {
 		what, manifest string
 		want           int
@@ -70,7 +70,7 @@ func TestATokenThatWasMadeUpIsShownOnce(t *testing.T) {
 func TestAPairWithOtherStreamsTakesThePlaceOfItsPredecessor(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, sticky)
-	eventually(t, "the pair runs", func() bool { return s.pair("sunday").Declared })
+	eventually.True(t, "the pair runs", func() bool { return s.pair("sunday").Declared })
 	if err := s.Configure([]byte(strings.Replace(sticky, "streamID: primary", "streamID: main", 1))); err != nil {
 		t.Fatal(err)
 	}
@@ -86,32 +86,32 @@ func TestAPairWithOtherStreamsTakesThePlaceOfItsPredecessor(t *testing.T) {
 func TestReplacedPairsKeepTheMetricOfTheirName(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, sticky)
-	eventually(t, "the pair runs", func() bool { return s.pair("sunday").Declared })
+	eventually.True(t, "the pair runs", func() bool { return s.pair("sunday").Declared })
 	for i := range 20 {
 		if err := s.Configure([]byte(strings.Replace(sticky, "streamID: primary", fmt.Sprintf("streamID: main%d", i), 1))); err != nil {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "the last of them runs", func() bool {
+	eventually.True(t, "the last of them runs", func() bool {
 		s.pairs.mu.Lock()
 		defer s.pairs.mu.Unlock()
 		return len(s.pairs.ending) == 0
 	})
-	eventually(t, "both legs are shown", func() bool { return testutil.CollectAndCount(s.pairs.metrics.PairActiveLeg) == 2 })
+	eventually.True(t, "both legs are shown", func() bool { return testutil.CollectAndCount(s.pairs.metrics.PairActiveLeg) == 2 })
 }
 
 func TestANameThatIsDeclaredAgainIsOnePairs(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, sticky)
-	eventually(t, "the pair runs", func() bool { return s.pair("sunday").Declared })
-	key := pairKey{"live", "primary", "backup"}
+	eventually.True(t, "the pair runs", func() bool { return s.pair("sunday").Declared })
+	key := failover.PairKey{App: "live", Primary: "primary", Backup: "backup"}
 	_, release, err := s.pairs.acquire(netip.Prefix{}, key.App, key.Primary, key.Backup) // somebody watches
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer release()
 	s.pairs.declare(nil)
-	s.pairs.declare([]declaration{{pairKey: pairKey{"live", "main", "backup"}, Name: "sunday"}})
+	s.pairs.declare([]declaration{{PairKey: failover.PairKey{App: "live", Primary: "main", Backup: "backup"}, Name: "sunday"}})
 	var got []string
 	for _, r := range s.pairs.all() {
 		got = append(got, r.name+" "+r.key.Primary)
@@ -162,7 +162,7 @@ func TestAnImpossiblePlayURLIsUnknown(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, sticky)
 	for _, ids := range [][2]string{{"primary", "primary"}, {"../x", ""}, {"primary", "a b"}} {
-		if _, _, err := s.openOutput(netip.Prefix{}, "live", ids[0], ids[1]); !errors.Is(err, whep.ErrUnknownStream) {
+		if _, _, err := s.openOutput(netip.Prefix{}, "live", ids[0], ids[1]); !stream.IsUnknown(err) {
 			t.Errorf("%q is answered with %v", ids, err)
 		}
 	}

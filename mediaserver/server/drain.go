@@ -8,18 +8,18 @@ import (
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// drainInterval is how often a draining server looks whether it is still needed, beside
-// every change of a stream or a pair.
+// drainInterval is how often a draining server checks whether it is
+// still needed, beside the check at every change of a stream or a pair.
 const drainInterval = 100 * time.Millisecond
 
-// drain waits until the server is told to end (ending is done) or fails (serving is), and
-// in the first case until nobody needs it any more, at most --drain-timeout.
+// drain waits until the server is told to end (ending is done) or fails (serving is done).
+// After ending it waits until nobody needs the server any more, at most --drain-timeout.
 //
-// New publishers and viewers are refused meanwhile. Players are told to open their
-// connection anew, which behind a Service leads to another pod, and leave when that one
-// plays. What is published here is marked as leaving, here and at the peers, and all of
-// them make a planned switch to the other leg if that is live. A publisher whose leg they
-// have left is let go, so that its encoder comes to the pod that takes this one's place.
+// During the drain new publishers and viewers are refused. Players are told to open a new
+// connection, which a Service routes to another pod. A player leaves when the new connection
+// plays. Streams published here are marked as leaving, here and at the peers. All servers
+// then make a planned switch to the other leg if that leg is live. A publisher whose leg all
+// have left is disconnected, so that its encoder connects to the pod that replaces this one.
 func (s *Server) drain(ending, serving context.Context) error {
 	select {
 	case <-serving.Done():
@@ -34,7 +34,7 @@ func (s *Server) drain(ending, serving context.Context) error {
 		func() {
 			s.log.Info("draining", "viewers", s.whep.ViewerCount(), "publishers", len(s.published()), "timeout", s.drainTimeout())
 		},
-		s.registry.Drain, s.relay.Drain, s.whep.Drain,
+		s.registry.Drain, s.relay.Drain, s.peer.Drain, s.whep.Drain,
 	} {
 		s.attempt(step)
 	}
@@ -46,7 +46,7 @@ func (s *Server) drain(ending, serving context.Context) error {
 	defer tick.Stop()
 	for {
 		changed := s.changes.next()
-		if !s.isNeeded() {
+		if !s.endUnneeded() {
 			s.log.Info("drained", "after", time.Since(began).Round(time.Millisecond))
 			return ending.Err()
 		}
@@ -62,25 +62,25 @@ func (s *Server) drain(ending, serving context.Context) error {
 	}
 }
 
-// isNeeded says whether a draining server must go on, and lets those publishers go of which
-// that is not true.
-func (s *Server) isNeeded() bool {
+// endUnneeded ends the publishers of streams that nobody needs.
+// It reports whether a draining server must go on.
+func (s *Server) endUnneeded() bool {
 	needed := s.whep.ViewerCount() > 0
-	if s.peer == nil {
+	if !s.peer.Exists() {
 		return needed // its publishers have nowhere else to go
 	}
 	for _, one := range s.published() {
-		if isNeeded(s.uses(one.Key())) {
+		if anyNeeds(s.uses(one.Key())) {
 			needed = true
 			continue
 		}
 		s.log.Info("nobody plays the stream: its publisher is sent to the server that takes this one's place", "stream", one.Key().String())
-		one.EndOwn(stream.EndShutdown, stream.ErrShuttingDown)
+		one.EndLocal(stream.EndShutdown, stream.ErrShuttingDown)
 	}
 	return needed
 }
 
-// published are the streams that somebody publishes to this server.
+// published returns the streams that somebody publishes to this server.
 func (s *Server) published() []*stream.Stream {
 	var own []*stream.Stream
 	for _, one := range s.registry.Streams() {
@@ -91,31 +91,24 @@ func (s *Server) published() []*stream.Stream {
 	return own
 }
 
-// A use is what one pair makes of a stream that is published to this server.
+// A use says how one pair uses a stream that is published to this server.
 type use struct {
-	role failover.Role // of the stream in the pair
-	// watched says that the pair has viewers here, where it stands as here says.
+	role failover.Role // the stream's role in the pair
+	// watched says that the pair has viewers here. here is the pair's standing here.
 	watched bool
 	here    failover.Standing
-	// shared says that the peers play the pair too, and peers is how it stands at those
-	// that can be heard.
+	// shared says that the peers play the pair too. peers
+	// is the pair's standing at each peer that answers.
 	shared bool
 	peers  []failover.Standing
 }
 
-// uses are those of a stream.
+// uses returns how each pair uses the stream.
 func (s *Server) uses(key stream.Key) []use {
 	var all []use
 	for _, r := range s.pairs.all() {
-		u := use{watched: r.output.ViewerCount() > 0}
-		switch {
-		case r.key.App != key.App:
-			continue
-		case r.key.Primary == key.ID:
-			u.role = failover.Primary
-		case r.key.Backup == key.ID:
-			u.role = failover.Backup
-		default:
+		u := use{role: r.key.RoleOf(key), watched: r.output.ViewerCount() > 0}
+		if u.role == "" {
 			continue
 		}
 		u.here, _, _ = r.pair.Standing()
@@ -127,9 +120,9 @@ func (s *Server) uses(key stream.Key) []use {
 	return all
 }
 
-// isNeeded says whether somebody may miss a stream of which these are the uses: where a
-// peer cannot be heard nobody knows.
-func isNeeded(uses []use) bool {
+// anyNeeds reports whether somebody may still need a stream with
+// these uses. If no peer answers, the stream counts as needed.
+func anyNeeds(uses []use) bool {
 	for _, u := range uses {
 		if u.watched && !u.here.HasLeft(u.role) || u.shared && len(u.peers) == 0 {
 			return true

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
@@ -25,7 +26,7 @@ func TestADrainingServerWaitsForItsViewers(t *testing.T) {
 		}
 		told <- draining
 	}()
-	eventually(t, "the player's events", func() bool { return s.status().Viewers == 1 })
+	eventually.True(t, "the player's events", func() bool { return s.status().Viewers == 1 })
 	time.Sleep(100 * ms)
 
 	s.end()

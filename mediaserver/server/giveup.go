@@ -8,24 +8,23 @@ import (
 )
 
 const (
-	// damagedDrain bounds the drain of a server whose state may be damaged: the peer plays
-	// on, and what stays here may be wrong.
+	// damagedDrain bounds the drain of a server whose state may be
+	// damaged. The peer plays on, and what is played here may be wrong.
 	damagedDrain = 15 * time.Second
-	// stepTimeout bounds one step of that drain, which may wait for a lock that nobody
-	// gives back.
+	// stepTimeout bounds one step of that drain. The
+	// step may wait for a lock that nobody releases.
 	stepTimeout = time.Second
-	// endTimeout is how long the server then has to close all it has open.
+	// endTimeout is how long the server then has to close all that it has open.
 	endTimeout = 5 * time.Second
 )
 
-// ErrGaveUp is wrapped by Run's error when the server ended by itself, because a panic may
-// have damaged its state.
+// ErrGaveUp is wrapped by Run's error when the server ended
+// itself, because a panic may have damaged its state.
 var ErrGaveUp = errors.New("the server gave up after a panic, so that the other pod plays on; report this with the log")
 
-// Run serves until ctx ends, and returns why it stopped. It also ends by itself, with an
-// ErrGaveUp, when a panic may have damaged more than the session that caused it. It drains
-// then as when ctx ends, but returns in bounded time, whatever still runs: the process must
-// exit.
+// Run serves until ctx ends, and returns why it stopped. It also ends, with an ErrGaveUp, when
+// a panic may have damaged more than the session that caused it. It then drains as if ctx had
+// ended. It returns in bounded time, whatever still runs. The process must exit after that.
 func (s *Server) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -50,7 +49,7 @@ func (s *Server) Run(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", ErrGaveUp, s.recovery.Reason())
 }
 
-// drainTimeout is how long the server drains at most.
+// drainTimeout returns how long the server may drain.
 func (s *Server) drainTimeout() time.Duration {
 	if s.recovery.Reason() != nil {
 		return min(s.cfg.DrainTimeout, damagedDrain)
@@ -58,7 +57,7 @@ func (s *Server) drainTimeout() time.Duration {
 	return s.cfg.DrainTimeout
 }
 
-// drainSafely is drain; a panic, of state that is damaged, ends the drain.
+// drainSafely is drain. A panic, caused by damaged state, ends the drain.
 func (s *Server) drainSafely(ending, serving context.Context) (err error) {
 	if panicked := s.recovery.Do("drain", func() { err = s.drain(ending, serving) }); panicked != nil {
 		return panicked
@@ -66,8 +65,8 @@ func (s *Server) drainSafely(ending, serving context.Context) (err error) {
 	return err
 }
 
-// attempt does one step of the drain. Where the state may be damaged the step may panic, or
-// wait for ever, and the next ones are done all the same.
+// attempt runs one step of the drain. With damaged state the step may
+// panic or wait for ever. The following steps are run all the same.
 func (s *Server) attempt(step func()) {
 	if s.recovery.Reason() == nil {
 		step()

@@ -14,29 +14,30 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/streampair/streampair/api/control"
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/config"
 	"github.com/streampair/streampair/mediaserver/transcode"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is how long a test waits for what should take a moment: the machines are
-// small and busy.
+// patience is how long a test waits for what should
+// take a moment. The machines are small and busy.
 const patience = 30 * time.Second
 
 // testServer is a whole media server in this process, on free loopback ports.
 type testServer struct {
 	*Server
 	t      *testing.T
-	stalls *stalls // of this machine while the test runs
+	stalls *stalls // stalls of this machine while the test runs
 	end    func()  // tells the server to end, as SIGTERM does
 	ended  chan struct{}
-	// givesUp says that the test makes the server give up.
+	// givesUp says that the test provokes a panic after which the server gives up.
 	givesUp bool
 }
 
-// sticky and preferPrimary are manifests of the pair "sunday" of live/primary and
-// live/backup that anybody may publish.
+// sticky and preferPrimary are manifests of the pair "sunday" with
+// the streams live/primary and live/backup. Anybody may publish them.
 const (
 	sticky = `
 apiVersion: media.streampair.dev/v1alpha1
@@ -52,8 +53,8 @@ spec:
 `
 )
 
-// startServer runs a server with the manifest until the test ends. Options change its
-// configuration first.
+// startServer runs a server with the manifest until the test
+// ends. The options change its configuration before that.
 func startServer(t *testing.T, manifest string, options ...func(*Config)) *testServer {
 	t.Helper()
 	m, err := config.ParseManifest(config.Manifest{}, config.Source{Name: "manifest", Content: []byte(manifest)})
@@ -98,14 +99,14 @@ func startServer(t *testing.T, manifest string, options ...func(*Config)) *testS
 	return server
 }
 
-// publishURL is where an encoder publishes a stream of the app live.
+// publishURL returns the URL to which an encoder publishes a stream of the app live.
 func (s *testServer) publishURL(streamID string) string {
 	return "rtmp://" + s.Addresses().RTMP + "/live/" + streamID
 }
 
-// url is an HTTP address of the app live; query is name, value, name, value …
+// url returns an HTTP URL of the app live. query is name, value, name, value …
 func (s *testServer) url(path string, query ...string) string {
-	// localhost, because browsers grant cameras and much else to it only.
+	// The host is localhost, because browsers grant cameras and much else to it only.
 	_, port, err := net.SplitHostPort(s.Addresses().HTTP)
 	if err != nil {
 		s.t.Fatal(err)
@@ -117,11 +118,11 @@ func (s *testServer) url(path string, query ...string) string {
 	return "http://localhost:" + port + "/live/" + path + "?" + values.Encode()
 }
 
-// status asks the command port.
+// status returns the status from the command port.
 func (s *testServer) status() control.Status {
 	s.t.Helper()
-	if s.controlCerts != nil {
-		return s.Status() // the command port asks for a token
+	if s.ports.controlCerts != nil {
+		return s.Status() // the command port demands a token
 	}
 	answer, err := http.Get("http://" + s.Addresses().Control + "/v1/status")
 	if err != nil {
@@ -135,7 +136,7 @@ func (s *testServer) status() control.Status {
 	return st
 }
 
-// pair is the status of the pair of that name.
+// pair returns the status of the pair of that name.
 func (s *testServer) pair(name string) control.Pair {
 	s.t.Helper()
 	for _, p := range s.status().Pairs {
@@ -146,24 +147,11 @@ func (s *testServer) pair(name string) control.Pair {
 	return control.Pair{}
 }
 
-// onAir waits until the pair sunday plays that stream with both legs as live as said.
+// onAir waits until the pair sunday plays that stream and both legs are live or not, as given.
 func (s *testServer) onAir(streamID string, primaryLive, backupLive bool) {
 	s.t.Helper()
-	eventually(s.t, "on air: "+streamID, func() bool {
+	eventually.True(s.t, "on air: "+streamID, func() bool {
 		p := s.pair("sunday")
 		return p.OnAir && p.ActiveStreamID == streamID && len(p.Legs) == 2 && p.Legs[0].Live == primaryLive && p.Legs[1].Live == backupLive
 	})
-}
-
-// eventually waits until the condition holds.
-func eventually(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		if condition() {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("did not happen within %v: %s", patience, what)
-		}
-	}
 }

@@ -16,20 +16,20 @@ import (
 )
 
 const (
-	// headerTimeout, bodyTimeout and answerTimeout bound every request; event streams
-	// set their own deadline for each event.
+	// headerTimeout, bodyTimeout and answerTimeout bound every
+	// request. Event streams set their own deadline for each event.
 	headerTimeout = 5 * time.Second
 	bodyTimeout   = 10 * time.Second
 	answerTimeout = 30 * time.Second
 	maxHeader     = 16 << 10 // bytes
-	// maxStreams is how many requests one HTTP/2 connection may have open, the least that
-	// RFC 9113, section 5.1.2, recommends.
+	// maxStreams is how many requests one HTTP/2 connection may have
+	// open. It is the minimum that RFC 9113, section 5.1.2, recommends.
 	maxStreams = 100
-	// connectionWindow and streamWindow bound, in bytes, what an HTTP/2 client may send before
-	// anybody reads it. The largest body is a manifest, and an offer has 64 KiB.
+	// connectionWindow and streamWindow bound, in bytes, what an HTTP/2 client may send
+	// before anybody reads it. The largest body is a manifest, and an offer is up to 64 KiB.
 	connectionWindow = 1 << 20
 	streamWindow     = 64 << 10
-	// closeTimeout is how long running requests are given when the server stops.
+	// closeTimeout is how long running requests may take when the server stops.
 	closeTimeout = 2 * time.Second
 )
 
@@ -37,15 +37,16 @@ func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
 	s := &http.Server{
 		Handler:           deadlines(h),
 		ReadHeaderTimeout: headerTimeout,
-		// That of trusted proxies: the listener's door ends all others earlier.
+		// This is the idle time of trusted proxies. The
+		// listener's door ends all other connections earlier.
 		IdleTimeout:    admission.ProxyIdle,
 		MaxHeaderBytes: maxHeader,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          maxStreams,
 			MaxReceiveBufferPerConnection: connectionWindow,
 			MaxReceiveBufferPerStream:     streamWindow,
-			// A deadline ends one stream, and leaves the connection blocked if its client
-			// reads nothing at all.
+			// A deadline only ends one stream. If the client reads
+			// nothing at all, the connection would stay blocked.
 			WriteByteTimeout: answerTimeout,
 		},
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
@@ -58,7 +59,7 @@ func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
 	return s
 }
 
-// deadlines bounds each request: http.Server's own time-outs would cut event streams.
+// deadlines bounds each request. http.Server's own timeouts would cut event streams.
 func deadlines(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rc := http.NewResponseController(w)
@@ -92,8 +93,8 @@ func serve(ctx context.Context, s *http.Server, l net.Listener) error {
 	return err
 }
 
-// loopbackOnly refuses requests that a web page could have made a browser on this
-// machine send: those for another host name than this machine's.
+// loopbackOnly refuses requests for another host name than this machine's.
+// A web page could make a browser on this machine send such requests.
 func loopbackOnly(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isThisMachine(r.Host) {
@@ -104,8 +105,8 @@ func loopbackOnly(h http.Handler) http.Handler {
 	})
 }
 
-// isThisMachine reports whether a host, with or without a port, names this machine and
-// cannot be made to name it by somebody else's DNS.
+// isThisMachine reports whether a host, with or without a port, always names this
+// machine. A name that somebody else's DNS could resolve to this machine does not count.
 func isThisMachine(hostport string) bool {
 	host, _, err := net.SplitHostPort(hostport)
 	if err != nil {
@@ -115,7 +116,7 @@ func isThisMachine(hostport string) bool {
 	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
 }
 
-// isLoopback reports whether a listener is bound to this machine alone; nil is not.
+// isLoopback reports whether a listener is bound to loopback only. It is false for nil.
 func isLoopback(l net.Listener) bool {
 	if l == nil {
 		return false
@@ -124,18 +125,18 @@ func isLoopback(l net.Listener) bool {
 	return err == nil && address.Addr().Unmap().IsLoopback()
 }
 
-// errForeignPage refuses a publisher that another site's page may be.
+// errForeignPage refuses a publisher that may be a page of another site.
 var errForeignPage = errors.New("this port is for this machine alone and asks for no token, so that only encoders and pages of localhost may publish: " +
 	"use the address http://localhost, or set a publish token")
 
-// checkPublishingPage is asked about publishers that need no token. A port that is bound to
-// this machine alone is meant for this machine's programs. A web page from anywhere could
-// make a browser here send to the port, by its own origin or by a name that it lets resolve
-// to this machine (DNS rebinding). Encoders send no Origin.
+// checkPublishingPage checks publishers that need no token. A port on loopback is
+// meant for programs on this machine. But any web page could make a browser here
+// send to that port. The page could do so from its own origin, or through a name
+// that it lets resolve to this machine (DNS rebinding). Encoders send no Origin.
 func (s *Server) checkPublishingPage(r *http.Request) error {
-	port := s.http
+	port := s.ports.http
 	if r.TLS != nil {
-		port = s.https
+		port = s.ports.https
 	}
 	if !isLoopback(port) {
 		return nil

@@ -17,11 +17,13 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/metrics"
-	"github.com/streampair/streampair/mediaserver/peers"
+	"github.com/streampair/streampair/mediaserver/peer"
 )
 
-// dialFrom connects from an address of this machine. The connection is closed with the test.
+// dialFrom connects from an address of this machine.
+// The connection is closed when the test ends.
 func dialFrom(t *testing.T, from, address string) net.Conn {
 	t.Helper()
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: patience}
@@ -52,15 +54,16 @@ func isKept(c net.Conn) bool {
 }
 
 func TestViewersTakeNoPlaceOfThePeers(t *testing.T) {
-	const peer = "127.0.0.2"
-	directory, err := peers.New(peers.Config{Base: "http://" + peer + ":5080"})
+	const peerIP = "127.0.0.2"
+	m := metrics.New(prometheus.NewRegistry())
+	other, err := peer.New(peer.Config{URL: "http://" + peerIP + ":5080", Insecure: true, Metrics: m})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !directory.Includes(netip.MustParseAddr(peer)) {
+	if !other.Includes(netip.MustParseAddr(peerIP)) {
 		t.Fatal("the peer is not known")
 	}
-	s := &Server{counters: metrics.New(prometheus.NewRegistry()), limits: limits{connections: 2}, peers: directory}
+	s := &Server{cfg: Config{limits: &limits{connections: 2}}, counters: m, peer: other}
 	l, err := s.listen("http", "127.0.0.1:0", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +76,7 @@ func TestViewersTakeNoPlaceOfThePeers(t *testing.T) {
 			}
 		}
 	}()
-	// comes connects, and waits until the connection is taken.
+	// comes connects, and waits until the connection is accepted.
 	comes := func(from string) net.Conn {
 		c := dialFrom(t, from, l.Addr().String())
 		if !isKept(c) {
@@ -82,7 +85,7 @@ func TestViewersTakeNoPlaceOfThePeers(t *testing.T) {
 		return c
 	}
 	first, second := comes("127.0.0.1"), comes("127.0.0.1")
-	one, another := comes(peer), comes(peer)
+	one, another := comes(peerIP), comes(peerIP)
 	third := comes("127.0.0.1")
 	if isKept(first) || !isKept(second) || !isKept(third) {
 		t.Error("of three viewers for two places the one that was idle for the longest time must go")
@@ -97,7 +100,7 @@ func TestIdleConnectionsClosePortsForNobody(t *testing.T) {
 	s := startServer(t, sticky, func(c *Config) {
 		l := defaultLimits()
 		l.connections = places
-		c.limits = &l
+		c.limits = l
 	})
 	for name, port := range map[string]struct{ address, path string }{
 		"HTTP":    {s.Addresses().HTTP, "/live/play.html"},
@@ -114,7 +117,7 @@ func TestIdleConnectionsClosePortsForNobody(t *testing.T) {
 	}
 }
 
-// h2From is a client of its own at an address of this machine, with one HTTP/2 connection.
+// h2From returns a separate client at an address of this machine, with one HTTP/2 connection.
 func h2From(t *testing.T, from string) *http.Client {
 	transport := &http.Transport{
 		DialContext:       (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: patience}).DialContext,
@@ -125,7 +128,7 @@ func h2From(t *testing.T, from string) *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-// follows asks for the events of a stream until the test ends, and returns the answer's status.
+// follows requests the events of a stream until the test ends, and returns the status code.
 func follows(t *testing.T, c *http.Client, url string) int {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -190,7 +193,7 @@ func TestTheKubeletAlwaysReachesTheHealthPort(t *testing.T) {
 	for range 3 * healthConnections {
 		dialFrom(t, "127.0.0.2", s.Addresses().Health)
 	}
-	for _, from := range []string{"127.0.0.3", "127.0.0.2"} { // the node, and a pod of an attacker on it
+	for _, from := range []string{"127.0.0.3", "127.0.0.2"} { // the node, and an attacker's pod on it
 		for _, test := range []struct {
 			path string
 			want int
@@ -215,14 +218,14 @@ func TestClientsOfATrustedProxyCountByTheirOwnAddress(t *testing.T) {
 		}
 		return answer.StatusCode
 	}
-	eventually(t, "the manifest is in force", func() bool { return s.proxies.Trusts(netip.MustParseAddr("127.0.0.9")) })
+	eventually.True(t, "the manifest is in force", func() bool { return s.proxies.Trusts(netip.MustParseAddr("127.0.0.9")) })
 	for i, test := range []struct {
 		client string
 		want   int
 	}{
 		{"198.51.100.1", http.StatusOK}, {"198.51.100.1", http.StatusOK},
 		{"198.51.100.1", http.StatusServiceUnavailable},
-		{"203.0.113.1, 198.51.100.1", http.StatusServiceUnavailable}, // what the client made up
+		{"203.0.113.1, 198.51.100.1", http.StatusServiceUnavailable}, // what the client invented
 		{"198.51.100.2", http.StatusOK},
 	} {
 		if got := ask(test.client); got != test.want {

@@ -14,10 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
-// guarded is the pair sunday, of which both publishers and viewers need a token.
+// guarded is the manifest of the pair sunday, whose publishers and viewers need a token.
 const guarded = `
 apiVersion: media.streampair.dev/v1alpha1
 kind: StreamPair
@@ -113,7 +114,7 @@ func TestTokensOpenWhatTheyAreFor(t *testing.T) {
 	}
 }
 
-// The newest publisher with a token takes over, without a gap.
+// The newest publisher with a valid token takes over, without a gap.
 func TestAPublisherTakesOverWithoutAGap(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, guarded)
@@ -161,13 +162,13 @@ func TestWhoFindsNoRoomIsToldWhenToComeBack(t *testing.T) {
 	}
 	t.Logf("one too many is told %q, and to come back after %d s", strings.TrimSpace(refused.Body), seconds)
 	first.Close()
-	eventually(t, "there is room again", func() bool { return s.status().Viewers == 1 })
+	eventually.True(t, "there is room again", func() bool { return s.status().Viewers == 1 })
 	third := s.watchPair()
 	third.sees(0, fps, time.Time{})
 	second.leaves().isContinuous()
 }
 
-// writeCertificate makes a certificate and returns its DER form.
+// writeCertificate makes a certificate and returns it in DER.
 func writeCertificate(t *testing.T, certFile, keyFile string) []byte {
 	t.Helper()
 	made, err := selfSigned(time.Now())
@@ -211,7 +212,7 @@ func TestHTTPSAndRTMPSFollowARenewedCertificate(t *testing.T) {
 		}
 	}
 
-	// A whole programme over TLS: ffmpeg in, WHEP out.
+	// The whole programme goes over TLS: in from ffmpeg by RTMPS, out by WHEP.
 	mediatest.Publish(t, file(t, mediatest.Programme{}), "rtmps://"+s.Addresses().RTMPS+"/live/primary", "-stream_loop", "-1")
 	s.onAir("primary", true, false)
 	roots := x509.NewCertPool()
@@ -231,7 +232,7 @@ func TestHTTPSAndRTMPSFollowARenewedCertificate(t *testing.T) {
 	v := &viewer{opened, t, s.stalls}
 	v.sees(0, fps, time.Time{})
 
-	// Half of a renewal does no harm; the whole of it is followed.
+	// Half of a renewal does no harm, and the complete renewal is used.
 	if err := os.WriteFile(keyFile, []byte("not a key"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -243,7 +244,7 @@ func TestHTTPSAndRTMPSFollowARenewedCertificate(t *testing.T) {
 	}
 	renewed := writeCertificate(t, certFile, keyFile)
 	for _, a := range addresses {
-		eventually(t, "the renewed certificate", func() bool { return served(a) == string(renewed) })
+		eventually.True(t, "the renewed certificate", func() bool { return served(a) == string(renewed) })
 	}
 	v.sees(0, fps, time.Now())
 	v.leaves().isContinuous()

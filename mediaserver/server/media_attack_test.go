@@ -3,7 +3,6 @@ package server
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"fmt"
 	"io"
 	"net"
@@ -14,12 +13,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/streampair/streampair/hack/eventually"
+	"github.com/streampair/streampair/hack/seeded"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
-// An attack is what a stranger does to a server, over and over, until ctx ends. Whether
-// it is refused or survived is for the tests of the packages; here it must not touch the
-// streams of others.
+// An attack is what a stranger does to a server, again and again,
+// until ctx ends. Tests of the packages check whether it is refused
+// or survived. Here it must not affect the streams of others.
 type attack func(ctx context.Context, s *testServer)
 
 var attacks = map[string]attack{
@@ -34,7 +35,7 @@ var attacks = map[string]attack{
 	},
 	"RTMP: garbage after the handshake": func(ctx context.Context, s *testServer) {
 		garbage := make([]byte, 64<<10)
-		_, _ = rand.Read(garbage)
+		seeded.Fill(seeded.Rand(s.t), garbage)
 		flood(ctx, s.Addresses().RTMP, append(append([]byte{3}, make([]byte, 2*1536)...), garbage...), 4<<20)
 	},
 	"RTMP: an array of two thousand million": func(ctx context.Context, s *testServer) {
@@ -43,8 +44,8 @@ var attacks = map[string]attack{
 	"RTMP: objects in objects": func(ctx context.Context, s *testServer) {
 		flood(ctx, s.Addresses().RTMP, rtmpCommand(bytes.Repeat([]byte{3, 0, 1, 'a'}, 10_000)), 1<<10)
 	},
-	// Of the backup, which is published all the time: the id of a publisher that has gone is
-	// for whoever comes next.
+	// The attack is on the backup, which is published all the time.
+	// The id of a publisher that has gone is free for the next one.
 	"RTMP: a publisher of what is published": func(ctx context.Context, s *testServer) {
 		tape, err := mediatest.Programme{Leg: 2, Duration: 2 * time.Second}.Tape(ctx)
 		for err == nil && ctx.Err() == nil {
@@ -104,13 +105,13 @@ var attacks = map[string]attack{
 			return
 		}
 		defer func() { _ = c.Close() }()
-		datagram := make([]byte, 1200)
+		datagram, random := make([]byte, 1200), seeded.Rand(s.t)
 		for n := 0; ctx.Err() == nil; n++ {
-			_, _ = rand.Read(datagram)
+			seeded.Fill(random, datagram)
 			datagram[0] = [...]byte{0, 20, 22, 128, 200}[n%5] // STUN, DTLS, RTP, RTCP
 			_, _ = c.Write(datagram[:n%len(datagram)])
 			if n%100 == 0 {
-				time.Sleep(10 * ms) // or it is a test of the machine
+				time.Sleep(10 * ms) // otherwise this would test the machine
 			}
 		}
 	},
@@ -119,7 +120,7 @@ var attacks = map[string]attack{
 	},
 }
 
-// rtmpCommand is a handshake and a connect command with a property.
+// rtmpCommand returns a handshake and a connect command with a property.
 func rtmpCommand(value []byte) []byte {
 	// Adobe's RTMP specification 1.0, sections 5.2, 5.3.1.1 and 7.2.1.1; AMF0.
 	payload := append([]byte{2, 0, 7}, "connect"...)
@@ -133,7 +134,7 @@ func rtmpCommand(value []byte) []byte {
 	return append(out, payload...)
 }
 
-// hold opens connections, writes a beginning to each, and keeps them open.
+// hold opens connections, writes the beginning to each, and keeps them open.
 func hold(ctx context.Context, address string, connections int, beginning []byte) {
 	var open []net.Conn
 	for range connections {
@@ -148,8 +149,8 @@ func hold(ctx context.Context, address string, connections int, beginning []byte
 	}
 }
 
-// flood opens one connection after the other and writes to it up to a limit, or until it
-// is closed.
+// flood opens one connection after another. To each it writes
+// up to limit bytes, or until the connection is closed.
 func flood(ctx context.Context, address string, data []byte, limit int) {
 	for ctx.Err() == nil {
 		c, err := net.DialTimeout("tcp", address, time.Second)
@@ -183,7 +184,7 @@ func request(ctx context.Context, method, url, contentType string, body []byte) 
 	}
 }
 
-// All attacks at once, for as long as a viewer watches and the pair switches.
+// All attacks run at once while a viewer watches and the pair switches.
 func TestAttacksDoNotTouchThePairThatPlays(t *testing.T) {
 	s := startServer(t, sticky)
 	primary := s.replay("primary", mediatest.Programme{}, mediatest.ReplayOptions{})
@@ -222,12 +223,12 @@ func TestAttacksDoNotTouchThePairThatPlays(t *testing.T) {
 	if gap > maxGap {
 		t.Errorf("no picture for %v", gap)
 	}
-	eventually(t, "as many goroutines as before", func() bool {
+	eventually.True(t, "as many goroutines as before", func() bool {
 		http.DefaultClient.CloseIdleConnections()
 		// The pairs made for strangers' URLs linger.
 		return runtime.NumGoroutine() <= before+10*defaultLimits().onDemand
 	})
-	// Who comes now is served.
+	// A new viewer is served.
 	late := s.watchPair()
 	late.sees(1, fps, time.Time{})
 }

@@ -11,17 +11,18 @@ import (
 	"time"
 
 	"github.com/streampair/streampair/api/control"
-	playerevents "github.com/streampair/streampair/mediaserver/control"
+	"github.com/streampair/streampair/hack/eventually"
+	"github.com/streampair/streampair/mediaserver/events"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
-// x264Defaults is a file as ffmpeg makes it when told nothing: High profile, B-frames
-// with a pyramid, 250 pictures a GOP, AAC at 44.1 kHz.
+// x264Defaults is a file with ffmpeg's defaults: High profile,
+// B-frames with a pyramid, 250 pictures a GOP, AAC at 44.1 kHz.
 var x264Defaults = mediatest.Programme{
 	Duration: 16 * time.Second, BFrames: true, GOP: 250 * time.Second / fps, SampleRate: 44100, Container: "mp4",
 }
 
-// publishBFrames publishes it as one does who follows the README.
+// publishBFrames publishes x264Defaults as the README advises.
 func publishBFrames(s *testServer) (path string) {
 	path = file(s.t, x264Defaults)
 	mediatest.Start(s.t, "-re", "-i", path, "-c", "copy", "-f", "flv", s.publishURL("primary"))
@@ -29,7 +30,7 @@ func publishBFrames(s *testServer) (path string) {
 	return path
 }
 
-// warnsOfBFrames checks that status and events say how to turn B-frames off.
+// warnsOfBFrames checks that status and events say how to switch B-frames off.
 func (s *testServer) warnsOfBFrames(words string) {
 	s.t.Helper()
 	tells := func(warnings []control.Warning) bool {
@@ -37,7 +38,7 @@ func (s *testServer) warnsOfBFrames(words string) {
 			return w.Code == "BFrames" && strings.Contains(w.Message, words) && strings.Contains(w.Message, "-bf 0")
 		})
 	}
-	eventually(s.t, "a warning in the status", func() bool {
+	eventually.True(s.t, "a warning in the status", func() bool {
 		st := s.status()
 		i := slices.IndexFunc(st.Streams, func(one control.Stream) bool { return one.StreamID == "primary" })
 		return i >= 0 && tells(st.Streams[i].Warnings) && tells(s.pair("sunday").Legs[0].Warnings)
@@ -52,15 +53,15 @@ func (s *testServer) warnsOfBFrames(words string) {
 	s.t.Error("no warning in the player's events")
 }
 
-// states yields the states of a pair that players are told.
-func (s *testServer) states(streamID string, query ...string) func(yield func(playerevents.State) bool) {
+// states yields the states of a pair, as players are told them.
+func (s *testServer) states(streamID string, query ...string) func(yield func(events.State) bool) {
 	s.t.Helper()
 	client := &http.Client{Timeout: patience}
 	answer, err := client.Get(s.url("events/"+streamID, query...))
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return func(yield func(playerevents.State) bool) {
+	return func(yield func(events.State) bool) {
 		defer client.CloseIdleConnections()
 		defer func() { _ = answer.Body.Close() }()
 		lines := bufio.NewScanner(answer.Body)
@@ -72,7 +73,7 @@ func (s *testServer) states(streamID string, query ...string) func(yield func(pl
 			if !ok || event != "state" {
 				continue
 			}
-			var state playerevents.State
+			var state events.State
 			if err := json.Unmarshal([]byte(data), &state); err != nil {
 				s.t.Error(err)
 			}
@@ -94,7 +95,7 @@ func TestAFileWithBFramesPlaysAtItsFrameRateInSync(t *testing.T) {
 	r := v.leaves()
 	r.isContinuous()
 
-	// What the viewer joined with may be less than all; from then on nothing is left out.
+	// The viewer may have joined with fewer pictures. After that none may be missing.
 	var lost, steps int
 	for i := fps; i < len(r.sightings); i++ {
 		if step := r.sightings[i].Frame - r.sightings[i-1].Frame; step < 1 {

@@ -8,11 +8,11 @@ import (
 	"time"
 
 	"github.com/streampair/streampair/api/control"
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
-// command sends a command and returns the status code and the mistakes it is answered
-// with.
+// command sends a command, and returns the status code and the mistakes in the answer.
 func (s *testServer) command(path, body string) (int, []string) {
 	s.t.Helper()
 	r, err := http.NewRequestWithContext(s.t.Context(), http.MethodPut, "http://"+s.Addresses().Control+path, strings.NewReader(body))
@@ -33,7 +33,7 @@ func (s *testServer) command(path, body string) (int, []string) {
 	return answer.StatusCode, mistakes.Errors
 }
 
-// watchedPair is a server whose pair has both legs and a viewer.
+// watchedPair returns a server whose pair has both legs and a viewer.
 func watchedPair(t *testing.T, manifest string) (*testServer, *viewer) {
 	t.Helper()
 	s := startServer(t, manifest)
@@ -56,7 +56,7 @@ func TestALegIsSelectedWithoutAGap(t *testing.T) {
 		if code, mistakes := s.command("/v1/pairs/sunday/select", `{"select":"`+name+`"}`); code != http.StatusNoContent {
 			t.Fatalf("%d %v", code, mistakes)
 		}
-		eventually(t, name+" is on air", func() bool {
+		eventually.True(t, name+" is on air", func() bool {
 			p := s.pair("sunday")
 			return p.Active == name && p.Reason == "Selected" && p.Select == name
 		})
@@ -141,7 +141,7 @@ spec:
 	if code, mistakes := s.command("/v1/config", strings.ReplaceAll(sticky, "sunday", "tuesday")); code != http.StatusNoContent {
 		t.Fatalf("%d %v", code, mistakes)
 	}
-	eventually(t, "the pair has another name", func() bool {
+	eventually.True(t, "the pair has another name", func() bool {
 		return s.pair("sunday").Name == "" && s.pair("tuesday").OnAir
 	})
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
-// asks sends a request without a token, and returns what is answered.
+// asks sends a request without a token, and returns the answer.
 func (s *testServer) asks(method, path, contentType, body string, query ...string) (code int, text string) {
 	s.t.Helper()
 	r, err := http.NewRequestWithContext(s.t.Context(), method, s.url(path, query...), strings.NewReader(body))
@@ -35,7 +35,8 @@ func (s *testServer) asks(method, path, contentType, body string, query ...strin
 	return answer.StatusCode, string(content)
 }
 
-// publishes reports whether an encoder may publish the stream, and what it is told if not.
+// publishes reports whether an encoder may publish
+// the stream, and what the encoder is told if not.
 func (s *testServer) publishes(streamID string) (taken bool, told string) {
 	s.t.Helper()
 	tape, err := mediatest.Programme{}.Tape(s.t.Context())

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/failover"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
@@ -37,12 +38,12 @@ func TestWhoNeedsWhatAServerThatDrainsIngests(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.use.role = ours
-			if got := isNeeded([]use{{role: ours, here: plays(theirs)}, tt.use}); got != tt.want {
+			if got := anyNeeds([]use{{role: ours, here: plays(theirs)}, tt.use}); got != tt.want {
 				t.Errorf("needed: %v", got)
 			}
 		})
 	}
-	if isNeeded(nil) {
+	if anyNeeds(nil) {
 		t.Error("what no pair uses is needed")
 	}
 }
@@ -51,7 +52,7 @@ func drainsFor(d time.Duration) func(*Config) {
 	return func(c *Config) { c.DrainTimeout = d }
 }
 
-// hasEnded waits for a server's end, and returns how long that took.
+// hasEnded waits until a server has ended, and returns how long that took.
 func (w *twins) hasEnded(leg int, within time.Duration) time.Duration {
 	w.t.Helper()
 	began := time.Now()
@@ -82,10 +83,10 @@ func TestTheServerOfTheLegOnAirDrains(t *testing.T) {
 			t.Errorf("the %s's server made %d switches, the last for %s", legIDs[i], p.Switches, p.Reason)
 		}
 	}
-	eventually(t, "its publisher is let go", func() bool { return len(w.servers[0].published()) == 0 })
+	eventually.True(t, "its publisher is let go", func() bool { return len(w.servers[0].published()) == 0 })
 	t.Logf("its publisher was let go after %v", time.Since(told).Round(ms))
 	for i, v := range viewers {
-		v.sees(1, fps*2, time.Now()) // the viewer of the server that ends, too, until it goes
+		v.sees(1, fps*2, time.Now()) // also the viewer of the ending server, until that server is gone
 		gap := mediatest.LongestGap(v.Sightings(), told, time.Now())
 		t.Logf("longest gap at the %s's server: %v", legIDs[i], gap.Round(ms))
 		if gap > maxGap/2 {
@@ -100,7 +101,7 @@ func TestTheServerOfTheLegOnAirDrains(t *testing.T) {
 	viewers[0].leaves().isContinuous()
 	t.Logf("it ended %v after its last viewer left", w.hasEnded(0, patience/2).Round(ms))
 
-	// It is replaced, and the leg is back, without a switch.
+	// The server is replaced, and the leg is back, without a switch.
 	w.start(0)
 	w.publish(0, 0)
 	w.play(1, true, true)
@@ -172,7 +173,7 @@ func TestTheOnlyLiveLegIsIngestedToTheEndOfTheDrain(t *testing.T) {
 	}
 }
 
-// Nobody can take over from either, so each waits for its viewers.
+// Neither server can take over from the other, so each waits for its viewers.
 func TestBothServersDrainTogether(t *testing.T) {
 	w := startTwins(t, sticky, drainsFor(patience))
 	w.publishBoth()

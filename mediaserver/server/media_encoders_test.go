@@ -7,15 +7,17 @@ import (
 	"time"
 
 	"github.com/streampair/streampair/api/control"
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/flv"
 	"github.com/streampair/streampair/mediaserver/flv/feed"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
-// edits are what encoders send that ffmpeg does not. Each call of one returns a new encoder's.
+// An edit makes what some encoders send but ffmpeg does
+// not. Each call returns the edit of a new encoder.
 type edit func() func(flv.Tag) []flv.Tag
 
-// audioTags edits the tags of sound alone.
+// audioTags edits only the tags of sound.
 func audioTags(change func(body []byte) [][]byte) edit {
 	return func() func(flv.Tag) []flv.Tag {
 		return func(tag flv.Tag) []flv.Tag {
@@ -33,7 +35,7 @@ func audioTags(change func(body []byte) [][]byte) edit {
 
 func isHeader(aac []byte) bool { return aac[1] == 0 }
 
-// withoutHeader leaves out AAC's sequence header.
+// withoutHeader drops AAC's sequence header.
 func withoutHeader(body []byte) [][]byte {
 	if isHeader(body) {
 		return nil
@@ -51,7 +53,7 @@ func asADTS(body []byte) [][]byte {
 	return [][]byte{slices.Concat(body[:2], header, body[2:])}
 }
 
-// withSecondTrack sends each tag once more as another track of Enhanced RTMP.
+// withSecondTrack repeats each tag as another track of Enhanced RTMP.
 func withSecondTrack(body []byte) [][]byte {
 	packetType := byte(1)
 	if isHeader(body) {
@@ -79,8 +81,8 @@ func withFatKeyFrame(naluType byte) edit {
 	}
 }
 
-// An encoder may send what cannot be used. Its picture stays, a leg that lacks something does
-// not look whole, and its user is told.
+// An encoder may send media that cannot be used. Its picture stays, a leg
+// that lacks something does not count as whole, and its user is told.
 func TestWhatEncodersSendOtherwise(t *testing.T) {
 	for name, tt := range map[string]struct {
 		edit    edit
@@ -117,12 +119,12 @@ func TestWhatEncodersSendOtherwise(t *testing.T) {
 			encoder := s.replay("primary", mediatest.Programme{}, mediatest.ReplayOptions{Edit: tt.edit()})
 			v := s.watchPair()
 			v.sees(0, fps, time.Time{})
-			eventually(t, "rank "+tt.rank+" and the warning", func() bool {
+			eventually.True(t, "rank "+tt.rank+" and the warning", func() bool {
 				l := leg()
 				warned := slices.ContainsFunc(l.Warnings, func(w control.Warning) bool { return w.Code == tt.warning })
 				return l.Rank == tt.rank && (warned || tt.warning == "" && len(l.Warnings) == 0)
 			})
-			v.sees(0, 4*fps, time.Now()) // past the second key frame, and the next
+			v.sees(0, 4*fps, time.Now()) // past the second key frame, and past the next one
 			v.hears(time.Second, time.Now())
 			v.leaves().isContinuous()
 			select {
@@ -139,9 +141,9 @@ func TestWhatEncodersSendOtherwise(t *testing.T) {
 
 			s.replay("backup", mediatest.Programme{Leg: 1}, mediatest.ReplayOptions{})
 			better := tt.rank != "Full"
-			eventually(t, "a backup at full rank", func() bool { return s.pair("sunday").Legs[1].Rank == "Full" })
+			eventually.True(t, "a backup at full rank", func() bool { return s.pair("sunday").Legs[1].Rank == "Full" })
 			if better {
-				eventually(t, "the better leg on air", func() bool { return s.pair("sunday").ActiveStreamID == "backup" })
+				eventually.True(t, "the better leg on air", func() bool { return s.pair("sunday").ActiveStreamID == "backup" })
 			} else if p := s.pair("sunday"); p.ActiveStreamID != "primary" {
 				t.Errorf("%s is on air although the primary is whole", p.ActiveStreamID)
 			}
@@ -179,11 +181,12 @@ func TestASliceAMessageIsAPictureAFrame(t *testing.T) {
 	t.Cleanup(r.Kill)
 	s.onAir("primary", true, false)
 	v := s.watch(mediatest.WatchOptions{}, "primary", "backupStreamId", "backup")
-	eventually(t, "pictures", func() bool { return len(v.PicturesFrom(0)) >= 30 })
+	eventually.True(t, "pictures", func() bool { return len(v.PicturesFrom(0)) >= 30 })
 	from := len(v.PicturesFrom(0))
-	eventually(t, "60 more pictures", func() bool { return len(v.PicturesFrom(from)) >= 60 })
+	eventually.True(t, "60 more pictures", func() bool { return len(v.PicturesFrom(from)) >= 60 })
 	pictures := v.PicturesFrom(from)[:60]
-	// One RTP timestamp a picture, and a picture a frame: a slice a picture would be three.
+	// Each picture has its own RTP timestamp and its own frame. With
+	// a picture for each slice there would be three times as many.
 	span := time.Duration(pictures[59].Timestamp-pictures[0].Timestamp) * time.Second / 90000
 	if span < 59*time.Second/30*9/10 || span > 59*time.Second/30*11/10 {
 		t.Errorf("60 pictures at 30 a second span %v of the media clock", span)
@@ -194,8 +197,8 @@ func TestASliceAMessageIsAPictureAFrame(t *testing.T) {
 	}
 }
 
-// Broadcast encoders refresh the picture bit by bit, and send no IDR after the first. Viewers
-// who come later, or who are switched to such a leg, need one.
+// Broadcast encoders refresh the picture bit by bit, and send only one IDR at the
+// start. Viewers who come later, or who are switched to such a leg, need an IDR.
 func TestLegsWithoutIDRs(t *testing.T) {
 	for name, withFFmpeg := range map[string]bool{"with ffmpeg": true, "without ffmpeg": false} {
 		t.Run(name, func(t *testing.T) {
@@ -208,7 +211,7 @@ func TestLegsWithoutIDRs(t *testing.T) {
 				began := false
 				return s.replay(streamID, mediatest.Programme{Leg: leg, IntraRefresh: true, GOP: time.Second, Duration: 40 * time.Second}, mediatest.ReplayOptions{
 					Once: true,
-					Edit: func(tag flv.Tag) []flv.Tag { // joined after the IDR
+					Edit: func(tag flv.Tag) []flv.Tag { // as for a server that joined after the IDR
 						if tag.Type == flv.VideoTag && tag.Body[1] == 1 && !began {
 							began = true
 							return nil
@@ -227,7 +230,7 @@ func TestLegsWithoutIDRs(t *testing.T) {
 				}
 				return true
 			}
-			eventually(t, "both legs are told that they have no IDR", warned)
+			eventually.True(t, "both legs are told that they have no IDR", warned)
 			if !withFFmpeg {
 				for _, l := range s.pair("sunday").Legs {
 					if l.EntryPoint || l.Rank == "Full" {
@@ -247,14 +250,14 @@ func TestLegsWithoutIDRs(t *testing.T) {
 	}
 }
 
-// What many players cannot show is shown where nothing is better, and only there.
+// A picture that many players cannot show is only played if there is nothing better.
 func TestALegOfLimitedPictures(t *testing.T) {
 	s := startServer(t, sticky, func(c *Config) { c.FFmpegPath = "" })
 	s.replay("primary", mediatest.Programme{PixelFormat: "yuv422p"}, mediatest.ReplayOptions{})
-	eventually(t, "the limited leg on air", func() bool {
+	eventually.True(t, "the limited leg on air", func() bool {
 		p := s.pair("sunday")
 		return p.OnAir && p.ActiveStreamID == "primary" && p.Legs[0].Rank == "LimitedVideo"
 	})
 	s.replay("backup", mediatest.Programme{Leg: 1}, mediatest.ReplayOptions{})
-	eventually(t, "the better leg on air", func() bool { return s.pair("sunday").ActiveStreamID == "backup" })
+	eventually.True(t, "the better leg on air", func() bool { return s.pair("sunday").ActiveStreamID == "backup" })
 }

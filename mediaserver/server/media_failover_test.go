@@ -5,21 +5,22 @@ import (
 	"testing"
 	"time"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
-// switches is how often the tests of failover kill the encoder that is on air.
+// switches is how often the failover tests kill the encoder that is on air.
 const switches = 10
 
-// killInTurns watches a pair while the encoder that is on air is killed again and again,
-// and started anew each time. It logs how soon the other leg's pictures came, and fails
-// the test if they do not, or are not current. It returns what the viewer received.
+// killInTurns watches a pair while the encoder on air is killed and restarted, again
+// and again. It logs how soon the other leg's pictures arrived. It fails the test if
+// they did not arrive or are not current. It returns what the viewer received.
 func (s *testServer) killInTurns(publish [2]func() publisher, current func(mediatest.Sighting) bool) reception {
 	s.t.Helper()
 	ids := [2]string{"primary", "backup"}
 	var encoders [2]publisher
 	encoders[0] = publish[0]()
-	s.onAir("primary", true, false) // or the backup may be first
+	s.onAir("primary", true, false) // otherwise the backup may be first
 	encoders[1] = publish[1]()
 	s.onAir("primary", true, true)
 	v := s.watchPair()
@@ -27,11 +28,11 @@ func (s *testServer) killInTurns(publish [2]func() publisher, current func(media
 	for n := range switches {
 		active, other := n%2, 1-n%2
 		s.onAir(ids[active], true, true)
-		// A beep or two of each leg, on air and in reserve.
+		// A beep or two of each leg are on air and in reserve.
 		v.sees(active, fps*3/2, time.Now())
 		killed := time.Now()
 		encoders[active].Kill()
-		eventually(s.t, "current pictures of the other leg", func() bool {
+		eventually.True(s.t, "current pictures of the other leg", func() bool {
 			_, ok := firstOf(v.Sightings(), other, killed, current)
 			return ok && time.Since(killed) > observed
 		})
@@ -54,10 +55,10 @@ func (s *testServer) killInTurns(publish [2]func() publisher, current func(media
 	return v.leaves()
 }
 
-// observed is how long after a kill the gaps between pictures are looked at.
+// observed is how long after a kill gaps between pictures are looked for.
 const observed = maxGap
 
-// firstOf is the first picture of a leg that is current.
+// firstOf returns the first picture of a leg that is current.
 func firstOf(sightings []mediatest.Sighting, leg int, after time.Time, current func(mediatest.Sighting) bool) (mediatest.Sighting, bool) {
 	return mediatest.FirstCurrent(sightings, leg, after, 0, func(s mediatest.Sighting) time.Duration {
 		if current(s) {
@@ -79,13 +80,13 @@ func TestAKilledEncoderCostsAViewerHardlyAnything(t *testing.T) {
 	}
 	r := s.killInTurns(publish, func(mediatest.Sighting) bool { return true })
 	r.isContinuous()
-	// The two encoders' beeps are not in step: one that a switch cuts off tells nothing.
+	// The two encoders' beeps are not in step. A beep that a switch cuts off proves nothing.
 	r.isInSync(switches, 300*ms, 300*ms)
 	r.hasSound(maxSilence, r.soundBegins())
 }
 
-// Both encoders send the same programme in step, so that all sound can be compared with
-// all pictures, and a picture's age be read from it.
+// Both encoders send the same programme in step. All sound can thereby
+// be compared with all pictures, and the age of a picture read from it.
 func TestAKilledEncoderWhoseSoundComesLateCostsAViewerHardlyAnything(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, sticky)

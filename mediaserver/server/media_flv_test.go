@@ -13,12 +13,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/flv"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// An flvAnswer is what a player of FLV is answered.
+// An flvAnswer is the answer to a player of FLV.
 type flvAnswer struct {
 	*http.Response
 	*flv.Reader
@@ -43,7 +44,7 @@ func (s *testServer) playFLV(path, bearer string) flvAnswer {
 	return flvAnswer{res, flv.NewReader(res.Body, 0)}
 }
 
-// kinds reads n tags, of which none may be a script's, and returns which kinds there were.
+// kinds reads n tags and counts them by kind. No tag may be a script tag.
 func (a flvAnswer) kinds(t *testing.T, n int) (kinds map[string]int) {
 	t.Helper()
 	kinds = make(map[string]int)
@@ -110,7 +111,7 @@ func TestAPlayerOfFLVPlaysAStream(t *testing.T) {
 			if diff := cmp.Diff([]string{"h264", "aac"}, strings.Fields(string(out))); diff != "" {
 				t.Errorf("ffprobe (-want +got):\n%s", diff)
 			}
-			// Whatever the decoders complain of is an error.
+			// Every complaint of the decoders is an error.
 			out, err = exec.CommandContext(t.Context(), mediatest.RequireFFmpeg(t), "-v", "warning", "-nostdin", "-xerror",
 				"-t", "3", "-i", url, "-fps_mode", "passthrough", "-enc_time_base:v", "1:1000", "-f", "null", "-").CombinedOutput()
 			if err != nil || len(bytes.TrimSpace(out)) > 0 {
@@ -140,7 +141,7 @@ func TestAPlayerOfFLVPlaysOpus(t *testing.T) {
 			time.Sleep(20 * ms)
 		}
 	}()
-	eventually(t, "sound", func() bool { return p.Stream().Snapshot().Audio.Frames > 0 })
+	eventually.True(t, "sound", func() bool { return p.Stream().Snapshot().Audio.Frames > 0 })
 	kinds := s.playFLV("primary.flv", "").kinds(t, 50)
 	if kinds["Opus"] != 49 || kinds["Opus configuration"] != 1 {
 		t.Errorf("got %v", kinds)
@@ -185,7 +186,7 @@ spec:
 		}
 		_ = answer.Body.Close()
 	}
-	eventually(t, "the player's place", func() bool { return s.relay.PlayerCount() == 0 })
+	eventually.True(t, "the player's place", func() bool { return s.relay.PlayerCount() == 0 })
 	one := s.playFLV("primary.flv?token="+playToken, "")
 	one.kinds(t, 30)
 	if n := s.status().Viewers; n != 1 {
@@ -199,9 +200,9 @@ spec:
 		t.Fatal(err)
 	}
 	defer v.Close()
-	eventually(t, "a viewer", func() bool { return s.whep.ViewerCount() == 1 })
+	eventually.True(t, "a viewer", func() bool { return s.whep.ViewerCount() == 1 })
 
-	// At the beginning of a drain it ends, because there is no other way to tell it.
+	// The stream ends when a drain begins, because FLV has no other way to tell the player.
 	s.end()
 	told := time.Now()
 	for {
@@ -225,13 +226,13 @@ func TestAPlayerOfFLVStaysWhileItsEncoderComesAgain(t *testing.T) {
 	s.onAir("primary", true, false)
 	answer := s.playFLV("primary.flv", "")
 	for n := range 2 {
-		answer.kinds(t, 1) // the rest is of two publications, each with its parameters
+		answer.kinds(t, 1) // the rest is of two publications, each with its own parameters
 		published := s.registry.Stream(stream.Key{App: "live", ID: "primary"}).Snapshot().Publication.Since
 		encoder.Kill()
 		if n == 0 {
 			time.Sleep(time.Second)
 			encoder = s.replay("primary", mediatest.Programme{}, mediatest.ReplayOptions{})
-			eventually(t, "the encoder", func() bool {
+			eventually.True(t, "the encoder", func() bool {
 				p := s.registry.Stream(stream.Key{App: "live", ID: "primary"}).Snapshot()
 				return p.EntryPoint && p.Publication.Since > published
 			})

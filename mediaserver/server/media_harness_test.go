@@ -9,26 +9,27 @@ import (
 	"testing"
 	"time"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
-// The tests in media_*_test.go publish programmes that can be measured, watch them with
-// a WebRTC client that is no browser, and look at each packet it was sent.
+// The tests in media_*_test.go publish programmes that can be measured. They watch them
+// with a WebRTC client that is not a browser, and check each packet that it receives.
 
 const (
 	ms  = time.Millisecond
-	fps = 30 // of programmes that say nothing else
+	fps = 30 // of programmes that do not set another rate
 
 	// maxSkew is how far sound and picture may be apart.
 	maxSkew = 40 * ms
 	// maxSilence is how much sound may be missing at a switch.
 	maxSilence = 100 * ms
-	// maxGap bounds the time without a new picture at a switch: five times what a viewer
-	// is promised, for busy machines.
+	// maxGap bounds the time without a new picture at a switch. It is
+	// five times what viewers are promised, because machines are busy.
 	maxGap = 5 * 250 * ms
 )
 
-// A publisher is an encoder whose connection can be cut.
+// A publisher is an encoder that can be killed.
 type publisher interface{ Kill() }
 
 // replay publishes a programme to a stream of the app live until the test ends.
@@ -46,7 +47,7 @@ func (s *testServer) replay(streamID string, p mediatest.Programme, options medi
 	return r
 }
 
-// file is the path of a programme.
+// file returns the path of a programme.
 func file(t *testing.T, p mediatest.Programme) string {
 	t.Helper()
 	path, err := p.File(t.Context())
@@ -56,15 +57,14 @@ func file(t *testing.T, p mediatest.Programme) string {
 	return path
 }
 
-// stalls notes when this process, that is the machine, was held up. Whatever a viewer
-// missed then tells nothing about the server.
+// stalls notes when this process, and so the machine, was held up.
+// Whatever a viewer missed then proves nothing about the server.
 type stalls struct {
 	mu    sync.Mutex // guards ended
 	ended []time.Time
 }
 
-// longStall is how long it is held up, at the least: several of them in a row make sound
-// late.
+// longStall is the shortest noted stall. Several such stalls in a row make sound late.
 const longStall = 40 * ms
 
 func newStalls(t *testing.T) *stalls {
@@ -90,21 +90,21 @@ func newStalls(t *testing.T) *stalls {
 	return s
 }
 
-// near says whether there was one shortly before or after t.
+// near reports whether there was a stall shortly before or after t.
 func (s *stalls) near(t time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.ContainsFunc(s.ended, func(end time.Time) bool { return end.Sub(t).Abs() < time.Second })
 }
 
-// viewer is a WebRTC client that watches a stream, or a pair if query names a backup.
+// A viewer is a WebRTC client that watches a stream, or a pair if query names a backup.
 type viewer struct {
 	*mediatest.Viewer
 	t      *testing.T
 	stalls *stalls
 }
 
-// watch opens a session, and ends it with the test.
+// watch opens a session, and ends it when the test ends.
 func (s *testServer) watch(options mediatest.WatchOptions, streamID string, query ...string) *viewer {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
@@ -123,12 +123,12 @@ func (s *testServer) watchPair() *viewer {
 	return s.watch(mediatest.WatchOptions{Decode: true}, "primary", "backupStreamId", "backup")
 }
 
-// sees waits until the viewer has received n pictures of a leg since a moment, and
-// returns the first.
+// sees waits until the viewer has received n pictures
+// of a leg since a moment, and returns the first one.
 func (v *viewer) sees(leg, n int, since time.Time) mediatest.Sighting {
 	v.t.Helper()
 	var first mediatest.Sighting
-	eventually(v.t, "pictures of the expected leg", func() bool {
+	eventually.True(v.t, "pictures of the expected leg", func() bool {
 		found := 0
 		for _, s := range v.Sightings() {
 			if s.Leg == leg && s.Seen.After(since) {
@@ -142,17 +142,17 @@ func (v *viewer) sees(leg, n int, since time.Time) mediatest.Sighting {
 	return first
 }
 
-// hears waits until sound of a duration has come since a moment.
+// hears waits until sound of a duration has arrived since a moment.
 func (v *viewer) hears(d time.Duration, since time.Time) {
 	v.t.Helper()
-	eventually(v.t, "sound", func() bool {
+	eventually.True(v.t, "sound", func() bool {
 		packets := v.Audio().Packets
 		from, _ := slices.BinarySearchFunc(packets, since, func(p mediatest.Packet, t time.Time) int { return p.Arrival.Compare(t) })
 		return time.Duration(len(packets)-from)*20*ms >= d
 	})
 }
 
-// reception is all that a viewer got.
+// A reception is all that a viewer received.
 type reception struct {
 	t            *testing.T
 	stalls       *stalls
@@ -161,12 +161,12 @@ type reception struct {
 	sound        mediatest.Sound
 }
 
-// leaves ends the session and returns what was received.
+// leaves ends the session and returns what the viewer received.
 func (v *viewer) leaves() reception {
 	v.t.Helper()
-	// What came last has a time only once the next sender report is there.
+	// The last packets only get a time once the next sender report has arrived.
 	last := time.Now()
-	eventually(v.t, "sender reports", func() bool {
+	eventually.True(v.t, "sender reports", func() bool {
 		for _, r := range []*mediatest.Recording{v.Video(), v.Audio()} {
 			if n := len(r.Reports); r.Count > 0 && (n == 0 || r.Reports[n-1].Arrival.Before(last)) {
 				return false
@@ -183,9 +183,9 @@ func (v *viewer) leaves() reception {
 	return r
 }
 
-// isContinuous checks what a decoder relies on: one SSRC, no sequence number missing,
-// and times that go forward. What this client's socket could not hold is not counted: of
-// the burst with which it joins, and of a stall.
+// isContinuous checks what a decoder relies on: one SSRC, no missing sequence
+// number, and times that go forward. Packets that this client's socket could
+// not hold are not counted, in the burst at the start and in a stall.
 func (r reception) isContinuous() {
 	r.t.Helper()
 	for name, track := range map[string]*mediatest.Recording{"video": r.video, "audio": r.audio} {
@@ -199,7 +199,8 @@ func (r reception) isContinuous() {
 			if joining := at.Sub(packets[0].Arrival) < time.Second; int16(n) > 0 && !joining && !r.stalls.near(at) {
 				r.t.Errorf("%d sequence numbers of %s are missing %v after the first packet", n, name, at.Sub(packets[0].Arrival).Round(ms))
 			}
-			// Sent again, if need be too late for whoever makes pictures of packets here.
+			// The packet was sent again, perhaps too late
+			// for the code here that assembles pictures.
 			overflowed = overflowed || int16(n) > 0 || at.Before(packets[i-1].Arrival)
 		}
 		if track.Broken > 0 && !overflowed {
@@ -229,7 +230,7 @@ func inOrder(packets []mediatest.Packet) []mediatest.Packet {
 	if len(out) == 0 {
 		return nil
 	}
-	// The number of a packet beyond 16 bits is that nearest to the one before.
+	// The 64-bit number of a packet is the one nearest to the number before.
 	extended := make(map[*mediatest.Packet]int64, len(out))
 	pointers := make([]*mediatest.Packet, len(out))
 	last := int64(out[0].Sequence)
@@ -245,7 +246,7 @@ func inOrder(packets []mediatest.Packet) []mediatest.Packet {
 	return sorted
 }
 
-// legChanges are the presentation times of the first pictures after a change of legs.
+// legChanges returns the presentation times of the first pictures after a change of legs.
 func (r reception) legChanges() []time.Time {
 	var changes []time.Time
 	for i := 1; i < len(r.sightings); i++ {
@@ -256,7 +257,7 @@ func (r reception) legChanges() []time.Time {
 	return changes
 }
 
-// nearestChange tells how far t is from a change of legs.
+// nearestChange says how far t is from a change of legs.
 func (r reception) nearestChange(t time.Time) string {
 	nearest, found := time.Duration(math.MaxInt64), false
 	for _, change := range r.legChanges() {
@@ -270,10 +271,10 @@ func (r reception) nearestChange(t time.Time) string {
 	return fmt.Sprintf(", %v from a change of legs", nearest.Round(ms))
 }
 
-// isInSync checks the skew of each beep with the picture it belongs to, but for beeps
-// within the given times before and after a change of legs: they may be cut in two, and
-// the pictures that lead up to the live edge are shown faster than they were taken. At
-// least n beeps must be left.
+// isInSync checks the skew between each beep and its picture. It ignores
+// beeps within the given times before and after a change of legs. Such
+// beeps may be cut in two, and the pictures that lead up to the live edge
+// are shown faster than they were taken. At least n beeps must be left.
 func (r reception) isInSync(n int, before, after time.Duration) {
 	r.t.Helper()
 	changes := r.legChanges()
@@ -296,8 +297,7 @@ func (r reception) isInSync(n int, before, after time.Duration) {
 	r.t.Logf("sound against picture, %d beeps: worst %v, median %v", len(all), mediatest.WorstSkew(skews).Round(ms), median(all))
 }
 
-// hasSound checks that no stretch of sound is missing that is longer than the limit,
-// from a moment on.
+// hasSound checks that from a moment on no sound is missing for longer than the limit.
 func (r reception) hasSound(limit time.Duration, from time.Time) {
 	r.t.Helper()
 	var missing []time.Duration
@@ -313,7 +313,7 @@ func (r reception) hasSound(limit time.Duration, from time.Time) {
 	r.t.Logf("sound missing, of %v: %v", duration(r.sound), missing)
 }
 
-// soundBegins is when the programme's sound is first heard: a viewer may be early.
+// soundBegins returns when the programme's sound is first heard. A viewer may join before that.
 func (r reception) soundBegins() time.Time {
 	if s := r.sound.Silences(10 * ms); len(s) > 0 && s[0].Begin.Equal(r.sound.Time(0)) {
 		return s[0].Begin.Add(s[0].Length)
@@ -325,7 +325,7 @@ func duration(s mediatest.Sound) time.Duration {
 	return (time.Duration(len(s.Samples)) * time.Second / time.Duration(max(s.Rate, 1))).Round(ms)
 }
 
-// frameRate is how many pictures a second the viewer got, by their timestamps.
+// frameRate returns how many pictures a second the viewer received, by their timestamps.
 func (r reception) frameRate() float64 {
 	n := len(r.video.Pictures)
 	if n < 2 {

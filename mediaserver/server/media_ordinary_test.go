@@ -12,17 +12,18 @@ import (
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
-// Streams of every ordinary kind are the primary of a pair here. Each must play, be left
-// for a plain backup when its encoder is killed, and be returned to when the backup's is.
+// Here streams of every ordinary kind are the primary of a pair. Each
+// must play. A plain backup must replace it when its encoder is killed,
+// and the stream must return when the backup's encoder is killed.
 func TestOrdinaryStreamsPlayAndSwitch(t *testing.T) {
 	wrap := time.Duration(1<<32) * ms // RTMP counts 32 bits of milliseconds
 	tests := []struct {
 		name      string
 		programme mediatest.Programme
 		options   mediatest.ReplayOptions
-		act       func(*mediatest.Replayer) // while it is on air
-		file      bool                      // looped by ffmpeg, as a file
-		again     *mediatest.Programme      // what comes when the encoder is back; default: the same
+		act       func(*mediatest.Replayer) // done while it is on air
+		file      bool                      // looped by ffmpeg, from a file
+		again     *mediatest.Programme      // the programme after the encoder's return; default: the same
 	}{
 		{name: "one picture a second", programme: mediatest.Programme{FPS: 1}},
 		{name: "a GOP of ten seconds", programme: mediatest.Programme{Duration: 40 * time.Second, GOP: 10 * time.Second}},
@@ -49,7 +50,11 @@ func TestOrdinaryStreamsPlayAndSwitch(t *testing.T) {
 			}
 			primary := publish(tt.programme)
 			s.onAir("primary", true, false)
-			backup := s.replay("backup", mediatest.Programme{Leg: 1, GOPPhase: 700 * ms}, mediatest.ReplayOptions{})
+			// Sound alone cannot replace a picture, so the other leg has no picture either.
+			other := mediatest.Programme{Leg: 1, NoVideo: tt.programme.NoVideo}
+			phased := other
+			phased.GOPPhase = 700 * ms
+			backup := s.replay("backup", phased, mediatest.ReplayOptions{})
 			s.onAir("primary", true, true)
 			v := s.watchPair()
 			v.plays(tt.programme, time.Time{}, time.Second)
@@ -60,7 +65,7 @@ func TestOrdinaryStreamsPlayAndSwitch(t *testing.T) {
 
 			killed := time.Now()
 			primary.Kill()
-			v.plays(mediatest.Programme{Leg: 1}, killed, time.Second)
+			v.plays(other, killed, time.Second)
 			again := tt.programme
 			if tt.again != nil {
 				again = *tt.again
@@ -93,8 +98,8 @@ func TestOrdinaryStreamsPlayAndSwitch(t *testing.T) {
 	}
 }
 
-// plays waits until the viewer has had a time of a programme's pictures and sound. Where
-// the programme has no sound there is silence.
+// plays waits until the viewer has received a programme's pictures and
+// sound for the time d. If the programme has no sound, there is silence.
 func (v *viewer) plays(p mediatest.Programme, since time.Time, d time.Duration) {
 	v.t.Helper()
 	if !p.NoVideo {
@@ -107,7 +112,7 @@ func (v *viewer) plays(p mediatest.Programme, since time.Time, d time.Duration) 
 	v.hears(d, since)
 }
 
-// changes checks with which profiles and sizes the pictures came, one after the other.
+// changes checks the sequence of the pictures' profiles and sizes.
 func (r reception) changes(want string) {
 	r.t.Helper()
 	var got []string

@@ -7,12 +7,13 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// A fuse makes the first of two servers panic, with the lock of a stream held, when a
-// stream changes next.
+// A fuse makes the first of two servers panic at the next
+// change of a stream, while the lock of that stream is held.
 type fuse struct {
 	lit     atomic.Bool
 	servers int
@@ -40,7 +41,7 @@ func TestThePeerPlaysOnAfterAPanicUnderASharedLock(t *testing.T) {
 	w.servers[0].givesUp = true
 	broken := time.Now()
 	f.lit.Store(true)
-	// A second publisher of the stream is refused, which the stream's status tells.
+	// A second publisher of the stream is refused, which changes the stream's status.
 	stranger := mediatest.Publish(t, file(t, mediatest.Programme{Leg: 2}), w.servers[0].publishURL("primary"))
 	defer stranger.Kill()
 	for _, v := range viewers {
@@ -65,10 +66,10 @@ func TestAServerThatGivesUpEndsAlthoughALockIsNeverGivenBack(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, sticky, drainsFor(patience))
 	s.givesUp = true
-	s.pairs.mu.Lock() // for good: the drain and the end need it
+	s.pairs.mu.Lock() // never unlocked before the end of the test; drain and end need it
 	_ = s.recovery.Do("test", func() {
-		s.configuring.Lock()
-		defer s.configuring.Unlock()
+		s.config.putting.Lock()
+		defer s.config.putting.Unlock()
 		panic("lit")
 	})
 	select {
@@ -91,7 +92,7 @@ func TestAPublisherThatIsExpelledIsTold(t *testing.T) {
 	again := mediatest.Publish(t, path, s.publishURL("primary"), "-stream_loop", "-1")
 	defer again.Kill()
 	refusals := s.pairs.metrics.PublishRefusals.WithLabelValues("rtmp", "Expelled")
-	eventually(t, "it is refused", func() bool { return testutil.ToFloat64(refusals) == 1 })
+	eventually.True(t, "it is refused", func() bool { return testutil.ToFloat64(refusals) == 1 })
 	if _, err := s.registry.Publish(stream.PublishRequest{Key: key, Remote: "192.0.2.1:1"}); err != nil {
 		t.Errorf("an encoder at another address gets %v", err)
 	}

@@ -7,19 +7,20 @@ import (
 
 	"github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
-// twins are two media servers that play the pair sunday, each of which ingests one leg
-// and relays the other. What a server relays comes through the gate to the other one.
+// twins are two media servers that play the pair sunday. Each ingests one leg and
+// relays the other. What a server relays passes through the gate to the other server.
 type twins struct {
 	t        *testing.T
 	manifest string
 	keys     map[string]string // of the pair's Secret
-	files    *mount            // with them, for the servers that start
+	files    *mount            // with the keys, for the servers that start
 	options  []func(*Config)
-	servers  [2]*testServer     // by the leg that they ingest
-	gates    [2]*mediatest.Gate // to each
+	servers  [2]*testServer            // by the leg that they ingest
+	gates    [2]*mediatest.FaultyProxy // to each server
 }
 
 var legIDs = [2]string{"primary", "backup"}
@@ -29,7 +30,7 @@ func startTwins(t *testing.T, manifest string, options ...func(*Config)) *twins 
 	w := &twins{t: t, manifest: manifest, options: options, keys: keys(t, firstToken, firstCluster)}
 	w.files = newMount(t, t.TempDir(), w.keys)
 	for leg := range w.gates {
-		w.gates[leg] = mediatest.NewGate(t)
+		w.gates[leg] = mediatest.NewFaultyProxy(t)
 	}
 	for leg := range w.servers {
 		w.start(leg)
@@ -53,26 +54,26 @@ func (w *twins) start(leg int) {
 	w.open(leg)
 }
 
-// open makes the gate to a server lead there.
+// open makes the gate to a server lead to its current address.
 func (w *twins) open(leg int) {
 	a := w.servers[leg].Addresses()
 	to := a.Relay
 	if w.servers[leg].cfg.PeerInsecure {
 		to = a.HTTP
 	}
-	w.gates[leg].LeadTo(to)
+	w.gates[leg].SetTarget(to)
 }
 
-// kill takes a server away from one moment to the next.
+// kill takes a server away abruptly.
 func (w *twins) kill(leg int) {
 	w.t.Helper()
-	w.cut((*mediatest.Gate).Close)
+	w.cut((*mediatest.FaultyProxy).Close)
 	w.servers[leg].end()
 	<-w.servers[leg].ended
 	w.open(1 - leg)
 }
 
-func (w *twins) cut(how func(*mediatest.Gate)) {
+func (w *twins) cut(how func(*mediatest.FaultyProxy)) {
 	for _, g := range w.gates {
 		how(g)
 	}
@@ -81,19 +82,19 @@ func (w *twins) cut(how func(*mediatest.Gate)) {
 // heal ends every cut.
 func (w *twins) heal() {
 	for leg, g := range w.gates {
-		g.Swallow(false)
+		g.Blackhole(false)
 		w.open(leg)
 	}
 }
 
 func (w *twins) areConnected() {
 	w.t.Helper()
-	eventually(w.t, "both hear of each other", func() bool {
+	eventually.True(w.t, "both hear of each other", func() bool {
 		return w.both(func(_ int, p control.Pair) bool { return p.Peer != nil && p.Peer.Connected })
 	})
 }
 
-// both says whether something holds of the pair at both servers.
+// both reports whether something holds of the pair at both servers.
 func (w *twins) both(holds func(server int, p control.Pair) bool) bool {
 	for i, s := range w.servers {
 		if !holds(i, s.pair("sunday")) {
@@ -103,7 +104,7 @@ func (w *twins) both(holds func(server int, p control.Pair) bool) bool {
 	return true
 }
 
-// play waits until both servers play a leg, with both legs as live as said.
+// play waits until both servers play a leg, and both legs are live or not, as given.
 func (w *twins) play(leg int, primaryLive, backupLive bool) {
 	w.t.Helper()
 	for _, s := range w.servers {
@@ -111,15 +112,15 @@ func (w *twins) play(leg int, primaryLive, backupLive bool) {
 	}
 }
 
-// publish starts the encoder of a leg at a server, with ffmpeg.
+// publish starts the encoder of a leg at a server, by ffmpeg.
 func (w *twins) publish(leg, server int) publisher {
 	w.t.Helper()
 	path := file(w.t, mediatest.Programme{Leg: leg, GOPPhase: time.Duration(leg) * 700 * ms})
 	return mediatest.Publish(w.t, path, w.servers[server].publishURL(legIDs[leg]), "-stream_loop", "-1")
 }
 
-// publishBoth starts the encoder of each leg at its own server, the primary's first, so
-// that is on air.
+// publishBoth starts the encoder of each leg at its own server.
+// The primary's comes first, so that the primary is on air.
 func (w *twins) publishBoth() (encoders [2]publisher) {
 	w.t.Helper()
 	for leg := range encoders {
@@ -137,7 +138,7 @@ func TestAKilledEncoderSwitchesBothServers(t *testing.T) {
 	w := startTwins(t, sticky)
 	encoders := w.publishBoth()
 	viewers := w.watch()
-	var gaps [2][]time.Duration // of the server that ingested the leg, and of the other
+	var gaps [2][]time.Duration // of the server that ingested the leg, and of the other one
 	for n := range 6 {
 		active, other := n%2, 1-n%2
 		w.play(active, true, true)
@@ -220,12 +221,12 @@ func TestAKilledServerIsNothingToViewersOfTheOther(t *testing.T) {
 func TestARelayThatIsCutAndHealedConverges(t *testing.T) {
 	tests := []struct {
 		name string
-		cut  func(*mediatest.Gate)
-		// gap is how long a viewer of the relayed leg may be without a picture.
+		cut  func(*mediatest.FaultyProxy)
+		// gap bounds how long a viewer of the relayed leg may be without a picture.
 		gap time.Duration
 	}{
-		{"refused", (*mediatest.Gate).Close, maxGap},
-		{"a black hole", func(g *mediatest.Gate) { g.Swallow(true) }, time.Second + maxGap},
+		{"refused", (*mediatest.FaultyProxy).Close, maxGap},
+		{"a black hole", func(g *mediatest.FaultyProxy) { g.Blackhole(true) }, time.Second + maxGap},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -240,7 +241,7 @@ func TestARelayThatIsCutAndHealedConverges(t *testing.T) {
 			cut := time.Now()
 			w.cut(tt.cut)
 			viewers[1].sees(1, fps, cut)
-			eventually(t, "the peers are away", func() bool {
+			eventually.True(t, "the peers are away", func() bool {
 				return w.both(func(_ int, p control.Pair) bool { return !p.Peer.Connected })
 			})
 			w.servers[0].onAir("primary", true, false)
@@ -291,7 +292,7 @@ func TestAServerThatStartsPlaysWhatItsPeerPlays(t *testing.T) {
 	w.play(1, false, true)
 	w.kill(0)
 	w.start(0)
-	w.publish(0, 0) // at once, long before the other leg is here
+	w.publish(0, 0) // at once, long before the other leg has arrived
 	w.play(1, true, true)
 	time.Sleep(3 * time.Second)
 	w.play(1, true, true)

@@ -13,7 +13,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
-// A nameServer knows the addresses behind one name.
+// A nameServer knows the addresses of one name.
 type nameServer struct {
 	mu        sync.Mutex // guards addresses
 	addresses []netip.Addr
@@ -34,7 +34,7 @@ func (n *nameServer) lookup(context.Context, string) ([]netip.Addr, error) {
 	return n.addresses, nil
 }
 
-// keepPublishing is an encoder that connects again whenever its connection ends.
+// keepPublishing runs an encoder that connects again whenever its connection ends.
 func keepPublishing(t *testing.T, path, url string) {
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -61,11 +61,11 @@ func keepPublishing(t *testing.T, path, url string) {
 	first.Wait()
 }
 
-// The pod of the leg on air is deleted, so its replacement starts while it still drains, and
-// both are behind the name of the leg's pods.
+// The pod of the leg on air is deleted. Its replacement starts while
+// the old pod still drains. The name of the leg's pods leads to both.
 func TestTwoServersOfOneLeg(t *testing.T) {
 	files := newMount(t, t.TempDir(), keys(t, firstToken, firstCluster))
-	legPods, service := &nameServer{}, mediatest.NewGate(t)
+	legPods, service := &nameServer{}, mediatest.NewFaultyProxy(t)
 	legPods.is("127.0.0.1")
 	as := func(role v1alpha1.Role, name string) func(*Config) {
 		return func(c *Config) {
@@ -73,7 +73,7 @@ func TestTwoServersOfOneLeg(t *testing.T) {
 			c.Logger = c.Logger.With("server", name)
 		}
 	}
-	toBackup := mediatest.NewGate(t)
+	toBackup := mediatest.NewFaultyProxy(t)
 	peer := func(base string) func(*Config) {
 		return func(c *Config) { c.Peer, c.lookup = base, legPods.lookup }
 	}
@@ -83,8 +83,8 @@ func TestTwoServersOfOneLeg(t *testing.T) {
 		t.Fatal(err)
 	}
 	stays := startServer(t, sticky, as(v1alpha1.RoleBackup, "stays"), peer("https://sunday-primary-pods:"+port))
-	toBackup.LeadTo(stays.Addresses().Relay)
-	service.LeadTo(ending.Addresses().RTMP)
+	toBackup.SetTarget(stays.Addresses().Relay)
+	service.SetTarget(ending.Addresses().RTMP)
 	keepPublishing(t, file(t, mediatest.Programme{}), "rtmp://"+service.Addr()+"/live/primary")
 	stays.onAir("primary", true, false)
 	mediatest.Publish(t, file(t, mediatest.Programme{Leg: 1, GOPPhase: 700 * ms}), stays.publishURL("backup"), "-stream_loop", "-1")
@@ -102,7 +102,7 @@ func TestTwoServersOfOneLeg(t *testing.T) {
 		c.RelayAddress = "127.0.0.2:" + port
 	})
 	legPods.is("127.0.0.1", "127.0.0.2")
-	service.LeadTo(next.Addresses().RTMP)
+	service.SetTarget(next.Addresses().RTMP)
 	for _, s := range []*testServer{stays, next} {
 		s.onAir("backup", true, true)
 		t.Logf("both legs live, the backup on air after %v", time.Since(deleted).Round(ms))

@@ -4,10 +4,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
-// An encoder can stay connected and stop sending: everything, or one track.
+// An encoder can stay connected and stop sending everything, or one track.
 func TestAnEncoderThatFallsSilentIsRanked(t *testing.T) {
 	const (
 		loss       = time.Second      // the manifests' input loss time
@@ -20,10 +21,10 @@ func TestAnEncoderThatFallsSilentIsRanked(t *testing.T) {
 	tests := []struct {
 		name            string
 		noBackup        bool
-		primary, backup func(*mediatest.Replayer) // what they stop sending
-		lostAfter       time.Duration             // until the backup is on air, after the primary
-		reason          string                    // then
-		rank            string                    // of the primary that stays
+		primary, backup func(*mediatest.Replayer) // makes the encoder stop sending something
+		lostAfter       time.Duration             // from the primary's stop until the backup is on air
+		reason          string                    // of that switch
+		rank            string                    // of the primary, if it stays on air
 	}{
 		{name: "the picture freezes and the sound stops, the other leg is whole: fail over", primary: (*mediatest.Replayer).Pause,
 			lostAfter: loss, reason: "PrimaryInputLost"},
@@ -48,7 +49,7 @@ func TestAnEncoderThatFallsSilentIsRanked(t *testing.T) {
 				s.onAir("primary", true, true)
 				if tt.backup != nil {
 					tt.backup(backup)
-					eventually(t, "the backup is no longer whole", func() bool { return s.pair("sunday").Legs[1].Rank != "Full" })
+					eventually.True(t, "the backup is no longer whole", func() bool { return s.pair("sunday").Legs[1].Rank != "Full" })
 				}
 			}
 			v := s.watchPair()
@@ -63,8 +64,8 @@ func TestAnEncoderThatFallsSilentIsRanked(t *testing.T) {
 				if p.ActiveStreamID != "primary" || p.Switches != 0 || !p.OnAir || p.Legs[0].Rank != tt.rank {
 					t.Errorf("%s with rank %s is on air after %d switches for %s", p.ActiveStreamID, p.Legs[0].Rank, p.Switches, p.Reason)
 				}
-				// What is left of the leg goes on. The sound never ends: where there is none it
-				// is silence.
+				// What is left of the leg goes on. The sound never
+				// ends: missing sound is replaced by silence.
 				now := time.Now()
 				if tt.rank == "VideoOnly" {
 					v.sees(0, fps, now)
@@ -73,11 +74,12 @@ func TestAnEncoderThatFallsSilentIsRanked(t *testing.T) {
 				v.leaves().isContinuous()
 				return
 			}
-			eventually(t, "the backup is on air", func() bool { return s.pair("sunday").ActiveStreamID == "backup" })
+			eventually.True(t, "the backup is on air", func() bool { return s.pair("sunday").ActiveStreamID == "backup" })
 			took := time.Since(stopped)
 			first := v.sees(1, fps, stopped)
 			t.Logf("on air after %v, seen after %v (lost after %v)", took.Round(ms), first.Seen.Sub(stopped).Round(ms), tt.lostAfter)
-			// An access unit may have been under way, the other track's next to come.
+			// An access unit may have been on its way, and the
+			// next one may have been due on the other track.
 			if took < tt.lostAfter-100*ms || took > tt.lostAfter+slack {
 				t.Errorf("failed over after %v, want %v", took, tt.lostAfter)
 			}
@@ -96,8 +98,8 @@ func TestAnEncoderThatFallsSilentIsRanked(t *testing.T) {
 func dropsAudio(r *mediatest.Replayer) { r.Drop(false, true) }
 func dropsVideo(r *mediatest.Replayer) { r.Drop(true, false) }
 
-// A browser that shares a still screen sends one picture a second after 30 a second. The
-// default loss time is exactly that long.
+// A browser that shares a still screen goes from 30 pictures a
+// second to one. The default loss time is exactly one second.
 func TestAStillScreenThatIsSharedIsNoLoss(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, sticky)
@@ -123,7 +125,7 @@ func TestAStillScreenThatIsSharedIsNoLoss(t *testing.T) {
 	v.leaves().isContinuous()
 }
 
-// A real encoder is stopped by SIGSTOP in the middle of whatever it does.
+// A real encoder is stopped by SIGSTOP, wherever it is in its work.
 func TestAFrozenEncoderIsLeftAndItsBacklogDisturbsNobody(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, sticky)

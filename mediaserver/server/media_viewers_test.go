@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
@@ -35,7 +36,7 @@ func TestAViewerSeesThePictureAtOnceThoughTheNextIDRIsFar(t *testing.T) {
 		return mediatest.Age(s, r.Epoch(), fps, 40*time.Second)
 	}
 	var at mediatest.Sighting
-	eventually(t, "a current picture", func() (ok bool) {
+	eventually.True(t, "a current picture", func() (ok bool) {
 		at, ok = mediatest.FirstCurrent(v.Sightings(), 0, joined, 300*ms, current)
 		return ok
 	})
@@ -73,7 +74,7 @@ func TestASessionOpenedBeforeAnythingIsLiveStartsByItself(t *testing.T) {
 		first := v.sees(1, 2*fps, started)
 		v.hears(time.Second, started)
 		t.Logf("a picture %v after the publisher came", first.Seen.Sub(started).Round(ms))
-		if d := first.Seen.Sub(started); d > 10*time.Second { // must: 2 s
+		if d := first.Seen.Sub(started); d > 10*time.Second { // required: 2 s
 			t.Errorf("the first picture came after %v", d)
 		}
 	}
@@ -85,17 +86,17 @@ func TestASessionOpenedBeforeAnythingIsLiveStartsByItself(t *testing.T) {
 	}
 }
 
-// Not parallel, because it counts goroutines.
+// This test is not parallel, because it counts goroutines.
 func TestViewersLeaveNothingBehind(t *testing.T) {
 	s := startServer(t, sticky)
 	s.replay("primary", mediatest.Programme{}, mediatest.ReplayOptions{})
 	s.onAir("primary", true, false)
-	// One that came and went, so that what lasts is there already.
+	// One viewer came and left before the count, so that all that stays is there already.
 	v := s.watch(mediatest.WatchOptions{}, "primary", "backupStreamId", "backup")
 	v.hears(200*ms, time.Time{})
 	v.Close()
 	noneLeft := func() bool { return s.status().Viewers == 0 }
-	eventually(t, "nobody watches", noneLeft)
+	eventually.True(t, "nobody watches", noneLeft)
 	http.DefaultClient.CloseIdleConnections()
 	before := runtime.NumGoroutine()
 
@@ -104,7 +105,7 @@ func TestViewersLeaveNothingBehind(t *testing.T) {
 		viewers = append(viewers, s.watch(mediatest.WatchOptions{TCP: n%4 > 1, NoAudio: n == 0}, "primary", "backupStreamId", "backup"))
 	}
 	for _, v := range viewers {
-		eventually(t, "pictures", func() bool { return len(v.Video().Pictures) > fps })
+		eventually.True(t, "pictures", func() bool { return len(v.Video().Pictures) > fps })
 	}
 	if n := s.status().Viewers; n != len(viewers) {
 		t.Errorf("%d viewers, want %d", n, len(viewers))
@@ -120,16 +121,16 @@ func TestViewersLeaveNothingBehind(t *testing.T) {
 		})
 	}
 	leaving.Wait()
-	eventually(t, "nobody watches", noneLeft)
-	eventually(t, "less than a goroutine more a viewer", func() bool {
+	eventually.True(t, "nobody watches", noneLeft)
+	eventually.True(t, "less than a goroutine more a viewer", func() bool {
 		http.DefaultClient.CloseIdleConnections()
 		return runtime.NumGoroutine() < before+len(viewers)/2
 	})
 	t.Logf("%d goroutines before, %d after %d viewers", before, runtime.NumGoroutine(), len(viewers))
 }
 
-// A deafProxy passes TCP connections on until it is told to go deaf: from then on it
-// reads nothing from the server, and keeps the connections open.
+// A deafProxy forwards TCP connections until it is told to go deaf. From
+// then on it reads nothing from the server, but keeps the connections open.
 type deafProxy struct {
 	net.Listener
 	deaf  chan struct{}
@@ -161,7 +162,7 @@ func (p *deafProxy) stop() {
 
 func (p *deafProxy) port() uint16 { return p.Addr().(*net.TCPAddr).AddrPort().Port() }
 
-// passTo passes connections on to an address.
+// passTo forwards connections to an address.
 func (p *deafProxy) passTo(address string) {
 	p.group.Go(func() {
 		for {
@@ -174,7 +175,7 @@ func (p *deafProxy) passTo(address string) {
 				_ = client.Close()
 				continue
 			}
-			_ = server.(*net.TCPConn).SetReadBuffer(128 << 10) // or it holds seconds of media
+			_ = server.(*net.TCPConn).SetReadBuffer(128 << 10) // otherwise it would hold seconds of media
 			p.group.Go(func() { _, _ = io.Copy(server, client) })
 			p.group.Go(func() {
 				buffer := make([]byte, 64<<10)
@@ -214,7 +215,7 @@ func TestViewersWhoStopReadingChangeNothingForOthers(t *testing.T) {
 	var deaf []*viewer
 	for range 3 {
 		v := s.watch(mediatest.WatchOptions{TCP: true}, "primary", "backupStreamId", "backup")
-		eventually(t, "pictures over TCP", func() bool { return len(v.Video().Pictures) > 10 })
+		eventually.True(t, "pictures over TCP", func() bool { return len(v.Video().Pictures) > 10 })
 		deaf = append(deaf, v)
 	}
 	other := s.watchPair()
@@ -222,7 +223,7 @@ func TestViewersWhoStopReadingChangeNothingForOthers(t *testing.T) {
 
 	stopped := time.Now()
 	close(proxy.deaf)
-	eventually(t, "those who read nothing are dropped", func() bool { return s.status().Viewers == 1 })
+	eventually.True(t, "those who read nothing are dropped", func() bool { return s.status().Viewers == 1 })
 	dropped := time.Since(stopped)
 	other.sees(0, fps, time.Now())
 	watched := time.Now()
@@ -236,7 +237,7 @@ func TestViewersWhoStopReadingChangeNothingForOthers(t *testing.T) {
 	}
 	proxy.stop()
 	for _, v := range deaf {
-		v.Abandon() // the session has gone already
+		v.Abandon() // the session is already gone
 	}
 }
 

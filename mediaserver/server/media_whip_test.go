@@ -12,11 +12,12 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"github.com/streampair/streampair/api/control"
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
-// publishSoundOnly connects a WHIP publisher who announces a picture and sound, and sends
-// sound alone, until the test ends.
+// publishSoundOnly connects a WHIP publisher that announces a
+// picture and sound but sends only sound, until the test ends.
 func (s *testServer) publishSoundOnly(streamID string) {
 	s.t.Helper()
 	settings := webrtc.SettingEngine{}
@@ -79,8 +80,8 @@ func (s *testServer) publishSoundOnly(streamID string) {
 	s.t.Cleanup(func() { <-stopped })
 }
 
-// A publisher by WHIP who announces a picture and does not send one is no whole leg: a good
-// backup is played. Where there is none, the leg stays on air. It is told of in any case.
+// A WHIP publisher that announces a picture but sends none is not a whole leg. A good backup
+// is played instead. Without a backup the leg stays on air. The status reports it in any case.
 func TestAPictureThatIsAnnouncedAndDoesNotComeIsRanked(t *testing.T) {
 	for name, hasBackup := range map[string]bool{"the other leg is whole: fail over": true, "there is no other leg: stay": false} {
 		t.Run(name, func(t *testing.T) {
@@ -91,7 +92,7 @@ func TestAPictureThatIsAnnouncedAndDoesNotComeIsRanked(t *testing.T) {
 			if hasBackup {
 				s.replay("backup", mediatest.Programme{Leg: 1}, mediatest.ReplayOptions{})
 			}
-			eventually(t, "the leg is told of", func() bool {
+			eventually.True(t, "the leg is told of", func() bool {
 				leg := s.pair("sunday").Legs[0]
 				return leg.Rank == "AudioOnly" && slices.ContainsFunc(leg.Warnings, func(w control.Warning) bool { return w.Code == "NoVideoPackets" })
 			})
@@ -101,7 +102,7 @@ func TestAPictureThatIsAnnouncedAndDoesNotComeIsRanked(t *testing.T) {
 				}
 				return
 			}
-			eventually(t, "the backup is on air", func() bool { return s.pair("sunday").ActiveStreamID == "backup" })
+			eventually.True(t, "the backup is on air", func() bool { return s.pair("sunday").ActiveStreamID == "backup" })
 			s.watchPair().sees(1, fps, time.Time{})
 		})
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/metrics"
 )
 
-// openMemory makes the one budget of all caches and histories.
+// openMemory makes the single budget of all caches and histories.
 func (s *Server) openMemory() {
 	limit := s.cfg.memoryLimit
 	if limit == 0 {
@@ -22,7 +22,7 @@ func (s *Server) openMemory() {
 	metrics.RegisterMemory(s.metrics, s.memory.Limit(), used)
 }
 
-// memoryStatus is what caches and histories hold.
+// memoryStatus returns what caches and histories hold, in bytes.
 func (s *Server) memoryStatus() *api.Memory {
 	return &api.Memory{
 		LimitBytes:      s.memory.Limit(),

@@ -23,83 +23,72 @@ import (
 )
 
 const (
-	// onDemandLinger is how long a pair that was made from a viewer's URL stays when nobody
-	// uses it.
+	// onDemandLinger is how long a pair made from a viewer's URL stays while nobody uses it.
 	onDemandLinger = 30 * time.Second
-	// watchedInterval is how often it is asked at most which of such pairs are watched.
+	// watchedInterval is the shortest time between two checks which of these pairs are watched.
 	watchedInterval = 100 * time.Millisecond
 )
 
 var (
 	errTooManyPairs = errors.New("the server plays as many streams as it accepts; try again in a few seconds")
-	errSameStream   = errors.New("name and backupStreamId must be two different streams")
 )
 
-// pairKey is what a play URL names. Without Backup it is a single stream.
-type pairKey struct{ App, Primary, Backup string }
-
-func (k pairKey) String() string {
-	if k.Backup == "" {
-		return k.App + "/" + k.Primary
-	}
-	return k.App + "/" + k.Primary + "+" + k.Backup
-}
-
-// declaration is a pair that a manifest declares.
+// A declaration is a pair that a manifest declares.
 type declaration struct {
-	pairKey
+	failover.PairKey
 	Name   string
 	Policy failover.Policy
 	Paused bool
 }
 
-// pairs holds the pairs that run: those declared, and those made on demand.
+// pairs holds the running pairs: the declared pairs, and those made on demand.
 type pairs struct {
 	registry *stream.Registry
 	memory   *budget.Budget
 	views    *transcode.Views
 	egress   *rtc.Egress
 	policy   failover.Policy // of pairs made on demand
-	hasPeer  bool            // the declared pairs are played by another server too
+	hasPeer  bool            // another server plays the declared pairs too
 	onChange func()
 	log      *slog.Logger
+	heldUp   *failover.HeldUpLog
 	metrics  *metrics.Metrics
 	recovery *recovery.Recovery
 
-	// door has the places of pairs made on demand. A pair that somebody watches keeps its
-	// place. Whoever enters holds mu.
+	// door has the places of pairs made on demand. A pair that
+	// somebody watches keeps its place. mu must be held when entering.
 	door *admission.Door
 
 	running sync.WaitGroup
 
 	mu      recovery.Mutex // guards all below
 	closed  bool
-	open    map[pairKey]*runningPair
-	watched time.Time // when it was asked which pairs are watched
-	// ending holds, by name, what is closed when the last pair of that name that was
-	// closed is gone.
+	open    map[failover.PairKey]*runningPair
+	watched time.Time // when pairs were last checked for viewers
+	// ending has, by name, a channel that is closed
+	// once the last closed pair of that name has ended.
 	ending map[string]<-chan struct{}
 }
 
-// runningPair is one pair with its output.
+// A runningPair is one pair with its output.
 type runningPair struct {
-	key    pairKey
+	key    failover.PairKey
 	name   string
 	pair   *failover.Pair
 	output *rtc.Output
 	views  []*transcode.View
 	stop   context.CancelFunc
-	// declared is changed under pairs.mu only.
+	// declared is only changed while pairs.mu is held.
 	declared atomic.Bool
 
 	// Guarded by pairs.mu:
-	users     int
-	idleSince time.Time
-	place     *admission.Place // nil: it is declared
-	holds     bool             // its place, because it is watched
+	users      int
+	idleSince  time.Time
+	place      *admission.Place // nil: the pair is declared
+	keepsPlace bool             // keeps its place, because somebody watches
 }
 
-// run closes pairs that nobody uses until ctx ends, and then all.
+// run closes unused pairs until ctx ends, and then closes all.
 func (p *pairs) run(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -128,14 +117,15 @@ func (p *pairs) run(ctx context.Context) error {
 	}
 }
 
-// acquire returns the pair behind a play URL, making it on demand for somebody of that network.
+// acquire returns the pair of a play URL. If there is none,
+// acquire makes it on demand for a client of that network.
 func (p *pairs) acquire(from netip.Prefix, app, primary, backup string) (*runningPair, func(), error) {
-	key := pairKey{app, primary, backup}
-	if !(stream.Key{App: app, ID: primary}).Valid() || backup != "" && !(stream.Key{App: app, ID: backup}).Valid() {
+	key := failover.PairKey{App: app, Primary: primary, Backup: backup}
+	if !key.Stream(failover.Primary).Valid() || backup != "" && !key.Stream(failover.Backup).Valid() {
 		return nil, nil, stream.ErrInvalidStreamID
 	}
 	if primary == backup {
-		return nil, nil, errSameStream
+		return nil, nil, stream.ErrSameStream
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -146,7 +136,7 @@ func (p *pairs) acquire(from netip.Prefix, app, primary, backup string) (*runnin
 		if err != nil {
 			return nil, nil, errTooManyPairs
 		}
-		if r = p.start(declaration{pairKey: key, Name: key.String(), Policy: p.policy}, false); r == nil {
+		if r = p.start(declaration{PairKey: key, Name: key.String(), Policy: p.policy}, false); r == nil {
 			place.Leave()
 			return nil, nil, stream.ErrShuttingDown
 		}
@@ -168,8 +158,8 @@ func (p *pairs) acquire(from netip.Prefix, app, primary, backup string) (*runnin
 	return r, release, nil
 }
 
-// holdWatched lets the pairs made on demand that somebody watches now keep their places. It is
-// not asked more often than every watchedInterval, however many want a pair. p.mu is held.
+// holdWatched lets each pair made on demand keep its place if somebody watches it now. It
+// checks at most once in watchedInterval, however many clients ask for pairs. p.mu is held.
 func (p *pairs) holdWatched(now time.Time) {
 	if now.Sub(p.watched) < watchedInterval {
 		return
@@ -180,18 +170,19 @@ func (p *pairs) holdWatched(now time.Time) {
 			continue
 		}
 		switch watched := r.output.IsWatched(); {
-		case watched && !r.holds:
+		case watched && !r.keepsPlace:
 			r.place.Hold()
-		case !watched && r.holds:
+		case !watched && r.keepsPlace:
 			r.place.Release()
 		default:
 			continue
 		}
-		r.holds = !r.holds
+		r.keepsPlace = !r.keepsPlace
 	}
 }
 
-// undeclare makes a declared pair one of those made on demand, of nobody's network. p.mu is held.
+// undeclare turns a declared pair into one made on
+// demand, which counts for no network. p.mu is held.
 func (p *pairs) undeclare(r *runningPair) {
 	r.declared.Store(false)
 	r.idleSince = time.Now()
@@ -207,60 +198,60 @@ func (p *pairs) undeclare(r *runningPair) {
 	}
 }
 
-// giveBack gives the place of a pair made on demand back, if it has one. p.mu is held.
-func (p *pairs) giveBack(r *runningPair) {
+// releasePlace gives back the place of a pair made on demand, if the pair has one. p.mu is held.
+func (p *pairs) releasePlace(r *runningPair) {
 	if r.place != nil {
 		r.place.Leave()
-		r.place, r.holds = nil, false
+		r.place, r.keepsPlace = nil, false
 	}
 }
 
-// declare replaces the declared pairs. A pair whose streams stay keeps playing; one that
-// is paused ends.
+// declare replaces the declared pairs. A pair whose
+// streams stay the same keeps playing. A paused pair ends.
 func (p *pairs) declare(declared []declaration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	wanted, names := make(map[pairKey]declaration), make(map[string]bool)
+	wanted, names := make(map[failover.PairKey]declaration), make(map[string]bool)
 	for _, d := range declared {
-		wanted[d.pairKey] = d
+		wanted[d.PairKey] = d
 		names[d.Name] = true
 	}
 	for key, r := range p.open {
 		d, named := wanted[key]
 		switch {
 		case named && !d.Paused && d.Name == r.name:
-		case named || names[r.name]: // two of a name would share metrics
+		case named || names[r.name]: // two pairs of one name would share metrics
 			p.close(r)
 		case r.declared.Load():
 			p.undeclare(r)
 		}
 	}
 	for _, d := range declared {
-		r := p.open[d.pairKey]
+		r := p.open[d.PairKey]
 		switch {
 		case d.Paused:
 		case r == nil:
 			p.start(d, true)
 		default:
-			p.giveBack(r)
+			p.releasePlace(r)
 			r.declared.Store(true)
 			r.pair.SetPolicy(d.Policy)
 		}
 	}
 }
 
-// start runs a new pair. p.mu is held. It returns nil when the server is shutting down.
+// start runs a new pair. It returns nil if the server is shutting down. p.mu is held.
 func (p *pairs) start(d declaration, declared bool) *runningPair {
 	if p.closed {
 		return nil
 	}
-	r := &runningPair{key: d.pairKey, name: d.Name, idleSince: time.Now()}
+	r := &runningPair{key: d.PairKey, name: d.Name, idleSince: time.Now()}
 	r.declared.Store(declared)
 	ctx, cancel := context.WithCancel(context.Background()) // until close
 	r.stop = cancel
 	var streams []*stream.Stream
-	leg := func(id string) failover.Source {
-		one := p.registry.Stream(stream.Key{App: d.App, ID: id})
+	leg := func(role failover.Role) failover.Source {
+		one := p.registry.Stream(d.Stream(role))
 		streams = append(streams, one)
 		v := p.views.Open(one)
 		r.views = append(r.views, v)
@@ -269,14 +260,14 @@ func (p *pairs) start(d declaration, declared bool) *runningPair {
 	log := p.log.With("pair", d.Name)
 	cfg := failover.PairConfig{
 		Name: d.Name, PrimaryID: d.Primary, BackupID: d.Backup, Policy: d.Policy,
-		Primary: leg(d.Primary), OnChange: p.onChange, Logger: p.log, Metrics: p.metrics, Recovery: p.recovery,
+		Primary: leg(failover.Primary), OnChange: p.onChange, Logger: p.log, HeldUp: p.heldUp, Metrics: p.metrics, Recovery: p.recovery,
 		NewAudio: func(emit func(at, duration time.Duration, opus []byte)) failover.Audio {
 			return transcode.NewAudio(transcode.AudioConfig{Emit: emit, Logger: log})
 		},
 	}
 	if d.Backup != "" {
 		cfg.HasPeer = p.hasPeer && declared
-		cfg.Backup = leg(d.Backup)
+		cfg.Backup = leg(failover.Backup)
 	}
 	r.output = rtc.NewOutput(rtc.OutputConfig{
 		Name: d.Name, Now: p.registry.Now, Egress: p.egress, Budget: p.memory, Logger: log, Metrics: p.metrics, Recovery: p.recovery,
@@ -288,12 +279,12 @@ func (p *pairs) start(d declaration, declared bool) *runningPair {
 	})
 	cfg.Output = r.output
 	r.pair = failover.NewPair(cfg)
-	p.open[d.pairKey] = r
+	p.open[d.PairKey] = r
 	p.running.Go(func() { _ = r.output.Run(ctx) })
 	before := p.ending[d.Name]
 	p.running.Go(func() {
 		if before != nil {
-			<-before // it takes the metrics of that name with it, which r sets at its beginning
+			<-before // its end removes the metrics of that name, which r sets when it begins
 		}
 		_ = r.pair.Run(ctx)
 		p.forget(r)
@@ -304,7 +295,8 @@ func (p *pairs) start(d declaration, declared bool) *runningPair {
 	return r
 }
 
-// firstSPS returns the sequence parameter set of the first stream that has one; nil: none has.
+// firstSPS returns the sequence parameter set of the
+// first stream that has one; nil: no stream has one.
 func firstSPS(streams []*stream.Stream) []byte {
 	for _, s := range streams {
 		if f := s.Snapshot().Video.Format; f != nil && len(f.SPS) > 0 {
@@ -317,12 +309,12 @@ func firstSPS(streams []*stream.Stream) []byte {
 // close ends r. p.mu is held.
 func (p *pairs) close(r *runningPair) {
 	delete(p.open, r.key)
-	p.giveBack(r)
+	p.releasePlace(r)
 	p.ending[r.name] = r.pair.Done()
 	r.stop()
 }
 
-// forget says that r has ended.
+// forget notes that r has ended.
 func (p *pairs) forget(r *runningPair) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -331,7 +323,7 @@ func (p *pairs) forget(r *runningPair) {
 	}
 }
 
-// all returns the pairs that run, by name.
+// all returns the running pairs, by name.
 func (p *pairs) all() []*runningPair {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -343,7 +335,7 @@ func (p *pairs) all() []*runningPair {
 	return out
 }
 
-// declaredPair returns the declared pair of that name, or nil.
+// declaredPair returns the declared pair of that name; nil: there is none.
 func (p *pairs) declaredPair(name string) *runningPair {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -355,7 +347,7 @@ func (p *pairs) declaredPair(name string) *runningPair {
 	return nil
 }
 
-// selectLeg pins a leg of a pair: Auto, Primary or Backup.
+// selectLeg pins a leg of a pair. selection is Auto, Primary or Backup.
 func (r *runningPair) selectLeg(selection string) error {
 	policy := r.pair.Policy()
 	switch selection {

@@ -16,21 +16,22 @@ import (
 
 	"github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/config"
-	"github.com/streampair/streampair/mediaserver/forward"
 	"github.com/streampair/streampair/mediaserver/mediatest"
+	"github.com/streampair/streampair/mediaserver/peer"
 	"github.com/streampair/streampair/mediaserver/signalling"
 )
 
-// A madePair is two servers that take themselves for media pods of one pair: each has an
-// address of its own on this machine, with the ports of a pod, and finds the other by name.
+// A madePair is two servers that run as media pods of one pair. Each has its own
+// address on this machine, with the ports of a pod, and finds the other one by name.
 type madePair struct {
 	t     *testing.T
 	files *mount // of the pair's Secret
 	ips   [2]string
 	names [2]*nameServer // of each leg's pods
-	wires [2]*wire       // of each server's connections to the other
-	logs  [2]*logBook
+	wires [2]*wire       // of each server's connections to the other one
+	logs  [2]*mediatest.LogLines
 	pods  [2]*testServer
 }
 
@@ -39,13 +40,13 @@ func newMadePair(t *testing.T) *madePair {
 	m := &madePair{t: t, files: newMount(t, t.TempDir(), keys(t, firstToken, firstCluster))}
 	for leg := range m.pods {
 		m.ips[leg] = freeHost(t)
-		m.names[leg], m.wires[leg], m.logs[leg] = &nameServer{}, &wire{}, &logBook{}
+		m.names[leg], m.wires[leg], m.logs[leg] = &nameServer{}, &wire{}, &mediatest.LogLines{}
 		m.names[leg].is(m.ips[leg])
 	}
 	return m
 }
 
-// freeHost is an address of this machine on which no pod's port is taken.
+// freeHost returns an address of this machine on which no port of a pod is in use.
 func freeHost(t *testing.T) string {
 	t.Helper()
 	for {
@@ -58,8 +59,8 @@ func freeHost(t *testing.T) string {
 	}
 }
 
-// asBefore makes a pod behave as one of the version before TLS: it serves and asks in clear,
-// always, and has no relay port.
+// asBefore makes a pod behave like the version before TLS. Such
+// a pod always serves and asks in clear, and has no relay port.
 func asBefore(c *Config) { c.PeerInsecure, c.RelayAddress = true, "" }
 
 // start starts the pod of a leg.
@@ -78,7 +79,7 @@ func (m *madePair) start(leg int, options ...func(*Config)) *testServer {
 	return m.pods[leg]
 }
 
-// tell is the operator's word to the pod of a leg.
+// tell tells the pod of a leg what the operator would tell it.
 func (m *madePair) tell(leg int, clear ...string) {
 	m.t.Helper()
 	if err := m.pods[leg].TellPeers(control.Peers{Clear: append([]string{}, clear...)}); err != nil {
@@ -93,11 +94,12 @@ func (m *madePair) publish(leg int) publisher {
 	return mediatest.Publish(m.t, path, m.pods[leg].publishURL(legIDs[leg]), "-stream_loop", "-1")
 }
 
-// areJoined waits until both pods have both legs live and hear of each other, the given way.
+// areJoined waits until both pods have both legs
+// live, and are connected over the given transport.
 func (m *madePair) areJoined(how string, transport string, legs ...int) {
 	m.t.Helper()
 	for leg, s := range m.pods {
-		eventually(m.t, how+": both legs live at the "+legIDs[leg]+"'s pod, joined by "+transport, func() bool {
+		eventually.True(m.t, how+": both legs live at the "+legIDs[leg]+"'s pod, joined by "+transport, func() bool {
 			p := s.pair("sunday")
 			return len(p.Legs) == 2 && p.Legs[0].Live && p.Legs[1].Live && p.Peer != nil && p.Peer.Connected && s.transport(m.ips[1-leg]) == transport
 		})
@@ -107,12 +109,12 @@ func (m *madePair) areJoined(how string, transport string, legs ...int) {
 	}
 }
 
-// forwards checks that the pod of a leg forwards a request about a session of the other.
+// forwards checks that the pod of a leg forwards a request about a session of the other pod.
 func (m *madePair) forwards(how string, leg int) {
 	m.t.Helper()
-	// A busy machine may need more than the second that a peer is given, and then the session
-	// may be gone.
-	eventually(m.t, how+": the "+legIDs[leg]+"'s pod forwards", func() bool {
+	// A busy machine may need more than the second that a
+	// peer has to answer. By then the session may be gone.
+	eventually.True(m.t, how+": the "+legIDs[leg]+"'s pod forwards", func() bool {
 		session := m.pods[1-leg].beginAt(m.ips[1-leg])
 		answer, text := m.pods[leg].do("DELETE", "http://"+m.ips[leg]+":5080/live/whep/primary/"+session+"?backupStreamId=backup", "")
 		if answer.StatusCode != http.StatusOK && answer.StatusCode != http.StatusBadGateway {
@@ -133,7 +135,8 @@ func (s *testServer) beginAt(ip string) (session string) {
 	return location[strings.LastIndexByte(location, '/')+1:]
 }
 
-// transport is how the server at that address is connected; empty: it is not.
+// transport returns how the server is connected to the
+// one at that address; empty: it is not connected.
 func (s *testServer) transport(ip string) string {
 	for _, l := range s.Status().PeerRelay.Links {
 		if l.Address == ip {
@@ -143,10 +146,10 @@ func (s *testServer) transport(ip string) string {
 	return ""
 }
 
-// isCut waits until a pod has no relayed stream and hears of no peer.
+// isCut waits until a pod has no relayed stream and no connection to a peer.
 func (s *testServer) isCut(why string) {
 	s.t.Helper()
-	eventually(s.t, "no relay: "+why, func() bool {
+	eventually.True(s.t, "no relay: "+why, func() bool {
 		p := s.pair("sunday")
 		if p.Peer == nil || p.Peer.Connected {
 			return false
@@ -160,12 +163,12 @@ func (s *testServer) isCut(why string) {
 	})
 }
 
-// asksInClear asks the pod of a leg as a peer of the version before does.
+// asksInClear sends a request to the pod of a leg, as a peer of the version before TLS does.
 func (m *madePair) asksInClear(leg int, path string) (code int, text string) {
 	m.t.Helper()
-	header := []string{"Authorization", "Bearer " + forRelay(firstCluster), "Streampair-Relay", "1"}
+	header := []string{"Authorization", "Bearer " + peer.DeriveRelayToken(firstCluster), "Streampair-Relay", "1"}
 	if strings.Contains(path, "/whep/") {
-		header = []string{forward.Header, forRelay(firstCluster)}
+		header = []string{peer.ForwardedHeader, peer.DeriveRelayToken(firstCluster)}
 	}
 	method := "GET"
 	if strings.Contains(path, "/whep/") {
@@ -175,12 +178,13 @@ func (m *madePair) asksInClear(leg int, path string) (code int, text string) {
 	return answer.StatusCode, body
 }
 
-// someSession is the id of a session of a leg's pod that is not there.
+// someSession returns the id of a session that the leg's pod does not have.
 func someSession(leg int) string {
 	return signalling.Origin{Role: legIDs[leg][:1], BootID: signalling.NewBootID()}.NewID()
 }
 
-// counted is the value of one of the server's metrics, with its labels as they are written.
+// counted returns the value of one of the server's metrics.
+// series is the name with the labels as they are written.
 func (s *testServer) counted(series string) (value string) {
 	s.t.Helper()
 	_, text := s.do("GET", "http://"+s.Addresses().Probe+"/metrics", "")
@@ -192,7 +196,7 @@ func (s *testServer) counted(series string) (value string) {
 	return ""
 }
 
-// A wire records what crosses a server's connections to its peers, both ways.
+// A wire records what passes through a server's connections to its peers, in both directions.
 type wire struct {
 	mu     sync.Mutex // guards all below
 	bytes  bytes.Buffer
@@ -224,7 +228,7 @@ func (w *wire) note(b []byte) {
 	}
 }
 
-// shows says which of the texts crossed in clear.
+// shows returns which of the texts passed in clear.
 func (w *wire) shows(texts ...string) (shown []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -236,7 +240,7 @@ func (w *wire) shows(texts ...string) (shown []string) {
 	return shown
 }
 
-// to is how often an address was dialed.
+// to returns how often an address was dialed.
 func (w *wire) to(address string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -259,8 +263,8 @@ func (c *tapped) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// secrets are what nobody on the way may read: tokens, what begins an FLV or a request, and
-// what a line about the pair has.
+// secrets returns what nobody on the way may read: tokens, the beginning
+// of an FLV stream or a request, and parts of a line about the pair.
 func secrets() []string {
-	return []string{firstCluster, forRelay(firstCluster), "FLV\x01", "HTTP/1.1", "primary.flv", "onAir", "sinceNanoseconds"}
+	return []string{firstCluster, peer.DeriveRelayToken(firstCluster), "FLV\x01", "HTTP/1.1", "primary.flv", "onAir", "sinceNanoseconds"}
 }

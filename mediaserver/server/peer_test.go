@@ -16,9 +16,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/streampair/streampair/api/control"
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/config"
 	"github.com/streampair/streampair/mediaserver/mediatest"
-	"github.com/streampair/streampair/mediaserver/peers"
+	"github.com/streampair/streampair/mediaserver/peer"
 )
 
 func TestPodsSpeakTLSWithoutAnOperator(t *testing.T) {
@@ -64,7 +65,7 @@ func TestAPodThatSpeaksTLSServesNoPeerInClear(t *testing.T) {
 		t.Helper()
 		for _, path := range paths {
 			code, text := m.asksInClear(0, path)
-			if code != http.StatusForbidden || strings.TrimSpace(text) != peers.RefusedInClear {
+			if code != http.StatusForbidden || strings.TrimSpace(text) != peer.RefusedInClear {
 				t.Errorf("%s, %s: %d %s", when, path, code, text)
 			}
 		}
@@ -75,8 +76,8 @@ func TestAPodThatSpeaksTLSServesNoPeerInClear(t *testing.T) {
 	refused("before it is told", 3)
 	m.tell(0)
 	refused("told that its peers speak TLS", 6)
-	// With the token alone, as players show theirs, it is a player with a wrong token or,
-	// where anybody may play, one like all others.
+	// With the token alone, sent as players send theirs, the client counts as a
+	// player with a wrong token. If anybody may play, it is a player like all others.
 	answer, err := http.Get("http://" + m.ips[0] + ":5080/live/primary.flv")
 	if err != nil || answer.StatusCode != http.StatusOK {
 		t.Fatalf("a player gets %v %v", answer, err)
@@ -88,7 +89,7 @@ func TestAPodThatSpeaksTLSServesNoPeerInClear(t *testing.T) {
 	_ = answer.Body.Close()
 }
 
-// A stranger answers at both ports of an address of his, and notes what he is told.
+// A stranger answers at both ports of an address of its own, and notes what it is asked.
 type stranger struct {
 	ip                 string
 	asked, connections atomic.Int64
@@ -143,9 +144,10 @@ func TestNothingIsSentToAStrangerThatTheNameGives(t *testing.T) {
 			tell(m)
 			m.publish(0)
 			m.pods[0].onAir("primary", true, false)
-			// A session of the other leg's pod, about which the stranger would be asked.
+			// The request is about a session of the other
+			// leg's pod, so the stranger would be asked.
 			m.pods[0].do("DELETE", "http://"+m.ips[0]+":5080/live/whep/primary/"+someSession(1), "")
-			eventually(t, "the stranger was met", func() bool { return s.connections.Load() > 6 })
+			eventually.True(t, "the stranger was met", func() bool { return s.connections.Load() > 6 })
 			if s.asked.Load() > 0 {
 				t.Errorf("the stranger was asked %d times", s.asked.Load())
 			}
@@ -160,7 +162,7 @@ func TestNothingIsSentToAStrangerThatTheNameGives(t *testing.T) {
 			if got := m.pods[0].counted(`streampair_relay_failures_total{reason="untrusted"}`); got == "" || got == "0" {
 				t.Errorf("%q strangers are counted", got)
 			}
-			// The pair's own pod beside the stranger is found all the same.
+			// The pair's own pod beside the stranger is still found.
 			m.names[1].is(s.ip, m.ips[1])
 			m.start(1)
 			m.publish(1)
@@ -175,17 +177,17 @@ func TestNothingIsSentToAStrangerThatTheNameGives(t *testing.T) {
 func TestAnAddressIsUsedOnceItsOwnerHasProvedThePairsKey(t *testing.T) {
 	t.Parallel()
 	m := newMadePair(t)
-	m.names[1].is() // the primary's pod has no name server that knows the backup's
+	m.names[1].is() // the name server of the primary's pod does not know the backup's
 	a, b := m.start(0), m.start(1)
-	eventually(t, "the backup's pod has shown itself, and is used", func() bool { return a.transport(m.ips[1]) == control.TransportTLS })
-	// A stranger who has the token alone is not.
+	eventually.True(t, "the backup's pod has shown itself, and is used", func() bool { return a.transport(m.ips[1]) == control.TransportTLS })
+	// A stranger who only has the token is refused.
 	ip := freeHost(t)
 	client := &http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}).DialContext, DisableKeepAlives: true}}
 	r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+m.ips[1]+":5080/live/primary.flv", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Header.Set("Authorization", "Bearer "+forRelay(firstCluster))
+	r.Header.Set("Authorization", "Bearer "+peer.DeriveRelayToken(firstCluster))
 	r.Header.Set("Streampair-Relay", "1")
 	m.tell(1, m.ips[0])
 	answer, err := client.Do(r)
@@ -204,7 +206,7 @@ func TestAReplacedCertificateKeepsTheRelay(t *testing.T) {
 	t.Parallel()
 	w := startTwins(t, sticky)
 	w.kill(1)
-	first, own := w.files, newMount(t, t.TempDir(), w.keys) // the new Secret comes to each at its own time
+	first, own := w.files, newMount(t, t.TempDir(), w.keys) // each pod gets the new Secret at its own time
 	w.files = own
 	w.start(1)
 	w.areConnected()
@@ -213,15 +215,15 @@ func TestAReplacedCertificateKeepsTheRelay(t *testing.T) {
 	renewed := keys(t, firstToken, secondCluster)
 	known := func(s *testServer) func() bool {
 		return func() bool {
-			leaf := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.controlCerts.current().Leaf.Raw})
+			leaf := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.ports.controlCerts.current().Leaf.Raw})
 			return string(leaf) == renewed["control.crt"]
 		}
 	}
 	for i, files := range []*mount{first, own} {
 		files.replace(renewed)
-		eventually(t, "the "+legIDs[i]+"'s pod has the new certificate", known(w.servers[i]))
-		w.cut((*mediatest.Gate).Reset) // so that both must prove anew who they are
-		eventually(t, "both legs are relayed after the certificate was replaced at the "+legIDs[i]+"'s pod", func() bool {
+		eventually.True(t, "the "+legIDs[i]+"'s pod has the new certificate", known(w.servers[i]))
+		w.cut((*mediatest.FaultyProxy).Reset) // so that both must prove again who they are
+		eventually.True(t, "both legs are relayed after the certificate was replaced at the "+legIDs[i]+"'s pod", func() bool {
 			return w.both(func(_ int, p control.Pair) bool {
 				return p.Peer != nil && p.Peer.Connected && len(p.Legs) == 2 && p.Legs[0].Live && p.Legs[1].Live
 			})
@@ -250,7 +252,7 @@ func TestAMixedPairIsRelayedInClearOnceTheOperatorSaysSo(t *testing.T) {
 			if n := strings.Count(m.logs[1-old].String(), "level=WARN msg=\"relay and forwarding are served in clear"); n != 1 {
 				t.Errorf("the log warns %d times of what is in clear", n)
 			}
-			// The old pod is gone: nothing is served or asked in clear from here on.
+			// The old pod is gone. From here on nothing is served or asked in clear.
 			m.tell(1 - old)
 			s.isCut("the operator says that the peer speaks TLS")
 			asked := m.wires[1-old].to(m.ips[old] + ":5080")
@@ -301,9 +303,10 @@ func TestBesideAnOldOperatorEitherWayIsTried(t *testing.T) {
 	m.tell(0)
 	m.tell(1)
 	m.areJoined("told that both speak TLS", control.TransportTLS)
-	// The chart is rolled back: first the operator, which leaves the pods as they are …
+	// The chart is rolled back. First the operator is
+	// replaced, which leaves the pods as they are …
 	for _, s := range m.pods {
-		s.HearOldOperator()
+		s.NoteOldOperator()
 		if st := s.Status().PeerRelay; !st.Told || !st.ClearAny {
 			t.Errorf("status tells %+v", st)
 		}
@@ -315,7 +318,7 @@ func TestBesideAnOldOperatorEitherWayIsTried(t *testing.T) {
 	m.start(0, asBefore)
 	m.publish(0)
 	m.areJoined("the old pod is back", control.TransportClear, 0, 1)
-	// Forward again.
+	// The chart is upgraded again.
 	m.tell(1, m.ips[0])
 	m.areJoined("the operator knows it", control.TransportClear)
 	m.pods[0].end()
@@ -331,8 +334,8 @@ func TestOnlyTheOperatorsPodsAreToldOfPeers(t *testing.T) {
 	if err := w.servers[0].TellPeers(control.Peers{Clear: []string{"127.0.0.1"}}); err == nil {
 		t.Error("a server that was run by hand takes a word about clear")
 	}
-	w.servers[0].HearOldOperator()
-	if allowed, _ := w.servers[0].isClearAllowed(); allowed {
+	w.servers[0].NoteOldOperator()
+	if allowed, _ := w.servers[0].peer.ClearAccess().Allowed(); allowed {
 		t.Error("a server that was run by hand serves in clear")
 	}
 	m := newMadePair(t)
@@ -342,7 +345,7 @@ func TestOnlyTheOperatorsPodsAreToldOfPeers(t *testing.T) {
 			t.Errorf("%q: %v", clear, err)
 		}
 	}
-	if _, told := s.peers.Word(); told {
+	if s.Status().PeerRelay.Told {
 		t.Error("a wrong word counts")
 	}
 }
@@ -356,7 +359,7 @@ func TestServersByHandSpeakInClearOnlyIfBothAreToldTo(t *testing.T) {
 			t.Errorf("the %s's server tells %+v", legIDs[i], st)
 		}
 	}
-	if a, _ := netip.ParseAddr("127.0.0.1"); !w.servers[0].isPeer(a) {
+	if a, _ := netip.ParseAddr("127.0.0.1"); !w.servers[0].peer.Includes(a) {
 		t.Error("the peer has no places of its own")
 	}
 }

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -9,11 +8,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,10 +20,11 @@ import (
 
 	"github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/mediaserver/config"
+	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
-// A mount is a volume as a kubelet fills it: its files are links into ..data, a link to a
-// folder that is replaced as a whole.
+// A mount is a volume as a kubelet fills it. Its files are links into
+// ..data. That is a link to a folder, and is replaced as a whole.
 type mount struct {
 	t    *testing.T
 	path string
@@ -74,13 +74,13 @@ func (m *mount) replace(files map[string]string) {
 	}
 }
 
-// controlFiles are those of a mount that has keys.
+// controlFiles returns the control files of a mount that has keys.
 func (m *mount) controlFiles() config.ControlFiles {
 	at := func(name string) string { return filepath.Join(m.path, name) }
 	return config.ControlFiles{TLSCert: at("control.crt"), TLSKey: at("control.key"), TokenFile: at("clusterToken")}
 }
 
-// pairOf is the manifest of a pod's ConfigMap.
+// pairOf returns the manifest in a pod's ConfigMap.
 func pairOf(generation int, spec string) string {
 	return fmt.Sprintf(`
 apiVersion: media.streampair.dev/v1alpha1
@@ -106,30 +106,12 @@ const (
 type pod struct {
 	*testServer
 	config, keys, tls *mount
-	log               *logBook
+	log               *mediatest.LogLines
 	roots             *x509.CertPool
 	links             []string // of the last answer
 }
 
-// A logBook keeps what is logged.
-type logBook struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logBook) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logBook) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
-// keys are the files of the generated Secret.
+// keys returns the files of the generated Secret.
 func keys(t *testing.T, publishToken, clusterToken string) map[string]string {
 	t.Helper()
 	cert, key := certificate(t)
@@ -152,8 +134,7 @@ func certificate(t *testing.T) (cert, key string) {
 		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
-// startPod starts a media pod of the primary leg with the arguments that the operator
-// gives it, and more.
+// startPod starts a media pod of the primary leg, with the operator's arguments and args.
 func startPod(t *testing.T, manifest string, args ...string) *pod {
 	t.Helper()
 	folder := t.TempDir()
@@ -162,7 +143,7 @@ func startPod(t *testing.T, manifest string, args ...string) *pod {
 		config: newMount(t, filepath.Join(folder, "config"), map[string]string{"pair.yaml": manifest}),
 		keys:   newMount(t, filepath.Join(folder, "secrets", "sunday-keys"), files),
 		tls:    newMount(t, filepath.Join(folder, "tls"), nil),
-		log:    &logBook{}, roots: x509.NewCertPool(),
+		log:    &mediatest.LogLines{}, roots: x509.NewCertPool(),
 	}
 	p.roots.AppendCertsFromPEM([]byte(files["control.crt"]))
 	args = append([]string{
@@ -191,8 +172,14 @@ func startPod(t *testing.T, manifest string, args ...string) *pod {
 	return p
 }
 
-// command asks the command port with a token.
+// command sends a request with a token to the command port.
 func (p *pod) command(method, path, token, body string) (code int, answer string) {
+	p.t.Helper()
+	return p.commandWith(method, path, token, body, nil)
+}
+
+// commandWith is command with additional headers.
+func (p *pod) commandWith(method, path, token, body string, headers http.Header) (code int, answer string) {
 	p.t.Helper()
 	client := &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: p.roots, ServerName: "localhost", MinVersion: tls.VersionTLS13},
@@ -201,6 +188,7 @@ func (p *pod) command(method, path, token, body string) (code int, answer string
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	maps.Copy(r.Header, headers)
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
@@ -216,7 +204,7 @@ func (p *pod) command(method, path, token, body string) (code int, answer string
 	return got.StatusCode, string(text)
 }
 
-// tells is the pod's status.
+// tells returns the pod's status.
 func (p *pod) tells(token string) control.Status {
 	p.t.Helper()
 	code, text := p.command("GET", "/v1/status", token, "")
@@ -235,13 +223,13 @@ func (p *pod) tells(token string) control.Status {
 	return st
 }
 
-// admits says whether the token opens the primary leg.
+// admits reports whether the token lets an encoder publish the primary leg.
 func (p *pod) admits(token string) bool {
 	_, err := p.access.Publish("live", "primary", token)
 	return err == nil
 }
 
-// answer is what a viewer is answered.
+// answer returns the answer to a viewer.
 func (p *pod) answer() string {
 	p.t.Helper()
 	got, err := http.Post(p.url("whep/primary", "backupStreamId", "backup"), "application/sdp", strings.NewReader(offer(p.t)))
@@ -257,7 +245,7 @@ func (p *pod) answer() string {
 	return string(text)
 }
 
-// offer is a viewer's.
+// offer returns a viewer's offer.
 func offer(t *testing.T) string {
 	t.Helper()
 	viewer, err := webrtc.NewPeerConnection(webrtc.Configuration{})

@@ -10,13 +10,16 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	api "github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/hack/eventually"
 )
 
 func TestTheCommandPortOfAPodAsksForItsToken(t *testing.T) {
@@ -57,19 +60,19 @@ func TestTheCommandPortOfAPodAsksForItsToken(t *testing.T) {
 func TestAReplacedPublishTokenIsEnforced(t *testing.T) {
 	t.Parallel()
 	p := startPod(t, pairOf(1, ""))
-	eventually(t, "the pair runs", func() bool { return len(p.tells(firstCluster).Pairs) == 1 })
+	eventually.True(t, "the pair runs", func() bool { return len(p.tells(firstCluster).Pairs) == 1 })
 	if !p.admits(firstToken) || p.admits("") || p.admits(secondToken) {
 		t.Error("the token of the Secret is not the one that is asked for")
 	}
 	files := keys(t, secondToken, firstCluster)
 	p.roots.AppendCertsFromPEM([]byte(files["control.crt"]))
 	p.keys.replace(files)
-	eventually(t, "the new token opens, the old one does not", func() bool { return p.admits(secondToken) && !p.admits(firstToken) })
+	eventually.True(t, "the new token opens, the old one does not", func() bool { return p.admits(secondToken) && !p.admits(firstToken) })
 
-	// A Secret that lost its key, or has a wrong one, takes the token from nobody.
+	// A Secret that lost a key, or has an invalid one, takes the token from nobody.
 	files["publishToken"] = "a b"
 	p.keys.replace(files)
-	eventually(t, "the wrong key is told of", func() bool {
+	eventually.True(t, "the wrong key is told of", func() bool {
 		return strings.Contains(strings.Join(p.tells(firstCluster).ConfigErrors, "\n"), `publishToken of the Secret "sunday-keys" must be`)
 	})
 	if !p.admits(secondToken) {
@@ -77,7 +80,7 @@ func TestAReplacedPublishTokenIsEnforced(t *testing.T) {
 	}
 	files["publishToken"] = firstToken + "\n"
 	p.keys.replace(files)
-	eventually(t, "all is well again", func() bool { return p.admits(firstToken) && len(p.tells(firstCluster).ConfigErrors) == 0 })
+	eventually.True(t, "all is well again", func() bool { return p.admits(firstToken) && len(p.tells(firstCluster).ConfigErrors) == 0 })
 }
 
 func TestAPodWithoutItsSecretLetsNobodyIn(t *testing.T) {
@@ -86,11 +89,13 @@ func TestAPodWithoutItsSecretLetsNobodyIn(t *testing.T) {
 	if p.admits("") || p.admits(firstToken) {
 		t.Error("somebody may publish")
 	}
-	eventually(t, "the Secret is missed", func() bool {
-		return strings.Contains(strings.Join(p.tells(firstCluster).ConfigErrors, "\n"), `there is no Secret "of-a-user" with publishToken`)
+	eventually.True(t, "the Secret is missed", func() bool {
+		st := p.tells(firstCluster)
+		return strings.Contains(strings.Join(st.ConfigErrors, "\n"), `there is no Secret "of-a-user" with publishToken`) &&
+			slices.ContainsFunc(st.ConfigMistakes, func(m api.ConfigMistake) bool { return m.Reason == api.MistakeSecret })
 	})
 	newMount(t, filepath.Join(filepath.Dir(p.keys.path), "of-a-user"), map[string]string{"publishToken": secondToken})
-	eventually(t, "the Secret is there", func() bool { return p.admits(secondToken) && len(p.tells(firstCluster).ConfigErrors) == 0 })
+	eventually.True(t, "the Secret is there", func() bool { return p.admits(secondToken) && len(p.tells(firstCluster).ConfigErrors) == 0 })
 }
 
 func TestAReplacedClusterTokenAndControlCertificateAreUsed(t *testing.T) {
@@ -103,7 +108,7 @@ func TestAReplacedClusterTokenAndControlCertificateAreUsed(t *testing.T) {
 		t.Errorf("the certificate of tomorrow is served today: %d %s", code, text)
 	}
 	p.keys.replace(files)
-	eventually(t, "the new certificate and token", func() bool {
+	eventually.True(t, "the new certificate and token", func() bool {
 		code, _ := p.command("GET", "/v1/status", secondCluster, "")
 		return code == http.StatusOK
 	})
@@ -112,8 +117,9 @@ func TestAReplacedClusterTokenAndControlCertificateAreUsed(t *testing.T) {
 	}
 	files["clusterToken"] = "short"
 	p.keys.replace(files)
-	eventually(t, "a wrong token is told of, and the last good one holds", func() bool {
-		return strings.Contains(strings.Join(p.tells(secondCluster).ConfigErrors, "\n"), "read the token")
+	eventually.True(t, "a wrong token is told of, and the last good one holds", func() bool {
+		st := p.tells(secondCluster)
+		return strings.Contains(strings.Join(st.ConfigErrors, "\n"), "read the token") && st.ConfigMistakes[0].Reason == api.MistakeControl
 	})
 }
 
@@ -144,19 +150,19 @@ func TestTheNewerManifestWinsOverAStaleFile(t *testing.T) {
 			t.Errorf("%s: generation %d", what, p.Manifest().Generation())
 		}
 	}
-	eventually(t, "the file's is in force", inForce(2, v1alpha1.FailoverSticky))
+	eventually.True(t, "the file's is in force", inForce(2, v1alpha1.FailoverSticky))
 	if code := put(1, prefer); code != http.StatusConflict {
 		t.Errorf("an older one: %d", code)
 	}
 	if code := put(4, prefer); code != http.StatusNoContent {
 		t.Errorf("a newer one: %d", code)
 	}
-	eventually(t, "the command's is in force", inForce(4, v1alpha1.FailoverPreferPrimary))
+	eventually.True(t, "the command's is in force", inForce(4, v1alpha1.FailoverPreferPrimary))
 	file(3, sticky)
 	steady("a file that lags changes nothing", inForce(4, v1alpha1.FailoverPreferPrimary))
 
-	// A leg that was selected stays so when the file says what is in force already, and
-	// when a Secret changes.
+	// A selected leg stays selected when the file says
+	// what is already in force, and when a Secret changes.
 	if code, text := p.command("PUT", "/v1/pairs/sunday/select", firstCluster, `{"select":"Backup"}`); code != http.StatusNoContent {
 		t.Fatalf("select: %d %s", code, text)
 	}
@@ -165,10 +171,10 @@ func TestTheNewerManifestWinsOverAStaleFile(t *testing.T) {
 	files := keys(t, secondToken, firstCluster)
 	p.roots.AppendCertsFromPEM([]byte(files["control.crt"]))
 	p.keys.replace(files)
-	eventually(t, "the new token", func() bool { return p.admits(secondToken) })
+	eventually.True(t, "the new token", func() bool { return p.admits(secondToken) })
 	steady("the file that has caught up changes nothing", func() bool { return selected() && inForce(4, v1alpha1.FailoverPreferPrimary)() })
 	file(5, "  failover: {mode: PreferPrimary, select: Primary}\n")
-	eventually(t, "a newer file wins, and what it selects", func() bool {
+	eventually.True(t, "a newer file wins, and what it selects", func() bool {
 		return inForce(5, v1alpha1.FailoverPreferPrimary)() && p.tells(firstCluster).Pairs[0].Select == "Primary"
 	})
 }
@@ -187,32 +193,33 @@ func TestAPodKeepsTheStreamsThatItBeganWith(t *testing.T) {
 	if code, text := p.command("PUT", "/v1/config", firstCluster, renamed); code != http.StatusNoContent {
 		t.Fatalf("%d %s", code, text)
 	}
-	eventually(t, "all but the streams is in force", kept(2))
+	eventually.True(t, "all but the streams is in force", kept(2))
 	p.config.replace(map[string]string{"pair.yaml": strings.ReplaceAll(renamed, `"2"`, `"3"`)})
-	eventually(t, "by the file too", kept(3))
+	eventually.True(t, "by the file too", kept(3))
 }
 
 func TestAWrongManifestFileChangesNothingAndIsToldOf(t *testing.T) {
 	t.Parallel()
 	p := startPod(t, pairOf(1, ""))
-	eventually(t, "the pair runs", func() bool { return len(p.tells(firstCluster).Pairs) == 1 })
+	eventually.True(t, "the pair runs", func() bool { return len(p.tells(firstCluster).Pairs) == 1 })
 	for _, tt := range []struct{ name, content, want string }{
 		{"half of it", strings.Split(pairOf(2, ""), "  backup")[0], "spec.backup.streamID"},
 		{"no YAML", "a: b: c", "pair.yaml"},
 		{"nothing", "", "has no StreamPair"},
 	} {
 		p.config.replace(map[string]string{"pair.yaml": tt.content})
-		eventually(t, tt.name+" is told of", func() bool {
+		eventually.True(t, tt.name+" is told of", func() bool {
 			st := p.tells(firstCluster)
-			return strings.Contains(strings.Join(st.ConfigErrors, "\n"), tt.want) && st.ConfigGeneration == 1 && len(st.Pairs) == 1
+			return strings.Contains(strings.Join(st.ConfigErrors, "\n"), tt.want) && st.ConfigGeneration == 1 && len(st.Pairs) == 1 &&
+				len(st.ConfigMistakes) == 1 && st.ConfigMistakes[0] == api.ConfigMistake{Reason: api.MistakeManifest, Message: st.ConfigErrors[0]}
 		})
 	}
 	if n := strings.Count(p.log.String(), "has no StreamPair"); n != 1 {
 		t.Errorf("the mistake was logged %d times", n)
 	}
-	// Unknown fields are those of a newer operator.
+	// Unknown fields come from a newer operator.
 	p.config.replace(map[string]string{"pair.yaml": pairOf(2, "  invention: of tomorrow\n")})
-	eventually(t, "the next one is in force", func() bool {
+	eventually.True(t, "the next one is in force", func() bool {
 		st := p.tells(firstCluster)
 		return st.ConfigGeneration == 2 && len(st.ConfigErrors) == 0
 	})
@@ -235,14 +242,14 @@ func TestACertificateThatComesLaterIsServed(t *testing.T) {
 	}
 	cert, key := certificate(t)
 	p.tls.replace(map[string]string{"tls.crt": cert, "tls.key": key})
-	eventually(t, "the certificate is served", func() bool {
+	eventually.True(t, "the certificate is served", func() bool {
 		return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: served().Raw})) == cert
 	})
 	st = p.tells(firstCluster).TLS
 	if !st.Present || st.SelfSigned || st.Error != "" || len(st.DNSNames) == 0 || st.DNSNames[0] != "localhost" || !st.NotAfter.Equal(served().NotAfter) {
 		t.Errorf("with a certificate status tells %+v", st)
 	}
-	// An alert watches this.
+	// An alert uses this metric.
 	var metrics strings.Builder
 	if response, err := http.Get("http://" + p.Addresses().Probe + "/metrics"); err != nil {
 		t.Error(err)
@@ -254,7 +261,7 @@ func TestACertificateThatComesLaterIsServed(t *testing.T) {
 		t.Errorf("no %q among the metrics", strings.TrimSpace(want))
 	}
 	p.tls.replace(map[string]string{"tls.crt": cert, "tls.key": "no key"})
-	eventually(t, "half of a certificate is told of, and the old one served", func() bool {
+	eventually.True(t, "half of a certificate is told of, and the old one served", func() bool {
 		st := p.tells(firstCluster).TLS
 		return st.Present && st.Error != "" && string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: served().Raw})) == cert
 	})
@@ -270,7 +277,7 @@ func TestAPodWithAWrongCertificateStartsAllTheSame(t *testing.T) {
 	}
 	cert, key := certificate(t)
 	bad.replace(map[string]string{"tls.crt": cert, "tls.key": key})
-	eventually(t, "the mended certificate is served", func() bool {
+	eventually.True(t, "the mended certificate is served", func() bool {
 		st := p.tells(firstCluster).TLS
 		return st.Present && st.Error == ""
 	})
@@ -340,7 +347,7 @@ func TestViewersAreToldOfTURNServers(t *testing.T) {
     - {urls: ["stun:stun.example.net"]}
     - {urls: ["turn:turn.example.net"], credentialSecretRef: {name: turn}}
 `))
-	eventually(t, "the credential is missed", func() bool {
+	eventually.True(t, "the credential is missed", func() bool {
 		return strings.Contains(strings.Join(p.tells(firstCluster).ConfigErrors, "\n"), `there is no Secret "turn" with credential`)
 	})
 	p.answer()
@@ -350,12 +357,12 @@ func TestViewersAreToldOfTURNServers(t *testing.T) {
 	}
 	secret := newMount(t, filepath.Join(filepath.Dir(p.keys.path), "turn"), map[string]string{"username": "somebody\n", "credential": secondToken})
 	turn := `<turn:turn.example.net>; rel="ice-server"; username="somebody"; credential="` + secondToken + `"; credential-type="password"`
-	eventually(t, "the credential is told", func() bool {
+	eventually.True(t, "the credential is told", func() bool {
 		p.answer()
 		return cmp.Equal([]string{stun, turn}, p.links)
 	})
 	secret.replace(map[string]string{"username": "other", "credential": secondToken})
-	eventually(t, "the new credential is told", func() bool {
+	eventually.True(t, "the new credential is told", func() bool {
 		p.answer()
 		return cmp.Equal([]string{stun, strings.Replace(turn, "somebody", "other", 1)}, p.links)
 	})

@@ -3,9 +3,12 @@ package server
 import (
 	"testing"
 	"time"
+
+	"github.com/streampair/streampair/hack/eventually"
 )
 
-// blips stops and starts the primary's encoder ten times, a second away each.
+// blips stops and restarts the primary's encoder ten
+// times. Each time the encoder is away for a second.
 func (e encoders) blips() {
 	e.t.Helper()
 	s := e.s
@@ -17,7 +20,7 @@ func (e encoders) blips() {
 		primary.Kill()
 		time.Sleep(time.Second)
 		primary = e.primary()
-		eventually(e.t, "both legs live", func() bool {
+		eventually.True(e.t, "both legs live", func() bool {
 			p := s.pair("sunday")
 			return p.OnAir && p.Legs[0].Live && p.Legs[1].Live
 		})
@@ -40,7 +43,7 @@ func TestTenBlipsOfTheEncoderAreOneFailoverWhenThePrimaryIsPreferred(t *testing.
 	if p := s.pair("sunday"); p.Switches != 1 || p.Active != "Backup" {
 		t.Errorf("%d switches, %s active; want 1, Backup", p.Switches, p.Active)
 	}
-	eventually(t, "back on the primary once it has been up for 10 s", func() bool {
+	eventually.True(t, "back on the primary once it has been up for 10 s", func() bool {
 		p := s.pair("sunday")
 		return p.Active == "Primary" && p.Reason == "PrimaryRecovered" && p.Switches == 2
 	})

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// On a port of this machine alone, publishing without a token is for this machine's
-// programs and pages, not for any site that its browser visits.
+// On a loopback port without a token, only programs and pages of this machine
+// may publish. A site that a browser on this machine visits must not.
 func TestOnlyPagesOfThisMachinePublishOnALoopbackPort(t *testing.T) {
 	s := startServer(t, sticky)
 	_, port, err := net.SplitHostPort(s.Addresses().HTTP)
@@ -49,7 +49,7 @@ func TestOnlyPagesOfThisMachinePublishOnALoopbackPort(t *testing.T) {
 			}
 			body, _ := io.ReadAll(response.Body)
 			_ = response.Body.Close()
-			want := http.StatusBadRequest // the offer is none
+			want := http.StatusBadRequest // the offer is not valid
 			if test.refused {
 				want = http.StatusForbidden
 			}

@@ -5,35 +5,35 @@ import (
 	"time"
 
 	"github.com/streampair/streampair/mediaserver/failover"
-	"github.com/streampair/streampair/mediaserver/stream"
 )
 
 const (
-	// revocationInterval is how often the server looks for what replaced tokens opened.
+	// revocationInterval is how often the server
+	// looks for sessions opened with replaced tokens.
 	revocationInterval = time.Second
-	// primaryLater is how much later than the backup's publisher the primary's is ended. Each
-	// pod counts from when it learns of the new token. A kubelet brings the new token to the
-	// two pods up to a minute and a half apart. So at least a minute and a half is left
-	// between the two ends, and the pods need not agree.
+	// primaryLater is how much later the primary's publisher is ended than the backup's.
+	// Each pod counts from when it learns of the new token. A kubelet brings the new
+	// token to the two pods up to a minute and a half apart. At least a minute and a half
+	// is therefore left between the two ends, without any agreement between the pods.
 	primaryLater = 3 * time.Minute
-	// betweenEnds is the least time between the ends of two publishers of one pair.
+	// betweenEnds is the shortest time between the ends of two publishers of one pair.
 	betweenEnds = time.Minute
 )
 
-// revocation is what decides whether a publisher goes that came with a replaced token.
+// A revocation is what decides whether a publisher that used a replaced token is ended.
 type revocation struct {
 	Role     failover.Role
-	Replaced time.Time     // when its token was
+	Replaced time.Time     // when the token was replaced
 	Grace    time.Duration // publish.replacedTokenGraceSeconds
-	// Live and OtherLive say whether the publisher's leg can be played, and the other.
+	// Live and OtherLive say whether the publisher's leg and the other leg can be played.
 	Live, OtherLive bool
-	// LastEnd is when this server ended a publisher of the pair last; zero: never.
+	// LastEnd is when this server last ended a publisher of the pair; zero: never.
 	LastEnd time.Time
 }
 
-// due reports whether the publisher is to be ended at now: after the grace, the primary's
-// primaryLater than the backup's, never within betweenEnds of another one's end, and never
-// while the publisher's leg is the only one that can be played.
+// due reports whether the publisher must be ended at now. It is ended after the grace.
+// The primary's publisher is ended primaryLater than the backup's. No publisher is ended
+// within betweenEnds of another one, or while its leg is the only one that can be played.
 func (r revocation) due(now time.Time) bool {
 	deadline := r.Replaced.Add(r.Grace)
 	if r.Role == failover.Primary {
@@ -48,7 +48,7 @@ func (r revocation) due(now time.Time) bool {
 	return r.OtherLive || !r.Live
 }
 
-// endRevoked ends what replaced tokens opened, until ctx ends.
+// endRevoked ends the sessions opened with replaced tokens, until ctx ends.
 func (s *Server) endRevoked(ctx context.Context) error {
 	lastEnds := make(map[string]time.Time) // by pair
 	tick := time.NewTicker(revocationInterval)
@@ -65,7 +65,7 @@ func (s *Server) endRevoked(ctx context.Context) error {
 	}
 }
 
-// endRevokedPublishers ends the publishers whose time has come, and notes when.
+// endRevokedPublishers ends the publishers that are due, and notes the time in lastEnds.
 func (s *Server) endRevokedPublishers(now time.Time, lastEnds map[string]time.Time) {
 	for _, p := range s.Manifest().Pairs {
 		grace := p.Spec.Publish.ReplacedTokenGraceSeconds
@@ -74,9 +74,9 @@ func (s *Server) endRevokedPublishers(now time.Time, lastEnds map[string]time.Ti
 			continue
 		}
 		for _, token := range s.access.ReplacedPublishTokens(p.Name) {
-			// The backup first: where both are due the primary's waits.
+			// The backup comes first. If both are due, the primary's publisher waits.
 			for _, role := range []failover.Role{failover.Backup, failover.Primary} {
-				one := s.registry.Stream(running.stream(role))
+				one := s.registry.Stream(running.key.Stream(role))
 				if !one.CredentialInUse(token.Hash) {
 					continue
 				}
@@ -96,12 +96,4 @@ func (s *Server) endRevokedPublishers(now time.Time, lastEnds map[string]time.Ti
 			}
 		}
 	}
-}
-
-// stream is the name of a leg's stream.
-func (r *runningPair) stream(role failover.Role) stream.Key {
-	if role == failover.Primary {
-		return stream.Key{App: r.key.App, ID: r.key.Primary}
-	}
-	return stream.Key{App: r.key.App, ID: r.key.Backup}
 }

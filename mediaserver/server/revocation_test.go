@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/failover"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
@@ -41,9 +42,9 @@ func TestWhenAPublisherOfAReplacedTokenGoes(t *testing.T) {
 	}
 }
 
-// Two pods learn of a new token at different times and do not talk about it.
+// The two pods learn of a new token at different times, and do not coordinate.
 func TestTheTwoPodsNeverEndTheirPublishersInTheSameMinute(t *testing.T) {
-	const apart = 90 * time.Second // what a kubelet may take longer than another
+	const apart = 90 * time.Second // how much longer one kubelet may take than another
 	start := time.Unix(1e9, 0)
 	for _, grace := range []time.Duration{0, time.Second, time.Hour} {
 		ends := make(map[failover.Role]time.Time)
@@ -80,7 +81,7 @@ func TestAReplacedTokenEndsWhatItOpened(t *testing.T) {
 	case <-time.After(patience):
 		t.Error("the backup's publisher goes on")
 	}
-	eventually(t, "the viewer of the old token is gone", func() bool { return s.whep.ViewerCount() == 1 })
+	eventually.True(t, "the viewer of the old token is gone", func() bool { return s.whep.ViewerCount() == 1 })
 	if _, ok := s.whep.Session(newcomer.id); !ok {
 		t.Error("the viewer of the new token is gone")
 	}

@@ -2,9 +2,6 @@ package server
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -21,11 +18,10 @@ import (
 	"github.com/streampair/streampair/mediaserver/budget"
 	"github.com/streampair/streampair/mediaserver/config"
 	"github.com/streampair/streampair/mediaserver/control"
+	"github.com/streampair/streampair/mediaserver/events"
 	"github.com/streampair/streampair/mediaserver/failover"
-	"github.com/streampair/streampair/mediaserver/forward"
 	"github.com/streampair/streampair/mediaserver/metrics"
-	"github.com/streampair/streampair/mediaserver/pairtls"
-	"github.com/streampair/streampair/mediaserver/peers"
+	"github.com/streampair/streampair/mediaserver/peer"
 	"github.com/streampair/streampair/mediaserver/player"
 	"github.com/streampair/streampair/mediaserver/recovery"
 	"github.com/streampair/streampair/mediaserver/relay"
@@ -45,19 +41,20 @@ type Config struct {
 	Version string
 	// FFmpegPath is the ffmpeg that re-encodes streams with B-frames; empty: none.
 	FFmpegPath string
-	// OnToken is called with each token that was made up, because nobody chose one: it
-	// is to be shown once, and not in the log. What it is for is publish or play.
-	// Default: nobody learns it.
+	// OnToken is called with each token that the server generated because nobody
+	// configured one. The token must be shown once, and not in the log. what is
+	// the token's purpose, publish or play. Default: nobody learns the token.
 	OnToken func(pair, what, token string)
 	Logger  *slog.Logger
 
-	// memoryLimit is Go's, in bytes, see runtime/debug.SetMemoryLimit; default: that of the
-	// process, which $GOMEMLIMIT sets.
+	// memoryLimit is Go's memory limit in bytes, see runtime/debug.SetMemoryLimit.
+	// Default: that of the process, which $GOMEMLIMIT sets.
 	memoryLimit int64
 	limits      *limits                                                              // default: defaultLimits
 	lookup      func(ctx context.Context, host string) ([]netip.Addr, error)         // of the peer's name; default: the system's
 	dial        func(ctx context.Context, network, address string) (net.Conn, error) // to the peers; default: the system's
-	// onChange is called where a stream changes, with its lock held: for tests. Default: nothing.
+	// onChange is called when a stream changes, with the
+	// stream's lock held. It is for tests. Default: nothing.
 	onChange func()
 }
 
@@ -70,8 +67,7 @@ type Server struct {
 	changes  changes
 	recovery *recovery.Recovery
 	metrics  *prometheus.Registry
-	counters *metrics.Metrics // in metrics
-	limits   limits
+	counters *metrics.Metrics // registered in metrics
 	proxies  admission.Proxies
 	memory   *budget.Budget // of all caches and histories
 	registry *stream.Registry
@@ -79,44 +75,29 @@ type Server struct {
 	engine   *rtc.Engine
 	pairs    *pairs
 	baseURLs baseURLs
-	rtmp     *rtmp.Server // nil: neither RTMP nor RTMPS
+	rtmp     *rtmp.Server // nil: both RTMP and RTMPS are off
 	whip     *whip.Handler
 	whep     *whep.Handler
-	forward  *forward.Forwarder
-
-	// Listeners; nil: that port is off.
-	http, https, probe, health, control, relayPort net.Listener
-
-	certs        *certificates // of HTTPS and RTMPS; nil: neither is on
-	controlCerts *certificates // of the command port; nil: it is for this machine alone
-	clusterToken tokenFile     // of the command port and of the other leg's pod
-	identity     *pairtls.Identity
-
-	relay *relay.Handler
-	peers *peers.Directory // nil: there are none
-	peer  *relay.Client    // nil: there is none
-
-	draining chan struct{} // closed when the server is told to end, if it then waits
-
-	configuring recovery.Mutex // is held while a manifest is taken; guards sources; before mu
-	sources     configSources
-
-	mu         recovery.Mutex // guards the next two
-	manifest   config.Manifest
-	complaints complaints
+	relay    *relay.Handler
+	peer     *peer.Peer
+	ports    ports
+	config   configuration
+	draining chan struct{} // closed when a drain begins
 }
 
-// New opens the ports. Run must be called, and closes them.
+// New opens the ports. Run must be called, and closes the ports.
 func New(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, log: cfg.Logger, bootID: signalling.NewBootID(), started: time.Now(), metrics: prometheus.NewRegistry()}
-	s.draining, s.identity = make(chan struct{}), pairtls.NewIdentity()
-	s.sources = configSources{inForce: cfg.Sources, file: cfg.Sources}
+	s.draining = make(chan struct{})
+	s.config = configuration{
+		files: cfg.Files, keepsStreams: cfg.Role != "", sources: configSources{inForce: cfg.Sources, file: cfg.Sources}, log: s.log,
+		apply: s.apply, renew: func(m config.Manifest) { s.access.Replace(m.Access()) }, changed: s.changes.notify,
+	}
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m := metrics.New(s.metrics)
 	s.counters = m
-	s.limits = defaultLimits()
-	if cfg.limits != nil {
-		s.limits = *cfg.limits
+	if cfg.limits == nil {
+		s.cfg.limits = defaultLimits()
 	}
 	s.proxies.Trust(cfg.TrustedProxies)
 	s.recovery = recovery.New(recovery.Config{Logger: s.log, Panics: m.Panics})
@@ -132,11 +113,11 @@ func New(cfg Config) (*Server, error) {
 		views: transcode.NewViews(transcode.ViewsConfig{
 			MaxTranscodes: cfg.MaxTranscodes, FFmpegPath: cfg.FFmpegPath, Logger: s.log, Metrics: m, Recovery: s.recovery,
 		}),
-		egress: rtc.NewEgress(0), policy: defaultPolicy(), onChange: s.changes.notify, log: s.log, metrics: m, recovery: s.recovery,
+		egress: rtc.NewEgress(0), policy: defaultPolicy(), onChange: s.changes.notify, log: s.log, heldUp: failover.NewHeldUpLog(s.log), metrics: m, recovery: s.recovery,
 		door: admission.NewDoor(admission.DoorConfig{
-			Name: "pairs_on_demand", Limits: admission.Limits{Max: s.limits.onDemand}, Metrics: m,
+			Name: "pairs_on_demand", Limits: admission.Limits{Max: s.cfg.limits.onDemand}, Metrics: m,
 		}),
-		open: make(map[pairKey]*runningPair), ending: make(map[string]<-chan struct{}),
+		open: make(map[failover.PairKey]*runningPair), ending: make(map[string]<-chan struct{}),
 	}
 	if err := s.open(m); err != nil {
 		s.close()
@@ -153,10 +134,13 @@ func (s *Server) streamChanged() {
 	}
 }
 
-// open opens the ports and makes what serves them.
+// open opens the ports and makes their handlers.
 func (s *Server) open(m *metrics.Metrics) error {
 	tlsConfig, err := s.tls()
 	if err != nil {
+		return err
+	}
+	if s.peer, err = peer.New(s.peerConfig()); err != nil {
 		return err
 	}
 	if err := s.loadControlFiles(); err != nil {
@@ -169,10 +153,7 @@ func (s *Server) open(m *metrics.Metrics) error {
 	if err != nil {
 		return err
 	}
-	if err := s.openRelay(m); err != nil {
-		return err
-	}
-	s.openForward(m)
+	s.openRelay(m)
 	s.whip = whip.NewHandler(whip.Config{
 		Engine: s.engine, Registry: s.registry, Authorize: s.mayPublish, CheckOpen: s.checkPublishingPage,
 		ICEServers: func(key stream.Key) []webrtc.ICEServer { return s.iceServers(key.App, key.ID, "") },
@@ -184,45 +165,10 @@ func (s *Server) open(m *metrics.Metrics) error {
 		MaxViewers: s.cfg.MaxViewers, ICEServers: s.iceServers,
 		Logger: s.log, Metrics: m, Recovery: s.recovery,
 	})
-	for _, l := range []struct {
-		name    string
-		address string
-		proxies *admission.Proxies
-		to      *net.Listener
-	}{
-		{"http", s.cfg.HTTPAddress, &s.proxies, &s.http},
-		{"https", s.cfg.HTTPSAddress, &s.proxies, &s.https},
-		{"probe", s.cfg.ProbeAddress, nil, &s.probe},
-		{"control", s.cfg.ControlAddress, nil, &s.control},
-	} {
-		if l.address == "" {
-			continue
-		}
-		if *l.to, err = s.listen(l.name, l.address, l.proxies); err != nil {
-			return err
-		}
-	}
-	if s.cfg.RelayAddress != "" {
-		l, err := net.Listen("tcp", s.cfg.RelayAddress)
-		if err != nil {
-			return fmt.Errorf("open the relay port: %w", err)
-		}
-		s.relayPort = s.openRelayPort(l)
-	}
-	if err := s.openHealth(); err != nil {
+	if err := s.openPorts(tlsConfig); err != nil {
 		return err
 	}
-	if s.https != nil {
-		https := tlsConfig.Clone()
-		https.NextProtos = []string{"h2", "http/1.1"}
-		s.https = tls.NewListener(s.https, https)
-	}
-	if s.control != nil && s.controlCerts != nil {
-		s.control = tls.NewListener(s.control, &tls.Config{
-			MinVersion: tls.VersionTLS13, GetCertificate: s.controlCerts.get, NextProtos: []string{"h2", "http/1.1"},
-		})
-	}
-	// The last, because only its Run closes it.
+	// RTMP comes last, because only its Run closes the listener.
 	if s.cfg.RTMPAddress != "" || s.cfg.RTMPSAddress != "" {
 		s.rtmp, err = rtmp.NewServer(rtmp.Config{
 			Address: s.cfg.RTMPAddress, TLSAddress: s.cfg.RTMPSAddress, TLSConfig: tlsConfig,
@@ -242,34 +188,19 @@ func (s *Server) mayPublish(key stream.Key, token string) (bool, error) {
 }
 
 func (s *Server) mayWatch(app, streamID, backupID, token string) error {
-	err := s.access.Play(app, streamID, backupID, token)
-	if errors.Is(err, access.ErrUnknownStream) {
-		return fmt.Errorf("%w: %w", whep.ErrUnknownStream, err)
-	}
-	return err
+	return s.access.Play(app, streamID, backupID, token)
 }
 
 func (s *Server) openOutput(from netip.Prefix, app, streamID, backupID string) (*rtc.Output, func(), error) {
 	r, release, err := s.pairs.acquire(from, app, streamID, backupID)
-	if isImpossible(err) {
-		err = fmt.Errorf("%w: %w", whep.ErrUnknownStream, err)
-	}
 	if err != nil {
 		return nil, nil, err
 	}
 	return r.output, release, nil
 }
 
-// isImpossible says whether no later attempt at the same play URL can succeed.
-func isImpossible(err error) bool {
-	return errors.Is(err, stream.ErrInvalidStreamID) || errors.Is(err, errSameStream)
-}
-
 func (s *Server) openPair(from netip.Prefix, app, streamID, backupID string) (*failover.Pair, func(), error) {
 	r, release, err := s.pairs.acquire(from, app, streamID, backupID)
-	if isImpossible(err) {
-		err = fmt.Errorf("%w: %w", access.ErrUnknownStream, err)
-	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -279,8 +210,8 @@ func (s *Server) openPair(from netip.Prefix, app, streamID, backupID string) (*f
 // run serves until ctx ends, and returns why it stopped.
 func (s *Server) run(ctx context.Context) error {
 	defer s.close()
-	// Pairs outlive the ports that lead to them by a moment: publishers and viewers are
-	// told that the server ends, and then there is nothing left to play.
+	// Pairs end a moment after the ports that lead to them. Publishers and viewers
+	// are told first that the server ends. After that nothing is left to play.
 	pairsCtx, stopPairs := context.WithCancel(context.WithoutCancel(ctx))
 	pairsDone := make(chan struct{})
 	go func() {
@@ -291,41 +222,40 @@ func (s *Server) run(ctx context.Context) error {
 		stopPairs()
 		<-pairsDone
 	}()
-	s.configure(s.cfg.Manifest)
-	s.complain(&s.complaints.secrets, s.cfg.Manifest.SecretErrors)
+	s.config.begin(s.cfg.Manifest)
 
 	ending := ctx
 	g, ctx := errgroup.WithContext(context.WithoutCancel(ctx))
 	g.Go(func() error { return s.drainSafely(ending, ctx) })
 	g.Go(func() error { return watch(ctx, s.watched()) })
-	g.Go(func() error { return s.runPeer(ctx) })
+	g.Go(func() error { return s.peer.Run(ctx) })
 	g.Go(func() error { return s.endRevoked(ctx) })
 	if s.rtmp != nil {
 		g.Go(func() error { return s.rtmp.Run(ctx) })
 	}
 	sessions := s.sessionsHandler()
-	media := s.proxies.Handler(s.recovery.Handler("http", s.forward.Handler(sessions)))
-	if s.relayPort != nil {
+	media := s.proxies.Handler(s.recovery.Handler("http", s.peer.Forwarding(sessions)))
+	if s.ports.relay != nil {
 		g.Go(func() error {
-			return serve(ctx, newHTTPServer(s.recovery.Handler("peer", s.peerHandler(sessions)), s.log), s.relayPort)
+			return serve(ctx, newHTTPServer(s.recovery.Handler("peer", s.peerHandler(sessions)), s.log), s.ports.relay)
 		})
 	}
-	for _, l := range []net.Listener{s.http, s.https} {
+	for _, l := range []net.Listener{s.ports.http, s.ports.https} {
 		if l != nil {
 			g.Go(func() error { return serve(ctx, newHTTPServer(media, s.log), l) })
 		}
 	}
 	ready := func() error { return nil }
-	if s.probe != nil {
+	if s.ports.probe != nil {
 		h := s.recovery.Handler("probe", control.NewProbe(s.metrics, ready))
-		g.Go(func() error { return serve(ctx, newHTTPServer(h, s.log), s.probe) })
+		g.Go(func() error { return serve(ctx, newHTTPServer(h, s.log), s.ports.probe) })
 	}
-	if s.health != nil {
-		g.Go(func() error { return serve(ctx, newHTTPServer(control.NewHealth(ready), s.log), s.health) })
+	if s.ports.health != nil {
+		g.Go(func() error { return serve(ctx, newHTTPServer(control.NewHealth(ready), s.log), s.ports.health) })
 	}
-	if s.control != nil {
+	if s.ports.control != nil {
 		g.Go(func() error {
-			return serve(ctx, newHTTPServer(s.recovery.Handler("control", s.controlHandler()), s.log), s.control)
+			return serve(ctx, newHTTPServer(s.recovery.Handler("control", s.controlHandler()), s.log), s.ports.control)
 		})
 	}
 	g.Go(func() error {
@@ -334,7 +264,7 @@ func (s *Server) run(ctx context.Context) error {
 		defer cancel()
 		s.registry.Close()
 		s.relay.Close()
-		s.forward.Close()
+		s.peer.Close()
 		s.whip.Close()
 		return s.whep.Shutdown(closing)
 	})
@@ -343,36 +273,34 @@ func (s *Server) run(ctx context.Context) error {
 
 // close closes what New opened.
 func (s *Server) close() {
-	for _, l := range []net.Listener{s.http, s.https, s.probe, s.health, s.control, s.relayPort} {
-		if l != nil {
-			_ = l.Close()
-		}
-	}
+	s.ports.close()
 	if s.engine != nil {
 		s.engine.Close()
 	}
+	s.pairs.heldUp.Close()
 }
 
-// peerHandler serves what the other leg's servers ask for: the relay, and requests about
-// sessions, which sessions answers.
+// peerHandler serves the requests of the other leg's servers: the
+// relay, and requests about sessions, which sessions answers.
 func (s *Server) peerHandler(sessions http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	s.relay.RegisterPeers(mux)
-	forward.RegisterPeers(mux, sessions)
+	s.peer.RegisterPeers(mux, sessions)
 	return mux
 }
 
-// sessionsHandler serves what publishers and viewers use, as far as it is here.
+// sessionsHandler serves publishers and viewers whose sessions are on this server.
 func (s *Server) sessionsHandler() http.Handler {
 	mux := http.NewServeMux()
 	player.Register(mux)
 	s.whip.Register(mux)
 	s.whep.Register(mux)
 	s.relay.Register(mux)
-	control.NewEvents(control.EventsConfig{
+	s.peer.Register(mux)
+	events.NewHandler(events.Config{
 		Open: s.openPair, Authorize: s.access.Play, Revoked: s.access.Revoked, Session: s.whep.Session,
 		BaseURLs: s.baseURLs.watch, Alternate: s.alternate, Role: failover.Role(s.cfg.Role),
-		MaxListeners: s.limits.eventStreams, Epoch: s.registry.Epoch(), Draining: s.draining, Metrics: s.pairs.metrics,
+		MaxListeners: s.cfg.limits.eventStreams, Epoch: s.registry.Epoch(), Draining: s.draining, Metrics: s.pairs.metrics,
 	}).Register(mux)
 	return mux
 }

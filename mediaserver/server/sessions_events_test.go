@@ -9,8 +9,8 @@ import (
 	"github.com/streampair/streampair/mediaserver/signalling"
 )
 
-// What proxies log of events' URLs must end no session, and pages of older servers, which
-// send the session's id there, must still be told.
+// Proxies log the URLs of events. What they log must end no session. Pages
+// of older servers send the session's id there, and must still get events.
 func TestTheNameOfEventsIsNoRightToTheSession(t *testing.T) {
 	w := startTwins(t, sticky)
 	a, b := w.servers[0], w.servers[1]

@@ -15,14 +15,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/streampair/streampair/api/control"
-	playerevents "github.com/streampair/streampair/mediaserver/control"
-	"github.com/streampair/streampair/mediaserver/forward"
+	"github.com/streampair/streampair/hack/eventually"
+	"github.com/streampair/streampair/mediaserver/events"
 	"github.com/streampair/streampair/mediaserver/mediatest"
+	"github.com/streampair/streampair/mediaserver/peer"
 	"github.com/streampair/streampair/mediaserver/sdpfrag"
 	"github.com/streampair/streampair/mediaserver/signalling"
 )
 
-// do asks a server; header is name, value, name, value …
+// do sends a request to a server. header is name, value, name, value …
 func (s *testServer) do(method, url, body string, header ...string) (*http.Response, string) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
@@ -46,13 +47,13 @@ func (s *testServer) do(method, url, body string, header ...string) (*http.Respo
 	return answer, string(text)
 }
 
-// A session is one that a server has accepted.
+// An acceptedSession is a session that a server has accepted.
 type acceptedSession struct {
 	id, etag string
-	events   string // its name in events' URLs; empty: it has none
+	events   string // its name in events' URLs; empty: none
 }
 
-// begin opens a session at whip/ or whep/ of a stream, of a client that never connects.
+// begin opens a session at whip/ or whep/ of a stream, for a client that never connects.
 func (s *testServer) begin(endpoint string, header ...string) acceptedSession {
 	s.t.Helper()
 	answer, text := s.do("POST", s.url(endpoint, "backupStreamId", "backup"), offer(s.t), append(header, "Content-Type", "application/sdp")...)
@@ -62,9 +63,9 @@ func (s *testServer) begin(endpoint string, header ...string) acceptedSession {
 	return acceptedSession{path.Base(answer.Header.Get("Location")), answer.Header.Get("ETag"), answer.Header.Get(signalling.EventsHeader)}
 }
 
-// events follows those of a session; next returns a state that is told, and false when
-// there are no more.
-func (s *testServer) events(sessionID string) (next func() (playerevents.State, bool)) {
+// events follows the events of a session. next returns
+// the next state, and false when there are no more.
+func (s *testServer) events(sessionID string) (next func() (events.State, bool)) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 2*patience)
 	s.t.Cleanup(cancel)
@@ -82,7 +83,7 @@ func (s *testServer) events(sessionID string) (next func() (playerevents.State, 
 		s.t.Fatalf("events: %s, for pages of %v", answer.Status, got)
 	}
 	lines := bufio.NewScanner(answer.Body)
-	return func() (state playerevents.State, ok bool) {
+	return func() (state events.State, ok bool) {
 		s.t.Helper()
 		for event := ""; lines.Scan(); {
 			if name, ok := strings.CutPrefix(lines.Text(), "event: "); ok {
@@ -144,7 +145,7 @@ func TestEitherServerTakesTheRequestsOfASession(t *testing.T) {
 					t.Errorf("without the publisher's token: %s", answer.Status)
 				}
 			}
-			if answer, _ := tt.other.do("DELETE", resource, "", append([]string{forward.Header, "guessed"}, tt.header...)...); answer.StatusCode != http.StatusUnauthorized {
+			if answer, _ := tt.other.do("DELETE", resource, "", append([]string{peer.ForwardedHeader, "guessed"}, tt.header...)...); answer.StatusCode != http.StatusUnauthorized {
 				t.Errorf("with a forged header: %s", answer.Status)
 			}
 			if n := tt.count(tt.at); n != 1 {
@@ -156,7 +157,7 @@ func TestEitherServerTakesTheRequestsOfASession(t *testing.T) {
 			if answer.StatusCode != http.StatusOK {
 				t.Errorf("DELETE: %s %s", answer.Status, text)
 			}
-			eventually(t, "the session has ended", func() bool { return tt.count(tt.at) == 0 })
+			eventually.True(t, "the session has ended", func() bool { return tt.count(tt.at) == 0 })
 			if answer, _ := tt.other.do("DELETE", resource, "", tt.header...); answer.StatusCode != http.StatusNotFound {
 				t.Errorf("the second DELETE: %s", answer.Status)
 			}
@@ -201,7 +202,7 @@ func TestEventsFollowTheServerOfTheirSession(t *testing.T) {
 	if state.ServedBy != "Primary" || len(state.BaseURLs) != 0 || state.OnAir {
 		t.Errorf("at first %+v is told", state)
 	}
-	// What is told now can only come from a: b knows other addresses.
+	// These addresses can only come from a, because b knows other addresses.
 	told := map[string]string{"Backup": "https://backup.example.com/x", "Primary": "http://192.0.2.1:30080"}
 	for s, urls := range map[*testServer]map[string]string{a: told, b: {"Primary": "http://192.0.2.9"}} {
 		if err := s.Advertise(control.MediaAddresses{HTTP: urls}); err != nil {
@@ -268,7 +269,7 @@ func TestEventsEndWhenTheWayToTheirServerIsCut(t *testing.T) {
 	next := w.servers[1].events(w.servers[0].begin("whep/primary").id)
 	next()
 	cut := time.Now()
-	w.cut(func(g *mediatest.Gate) { g.Swallow(true) })
+	w.cut(func(g *mediatest.FaultyProxy) { g.Blackhole(true) })
 	for ok := true; ok; {
 		_, ok = next()
 	}
@@ -336,13 +337,13 @@ func TestADrainingServerNamesTheOther(t *testing.T) {
 			t.Errorf("%s: pages of other origins may read %s", request, exposed)
 		}
 	}
-	// Whoever is here is served until the end.
+	// An existing session is served until the end.
 	again := p.events(session.id)
 	if state, ok := again(); !ok || !state.Draining {
 		t.Errorf("while it drains it tells %+v", state)
 	}
 	p.do("DELETE", p.url("whep/primary/"+session.id, "backupStreamId", "backup"), "")
-	for _, states := range []func() (playerevents.State, bool){next, again} {
+	for _, states := range []func() (events.State, bool){next, again} {
 		for ok := true; ok; {
 			_, ok = states()
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
@@ -18,7 +19,7 @@ func TestStatusTellsOfTheLegsAndTheLastSwitch(t *testing.T) {
 	legs := func(want ...control.Leg) {
 		t.Helper()
 		var got []control.Leg
-		eventually(t, "the legs are as expected", func() bool {
+		eventually.True(t, "the legs are as expected", func() bool {
 			got = nil
 			for _, l := range s.pair("sunday").Legs {
 				got = append(got, control.Leg{
@@ -61,7 +62,7 @@ func TestStatusTellsOfTheLegsAndTheLastSwitch(t *testing.T) {
 func TestALegIsLocalWhereItsEncoderPublishes(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, sticky, func(c *Config) { c.Role = v1alpha1.RoleBackup })
-	eventually(t, "the pair runs", func() bool { return len(s.pair("sunday").Legs) == 2 })
+	eventually.True(t, "the pair runs", func() bool { return len(s.pair("sunday").Legs) == 2 })
 	st := s.status()
 	if legs := st.Pairs[0].Legs; legs[0].Local || !legs[1].Local || st.Role != "Backup" {
 		t.Errorf("role %s, legs %+v", st.Role, legs)

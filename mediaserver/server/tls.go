@@ -19,23 +19,23 @@ import (
 	api "github.com/streampair/streampair/api/control"
 )
 
-// renewSelfSigned is how long before its end a self-signed certificate is made anew.
+// renewSelfSigned is how long before its end a self-signed certificate is replaced.
 const renewSelfSigned = 30 * 24 * time.Hour
 
-// certificates serves a certificate from two files, which load reads again when they
-// change, so that a renewed one needs no restart. While the files are unreadable or do
-// not match (they are replaced one after the other), the last good one is served; before
-// there was one, or without files, a self-signed one.
+// certificates serves a certificate from two files. load reads them again when they change,
+// so that a renewed certificate needs no restart. The last good certificate is served while
+// the files are unreadable or do not match, because they are replaced one after the other.
+// If there was no good one yet, or there are no files, a self-signed certificate is served.
 type certificates struct {
 	certFile, keyFile string // both empty: self-signed
 	log               *slog.Logger
-	loaded            func(*x509.Certificate) // told of each new certificate; may be nil
+	loaded            func(*x509.Certificate) // called with each new certificate; may be nil
 	now               func() time.Time
 
 	mu    sync.Mutex // guards all below
 	given *tls.Certificate
-	made  *tls.Certificate // self-signed; made when it is needed
-	err   error            // why the files are not what is served
+	made  *tls.Certificate // self-signed; made on demand
+	err   error            // why the files are not served
 }
 
 func newCertificates(certFile, keyFile string, log *slog.Logger) *certificates {
@@ -64,7 +64,17 @@ func (c *certificates) load() error {
 	return nil
 }
 
-// get is a tls.Config's GetCertificate.
+// current returns the certificate from the files; nil: there is no usable one.
+func (c *certificates) current() *tls.Certificate {
+	if c == nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.given
+}
+
+// get implements GetCertificate of tls.Config.
 func (c *certificates) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -81,7 +91,7 @@ func (c *certificates) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return c.made, nil
 }
 
-// status describes what is served.
+// status describes the certificate that is served.
 func (c *certificates) status() *api.TLS {
 	cert, err := c.get(nil)
 	c.mu.Lock()
@@ -100,8 +110,8 @@ func (c *certificates) status() *api.TLS {
 	return st
 }
 
-// selfSigned makes a certificate for this machine's names and addresses, for trying
-// things out: browsers warn of it.
+// selfSigned makes a certificate for this machine's names and
+// addresses. It is for trying things out, because browsers warn of it.
 func selfSigned(now time.Time) (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

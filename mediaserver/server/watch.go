@@ -11,28 +11,28 @@ import (
 	"time"
 )
 
-// watchInterval is how often files are looked at. They are few and small, so reading them
-// is cheap, and nothing can be missed: a kubelet replaces them by renaming a symbolic
-// link two folders above, editors by renaming or in place, each of which a watcher of
-// inotify events has to know of.
+// watchInterval is how often files are read. The files are few and small,
+// so reading them is cheap and no change is missed. Watching by inotify
+// would have to handle each way of replacing files: a kubelet renames a
+// symbolic link two folders above, and editors rename or write in place.
 const watchInterval = 500 * time.Millisecond
 
-// maxWatched bounds what is read of a file to see that it changed.
+// maxWatched bounds how much of a file is read to detect a change, in bytes.
 const maxWatched = 2 << 20
 
-// A watched set of files that belong together.
+// A watched is a set of files that belong together.
 type watched struct {
-	// names returns the files as they are now to be watched.
+	// names returns the files to watch at the moment.
 	names func() []string
-	// changed is called when what they hold has changed and has stayed so for one
-	// interval: a file that is being written is left alone.
+	// changed is called when the contents have changed and then stayed the same
+	// for one interval. A file that is still being written is thereby left alone.
 	changed func()
 
 	seen, acted [sha256.Size]byte
 }
 
-// watch looks at the sets until ctx ends. At first it takes all of them for changed: they
-// were read some time ago.
+// watch checks the sets until ctx ends. At first all sets
+// count as changed, because they were read some time ago.
 func watch(ctx context.Context, sets []*watched) error {
 	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()
@@ -58,7 +58,7 @@ func (w *watched) look() {
 	}
 }
 
-// fingerprint is a hash of what the files hold, or why they cannot be read.
+// fingerprint returns a hash of the files' contents, or of why they cannot be read.
 func fingerprint(names []string) [sha256.Size]byte {
 	h := sha256.New()
 	for _, name := range names {

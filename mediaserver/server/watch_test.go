@@ -23,18 +23,18 @@ func TestAFileThatIsBeingWrittenIsLeftAlone(t *testing.T) {
 	}
 	for i, step := range []struct {
 		do   func()
-		want int // calls of changed by then
+		want int // how often changed was called by then
 	}{
-		{func() {}, 0}, // it is not there
-		{func() {}, 1}, // nor a moment later: known
+		{func() {}, 0}, // the file does not exist
+		{func() {}, 1}, // it stays so for one interval
 		{func() { write("a") }, 1},
-		{func() { write("ab") }, 1}, // it grows still
+		{func() { write("ab") }, 1}, // it still grows
 		{func() { write("abc") }, 1},
 		{func() {}, 2},
-		{func() { write("abc") }, 2}, // the same again
+		{func() { write("abc") }, 2}, // the same contents
 		{func() {}, 2},
 		{func() { write("x") }, 2},
-		{func() { write("abc") }, 2}, // back before anybody cared
+		{func() { write("abc") }, 2}, // back before it was acted on
 		{func() {}, 2},
 		{func() { _ = os.Remove(file) }, 2},
 		{func() {}, 3},

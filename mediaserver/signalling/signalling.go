@@ -1,21 +1,22 @@
-// Package signalling holds what WHIP and WHEP have in common over HTTP: RFC 9725, which
-// the WHEP draft follows, and who of their clients gets a place. It is no handler, and
-// knows no media.
+// Package signalling is the HTTP side of WebRTC: what WHIP (RFC 9725) and WHEP
+// (draft-ietf-wish-whep) have in common.
+//
+// A Front answers the requests. It decides which clients get a place, finds the session that a
+// request is about, takes trickled candidates, and words what it refuses. Package whip or whep
+// gives it the protocol's side of each session, a Peer, which negotiates and has the media. Beside
+// the Front there are tokens and session ids, which other HTTP handlers use too. Start with
+// NewFront.
 package signalling
 
 import (
-	"errors"
-	"fmt"
-	"io"
-	"mime"
 	"net/http"
 	"strings"
 
 	"github.com/pion/webrtc/v4"
 )
 
-// BearerToken is the token of a request's Authorization header, RFC 6750 section 2.1;
-// empty: there is none.
+// BearerToken returns the token of a request's Authorization header (RFC 6750 section
+// 2.1), or "" if there is none.
 func BearerToken(r *http.Request) string {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
@@ -24,7 +25,7 @@ func BearerToken(r *http.Request) string {
 	return strings.TrimSpace(token)
 }
 
-// Token is the bearer token of a request, or that of its URL, which is what a link carries.
+// Token returns the bearer token of a request, or else the token in its URL, as in a link.
 func Token(r *http.Request) string {
 	if token := BearerToken(r); token != "" {
 		return token
@@ -32,17 +33,17 @@ func Token(r *http.Request) string {
 	return r.URL.Query().Get("token")
 }
 
-// LinkAlternate tells a client that is refused here of a server that serves the same, by
-// its base URL; empty: none is known. See RFC 8288.
+// LinkAlternate adds a Link header (RFC 8288) to a refusal. It names another server that serves
+// the same, by its base URL. It adds nothing when base is empty, because none is known.
 func LinkAlternate(w http.ResponseWriter, base string) {
 	if base != "" {
 		w.Header().Add("Link", "<"+base+`>; rel="alternate"`)
 	}
 }
 
-// ICEServerLinks writes STUN and TURN servers to recommend as the values of Link
-// headers, RFC 9725 section 4.6.
-func ICEServerLinks(servers []webrtc.ICEServer) []string {
+// iceServerLinks returns the values of Link headers that recommend STUN and TURN
+// servers, RFC 9725 section 4.6.
+func iceServerLinks(servers []webrtc.ICEServer) []string {
 	var links []string
 	for _, server := range servers {
 		for _, url := range server.URLs {
@@ -62,43 +63,15 @@ func quote(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\r", "", "\n", "").Replace(s) + `"`
 }
 
-// A BodyError says why a request's body was not taken.
-type BodyError struct {
-	// Status is the answer's: 415, 413 or 400.
-	Status int
-	// Message is a sentence for whoever runs the client.
-	Message string
-}
-
-func (e *BodyError) Error() string { return e.Message }
-
-// ReadBody reads a request's body of the given type and of at most limit bytes. How long
-// that may take is the server's affair.
-func ReadBody(w http.ResponseWriter, r *http.Request, mediaType string, limit int64) ([]byte, *BodyError) {
-	got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || got != mediaType {
-		return nil, &BodyError{http.StatusUnsupportedMediaType, "Send the body as Content-Type: " + mediaType + "."}
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		return nil, &BodyError{http.StatusRequestEntityTooLarge, fmt.Sprintf("The body is larger than %d bytes.", limit)}
-	case err != nil:
-		return nil, &BodyError{http.StatusBadRequest, fmt.Sprintf("The body did not arrive: %v.", err)}
-	}
-	return body, nil
-}
-
-// maxPrefix bounds a prefix of Location, in bytes.
+// maxPrefix bounds the prefixes in a session's path, in bytes.
 const maxPrefix = 256
 
-// Location returns the URL of a session below that of the request which began it. A proxy
-// that strips a prefix off the path tells so by X-Forwarded-Prefix, and the client needs it
-// back. Whoever makes that header up misleads itself alone.
-func Location(r *http.Request, sessionID string) string {
+// sessionPath returns the path of a session, below the URL of the request that began it. A proxy
+// that strips a prefix off the path names the prefix in X-Forwarded-Prefix, and the client needs
+// that prefix. A client that makes the header up misleads only itself.
+func sessionPath(r *http.Request, sessionID string) string {
 	path := strings.TrimSuffix(r.URL.EscapedPath(), "/") + "/" + sessionID
-	// Of several proxies each one adds what it stripped, the outermost first.
+	// With several proxies, each adds the prefix that it stripped, the outermost first.
 	var prefix strings.Builder
 	for _, part := range strings.Split(strings.Join(r.Header.Values("X-Forwarded-Prefix"), ","), ",") {
 		part = strings.TrimSuffix(strings.TrimSpace(part), "/")
@@ -113,8 +86,8 @@ func Location(r *http.Request, sessionID string) string {
 	return prefix.String() + path
 }
 
-// isPrefix reports whether a text is the beginning of an absolute path, RFC 3986 section
-// 3.3, and of nothing else: two slashes would begin the name of a host.
+// isPrefix reports whether a text is the beginning of an absolute path (RFC 3986 section 3.3) and
+// nothing else. Two slashes are refused, because they would begin a host name.
 func isPrefix(text string) bool {
 	if text == "" {
 		return true

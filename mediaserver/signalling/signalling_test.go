@@ -12,7 +12,7 @@ import (
 )
 
 func TestICEServersAreLinked(t *testing.T) {
-	got := ICEServerLinks([]webrtc.ICEServer{
+	got := iceServerLinks([]webrtc.ICEServer{
 		{URLs: []string{"stun:stun.example.org"}},
 		{URLs: []string{"turn:turn.example.org?transport=udp", "turn:turn.example.org?transport=tcp"}, Username: `u"1`, Credential: "c\\\r\n"},
 		{URLs: []string{"turn:open.example.org"}, Username: "u"},
@@ -78,18 +78,18 @@ func TestReadBody(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(test.body))
 			r.Header.Set("Content-Type", test.contentType)
-			body, err := ReadBody(httptest.NewRecorder(), r, "application/sdp", 10)
+			body, err := readBody(httptest.NewRecorder(), r, "application/sdp", 10)
 			switch {
 			case err == nil && (test.status != 0 || string(body) != test.body):
 				t.Errorf("got %q, want status %d", body, test.status)
 			case err != nil && err.Status != test.status:
-				t.Errorf("status %d, want %d: %v", err.Status, test.status, err)
+				t.Errorf("status %d, want %d: %s", err.Status, test.status, err.Message)
 			}
 		})
 	}
 	r := httptest.NewRequest(http.MethodPost, "/", iotest.ErrReader(http.ErrHandlerTimeout))
 	r.Header.Set("Content-Type", "application/sdp")
-	if _, err := ReadBody(httptest.NewRecorder(), r, "application/sdp", 10); err == nil || err.Status != http.StatusBadRequest {
+	if _, err := readBody(httptest.NewRecorder(), r, "application/sdp", 10); err == nil || err.Status != http.StatusBadRequest {
 		t.Errorf("a body that breaks off: %v", err)
 	}
 }
@@ -120,7 +120,7 @@ func TestLocationHasThePrefixThatAProxyStripped(t *testing.T) {
 			for _, prefix := range test.prefixes {
 				r.Header.Add("X-Forwarded-Prefix", prefix)
 			}
-			if got := Location(r, "s1"); got != test.want {
+			if got := sessionPath(r, "s1"); got != test.want {
 				t.Errorf("%s, want %s", got, test.want)
 			}
 		})

@@ -6,16 +6,16 @@ import (
 	"github.com/streampair/streampair/mediaserver/budget"
 )
 
-// audioTail is how much audio the cache keeps: enough for a splice to continue the
-// audio track even where a leg's audio is interleaved late, whatever the GOP length.
+// audioTail is how much audio the cache keeps, whatever the GOP length. It is enough for a splice
+// to continue the audio track, even if a leg's audio is interleaved late.
 const audioTail = 2 * time.Second
 
-// audioShare of the cache's bytes is what that audio may take.
+// audioShare: cached audio may take at most one audioShare-th of the cache's bytes.
 const audioShare = 4
 
-// gopCache holds the access units since the last IDR and the last audioTail of audio. Where
-// no IDR comes within the bounds, the cache holds those since the last recovery point but
-// one. Beyond its bounds the video is forgotten, and with it the entry point; so it is
+// gopCache holds the access units since the last IDR and the last audioTail of audio. If no IDR
+// comes within the bounds, the cache holds the pictures since the last recovery point but one.
+// Beyond its bounds the cache drops its video, and with it the entry point. It also drops its video
 // when the server's memory budget is short. It is guarded by Stream.mu.
 type gopCache struct {
 	maxBytes    int
@@ -23,32 +23,32 @@ type gopCache struct {
 	account     *budget.Account
 
 	video, audio []*AccessUnit
-	videoBytes   int // payload
-	// videoHeld and audioHeld are what the cached units occupy, about.
+	videoBytes   int // of payload
+	// videoHeld and audioHeld are about how many bytes of memory the cached units occupy.
 	videoHeld, audioHeld int
-	// overflowed says that the publisher sent no IDR or recovery point within the bounds, or
+	// overflowed reports whether the publisher sent no IDR or recovery point within the bounds, or
 	// starved is set.
 	overflowed bool
-	// starved says that the video since the last IDR was forgotten for want of memory.
+	// starved reports whether the video since the last IDR was dropped because memory was short.
 	starved bool
-	// began says that an IDR or a recovery point has come.
+	// began reports whether an IDR or a recovery point has come.
 	began bool
-	// recovery is the index in video of the last recovery point since the IDR; 0: none.
+	// recovery is the index in video of the last recovery point after the first picture; 0: none.
 	recovery int
-	// firstPicture and lastIDR are arrivals, 0 before there was one.
+	// firstPicture and lastIDR are arrival times; 0: none has arrived.
 	firstPicture, lastIDR time.Duration
-	// idrInterval is the time between the last two IDRs, 0 while unknown.
+	// idrInterval is the time between the last two IDRs; 0: unknown.
 	idrInterval time.Duration
 }
 
-// footprint is what u occupies in memory, about: its payload is not all, and a flood
-// of tiny units must be bounded too.
+// footprint returns about how much memory u occupies. That is more than the payload: a flood of
+// tiny units must be bounded too.
 func footprint(u *AccessUnit) int {
 	const unit, nalu = 256, 24
 	return u.Size() + unit + nalu*len(u.NALUs)
 }
 
-// add caches u. It reports whether the video was forgotten for want of memory.
+// add caches u. It reports whether video was dropped because memory was short.
 func (c *gopCache) add(u *AccessUnit) (starved bool) {
 	if u.Kind == Audio {
 		c.addAudio(u)
@@ -59,8 +59,8 @@ func (c *gopCache) add(u *AccessUnit) (starved bool) {
 	return c.relieve()
 }
 
-// relieve gives memory back if the budget is short: the video first, then all audio but
-// the newest. It reports whether the video was forgotten.
+// relieve frees memory if the budget is short: the video first, then all audio but the newest unit.
+// It reports whether the video was dropped.
 func (c *gopCache) relieve() (starved bool) {
 	if len(c.video) > 0 && c.account.Short() {
 		c.forgetVideo(true)
@@ -74,8 +74,8 @@ func (c *gopCache) relieve() (starved bool) {
 	return starved
 }
 
-// close forgets everything: whoever holds an access unit holds its publication too, and
-// must not hold all that the publication cached.
+// close drops everything. Whoever holds an access unit also holds its publication, and must not
+// thereby hold the publication's whole cache.
 func (c *gopCache) close() {
 	c.video, c.audio = nil, nil
 	c.videoBytes, c.videoHeld, c.audioHeld = 0, 0, 0
@@ -97,13 +97,14 @@ func (c *gopCache) addVideo(u *AccessUnit) {
 	case u.RecoveryPoint:
 		c.forgetVideo(false)
 	default:
-		// One that never sends an IDR overflows too, so that its publisher is told.
+		// The cache of a publisher that never sends an IDR overflows too, so that its publisher is
+		// warned.
 		c.overflowed = c.overflowed || u.Arrival-max(c.firstPicture, c.lastIDR) > c.maxDuration
 		return
 	}
 	c.began = true
 	if u.RecoveryPoint {
-		// From the recovery point before, whole pictures are to be had at once.
+		// Decoding from the previous recovery point gives whole pictures at once.
 		if !c.beginsWithIDR() {
 			c.dropVideo(c.recovery)
 		}
@@ -122,12 +123,12 @@ func (c *gopCache) addVideo(u *AccessUnit) {
 	}
 }
 
-// exceeds reports whether the pictures exceed the cache's bounds; u is the last.
+// exceeds reports whether the pictures exceed the cache's bounds. u is the last picture.
 func (c *gopCache) exceeds(u *AccessUnit) bool {
 	return c.videoHeld > c.maxBytes || u.Arrival-c.video[0].Arrival > c.maxDuration
 }
 
-// beginsWithIDR reports whether viewers can begin with what is cached.
+// beginsWithIDR reports whether viewers can begin with the cached pictures.
 func (c *gopCache) beginsWithIDR() bool { return len(c.video) > 0 && c.video[0].IDR }
 
 // dropVideo forgets the oldest n pictures.

@@ -14,8 +14,8 @@ import (
 func TestCachedIsWhatIsNeededToBegin(t *testing.T) {
 	tests := []struct {
 		name string
-		// script: V, v, a write an IDR, another picture, audio; each takes 40 ms, and
-		// . is a second.
+		// script: V, v and a write an IDR, another picture and audio, 40 ms each. A dot is a
+		// second.
 		script, want string
 	}{
 		{"nothing", "", ""},
@@ -83,7 +83,7 @@ func TestNoEntryPointIsShownAndEnds(t *testing.T) {
 	none, shown := []string(nil), []string{"NoEntryPoint"}
 	tests := []struct {
 		name  string
-		steps []step // as in the scripts above, with the warnings after each
+		steps []step // as in the scripts above, with the warnings after each step
 	}{
 		{"the keyframe interval is too long", []step{{'V', none}, {'.', none}, {'v', none}, {'.', none}, {'v', none}, {'.', none}, {'v', shown}, {'v', shown}, {'V', none}}},
 		{"the publisher never sends one", []step{{'v', none}, {'.', none}, {'.', none}, {'.', none}, {'v', shown}, {'a', shown}, {'V', none}}},
@@ -144,15 +144,15 @@ func TestWaitingNewcomerDoesNotWarnForTheIncumbent(t *testing.T) {
 	})
 }
 
-// Whatever is sent, the cache stays within its bytes and its time, begins with an IDR,
-// and has all since it.
+// Whatever is sent, the cache stays within its bytes and its time. It begins with an IDR, and has
+// everything since that IDR.
 func TestCacheBounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := gopCache{maxBytes: 20000, maxDuration: 3 * time.Second}
 		c.account = budget.New(budget.Unlimited).Open(budget.Declared, func() {})
 		now := time.Second
 		var seq uint64
-		var since []*AccessUnit // the last IDR
+		var since []*AccessUnit // since the last IDR
 		for range rapid.IntRange(1, 200).Draw(t, "units") {
 			now += time.Duration(rapid.Int64Range(0, int64(300*ms)).Draw(t, "wait"))
 			seq++

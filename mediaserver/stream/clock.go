@@ -2,36 +2,36 @@ package stream
 
 import "time"
 
-// MaxDeparture is how far a publication's mapped time may lie behind its arrival
-// before the publication is anchored anew.
+// MaxDeparture is how far a publication's mapped time may lie behind its arrival before the clock
+// is anchored anew.
 const MaxDeparture = time.Second
 
 const (
-	// driftWindow is how long the smallest lag is looked for.
+	// driftWindow is the time over which the smallest lag is determined.
 	driftWindow = 4 * time.Second
-	// maxDrift is how fast an encoder's clock is taken to run slow: 1 part in 5000, some
-	// four times what a bad crystal does.
+	// maxDrift: an encoder's clock is assumed to run slow by at most 1 part in maxDrift. That is
+	// some four times the error of a bad crystal.
 	maxDrift = 5000
 )
 
 // clock maps one publication's timestamps to the media clock: media = timestamp + offset.
 //
-// The first access unit is anchored at its arrival. One that arrives early pulls the
-// offset down, for both tracks, so mapped times never run ahead of the clock and the
-// offset settles at the path's smallest delay. One that lies more than MaxDeparture
-// from its arrival (a jump, a looped file, a backlog after a pause) anchors anew.
+// The first access unit is anchored at its arrival. An access unit that arrives early lowers the
+// offset, for both tracks. So mapped times never run ahead of the media clock, and the offset
+// settles at the path's smallest delay. An access unit more than MaxDeparture from its arrival (a
+// jump, a looped file, a backlog after a pause) anchors the clock anew.
 //
-// Input in bursts does not depart: it is late by its gaps, and catches up. While gaps repeat,
-// the mapping holds for half as long again.
+// Input in bursts does not anchor anew: it is late by its gaps, and catches up. While gaps repeat,
+// the mapping tolerates one and a half times the longest gap.
 //
-// An encoder whose clock runs slow is followed by raising the offset as slowly;
-// otherwise it would be anchored anew, and its picture jump by a second, every few hours.
+// If an encoder's clock runs slow, the offset rises just as slowly. Otherwise the clock would be
+// anchored anew every few hours, and the picture would jump by a second.
 //
-// The two tracks of a publication do not jump at the same access unit, so the offset
-// from before the jump stays valid for the track that has yet to follow.
+// The two tracks of a publication do not jump at the same access unit. So the offset from before
+// the jump stays valid for the track that has yet to jump.
 //
-// A publisher that begins with what it has cached says where it is now, and what it sends
-// of before that moment is mapped as if it had come in time.
+// A publisher that begins with cached media says where its clock is now (see anchor). Media from
+// before that moment is mapped as if it had come in time.
 type clock struct {
 	started  bool
 	offset   time.Duration
@@ -39,44 +39,45 @@ type clock struct {
 	prior    time.Duration
 	// anchors counts how often the clock was anchored anew.
 	anchors int
-	// gaps are those of the input.
-	gaps Gaps
+	// gaps are the gaps of the input. The mapping tolerates them unless ignoresGaps is set.
+	gaps        Gaps
+	ignoresGaps bool
 
-	// smallestLag is that of the access units since windowStart.
+	// smallestLag is the smallest lag of the access units since windowStart.
 	windowStart, smallestLag time.Duration
 
-	// shift is what the publisher has said to add to its timestamps, and is in offset.
+	// shift is what the publisher has said to add to its timestamps. offset includes shift.
 	shift time.Duration
 
-	// backlogEnd is where the publisher's clock was at the media time anchored; that is 0
-	// where there is no backlog.
+	// backlogEnd is what the publisher's clock showed at the media time anchored. anchored is 0 if
+	// there is no backlog.
 	backlogEnd, anchored time.Duration
 }
 
-// maxBacklog is how long a publisher takes at most to send what it has cached.
+// maxBacklog is how long a publisher may take to send the media that it has cached.
 const maxBacklog = 10 * time.Second
 
-// anchor says that the publisher is at ts of its clock now, and that earlier access units
-// are still to come.
+// anchor notes that the publisher's clock shows ts now, and that access units from before are still
+// to come.
 func (c *clock) anchor(ts, now time.Duration) {
 	c.started = true
 	c.set(now-ts, now)
 	c.backlogEnd, c.anchored = ts, now
 }
 
-// shiftTo says that the publisher's timestamps are to be moved by shift from now on.
+// shiftTo moves the publisher's timestamps by shift from now on.
 func (c *clock) shiftTo(shift, now time.Duration) {
 	c.set(c.offset+shift-c.shift, now)
 	c.shift = shift
 }
 
-// isBacklog says whether an access unit is older than its arrival shows.
+// isBacklog reports whether an access unit is older than its arrival shows.
 func (c *clock) isBacklog(ts, arrival time.Duration) bool {
 	return c.anchored != 0 && ts <= c.backlogEnd && arrival < c.anchored+maxBacklog
 }
 
-// media returns the offset to add to timestamps of an access unit that was decoded
-// at timestamp ts on the publisher's clock and arrived at the given media time.
+// media returns the offset to add to the timestamps of an access unit. Its decoding time is ts on
+// the publisher's clock, and it arrived at the media time arrival.
 func (c *clock) media(ts, arrival time.Duration) time.Duration {
 	if !c.started {
 		c.started = true
@@ -97,8 +98,8 @@ func (c *clock) media(ts, arrival time.Duration) time.Duration {
 		c.set(c.offset+lag, arrival)
 		return c.offset
 	}
-	// The track that has yet to jump must not anchor anew when it comes a little early:
-	// the tracks would take the offset from each other until both have jumped.
+	// A track that has yet to jump and comes a little early must not anchor the clock anew.
+	// Otherwise the tracks would take the offset from each other until both have jumped.
 	if lag := arrival - ts - c.prior; c.hasPrior && lag >= -MaxDeparture && lag <= MaxDeparture {
 		c.prior += min(lag, 0)
 		return c.prior
@@ -109,20 +110,36 @@ func (c *clock) media(ts, arrival time.Duration) time.Duration {
 	return c.offset
 }
 
-// longestBurst bounds the gaps that the mapping holds for.
+// longestBurst bounds the gaps that the mapping tolerates.
 const longestBurst = 10 * time.Second
 
 // maxLag is how late an access unit may be before the clock is anchored anew.
 func (c *clock) maxLag(now time.Duration) time.Duration {
+	if c.ignoresGaps {
+		return MaxDeparture
+	}
 	return max(MaxDeparture, min(c.gaps.Repeated(now), longestBurst)*3/2)
+}
+
+// TolerateGaps sets whether input in bursts keeps its times; by default it does. If not, each gap
+// of more than MaxDeparture anchors the publication's clock anew.
+func (s *Stream) TolerateGaps(tolerate bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ignoresGaps = !tolerate
+	for _, p := range append([]*Publication{s.current, s.pending}, s.contenders...) {
+		if p != nil {
+			p.clock.ignoresGaps = s.ignoresGaps
+		}
+	}
 }
 
 func (c *clock) set(offset, arrival time.Duration) {
 	c.offset, c.windowStart, c.smallestLag = offset, arrival, MaxDeparture
 }
 
-// settle raises the offset if even the promptest access unit of a window was late. The
-// lag at hand is one of them, so its mapped time stays at or before its arrival.
+// settle raises the offset if even the smallest lag in a window was positive. The lag of the
+// current access unit counts, so its mapped time stays at or before its arrival.
 func (c *clock) settle(lag, arrival time.Duration) {
 	c.smallestLag = min(c.smallestLag, lag)
 	if d := arrival - c.windowStart; d >= driftWindow {

@@ -58,8 +58,8 @@ func TestClockMapping(t *testing.T) {
 	}
 }
 
-// playTracks calls each for the access units of a programme of two tracks, in the order
-// of their arrival, for the properties below.
+// playTracks calls each for the access units of a programme of two tracks, in the order of their
+// arrival.
 func playTracks(from, until, base, audioDelay time.Duration, speed float64, each func(kind Kind, ts, arrival time.Duration)) {
 	type event struct {
 		kind        Kind
@@ -139,7 +139,7 @@ func TestMappedTimeIsNeverAheadOfArrival(t *testing.T) {
 	})
 }
 
-// A publisher that was stopped for 10 s sends what it meant to send meanwhile, at once.
+// A publisher that was stopped for 10 s sends the media of those 10 s at once.
 func TestBacklogAfterAPauseNeverStepsBack(t *testing.T) {
 	var c clock
 	var last [2]time.Duration
@@ -162,8 +162,8 @@ func TestBacklogAfterAPauseNeverStepsBack(t *testing.T) {
 	}
 }
 
-// Both tracks of a programme keep their distance whatever the interleaving, the jitter
-// and the jumps, once the clock has seen the smallest delay.
+// Both tracks of a programme keep their distance, whatever the interleaving, the jitter and the
+// jumps. This holds once the clock has seen the smallest delay.
 func TestLipSyncSurvivesJumpsAndLateAudio(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var c clock

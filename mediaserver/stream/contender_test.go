@@ -17,7 +17,7 @@ func TestAConnectionAloneClaimsNoStream(t *testing.T) {
 	}
 	tests := []struct {
 		name string
-		// act returns who should be on air at the end.
+		// act returns the publication that should be on air at the end.
 		act func(t *testing.T, r *Registry) *Publication
 	}{
 		{"one that sends nothing, then one that sends a picture: the latter, at once", func(t *testing.T, r *Registry) *Publication {

@@ -55,7 +55,7 @@ func TestAStreamThatNoStreamPairNames(t *testing.T) {
 	}
 }
 
-// Strangers ask for streams: with HTTP-FLV a request is enough.
+// Strangers can ask for streams: with HTTP-FLV a request is enough.
 func TestAskingForAStreamComparesNoNames(t *testing.T) {
 	allocations := func(declared int) float64 {
 		r := NewRegistry(Config{MaxStreams: 1 << 20})
@@ -84,7 +84,7 @@ func TestAStreamIsAdvisedOfEachDeclaration(t *testing.T) {
 	r.Declare([]Key{{"live", "premiere"}})
 	p, err := r.Publish(PublishRequest{Key: key, Protocol: "rtmp"})
 	must(t, err)
-	r.Declare([]Key{{"live", "premiere"}, {"live", "other"}}) // of which nothing new is to be told
+	r.Declare([]Key{{"live", "premiere"}, {"live", "other"}}) // this changes nothing for the publisher
 	p.End(EndClosed)
 	r.Declare([]Key{{"live", "primary"}})
 	p, err = r.Publish(PublishRequest{Key: key, Protocol: "rtmp"})

@@ -15,8 +15,8 @@ func TestWhoIsRefusedAfterAnExpulsion(t *testing.T) {
 		after   time.Duration // after the expulsion
 		relayed bool
 		remote  string
-		began   time.Duration // relayed: when it began there, after the expulsion
-		unknown bool          // it is not known when
+		began   time.Duration // relayed: when it began at the other server, after the expulsion
+		unknown bool          // its start is unknown
 		want    error
 	}
 	own := func(after time.Duration, remote string, want error) attempt {
@@ -87,12 +87,12 @@ func TestAnExpulsionIsShownWhileItLasts(t *testing.T) {
 		r := NewRegistry(Config{MaxStreams: 1})
 		p := begin(t, r)
 		p.Expel()
-		p.Expel() // is no fault
+		p.Expel() // a second call is allowed
 		s := p.Stream()
 		if d := cmp.Diff([]string{"PublisherExpelled"}, warningCodes(s)); d != "" {
 			t.Error(d)
 		}
-		// A stranger's streams do not make the server forget it.
+		// Other streams of a stranger do not make the server forget the expulsion.
 		if _, err := r.Publish(PublishRequest{Key: Key{"live", "other"}}); !errors.Is(err, ErrTooManyStreams) {
 			t.Errorf("got %v", err)
 		}
@@ -122,7 +122,7 @@ func TestADerivedPublicationExpelsWhatItIsMadeOf(t *testing.T) {
 	if _, err := r.Publish(PublishRequest{Key: keyLive, Authenticated: true}); !errors.Is(err, ErrExpelled) {
 		t.Errorf("its publisher got %v", err)
 	}
-	// The view begins anew with the next publication, whoever publishes it.
+	// The view starts again with the next publication, whoever publishes it.
 	p.End(EndClosed)
 	if _, err := derived.Publish(PublishRequest{Key: keyLive}); err != nil {
 		t.Errorf("the derived stream refuses: %v", err)

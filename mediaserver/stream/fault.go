@@ -1,21 +1,22 @@
 package stream
 
-import "slices"
+import (
+	"log/slog"
+	"slices"
+)
 
-// A Fault says why viewers cannot play a track that its publisher has announced. A track
-// with a fault lowers the rank of its leg: a leg without a picture or sound must not look
-// whole.
+// A Fault says why viewers cannot play a track that its publisher has announced. A track with a
+// fault lowers the rank of its leg: a leg without a picture or sound must not count as whole.
 type Fault struct {
-	// Code and Message are those of the Warning that is shown with the stream.
+	// Code and Message are shown as a Warning with the stream.
 	Code, Message string
-	// Limited reports whether some viewers can play the track all the same. Otherwise
-	// nobody can, and the track counts as lost.
+	// Limited reports whether some viewers can play the track all the same. If not, nobody can, and
+	// the track counts as lost.
 	Limited bool
 }
 
-// SetFault says that the publication's track of kind k has a fault; nil: the track has none
-// any more. The track counts as announced from then on. SetFault may be called from any
-// goroutine.
+// SetFault sets the fault of the publication's track of kind k; nil: the track has no fault any
+// more. The track counts as announced from then on. SetFault may be called from any goroutine.
 func (p *Publication) SetFault(k Kind, f *Fault) {
 	s := p.stream
 	s.mu.Lock()
@@ -34,8 +35,8 @@ func (p *Publication) SetFault(k Kind, f *Fault) {
 	s.notify()
 }
 
-// Warn shows a warning with the stream as long as the publication is on air. The same code
-// twice is one warning. Warn may be called from any goroutine.
+// Warn shows a warning with the stream as long as the publication is on air. A second warning with
+// the same code is ignored. Warn may be called from any goroutine.
 func (p *Publication) Warn(code, message string) {
 	s := p.stream
 	s.mu.Lock()
@@ -48,16 +49,16 @@ func (p *Publication) Warn(code, message string) {
 	s.notify()
 }
 
-// logOnce logs what is wrong with the publication, once for each code. stream.mu is held.
+// logOnce logs a fault or warning of the publication, once for each code. stream.mu must be held.
 func (p *Publication) logOnce(code, message string) {
 	if !slices.Contains(p.logged, code) {
 		p.logged = append(p.logged, code)
-		p.stream.log.Warn(message, "code", code, "publication", p.id)
+		p.log(slog.LevelWarn, message, "code", code, "publication", p.id)
 	}
 }
 
-// SetEntryOnDemand says whether viewers can begin with the derived stream although no IDR is
-// cached: one is made as soon as there are viewers.
+// SetEntryOnDemand sets whether viewers can begin with the derived stream although no IDR is
+// cached. They can if an IDR is made as soon as there are viewers.
 func (p *Publication) SetEntryOnDemand(can bool) {
 	s := p.stream
 	s.mu.Lock()
@@ -68,7 +69,7 @@ func (p *Publication) SetEntryOnDemand(can bool) {
 	}
 }
 
-// track returns the track of that kind. stream.mu is held.
+// track returns the track of kind k. stream.mu must be held.
 func (p *Publication) track(k Kind) *track {
 	if k == Audio {
 		return &p.audio
@@ -76,8 +77,8 @@ func (p *Publication) track(k Kind) *track {
 	return &p.video
 }
 
-// ownWarnings returns the publication's warnings, those of its faults first. stream.mu is
-// held.
+// ownWarnings returns the publication's warnings, the warnings about faults first. stream.mu must
+// be held.
 func (p *Publication) ownWarnings() []Warning {
 	var warnings []Warning
 	for _, t := range []*track{&p.video, &p.audio} {

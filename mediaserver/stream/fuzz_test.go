@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// FuzzWriteVideo feeds a publication access units of NAL units with 2-byte lengths;
-// a length of 0 ends an access unit. Whatever they are, nothing panics, what comes out
-// can be decoded as far as this package knows, and the publication still works.
+// FuzzWriteVideo feeds a publication access units of NAL units with 2-byte lengths; a length of 0
+// ends an access unit. Whatever they are, nothing panics, and the publication still works. The
+// output can be decoded as far as this package knows.
 func FuzzWriteVideo(f *testing.F) {
 	encode := func(units ...[][]byte) []byte {
 		var b []byte
@@ -69,18 +69,19 @@ func FuzzParameterSets(f *testing.F) {
 	}
 	f.Add(sps240[:7], []byte{0x68, 0, 0, 0}, []byte{0x68, 0x80})
 	f.Fuzz(func(t *testing.T, sps, pps, other []byte) {
-		ps := parameterSets{named: -1}
+		ps := parameterSets{namedPPS: -1}
 		if err := ps.set([][]byte{sps, pps, other}); err != nil {
 			return
 		}
-		ps.apply([][]byte{{0x65, 0x88, 0x41, 1}}) // names PPS 1
+		ps.apply(namedBy([][]byte{{0x65, 0x88, 0x41, 1}})) // PPS 1
 		if f := ps.inForce; f != nil {
 			if f.Width <= 0 || f.Width > 16384 || f.Height <= 0 || f.Height > 16384 || !(f.FrameRate >= 0 && f.FrameRate <= 1000) {
 				t.Fatalf("%+v", f)
 			}
 			for _, pps := range append(ps.furtherPPS(), f.PPS) {
-				if ids := exponentialGolomb(pps, 1); len(ids) != 1 || ids[0] > maxPPSID {
-					t.Fatalf("PPS ids %v", ids)
+				var id [1]uint32
+				if n := exponentialGolomb(pps, id[:]); n != 1 || id[0] > maxPPSID {
+					t.Fatalf("%d numbers, PPS id %d", n, id)
 				}
 			}
 		}

@@ -6,40 +6,40 @@ import (
 )
 
 const (
-	// minGap is the shortest pause that counts. Players even out shorter ones, and a busy
-	// machine makes them.
+	// minGap is the shortest pause that counts as a gap. Players even out shorter pauses, and a
+	// busy machine causes them.
 	minGap = 750 * time.Millisecond
-	// longGap is the shortest of which two are enough, however far apart.
+	// longGap is the length from which two gaps are enough for bursts, however far apart they are.
 	longGap = 2 * time.Second
 	// gapWindow is how long a gap is remembered.
 	gapWindow = time.Minute
-	// maxGaps bounds how many are remembered.
+	// maxGaps bounds the number of gaps that are remembered.
 	maxGaps = int(gapWindow / minGap)
 )
 
-// Gaps finds input in bursts: pauses of a publication's arrivals after which its media come
-// late and catch up, as those of a relay or of a bonded link that collects some seconds. A
-// pause that the timestamps make too is none, nor is one after which the media stay late.
+// Gaps detects input in bursts, as of a relay or a bonded link that collects media for some seconds.
+// In a gap nothing arrives for a while; then the media comes late and catches up. A pause that the
+// timestamps show too is no gap. Nor is a pause after which the media stays late.
 //
-// The zero value is ready. It is for the access units of one publication, of both tracks.
+// The zero value is ready for use. A Gaps is for both tracks of one publication.
 type Gaps struct {
 	began          bool
-	skip           time.Duration // what arrives until then is left out
-	front, arrival time.Duration // newest timestamp, and when the last access unit came
-	pending        gap           // whose media have yet to catch up; zero: there is none
-	// pendingFront and pendingArrival are what front and arrival were before it.
+	skip           time.Duration // access units that arrive until then are ignored
+	front, arrival time.Duration // newest timestamp, and arrival of the last access unit
+	pending        gap           // a gap whose media has yet to catch up; zero: none
+	// pendingFront and pendingArrival are what front and arrival were before the pending gap.
 	pendingFront, pendingArrival time.Duration
-	found                        []gap // of the last gapWindow
+	found                        []gap // the gaps of the last gapWindow
 }
 
 // A gap is one pause.
 type gap struct {
 	end    time.Duration // on the media clock
-	length time.Duration // by how much later its media came
+	length time.Duration // how much later than before the gap its media came
 }
 
-// Observe takes an access unit: its timestamp on the publisher's clock, and when it arrived
-// on the media clock.
+// Observe notes an access unit: its timestamp on the publisher's clock, and its arrival on the
+// media clock.
 func (g *Gaps) Observe(ts, arrival time.Duration) {
 	pause, advance := arrival-g.arrival, ts-g.front
 	jumped := advance < -MaxDeparture || advance > max(pause, 0)+g.pending.length+MaxDeparture
@@ -61,7 +61,7 @@ func (g *Gaps) Observe(ts, arrival time.Duration) {
 	g.front, g.arrival = max(g.front, ts), arrival
 }
 
-// Skip leaves out what arrives until then: this server itself was held up.
+// Skip makes Observe ignore access units that arrive until then: this server itself was held up.
 func (g *Gaps) Skip(until time.Duration) { g.skip, g.pending = until, gap{} }
 
 func (g *Gaps) remember(one gap) {
@@ -72,10 +72,10 @@ func (g *Gaps) remember(one gap) {
 	g.found = append(g.found, one)
 }
 
-// Repeated returns the longest gap of the minute before now, if the input comes in bursts; else
-// 0. It does if there was more than one gap, and either they are long or a good part of the
-// time is gaps: a busy machine has short ones now and then. The newest counts as soon as it is
-// over.
+// Repeated returns the longest gap of the minute before now if the input comes in bursts; else 0.
+// The input comes in bursts if there were several gaps: two of at least longGap, or so many that
+// they make up a quarter of the time. A busy machine has short gaps now and then. The newest gap
+// counts as soon as it is over, unless it is the only one.
 func (g *Gaps) Repeated(now time.Duration) time.Duration {
 	n, long := 0, 0
 	var began, ended, longest, total time.Duration
@@ -103,8 +103,8 @@ func (g *Gaps) Repeated(now time.Duration) time.Duration {
 	return longest
 }
 
-// Unread returns how long nothing had arrived before an access unit that is yet to be observed
-// and arrived then, if that may be a gap; else 0.
+// Unread returns the pause before an access unit that has arrived at arrival but was not observed
+// yet. It returns 0 if the pause is too short for a gap.
 func (g *Gaps) Unread(arrival time.Duration) time.Duration {
 	if pause := arrival - g.arrival; g.began && arrival > g.skip && pause >= minGap {
 		return pause
@@ -112,7 +112,7 @@ func (g *Gaps) Unread(arrival time.Duration) time.Duration {
 	return 0
 }
 
-// Last returns when the last gap ended and how long it was; 0, 0 where there is none.
+// Last returns when the last gap ended and how long it was; 0, 0: there was none.
 func (g *Gaps) Last() (end, length time.Duration) {
 	last := g.pending
 	if last.length == 0 && len(g.found) > 0 {

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// unit is an access unit in milliseconds.
+// timedUnit is an access unit with times in milliseconds.
 type timedUnit struct{ ts, arrival int }
 
-// steadily returns 25 access units a second that arrive as they are made.
+// steadily returns 25 access units a second that arrive when they are made.
 func steadily(from, until int) (units []timedUnit) {
 	for ts := from; ts < until; ts += 40 {
 		units = append(units, timedUnit{ts, ts})
@@ -16,7 +16,7 @@ func steadily(from, until int) (units []timedUnit) {
 	return units
 }
 
-// inBursts returns the same, but collected for so long.
+// inBursts returns the same access units, but collected for length before they arrive.
 func inBursts(from, until, length int) (units []timedUnit) {
 	for ts := from; ts < until; ts += 40 {
 		units = append(units, timedUnit{ts, from + (ts-from)/length*length + length})
@@ -99,7 +99,44 @@ func TestAGapOfTheServersOwnIsSkipped(t *testing.T) {
 	}
 }
 
-// The mapping of input in bursts stays: its pictures keep their distances.
+// If gaps are not tolerated, each gap counts as a loss. The media after a gap is as late as after a
+// loss.
+func TestTheClockOfAStreamThatToleratesNoGapsIsAnchoredAnewByEach(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		tolerate bool
+		anchors  func(int) bool
+	}{
+		{"tolerated", true, func(n int) bool { return n == 1 }},
+		{"not tolerated", false, func(n int) bool { return n >= 10 }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := NewRegistry(Config{}).Stream(Key{"live", "primary"})
+			s.TolerateGaps(tt.tolerate)
+			p, err := s.Publish(PublishRequest{Key: s.Key()})
+			must(t, err)
+			defer p.End(EndClosed)
+			late := time.Duration(0)
+			for _, u := range joined(steadily(0, 4000), inBursts(4000, 64000, 4000)) {
+				arrival := time.Duration(u.arrival) * ms
+				media := time.Duration(u.ts)*ms + p.clock.media(time.Duration(u.ts)*ms, arrival)
+				late = max(late, arrival-media)
+			}
+			if !tt.anchors(p.clock.anchors) {
+				t.Errorf("anchored anew %d times", p.clock.anchors)
+			}
+			if !tt.tolerate && late > MaxDeparture {
+				t.Errorf("access units are up to %v late, want %v at most", late, MaxDeparture)
+			}
+			s.TolerateGaps(!tt.tolerate) // set while it publishes
+			if most := p.clock.maxLag(64 * time.Second); (most > MaxDeparture) == tt.tolerate {
+				t.Errorf("changed meanwhile: %v late is put up with", most)
+			}
+		})
+	}
+}
+
+// The mapping of input in bursts does not change: its pictures keep their distances.
 func TestTheClockOfInputInBurstsIsNotAnchoredAnew(t *testing.T) {
 	var c clock
 	anchors := 0

@@ -10,49 +10,57 @@ import (
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 )
 
-// maxParameterSet bounds an SPS or PPS, in bytes. Real ones are below 200.
+// maxParameterSet bounds an SPS or PPS, in bytes. Real ones have less than 200 bytes.
 const maxParameterSet = 4 << 10
 
-// How many parameter sets a stream may use at a time (Rec. H.264 allows 32 and 256).
-// Encoders use one of each, few of them two or three.
-const (
-	maxSPS = 8
-	maxPPS = 16
+// maxPPSBytes bounds all PPS of a stream together, in bytes.
+const maxPPSBytes = 64 << 10
 
+// The greatest ids that Rec. H.264 allows, section 7.4.2. Most encoders use one SPS and one PPS.
+// Some encoders use each id in turn.
+const (
 	maxSPSID = 31
 	maxPPSID = 255
 )
 
-// Frame rates that an SPS declares are believed within these bounds.
+// A frame rate that an SPS declares is ignored outside these bounds.
 const (
 	minFrameRate = 0.1
 	maxFrameRate = 1000
 )
 
-// maxReordering is how far ahead of its successors a picture is decoded at most, where
-// only presentation times are known: 16 frames (max_num_reorder_frames, annex E.2.1) of
-// 16 a second.
+// maxReordering bounds how far ahead of its successors a picture is decoded. The bound is for input
+// with presentation times only: 16 frames (max_num_reorder_frames, annex E.2.1) at 16 a second.
 const maxReordering = time.Second
 
-// maxPresentationDelay is how far apart a picture's times may be: 16 frames at less than
-// two a second. FLV can say hours, and a pair that had sent such a picture would keep its
+// oftenBackwards is how often times must go back within a GOP to count as reordering, if the
+// publisher may or may not have decoding times.
+const oftenBackwards = 3
+
+// maxPresentationDelay bounds the distance of a picture's DTS and PTS: 16 frames at less than two
+// frames a second. An FLV tag can claim hours. A pair that had sent such a picture would keep its
 // clock there.
 const maxPresentationDelay = 10 * time.Second
 
-// parameterSets follows the parameter sets of a publication, by id, and makes Formats of
-// them. In force are those that the slices of the last IDR name. A change takes effect with
-// the next IDR, Rec. H.264 section 7.4.1.2.1.
+// parameterSets tracks the parameter sets of a publication by id, and makes Formats of them. The
+// sets that the slices of the last IDR name are in force. A change takes effect with the next IDR,
+// Rec. H.264 section 7.4.1.2.1.
 type parameterSets struct {
-	sps     []sequenceParameters // the newest last
-	pps     []pictureParameters
-	named   int  // id of the PPS that the picture names which decoding started with last; -1: none that is known
-	changed bool // since apply
+	sps      []sequenceParameters // the newest last
+	pps      []pictureParameters
+	namedPPS int  // id of the PPS that the last picture where decoding can start names; -1: unknown
+	changed  bool // since the last apply
 
 	inForce *Format
 
 	lastDTS, lastPTS time.Duration
-	// reordered says that a picture was seen whose presentation comes before that of
-	// one decoded earlier; it holds for the rest of the publication.
+	// presentationOnly reports whether the publisher gives no decoding times.
+	presentationOnly bool
+	// backwards counts the pictures since the IDR that have both times before their predecessor's
+	// times.
+	backwards int
+	// reordered reports whether a picture was seen that is presented before a picture decoded
+	// earlier. It stays set for the rest of the publication.
 	reordered bool
 }
 
@@ -65,12 +73,12 @@ type pictureParameters struct {
 	nalu []byte
 	id   int
 	sps  int // id of the SPS that the PPS refers to
-	// stale says that the SPS has been replaced since: the next PPS of the SPS replaces
-	// all that are stale.
+	// stale reports whether the SPS has been replaced since. The next PPS of that SPS replaces all
+	// stale ones.
 	stale bool
 }
 
-// set takes the SPS and PPS out of nalus.
+// set takes the SPS and PPS among nalus.
 func (ps *parameterSets) set(nalus [][]byte) error {
 	for _, nalu := range nalus {
 		if len(nalu) == 0 {
@@ -103,10 +111,8 @@ func (ps *parameterSets) setSPS(nalu []byte) error {
 		return errMalformedSPS
 	}
 	ps.sps = slices.DeleteFunc(ps.sps, func(known sequenceParameters) bool { return known.parsed.ID == parsed.ID })
-	if len(ps.sps) == maxSPS {
-		ps.sps = slices.Delete(ps.sps, 0, 1)
-	}
-	// Cloned here and below, or the whole access unit would be kept with it.
+	// Cloned here and below: otherwise the parameter set would keep the whole access unit in
+	// memory.
 	ps.sps, ps.changed = append(ps.sps, sequenceParameters{bytes.Clone(nalu), parsed}), true
 	for i := range ps.pps {
 		ps.pps[i].stale = ps.pps[i].stale || ps.pps[i].sps == int(parsed.ID)
@@ -118,33 +124,54 @@ func (ps *parameterSets) setPPS(nalu []byte) {
 	if len(nalu) < 2 || len(nalu) > maxParameterSet {
 		return
 	}
-	ids := exponentialGolomb(nalu, 2)
-	if len(ids) == 0 || ids[0] > maxPPSID {
+	var ids [2]uint32 // pic_parameter_set_id, seq_parameter_set_id
+	n := exponentialGolomb(nalu, ids[:])
+	if n == 0 || ids[0] > maxPPSID {
 		return
 	}
 	set := pictureParameters{id: int(ids[0])}
-	if len(ids) > 1 && ids[1] <= maxSPSID {
+	if n == len(ids) && ids[1] <= maxSPSID {
 		set.sps = int(ids[1])
 	}
 	ps.pps = slices.DeleteFunc(ps.pps, func(known pictureParameters) bool { return known.stale && known.sps == set.sps })
 	i := slices.IndexFunc(ps.pps, func(known pictureParameters) bool { return known.id == set.id })
 	switch {
-	case i < 0 && len(ps.pps) < maxPPS:
+	case i < 0:
 		i = len(ps.pps)
 		ps.pps = append(ps.pps, set)
-	case i < 0 || bytes.Equal(ps.pps[i].nalu, nalu):
+	case bytes.Equal(ps.pps[i].nalu, nalu):
 		return
 	}
 	set.nalu = bytes.Clone(nalu)
 	ps.pps[i], ps.changed = set, true
+	for ps.ppsBytes() > maxPPSBytes {
+		ps.pps = slices.Delete(ps.pps, 0, 1)
+	}
 }
 
-// observe notes the times of pictures in decoding order.
+func (ps *parameterSets) ppsBytes() int {
+	sum := 0
+	for _, set := range ps.pps {
+		sum += len(set.nalu)
+	}
+	return sum
+}
+
+// observe notes the times of a picture. Pictures come in decoding order.
 func (ps *parameterSets) observe(dts, pts time.Duration, idr bool) {
 	back, decodedLater := ps.lastPTS-pts, dts > ps.lastDTS
 	ps.lastDTS = dts
-	// A publisher whose clock jumps back has no B-frames for it.
-	if idr || back <= 0 || (back >= maxReordering && !decodedLater) {
+	if idr {
+		ps.backwards = 0
+	}
+	if back > 0 && !decodedLater {
+		ps.backwards++
+	}
+	// A clock that jumps back is no sign of B-frames. Over a relay, the publisher's clock is the
+	// peer's media clock, to which times are mapped anew now and then. With B-frames, times go back
+	// again and again.
+	jumped := !decodedLater && (back >= maxReordering || !ps.presentationOnly && ps.backwards < oftenBackwards)
+	if idr || back <= 0 || jumped {
 		ps.lastPTS = pts
 		return
 	}
@@ -152,7 +179,7 @@ func (ps *parameterSets) observe(dts, pts time.Duration, idr bool) {
 		return
 	}
 	ps.reordered = true
-	// Known at once, not only from the next IDR on. Other changes do have to wait.
+	// Reordering applies at once, not only from the next IDR on. Other changes have to wait.
 	if ps.inForce != nil && !ps.inForce.Reordered {
 		f := *ps.inForce
 		f.Reordered = true
@@ -160,12 +187,11 @@ func (ps *parameterSets) observe(dts, pts time.Duration, idr bool) {
 	}
 }
 
-// apply puts the parameter sets in force that the slices of a picture name, with which
-// decoding can start. Without a picture, or with one that names none that is known, those
-// are the first PPS and its SPS.
-func (ps *parameterSets) apply(picture [][]byte) {
-	if named := ps.namedBy(picture); named != ps.named {
-		ps.named, ps.changed = named, true
+// apply puts the parameter sets in force that a picture names by the id of a PPS. Decoding can
+// start at that picture. For -1, the first PPS and its SPS are put in force.
+func (ps *parameterSets) apply(pps int) {
+	if pps != ps.namedPPS {
+		ps.namedPPS, ps.changed = pps, true
 	}
 	if !ps.changed {
 		return
@@ -176,34 +202,40 @@ func (ps *parameterSets) apply(picture [][]byte) {
 	}
 	ps.changed = false
 	if was := ps.inForce; was != nil && was.Reordered == f.Reordered && bytes.Equal(was.SPS, f.SPS) && bytes.Equal(was.PPS, f.PPS) {
-		return // what changed is of no picture
+		return // what changed belongs to no picture
 	}
 	ps.inForce = f
 }
 
-// namedBy returns the id of the PPS that the first slice of a picture names; -1: none that
-// is known.
-func (ps *parameterSets) namedBy(picture [][]byte) int {
+// hasPPS reports whether a PPS with that id has come.
+func (ps *parameterSets) hasPPS(id int) bool {
+	return slices.ContainsFunc(ps.pps, func(known pictureParameters) bool { return known.id == id })
+}
+
+// namedBy returns the id of the PPS that the first slice of a picture names; -1: the slice cannot
+// be read.
+func namedBy(picture [][]byte) int {
 	for _, nalu := range picture {
-		if t := h264.NALUType(nalu[0] & 0x1f); t != h264.NALUTypeIDR && t != h264.NALUTypeNonIDR {
+		switch h264.NALUType(nalu[0] & 0x1f) {
+		case h264.NALUTypeIDR, h264.NALUTypeNonIDR, h264.NALUTypeDataPartitionA:
+		default:
 			continue
 		}
-		// Section 7.3.3: first_mb_in_slice, slice_type, pic_parameter_set_id.
-		header := exponentialGolomb(nalu, 3)
-		if len(header) == 3 && slices.ContainsFunc(ps.pps, func(known pictureParameters) bool { return known.id == int(header[2]) }) {
-			return int(header[2])
+		var header [3]uint32 // section 7.3.3: first_mb_in_slice, slice_type, pic_parameter_set_id
+		if exponentialGolomb(nalu, header[:]) < len(header) || header[2] > maxPPSID {
+			break
 		}
-		break
+		return int(header[2])
 	}
 	return -1
 }
 
-// current returns the PPS in force, and the SPS that it refers to; false if there is none.
+// current returns the PPS in force and the SPS that it refers to. ok is false if there is none.
 func (ps *parameterSets) current() (sps sequenceParameters, pps pictureParameters, ok bool) {
 	if len(ps.sps) == 0 || len(ps.pps) == 0 {
 		return sps, pps, false
 	}
-	pps = ps.pps[max(0, slices.IndexFunc(ps.pps, func(known pictureParameters) bool { return known.id == ps.named }))]
+	pps = ps.pps[max(0, slices.IndexFunc(ps.pps, func(known pictureParameters) bool { return known.id == ps.namedPPS }))]
 	i := slices.IndexFunc(ps.sps, func(known sequenceParameters) bool { return int(known.parsed.ID) == pps.sps })
 	if i < 0 {
 		i = len(ps.sps) - 1
@@ -211,7 +243,7 @@ func (ps *parameterSets) current() (sps sequenceParameters, pps pictureParameter
 	return ps.sps[i], pps, true
 }
 
-// format makes a Format of the parameter sets; nil if there are none.
+// format makes a Format from the parameter sets in force; nil: there are none.
 func (ps *parameterSets) format() *Format {
 	sps, pps, ok := ps.current()
 	if !ok {
@@ -222,7 +254,7 @@ func (ps *parameterSets) format() *Format {
 		Width: sps.parsed.Width(), Height: sps.parsed.Height(),
 		Reordered: ps.reordered,
 	}
-	// One that declares a picture a day would count as live for three days.
+	// A stream that declares one picture a day would count as live for three days.
 	if fps := sps.parsed.FPS(); fps >= minFrameRate && fps <= maxFrameRate {
 		f.FrameRate = fps
 	}
@@ -233,8 +265,8 @@ func (ps *parameterSets) format() *Format {
 	return f
 }
 
-// furtherPPS returns the picture parameter sets of the SPS in force beside the one in the
-// Format: they travel in band, ahead of the IDR.
+// furtherPPS returns the other PPS of the SPS in force. Only one PPS is in the Format. The others
+// travel in band, ahead of the IDR.
 func (ps *parameterSets) furtherPPS() [][]byte {
 	_, inForce, _ := ps.current()
 	var further [][]byte
@@ -246,30 +278,34 @@ func (ps *parameterSets) furtherPPS() [][]byte {
 	return further
 }
 
-// exponentialGolomb reads the first n unsigned numbers, ue(v), of a NAL unit (Rec. H.264
-// section 9.1). It returns fewer where the NAL unit ends before.
-func exponentialGolomb(nalu []byte, n int) []uint32 {
-	const longest = 16 // bytes of three numbers as they are found in practice, with emulation prevention
-	payload := h264.EmulationPreventionRemove(nalu[1:min(len(nalu), 1+longest)])
-	var numbers []uint32
-	for pos := 0; len(numbers) < n; {
+// exponentialGolomb reads unsigned numbers, ue(v), from the beginning of a NAL unit (Rec. H.264
+// section 9.1). It returns how many of numbers it has read. These are fewer if the NAL unit is too
+// short.
+func exponentialGolomb(nalu []byte, numbers []uint32) int {
+	const longest = 16 // bytes that hold three numbers in practice, with emulation prevention
+	payload := nalu[1:min(len(nalu), 1+longest)]
+	if bytes.Contains(payload, []byte{0, 0, 3}) {
+		payload = h264.EmulationPreventionRemove(payload)
+	}
+	pos := 0
+	for i := range numbers {
 		number, err := bits.ReadGolombUnsigned(payload, &pos)
 		if err != nil {
-			break
+			return i
 		}
-		numbers = append(numbers, number)
+		numbers[i] = number
 	}
-	return numbers
+	return len(numbers)
 }
 
-// picture returns the NAL units that viewers need: slices and SEI. Parameter sets
-// travel in the Format; delimiters, filler data and extensions are left out. Without a
-// slice it returns none, and whether the NAL units are of kinds that may come alone.
+// picture returns the NAL units that viewers need: slices and SEI. Parameter sets travel in the
+// Format. Delimiters, filler data and extensions are left out. If there is no slice, picture
+// returns no NAL units, and harmless reports whether the kinds of NAL units may come alone.
 func picture(nalus [][]byte) (kept [][]byte, idr, harmless bool) {
 	n := 0
 	for _, nalu := range nalus {
 		if len(nalu) < 2 {
-			// Filler and ends of sequence have no payload.
+			// Filler data and ends of sequence have no payload.
 			harmless = harmless || len(nalu) == 1 && nalu[0]&0x1f >= byte(h264.NALUTypeSEI)
 			continue
 		}

@@ -15,7 +15,7 @@ func TestWhatOfAnAccessUnitGoesOn(t *testing.T) {
 	tests := []struct {
 		name  string
 		nalus [][]byte
-		// want is what a subscriber gets; nil nothing.
+		// want is what a subscriber gets; nil: nothing.
 		want [][]byte
 		err  error
 	}{
@@ -84,18 +84,18 @@ func TestNothingIsPlayedFromADroppedPictureToTheNextIDR(t *testing.T) {
 }
 
 func TestParameterSetsInForce(t *testing.T) {
-	// What a subscriber knows of a picture's parameters.
+	// seen is what a subscriber knows of a picture's parameters.
 	type seen struct {
 		Width, Height int
 		FPS           float64
 		PPS           []byte
-		InBand        int // parameter sets among the NAL units
+		InBand        int // number of parameter sets among the NAL units
 		New           bool
 	}
 	picture240 := seen{320, 240, 25, pps0, 0, false}
 	picture180 := seen{320, 180, 25, pps1SPS1, 0, false}
 	// first_mb_in_slice 0, slice_type 7, pic_parameter_set_id 0 and 1.
-	idrNaming0, idrNaming1 := []byte{0x65, 0x88, 0x84, 1}, []byte{0x65, 0x88, 0x41, 1}
+	idrNaming0, idrNaming1, interNaming1 := []byte{0x65, 0x88, 0x84, 1}, []byte{0x65, 0x88, 0x41, 1}, []byte{0x41, 0x99, 0x41, 1}
 	changed := func(s seen) seen { s.New = true; return s }
 	picture360 := seen{640, 360, 30, pps0, 0, false}
 	type step struct {
@@ -165,8 +165,13 @@ func TestParameterSetsInForce(t *testing.T) {
 			{nalus: [][]byte{sps180ID1, pps1SPS1, idrNaming0}, want: ptr(picture240)},
 			{nalus: [][]byte{idrNaming0}, want: ptr(picture240)},
 		}},
-		{"a slice that names a PPS which never came", []step{
-			{outOfBand: [][]byte{sps240, pps0}, nalus: [][]byte{idrNaming1}, want: ptr(changed(picture240))},
+		{"a picture that names a PPS which never came is left out", []step{
+			{outOfBand: [][]byte{sps240, pps0}, nalus: [][]byte{idrNaming1}, err: errNoParameterSets},
+			{nalus: [][]byte{interSlice(9)}},
+			{nalus: [][]byte{idrNaming0}, want: ptr(changed(picture240))},
+			{nalus: [][]byte{interNaming1}, err: errNoParameterSets},
+			{nalus: [][]byte{interSlice(9)}},
+			{nalus: [][]byte{idrNaming0}, want: ptr(picture240)},
 		}},
 		{"a malformed PPS is left out", []step{{nalus: [][]byte{sps240, {0x68, 0, 0, 0, 0}, {0x68}, pps0, idrSlice(9)}, want: ptr(changed(picture240))}}},
 	}
@@ -229,7 +234,7 @@ func TestParametersOutOfBandAreShownBeforeTheFirstPicture(t *testing.T) {
 func TestParameterSetsAreNotKeptWithTheirPicture(t *testing.T) {
 	message := append(append(append([]byte{}, sps240...), pps0...), idrSlice(1<<20)...)
 	sps, pps := message[:len(sps240)], message[len(sps240):][:len(pps0)]
-	ps := parameterSets{named: -1}
+	ps := parameterSets{namedPPS: -1}
 	must(t, ps.set([][]byte{sps, pps}))
 	if &ps.sps[0].nalu[0] == &sps[0] || &ps.pps[0].nalu[0] == &pps[0] {
 		t.Error("the parameter sets hold on to the message they came in")
@@ -245,21 +250,26 @@ func TestReordered(t *testing.T) {
 		name     string
 		sps      []byte
 		pictures []picture
-		want     string // per picture: B reordered, - not
+		want     string // per picture: B reordered, - not reordered
+		protocol string
 	}{
-		{"the SPS says so", sps240B, []picture{{0, 80, true}, {40, 200, false}}, "BB"},
-		{"neither SPS nor times say so", sps240, []picture{{0, 0, true}, {40, 40, false}, {80, 80, false}}, "---"},
-		{"seen from presentation times, and for good", sps240, []picture{{0, 80, true}, {40, 200, false}, {80, 120, false}, {120, 160, false}, {160, 240, true}}, "--BBB"},
-		{"seen where only presentation times are known", sps240, []picture{{80, 80, true}, {200, 200, false}, {120, 120, false}}, "--B"},
-		{"at one picture a second", spsSlow, []picture{{0, 2000, true}, {1000, 5000, false}, {2000, 3000, false}}, "--B"},
-		{"a clock that jumps back", sps240, []picture{{90000, 90000, true}, {90040, 90040, false}, {0, 0, false}, {40, 40, false}}, "----"},
-		{"a looped file", sps240, []picture{{0, 0, true}, {400, 400, false}, {0, 0, true}, {40, 40, false}}, "----"},
-		{"a picture that takes no time", sps240, []picture{{0, 0, true}, {0, 0, false}}, "--"},
+		{"the SPS says so", sps240B, []picture{{0, 80, true}, {40, 200, false}}, "BB", ""},
+		{"neither SPS nor times say so", sps240, []picture{{0, 0, true}, {40, 40, false}, {80, 80, false}}, "---", ""},
+		{"seen from presentation times, and for good", sps240, []picture{{0, 80, true}, {40, 200, false}, {80, 120, false}, {120, 160, false}, {160, 240, true}}, "--BBB", ""},
+		{"seen where only presentation times are known", sps240, []picture{{80, 80, true}, {200, 200, false}, {120, 120, false}}, "--B", protocolWHIP},
+		{"a relay of a publisher without decoding times", sps240, []picture{{80, 80, true}, {200, 200, false}, {120, 120, false}, {160, 160, false},
+			{320, 320, false}, {240, 240, false}, {280, 280, false}, {440, 440, false}, {360, 360, false}}, "--------B", "relay"},
+		{"a clock that jumps back a little", sps240, []picture{{80, 80, true}, {500, 500, false}, {200, 200, false}, {240, 240, false}}, "----", ""},
+		{"at one picture a second", spsSlow, []picture{{0, 2000, true}, {1000, 5000, false}, {2000, 3000, false}}, "--B", ""},
+		{"a clock that jumps back", sps240, []picture{{90000, 90000, true}, {90040, 90040, false}, {0, 0, false}, {40, 40, false}}, "----", ""},
+		{"a looped file", sps240, []picture{{0, 0, true}, {400, 400, false}, {0, 0, true}, {40, 40, false}}, "----", ""},
+		{"a picture that takes no time", sps240, []picture{{0, 0, true}, {0, 0, false}}, "--", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			r := NewRegistry(Config{})
-			p := begin(t, r)
+			p, err := r.Publish(PublishRequest{Key: keyLive, Authenticated: true, Protocol: tt.protocol})
+			must(t, err)
 			defer p.End(EndClosed)
 			must(t, p.SetVideoParameters(tt.sps, pps0))
 			sub := p.Stream().Subscribe(10)

@@ -10,7 +10,7 @@ func (s *Stream) Declared() bool {
 	return s.declared.Load()
 }
 
-// class is for what the stream's cache spends memory.
+// class returns the budget class of the stream's cache.
 func (s *Stream) class() budget.Class {
 	if s.Declared() {
 		return budget.Declared
@@ -18,7 +18,19 @@ func (s *Stream) class() budget.Class {
 	return budget.Undeclared
 }
 
-// shed gives memory back if others need it.
+// Hold sets how many bytes the publisher's connection holds for the publication, for example in
+// messages that are still incomplete. Hold reports whether the server has the memory. It always has
+// the memory for a stream that a StreamPair names.
+func (p *Publication) Hold(bytes int) bool {
+	s := p.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.connectionMemory.Move(s.class())
+	p.connectionMemory.Set(bytes)
+	return s.Declared() || !p.connectionMemory.Short()
+}
+
+// shed frees cache memory if the budget is short.
 func (p *Publication) shed() {
 	s := p.stream
 	s.mu.Lock()

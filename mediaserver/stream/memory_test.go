@@ -13,7 +13,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/budget"
 )
 
-// publishAs begins a publication of another stream than keyLive.
+// publishAs begins a publication of a stream other than keyLive.
 func publishAs(t *testing.T, r *Registry, id string) *Publication {
 	t.Helper()
 	p, err := r.Publish(PublishRequest{Key: Key{App: "live", ID: id}, Protocol: "test"})
@@ -33,8 +33,8 @@ func writePicture(t *testing.T, p *Publication, idr bool, size int) {
 	must(t, p.WriteVideo(ts, ts, [][]byte{slice}))
 }
 
-// Forty publishers with an IDR each 10 s and 20 Mbit/s are what a stranger can send where
-// undeclared streams are taken. Beside them runs a pair of 10 Mbit/s a leg.
+// Forty publishers, each with an IDR every 10 s and 20 Mbit/s, are what a stranger can send if
+// undeclared streams are accepted. Beside them runs a pair of 10 Mbit/s a leg.
 func TestFatPublishersStayWithinTheBudget(t *testing.T) {
 	const (
 		publishers, rate       = 40, 5 // pictures a second

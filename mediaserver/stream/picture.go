@@ -7,14 +7,14 @@ import (
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 )
 
-// This file has how pictures look and where decoding can start, as far as players differ in
-// it.
+// This file has the properties of pictures in which players differ: what they can show, and where
+// decoding can start.
 
 const seiRecoveryPoint = 6 // Rec. H.264 section D.1
 
-// IsRecoveryPoint reports whether a decoder can start at a picture that is no IDR. Either an
-// SEI message says so, or the picture has intra slices alone and brings its SPS: broadcast
-// encoders begin an open GOP like that.
+// IsRecoveryPoint reports whether a decoder can start at a picture that is no IDR. Either an SEI
+// message marks the picture as a recovery point, or the picture has only intra slices and comes
+// with its SPS. Broadcast encoders begin an open GOP in the second way.
 func IsRecoveryPoint(nalus [][]byte) bool {
 	sps, intra := false, true
 	for _, nalu := range nalus {
@@ -37,11 +37,11 @@ func IsRecoveryPoint(nalus [][]byte) bool {
 
 // isIntra reports whether a slice is an I or SI slice, Rec. H.264 table 7-6.
 func isIntra(slice []byte) bool {
-	header := exponentialGolomb(slice, 2) // first_mb_in_slice, slice_type
-	return len(header) == 2 && (header[1]%5 == 2 || header[1]%5 == 4)
+	var header [2]uint32 // first_mb_in_slice, slice_type
+	return exponentialGolomb(slice, header[:]) == len(header) && (header[1]%5 == 2 || header[1]%5 == 4)
 }
 
-// hasSEI reports whether an SEI NAL unit has a message of that type (section 7.3.2.3.1).
+// hasSEI reports whether an SEI NAL unit has a message of the wanted type (section 7.3.2.3.1).
 func hasSEI(nalu []byte, wanted int) bool {
 	next := func(b []byte) (value int, rest []byte) {
 		for len(b) > 0 && b[0] == 0xff {
@@ -66,14 +66,14 @@ func hasSEI(nalu []byte, wanted int) bool {
 
 const interlaced = "interlaced"
 
-// limitation returns a Format's Limitation. Every browser shows progressive pictures of 8
-// bits, 4:2:0. Hardware decoders show others black, and interlaced ones with combs.
+// limitation returns a Format's Limitation. Every browser shows progressive pictures of 8 bits,
+// 4:2:0. Hardware decoders show other formats black, and interlaced pictures with combs.
 func limitation(sps *h264.SPS) string {
 	var limits []string
 	if depth := 8 + max(sps.BitDepthLumaMinus8, sps.BitDepthChromaMinus8); depth > 8 {
 		limits = append(limits, fmt.Sprintf("%d-bit", depth))
 	}
-	// Only the SPS of these profiles says which chroma format; that of all others is 4:2:0.
+	// Only the SPS of these profiles has a chroma format. All other profiles are 4:2:0.
 	switch sps.ProfileIdc {
 	case 100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135:
 		if chroma := sps.ChromaFormatIdc; chroma != 1 && chroma <= 3 {
@@ -86,7 +86,7 @@ func limitation(sps *h264.SPS) string {
 	return strings.Join(limits, " ")
 }
 
-// sampleAspects are those of Rec. H.264 table E-1, by aspect_ratio_idc.
+// sampleAspects are the aspects of Rec. H.264 table E-1, by aspect_ratio_idc.
 var sampleAspects = [...]float64{
 	0, 1, 12.0 / 11, 10.0 / 11, 16.0 / 11, 40.0 / 33, 24.0 / 11, 20.0 / 11, 32.0 / 11,
 	80.0 / 33, 18.0 / 11, 15.0 / 11, 64.0 / 33, 160.0 / 99, 4.0 / 3, 3.0 / 2, 2,
@@ -94,7 +94,7 @@ var sampleAspects = [...]float64{
 
 const (
 	extendedSampleAspect = 255
-	// mostSampleAspect is what a picture is stretched at most: an SPS can say 65535.
+	// mostSampleAspect bounds how far a picture is stretched: an SPS can say 65535.
 	mostSampleAspect = 8
 )
 

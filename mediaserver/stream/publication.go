@@ -3,13 +3,16 @@ package stream
 import (
 	"bytes"
 	"crypto/sha256"
+	"fmt"
 	"time"
+
+	"github.com/streampair/streampair/mediaserver/budget"
 )
 
-// EndReason says why a publication ended, in logs.
+// EndReason is the reason why a publication ended. It is for logs.
 type EndReason string
 
-// Why a publication ended.
+// The reasons why a publication ends.
 const (
 	EndClosed      EndReason = "ConnectionClosed"
 	EndUnpublished EndReason = "Unpublished"
@@ -22,36 +25,43 @@ const (
 	EndRevoked     EndReason = "TokenReplaced"
 )
 
-// PublishRequest says who wants to publish what.
+// protocolWHIP is the protocol of publishers that send RTP, which has no decoding times.
+const protocolWHIP = "whip"
+
+// PublishRequest describes who wants to publish which stream.
 type PublishRequest struct {
 	Key Key
-	// Authenticated publishers replace a live incumbent; others only a silent one.
+	// Authenticated reports whether the publisher showed a valid token. Such a publisher replaces a
+	// live incumbent. Other publishers replace only a silent one.
 	Authenticated bool
-	// Credential is the SHA-256 of the token that the publisher showed; zero: none.
+	// Credential is the SHA-256 of the publisher's token; zero: there was no token.
 	Credential [sha256.Size]byte
-	// Relayed publications come from another server's publisher: one replaces another that
-	// began earlier there, and a publisher of this server only if that is silent.
+	// Relayed reports whether the publication comes from another server's publisher. A relayed
+	// publication replaces another relayed one that began earlier at its server. It replaces a
+	// publisher of this server only if that publisher is silent.
 	Relayed bool
-	// Began is when the publication began at the server that has the publisher; zero: not
-	// known, and of those of this server, now.
+	// Began is when the publication began at the server that has the publisher. Zero means unknown
+	// for a relayed publication, and now for a publisher of this server.
 	Began time.Time
 	// Protocol is "rtmp", "whip" …
 	Protocol string
 	// Remote is the publisher's address, for logs and status.
 	Remote string
-	// MadeOf is the publication that a derived stream's is made of; else nil.
+	// Unproven reports whether the publisher has yet to prove that it can send. The log says
+	// nothing of an unproven publisher until Publication.Proven is called, and nothing at all if it
+	// never is.
+	Unproven bool
+	// MadeOf is the publication from which a derived publication is made; nil: it is not derived.
 	MadeOf *Publication
-	// RequestIDR asks the publisher for an IDR; nil when it cannot be asked. It must
+	// RequestIDR asks the publisher for an IDR; nil: the publisher cannot be asked. RequestIDR must
 	// not block.
 	RequestIDR func()
-	// Close is called at most once, on its own goroutine, when the registry ends the
-	// publication.
+	// Close is called when the registry ends the publication: at most once, on its own goroutine.
 	Close func(error)
 }
 
-// A Publication is one publisher's connection to a stream. Its Write and Set methods
-// are for one goroutine at a time, take ownership of the slices they are given, and
-// never block.
+// A Publication is one publisher's connection to a stream. Only one goroutine at a time may call
+// the Write and Set methods. They take ownership of the slices they are given, and never block.
 type Publication struct {
 	stream *Stream
 	req    PublishRequest
@@ -61,51 +71,61 @@ type Publication struct {
 
 	// Used by the writing goroutine only:
 	parameters parameterSets
-	brokenGOP  bool // a picture was dropped that others up to the next IDR may need
+	brokenGOP  bool // a picture was dropped that pictures up to the next IDR may need
 
 	// Guarded by stream.mu:
-	ended         bool
-	leaving       bool          // the server that has the publisher is about to end
-	entryOnDemand bool          // see SetEntryOnDemand
-	decodable     bool          // something that can be decoded has come
-	heard         time.Duration // when something last came, of use or not
-	clock         clock
-	video, audio  track
-	cache         gopCache
-	rate          rate
-	silence       *time.Timer // takes the bit rate out of the metrics; nil before the first
-	malformed     uint64
-	warnings      []Warning
-	logged        []string // codes of faults and warnings
+	ended            bool
+	leaving          bool          // the server that has the publisher is about to end
+	entryOnDemand    bool          // see SetEntryOnDemand
+	decodable        bool          // an access unit has come that can be decoded
+	lastHeard        time.Duration // when an access unit last came, decodable or not
+	clock            clock
+	video, audio     track
+	cache            gopCache
+	connectionMemory *budget.Account // see Hold
+	rate             rate
+	silence          *time.Timer // sets the bit rate in the metrics to zero; nil before the first
+	malformed        uint64
+	warnings         []Warning
+	logged           []string // codes of faults and warnings
+	deferredLog      []line   // lines that the log has yet to get, see log
 }
 
 func (s *Stream) newPublication(req PublishRequest, now time.Duration) *Publication {
 	if req.Began.IsZero() && !req.Relayed {
 		req.Began = s.registry.epoch.Add(now)
 	}
-	s.seq++ // also numbers publications: ids grow, and are unique within the stream
+	s.seq++ // seq also numbers publications: ids grow, and are unique within the stream
 	p := &Publication{
-		parameters: parameterSets{named: -1},
-		stream:     s, req: req, id: s.seq, since: now, done: make(chan struct{}),
+		parameters: parameterSets{namedPPS: -1, presentationOnly: req.Protocol == protocolWHIP},
+		stream:     s, req: req, id: s.seq, since: now, done: make(chan struct{}), clock: clock{ignoresGaps: s.ignoresGaps},
 		cache: gopCache{maxBytes: s.registry.cfg.MaxCacheBytes, maxDuration: s.registry.cfg.MaxCacheDuration},
 	}
 	p.cache.account = s.registry.cfg.Budget.Open(s.class(), p.shed)
+	p.connectionMemory = s.registry.cfg.Budget.Open(s.class(), func() {}) // nothing to free: Hold tells whether memory is short
 	return p
 }
 
-// Stream is the stream being published.
+// Stream returns the stream that is published.
 func (p *Publication) Stream() *Stream { return p.stream }
 
-// ID tells the publications of a stream apart.
+// ID returns the number of the publication, which is unique within its stream.
 func (p *Publication) ID() uint64 { return p.id }
 
-// Relayed says that the publisher is another server's.
+// Relayed reports whether the publisher publishes to another server.
 func (p *Publication) Relayed() bool { return p.req.Relayed }
 
-// Done is closed when the publication has ended, whoever ended it.
+// Track returns the state of the publication's track of kind k.
+func (p *Publication) Track(k Kind) TrackSnapshot {
+	p.stream.mu.Lock()
+	defer p.stream.mu.Unlock()
+	return p.track(k).snapshot()
+}
+
+// Done returns a channel that is closed when the publication has ended, whoever ended it.
 func (p *Publication) Done() <-chan struct{} { return p.done }
 
-// Ended says whether Done is closed.
+// Ended reports whether the publication has ended.
 func (p *Publication) Ended() bool {
 	select {
 	case <-p.done:
@@ -122,22 +142,22 @@ func (p *Publication) End(reason EndReason) {
 	p.stream.end(p, reason, nil)
 }
 
-// silent says whether the publication has sent nothing for loss, or for three of its
-// own frame intervals if that is longer. stream.mu is held.
+// silent reports whether the publication has sent nothing for loss, or for three of its own frame
+// intervals if that is longer. stream.mu must be held.
 func (p *Publication) silent(now, loss time.Duration) bool {
-	last := max(p.heard, p.since)
+	last := max(p.lastHeard, p.since)
 	return now-last > max(loss, 3*max(p.video.median, p.audio.median))
 }
 
-// SetVideoParameters sets the SPS and PPS that came out of band. WriteVideo finds those in
-// band by itself. An error means that an SPS could not be parsed; the parameters in force
-// stay.
+// SetVideoParameters sets the SPS and PPS that came out of band. WriteVideo finds parameter sets in
+// band by itself. An error means that an SPS could not be parsed. The parameters in force stay
+// then.
 func (p *Publication) SetVideoParameters(sets ...[]byte) error {
 	if err := p.parameters.set(sets); err != nil {
 		return p.Reject(err)
 	}
 	if p.parameters.inForce == nil {
-		p.parameters.apply(nil) // later ones wait for their IDR
+		p.parameters.apply(-1) // later parameter sets wait for their IDR
 	}
 	f := p.parameters.inForce
 	if f == nil {
@@ -146,7 +166,7 @@ func (p *Publication) SetVideoParameters(sets ...[]byte) error {
 	return p.announce(&p.video, f)
 }
 
-// announce says that the publication has track t, in format f.
+// announce notes that the publication has track t, in format f.
 func (p *Publication) announce(t *track, f *Format) error {
 	s := p.stream
 	s.mu.Lock()
@@ -157,16 +177,16 @@ func (p *Publication) announce(t *track, f *Format) error {
 	if t.announced && t.format == f {
 		return nil
 	}
-	p.heard = s.now()
-	t.announce(f, p.heard)
+	p.lastHeard = s.now()
+	t.announce(f, p.lastHeard)
 	s.notify()
 	return nil
 }
 
-// WriteVideo adds one access unit: its NAL units without start codes, with decoding
-// and presentation time on the publisher's clock. Parameter sets among them take effect
-// with the next IDR. An error means that the access unit was malformed and is dropped;
-// the publication goes on.
+// WriteVideo adds one access unit: its NAL units without start codes, with decoding and
+// presentation time on the publisher's clock. Parameter sets among the NAL units take effect with
+// the next IDR. An error means that the access unit was malformed and is dropped. The publication
+// goes on.
 func (p *Publication) WriteVideo(dts, pts time.Duration, nalus [][]byte) error {
 	u := &AccessUnit{Kind: Video, Publication: p}
 	var harmless bool
@@ -177,14 +197,19 @@ func (p *Publication) WriteVideo(dts, pts time.Duration, nalus [][]byte) error {
 	}
 	if len(u.NALUs) == 0 {
 		if harmless {
-			return nil // parameter sets ahead of their picture, say
+			return nil // for example parameter sets ahead of their picture
 		}
 		return p.Reject(errNoPicture)
 	}
+	pps := namedBy(u.NALUs)
+	if pps >= 0 && !p.parameters.hasPPS(pps) {
+		p.brokenGOP = true // no decoder can use the picture, and other pictures refer to it
+		return p.Reject(fmt.Errorf("%w: no PPS of the id %d has come", errNoParameterSets, pps))
+	}
 	p.parameters.observe(dts, pts, u.IDR)
 	u.RecoveryPoint = !u.IDR && IsRecoveryPoint(nalus)
-	if u.begins() {
-		p.parameters.apply(u.NALUs)
+	if u.isEntry() {
+		p.parameters.apply(pps)
 		u.NALUs = append(p.parameters.furtherPPS(), u.NALUs...)
 		p.brokenGOP = false
 	}
@@ -194,11 +219,11 @@ func (p *Publication) WriteVideo(dts, pts time.Duration, nalus [][]byte) error {
 	return p.write(u, dts, pts)
 }
 
-// BreakGOP says that a picture of the publisher's was lost: none can be decoded until the
-// next IDR.
+// BreakGOP notes that a picture of the publisher was lost. No picture can be decoded until the next
+// IDR.
 func (p *Publication) BreakGOP() { p.brokenGOP = true }
 
-// SetAudioFormat sets the format of the audio frames to come: AAC or Opus.
+// SetAudioFormat sets the format of the audio frames that follow: AAC or Opus.
 func (p *Publication) SetAudioFormat(f Format) error {
 	if f.Codec != AAC && f.Codec != Opus || f.SampleRate < 7350 || f.SampleRate > 96000 ||
 		f.Channels < 0 || f.Channels > 8 || f.Channels == 0 && len(f.Config) == 0 {
@@ -210,7 +235,7 @@ func (p *Publication) SetAudioFormat(f Format) error {
 	s.mu.Unlock()
 	if known != nil && known.Codec == f.Codec && known.SampleRate == f.SampleRate && known.Channels == f.Channels &&
 		bytes.Equal(known.Config, f.Config) {
-		return nil // some encoders repeat it; decoders must not begin anew for that
+		return nil // some encoders repeat the format; decoders must not be reset for that
 	}
 	return p.announce(&p.audio, &f)
 }
@@ -227,8 +252,8 @@ func (p *Publication) WriteAudio(pts time.Duration, frame []byte) error {
 	return p.write(&AccessUnit{Kind: Audio, Format: f, Frame: frame, Publication: p}, pts, pts)
 }
 
-// Anchor says that the publisher begins with what it has cached, and is now at ts on its
-// clock: what it sends of before is older than its arrival shows.
+// Anchor notes that the publisher begins with media that it has cached, and that its clock shows ts
+// now. Access units with earlier timestamps are older than their arrival shows.
 func (p *Publication) Anchor(ts time.Duration) {
 	s := p.stream
 	s.mu.Lock()
@@ -236,8 +261,8 @@ func (p *Publication) Anchor(ts time.Duration) {
 	p.clock.anchor(ts, s.now())
 }
 
-// Shift says by how much the times of what follows differ from the clock that was anchored,
-// 0 until it is said: the publisher has mapped them anew.
+// Shift sets by how much the times of the access units that follow differ from the clock that was
+// anchored; 0 until Shift is called. A relay calls Shift when the peer has mapped its times anew.
 func (p *Publication) Shift(shift time.Duration) {
 	s := p.stream
 	s.mu.Lock()
@@ -245,26 +270,26 @@ func (p *Publication) Shift(shift time.Duration) {
 	p.clock.shiftTo(shift, s.now())
 }
 
-// Forward adds an access unit that is already on the media clock, as it is but for Seq
-// and Publication. It is for derived streams, and does not mix with WriteVideo. A recovery
-// point is none in a derived stream, because no player can begin there.
+// Forward adds an access unit that is already on the media clock. Only Seq, Publication and
+// RecoveryPoint are changed. Forward is for derived streams, and must not be mixed with WriteVideo.
+// A derived stream has no recovery points, because no player can begin there.
 func (p *Publication) Forward(u *AccessUnit) error {
-	own := *u
-	own.Publication, own.RecoveryPoint = p, false
+	copied := *u
+	copied.Publication, copied.RecoveryPoint = p, false
 	s := p.stream
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return p.add(&own, own.DTS, true)
+	return p.add(&copied, copied.DTS, true)
 }
 
-// Heard notes that an access unit came which a derived stream leaves out: its track is
-// alive, although it hands little on.
+// Heard notes an access unit that a derived stream leaves out. Its track counts as alive, although
+// the derived stream forwards little of it.
 func (p *Publication) Heard(u *AccessUnit) {
 	p.stream.mu.Lock()
 	defer p.stream.mu.Unlock()
 	t := p.track(u.Kind)
 	if !p.ended && t.announced {
-		p.heard = u.Arrival
+		p.lastHeard = u.Arrival
 		t.arrived(u.DTS, u.Arrival, 0, true)
 	}
 }
@@ -283,13 +308,13 @@ func (p *Publication) write(u *AccessUnit, dts, pts time.Duration) error {
 	offset := p.clock.media(dts, u.Arrival)
 	u.Offset, u.DTS, u.PTS = offset, dts+offset, pts+offset
 	if backlog {
-		u.Arrival = u.DTS // where it was cached, about
+		u.Arrival = u.DTS // about when it was cached
 	}
 	return p.add(u, dts, u.Kind == Audio || !p.brokenGOP)
 }
 
-// add caches u and hands it to the subscribers, if it can be decoded; otherwise it only
-// shows that the publisher is alive. stream.mu is held.
+// add caches u and hands it to the subscribers, if u can be decoded. Otherwise u only shows that
+// the publisher is alive. stream.mu must be held.
 func (p *Publication) add(u *AccessUnit, dts time.Duration, decodable bool) error {
 	s := p.stream
 	if p.ended {
@@ -305,7 +330,7 @@ func (p *Publication) add(u *AccessUnit, dts time.Duration, decodable bool) erro
 		t.announce(u.Format, u.Arrival)
 		s.notify()
 	}
-	p.heard = u.Arrival
+	p.lastHeard = u.Arrival
 	t.arrived(dts, u.Arrival, size, decodable)
 	p.count(u, size)
 
@@ -339,8 +364,8 @@ func (p *Publication) add(u *AccessUnit, dts time.Duration, decodable bool) erro
 		}
 	}
 	if decodable && p.canTakeOver(u) {
-		s.end(s.current, EndTakenOver, ErrTakenOver) // begins p
-		// Audio that belongs with u or after it may have come ahead of it.
+		s.end(s.current, EndTakenOver, ErrTakenOver) // p goes on air
+		// Audio that is at or after u's time may have come before u.
 		for _, early := range p.cache.audio {
 			if early != u && early.PTS >= u.PTS {
 				s.publish(early)
@@ -351,33 +376,7 @@ func (p *Publication) add(u *AccessUnit, dts time.Duration, decodable bool) erro
 	return nil
 }
 
-func (p *Publication) count(u *AccessUnit, size int) {
-	s := p.stream
-	if s.parent != nil {
-		return
-	}
-	s.metrics.IngestBytes.WithLabelValues(s.key.App, s.key.ID, u.Kind.String()).Add(float64(size))
-	if p.rate.add(size, u.Arrival) && p == s.current {
-		s.metrics.IngestBitrateBPS.WithLabelValues(s.key.App, s.key.ID).Set(float64(p.rate.bps))
-		if p.silence == nil {
-			p.silence = time.AfterFunc(2*rateWindow, p.fellSilent)
-		} else {
-			p.silence.Reset(2 * rateWindow)
-		}
-	}
-}
-
-// fellSilent shows that a publisher is connected but sends nothing.
-func (p *Publication) fellSilent() {
-	s := p.stream
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if p == s.current {
-		s.metrics.IngestBitrateBPS.WithLabelValues(s.key.App, s.key.ID).Set(0)
-	}
-}
-
-// Reject counts something malformed of the publisher's, which is dropped, and returns err or
+// Reject counts malformed input of the publisher, which is dropped. It returns err, or
 // ErrPublicationEnded.
 func (p *Publication) Reject(err error) error {
 	s := p.stream

@@ -36,7 +36,7 @@ func TestSnapshotTellsWhatArrives(t *testing.T) {
 			play(t, p, 40*ms, 2*time.Second, true, false)
 		}, tracks{true, false, 40, 0, 40, 0, true}},
 		{"1 picture a second is known after two", func(t *testing.T, p *Publication) {
-			must(t, p.SetVideoParameters(sps360, pps0)) // says 30
+			must(t, p.SetVideoParameters(sps360, pps0)) // the SPS says 30 fps
 			play(t, p, time.Second, 2*time.Second, true, false)
 		}, tracks{true, false, 1000, 0, 1000, 0, true}},
 		{"a change of rate is followed within a second of video", func(t *testing.T, p *Publication) {
@@ -102,7 +102,8 @@ func TestSnapshotTellsWhatArrives(t *testing.T) {
 	}
 }
 
-// play sends media in real time, all its pictures IDRs; the last is an interval ago.
+// play sends media in real time. All its pictures are IDRs. When play returns, the last picture is
+// an interval old.
 func play(t *testing.T, p *Publication, interval, length time.Duration, video, audio bool) {
 	t.Helper()
 	for range int(length / interval) {
@@ -227,7 +228,7 @@ func TestDerivedStreamForwardsUnitsAsTheyAre(t *testing.T) {
 		must(t, source.WriteVideo(0, 80*ms, [][]byte{sps240B, pps0, idrSlice(9)}))
 		writeInter(40 * ms)
 		writeSound(t, source, 40*ms)
-		time.Sleep(100 * ms) // the view lags behind
+		time.Sleep(100 * ms) // the view lags behind its parent
 		want := drain(in)
 		for _, u := range want {
 			must(t, view.Forward(u))

@@ -11,7 +11,7 @@ type rate struct {
 
 const rateWindow = 2 * time.Second
 
-// at returns the rate at now: none once two windows have passed without a byte.
+// at returns the rate at now; 0 once two windows have passed without a byte.
 func (r *rate) at(now time.Duration) int64 {
 	if now-r.start > 2*rateWindow {
 		return 0
@@ -19,7 +19,7 @@ func (r *rate) at(now time.Duration) int64 {
 	return r.bps
 }
 
-// add counts size bytes and says whether bps was brought up to date.
+// add counts size bytes. It reports whether bps was updated.
 func (r *rate) add(size int, now time.Duration) bool {
 	if r.start == 0 {
 		r.start = now
@@ -32,4 +32,31 @@ func (r *rate) add(size int, now time.Duration) bool {
 	r.bps = int64(float64(r.bytes) * 8 / d.Seconds())
 	r.start, r.bytes = now, 0
 	return true
+}
+
+// count counts an access unit of so many bytes in the metrics. stream.mu must be held.
+func (p *Publication) count(u *AccessUnit, size int) {
+	s := p.stream
+	if s.parent != nil {
+		return
+	}
+	s.metrics.IngestBytes.WithLabelValues(s.key.App, s.key.ID, u.Kind.String()).Add(float64(size))
+	if p.rate.add(size, u.Arrival) && p == s.current {
+		s.metrics.IngestBitrateBPS.WithLabelValues(s.key.App, s.key.ID).Set(float64(p.rate.bps))
+		if p.silence == nil {
+			p.silence = time.AfterFunc(2*rateWindow, p.fellSilent)
+		} else {
+			p.silence.Reset(2 * rateWindow)
+		}
+	}
+}
+
+// fellSilent sets the bit rate to zero: the publisher is connected but sends nothing.
+func (p *Publication) fellSilent() {
+	s := p.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p == s.current {
+		s.metrics.IngestBitrateBPS.WithLabelValues(s.key.App, s.key.ID).Set(0)
+	}
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/recovery"
 )
 
-// Errors of Registry.Publish, and of those who ask whether a publisher may come. Each is
+// Errors of Registry.Publish, and of functions that ask whether a publisher may come. Each text is
 // one sentence for the publisher.
 var (
 	ErrStreamInUse       = errors.New("another publisher is live on this stream id; stop it first, or publish with a token to take over")
@@ -25,6 +25,7 @@ var (
 	ErrInvalidStreamID   = errors.New("app and stream id must be 1 to 128 letters, digits, '.', '_' or '-', and begin with a letter or digit")
 	ErrPublicationEnded  = errors.New("the publication has ended")
 	ErrTakenOver         = errors.New("a newer publisher took over this stream id")
+	ErrSameStream        = errors.New("name and backupStreamId must be two different streams")
 	ErrUndeclared        = errors.New("no StreamPair names this stream; use a stream id that the StreamPair declares")
 	ErrRevoked           = errors.New("the token that this publisher came with was replaced; publish with the new one")
 	ErrPaused            = errors.New("the StreamPair of this stream is paused")
@@ -36,7 +37,13 @@ var (
 	errUnsupportedFormat = errors.New("unsupported audio format")
 )
 
-// A Key names a stream: the app is the first path segment of every URL.
+// IsUnknown reports whether err says that a stream or a pair is not here and never will be: each
+// later attempt with the same ids fails too.
+func IsUnknown(err error) bool {
+	return errors.Is(err, ErrUndeclared) || errors.Is(err, ErrInvalidStreamID) || errors.Is(err, ErrSameStream)
+}
+
+// A Key names a stream. The app is the first path segment of every URL of the stream.
 type Key struct{ App, ID string }
 
 // String returns "app/id".
@@ -44,28 +51,28 @@ func (k Key) String() string { return k.App + "/" + k.ID }
 
 var segment = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
 
-// Valid says whether app and id are usable as URL path segments.
+// Valid reports whether app and id are usable as URL path segments.
 func (k Key) Valid() bool { return segment.MatchString(k.App) && segment.MatchString(k.ID) }
 
 // Config configures a Registry.
 type Config struct {
-	// InputLoss is how long a publisher may be silent before a newcomer replaces it
-	// at once; default 1 s. (What makes viewers switch is the pair's own setting.)
+	// InputLoss is how long a publisher may be silent before a newcomer replaces it at once;
+	// default 1 s. (The time after which viewers are switched is the pair's own setting.)
 	InputLoss time.Duration
 	// MaxCacheBytes and MaxCacheDuration bound the GOP cache of each stream;
 	// defaults 16 MiB and 12 s.
 	MaxCacheBytes    int
 	MaxCacheDuration time.Duration
-	// Budget bounds what the GOP caches of all streams hold together; default: no limit.
+	// Budget bounds the memory of the GOP caches of all streams together; default: no limit.
 	Budget *budget.Budget
-	// MaxStreams bounds the streams known at a time; default 256.
+	// MaxStreams bounds the number of streams that are known at a time; default 256.
 	MaxStreams int
-	// OnChange is called when any stream's Snapshot changed in more than figures. It
-	// must not block, nor call back. Default: none.
+	// OnChange is called when any stream's Snapshot changed in more than figures. OnChange must not
+	// block, and must not call the registry. Default: nothing is called.
 	OnChange func()
-	// Logger says who publishes; default none.
+	// Logger logs who publishes. Default: nothing is logged.
 	Logger *slog.Logger
-	// Metrics counts; default one that nobody sees.
+	// Metrics has the counters. Default: counters that nobody reads.
 	Metrics *metrics.Metrics
 }
 
@@ -104,18 +111,19 @@ func NewRegistry(cfg Config) *Registry {
 	if cfg.Metrics == nil {
 		cfg.Metrics = metrics.New(prometheus.NewRegistry())
 	}
-	// A second before now, so that the zero time is never the time of anything.
+	// The epoch is a second before now, so that no event has the zero time.
 	return &Registry{cfg: cfg, epoch: time.Now().Add(-time.Second), streams: make(map[Key]*Stream)}
 }
 
-// Epoch is the zero of the media clock.
+// Epoch returns the zero of the media clock as time of day.
 func (r *Registry) Epoch() time.Time { return r.epoch }
 
-// Now is the time on the media clock.
+// Now returns the time on the media clock.
 func (r *Registry) Now() time.Duration { return time.Since(r.epoch) }
 
-// Stream returns the stream of that name, making it on demand. Beyond MaxStreams it
-// goes in place of one that nobody uses; only if all are in use there is one more.
+// Stream returns the stream with the name k. It makes the stream if there is none. Beyond
+// MaxStreams, the new stream replaces a stream that nobody uses. If all are in use, there is one
+// more.
 func (r *Registry) Stream(k Key) *Stream {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -136,12 +144,12 @@ func (r *Registry) stream(k Key) *Stream {
 	return s
 }
 
-// forgetGrace is how long a stream that nobody feeds or reads is kept for whoever
-// asked for it and is about to.
+// forgetGrace is how long a stream that nobody publishes or reads is kept. Whoever asked for it may
+// be about to use it.
 const forgetGrace = time.Minute
 
-// forgetIdle removes the streams that nobody feeds, reads or asked for lately; if there
-// are none, the one that nobody asked for the longest. mu is held.
+// forgetIdle removes the streams that nobody publishes, reads or has lately asked for. If there are
+// none, it removes the idle stream that was not asked for for the longest time. mu must be held.
 func (r *Registry) forgetIdle() {
 	var oldest *Stream
 	var oldestUse time.Duration
@@ -167,7 +175,7 @@ func (r *Registry) forget(s *Stream) {
 	r.cfg.Metrics.IngestBytes.DeletePartialMatch(prometheus.Labels{"app": s.key.App, "stream": s.key.ID})
 }
 
-// Streams returns the streams that somebody publishes or subscribes to, by name.
+// Streams returns the streams that somebody publishes or subscribes to, sorted by name.
 func (r *Registry) Streams() []*Stream {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -192,7 +200,7 @@ func (r *Registry) Publish(req PublishRequest) (*Publication, error) {
 	return p, nil
 }
 
-// publish is Publish without its advice to publishers.
+// publish does what Publish does, but does not advise the publisher.
 func (r *Registry) publish(req PublishRequest) (*Publication, error) {
 	if !req.Key.Valid() {
 		return nil, fmt.Errorf("publish %q: %w", req.Key, ErrInvalidStreamID)
@@ -215,8 +223,8 @@ func (r *Registry) publish(req PublishRequest) (*Publication, error) {
 	return s.Publish(req)
 }
 
-// Drain refuses new publications from now on; those that run go on, and are marked as
-// leaving. Relayed ones may begin, for the viewers that are left.
+// Drain refuses new publications from now on. Publications that run go on, and are marked as
+// leaving. Relayed publications may still begin, for the viewers that have not left.
 func (r *Registry) Drain() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -59,7 +59,7 @@ func TestStreamsAreBounded(t *testing.T) {
 		if r.Stream(key(2)) != asked {
 			t.Error("another stream for the same key")
 		}
-		// Asking for streams takes the place of those asked for and never used.
+		// New streams that are asked for replace streams that were asked for and never used.
 		for i := 3; i < 1000; i++ {
 			time.Sleep(ms)
 			if r.Stream(key(i)) == nil {
@@ -169,8 +169,8 @@ func TestCloseEndsAllAndRefusesMore(t *testing.T) {
 	})
 }
 
-// Publishers that take over from each other, subscribers that come and go, and
-// readers of all the rest, all at once: for the race detector.
+// Publishers that take over from each other, subscribers that come and go, and readers of
+// everything else, all at once: for the race detector.
 func TestConcurrentUse(t *testing.T) {
 	r := NewRegistry(Config{MaxStreams: 4})
 	ctx, cancel := context.WithTimeout(t.Context(), 300*ms)

@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// This file has the rules of relayed publications: those of another server's publisher.
-// One gives way to a publisher of this server that is live, and of two relayed ones, of
-// servers that both have a publisher, the later wins.
+// This file has the rules for relayed publications: those of another server's publisher. A relayed
+// publication gives way to a live publisher of this server. If two other servers both have a
+// publisher, the publication that began later wins.
 
-// HasPublisher says whether somebody publishes to this server, or is about to, and is not
-// silent.
+// HasPublisher reports whether a publisher of this server is on air or waits for its first IDR, and
+// is not silent.
 func (s *Stream) HasPublisher() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -27,10 +27,13 @@ func (s *Stream) hasPublisher(now time.Duration) bool {
 	return false
 }
 
-// Admits says whether a relayed publication from that server, which began there then, may
-// begin here: it is not expelled, HasPublisher is false, and no other server relays one that began later, or at
-// the same time, as one does that has two addresses, unless that is silent. A zero time is
-// that of one of which it is not known: it waits behind all others.
+// Admits reports whether a relayed publication may begin here. It comes from the server remote, and
+// began there at began. It must not be expelled, and HasPublisher must be false.
+//
+// A relayed publication that is not silent keeps out publications that began earlier. It also keeps
+// out publications of other addresses that began at the same time: a server with two addresses must
+// not replace its own publication. A publication whose start is unknown has a zero time. It is
+// admitted last.
 func (s *Stream) Admits(remote string, began time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -52,9 +55,9 @@ func (s *Stream) admits(remote string, began time.Time, now time.Duration) bool 
 	return true
 }
 
-// publishRelayed begins a relayed publication. In the place of a publisher of this server
-// it waits for its IDR, however silent that is: a connection that stalls for a moment is
-// not to be ended for one that brings nothing either. s.mu is held.
+// publishRelayed begins a relayed publication. If a publisher of this server is on air, the relayed
+// publication waits for its own IDR, however silent that publisher is. A connection that stalls for
+// a moment must not be ended for a relay that brings no media either. s.mu must be held.
 func (s *Stream) publishRelayed(req PublishRequest, now time.Duration) (*Publication, error) {
 	if s.isRelayExpelled(req.Began, now) {
 		return nil, fmt.Errorf("relay %s: %w", s.key, ErrExpelled)
@@ -63,7 +66,7 @@ func (s *Stream) publishRelayed(req PublishRequest, now time.Duration) (*Publica
 		return nil, fmt.Errorf("relay %s: %w", s.key, ErrStreamInUse)
 	}
 	for s.current != nil && s.current.req.Relayed && s.current.silent(now, s.registry.cfg.InputLoss) {
-		s.end(s.current, EndTakenOver, ErrTakenOver) // one that waits behind it is the incumbent now
+		s.end(s.current, EndTakenOver, ErrTakenOver) // a publication that waits behind it is the incumbent now
 	}
 	p := s.newPublication(req, now)
 	if s.current == nil {
@@ -73,18 +76,18 @@ func (s *Stream) publishRelayed(req PublishRequest, now time.Duration) (*Publica
 	return s.waitForIDR(p), nil
 }
 
-// mustGiveWay says whether p is relayed and waits behind a publisher of this server that
-// is heard again. stream.mu is held.
+// mustGiveWay reports whether p is relayed and waits behind a publisher of this server that sends
+// again. stream.mu must be held.
 func (p *Publication) mustGiveWay() bool {
 	s := p.stream
-	return p == s.pending && p.behindOwn() && !s.current.silent(s.now(), s.registry.cfg.InputLoss)
+	return p == s.pending && p.waitsBehindLocal() && !s.current.silent(s.now(), s.registry.cfg.InputLoss)
 }
 
-func (p *Publication) behindOwn() bool { return p.req.Relayed && !p.stream.current.req.Relayed }
+func (p *Publication) waitsBehindLocal() bool { return p.req.Relayed && !p.stream.current.req.Relayed }
 
-// EndOwn ends what publishers of this server send; they are told err. What is relayed may
-// begin then.
-func (s *Stream) EndOwn(reason EndReason, err error) {
+// EndLocal ends the publications of this server's publishers, who are told err. Relayed publications
+// may begin then.
+func (s *Stream) EndLocal(reason EndReason, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, p := range append(slices.Clone(s.contenders), s.pending, s.current) {
@@ -94,8 +97,8 @@ func (s *Stream) EndOwn(reason EndReason, err error) {
 	}
 }
 
-// Leave says that the server which has the publisher is about to end: whoever can do
-// without the publication should.
+// Leave notes that the server which has the publisher is about to end. Whoever can do without the
+// publication should leave it.
 func (p *Publication) Leave() {
 	s := p.stream
 	s.mu.Lock()
@@ -106,7 +109,7 @@ func (p *Publication) Leave() {
 	}
 }
 
-// leave marks the publications of this server's publishers.
+// leave marks the publications of this server's publishers as leaving.
 func (s *Stream) leave() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

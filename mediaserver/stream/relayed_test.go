@@ -95,7 +95,8 @@ func TestAPublisherThatIsHeardAgainKeepsItsPlace(t *testing.T) {
 	})
 }
 
-// The encoder's connection hangs, so it comes again while a relay is about to take over.
+// The encoder's connection hangs, so the encoder connects again while a relay is about to take
+// over.
 func TestAPublisherThatComesAgainIsPreferredToTheRelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := NewRegistry(Config{})
@@ -117,7 +118,7 @@ func TestAPublisherThatComesAgainIsPreferredToTheRelay(t *testing.T) {
 	})
 }
 
-// Two servers of a leg both have a publisher, one of which its encoder has forgotten.
+// Two servers of a leg both have a publisher. The encoder has forgotten one of these connections.
 func TestOfTwoRelayedPublicationsTheLaterWins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := NewRegistry(Config{})
@@ -197,7 +198,7 @@ func TestAPublicationOfAServerThatDrainsIsLeaving(t *testing.T) {
 		t.Error("the other server's is not, although it said so")
 	}
 	for _, s := range []*Stream{own.Stream(), relayed.Stream()} {
-		s.EndOwn(EndShutdown, ErrShuttingDown)
+		s.EndLocal(EndShutdown, ErrShuttingDown)
 	}
 	if own.Stream().Snapshot().Publication != nil || relayed.Stream().Snapshot().Publication == nil {
 		t.Error("of the two, only the server's own publisher's is to end")
@@ -208,7 +209,7 @@ func TestAPublisherReplacesARelayedPublicationAtItsIDR(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := NewRegistry(Config{})
 		s := r.Stream(keyLive)
-		for n := range maxTakeovers + 3 { // as often as it likes
+		for n := range maxTakeovers + 3 { // takeovers of a relayed publication are not limited
 			relayed := relay(t, r)
 			writeIDR(t, relayed, 0)
 			if !s.Snapshot().Publication.Relayed {
@@ -266,7 +267,7 @@ func TestADrainingRegistryRelaysOn(t *testing.T) {
 	}
 }
 
-// A reader joins a stream whose publisher began a while ago, and is sent what is cached.
+// A reader joins a stream whose publisher began a while ago, and gets the cached media.
 func TestWhatWasCachedKeepsItsPlaceInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := NewRegistry(Config{})
@@ -275,7 +276,7 @@ func TestWhatWasCachedKeepsItsPlaceInTime(t *testing.T) {
 		sub := p.Stream().Subscribe(1000)
 		defer sub.Close()
 		must(t, p.SetAudioFormat(formatAAC))
-		const zero = 7 * time.Hour // on the other clock
+		const zero = 7 * time.Hour // on the publisher's clock
 		joined := r.Now()
 		p.Anchor(zero)
 		writeIDR(t, p, zero-3*time.Second)
@@ -295,13 +296,13 @@ func TestWhatWasCachedKeepsItsPlaceInTime(t *testing.T) {
 		if snap := p.Stream().Snapshot(); r.Now()-snap.Video.LastArrival != 40*ms {
 			t.Errorf("the last picture came %v ago", r.Now()-snap.Video.LastArrival)
 		}
-		// What is live takes its place by its arrival.
+		// Live media takes its place by its arrival.
 		time.Sleep(30 * ms)
 		writeInter(t, p, zero+40*ms) // early
 		if u := drain(sub)[0]; u.DTS != joined+30*ms || u.Arrival != joined+30*ms {
 			t.Errorf("an early picture lies at %v and arrived at %v, want %v", u.DTS, u.Arrival, joined+30*ms)
 		}
-		// A peer that goes on sending what is old is taken for one whose clock has jumped.
+		// A peer that keeps sending old media is treated like a peer whose clock has jumped.
 		time.Sleep(maxBacklog)
 		writeInter(t, p, zero-time.Second)
 		if u := drain(sub)[0]; u.DTS != r.Now() {

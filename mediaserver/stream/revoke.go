@@ -2,8 +2,8 @@ package stream
 
 import "crypto/sha256"
 
-// CredentialInUse reports whether a publisher of this server that showed the credential
-// publishes, or waits to.
+// CredentialInUse reports whether a publisher of this server that showed the credential is on air
+// or waits for its first IDR.
 func (s *Stream) CredentialInUse(credential [sha256.Size]byte) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -14,7 +14,7 @@ func (s *Stream) admittedBy(p *Publication, credential [sha256.Size]byte) bool {
 	return p != nil && !p.req.Relayed && p.req.Authenticated && p.req.Credential == credential
 }
 
-// Revoke ends what publishers of this server send who showed the credential.
+// Revoke ends the publications of this server's publishers who showed the credential.
 func (s *Stream) Revoke(credential [sha256.Size]byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

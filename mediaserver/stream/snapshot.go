@@ -10,19 +10,20 @@ type Snapshot struct {
 	// Publication is nil when nobody publishes.
 	Publication  *PublicationSnapshot
 	Video, Audio TrackSnapshot
-	// EntryPoint says that the cache holds an IDR with its parameter sets.
+	// EntryPoint reports whether the cache holds an IDR with its parameter sets, or an IDR is made
+	// on demand (see Publication.SetEntryOnDemand).
 	EntryPoint bool
-	// GOPFrames and GOPBytes are what the cache holds since that IDR, which arrived at
-	// LastIDR; IDRInterval is the time between the last two, 0 while unknown.
+	// GOPFrames and GOPBytes count the cached pictures since the last IDR. LastIDR is when that IDR
+	// arrived. IDRInterval is the time between the last two IDRs; 0: unknown.
 	GOPFrames, GOPBytes  int
 	LastIDR, IDRInterval time.Duration
 	Warnings             []Warning
-	// Leaving says that the server which has the publisher is about to end.
+	// Leaving reports whether the server that has the publisher is about to end.
 	Leaving bool
-	// Undeclared reports whether StreamPairs are declared, and none of them names the stream.
+	// Undeclared reports whether there are StreamPairs and none of them names the stream.
 	Undeclared bool
-	// Published says that somebody publishes or did; Conflict, that within the last minute
-	// a second publisher was refused because of the first.
+	// Published reports whether somebody publishes or has published. Conflict reports whether a
+	// second publisher was refused within the last minute because of the first.
 	Published, Conflict bool
 }
 
@@ -30,19 +31,21 @@ type Snapshot struct {
 type PublicationSnapshot struct {
 	ID               uint64
 	Protocol, Remote string
-	// Relayed says that the publisher is another server's.
+	// Relayed reports whether the publisher publishes to another server.
 	Relayed bool
-	// Began is when it began at the server that has the publisher; zero: not known.
+	// Began is when the publication began at the server that has the publisher; zero: unknown.
 	Began time.Time
-	// Since is when it began, on the media clock.
+	// Since is when the publication began here, on the media clock.
 	Since time.Duration
 	// BitrateBPS is the bit rate over the last seconds.
 	BitrateBPS int64
+	// TakesIDRRequests reports whether the publisher can be asked for an IDR.
+	TakesIDRRequests bool
 }
 
-// Snapshot returns the state of the stream. A derived one has the warnings of its parent
-// beside its own, and those faults of the parent's tracks that nothing made of them mends. It
-// is Leaving when its parent is.
+// Snapshot returns the state of the stream. A derived stream also has the warnings of its parent,
+// and the faults of the parent's tracks that the derived tracks do not mend. It is Leaving when its
+// parent is.
 func (s *Stream) Snapshot() Snapshot {
 	var snap, parent Snapshot
 	if s.parent != nil {
@@ -60,21 +63,23 @@ func (s *Stream) Snapshot() Snapshot {
 			snap.Warnings = append(snap.Warnings, w)
 		}
 	}
-	snap.Undeclared = s.omittedBy != nil
+	snap.Undeclared = s.undeclaredIn != nil
 	snap.Published, snap.Conflict = s.seq > 0, s.conflict()
 	p := s.current
 	if p == nil {
 		return snap
 	}
-	snap.Publication = &PublicationSnapshot{p.id, p.req.Protocol, p.req.Remote, p.req.Relayed, p.req.Began, p.since, p.rate.at(s.now())}
+	snap.Publication = &PublicationSnapshot{
+		p.id, p.req.Protocol, p.req.Remote, p.req.Relayed, p.req.Began, p.since, p.rate.at(s.now()), p.req.RequestIDR != nil,
+	}
 	snap.Leaving = snap.Leaving || p.leaving
 	snap.Video, snap.Audio = p.video.snapshot(), p.audio.snapshot()
 	if of := p.req.MadeOf; of != nil && parent.Publication != nil && parent.Publication.ID == of.id {
 		if parent.Audio.Fault != nil {
-			snap.Audio.Announced, snap.Audio.Fault = true, parent.Audio.Fault // of which no derived stream makes sound
+			snap.Audio.Announced, snap.Audio.Fault = true, parent.Audio.Fault // such a track gives no sound
 		}
 		if f := parent.Video.Fault; f != nil && !f.Limited {
-			snap.Video.Announced, snap.Video.Fault = true, f // nothing comes that could be encoded again
+			snap.Video.Announced, snap.Video.Fault = true, f // no picture comes that could be encoded again
 		}
 	}
 	snap.EntryPoint = p.cache.beginsWithIDR() || p.entryOnDemand

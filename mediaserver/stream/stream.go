@@ -12,39 +12,41 @@ import (
 )
 
 const (
-	// maxTakeovers within takeoverWindow: more, and two encoders share a key.
+	// maxTakeovers is how many takeovers are allowed within takeoverWindow. If there are more, two
+	// encoders seem to share a stream id.
 	maxTakeovers   = 3
 	takeoverWindow = time.Minute
 )
 
-// A Stream is one programme feed: its current publication, the access units since
-// the last IDR, and who subscribes.
+// A Stream is one programme feed: its current publication, the access units since the last IDR, and
+// its subscribers.
 type Stream struct {
 	key      Key
 	registry *Registry
 	metrics  *metrics.Metrics
 	log      *slog.Logger
-	parent   *Stream // of a derived stream, which is not counted as ingest; else nil
+	parent   *Stream // nil: not a derived stream. A derived stream is not counted as ingest
 	declared atomic.Bool
 
 	mu            recovery.Mutex // guards all below, and the state of its publications
 	current       *Publication
-	pending       *Publication // a newcomer whose first IDR is awaited
+	pending       *Publication // a newcomer that waits for its first IDR
 	contenders    []*Publication
 	takeovers     []time.Duration
 	subscriptions map[*Subscription]struct{}
 	seq           uint64
 	warnings      []Warning
-	logged        []string // codes of warnings since the publication on air began
+	logged        []string // codes of warnings that were logged since the publication on air began
 	lastUse       time.Duration
-	omittedBy     *declaration  // the StreamPairs that do not name the stream; nil: one does, or there are none
-	advised       *declaration  // of which advice tells the publisher; nil: of none yet
-	advice        string        // what the publisher of an undeclared stream is told; "": nothing yet
-	refused       time.Duration // when a publisher was last refused for the incumbent's sake
+	undeclaredIn  *declaration  // nil: a StreamPair names the stream, or there are no StreamPairs
+	advisedFor    *declaration  // the declaration that advice is about; nil: there is no advice yet
+	advice        string        // the warning to the publisher of an undeclared stream; "": none yet
+	refused       time.Duration // when a publisher was last refused because of the incumbent
 	expulsions    []expulsion
+	ignoresGaps   bool // see TolerateGaps
 }
 
-// A Warning tells users about a stream that works less well than it could.
+// A Warning tells users that a stream works less well than it could.
 type Warning struct {
 	// Code is stable, PascalCase: BFrames, NoEntryPoint, UnsupportedAudio, SharedStreamID …
 	Code string `json:"code"`
@@ -60,19 +62,19 @@ func (r *Registry) newStream(k Key) *Stream {
 	}
 }
 
-// NewDerived returns a stream outside the registry that shares its parent's name and
-// clock: what transcode makes of it.
+// NewDerived returns a stream outside the registry that shares its parent's name and clock. It is
+// for the stream that package transcode makes from the parent.
 func NewDerived(parent *Stream) *Stream {
 	s := parent.registry.newStream(parent.key)
 	s.parent = parent
-	s.log = slog.New(slog.DiscardHandler) // the parent tells the story
+	s.log = slog.New(slog.DiscardHandler) // the parent's log has it all
 	return s
 }
 
-// Key is the stream's name.
+// Key returns the stream's name.
 func (s *Stream) Key() Key { return s.key }
 
-// Now is the time on the media clock.
+// Now returns the time on the media clock.
 func (s *Stream) Now() time.Duration { return s.now() }
 
 func (s *Stream) now() time.Duration { return s.registry.Now() }
@@ -83,16 +85,16 @@ func (s *Stream) touch() {
 	s.lastUse = s.now()
 }
 
-// idle says whether nobody feeds or reads the stream, and when somebody last did or
-// asked for it. A stream that refuses a publisher is kept for that.
+// idle reports whether nobody publishes or reads the stream, and when somebody last did or asked
+// for it. A stream that refuses an expelled publisher is not idle.
 func (s *Stream) idle() (idle bool, lastUse time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.current == nil && len(s.subscriptions) == 0 && len(s.inForce(s.now())) == 0, s.lastUse
 }
 
-// Cached returns the access units since the last IDR and the last 2 s of audio, in
-// the order of their Seq; none when nobody publishes.
+// Cached returns the access units since the last IDR and the last 2 s of audio, in the order of
+// their Seq. It returns none when nobody publishes.
 func (s *Stream) Cached() []*AccessUnit {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,8 +104,8 @@ func (s *Stream) Cached() []*AccessUnit {
 	return s.current.cache.units()
 }
 
-// RequestIDR asks the publisher for an IDR, and a newcomer whose first is awaited. It
-// says whether anybody can be asked.
+// RequestIDR asks the publisher for an IDR, and also newcomers that wait for their first IDR. It
+// reports whether there is anybody who can be asked.
 func (s *Stream) RequestIDR() bool {
 	s.mu.Lock()
 	publishers := append([]*Publication{s.current, s.pending}, s.contenders...)
@@ -118,8 +120,8 @@ func (s *Stream) RequestIDR() bool {
 	return asked
 }
 
-// Warn shows a warning with the stream until the publication ends. Of one code there is one
-// warning, with the message of the last.
+// Warn shows a warning with the stream until the publication ends. A second warning with the same
+// code replaces the message of the first.
 func (s *Stream) Warn(code, message string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -136,14 +138,14 @@ func (s *Stream) warn(code, message string) {
 	default:
 		s.warnings[i].Message = message
 	}
-	if !slices.Contains(s.logged, code) { // what comes and goes is one line for a publication
+	if !slices.Contains(s.logged, code) { // a warning that comes and goes is logged once for a publication
 		s.logged = append(s.logged, code)
 		s.log.Warn(message, "code", code)
 	}
 	s.notify()
 }
 
-// Unwarn takes a warning back.
+// Unwarn withdraws a warning.
 func (s *Stream) Unwarn(code string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -158,21 +160,21 @@ func (s *Stream) unwarn(code string) {
 	}
 }
 
-// ParentChanged tells the subscribers of a derived stream to look, because what its
-// Snapshot has of its parent may have changed.
+// ParentChanged tells the subscribers of a derived stream to look at its Snapshot: the state of the
+// parent in it may have changed.
 func (s *Stream) ParentChanged() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.notify()
 }
 
-// warnOfOverflow keeps the warning of a missing entry point. s.mu is held.
+// warnOfOverflow shows or withdraws the warning of a missing entry point. s.mu must be held.
 func (s *Stream) warnOfOverflow() {
 	const code = "NoEntryPoint"
 	switch cache := &s.current.cache; {
 	case cache.starved:
 		s.warn(code, "The server's memory for caches is spent: viewers cannot join or switch to this stream until its next keyframe; set the encoder's keyframe interval to 2 seconds, or give the server more memory.")
-	case cache.overflowed && s.parent == nil: // of a derived one its parent tells more
+	case cache.overflowed && s.parent == nil: // the warnings of a derived stream's parent say more
 		s.warn(code, "No IDR within the cache bound: viewers cannot join or switch to this stream; set the encoder's keyframe interval to 2 seconds.")
 	default:
 		s.unwarn(code)
@@ -188,10 +190,10 @@ func (s *Stream) notify() {
 	}
 }
 
-// Publish begins a publication. The newest authenticated publisher wins: while the
-// incumbent is live the newcomer waits for its own first IDR, so that the takeover is
-// a splice. Among publishers without a token the first to bring media wins. Errors:
-// ErrStreamInUse, ErrTooManyTakeovers, ErrExpelled.
+// Publish begins a publication. The newest authenticated publisher wins. While the incumbent is
+// live, the newcomer waits for its own first IDR, so that the takeover is a splice. Among
+// publishers without a token, the first that sends media wins. Errors: ErrStreamInUse,
+// ErrTooManyTakeovers, ErrExpelled.
 func (s *Stream) Publish(req PublishRequest) (*Publication, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -206,10 +208,10 @@ func (s *Stream) Publish(req PublishRequest) (*Publication, error) {
 		return s.publishOpen(req, now)
 	}
 	if s.pending != nil && s.current.silent(now, loss) {
-		if s.pending.behindOwn() {
-			s.end(s.pending, EndTakenOver, ErrTakenOver) // it was to stand in for p
+		if s.pending.waitsBehindLocal() {
+			s.end(s.pending, EndTakenOver, ErrTakenOver) // p replaces the silent publisher in its stead
 		} else {
-			s.end(s.current, EndTakenOver, ErrTakenOver) // its successor is the incumbent now
+			s.end(s.current, EndTakenOver, ErrTakenOver) // the newcomer that waited is the incumbent now
 		}
 	}
 	p := s.newPublication(req, now)
@@ -223,10 +225,10 @@ func (s *Stream) Publish(req PublishRequest) (*Publication, error) {
 		return p, nil
 	}
 	if s.current.req.Relayed || !s.current.decodable && s.parent == nil {
-		return s.waitForIDR(p), nil // the relay gives way, and whoever has sent nothing
+		return s.waitForIDR(p), nil // a relayed publication gives way, and so does a publisher that has sent nothing
 	}
 	s.takeovers = slices.DeleteFunc(s.takeovers, func(t time.Duration) bool { return now-t > takeoverWindow })
-	if len(s.takeovers) >= maxTakeovers && s.parent == nil { // a view takes over as often as its parent does
+	if len(s.takeovers) >= maxTakeovers && s.parent == nil { // takeovers of derived streams are not limited
 		s.refuse()
 		s.warn("SharedStreamID", fmt.Sprintf("More than %d takeovers of %s in %v: two encoders seem to share this stream id; give each its own.", maxTakeovers, s.key, takeoverWindow))
 		return nil, fmt.Errorf("publish %s: %w", s.key, ErrTooManyTakeovers)
@@ -235,7 +237,7 @@ func (s *Stream) Publish(req PublishRequest) (*Publication, error) {
 	return s.waitForIDR(p), nil
 }
 
-// refuse notes that a publisher is refused for the incumbent's sake. s.mu is held.
+// refuse notes that a publisher is refused because of the incumbent. s.mu must be held.
 func (s *Stream) refuse() {
 	known := s.conflict()
 	s.refused = s.now()
@@ -246,7 +248,7 @@ func (s *Stream) refuse() {
 
 func (s *Stream) conflict() bool { return s.refused != 0 && s.now()-s.refused < takeoverWindow }
 
-// waitForIDR makes p the newcomer that replaces the incumbent. s.mu is held.
+// waitForIDR makes p the newcomer that is to replace the incumbent. s.mu must be held.
 func (s *Stream) waitForIDR(p *Publication) *Publication {
 	if s.pending != nil {
 		s.end(s.pending, EndTakenOver, ErrTakenOver)
@@ -255,13 +257,13 @@ func (s *Stream) waitForIDR(p *Publication) *Publication {
 	return p
 }
 
-// begin puts p on air. s.mu is held.
+// begin puts p on air. s.mu must be held.
 func (s *Stream) begin(p *Publication) {
 	s.current = p
 	if s.pending == p {
 		s.pending = nil
 	}
-	// What a newcomer sent while it waited comes after what its predecessor sent.
+	// The media that a newcomer sent while it waited comes after its predecessor's media.
 	for _, u := range p.cache.units() {
 		s.seq++
 		u.Seq = s.seq
@@ -272,12 +274,12 @@ func (s *Stream) begin(p *Publication) {
 		s.metrics.StreamsLive.Inc()
 		s.metrics.Publications.WithLabelValues(p.req.Protocol).Inc()
 	}
-	s.log.Info("publication began", "protocol", p.req.Protocol, "remote", p.req.Remote, "publication", p.id)
+	p.log(slog.LevelInfo, "publication began", "protocol", p.req.Protocol, "remote", p.req.Remote, "publication", p.id)
 	s.warnUndeclared()
 	s.notify()
 }
 
-// end takes p off air. s.mu is held.
+// end takes p off air. s.mu must be held.
 func (s *Stream) end(p *Publication, reason EndReason, err error) {
 	if p.ended {
 		return
@@ -285,6 +287,7 @@ func (s *Stream) end(p *Publication, reason EndReason, err error) {
 	p.ended = true
 	close(p.done)
 	p.cache.close()
+	p.connectionMemory.Close()
 	if p.silence != nil {
 		p.silence.Stop()
 	}
@@ -298,7 +301,7 @@ func (s *Stream) end(p *Publication, reason EndReason, err error) {
 	case s.current:
 	default:
 		s.removeContender(p)
-		return // refused before it began
+		return // p was refused before it went on air
 	}
 	s.current = nil
 	s.lastUse = s.now()
@@ -306,7 +309,7 @@ func (s *Stream) end(p *Publication, reason EndReason, err error) {
 		s.metrics.StreamsLive.Dec()
 		s.metrics.IngestBitrateBPS.DeleteLabelValues(s.key.App, s.key.ID)
 	}
-	s.log.Info("publication ended", "reason", string(reason), "publication", p.id,
+	p.log(slog.LevelInfo, "publication ended", "reason", string(reason), "publication", p.id,
 		"duration", (s.now() - p.since).Round(time.Millisecond), "frames", p.video.frames, "malformed", p.malformed,
 		"clockJumps", p.clock.anchors)
 	if s.pending != nil {
@@ -323,7 +326,7 @@ func (s *Stream) end(p *Publication, reason EndReason, err error) {
 	s.notify()
 }
 
-// End ends the stream's publications; their publishers are told err.
+// End ends all publications of the stream. Their publishers are told err.
 func (s *Stream) End(reason EndReason, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -338,7 +341,7 @@ func (s *Stream) End(reason EndReason, err error) {
 	}
 }
 
-// publish hands u to the subscribers. s.mu is held.
+// publish hands u to the subscribers. s.mu must be held.
 func (s *Stream) publish(u *AccessUnit) {
 	for sub := range s.subscriptions {
 		sub.deliver(u)

@@ -27,10 +27,10 @@ var (
 	sps360     = unhex("6764001eacb405017fcb8088000003000800000301e078b175") // 640x360, 30 fps, High, no B-frames
 	spsSlow    = unhex("6742c00bda0507ec044000000300400000030083c50aa8")     // 320x240, 1 fps, Baseline
 	sps180ID1  = unhex("6764000c4b2d02833f3e0220000003002000000641e28554")   // 320x180, seq_parameter_set_id 1
-	pps1SPS1   = unhex("684af0fcb0")                                         // pic_parameter_set_id 1, of SPS 1
+	pps1SPS1   = unhex("684af0fcb0")                                         // pic_parameter_set_id 1, refers to SPS 1
 	pps0       = unhex("68ef0fcb")                                           // pic_parameter_set_id 0
-	pps0Other  = unhex("68ce0fc8")                                           // 0 again, with other content
-	pps1       = unhex("685bc0")                                             // 1
+	pps0Other  = unhex("68ce0fc8")                                           // pic_parameter_set_id 0 again, with other content
+	pps1       = unhex("685bc0")                                             // pic_parameter_set_id 1
 	sei        = []byte{0x06, 0x05, 0x01, 0x00, 0x80}
 	aud        = []byte{0x09, 0xf0}
 	filler     = []byte{0x0c, 0xff, 0x80}
@@ -43,15 +43,15 @@ var (
 func idrSlice(size int) []byte   { return slice(0x65, size) }
 func interSlice(size int) []byte { return slice(0x41, size) }
 
-// slice allocates once and copies nothing. The race detector makes each pass over the bytes
-// slow, and some tests write gigabytes of pictures.
+// slice allocates once and copies nothing. The race detector makes each pass over the bytes slow,
+// and some tests write gigabytes of pictures.
 func slice(header byte, size int) []byte {
 	nalu := make([]byte, size)
 	nalu[0] = header
 	return nalu
 }
 
-// begin publishes keyLive, authenticated.
+// begin publishes keyLive with a token.
 func begin(t *testing.T, r *Registry) *Publication {
 	t.Helper()
 	p, err := r.Publish(PublishRequest{Key: keyLive, Authenticated: true, Protocol: "rtmp"})
@@ -68,7 +68,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// writeIDR and writeInter write a picture whose clock reads ts.
+// writeIDR and writeInter write a picture with the timestamp ts.
 func writeIDR(t *testing.T, p *Publication, ts time.Duration) {
 	t.Helper()
 	must(t, p.WriteVideo(ts, ts, [][]byte{sps240, pps0, idrSlice(1000)}))
@@ -84,7 +84,7 @@ func writeSound(t *testing.T, p *Publication, ts time.Duration) {
 	must(t, p.WriteAudio(ts, make([]byte, 50)))
 }
 
-// drain returns what the subscription holds now.
+// drain returns the access units that the subscription holds now.
 func drain(sub *Subscription) []*AccessUnit {
 	var units []*AccessUnit
 	for {
@@ -97,7 +97,7 @@ func drain(sub *Subscription) []*AccessUnit {
 	}
 }
 
-// signalled says whether Changed was signalled since the last call.
+// signalled reports whether Changed has received a value since the last call.
 func signalled(sub *Subscription) bool {
 	select {
 	case <-sub.Changed:
@@ -107,8 +107,7 @@ func signalled(sub *Subscription) bool {
 	}
 }
 
-// describe writes access units as a string a table can show: V an IDR, v another
-// picture, a audio.
+// describe writes access units as a string for a table: V is an IDR, v another picture, a audio.
 func describe(units []*AccessUnit) string {
 	s := ""
 	for _, u := range units {

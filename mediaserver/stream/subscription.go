@@ -2,14 +2,14 @@ package stream
 
 import "sync/atomic"
 
-// A Subscription receives the access units of a Stream. A subscriber that does not
-// keep up loses access units, video up to the next IDR, and never holds up the
-// publisher or other subscribers.
+// A Subscription receives the access units of a Stream. A subscriber that does not keep up loses
+// access units. It loses video up to the next IDR. It never holds up the publisher or other
+// subscribers.
 type Subscription struct {
 	// C delivers access units in the order of their Seq.
 	C <-chan *AccessUnit
-	// Changed is signalled when a publication began or ended, or the stream's
-	// formats or warnings changed: look at Snapshot.
+	// Changed receives a value when a publication began or ended, or when the stream's formats or
+	// warnings changed. The subscriber should then look at Snapshot.
 	Changed <-chan struct{}
 
 	stream   *Stream
@@ -30,7 +30,7 @@ func (s *Stream) Subscribe(depth int) *Subscription {
 	return sub
 }
 
-// Close ends the subscription. C is not closed; what it holds is discarded.
+// Close ends the subscription. C is not closed; the access units in it are discarded.
 func (sub *Subscription) Close() {
 	sub.stream.mu.Lock()
 	defer sub.stream.mu.Unlock()
@@ -38,12 +38,12 @@ func (sub *Subscription) Close() {
 	sub.stream.lastUse = sub.stream.now()
 }
 
-// Dropped is the number of access units this subscriber lost.
+// Dropped returns the number of access units that this subscriber lost.
 func (sub *Subscription) Dropped() uint64 { return sub.dropped.Load() }
 
-// deliver hands over u or drops it. Stream.mu is held.
+// deliver hands over u or drops it. Stream.mu must be held.
 func (sub *Subscription) deliver(u *AccessUnit) {
-	if u.Kind == Video && sub.awaitIDR && !u.begins() {
+	if u.Kind == Video && sub.awaitIDR && !u.isEntry() {
 		sub.drop()
 		return
 	}

@@ -10,8 +10,8 @@ func TestSlowSubscriberDropsToTheNextIDR(t *testing.T) {
 	tests := []struct {
 		name  string
 		depth int
-		// script: V, v, a write an IDR, another picture, audio; | is where the
-		// subscriber reads all it has, as it does at the end.
+		// script: V, v and a write an IDR, another picture and audio. At | and at the end, the
+		// subscriber reads everything it has.
 		script, want string
 		dropped      uint64
 	}{

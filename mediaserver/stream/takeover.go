@@ -6,33 +6,33 @@ import (
 	"time"
 )
 
-// This file has the rules of who takes a stream over.
+// This file has the rules for taking a stream over.
 //
-// Contenders are publishers without a token who came while the stream had a publisher that
-// sent nothing. A connection costs a stranger nothing, so a connection alone claims no
-// stream. The first to bring media that can be decoded does.
+// Contenders are publishers without a token who connected while the stream had a publisher that
+// sent nothing. A connection costs a stranger nothing, so a connection alone claims no stream. The
+// first contender that sends media which can be decoded takes the stream.
 
-// audioOnlyAfter is how long a newcomer without video is given to send some before
-// its audio alone takes the stream over.
+// audioOnlyAfter is how long a newcomer without video has to send video. After that, its audio
+// alone takes the stream over.
 const audioOnlyAfter = time.Second
 
-// canTakeOver says whether u is where a newcomer may replace the incumbent. stream.mu
-// is held.
+// canTakeOver reports whether newcomer p may replace the incumbent with access unit u. stream.mu
+// must be held.
 func (p *Publication) canTakeOver(u *AccessUnit) bool {
 	s := p.stream
 	if p != s.pending {
 		return false
 	}
-	if u.begins() && !p.isStale(u) || p.takesOverBySound(u) {
+	if u.isEntry() && !p.isStale(u) || p.takesOverBySound(u) {
 		return true
 	}
-	// What waits behind a publisher of this server needs an IDR, although that is silent: see
-	// mustGiveWay.
-	return !p.behindOwn() && s.current.silent(u.Arrival, s.registry.cfg.InputLoss)
+	// A relayed publication that waits behind a publisher of this server needs an IDR, even if that
+	// publisher is silent: see mustGiveWay.
+	return !p.waitsBehindLocal() && s.current.silent(u.Arrival, s.registry.cfg.InputLoss)
 }
 
-// isStale says whether u is from a while ago, as a relay has it of a publisher that may have
-// fallen silent since: nobody is to be ended for that. stream.mu is held.
+// isStale reports whether a relayed access unit is old. Its publisher may have fallen silent since,
+// and no incumbent must be ended for old media. stream.mu must be held.
 func (p *Publication) isStale(u *AccessUnit) bool {
 	s := p.stream
 	return p.req.Relayed && s.now()-u.Arrival > s.registry.cfg.InputLoss
@@ -42,14 +42,14 @@ func (p *Publication) takesOverBySound(u *AccessUnit) bool {
 	return u.Kind == Audio && !p.video.announced && u.Arrival-p.since > audioOnlyAfter
 }
 
-// isIncumbent reports whether p keeps publishers without a token out: p has brought media,
-// and is not silent. stream.mu is held.
+// isIncumbent reports whether p keeps publishers without a token out: p has sent media that can be
+// decoded, and is not silent. stream.mu must be held.
 func (p *Publication) isIncumbent(now time.Duration) bool {
 	return p.decodable && !p.silent(now, p.stream.registry.cfg.InputLoss)
 }
 
-// publishOpen begins a publication that needed no token. Where another publisher is
-// connected and sends nothing, both stay, until one brings media. s.mu is held.
+// publishOpen begins a publication that needed no token. If another publisher is connected and
+// sends nothing, both stay connected until one of them sends media. s.mu must be held.
 func (s *Stream) publishOpen(req PublishRequest, now time.Duration) (*Publication, error) {
 	if s.current != nil && s.current.isIncumbent(now) {
 		s.refuse()
@@ -64,8 +64,8 @@ func (s *Stream) publishOpen(req PublishRequest, now time.Duration) (*Publicatio
 	return p, nil
 }
 
-// contend decides what becomes of contender p, which brings u, the access unit that can be
-// decoded: p goes on air, is refused, or waits for its IDR. stream.mu is held.
+// contend decides what becomes of contender p when it sends u, an access unit that can be decoded:
+// p goes on air, is refused, or waits for its IDR. stream.mu must be held.
 func (p *Publication) contend(u *AccessUnit) (takesOver bool, err error) {
 	s := p.stream
 	waitsWithToken := s.pending != nil && !s.pending.req.Relayed
@@ -74,11 +74,11 @@ func (p *Publication) contend(u *AccessUnit) (takesOver bool, err error) {
 		s.end(p, EndTakenOver, ErrStreamInUse)
 		return false, ErrPublicationEnded
 	}
-	if !u.begins() && !p.takesOverBySound(u) && !s.current.silent(u.Arrival, s.registry.cfg.InputLoss) {
+	if !u.isEntry() && !p.takesOverBySound(u) && !s.current.silent(u.Arrival, s.registry.cfg.InputLoss) {
 		return false, nil
 	}
 	if s.pending != nil {
-		s.end(s.pending, EndTakenOver, ErrTakenOver) // a relay, which gives way
+		s.end(s.pending, EndTakenOver, ErrTakenOver) // a relayed publication, which gives way
 	}
 	s.removeContender(p)
 	s.pending = p

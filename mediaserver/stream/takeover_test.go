@@ -12,9 +12,9 @@ import (
 func TestTakeover(t *testing.T) {
 	type newcomer struct {
 		authenticated bool
-		// after the newcomer before it
+		// after is the time since the newcomer before.
 		after time.Duration
-		// what the incumbent does until then
+		// silent reports whether the incumbent is silent until then.
 		silent bool
 		want   error
 	}
@@ -95,7 +95,7 @@ func TestIncumbentStaysOnAirUntilTheNewcomersFirstIDR(t *testing.T) {
 			at := time.Duration(ts) * 40 * ms
 			writeInter(t, incumbent, at)
 			writeInter(t, newcomer, at)
-			writeSound(t, newcomer, at+100*ms) // audio ahead of its video
+			writeSound(t, newcomer, at+100*ms) // audio comes ahead of its video
 			time.Sleep(40 * ms)
 		}
 		for _, u := range drain(sub) {
@@ -116,8 +116,8 @@ func TestIncumbentStaysOnAirUntilTheNewcomersFirstIDR(t *testing.T) {
 		if got := describe(units); got != "aaV" {
 			t.Errorf("delivered at the takeover: %s, want the audio of the IDR's time and the IDR", got)
 		}
-		// Nobody may take cached units of the newcomer for some of the incumbent's that
-		// were delivered before.
+		// Subscribers must not mistake cached units of the newcomer for units of the incumbent that
+		// they have received.
 		var seqs []uint64
 		for _, u := range s.Cached() {
 			seqs = append(seqs, u.Seq)
@@ -132,8 +132,8 @@ func TestIncumbentStaysOnAirUntilTheNewcomersFirstIDR(t *testing.T) {
 func TestWhoSucceeds(t *testing.T) {
 	tests := []struct {
 		name string
-		// act is given the incumbent and a newcomer that waits for its first IDR; it
-		// returns who should be on air then.
+		// act gets the incumbent and a newcomer that waits for its first IDR. It returns the
+		// publication that should be on air then.
 		act func(t *testing.T, r *Registry, incumbent, newcomer *Publication) *Publication
 	}{
 		{"the incumbent leaves: the newcomer, without waiting for its IDR", func(_ *testing.T, _ *Registry, incumbent, newcomer *Publication) *Publication {
@@ -268,6 +268,9 @@ func TestPublisherAndNewcomerAreAskedForAnIDR(t *testing.T) {
 		p, err := r.Publish(PublishRequest{Key: keyLive, Authenticated: true, RequestIDR: func() { asked[i]++ }})
 		must(t, err)
 		defer p.End(EndClosed)
+	}
+	if p := r.Stream(keyLive).Snapshot().Publication; !p.TakesIDRRequests || asked != [2]int{} {
+		t.Errorf("the snapshot says %v, and asked %v times", p.TakesIDRRequests, asked)
 	}
 	r.Stream(keyLive).RequestIDR()
 	if asked != [2]int{1, 1} {

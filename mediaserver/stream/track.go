@@ -5,16 +5,15 @@ import (
 	"time"
 )
 
-// intervalWindow is how many frame intervals the median is taken over: short enough
-// to follow a change of frame rate within a second of video, long enough to ignore
-// a few odd frames.
+// intervalWindow is the number of frame intervals for the median. It is short enough to follow a
+// change of frame rate within a second of video, and long enough to ignore a few odd frames.
 const intervalWindow = 15
 
-// track keeps what liveness needs to know of one track. It is guarded by Stream.mu.
+// track keeps the facts by which one track is live or lost. It is guarded by Stream.mu.
 type track struct {
 	announced   bool
 	format      *Format
-	lastArrival time.Duration // of an access unit that can be decoded, or announce
+	lastArrival time.Duration // arrival of the last access unit that can be decoded, or time of announce
 	lastDTS     time.Duration // on the publisher's clock
 	intervals   []time.Duration
 	median      time.Duration
@@ -25,14 +24,14 @@ type track struct {
 
 // TrackSnapshot is the state of one track of a publication.
 type TrackSnapshot struct {
-	// Announced says that the publication has such a track.
+	// Announced reports whether the publication has such a track.
 	Announced bool
-	// Format is nil before the first parameters.
+	// Format is nil until the first parameters come.
 	Format *Format
-	// LastArrival is when the last access unit came that can be decoded, on the media clock.
-	// Pictures between a dropped one and the next IDR cannot.
+	// LastArrival is when the last access unit that can be decoded came, on the media clock.
+	// Pictures between a dropped picture and the next IDR cannot be decoded.
 	LastArrival time.Duration
-	// Interval is the median time between access units; 0 while unknown.
+	// Interval is the median time between access units; 0: unknown.
 	Interval time.Duration
 	// Frames and Bytes count what the publication sent.
 	Frames, Bytes uint64
@@ -54,7 +53,7 @@ func (t *track) announce(f *Format, now time.Duration) {
 	}
 }
 
-// arrived notes an access unit; decodable is false if it refers to one that was dropped.
+// arrived notes an access unit. decodable is false if it refers to an access unit that was dropped.
 func (t *track) arrived(dts, now time.Duration, size int, decodable bool) {
 	// A jump of the publisher's clock says nothing about its frame rate.
 	if d := dts - t.lastDTS; t.frames > 0 && d > 0 && d < 30*time.Second {

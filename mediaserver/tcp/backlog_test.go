@@ -35,8 +35,8 @@ func TestTheOldestUnsentByteIsKnown(t *testing.T) {
 	}
 }
 
-// A reader that takes nothing for an hour costs no more than one that has just stopped,
-// and no byte ever looks older than it is.
+// A reader that has taken nothing for an hour costs no more than one that has just
+// stopped. No byte ever looks older than it is.
 func TestABacklogIsBoundedAndNeverOverstatesAnAge(t *testing.T) {
 	var s marks
 	for i := range 3600 * 50 {

@@ -12,16 +12,16 @@ import (
 
 // Limits bound one connection. The zero value sets no limits.
 type Limits struct {
-	// UnsentBytes is how many bytes may wait in the kernel that were not sent yet. A
-	// write waits while there are more. 0: as many as the send buffer takes.
+	// UnsentBytes is how many bytes may wait in the kernel before they are sent. While there
+	// are more, a write waits. 0: as many as the send buffer takes.
 	UnsentBytes int
 	// UserTimeout is how long the peer may acknowledge nothing, or keep its window shut,
-	// while bytes wait. The kernel then resets the connection. Unit: whole milliseconds.
+	// while bytes wait. The kernel then resets the connection. It must be whole milliseconds.
 	// 0: the kernel's retries decide, which takes a quarter of an hour.
 	UserTimeout time.Duration
 }
 
-// DefaultLimits are for connections to viewers, encoders and other strangers.
+// DefaultLimits returns the limits for connections to viewers, encoders and other strangers.
 func DefaultLimits() Limits { return Limits{UnsentBytes: 128 << 10, UserTimeout: 10 * time.Second} }
 
 // A Conn is a TCP connection with Limits that counts what is written.
@@ -31,8 +31,8 @@ type Conn struct {
 	written atomic.Int64
 }
 
-// Limit returns c with limits. Limits that the kernel refuses are left out: an old kernel
-// serves viewers as it did before.
+// Limit returns c with limits. A limit that the kernel refuses is left out, so that an
+// old kernel serves viewers as before.
 func Limit(c net.Conn, l Limits) *Conn {
 	limited := &Conn{Conn: c}
 	if s, ok := c.(syscall.Conn); ok {
@@ -44,16 +44,16 @@ func Limit(c net.Conn, l Limits) *Conn {
 	return limited
 }
 
-// SetLimits replaces the limits. A nil Conn has none.
+// SetLimits replaces the limits. On a nil Conn it does nothing.
 func (c *Conn) SetLimits(l Limits) {
 	if c != nil && c.raw != nil {
 		_ = c.raw.Control(func(fd uintptr) { setLimits(int(fd), l) })
 	}
 }
 
-// Write writes b and counts it. A write that misses its deadline aborts the connection: a
-// part of b may be out, so nothing can follow. Without that, crypto/tls would try for 5 s
-// more to say goodbye.
+// Write writes b and counts it. A write that misses its deadline aborts the
+// connection: a part of b may have been written, so nothing can follow. Otherwise
+// crypto/tls would try to send a close alert for 5 s more.
 func (c *Conn) Write(b []byte) (int, error) {
 	n, err := c.Conn.Write(b)
 	c.written.Add(int64(n))
@@ -63,13 +63,13 @@ func (c *Conn) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Sent returns how many of the written bytes have left the kernel, acknowledged or not,
-// and how many were written. A nil Conn has sent and written nothing.
+// Sent returns how many of the written bytes have left the kernel, acknowledged or
+// not, and how many were written. Both are 0 for a nil Conn.
 func (c *Conn) Sent() (sent, written int64) {
 	if c == nil {
 		return 0, 0
 	}
-	// In this order: a byte that is written meanwhile must not look sent.
+	// This order matters: a byte that is written meanwhile must not look sent.
 	written = c.written.Load()
 	if c.raw == nil {
 		return written, written
@@ -79,8 +79,8 @@ func (c *Conn) Sent() (sent, written int64) {
 	return max(0, written-waiting), written
 }
 
-// Abort resets the connection. The kernel drops what waits at once, while after Close it
-// goes on offering that to a peer that does not read. A nil Conn is left alone.
+// Abort resets the connection. The kernel drops the waiting bytes at once. After Close it would go
+// on offering them to a peer that does not read. On a nil Conn Abort does nothing.
 func (c *Conn) Abort() {
 	if c == nil {
 		return
@@ -91,13 +91,13 @@ func (c *Conn) Abort() {
 	_ = c.Conn.Close()
 }
 
-// A listener limits the connections of another.
+// A listener adds limits to another listener's connections.
 type listener struct {
 	net.Listener
 	limits Limits
 }
 
-// NewListener returns l, whose connections are Conns with the limits.
+// NewListener returns a listener whose connections are Conns with the limits.
 func NewListener(l net.Listener, limits Limits) net.Listener { return listener{l, limits} }
 
 // Accept returns the next connection.
@@ -109,8 +109,8 @@ func (l listener) Accept() (net.Conn, error) {
 	return Limit(c, l.limits), nil
 }
 
-// From returns the Conn inside c, which may be wrapped in others that have a NetConn
-// method as tls.Conn does; nil: there is none.
+// From returns the Conn inside c, or nil if there is none. c may be wrapped in
+// connections that have a NetConn method, like tls.Conn.
 func From(c net.Conn) *Conn {
 	for {
 		switch inner := c.(type) {
@@ -126,12 +126,12 @@ func From(c net.Conn) *Conn {
 
 type contextKey struct{}
 
-// ConnContext is for http.Server: with it FromContext finds the Conn of a request.
+// ConnContext is for http.Server. With it, FromContext finds the Conn of a request.
 func ConnContext(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, contextKey{}, From(c))
 }
 
-// FromContext returns the Conn of a request's context; nil: there is none.
+// FromContext returns the Conn of a request's context, or nil if there is none.
 func FromContext(ctx context.Context) *Conn {
 	c, _ := ctx.Value(contextKey{}).(*Conn)
 	return c

@@ -12,12 +12,14 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/streampair/streampair/hack/eventually"
 )
 
-// patience is how long a test waits for what should take a moment.
-const patience = 20 * time.Second
+// patience is how long a test waits for something that should take a moment.
+const patience = eventually.Patience
 
-// pair returns both ends of a connection, whose client takes few bytes before it reads.
+// pair returns both ends of a connection. The client takes only few bytes before it reads.
 func pair(t *testing.T, limits Limits) (server *Conn, client *net.TCPConn) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -41,7 +43,7 @@ func pair(t *testing.T, limits Limits) (server *Conn, client *net.TCPConn) {
 	return From(s), c.(*net.TCPConn)
 }
 
-// fill writes until the connection takes no more, and leaves it open.
+// fill writes until the connection takes no more, and leaves the connection open.
 func fill(t *testing.T, c *Conn) (written int64) {
 	t.Helper()
 	if err := c.SetWriteDeadline(time.Now().Add(500 * ms)); err != nil {
@@ -64,7 +66,7 @@ func TestTheKernelHoldsFewBytesForAPeerThatDoesNotRead(t *testing.T) {
 	sent, _ := server.Sent()
 	unlimited, _ := pair(t, Limits{})
 	t.Logf("%d bytes taken, %d of them unsent; without limits %d", written, written-sent, fill(t, unlimited))
-	// A segment may be on the way to the limit when it is reached.
+	// When the limit is reached, one more segment may be on its way into the buffer.
 	if waiting := written - sent; waiting < 64<<10 || waiting > 256<<10 {
 		t.Errorf("%d bytes are unsent, the limit is %d", waiting, DefaultLimits().UnsentBytes)
 	}
@@ -91,11 +93,11 @@ func TestABacklogFollowsWhatThePeerTakes(t *testing.T) {
 	if _, err := io.ReadFull(client, make([]byte, 100<<10)); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the first bytes sent", func() bool { return b.Due(next) != time.Second })
+	eventually.True(t, "the first bytes sent", func() bool { return b.Due(next) != time.Second })
 	if _, err := io.ReadFull(client, make([]byte, 20<<10)); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "all sent", func() bool { return b.Due(next) == next })
+	eventually.True(t, "all sent", func() bool { return b.Due(next) == next })
 }
 
 func TestAPeerThatKeepsItsWindowShutIsResetByTheKernel(t *testing.T) {
@@ -155,7 +157,7 @@ func TestTheConnectionOfARequestIsFoundThroughWrappers(t *testing.T) {
 	if got := FromContext(ConnContext(context.Background(), server.Conn)); got != nil {
 		t.Errorf("without limits: found %v", got)
 	}
-	// Handlers need not know whether there is one.
+	// Handlers need not know whether there is a Conn.
 	var none *Conn
 	none.SetLimits(DefaultLimits())
 	none.Abort()
@@ -169,12 +171,3 @@ func TestTheConnectionOfARequestIsFoundThroughWrappers(t *testing.T) {
 type wrapper struct{ net.Conn }
 
 func (w wrapper) NetConn() net.Conn { return w.Conn }
-
-func eventually(t *testing.T, what string, cond func() bool) {
-	t.Helper()
-	for began := time.Now(); !cond(); time.Sleep(ms) {
-		if time.Since(began) > patience {
-			t.Fatalf("not within %v: %s", patience, what)
-		}
-	}
-}

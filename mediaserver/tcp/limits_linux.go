@@ -8,8 +8,8 @@ func setLimits(fd int, l Limits) {
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(l.UserTimeout.Milliseconds()))
 }
 
-// unsent returns the number of bytes that wait in the kernel and were never sent; 0 if it
-// is not known.
+// unsent returns the number of bytes that wait in the kernel and were never sent, or 0
+// if the number is unknown.
 func unsent(fd int) int64 {
 	n, err := unix.IoctlGetUint32(fd, unix.SIOCOUTQNSD)
 	if err != nil {

@@ -2,8 +2,8 @@
 
 package tcp
 
-// setLimits does nothing: the options are Linux's.
+// setLimits does nothing, because only Linux has the options.
 func setLimits(int, Limits) {}
 
-// unsent returns 0: the number is not known.
+// unsent returns 0, because the number is unknown.
 func unsent(int) int64 { return 0 }

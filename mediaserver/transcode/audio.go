@@ -9,22 +9,22 @@ import (
 	"github.com/streampair/streampair/mediaserver/transcode/internal/pcm"
 )
 
-// frameSamples is one Opus packet of 20 ms.
+// frameSamples is the number of samples in one Opus packet of 20 ms.
 const frameSamples = pcm.Rate / 50
 
 const (
-	// warmUp is how much of the past a new source's decoder is fed before its first
-	// audible sample: AAC needs a frame, Opus 80 ms (RFC 7845 section 4.6).
+	// warmUp is how much past sound a new source's decoder gets before its first audible
+	// sample. AAC needs a frame, Opus 80 ms (RFC 7845 section 4.6).
 	warmUp = 100 * time.Millisecond
-	// longestSilenceSamples is how much silence is made for one gap. After more the track
-	// jumps ahead: whoever feeds it has slept, and nobody listened.
+	// longestSilenceSamples is how much silence fills one gap. Over a longer gap the track jumps
+	// ahead: the feeding goroutine has not run for so long, and nobody listened.
 	longestSilenceSamples = 10 * pcm.Rate
 )
 
 // AudioConfig configures an Audio.
 type AudioConfig struct {
 	// Emit gets the packets of the track in order. at is the media-clock time of a
-	// packet's first sample once decoded. It owns the packet.
+	// packet's first sample once decoded. Emit owns the packet.
 	Emit func(at, duration time.Duration, packet []byte)
 	// BitrateBPS of the Opus track, in bits per second; default 96000.
 	BitrateBPS int
@@ -32,12 +32,11 @@ type AudioConfig struct {
 	Logger *slog.Logger
 }
 
-// Audio is one continuous Opus track made of whichever source is on air. It is for use
-// by one goroutine.
+// Audio is one continuous Opus track, made from the source that is on air. It is for one goroutine.
 //
-// Its position only moves forward. What a source plays is put where its timestamps say;
-// gaps become silence, and what comes too late for the position is left out. Packets
-// join without gap or overlap, 20 ms each, whatever the sources' frames.
+// Its position only moves forward. A source's samples are placed by their timestamps. Gaps
+// become silence, and samples before the position are left out. Packets have 20 ms each and
+// join without gap or overlap, whatever the frames of the sources.
 type Audio struct {
 	cfg AudioConfig
 	log *slog.Logger
@@ -45,7 +44,7 @@ type Audio struct {
 	source  *source
 	lastSeq uint64
 
-	// playing is false until the first sample and after Stop.
+	// playing is false until the first sample, and after Stop.
 	playing, stopped bool
 	passthrough      bool
 
@@ -63,8 +62,8 @@ func NewAudio(cfg AudioConfig) *Audio {
 	return &Audio{cfg: cfg, log: cfg.Logger, out: newOutput(cfg)}
 }
 
-// Position is the media-clock time up to which the track is complete: what a source
-// plays before it comes too late. It is 0 before the track has begun.
+// Position returns the media-clock time up to which the track is complete. What a source
+// plays before that comes too late. It is 0 before the track has begun.
 func (a *Audio) Position() time.Duration {
 	if !a.playing {
 		return 0
@@ -72,9 +71,9 @@ func (a *Audio) Position() time.Duration {
 	return sampleTime(a.out.next)
 }
 
-// Switch says that a new source begins. prime is what is known of its recent past; its
-// audio units that lie at or after the track's position are played, the others only
-// bring the decoder to speed. Playing resumes after Stop.
+// Switch begins a new source. prime are recent access units of that source. Those at
+// or after the track's position are played. Earlier ones only prepare the decoder.
+// After Stop, Switch resumes playing.
 func (a *Audio) Switch(prime []*stream.AccessUnit) {
 	a.stopped = false
 	a.source, a.lastSeq = nil, 0
@@ -98,8 +97,8 @@ func (a *Audio) Switch(prime []*stream.AccessUnit) {
 	}
 }
 
-// Write plays one AAC frame or Opus packet. Units that were written before, by Seq, are
-// ignored.
+// Write plays one AAC frame or Opus packet. Access units that were written before, by
+// Seq, are ignored.
 func (a *Audio) Write(u *stream.AccessUnit) {
 	if a.stopped || u.Kind != stream.Audio || (u.Seq != 0 && u.Seq <= a.lastSeq) {
 		return
@@ -117,7 +116,7 @@ func (a *Audio) Write(u *stream.AccessUnit) {
 	if a.source == nil || a.source.format != u.Format {
 		a.source = newSource(u.Format)
 		if a.source.decoder == nil {
-			// Its publisher is warned once. Here it would be once for each change of format.
+			// The publisher is warned once. This line would come once for each change of format.
 			a.log.Debug("audio cannot be decoded; playing silence", "codec", u.Format.Codec.String(), "err", a.source.err)
 		}
 	}
@@ -128,8 +127,8 @@ func (a *Audio) Write(u *stream.AccessUnit) {
 	a.out.play(start, samples, a.source)
 }
 
-// Fill completes the track with silence up to this media-clock time, where the source
-// has left a gap or has no audio. What the source plays earlier than that comes too late.
+// Fill completes the track with silence up to a media-clock time. It is for a source that has a
+// gap or no audio. What the source plays before that time comes too late.
 func (a *Audio) Fill(until time.Duration) {
 	if a.stopped {
 		return
@@ -143,22 +142,22 @@ func (a *Audio) Fill(until time.Duration) {
 	}
 }
 
-// SetPassthrough says whether Opus packets may leave as they came in, which is right
-// where all sources of the track are Opus. They keep their durations then, and the
-// track is contiguous to within 20 ms where sources or silence meet.
+// SetPassthrough sets whether Opus packets leave unchanged, which is right when all
+// sources of the track are Opus. The packets then keep their durations. Where sources
+// or silence meet, the track is contiguous to within 20 ms.
 func (a *Audio) SetPassthrough(on bool) {
 	a.passthrough = on
 	if !on {
-		a.out.own()
+		a.out.resumeEncoding()
 	}
 }
 
-// Stop says that nobody listens: nothing is decoded or encoded until Switch, which
-// resumes at the time of what it is given, never before what was already played.
+// Stop ends playing, because nobody listens. Nothing is decoded or encoded until Switch, which
+// resumes at the time of its access units, but never before what was already played.
 func (a *Audio) Stop() {
 	a.stopped, a.playing = true, false
 	a.source = nil
-	a.out.rest()
+	a.out.finish()
 }
 
 func (a *Audio) begin(at int64) {
@@ -169,20 +168,20 @@ func (a *Audio) begin(at int64) {
 func (a *Audio) silence(n int64) {
 	if n > longestSilenceSamples {
 		to := a.out.next + n
-		a.out.rest()
+		a.out.finish()
 		a.out.begin(to)
 		return
 	}
 	a.out.silence(n)
 }
 
-// sampleIndex is the number of samples of the media clock before t.
+// sampleIndex returns the number of samples of the media clock before t.
 func sampleIndex(t time.Duration) int64 {
 	return int64(t/time.Second)*pcm.Rate + int64(math.Round(float64(t%time.Second)*pcm.Rate/1e9))
 }
 
-// sampleTime is the time of a sample; sampleIndex(sampleTime(i)) == i, and times of
-// samples 20 ms apart are exactly 20 ms apart.
+// sampleTime returns the time of a sample. sampleIndex(sampleTime(i)) is i. Samples 20
+// ms apart have times exactly 20 ms apart.
 func sampleTime(i int64) time.Duration {
 	return time.Duration(i/pcm.Rate)*time.Second + time.Duration(i%pcm.Rate)*time.Second/pcm.Rate
 }

@@ -14,61 +14,66 @@ import (
 
 const (
 	// childQueue is how many pictures may wait for the child: 2 s at 60 fps. A child
-	// further behind than that loses pictures up to the next IDR.
+	// that is further behind loses pictures up to the next IDR.
 	childQueue = 128
-	// maxChildAge is half of what FLV's 32-bit milliseconds can count.
+	// maxChildAge is half of the time that FLV's 32-bit milliseconds can count.
 	maxChildAge = 24 * 24 * time.Hour
-	// maxUnanswered bounds what is remembered of pictures put in that never came out.
+	// maxUnanswered bounds how many pictures are remembered that went in and never came out.
 	maxUnanswered = 4096
+	// inputPause is the time without input after which a child is not waited for. An
+	// encoder holds back pictures for which it needs more input.
+	inputPause = 4 * time.Second
 )
 
 // A child is one ffmpeg process that re-encodes a stream's video without B-frames.
-// Audio does not go through it: a muxer holds pictures back when audio is late, and
-// then a fault of one track would look like one of both.
+// Audio does not pass through it. A muxer would hold back pictures when audio is late,
+// so a fault of one track would look like a fault of both.
 //
-// Its methods are for the goroutine of its view; its own goroutines only move bytes.
+// Its methods are for the view's goroutine. The child's own goroutines only move bytes.
 type child struct {
 	*process
 
-	format *stream.Format // of the pictures put in
+	format *stream.Format // format of the pictures that go in
 
-	// pictures come out here; it is closed when the process is at its end.
+	// pictures is where pictures come out. It is closed when the process has ended.
 	pictures chan picture
 	input    chan feedPicture
 
-	// The media-clock times of pictures, by the milliseconds they were put in with:
-	// what comes out gets its own time back to the nanosecond.
+	// times has the media-clock times of pictures, by the milliseconds with which they went in. So
+	// a picture that comes out gets its own time back, to the nanosecond.
 	times map[int64]time.Duration
 	order []int64
-	base  time.Duration // media-clock time that is put in as 0
-	// offset is that of the last picture put in, and last its DTS less base.
+	base  time.Duration // the media-clock time that goes in as 0
+	// offset is the Offset of the last picture that went in. last is the DTS of that
+	// picture less base.
 	offset, last time.Duration
 
 	awaitIDR bool // pictures were dropped
-	// For telling that it hangs:
-	putIn      int       // pictures put in since one came out
-	waitsSince time.Time // when the first of them was put in
+	// The rest tells whether the child hangs.
+	putIn      int       // pictures that went in since one came out
+	waitsSince time.Time // when the first of them went in, or the input went on after a pause
+	fedAt      time.Time // when the last one went in
 	delivered  bool
 }
 
-// feedPicture is a picture as it is put in, with times less the child's base.
+// A feedPicture is a picture that goes in. Its times are less the child's base.
 type feedPicture struct {
 	dts, pts time.Duration
 	idr      bool
 	nalus    [][]byte
 }
 
-// picture is a picture as it comes out.
+// A picture is a picture that comes out.
 type picture struct {
-	milliseconds int64 // as it was put in
+	milliseconds int64 // as it went in
 	idr          bool
 	nalus        [][]byte
 	format       *stream.Format
 }
 
-// startChild starts the ffmpeg at path with the pictures since an IDR. What it makes of
-// those older than the last is thrown away inside it before it is encoded, so that the
-// newest comes out soon, whatever the length of the GOP.
+// startChild starts the ffmpeg at path with the pictures since an IDR. ffmpeg decodes
+// the older ones of these but does not encode them. So the newest picture comes out
+// soon, however long the GOP is.
 func startChild(path string, since []*stream.AccessUnit, bitrateBPS int64, r *recovery.Recovery) (*child, error) {
 	first, newest := since[0], since[len(since)-1]
 	c := &child{
@@ -95,8 +100,8 @@ func startChild(path string, since []*stream.AccessUnit, bitrateBPS int64, r *re
 	return c, nil
 }
 
-// write puts a picture in, or drops it if the child is too far behind. It says whether
-// it did.
+// write puts a picture in, or drops it if the child is too far behind. It reports
+// whether the picture went in.
 func (c *child) write(u *stream.AccessUnit) bool {
 	if c.awaitIDR && !begins(u) {
 		return false
@@ -109,19 +114,21 @@ func (c *child) write(u *stream.AccessUnit) bool {
 		return false
 	}
 	c.awaitIDR = false
-	if c.putIn == 0 {
-		c.waitsSince = time.Now()
+	now := time.Now()
+	if c.putIn == 0 || now.Sub(c.fedAt) > inputPause {
+		c.waitsSince = now
 	}
+	c.fedAt = now
 	c.putIn++
 	return true
 }
 
-// place gives a picture the times with which it is put in. They are in step with the
-// publisher's own clock, because a picture that is shown before others that came ahead of
-// it must stay so while the mapping to the media clock settles. They never go back, for
-// the encoder would drop the picture, whatever that clock does.
+// place returns a picture with the times with which it goes in. The times are in step with the
+// publisher's own clock: the order in which pictures are shown must not change while the
+// mapping to the media clock settles. Decoding times always increase, whatever the publisher's
+// clock does, because otherwise the encoder would drop the picture.
 func (c *child) place(u *stream.AccessUnit) feedPicture {
-	if shift := u.Offset - c.offset; shift.Abs() <= stream.MaxDeparture { // else the clock has jumped
+	if shift := u.Offset - c.offset; shift.Abs() <= stream.MaxDeparture { // otherwise the clock has jumped
 		c.base += shift
 	}
 	c.offset = u.Offset
@@ -144,9 +151,9 @@ func (c *child) place(u *stream.AccessUnit) feedPicture {
 // begins reports whether ffmpeg can start decoding at u.
 func begins(u *stream.AccessUnit) bool { return u.IDR || u.RecoveryPoint }
 
-// took notes that a picture came out and returns its media-clock time. One that ffmpeg
-// gave a time of its own is not left out: those that follow refer to it.
-func (c *child) took(p picture) time.Duration {
+// answered records that a picture has come out, and returns its media-clock time. ffmpeg may have
+// given a picture another time. Such a picture is kept too, because later pictures refer to it.
+func (c *child) answered(p picture) time.Duration {
 	c.delivered = true
 	c.putIn, c.waitsSince = 0, time.Now()
 	t, ok := c.times[p.milliseconds]
@@ -157,20 +164,20 @@ func (c *child) took(p picture) time.Duration {
 	return t
 }
 
-// hangs says whether the child has stopped answering: it gets pictures and gives none.
+// hangs reports whether the child gets pictures but no longer gives any.
 func (c *child) hangs(interval time.Duration) bool {
 	limit := max(time.Second, 3*interval)
 	if !c.delivered {
-		limit = 5*time.Second + 3*interval // it has the whole GOP to decode first
+		limit = 5*time.Second + 3*interval // it must decode the whole GOP first
 	}
-	return c.putIn >= 2 && time.Since(c.waitsSince) > limit
+	return c.putIn >= 2 && time.Since(c.waitsSince) > limit && time.Since(c.fedAt) < max(inputPause, 3*interval)
 }
 
-// feed writes pictures to the process until it has gone.
+// feed writes pictures to the process until the process ends.
 func (c *child) feed(process *process, stdin io.Writer, backlog []feedPicture) {
 	w, err := flv.NewWriter(stdin, true, false)
 	if err != nil {
-		return // the process has gone: the reader says so
+		return // the process has ended, which read reports
 	}
 	if w.WriteVideoConfig(0, c.format.SPS, c.format.PPS) != nil {
 		return
@@ -192,7 +199,7 @@ func (c *child) feed(process *process, stdin io.Writer, backlog []feedPicture) {
 	}
 }
 
-// read hands on what the process gives, until its end or until stop.
+// read passes on the pictures that the process gives, until the process ends or stop is called.
 func (c *child) read(process *process, stdout io.Reader) error {
 	defer close(c.pictures)
 	r := flv.NewReader(stdout, 0)
@@ -238,8 +245,8 @@ func (c *child) read(process *process, stdout io.Reader) error {
 	}
 }
 
-// childFormat is the format of what ffmpeg makes of pictures of format from: the sample aspect
-// goes through.
+// childFormat returns the format of ffmpeg's output for pictures of format from. The
+// sample aspect does not change.
 func childFormat(c flv.AVCConfig, from *stream.Format) (*stream.Format, error) {
 	var sps h264.SPS
 	if err := sps.Unmarshal(c.SPS[0]); err != nil {

@@ -2,9 +2,8 @@ package transcode
 
 import "syscall"
 
-// childProcAttr puts the child in a process group of its own, so that Ctrl-C in a
-// terminal reaches the server only, and lets the kernel kill it should the server die
-// without a chance to do so.
+// childProcAttr puts the child into its own process group, so that Ctrl-C in a terminal reaches
+// only the server. The kernel kills the child if the server dies without a chance to do so.
 func childProcAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }

@@ -11,12 +11,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/stream"
 	"github.com/streampair/streampair/mediaserver/transcode/internal/testunits"
 )
 
-// asServer makes the test binary a server with one child, for being killed.
+// asServer turns the test binary into a server with one child, to be killed.
 const asServer = "STREAMPAIR_TEST_AS_SERVER"
 
 func TestChildDiesWithTheServer(t *testing.T) {
@@ -29,7 +30,7 @@ func TestChildDiesWithTheServer(t *testing.T) {
 		time.Sleep(time.Minute)
 		return
 	}
-	withBFrames(t) // make the file
+	withBFrames(t) // creates the file
 	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
 	cmd.Env = append(os.Environ(), asServer+"=1")
 	out, err := cmd.StdoutPipe()
@@ -50,15 +51,15 @@ func TestChildDiesWithTheServer(t *testing.T) {
 	if pid == 0 {
 		t.Fatal("the server said no pid")
 	}
-	// Stopped, it cannot see that its standard input has ended.
+	// A stopped process can't notice that its standard input has ended.
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	wait(t, "ffmpeg dies", func() bool {
+	eventually.True(t, "ffmpeg dies", func() bool {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		return err != nil || strings.Contains(string(stat), ") Z ") // whoever adopted it may be slow to reap
+		return err != nil || strings.Contains(string(stat), ") Z ") // a zombie: its new parent may be slow to reap it
 	})
 }

@@ -11,12 +11,13 @@ import (
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// keyframeSeconds is the child's GOP.
+// keyframeSeconds is the child's GOP, in seconds.
 const keyframeSeconds = 2
 
-// childArgs are ffmpeg's arguments. Measured: without -probesize and its like it looks
-// at 5 s of input first, also with -analyzeduration 0, which means the default; and with
-// -fflags nobuffer it loses what it looked at. Slice threads, because frame threads would hold back a picture each.
+// childArgs returns ffmpeg's arguments. These were measured. Without -probesize and the
+// like, ffmpeg examines 5 s of input first. -analyzeduration 0 does not help, because 0
+// means the default. With -fflags nobuffer it loses the input that it examined. Slice
+// threads are used because each frame thread would hold back a picture.
 func childArgs(bitrateBPS int64, from time.Duration, trim, interlaced bool) []string {
 	args := strings.Fields("-hide_banner -nostdin -loglevel error" +
 		" -copyts -thread_type slice -probesize 20000 -analyzeduration 1 -fpsprobesize 0 -f flv -i pipe:0 -an")
@@ -25,7 +26,7 @@ func childArgs(bitrateBPS int64, from time.Duration, trim, interlaced bool) []st
 		filters = append(filters, fmt.Sprintf("trim=start=%.3f", from.Seconds()))
 	}
 	if interlaced {
-		// One picture for each frame, of those that are marked as interlaced.
+		// Frames that are marked as interlaced become one picture each.
 		filters = append(filters, "bwdif=mode=send_frame:deint=interlaced")
 	}
 	if len(filters) > 0 {
@@ -42,9 +43,9 @@ func childArgs(bitrateBPS int64, from time.Duration, trim, interlaced bool) []st
 	return append(args, strings.Fields("-f flv -flvflags no_duration_filesize -flush_packets 1 pipe:1")...)
 }
 
-// childBitrate bounds the output's bit rate: half as much again as the source's, since
-// an encoder without B-frames and look-ahead needs more for the same picture. measured
-// is the source's, 0 if it is not known yet.
+// childBitrate returns the output's maximum bit rate: 1.5 times the source's. An
+// encoder without B-frames and look-ahead needs more for the same picture. measured is
+// the source's bit rate, or 0 while it is unknown.
 func childBitrate(since []*stream.AccessUnit, measured int64) int64 {
 	const floor, ceiling = 500_000, 20_000_000
 	rate := float64(measured)
@@ -55,7 +56,7 @@ func childBitrate(since []*stream.AccessUnit, measured int64) int64 {
 		}
 		rate = float64(size) * 8 / span.Seconds()
 	}
-	if rate == 0 { // an IDR and little else says nothing of the rate: by the picture's size
+	if rate == 0 { // an IDR with little else does not show the rate: estimate it from the picture's size
 		f := since[0].Format
 		fps := f.FrameRate
 		if fps <= 0 {
@@ -66,8 +67,8 @@ func childBitrate(since []*stream.AccessUnit, measured int64) int64 {
 	return min(max(int64(rate*1.5), floor), ceiling)
 }
 
-// childEnv is what ffmpeg needs of the environment. The server's own holds flags and
-// secrets that are none of a decoder's business.
+// childEnv returns the environment variables that ffmpeg needs. The server's own
+// environment has flags and secrets, which a decoder must not see.
 func childEnv() []string {
 	env := []string{"LC_ALL=C"}
 	for _, name := range []string{"PATH", "LD_LIBRARY_PATH", "TMPDIR"} {

@@ -1,10 +1,10 @@
-// Package transcode makes of what encoders send what WebRTC can play: one continuous
-// Opus track (Audio), and video without B-frames (Views).
+// Package transcode makes what encoders send playable over WebRTC. It makes one
+// continuous Opus track (Audio), and video without B-frames (Views).
 //
-// Audio belongs to one output and is fed by whichever source is on air. A View belongs
-// to one stream and is shared by all outputs that play it. Nothing is decoded or encoded
-// while nobody listens or watches, and what needs no change is handed on untouched.
+// An Audio belongs to one output. The source on air feeds it. A View belongs to one stream,
+// and all outputs that play the stream share it. Nothing is decoded or encoded while nobody
+// listens or watches. Media that needs no change is passed on untouched.
 //
-// The package does not choose between sources, does not packetise, and decodes video
-// only in an ffmpeg process of its own.
+// The package does not choose between sources and does not packetise. It decodes video
+// only in a separate ffmpeg process.
 package transcode

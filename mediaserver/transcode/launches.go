@@ -3,27 +3,27 @@ package transcode
 import "time"
 
 const (
-	// freeLaunches in a row need not wait: an encoder that is set up changes its
-	// parameters a few times, and each change goes unseen.
+	// freeLaunches is how many launches in a row need not wait. While an encoder is set up, its
+	// parameters change a few times, and viewers should not notice these changes.
 	freeLaunches = 4
-	// firstDelay is what the next one waits. The delay doubles with each launch, up to
-	// maxDelay, and is forgotten when none was wanted for stableAfter.
+	// firstDelay is the wait before the next launch. Each further launch doubles it, up to
+	// maxDelay. The count starts again when no launch has been wanted for stableAfter.
 	firstDelay = 500 * time.Millisecond
 	maxDelay   = 30 * time.Second
 )
 
-// launches limits how often the ffmpeg of one stream is started, whoever publishes it and
-// whatever makes another one necessary. A start takes a tenth of a second of a core, which
-// is what a publisher whose parameters change at each IDR would take of other streams.
+// launches limits how often the ffmpeg of one stream is started, whoever publishes the stream and
+// whatever the reason. A start takes a tenth of a second of a processor. Without the limit, a
+// publisher whose parameters change at each IDR would take that time from other streams.
 type launches struct {
 	inRow int
-	next  time.Time // when another is allowed
+	next  time.Time // when another launch is allowed
 }
 
-// allowed reports whether another may be started at now.
+// allowed reports whether a launch is allowed at now.
 func (l *launches) allowed(now time.Time) bool { return !now.Before(l.next) }
 
-// count notes that one is started at now.
+// count records a launch at now.
 func (l *launches) count(now time.Time) {
 	if now.Sub(l.next) >= stableAfter {
 		l.inRow = 0

@@ -9,9 +9,9 @@ import (
 
 func TestLaunchesAreLimited(t *testing.T) {
 	tests := map[string]struct {
-		every time.Duration // between two moments at which one is wanted
+		every time.Duration // between two times at which a launch is wanted
 		until time.Duration
-		want  []time.Duration // when one is started
+		want  []time.Duration // when a launch happens
 	}{
 		"parameters that change with each picture": {
 			40 * time.Millisecond, 70 * time.Second,

@@ -16,7 +16,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/transcode/internal/testunits"
 )
 
-// listener is a receiver of the track: it checks that packets join, and decodes them.
+// A listener is a receiver of the track. It checks that packets join, and decodes them.
 type listener struct {
 	t       *testing.T
 	decoder *gopus.Decoder
@@ -25,7 +25,7 @@ type listener struct {
 	first   time.Duration
 	next    time.Duration
 	jumps   []time.Duration // between packets that do not join
-	left    []float32       // the signal from first on, jumps as silence
+	left    []float32       // left channel from first on, with silence for jumps
 	right   []float32
 }
 
@@ -66,7 +66,7 @@ func (l *listener) emit(at, duration time.Duration, packet []byte) {
 	l.bytes += len(packet)
 }
 
-// between returns the left signal between two times of the media clock.
+// between returns the left channel between two times of the media clock.
 func (l *listener) between(from, to time.Duration) []float32 {
 	l.t.Helper()
 	a, b := sampleIndex(from)-sampleIndex(l.first), sampleIndex(to)-sampleIndex(l.first)
@@ -76,7 +76,7 @@ func (l *listener) between(from, to time.Duration) []float32 {
 	return l.left[a:b]
 }
 
-// level is the effective value of a signal.
+// level returns the effective value of a signal.
 func level(x []float32) float64 {
 	sum := 0.0
 	for _, v := range x {
@@ -85,7 +85,7 @@ func level(x []float32) float64 {
 	return math.Sqrt(sum / float64(max(len(x), 1)))
 }
 
-// onset is when the signal first reaches a fifth of the level that a tone has.
+// onset returns when the signal first reaches a fifth of a tone's level.
 func (l *listener) onset(after time.Duration) time.Duration {
 	for i := sampleIndex(after) - sampleIndex(l.first); i < int64(len(l.left)); i++ {
 		if math.Abs(float64(l.left[i])) > 0.1 {
@@ -103,8 +103,8 @@ func (l *listener) joins() {
 	}
 }
 
-// aac makes an AAC source of an expression in t, ffmpeg's aevalsrc syntax, its first
-// frame at the given time. Sound at t in the expression is at start+t+priming.
+// aac returns an AAC source of an expression in t, in the syntax of ffmpeg's aevalsrc. Its first
+// frame is at start. The sound of time t in the expression is at start+t+priming.
 func aac(t *testing.T, expression string, rate, channels int, seconds float64) []*stream.AccessUnit {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "a.flv")
@@ -117,7 +117,7 @@ func aac(t *testing.T, expression string, rate, channels int, seconds float64) [
 	return testunits.Load(t, path)
 }
 
-// shifted returns units moved by d on the media clock, of a publication of their own.
+// shifted returns units moved by d on the media clock, with their own publication.
 func shifted(units []*stream.AccessUnit, d time.Duration) []*stream.AccessUnit {
 	format := *units[0].Format
 	out := make([]*stream.AccessUnit, len(units))
@@ -129,7 +129,7 @@ func shifted(units []*stream.AccessUnit, d time.Duration) []*stream.AccessUnit {
 	return out
 }
 
-// priming is what ffmpeg's AAC encoder puts ahead of the sound, in an FLV file.
+// priming returns the time that ffmpeg's AAC encoder puts before the sound, in an FLV file.
 func priming(rate int) time.Duration { return 1024 * time.Second / time.Duration(rate) }
 
 const (
@@ -137,7 +137,7 @@ const (
 	beep = "if(gte(t,1),0.5*sin(2*PI*1000*(t-1)),0)"
 )
 
-// opus makes an Opus source of a tone in packets of the given length.
+// opus returns an Opus source of a tone, in packets of the given length.
 func opus(t *testing.T, hz float64, channels int, packet time.Duration, start time.Duration, seconds float64) []*stream.AccessUnit {
 	t.Helper()
 	e, err := gopus.NewEncoder(gopus.EncoderConfig{SampleRate: 48000, Channels: channels, Application: gopus.ApplicationAudio})

@@ -13,42 +13,44 @@ import (
 )
 
 const (
-	// maxPacket is what an Opus packet of one frame can be at most, in bytes (RFC 6716
-	// section 3.4); at 96 kbit/s they are about 240.
+	// maxPacket is the largest Opus packet of one frame, in bytes (RFC 6716 section
+	// 3.4). At 96 kbit/s a packet has about 240 bytes.
 	maxPacket = 1276
-	// complexity 5 costs three fifths of complexity 10 and sounds the same at this rate.
+	// complexity is the encoder's effort. 5 costs three fifths of 10 and sounds the
+	// same at this rate.
 	complexity = 5
-	// quietFrames of silence are encoded before the encoder is left alone: by then its
-	// filters have settled, and it would say silencePacket each time.
+	// quietFrames is how many frames of silence are encoded before silencePacket is sent instead.
+	// By then the encoder's filters have settled, and it would give silencePacket each time.
 	quietFrames = 50
-	// encoderLookahead is by how many samples the decoded signal lags behind what is
-	// encoded: the overlap of 2.5 ms, because the encoder's application for low delay
-	// does without the 4 ms that speech needs. Packets are stamped that much earlier,
-	// or sound would come late against the picture.
+	// encoderLookahead is by how many samples the decoded signal lags behind the
+	// encoded one. That is the overlap of 2.5 ms. The encoder's low-delay application
+	// does without the 4 ms that speech needs. Packets are stamped that much earlier;
+	// otherwise sound would be late against the picture.
 	encoderLookahead = pcm.Rate / 400
 )
 
-// silencePacket is 20 ms of stereo silence: a TOC byte for one CELT frame, full band
-// (RFC 6716 section 3.1), and a frame with the silence flag set (section 4.3).
+// silencePacket is 20 ms of stereo silence: a TOC byte for one CELT frame, full band (RFC 6716
+// section 3.1), and a frame with the silence flag set (section 4.3).
 var silencePacket = []byte{0xfc, 0xff, 0xfe}
 
-// output is the far end of an Audio: samples in, packets out. Indexes count samples of
-// the media clock.
+// An output is the encoding part of an Audio: samples go in, packets come out. Indexes
+// count samples of the media clock.
 type output struct {
 	emit func(at, duration time.Duration, packet []byte)
 	log  *slog.Logger
 
-	next    int64 // where the next sample belongs
-	emitted int64 // where the last packet ends, once decoded
-	// foreign says that the last packets were a source's own; next is emitted then.
-	foreign bool
+	next    int64 // index of the next sample
+	emitted int64 // end of the last packet once decoded
+	// passthrough reports whether the last packets came unchanged from a source. Then next
+	// equals emitted.
+	passthrough bool
 
 	encoder *gopus.Encoder
 	seam    *pcm.Seam
-	owner   *source   // who played last; nil for silence
-	pending []float32 // interleaved samples before next, less than a packet
+	owner   *source   // the source that played last; nil for silence
+	pending []float32 // interleaved samples before next that do not fill a packet yet
 	quiet   int       // packets of silence in a row
-	failed  bool      // to encode: said once
+	failed  bool      // encoding has failed; logged once
 
 	fresh  pcm.Stereo
 	packet []byte
@@ -70,15 +72,15 @@ func newEncoder(bitrateBPS int) *gopus.Encoder {
 	if err == nil {
 		err = e.SetComplexity(complexity)
 	}
-	if err != nil { // all but the bit rate are constants
+	if err != nil { // all settings but the bit rate are constants
 		panic(fmt.Sprintf("Opus encoder for %d bit/s: %v", bitrateBPS, err))
 	}
 	return e
 }
 
-// begin moves the position to at, or as near as what was emitted allows.
+// begin moves the position to at, or to the earliest index after what was emitted.
 func (o *output) begin(at int64) {
-	if o.foreign {
+	if o.passthrough {
 		o.next = max(at, o.emitted)
 		o.emitted = o.next
 		return
@@ -86,8 +88,8 @@ func (o *output) begin(at int64) {
 	o.next = max(at, o.emitted+encoderLookahead)
 }
 
-// rest ends the signal: what is pending leaves, faded out, and the encoder starts anew.
-func (o *output) rest() {
+// finish ends the signal. The pending samples are faded out and emitted, and the encoder is reset.
+func (o *output) finish() {
 	if len(o.pending) > 0 || !o.seam.Idle() {
 		n := int64(frameSamples - len(o.pending)/2)
 		if n < encoderLookahead+pcm.FadeSamples {
@@ -99,18 +101,18 @@ func (o *output) rest() {
 	o.owner, o.quiet = nil, 0
 }
 
-// own makes the output encode again after a source's own packets.
-func (o *output) own() {
-	if o.foreign {
-		o.foreign = false
+// resumeEncoding prepares the output to encode again after packets that came unchanged from a source.
+func (o *output) resumeEncoding() {
+	if o.passthrough {
+		o.passthrough = false
 		o.next = o.emitted + encoderLookahead
 	}
 }
 
-// play appends the samples that s plays at start, where there is no gap before start.
-// What lies before the position is left out.
+// play appends the samples that s plays at start. start must not be after the
+// position. Samples before the position are left out.
 func (o *output) play(start int64, samples pcm.Stereo, s *source) {
-	o.own()
+	o.resumeEncoding()
 	late := o.next - start
 	if late >= int64(samples.Len()) {
 		return
@@ -127,7 +129,7 @@ func (o *output) play(start int64, samples pcm.Stereo, s *source) {
 
 // silence appends n samples of silence.
 func (o *output) silence(n int64) {
-	if o.foreign { // in whole packets
+	if o.passthrough { // in whole packets
 		for ; n >= frameSamples; n -= frameSamples {
 			o.send(o.next, frameSamples, bytes.Clone(silencePacket))
 			o.next = o.emitted
@@ -148,7 +150,8 @@ func (o *output) silence(n int64) {
 	}
 }
 
-// append adds samples at the position and emits what is complete. It may change them.
+// append adds samples at the position and emits the packets that are complete. It may
+// change samples.
 func (o *output) append(samples pcm.Stereo) {
 	o.seam.Join(samples)
 	for i := range samples.L {
@@ -163,7 +166,7 @@ func (o *output) append(samples pcm.Stereo) {
 	o.pending = append(o.pending[:0], o.pending[done:]...)
 }
 
-// encode emits one packet of samples.
+// encode emits one packet with the given samples.
 func (o *output) encode(at int64, samples []float32) {
 	if silent(samples) {
 		o.quiet++
@@ -188,7 +191,7 @@ func (o *output) encode(at int64, samples []float32) {
 }
 
 func (o *output) encodeSafely(samples []float32) (n int, err error) {
-	// The samples come out of strangers' streams: see pcm.Decoder.Decode.
+	// The samples come from strangers' streams: see pcm.Decoder.Decode.
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("panic: %v", r)
@@ -206,18 +209,18 @@ func silent(samples []float32) bool {
 	return true
 }
 
-// forward emits a source's own packet that belongs at the given place.
+// forward emits a source's packet unchanged, for the index at.
 func (o *output) forward(at int64, packet []byte) {
 	n := int64(pcm.FrameSamples(stream.Opus, packet))
 	if n == 0 {
-		return // malformed: a gap
+		return // malformed: it becomes a gap
 	}
-	if !o.foreign {
-		o.rest()
-		o.foreign = true
+	if !o.passthrough {
+		o.finish()
+		o.passthrough = true
 		o.next = max(o.emitted, o.next-encoderLookahead)
 		if at <= o.next+toleranceOpus {
-			o.next = max(at, o.next) // nothing was sent that it would have to join
+			o.next = max(at, o.next) // nothing was sent to which it would have to join
 		}
 	}
 	switch gap := at - o.next; {
@@ -225,7 +228,7 @@ func (o *output) forward(at int64, packet []byte) {
 		o.next = at
 	case gap > toleranceOpus:
 		o.silence(gap)
-		o.next = at // whatever is left of a packet's length is for the receiver to conceal
+		o.next = at // the receiver conceals a gap shorter than a packet
 	case gap < -toleranceOpus:
 		return
 	}

@@ -1,8 +1,9 @@
 package transcode
 
 import (
-	"math/rand/v2"
 	"testing"
+
+	"github.com/streampair/streampair/hack/seeded"
 )
 
 func TestEncoderLookaheadIsWhatPacketsAreStampedWith(t *testing.T) {
@@ -13,9 +14,9 @@ func TestEncoderLookaheadIsWhatPacketsAreStampedWith(t *testing.T) {
 
 func TestEncoderSettlesOnTheSilencePacket(t *testing.T) {
 	e := newEncoder(96000)
-	loud := make([]float32, 2*frameSamples)
+	loud, random := make([]float32, 2*frameSamples), seeded.Rand(t)
 	for i := range loud {
-		loud[i] = rand.Float32() - 0.5
+		loud[i] = random.Float32() - 0.5
 	}
 	packet := make([]byte, maxPacket)
 	for range 5 {

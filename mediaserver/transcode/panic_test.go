@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/recovery"
 	"github.com/streampair/streampair/mediaserver/stream"
@@ -14,9 +15,9 @@ import (
 )
 
 func TestAViewBeginsAnewAfterAPanicWithoutThePublisher(t *testing.T) {
-	var r *rig
+	var r *viewTest
 	recovering := recovery.New(recovery.Config{})
-	r = newRig(t, ViewsConfig{Recovery: recovering})
+	r = newViewTest(t, ViewsConfig{Recovery: recovering})
 	sub := r.view.Stream().Subscribe(1024)
 	defer sub.Close()
 	units := testunits.Load(t, mediatest.File(t, mediatest.Spec{Duration: 2 * time.Second}))
@@ -24,12 +25,12 @@ func TestAViewBeginsAnewAfterAPanicWithoutThePublisher(t *testing.T) {
 	stop := r.play(first, units)
 	r.watch(sub, 10, nil)
 	stop()
-	// No publisher can send a picture without a format.
+	// A picture without a format makes the view panic. No publisher can send one.
 	if err := first.Forward(&stream.AccessUnit{Kind: stream.Video, NALUs: [][]byte{{0x41, 1}}}); err != nil {
 		t.Fatal(err)
 	}
-	wait(t, "the end of the publication", first.Ended)
-	wait(t, "the end of what is made of it", func() bool { return r.view.Stream().Snapshot().Publication == nil })
+	eventually.True(t, "the end of the publication", first.Ended)
+	eventually.True(t, "the end of what is made of it", func() bool { return r.view.Stream().Snapshot().Publication == nil })
 	if _, err := r.registry.Publish(stream.PublishRequest{Key: primary, Authenticated: true}); !errors.Is(err, stream.ErrExpelled) {
 		t.Errorf("its publisher gets %v", err)
 	}
@@ -48,13 +49,13 @@ func TestAViewBeginsAnewAfterAPanicWithoutThePublisher(t *testing.T) {
 }
 
 func TestParametersThatChangeAtEachIDRStartFewFFmpegs(t *testing.T) {
-	r := newRig(t, withFFmpeg(t))
+	r := newViewTest(t, withFFmpeg(t))
 	r.view.Demand(true)
 	sub := r.view.Stream().Subscribe(4096)
 	defer sub.Close()
 	units := testunits.Of(stream.Video, withBFrames(t))
 	var changing []*stream.AccessUnit
-	for _, u := range units { // the first GOP, over and over, each time with another PPS
+	for _, u := range units { // the first GOP again and again, each time with another PPS
 		if len(changing) > 0 && u.IDR {
 			break
 		}
@@ -70,7 +71,8 @@ func TestParametersThatChangeAtEachIDRStartFewFFmpegs(t *testing.T) {
 			time.Sleep(time.Until(start.Add(u.DTS + shift)))
 			nalus := u.NALUs
 			if u.IDR {
-				// Trailing zero bytes are another PPS to those who compare, and the same to ffmpeg.
+				// Trailing zero bytes make another PPS for a comparison, but mean the
+				// same to ffmpeg.
 				pps := append(append([]byte{}, u.Format.PPS...), make([]byte, gop%2+1)...)
 				nalus = append([][]byte{u.Format.SPS, pps}, nalus...)
 			}
@@ -79,7 +81,7 @@ func TestParametersThatChangeAtEachIDRStartFewFFmpegs(t *testing.T) {
 			}
 		}
 	}
-	wait(t, "a warning", func() bool {
+	eventually.True(t, "a warning", func() bool {
 		for _, code := range warnings(r.raw) {
 			if code == "ParametersChange" {
 				return true
@@ -87,7 +89,7 @@ func TestParametersThatChangeAtEachIDRStartFewFFmpegs(t *testing.T) {
 		}
 		return false
 	})
-	// 4 at once, then after 0.5, 1, 2, 4 … s: see launches.
+	// Four launches come at once, then one after 0.5, 1, 2, 4 … s: see launches.
 	started := testutil.ToFloat64(r.metrics.FFmpegRestarts.WithLabelValues("parameters"))
 	if started > 8 {
 		t.Errorf("ffmpeg was started %v times", started)
@@ -95,7 +97,7 @@ func TestParametersThatChangeAtEachIDRStartFewFFmpegs(t *testing.T) {
 	if n := testutil.ToFloat64(r.metrics.FFmpegRestarts.WithLabelValues("postponed")); n == 0 {
 		t.Error("no start was put off")
 	}
-	// The pictures that need no re-encoding go on, and the leg is not lost.
+	// Pictures that need no re-encoding go on, and the leg is not lost.
 	if s := r.view.Stream().Snapshot(); s.Publication == nil {
 		t.Error("the stream is lost")
 	}

@@ -1,17 +1,19 @@
 package transcode
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/stream"
 	"github.com/streampair/streampair/mediaserver/transcode/internal/testunits"
 )
 
-// limited are pictures that many players cannot show, by what ffmpeg is told.
+// limited are kinds of pictures that many players can't show, with ffmpeg's arguments for each.
 var limited = map[string][]string{
 	"4:2:2":      {"-pix_fmt", "yuv422p"},
 	"4:4:4":      {"-pix_fmt", "yuv444p"},
@@ -27,7 +29,7 @@ func pictures(t *testing.T, args ...string) []*stream.AccessUnit {
 func TestPicturesThatManyPlayersCannotShowAreReencoded(t *testing.T) {
 	for name, args := range limited {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, withFFmpeg(t))
+			r := newViewTest(t, withFFmpeg(t))
 			r.view.Demand(true)
 			sub := r.view.Stream().Subscribe(1024)
 			defer sub.Close()
@@ -55,7 +57,7 @@ func TestPicturesThatManyPlayersCannotShowAreReencoded(t *testing.T) {
 }
 
 func TestPicturesThatManyPlayersCannotShowAreWorthLessWithoutFFmpeg(t *testing.T) {
-	r := newRig(t, ViewsConfig{MaxTranscodes: 4})
+	r := newViewTest(t, ViewsConfig{MaxTranscodes: 4})
 	r.view.Demand(true)
 	sub := r.view.Stream().Subscribe(1024)
 	defer sub.Close()
@@ -66,14 +68,14 @@ func TestPicturesThatManyPlayersCannotShowAreWorthLessWithoutFFmpeg(t *testing.T
 	}
 	stop()
 	r.play(r.publish(primary), pictures(t))
-	wait(t, "no fault once the publisher is another", func() bool {
+	eventually.True(t, "no fault once the publisher is another", func() bool {
 		got := r.view.Stream().Snapshot()
 		return got.Video.Fault == nil && got.Video.Format != nil && got.Video.Format.Limitation == ""
 	})
 }
 
-// withoutIDR are streams in which no IDR follows the first picture, which is left out here:
-// who joins later never sees one.
+// withoutIDR returns streams in which no IDR follows the first picture. The first
+// picture is left out here, so a viewer never sees an IDR.
 func withoutIDR(t *testing.T) map[string][]*stream.AccessUnit {
 	t.Helper()
 	streams := map[string][]*stream.AccessUnit{
@@ -97,9 +99,9 @@ func withoutIDR(t *testing.T) map[string][]*stream.AccessUnit {
 func TestAStreamWithoutIDRsIsReencodedFromARecoveryPoint(t *testing.T) {
 	for name, units := range withoutIDR(t) {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, withFFmpeg(t))
+			r := newViewTest(t, withFFmpeg(t))
 			r.play(r.publish(primary), units)
-			wait(t, "viewers can begin as soon as they come", func() bool { return r.view.Stream().Snapshot().EntryPoint })
+			eventually.True(t, "viewers can begin as soon as they come", func() bool { return r.view.Stream().Snapshot().EntryPoint })
 			if n := r.children(); n != 0 {
 				t.Errorf("%v ffmpeg children while nobody watches", n)
 			}
@@ -118,10 +120,10 @@ func TestAStreamWithoutIDRsIsReencodedFromARecoveryPoint(t *testing.T) {
 }
 
 func TestAStreamWithoutIDRsCannotBeEnteredWithoutFFmpeg(t *testing.T) {
-	r := newRig(t, ViewsConfig{})
+	r := newViewTest(t, ViewsConfig{})
 	r.view.Demand(true)
 	r.play(r.publish(primary), withoutIDR(t)["intra refresh"])
-	wait(t, "a warning", func() bool { return slices.Contains(warnings(r.view.Stream()), warningWithoutIDR) })
+	eventually.True(t, "a warning", func() bool { return slices.Contains(warnings(r.view.Stream()), warningWithoutIDR) })
 	snap := r.view.Stream().Snapshot()
 	if snap.EntryPoint || snap.LastIDR != 0 {
 		t.Error("there is an entry point")
@@ -131,36 +133,67 @@ func TestAStreamWithoutIDRsCannotBeEnteredWithoutFFmpeg(t *testing.T) {
 	}
 }
 
-// An encoder with intra refresh begins with an IDR, and sends none after it. Who watches by then
-// goes on, and nobody else can join.
+// Each picture says that decoding can start there, but no decoder can start.
+func TestPicturesThatFFmpegCannotDecodeAreAFaultAtOnce(t *testing.T) {
+	units := withoutIDR(t)["intra refresh"]
+	var spoilt []*stream.AccessUnit
+	for _, u := range units {
+		own := *u
+		recoveryPoint, inter := []byte{0x06, 0x06, 0x01, 0xc4, 0x80}, []byte{0x41, 0x9a, 0x24}
+		own.NALUs = [][]byte{recoveryPoint, append(inter, bytes.Repeat([]byte{0x55}, 500)...)}
+		spoilt = append(spoilt, &own)
+	}
+	r := newViewTest(t, withFFmpeg(t))
+	r.view.Demand(true)
+	p := r.publish(primary)
+	stop := r.play(p, spoilt)
+	eventually.True(t, "a fault", func() bool {
+		fault := r.view.Stream().Snapshot().Video.Fault
+		return fault != nil && fault.Code == warningWithoutIDR
+	})
+	if n := r.childrenThatFailed(); n != 1 {
+		t.Errorf("%v ffmpegs had failed by then", n)
+	}
+	if got := warnings(r.raw); !slices.Contains(got, warningFails) {
+		t.Errorf("warnings %v", got)
+	}
+	stop()
+	r.play(p, units)
+	eventually.True(t, "no fault once the pictures can be decoded", func() bool {
+		return r.view.Stream().Snapshot().Video.Fault == nil
+	})
+}
+
+// An encoder with intra refresh begins with an IDR and sends none after it. Viewers
+// that watch from the start go on. No other viewer can join.
 func TestAnIDRLongAgoIsNoEntry(t *testing.T) {
 	units := pictures(t, "-x264-params", "intra-refresh=1:keyint=30")
 	if !units[0].IDR || slices.ContainsFunc(units[1:], func(u *stream.AccessUnit) bool { return u.IDR }) {
 		t.Fatal("the test's stream has other IDRs")
 	}
-	r := newRigWithStreams(t, ViewsConfig{}, stream.Config{MaxCacheDuration: time.Second})
+	r := newViewTestWithStreams(t, ViewsConfig{}, stream.Config{MaxCacheDuration: time.Second})
 	sub := r.view.Stream().Subscribe(1024)
 	defer sub.Close()
 	r.view.Demand(true)
 	stop := r.play(r.publish(primary), units)
-	wait(t, "a fault", func() bool {
+	eventually.True(t, "a fault", func() bool {
 		f := r.view.Stream().Snapshot().Video.Fault
 		return f != nil && f.Code == warningWithoutIDR && f.Limited
 	})
-	r.watch(sub, 60, nil) // who is there goes on
+	r.watch(sub, 60, nil) // the first viewer goes on
 	stop()
 	r.play(r.publish(primary), pictures(t))
-	wait(t, "no fault with IDRs again", func() bool {
+	eventually.True(t, "no fault with IDRs again", func() bool {
 		snap := r.view.Stream().Snapshot()
 		return snap.Video.Fault == nil && snap.EntryPoint && len(snap.Warnings) == 0
 	})
 }
 
-// What is said of pictures is what is done with them.
+// Warnings about pictures say what is done with them.
 func TestWarningsOfPicturesSayWhatIsDone(t *testing.T) {
 	cfg := withFFmpeg(t)
 	cfg.MaxTranscodes, cfg.Linger = 1, 100*time.Millisecond
-	r := newRig(t, cfg)
+	r := newViewTest(t, cfg)
 	other := r.takePlace(pictures(t, limited["4:2:2"]...))
 	defer other.Close()
 	says := func(text string) func() bool {
@@ -172,14 +205,14 @@ func TestWarningsOfPicturesSayWhatIsDone(t *testing.T) {
 	}
 	r.view.Demand(true)
 	stop := r.play(r.publish(primary), pictures(t, limited["4:2:2"]...))
-	wait(t, "not re-encoded", says("does not re-encode"))
+	eventually.True(t, "not re-encoded", says("does not re-encode"))
 	if r.view.Stream().Snapshot().Video.Fault == nil {
 		t.Error("no fault")
 	}
 	other.Demand(false)
-	wait(t, "re-encoded", says("is re-encoded"))
-	wait(t, "no fault", func() bool { return r.view.Stream().Snapshot().Video.Fault == nil })
+	eventually.True(t, "re-encoded", says("is re-encoded"))
+	eventually.True(t, "no fault", func() bool { return r.view.Stream().Snapshot().Video.Fault == nil })
 	stop()
 	r.play(r.publish(primary), pictures(t))
-	wait(t, "no warning of an encoder that was mended", func() bool { return len(r.view.Stream().Snapshot().Warnings) == 0 })
+	eventually.True(t, "no warning of an encoder that was mended", func() bool { return len(r.view.Stream().Snapshot().Warnings) == 0 })
 }

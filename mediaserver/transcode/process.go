@@ -15,36 +15,36 @@ import (
 	"github.com/streampair/streampair/mediaserver/recovery"
 )
 
-// where is the label of panics about what ffmpeg is given and gives.
-const where = "ffmpeg"
+// panicLabel is the label of panics about ffmpeg's input and output.
+const panicLabel = "ffmpeg"
 
 // A process is a running ffmpeg.
 type process struct {
 	started time.Time
 	pid     int
-	// quit is closed when the process is to end, or has ended.
+	// quit is closed when the process is to end or has ended.
 	quit     chan struct{}
 	stopOnce sync.Once
-	// done is closed when the process is reaped and its goroutines have ended; err
-	// says why then.
+	// done is closed when the process is reaped and its goroutines have ended. Then
+	// err is the reason.
 	done chan struct{}
 	err  error
 }
 
-// processIO is what moves the bytes of a process, each in a goroutine of its own.
+// processIO has the functions that move the bytes of a process, each on its own goroutine.
 type processIO struct {
-	// feed writes to the process until p.quit is closed or an error.
+	// feed writes to the process until p.quit is closed or a write fails.
 	feed func(p *process, stdin io.Writer)
-	// read reads what the process gives, until its end or until p.quit is closed.
+	// read reads the process's output until its end, or until p.quit is closed.
 	read func(p *process, stdout io.Reader) error
 }
 
-// startProcess starts the ffmpeg at path. A panic in moving the bytes ends the process.
+// startProcess starts the ffmpeg at path. A panic in feed or read ends the process.
 func startProcess(path string, args []string, moves processIO, r *recovery.Recovery) (*process, error) {
 	cmd := exec.Command(path, args...)
 	cmd.Env = childEnv()
 	cmd.SysProcAttr = childProcAttr()
-	cmd.WaitDelay = time.Second // for standard error, if somebody else holds it
+	cmd.WaitDelay = time.Second // for standard error, if another process holds it open
 	p := &process{started: time.Now(), quit: make(chan struct{}), done: make(chan struct{})}
 	started := make(chan error)
 	go p.run(cmd, moves, r, started)
@@ -56,11 +56,11 @@ func startProcess(path string, args []string, moves processIO, r *recovery.Recov
 	return p, nil
 }
 
-// stop kills the process. done tells when it has gone.
+// stop kills the process. done is closed when it has ended.
 func (p *process) stop() { p.stopOnce.Do(func() { close(p.quit) }) }
 
-// run is the life of the process. It keeps its thread: the process is killed by the
-// kernel when the thread that started it ends (see childProcAttr).
+// run starts the process and returns when it has ended. It keeps its thread, because the kernel
+// kills the process when the thread that started it ends (see childProcAttr).
 func (p *process) run(cmd *exec.Cmd, moves processIO, r *recovery.Recovery, started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -85,19 +85,19 @@ func (p *process) run(cmd *exec.Cmd, moves processIO, r *recovery.Recovery, star
 	started <- nil
 
 	var group sync.WaitGroup
-	group.Go(func() { // a killed process ends its pipes, and so the other two
+	group.Go(func() { // a killed process closes its pipes, which ends feed and read
 		<-p.quit
-		_ = cmd.Process.Kill() // an error means that it has gone already
+		_ = cmd.Process.Kill() // an error means that it has already ended
 	})
 	var fedErr, readErr error
 	group.Go(func() {
-		fedErr = r.Do(where, func() { moves.feed(p, stdin) })
-		_ = stdin.Close() // it is a pipe
+		fedErr = r.Do(panicLabel, func() { moves.feed(p, stdin) })
+		_ = stdin.Close() // can't fail for a pipe
 		if fedErr != nil {
 			p.stop()
 		}
 	})
-	if err := r.Do(where, func() { readErr = moves.read(p, stdout) }); err != nil {
+	if err := r.Do(panicLabel, func() { readErr = moves.read(p, stdout) }); err != nil {
 		readErr = err
 	}
 	p.stop()
@@ -106,7 +106,7 @@ func (p *process) run(cmd *exec.Cmd, moves processIO, r *recovery.Recovery, star
 	p.err = endOf(cmp.Or(fedErr, readErr), waitErr, stderr.String())
 }
 
-// endOf makes one error of how the process ended.
+// endOf returns one error for the end of the process.
 func endOf(read, wait error, stderr string) error {
 	err := wait
 	if read != nil && !errors.Is(read, io.EOF) && !errors.Is(read, io.ErrUnexpectedEOF) {
@@ -121,7 +121,7 @@ func endOf(read, wait error, stderr string) error {
 	return fmt.Errorf("ffmpeg: %w", err)
 }
 
-// lastLines keeps the end of what ffmpeg says, for the log.
+// lastLines keeps the end of ffmpeg's standard error, for the log.
 type lastLines struct {
 	mu  sync.Mutex // guards buf
 	buf []byte

@@ -10,33 +10,39 @@ import (
 	"github.com/streampair/streampair/mediaserver/transcode/internal/pcm"
 )
 
-// Codes of warnings about sound, and what they say of it.
+// Codes of warnings about sound, and their messages.
 const (
 	warningReencodedAudio   = "ReencodedAudio"
 	warningUnsupportedAudio = "UnsupportedAudio"
+	warningMalformedAudio   = "MalformedAudio"
 
 	soundHowTo       = "Set the encoder to AAC-LC, stereo."
 	soundReencoded   = "The sound is %s, which is re-encoded to AAC-LC in stereo on the server. " + soundHowTo
 	soundCore        = "The sound is %s, and the server does not re-encode it: viewers hear it without its high frequencies. " + soundHowTo
 	soundUnsupported = "The sound is %s, which only ffmpeg decodes, and the server does not re-encode it: viewers hear silence. " + soundHowTo
+	soundMalformed   = "The frames of the sound cannot be decoded: viewers hear silence. Restart the encoder."
 )
 
-// sound is the part of a view that has the sound re-encoded which only ffmpeg can decode
-// in full.
+// sound is the part of a view that handles sound which only ffmpeg can decode in full.
+// It has such sound re-encoded.
 type sound struct {
-	format *stream.Format // of the sound that was looked at last
-	// foreign says what sound it is that only ffmpeg can decode; "": it needs no ffmpeg.
-	foreign string
-	// core says that all but its high frequencies can be decoded without ffmpeg.
-	core bool
+	format *stream.Format // format of the last sound that was examined
+	// ffmpegOnly names the kind of sound if only ffmpeg can decode it in full; otherwise it is "".
+	ffmpegOnly string
+	// coreDecodable reports whether all but the high frequencies can be decoded without ffmpeg.
+	coreDecodable bool
 
-	child    *soundChild
-	failures int // in a row
-	retryAt  time.Time
-	launches launches
+	sample soundSample
+
+	child        *soundChild
+	failures     int  // in a row
+	gaveFrame    bool // a child gave a frame of this format
+	cannotDecode bool // a child had all frames, and gave none
+	retryAt      time.Time
+	launches     launches
 }
 
-// framesOf is nil, which is never ready, for no child.
+// framesOf returns c's frames. Without a child it returns nil, which is never ready.
 func framesOf(c *soundChild) <-chan soundFrame {
 	if c == nil {
 		return nil
@@ -47,10 +53,13 @@ func framesOf(c *soundChild) <-chan soundFrame {
 // takeSound handles one frame of sound of the raw stream.
 func (v *view) takeSound(u *stream.AccessUnit) {
 	if v.sound.format != u.Format {
-		v.lookAtSound(u.Format)
+		v.examineSound(u.Format)
 	}
-	if v.sound.foreign != "" && v.sound.child == nil {
+	if v.sound.ffmpegOnly != "" && v.sound.child == nil {
 		v.startSound()
+	}
+	if v.sound.sample.take(u.PTS, u.Frame) {
+		v.judgeSound()
 	}
 	c := v.sound.child
 	if c == nil {
@@ -65,51 +74,60 @@ func (v *view) takeSound(u *stream.AccessUnit) {
 	}
 }
 
-// lookAtSound finds out what is to be done with sound of format f.
-func (v *view) lookAtSound(f *stream.Format) {
+// examineSound examines sound of format f and decides how to handle it.
+func (v *view) examineSound(f *stream.Format) {
 	v.stopSound()
-	v.sound.format, v.sound.foreign = f, ""
-	_, err := pcm.NewDecoder(f)
-	v.sound.core = err == nil
+	v.sound.format, v.sound.ffmpegOnly, v.sound.gaveFrame, v.sound.cannotDecode = f, "", false, false
+	decoder, err := pcm.NewDecoder(f)
+	v.sound.sample.decoder = decoder
+	v.sound.coreDecodable = err == nil
 	if config, err := flv.ParseAudioConfig(f.Config); f.Codec == stream.AAC && err == nil {
-		v.sound.foreign = config.Variant()
+		v.sound.ffmpegOnly = config.Variant()
 	}
-	if err != nil && v.sound.foreign == "" {
-		v.sound.foreign = f.Codec.String()
+	if err != nil && v.sound.ffmpegOnly == "" {
+		v.sound.ffmpegOnly = f.Codec.String()
 	}
-	if v.pub != nil && v.sound.foreign != "" {
-		_ = v.pub.SetAudioFormat(*f) // it is expected while ffmpeg starts; an error would have been the publisher's
+	if v.pub != nil && v.sound.ffmpegOnly != "" {
+		_ = v.pub.SetAudioFormat(*f) // the sound is expected while ffmpeg starts; the format is valid, because the publisher's was
 	}
 	v.judgeSound()
 }
 
-// judgeSound says what viewers hear.
+// judgeSound updates the warnings and the fault to what viewers hear.
 func (v *view) judgeSound() {
 	var fault *stream.Fault
 	switch s := &v.sound; {
-	case s.foreign == "":
+	case s.sample.undecodable && (s.child == nil || !s.child.delivered):
 		v.unwarn(warningReencodedAudio)
 		v.unwarn(warningUnsupportedAudio)
-	case s.format.Codec == stream.AAC && s.failures < hopeless && v.mayHold():
-		v.unwarn(warningUnsupportedAudio)
-		v.warn(warningReencodedAudio, fmt.Sprintf(soundReencoded, s.foreign))
-	case s.core:
+		fault = &stream.Fault{Code: warningMalformedAudio, Message: soundMalformed}
+	case s.ffmpegOnly == "":
 		v.unwarn(warningReencodedAudio)
-		v.warn(warningUnsupportedAudio, fmt.Sprintf(soundCore, s.foreign))
+		v.unwarn(warningUnsupportedAudio)
+	case s.format.Codec == stream.AAC && !s.cannotDecode && s.failures < maxFailures && v.canTakeSlot():
+		v.unwarn(warningUnsupportedAudio)
+		v.warn(warningReencodedAudio, fmt.Sprintf(soundReencoded, s.ffmpegOnly))
+	case s.coreDecodable:
+		v.unwarn(warningReencodedAudio)
+		v.warn(warningUnsupportedAudio, fmt.Sprintf(soundCore, s.ffmpegOnly))
 	default:
 		v.unwarn(warningReencodedAudio)
-		fault = &stream.Fault{Code: warningUnsupportedAudio, Message: fmt.Sprintf(soundUnsupported, s.foreign)}
+		fault = &stream.Fault{Code: warningUnsupportedAudio, Message: fmt.Sprintf(soundUnsupported, s.ffmpegOnly)}
+	}
+	if fault != nil {
 		v.warn(fault.Code, fault.Message)
+	} else {
+		v.unwarn(warningMalformedAudio)
 	}
 	if v.pub != nil {
 		v.pub.SetFault(stream.Audio, fault)
 	}
 }
 
-// startSound starts a child for sound that needs one, if somebody listens and it is allowed.
+// startSound starts a child for sound that needs one, if somebody listens and a child is allowed.
 func (v *view) startSound() {
 	now, s := time.Now(), &v.sound
-	if s.format.Codec != stream.AAC || !v.canTranscode() || !v.needed() || now.Before(s.retryAt) || !s.launches.allowed(now) || !v.hold() {
+	if s.format.Codec != stream.AAC || !v.canTranscode() || !v.needed() || now.Before(s.retryAt) || !s.launches.allowed(now) || !v.takeSlot() {
 		return
 	}
 	s.launches.count(now)
@@ -121,7 +139,7 @@ func (v *view) startSound() {
 	}
 	s.child = c
 	v.cfg.Metrics.FFmpegChildren.Inc()
-	v.log.Info("ffmpeg started to re-encode sound", "pid", c.pid, "from", s.foreign)
+	v.log.Info("ffmpeg started to re-encode sound", "pid", c.pid, "from", s.ffmpegOnly)
 }
 
 // stopSound ends the child, if there is one.
@@ -130,11 +148,11 @@ func (v *view) stopSound() {
 		v.sound.child = nil
 		v.discard(c.process)
 	}
-	v.release()
+	v.releaseSlot()
 }
 
-// loseSound handles the end of the child. Viewers hear silence until there is another; the
-// picture goes on.
+// loseSound handles the end of the child. Viewers hear silence until there is another
+// child. The picture goes on.
 func (v *view) loseSound(reason string) {
 	v.stopSound()
 	v.cfg.Metrics.FFmpegRestarts.WithLabelValues(reason).Inc()
@@ -143,19 +161,21 @@ func (v *view) loseSound(reason string) {
 	v.judgeSound()
 }
 
-// giveSound hands on a frame of the child; without ok the child is at its end.
-func (v *view) giveSound(f soundFrame, ok bool) {
+// forwardSoundFromChild passes on a frame of the child. ok is false when the child has ended.
+func (v *view) forwardSoundFromChild(f soundFrame, ok bool) {
 	c := v.sound.child
 	if !ok {
 		<-c.done
-		v.log.Warn("ffmpeg ended", "err", c.err)
+		v.log.Info("ffmpeg ended", "err", c.err)
 		if recovery.Is(c.err) {
-			v.rawPub.Expel() // what is started in its place must not meet the same bytes
+			v.rawPub.Expel() // the next child must not meet the same bytes
 		}
+		v.sound.cannotDecode = !v.sound.gaveFrame
 		v.loseSound("exited")
 		return
 	}
-	at := c.took(f)
+	at := c.answered(f)
+	v.sound.gaveFrame, v.sound.cannotDecode = true, false
 	if v.sound.failures > 0 && time.Since(c.started) > stableAfter {
 		v.sound.failures = 0
 		v.judgeSound()
@@ -165,21 +185,22 @@ func (v *view) giveSound(f soundFrame, ok bool) {
 	})
 }
 
-// attendSound looks whether the child hangs or is needed no more, and says again what
-// viewers hear: others may have taken the last place, or left one.
-func (v *view) attendSound() {
+// superviseSound ends a child that hangs or is no longer needed. It also updates the warnings,
+// because other streams may have taken the last slot, or released one.
+func (v *view) superviseSound() {
 	now := time.Now()
 	switch c := v.sound.child; {
-	case v.sound.foreign == "":
+	case v.sound.ffmpegOnly == "":
 		return
 	case c != nil && !v.needed():
 		v.log.Info("ffmpeg stopped: nobody listens")
 		v.stopSound()
 	case c != nil && c.hangs(now):
-		v.log.Warn("ffmpeg hangs", "pid", c.pid)
+		v.log.Info("ffmpeg hangs", "pid", c.pid)
+		v.sound.cannotDecode = !v.sound.gaveFrame && len(c.input) == 0
 		v.loseSound("hung")
 	case c != nil && now.Sub(c.started) > maxChildAge:
-		v.stopSound() // the next frame starts another
+		v.stopSound() // the next frame starts another child
 	}
 	v.judgeSound()
 }

@@ -12,48 +12,49 @@ import (
 )
 
 const (
-	// soundQueue is how many frames may wait for the ffmpeg: 2.7 s at 48 kHz.
+	// soundQueue is how many frames may wait for ffmpeg: 2.7 s at 48 kHz.
 	soundQueue = 128
-	// soundBegins is the time with which the first frame is put in: FLV has no times below
-	// 0, and the encoder's first packet is a frame earlier than the sound put in.
+	// soundBegins is the time with which the first frame goes in. FLV has no negative times, and
+	// the encoder's first packet is one frame earlier than its input.
 	soundBegins = time.Second
-	// soundHangs is how long a soundChild may give nothing.
+	// soundHangs is how long a soundChild may give nothing before it counts as hanging.
 	soundHangs = 5 * time.Second
 )
 
-// A soundChild is one ffmpeg process that makes AAC-LC in stereo of any other AAC.
+// A soundChild is one ffmpeg process that makes AAC-LC in stereo from any other AAC.
 //
-// Its methods are for the goroutine of its view; its own goroutines only move bytes.
+// Its methods are for the view's goroutine. The child's own goroutines only move bytes.
 type soundChild struct {
 	*process
 
-	format *stream.Format // of the frames put in
-	length time.Duration  // of a frame put in
+	format *stream.Format // format of the frames that go in
+	length time.Duration  // length of a frame that goes in
 
-	// frames come out here; it is closed when the process is at its end.
+	// frames is where frames come out. It is closed when the process has ended.
 	frames chan soundFrame
 	input  chan soundFrame
 
-	// next is the time with which the next frame is put in: frames join, whatever their
-	// times are. placed are the frames put in, by that time, with their own times.
+	// next is the time with which the next frame goes in. Frames go in back to back, whatever
+	// their own times. placed maps the times with which frames went in to their own times.
 	next   time.Duration
 	placed []placement
 
-	waitsSince time.Time // when a frame was put in and none has come out since
+	waitsSince time.Time // when the first frame without an answer went in, or the input went on after a pause
+	fedAt      time.Time // when the last frame went in
 	delivered  bool
 }
 
-// A soundFrame is one AAC frame. at is a time as it is put in.
+// A soundFrame is one AAC frame. at is its time at the child's input or output.
 type soundFrame struct {
 	at     time.Duration
-	format *stream.Format // of a frame that comes out
+	format *stream.Format // set for a frame that comes out
 	frame  []byte
 }
 
-// A placement is where a frame was put in, and the media-clock time of the frame.
+// A placement is the time with which a frame went in, and the frame's media-clock time.
 type placement struct{ in, pts time.Duration }
 
-// startSoundChild starts the ffmpeg at path for frames of format f, which is AAC.
+// startSoundChild starts the ffmpeg at path for frames of format f, which must be AAC.
 func startSoundChild(path string, f *stream.Format, r *recovery.Recovery) (*soundChild, error) {
 	config, err := flv.ParseAudioConfig(f.Config)
 	if err != nil {
@@ -75,7 +76,7 @@ func startSoundChild(path string, f *stream.Format, r *recovery.Recovery) (*soun
 	return c, nil
 }
 
-// soundArgs are ffmpeg's arguments. See childArgs for those of the input.
+// soundArgs returns ffmpeg's arguments. childArgs explains those for the input.
 func soundArgs() []string {
 	return strings.Fields("-hide_banner -nostdin -loglevel error" +
 		" -copyts -probesize 20000 -analyzeduration 1 -f flv -i pipe:0 -vn" +
@@ -83,8 +84,8 @@ func soundArgs() []string {
 		" -f flv -flvflags no_duration_filesize -flush_packets 1 pipe:1")
 }
 
-// write puts a frame in. It says whether it did: a child that is too far behind loses
-// frames.
+// write puts a frame in, or drops it if the child is too far behind. It reports
+// whether the frame went in.
 func (c *soundChild) write(u *stream.AccessUnit) bool {
 	select {
 	case c.input <- soundFrame{at: c.next, frame: u.Frame}:
@@ -96,32 +97,34 @@ func (c *soundChild) write(u *stream.AccessUnit) bool {
 		c.placed = c.placed[1:]
 	}
 	c.next += c.length
-	if c.waitsSince.IsZero() {
-		c.waitsSince = time.Now()
+	now := time.Now()
+	if c.waitsSince.IsZero() || now.Sub(c.fedAt) > inputPause {
+		c.waitsSince = now
 	}
+	c.fedAt = now
 	return true
 }
 
-// took notes that a frame came out, and returns its media-clock time.
-func (c *soundChild) took(f soundFrame) time.Duration {
+// answered records that a frame has come out, and returns its media-clock time.
+func (c *soundChild) answered(f soundFrame) time.Duration {
 	c.delivered, c.waitsSince = true, time.Time{}
-	// Milliseconds are rounded: half of one more than where it was put in.
+	// Milliseconds are rounded, so a frame may come out up to half a millisecond before its time.
 	for len(c.placed) > 1 && c.placed[1].in <= f.at+time.Millisecond {
 		c.placed = c.placed[1:]
 	}
 	return c.placed[0].pts + f.at - c.placed[0].in
 }
 
-// hangs says whether the child has stopped answering.
+// hangs reports whether the child gets frames but no longer gives any.
 func (c *soundChild) hangs(now time.Time) bool {
-	return !c.waitsSince.IsZero() && now.Sub(c.waitsSince) > soundHangs
+	return !c.waitsSince.IsZero() && now.Sub(c.waitsSince) > soundHangs && now.Sub(c.fedAt) < inputPause
 }
 
-// feed writes frames to the process until it has gone.
+// feed writes frames to the process until the process ends.
 func (c *soundChild) feed(process *process, stdin io.Writer) {
 	w, err := flv.NewWriter(stdin, false, true)
 	if err != nil {
-		return // the process has gone: the reader says so
+		return // the process has ended, which read reports
 	}
 	if w.WriteAudioConfig(0, flv.AAC, c.format.Config) != nil {
 		return
@@ -138,7 +141,7 @@ func (c *soundChild) feed(process *process, stdin io.Writer) {
 	}
 }
 
-// read hands on what the process gives, until its end or until stop.
+// read passes on the frames that the process gives, until the process ends or stop is called.
 func (c *soundChild) read(process *process, stdout io.Reader) error {
 	defer close(c.frames)
 	r := flv.NewReader(stdout, 0)

@@ -7,40 +7,40 @@ import (
 	"github.com/streampair/streampair/mediaserver/transcode/internal/pcm"
 )
 
-// How far a unit's timestamp may be from where the samples before it end, in samples of
-// 48 kHz. Within that it is taken for rounding and jitter: the samples are played one
-// after the other. Beyond, samples are missing or the clock has jumped.
+// The largest distance of a frame's timestamp from the end of the samples before it, in samples of
+// 48 kHz. A smaller distance is taken for rounding and jitter, and the samples are played one
+// after the other. At a larger distance, samples are missing or the clock has jumped.
 //
-// RTMP rounds to milliseconds and comes from encoders of all kinds, but loses nothing
-// on the way. RTP's timestamps count samples, and its packets do get lost.
+// RTMP rounds to milliseconds, and its encoders are of all kinds, but it loses nothing on the
+// way. RTP's timestamps count samples, but its packets do get lost.
 const (
 	toleranceAAC  = 60 * pcm.Rate / 1000
 	toleranceOpus = 5 * pcm.Rate / 1000
 )
 
-// Where timestamps keep departing from the samples one way, by clock drift or a small
-// gap, the samples are made to follow: by one sample a frame, by four when they are far
-// off, and at once when too far for that.
+// Clock drift or a small gap may keep timestamps away from the samples, always to the same
+// side. The samples then follow the timestamps by one sample per frame, or by four when they
+// are far off. When they are too far off for that, they follow at once.
 const (
 	driftStart = 1.5 * pcm.Rate / 1000
 	driftEnd   = 0.3 * pcm.Rate / 1000
 	driftFast  = 8.0 * pcm.Rate / 1000
 	driftJump  = 15.0 * pcm.Rate / 1000
-	// driftFrames is over how many frames a departure is averaged.
+	// driftFrames is the number of frames over which a departure is averaged.
 	driftFrames = 24
 )
 
-// A source is what one source has played so far: its decoder, and where on the media
-// clock its samples lie. Indexes count samples of the media clock.
+// A source is the state of one source: its decoder, and the position of its samples on
+// the media clock. Indexes count samples of the media clock.
 type source struct {
 	format    *stream.Format
 	decoder   *pcm.Decoder // nil if the format cannot be decoded
-	err       error        // then why
+	err       error        // the reason why decoder is nil
 	resampler *pcm.Resampler
 	stretched pcm.Stereo
 
 	located bool
-	base    int64 // where the first sample lies
+	base    int64 // index of the first sample
 	in      int64 // samples decoded since, at the decoder's rate
 	out     int64 // samples returned since
 
@@ -57,9 +57,8 @@ func newSource(f *stream.Format) *source {
 	return s
 }
 
-// decode returns the samples of the frame whose timestamp is at, and where they lie.
-// The samples are valid until the next call. There are none if the format cannot be
-// decoded.
+// decode returns the samples of the frame with timestamp at, and the index at which they start.
+// The samples are valid until the next call. There are none if the format can't be decoded.
 func (s *source) decode(at int64, frame []byte) (start int64, samples pcm.Stereo) {
 	if s.decoder == nil {
 		return at, pcm.Stereo{}
@@ -67,7 +66,7 @@ func (s *source) decode(at int64, frame []byte) (start int64, samples pcm.Stereo
 	s.locate(at)
 	samples, err := s.decoder.Decode(frame)
 	if err != nil {
-		// Silence as long as the frame: what follows stays where it belongs.
+		// Silence as long as the frame keeps later samples in their places.
 		n := pcm.FrameSamples(s.format.Codec, frame)
 		samples = pcm.Stereo{L: make([]float32, n), R: make([]float32, n)}
 	}
@@ -86,8 +85,8 @@ func (s *source) decode(at int64, frame []byte) (start int64, samples pcm.Stereo
 	return start, samples
 }
 
-// locate compares a frame's timestamp with where the frames before it end, and sets
-// base anew if they have nothing to do with each other.
+// locate compares a frame's timestamp with the end of the frames before it. If the two
+// are too far apart, it sets base to the timestamp.
 func (s *source) locate(at int64) {
 	if s.located {
 		departure := float64(at - s.base - s.in*pcm.Rate/int64(s.decoder.Rate))
@@ -112,7 +111,7 @@ func (s *source) locate(at int64) {
 	}
 }
 
-// correction is by how many samples the frame at hand is to be longer.
+// correction returns by how many samples the present frame is to be lengthened.
 func (s *source) correction() int {
 	far := math.Abs(s.departure)
 	switch {

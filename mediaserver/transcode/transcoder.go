@@ -9,35 +9,38 @@ import (
 )
 
 const (
-	// An ffmpeg that ended is replaced after firstBackoff, twice that the next time, at
-	// most maxBackoff; one that worked for stableAfter starts over.
+	// An ffmpeg that has ended is replaced after firstBackoff. Each further failure
+	// doubles that time, up to maxBackoff. After an ffmpeg has worked for stableAfter,
+	// the time is firstBackoff again.
 	firstBackoff = 250 * time.Millisecond
 	maxBackoff   = 5 * time.Second
 	stableAfter  = 30 * time.Second
-	// hopeless is how many failures without a single picture it takes to go on without
-	// ffmpeg, trying it now and then.
-	hopeless = 3
+	// maxFailures is the number of failures without a picture after which the view goes
+	// on without ffmpeg. ffmpeg is then tried only now and then.
+	maxFailures = 3
 )
 
-// transcoder is the part of a view that looks after its ffmpeg children. There is one
-// while somebody needs the pictures; when the stream's parameters change a successor is
-// started beside it, and takes its place with its first picture.
+// A transcoder is the part of a view that manages its ffmpeg children. There is one child
+// while pictures are needed. When the stream's parameters change, a successor is started
+// beside the child. The successor replaces the child at its own first IDR.
 type transcoder struct {
 	slots   chan struct{}
-	holding bool // a slot
+	hasSlot bool // a slot is held
 
 	current, successor *child
-	// fromChild says that the derived stream's pictures are current's.
+	// fromChild reports whether the derived stream's pictures come from current.
 	fromChild bool
 
-	neededUntil time.Time // while nobody demands pictures
-	failures    int       // in a row
-	pictures    int       // of current
-	retryAt     time.Time
-	launches    launches
+	neededUntil  time.Time // valid while nobody demands pictures
+	failures     int       // in a row
+	gavePicture  bool      // a child of this publication gave a picture
+	cannotDecode bool      // a child had all pictures of this publication, and gave none
+	pictures     int       // given by current
+	retryAt      time.Time
+	launches     launches
 }
 
-// picturesOf is nil, which is never ready, for no child.
+// picturesOf returns c's pictures. Without a child it returns nil, which is never ready.
 func picturesOf(c *child) <-chan picture {
 	if c == nil {
 		return nil
@@ -45,7 +48,8 @@ func picturesOf(c *child) <-chan picture {
 	return c.pictures
 }
 
-// transcode puts the raw stream's newest picture into the children, and starts them.
+// transcode gives the raw stream's newest picture to the child. It starts a child if
+// there is none, and a successor if the parameters have changed.
 func (v *view) transcode(u *stream.AccessUnit) {
 	if !v.canTranscode() {
 		return
@@ -54,64 +58,64 @@ func (v *view) transcode(u *stream.AccessUnit) {
 		v.start()
 		return
 	}
-	if fed := v.fed(); begins(u) && !fed.fits(u) {
+	if c := v.inputChild(); begins(u) && !c.fits(u) {
 		v.replace(u)
 		return
 	}
-	if !v.fed().write(u) {
+	if !v.inputChild().write(u) {
 		v.cfg.Metrics.FramesDropped.WithLabelValues("transcode").Inc()
 	}
 }
 
-// willReencode reports whether viewers get re-encoded pictures as soon as there are viewers.
+// willReencode reports whether viewers will get re-encoded pictures once there are viewers.
 func (v *view) willReencode() bool {
-	return v.failures < hopeless && v.mayHold()
+	return !v.cannotDecode && v.failures < maxFailures && v.canTakeSlot()
 }
 
-// mayHold reports whether the view has a slot or can have one.
-func (v *view) mayHold() bool {
-	return v.canTranscode() && (v.holding || len(v.slots) < cap(v.slots))
+// canTakeSlot reports whether the view has a slot or can have one.
+func (v *view) canTakeSlot() bool {
+	return v.canTranscode() && (v.hasSlot || len(v.slots) < cap(v.slots))
 }
 
-// hold takes a slot for the view's children, unless the view has one. hold reports false
-// if all are taken.
-func (v *view) hold() bool {
-	if v.holding {
+// takeSlot takes a slot for the view's children, unless the view has one. It reports
+// whether the view has a slot now.
+func (v *view) takeSlot() bool {
+	if v.hasSlot {
 		return true
 	}
 	select {
 	case v.slots <- struct{}{}:
-		v.holding = true
+		v.hasSlot = true
 	default:
 	}
-	return v.holding
+	return v.hasSlot
 }
 
-// release gives the slot back if the view has no children.
-func (v *view) release() {
-	if v.holding && v.current == nil && v.successor == nil && v.sound.child == nil {
-		v.holding = false
+// releaseSlot gives the slot back if the view has no children.
+func (v *view) releaseSlot() {
+	if v.hasSlot && v.current == nil && v.successor == nil && v.sound.child == nil {
+		v.hasSlot = false
 		<-v.slots
 	}
 }
 
 func (v *view) canTranscode() bool { return v.cfg.FFmpegPath != "" && v.cfg.MaxTranscodes > 0 }
 
-// fed is the child that pictures are put into.
-func (v *view) fed() *child {
+// inputChild returns the child that gets the pictures.
+func (v *view) inputChild() *child {
 	if v.successor != nil {
 		return v.successor
 	}
 	return v.current
 }
 
-// fits says whether the child can go on with u, an IDR.
+// fits reports whether the child can go on with u, an IDR.
 func (c *child) fits(u *stream.AccessUnit) bool {
 	return bytes.Equal(u.Format.SPS, c.format.SPS) && bytes.Equal(u.Format.PPS, c.format.PPS) &&
 		time.Since(c.started) < maxChildAge
 }
 
-// needed says whether pictures are demanded, or were until lately.
+// needed reports whether pictures are demanded, or were demanded within the last Linger.
 func (v *view) needed() bool {
 	if v.demand.Load() > 0 {
 		v.neededUntil = time.Now().Add(v.cfg.Linger)
@@ -120,8 +124,8 @@ func (v *view) needed() bool {
 	return time.Now().Before(v.neededUntil)
 }
 
-// start starts a child with what was taken of the raw stream since the last IDR, if one
-// is needed and allowed.
+// start starts a child, if one is needed and allowed. The child begins with the cached
+// pictures of the raw stream since its last IDR.
 func (v *view) start() {
 	if now := time.Now(); !v.needed() || now.Before(v.retryAt) || !v.launches.allowed(now) {
 		return
@@ -132,10 +136,10 @@ func (v *view) start() {
 			since = append(since, u)
 		}
 	}
-	if len(since) == 0 || !begins(since[0]) || !v.reencodes {
-		return // the cache is ahead of us or was too small: with the next IDR
+	if len(since) == 0 || !begins(since[0]) || !v.needsReencoding {
+		return // the cache is ahead of the view, or was too small: wait for the next IDR
 	}
-	if !v.hold() {
+	if !v.takeSlot() {
 		v.warn(warningFull, transcodesFull)
 		return
 	}
@@ -146,9 +150,9 @@ func (v *view) start() {
 	}
 }
 
-// replace starts a successor of the child at u, an IDR with other parameters. If children
-// were started too often lately there is none for a while: the pictures that need no
-// re-encoding go on.
+// replace starts a successor of the child at u, an IDR with other parameters. If too
+// many children were started lately, there is no child for a while. Viewers then get
+// only the pictures that need no re-encoding.
 func (v *view) replace(u *stream.AccessUnit) {
 	if !v.launches.allowed(time.Now()) {
 		v.cfg.Metrics.FFmpegRestarts.WithLabelValues("postponed").Inc()
@@ -181,14 +185,14 @@ func (v *view) launch(since []*stream.AccessUnit) *child {
 	return c
 }
 
-// discard ends a process and waits for it, which takes as long as the kernel needs.
+// discard ends a process and waits for its end, which takes as long as the kernel needs.
 func (v *view) discard(p *process) {
 	p.stop()
 	<-p.done
 	v.cfg.Metrics.FFmpegChildren.Dec()
 }
 
-// stopChildren ends what runs, and leaves the pictures to the filter.
+// stopChildren ends all children. From then on the pictures come from the filter.
 func (v *view) stopChildren() {
 	for _, c := range []*child{v.current, v.successor} {
 		if c != nil {
@@ -198,23 +202,24 @@ func (v *view) stopChildren() {
 	v.current, v.successor = nil, nil
 	if v.fromChild {
 		v.fromChild = false
-		v.filter.Break() // viewers' decoders hold the child's pictures
+		v.filter.Break() // viewers' decoders refer to the child's pictures
 	}
-	v.release()
+	v.releaseSlot()
 }
 
-// give hands on a picture of child c; without ok the child is at its end.
-func (v *view) give(c *child, p picture, ok bool) {
+// forwardFromChild passes on a picture of child c. ok is false when the child has ended.
+func (v *view) forwardFromChild(c *child, p picture, ok bool) {
 	if !ok {
 		<-c.done
-		v.log.Warn("ffmpeg ended", "err", c.err)
+		v.log.Info("ffmpeg ended", "err", c.err)
 		if recovery.Is(c.err) {
-			v.rawPub.Expel() // what is started in its place must not meet the same bytes
+			v.rawPub.Expel() // the next child must not meet the same bytes
 		}
+		v.cannotDecode = !v.gavePicture
 		v.lose("exited")
 		return
 	}
-	at := c.took(p)
+	at := c.answered(p)
 	if c == v.successor {
 		if !p.idr {
 			return
@@ -226,12 +231,13 @@ func (v *view) give(c *child, p picture, ok bool) {
 		return
 	}
 	v.pictures++
+	v.gavePicture, v.cannotDecode = true, false
 	if time.Since(c.started) > stableAfter {
 		v.failures = 0
 		v.unwarn(warningParameters)
 	}
 	if v.pub == nil {
-		v.replay(false) // its recent audio
+		v.replay(false) // its recent sound
 	}
 	if !v.fromChild {
 		v.fromChild = true
@@ -243,7 +249,7 @@ func (v *view) give(c *child, p picture, ok bool) {
 	})
 }
 
-// lose handles the end of a child: if its pictures are on air, the leg is lost at once.
+// lose handles the end of a child. If its pictures are on air, the leg is lost at once.
 func (v *view) lose(reason string) {
 	onAir := v.fromChild
 	v.stopChildren()
@@ -253,19 +259,19 @@ func (v *view) lose(reason string) {
 	v.failed(reason)
 }
 
-// failed puts off the next attempt.
+// failed counts a failure and delays the next attempt.
 func (v *view) failed(reason string) {
 	v.cfg.Metrics.FFmpegRestarts.WithLabelValues(reason).Inc()
 	v.retryAt = time.Now().Add(min(firstBackoff<<min(v.failures, 8), maxBackoff))
 	v.failures++
-	if v.failures >= hopeless {
+	if v.failures >= maxFailures || v.cannotDecode {
 		v.warn(warningFails, transcodeFails)
 	}
 }
 
-// attend looks whether the child hangs or is needed no more, and whether one is to be
-// started.
-func (v *view) attend() {
+// superviseChildren ends a child that hangs or is no longer needed, and starts a child if one is
+// needed.
+func (v *view) superviseChildren() {
 	if v.rawPub == nil {
 		return
 	}
@@ -274,14 +280,16 @@ func (v *view) attend() {
 	case v.current != nil && !v.needed():
 		v.log.Info("ffmpeg stopped: nobody watches")
 		v.stopChildren()
-	case v.current != nil && v.fed().hangs(v.raw.Snapshot().Video.Interval):
-		v.log.Warn("ffmpeg hangs", "pid", v.fed().pid)
+	case v.current != nil && v.inputChild().hangs(v.raw.Snapshot().Video.Interval):
+		v.log.Info("ffmpeg hangs", "pid", v.inputChild().pid)
+		// A child that has not read all its input is short of processor time.
+		v.cannotDecode = !v.gavePicture && len(v.inputChild().input) == 0
 		v.lose("hung")
-	case v.current == nil && v.reencodes && v.canTranscode():
+	case v.current == nil && v.needsReencoding && v.canTranscode():
 		v.start()
 	}
-	// A leg that waits for ffmpeg is lost; it must not be when none is to come.
-	if v.pub == nil && v.current == nil && (!v.needed() || v.failures >= hopeless || !v.launches.allowed(time.Now())) {
+	// A leg that waits for ffmpeg is lost. If no ffmpeg will come, the leg must not stay lost.
+	if v.pub == nil && v.current == nil && (!v.needed() || v.failures >= maxFailures || !v.launches.allowed(time.Now())) {
 		v.replay(true)
 	}
 }

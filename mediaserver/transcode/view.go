@@ -11,14 +11,14 @@ import (
 )
 
 const (
-	// viewDepth holds the access units of a stream while the view's goroutine starts an
-	// ffmpeg: some 3 s of a 60 fps stream with audio.
+	// viewDepth is how many access units may wait while the view's goroutine starts an
+	// ffmpeg. That is some 3 s of a stream of 60 fps with sound.
 	viewDepth = 512
-	// viewTick is how often a view looks whether its ffmpeg hangs or is needed no more.
+	// viewTick is how often a view checks its ffmpeg children.
 	viewTick = 250 * time.Millisecond
 )
 
-// view makes one derived stream of one raw stream.
+// A view makes the derived stream of one raw stream.
 type view struct {
 	cfg          ViewsConfig
 	raw, derived *stream.Stream
@@ -27,36 +27,37 @@ type view struct {
 	refs   int // guarded by Views.mu
 	cancel context.CancelFunc
 	ended  chan struct{} // closed when run has returned
-	demand atomic.Int32  // how many need the pictures
-	wake   chan struct{} // cap 1: demand changed
+	demand atomic.Int32  // number of Views that need the pictures
+	wake   chan struct{} // cap 1: demand has changed
 
 	viewState
 }
 
-// viewState is what run's goroutine has found out and made. It begins anew after a panic.
+// viewState is the state of run's goroutine. It starts anew after a panic.
 type viewState struct {
 	sub     *stream.Subscription
-	rawPub  *stream.Publication // whose access units come
-	lastSeq uint64              // of the last one, within rawPub
-	warned  map[string]string   // messages of rawPub, by code
-	// reencodes says that rawPub had a picture that is to be re-encoded. Many an SPS allows
-	// for B-frames that never come.
-	reencodes bool
-	// withoutIDR says that rawPub sends recovery points and no IDR, for longer than a GOP is
-	// cached: no player can begin with its pictures.
+	rawPub  *stream.Publication // the publication whose access units come
+	lastSeq uint64              // of the last access unit, within rawPub
+	warned  map[string]string   // warnings about rawPub, by code
+	// needsReencoding reports whether rawPub has sent a picture that must be re-encoded. The SPS
+	// does not show this: many an SPS allows B-frames that never come.
+	needsReencoding bool
+	// withoutIDR reports whether rawPub sends recovery points but no IDR, for longer
+	// than a GOP is cached. No player can begin with its pictures.
 	withoutIDR bool
 	// limited is the limitation of the raw stream's pictures, see stream.Format.
 	limited string
-	// reordered says that the raw stream's pictures may have B-frames among them.
-	reordered bool
-	judged    judgement // of pub
+	// reordered reports whether the raw stream may have B-frames.
+	reordered  bool
+	shownState pictureState // the state that pub shows
 
-	// pub is what the derived stream is fed with; nil when the leg is lost although
-	// the publisher is there. It may still wait for its first IDR behind old.
-	pub, old *stream.Publication
+	// pub is the present publication of the derived stream. It is nil when the leg is
+	// lost although the publisher is there. While pub waits for its first IDR, the
+	// publication before it stays on air; that is previous.
+	pub, previous *stream.Publication
 
 	filter             exact.Filter
-	filtered, filterOf *stream.Format // what the filter sends, of which format
+	filtered, filterOf *stream.Format // the filter's output format, and the input format it was made of
 
 	transcoder
 	sound sound
@@ -72,15 +73,15 @@ func newView(cfg ViewsConfig, slots chan struct{}, raw *stream.Stream) *view {
 	}
 }
 
-// keepRunning runs the view until ctx ends. After a panic the publisher that fed the view
-// is expelled, and the view begins anew: those who read the derived stream stay.
+// keepRunning runs the view until ctx ends. After a panic it expels the publisher that fed the
+// view, and starts anew. Readers of the derived stream stay connected.
 func (v *view) keepRunning(ctx context.Context) {
 	for v.cfg.Recovery.Do("transcode", func() { v.run(ctx) }) != nil {
 		if v.rawPub != nil {
 			v.rawPub.Expel()
 		}
 		if v.cfg.Recovery.Reason() != nil {
-			return // or it would panic for as long as the server takes to end
+			return // or the view would panic again and again until the server has ended
 		}
 		v.viewState = viewState{transcoder: transcoder{slots: v.slots, launches: v.launches}}
 	}
@@ -105,32 +106,32 @@ func (v *view) run(ctx context.Context) {
 		case u := <-v.sub.C:
 			v.take(u)
 		case <-v.sub.Changed:
-			v.look()
+			v.checkPublisher()
 		case <-v.wake:
-			v.attend()
+			v.superviseChildren()
 		case <-tick.C:
-			v.attend()
-			v.attendSound()
+			v.superviseChildren()
+			v.superviseSound()
 		case f, ok := <-framesOf(v.sound.child):
-			v.giveSound(f, ok)
+			v.forwardSoundFromChild(f, ok)
 		case p, ok := <-picturesOf(v.current):
-			v.give(v.current, p, ok)
+			v.forwardFromChild(v.current, p, ok)
 		case p, ok := <-picturesOf(v.successor):
-			v.give(v.successor, p, ok)
+			v.forwardFromChild(v.successor, p, ok)
 		}
 	}
 }
 
-// look finds out whether the publisher has gone, and shows its stream's warnings, and that
-// it is leaving.
-func (v *view) look() {
+// checkPublisher checks whether the publisher has gone. It also passes on changes of the raw
+// stream's warnings, and whether the publisher is leaving.
+func (v *view) checkPublisher() {
 	v.derived.ParentChanged()
 	before := v.rawPub
 	if before == nil || !before.Ended() {
-		return // if it ends now, there is another look
+		return // if it ends later, checkPublisher is called again
 	}
-	v.raw.Snapshot() // waits until whoever takes it over has sent its first access unit
-	for {            // what it sent before still counts
+	v.raw.Snapshot() // waits until a publisher that takes over has sent its first access unit
+	for {            // what was sent before still counts
 		select {
 		case u := <-v.sub.C:
 			v.take(u)
@@ -140,7 +141,7 @@ func (v *view) look() {
 		break
 	}
 	if v.rawPub != before {
-		return // taken over
+		return // another publisher has taken over
 	}
 	v.stopChildren()
 	v.stopSound()
@@ -153,14 +154,15 @@ func (v *view) look() {
 func (v *view) take(u *stream.AccessUnit) {
 	if u.Publication != v.rawPub {
 		v.rawPub, v.lastSeq, v.warned = u.Publication, 0, make(map[string]string)
-		v.stopChildren() // the newcomer's first IDR needs none, and may be followed by none
+		v.stopChildren() // the new publisher's first IDR needs no child, and the rest may not either
 		v.stopSound()
 		v.sound = sound{launches: v.sound.launches}
-		v.reencodes, v.withoutIDR, v.limited, v.failures, v.judged = false, false, "", 0, judgement{}
+		v.needsReencoding, v.withoutIDR, v.limited, v.shownState = false, false, "", pictureState{}
+		v.failures, v.gavePicture, v.cannotDecode = 0, false, false
 		v.begin()
 	}
 	if u.Seq <= v.lastSeq {
-		return // came out of the cache already
+		return // already taken from the cache
 	}
 	v.lastSeq = u.Seq
 	if u.IDR {
@@ -174,8 +176,8 @@ func (v *view) take(u *stream.AccessUnit) {
 	case u.Format.Reordered || u.Format.Limitation != "" || v.withoutIDR:
 		v.takeUnplayable(u)
 	default:
-		if u.IDR { // the encoder was told at last, or never needed to be
-			v.reencodes, v.limited = false, ""
+		if u.IDR { // the encoder has new settings, or never needed re-encoding
+			v.needsReencoding, v.limited = false, ""
 			v.stopChildren()
 			v.judgePictures()
 		}
@@ -184,14 +186,14 @@ func (v *view) take(u *stream.AccessUnit) {
 	}
 }
 
-// takeUnplayable handles a picture of a stream that may have B-frames, or whose pictures
-// many players cannot show.
+// takeUnplayable handles a picture that not every player can show. The stream may have
+// B-frames, a limitation, or no IDRs.
 func (v *view) takeUnplayable(u *stream.AccessUnit) {
 	isExact := v.filter.Show(exact.Picture{PTS: u.PTS, NALUs: u.NALUs})
 	v.limited, v.reordered = u.Format.Limitation, u.Format.Reordered
-	v.reencodes = v.reencodes || !isExact && u.Format.Reordered || v.limited != "" || v.withoutIDR
+	v.needsReencoding = v.needsReencoding || !isExact && u.Format.Reordered || v.limited != "" || v.withoutIDR
 	v.judgePictures()
-	if v.reencodes {
+	if v.needsReencoding {
 		v.transcode(u)
 	}
 	if !v.fromChild {
@@ -199,7 +201,7 @@ func (v *view) takeUnplayable(u *stream.AccessUnit) {
 	}
 }
 
-// show hands a picture on that is not re-encoded, if it is exact as it is.
+// show forwards a picture without re-encoding, if players can show it as it is.
 func (v *view) show(u *stream.AccessUnit, isExact bool) {
 	switch {
 	case v.pub == nil:
@@ -210,7 +212,8 @@ func (v *view) show(u *stream.AccessUnit, isExact bool) {
 	}
 }
 
-// forwardFiltered forwards a picture that is exact as it is; false if it cannot be.
+// forwardFiltered forwards a picture with an SPS that excludes B-frames. It reports
+// false if the SPS can't be rewritten.
 func (v *view) forwardFiltered(u *stream.AccessUnit) bool {
 	if v.filterOf != u.Format {
 		v.filterOf, v.filtered = u.Format, nil
@@ -236,34 +239,35 @@ func (v *view) forward(u *stream.AccessUnit) {
 	if v.pub == nil {
 		return
 	}
-	// An error means that the derived stream's publication was ended behind our back,
+	// Forward fails only if somebody else has ended the derived stream's publication,
 	// which nobody does.
 	_ = v.pub.Forward(u)
 }
 
-// begin starts a publication of the derived stream for the one of the raw stream. If
-// there is one already it stays on air until the new one's first IDR.
+// begin starts a publication of the derived stream for the raw stream's publication. A
+// publication that exists already stays on air until the new one's first IDR.
 func (v *view) begin() {
 	snap := v.raw.Snapshot()
 	req := stream.PublishRequest{Key: v.raw.Key(), Authenticated: true, MadeOf: v.rawPub}
-	if v.raw.RequestIDR() { // the only way to learn whether the publisher can be asked
-		req.RequestIDR = func() { v.raw.RequestIDR() }
+	if p := snap.Publication; p != nil {
+		req.Protocol, req.Remote = p.Protocol, p.Remote
+		if p.TakesIDRRequests {
+			req.RequestIDR = func() { v.raw.RequestIDR() }
+		}
 	}
-	if snap.Publication != nil {
-		req.Protocol, req.Remote = snap.Publication.Protocol, snap.Publication.Remote
+	if v.previous != nil {
+		v.previous.End(stream.EndTakenOver)
 	}
-	if v.old != nil {
-		v.old.End(stream.EndTakenOver)
-	}
-	v.old = v.pub
+	v.previous = v.pub
 	pub, err := v.derived.Publish(req)
 	if err != nil {
 		v.log.Error("the stream cannot be made playable", "err", err)
 		return
 	}
-	v.pub, v.judged = pub, judgement{}
-	// What the publisher announced is expected from the start: a leg whose video has
-	// yet to come is not an audio-only leg. Errors would have been the publisher's.
+	v.pub, v.shownState = pub, pictureState{}
+	// The tracks that the publisher announced are expected from the start. So a leg
+	// whose video is still to come does not count as audio-only. The formats are
+	// valid, because the publisher's were.
 	if f := snap.Video.Format; f != nil {
 		_ = pub.SetVideoParameters(f.SPS, f.PPS)
 	}
@@ -272,17 +276,17 @@ func (v *view) begin() {
 	}
 }
 
-// end makes the derived stream lost at once.
+// end ends the derived stream's publications, so that the leg is lost at once.
 func (v *view) end(reason stream.EndReason) {
-	for _, p := range []*stream.Publication{v.pub, v.old} {
+	for _, p := range []*stream.Publication{v.pub, v.previous} {
 		if p != nil {
 			p.End(reason)
 		}
 	}
-	v.pub, v.old = nil, nil
+	v.pub, v.previous = nil, nil
 }
 
-// replay begins anew with what the raw stream has cached, as much of it as was taken.
+// replay begins a new publication and forwards what the view has taken of the raw stream's cache.
 func (v *view) replay(video bool) {
 	v.begin()
 	v.filter.Break()
@@ -300,7 +304,7 @@ func (v *view) replay(video bool) {
 	}
 }
 
-// warn warns of the publication. Another message of the same code replaces the one before.
+// warn adds a warning to the raw stream's publication. It replaces a warning with the same code.
 func (v *view) warn(code, message string) {
 	if v.warned[code] != message {
 		v.warned[code] = message

@@ -13,7 +13,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// FindFFmpeg returns the path of the ffmpeg on the PATH, "" if there is none.
+// FindFFmpeg returns the path of the ffmpeg on the PATH, or "" if there is none.
 func FindFFmpeg() string {
 	path, err := exec.LookPath("ffmpeg")
 	if err != nil {
@@ -24,31 +24,29 @@ func FindFFmpeg() string {
 
 // ViewsConfig configures Views.
 type ViewsConfig struct {
-	// FFmpegPath is the ffmpeg that re-encodes video with B-frames; "" for none. See
-	// FindFFmpeg.
+	// FFmpegPath is the ffmpeg that re-encodes video with B-frames; "" means none. See FindFFmpeg.
 	FFmpegPath string
-	// MaxTranscodes is how many streams may be re-encoded at a time; 0 for none.
+	// MaxTranscodes is how many streams may be re-encoded at one time; 0 means none.
 	MaxTranscodes int
-	// Linger is for how long a stream is re-encoded after the last viewer left;
-	// default 10 s.
+	// Linger is how long a stream is re-encoded after the last viewer has left; default 10 s.
 	Linger time.Duration
-	// Recovery keeps a panic to its view; default: it ends the process.
+	// Recovery confines a panic to its view; default: a panic ends the process.
 	Recovery *recovery.Recovery
 	// Logger; default none.
 	Logger  *slog.Logger
 	Metrics *metrics.Metrics
 }
 
-// Views are the views of all streams that are played, one per stream.
+// Views are the views of all streams that are played. There is one view per stream.
 type Views struct {
 	cfg   ViewsConfig
-	slots chan struct{} // one for each stream that is re-encoded
+	slots chan struct{} // one for each stream that is being re-encoded
 
-	mu    recovery.Mutex // guards views and the refs of each
+	mu    recovery.Mutex // guards views and the refs of each view
 	views map[*stream.Stream]*view
 }
 
-// NewViews returns Views without any view.
+// NewViews returns Views without views.
 func NewViews(cfg ViewsConfig) *Views {
 	if cfg.Linger == 0 {
 		cfg.Linger = 10 * time.Second
@@ -59,8 +57,8 @@ func NewViews(cfg ViewsConfig) *Views {
 	return &Views{cfg: cfg, slots: make(chan struct{}, max(cfg.MaxTranscodes, 0)), views: make(map[*stream.Stream]*view)}
 }
 
-// Open returns a View of raw, which is what a publisher sends. Views of one stream
-// share the work. Close must be called.
+// Open returns a View of raw, the stream as its publisher sends it. Views of one
+// stream share the work. The caller must close the View.
 func (vs *Views) Open(raw *stream.Stream) *View {
 	vs.mu.Lock()
 	defer vs.mu.Unlock()
@@ -81,10 +79,9 @@ func (vs *Views) Open(raw *stream.Stream) *View {
 
 // A View is a stream in a form that WebRTC can play: without B-frames.
 //
-// While nobody demands its pictures a view of a stream with B-frames has only those of
-// them that need no re-encoding, but its state is always that of the publisher: it is
-// live when the publisher is, and lost at once when the publisher is or when ffmpeg
-// fails.
+// While nobody demands its pictures, a stream with B-frames gets only the pictures that need no
+// re-encoding. The View's state always follows the publisher's. It is live when the publisher is
+// live. It is lost at once when the publisher is lost or when ffmpeg fails.
 type View struct {
 	views    *Views
 	shared   *view
@@ -92,10 +89,10 @@ type View struct {
 	closedBy sync.Once
 }
 
-// Stream is the derived stream. It is the same for all views of one stream.
+// Stream returns the derived stream. All Views of one stream have the same one.
 func (v *View) Stream() *stream.Stream { return v.shared.derived }
 
-// Demand says whether anybody needs the pictures.
+// Demand sets whether somebody needs the pictures.
 func (v *View) Demand(on bool) {
 	if v.demands.Swap(on) == on {
 		return
@@ -111,8 +108,8 @@ func (v *View) Demand(on bool) {
 	}
 }
 
-// Close ends the view; with the last one of a stream its work ends, and Close waits for
-// that.
+// Close ends the View. With the last View of a stream the shared work ends too, and
+// Close waits for that.
 func (v *View) Close() {
 	v.closedBy.Do(func() {
 		v.Demand(false)

@@ -5,13 +5,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/stream"
 	"github.com/streampair/streampair/mediaserver/transcode/internal/testunits"
 )
 
 func TestViewHandsOnWhatNeedsNoChange(t *testing.T) {
-	r := newRig(t, withFFmpeg(t))
+	r := newViewTest(t, withFFmpeg(t))
 	r.view.Demand(true)
 	raw, derived := r.raw.Subscribe(512), r.view.Stream().Subscribe(512)
 	defer raw.Close()
@@ -35,17 +36,17 @@ func TestViewHandsOnWhatNeedsNoChange(t *testing.T) {
 }
 
 func TestViewBeginsWithWhatIsCached(t *testing.T) {
-	r := newRig(t, ViewsConfig{})
+	r := newViewTest(t, ViewsConfig{})
 	r.view.Close()
 	r.play(r.publish(primary), testunits.Load(t, mediatest.File(t, mediatest.Spec{Duration: 4 * time.Second})))
-	wait(t, "some pictures", func() bool { return r.raw.Snapshot().GOPFrames > 10 })
+	eventually.True(t, "some pictures", func() bool { return r.raw.Snapshot().GOPFrames > 10 })
 	r.view = r.views.Open(r.raw)
 	other := r.views.Open(r.raw)
 	defer other.Close()
 	if other.Stream() != r.view.Stream() {
 		t.Error("two views of one stream do not share")
 	}
-	wait(t, "an entry point", func() bool { return r.view.Stream().Snapshot().EntryPoint })
+	eventually.True(t, "an entry point", func() bool { return r.view.Stream().Snapshot().EntryPoint })
 	a, b := r.view.Stream().Snapshot(), r.raw.Snapshot()
 	if a.Video.Interval != b.Video.Interval || !a.Audio.Announced || a.Publication.Protocol != "test" {
 		t.Errorf("the view is %+v, the stream %+v", a, b)
@@ -53,7 +54,7 @@ func TestViewBeginsWithWhatIsCached(t *testing.T) {
 }
 
 func TestViewWithoutFFmpegShowsOnlyExactPictures(t *testing.T) {
-	r := newRig(t, ViewsConfig{MaxTranscodes: 4})
+	r := newViewTest(t, ViewsConfig{MaxTranscodes: 4})
 	r.view.Demand(true)
 	sub := r.view.Stream().Subscribe(1024)
 	defer sub.Close()
@@ -78,8 +79,8 @@ func TestViewWithoutFFmpegShowsOnlyExactPictures(t *testing.T) {
 	if got := warnings(r.raw); !slices.Equal(got, []string{"BFrames"}) {
 		t.Errorf("warnings %v, want BFrames", got)
 	}
-	wait(t, "the warning where players look", func() bool { return slices.Equal(warnings(r.view.Stream()), []string{"BFrames"}) })
-	// Though most pictures are left out, the stream is as live as its publisher.
+	eventually.True(t, "the warning where players look", func() bool { return slices.Equal(warnings(r.view.Stream()), []string{"BFrames"}) })
+	// Most pictures are left out, but the stream is as live as its publisher.
 	derived, raw := r.view.Stream().Snapshot(), r.raw.Snapshot()
 	if derived.Video.Interval > 100*time.Millisecond || raw.Video.LastArrival-derived.Video.LastArrival > time.Second {
 		t.Errorf("the view's video is %+v, the publisher's %+v", derived.Video, raw.Video)
@@ -90,12 +91,12 @@ func TestViewWithoutFFmpegShowsOnlyExactPictures(t *testing.T) {
 }
 
 func TestViewNeedsNoFFmpegForBFramesThatNeverCome(t *testing.T) {
-	r := newRig(t, withFFmpeg(t))
+	r := newViewTest(t, withFFmpeg(t))
 	r.view.Demand(true)
 	sub := r.view.Stream().Subscribe(1024)
 	defer sub.Close()
 	plain := testunits.Of(stream.Video, testunits.Load(t, mediatest.File(t, mediatest.Spec{Duration: 2 * time.Second, NoAudio: true})))
-	// Nobody decodes this: it only has to say that pictures may be reordered.
+	// This picture is not decoded. It only has to say that pictures may be reordered.
 	format := *testunits.Of(stream.Video, withBFrames(t))[0].Format
 	for _, u := range plain {
 		u.Format = &format
@@ -115,7 +116,7 @@ func TestViewNeedsNoFFmpegForBFramesThatNeverCome(t *testing.T) {
 }
 
 func TestViewWarnsOfAudioThatCannotBeDecoded(t *testing.T) {
-	r := newRig(t, ViewsConfig{})
+	r := newViewTest(t, ViewsConfig{})
 	p := r.publish(primary)
 	if err := p.SetAudioFormat(stream.Format{Codec: stream.AAC, Config: []byte{0x11, 0xb0}, SampleRate: 48000, Channels: 6}); err != nil {
 		t.Fatal(err)
@@ -123,5 +124,5 @@ func TestViewWarnsOfAudioThatCannotBeDecoded(t *testing.T) {
 	if err := p.WriteAudio(0, []byte{1, 2, 3}); err != nil {
 		t.Fatal(err)
 	}
-	wait(t, "a warning", func() bool { return slices.Contains(warnings(r.raw), "UnsupportedAudio") })
+	eventually.True(t, "a warning", func() bool { return slices.Contains(warnings(r.raw), "UnsupportedAudio") })
 }

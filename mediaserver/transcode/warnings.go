@@ -16,7 +16,7 @@ const (
 	warningParameters = "ParametersChange"
 )
 
-// What is wrong with the pictures, what viewers get, and how to set the encoder.
+// The messages say what is wrong with the pictures, what viewers get, and how to set the encoder.
 const (
 	bframesHowTo     = "Turn B-frames off in the encoder: in OBS set \"Max B-frames\" to 0 or x264's tune to zerolatency; with ffmpeg add -bf 0."
 	bframesReencoded = "The video has B-frames, which WebRTC cannot play: it is re-encoded on the server. " + bframesHowTo
@@ -31,38 +31,39 @@ const (
 	withoutIDRSent      = "The video has no IDR pictures (intra refresh or open GOPs), and the server does not re-encode it: viewers cannot join or switch to this stream. " + withoutIDRHowTo
 )
 
-// Why pictures are not re-encoded that should be.
+// The reasons why pictures are not re-encoded although they should be.
 const (
 	transcodesFull   = "The server re-encodes as many streams as it may (--max-transcodes), and this one waits for a place."
-	transcodeFails   = "ffmpeg fails to re-encode the video. The server tries again; its log says what ffmpeg says."
+	transcodeFails   = "ffmpeg fails to re-encode the stream. Its pictures or its sound may be damaged: restart the encoder. The server tries again, and its log says what ffmpeg says."
 	parametersChange = "The video's parameters change so often that the server does not re-encode it for a while. Let the encoder keep its resolution and profile."
 )
 
-// A judgement is what is wrong with the pictures of the publisher.
-type judgement struct {
+// A pictureState is what is wrong with the publisher's pictures.
+type pictureState struct {
 	limited             string
 	withoutIDR, bframes bool
-	// reencodes says that the server mends it.
-	reencodes bool
+	// isReencoded reports whether the server re-encodes the pictures for viewers.
+	isReencoded bool
 }
 
-// judgePictures says what is wrong with the pictures, and what viewers get. Pictures that are
-// not mended for viewers are worth less than what every player shows.
+// judgePictures updates the warnings and the fault to what is wrong with the pictures
+// and what viewers get. Pictures that are not re-encoded although some players can't
+// show them lower the leg's rank.
 func (v *view) judgePictures() {
-	j := judgement{
-		limited: v.limited, withoutIDR: v.withoutIDR, bframes: v.reencodes && v.reordered, reencodes: v.willReencode(),
+	j := pictureState{
+		limited: v.limited, withoutIDR: v.withoutIDR, bframes: v.needsReencoding && v.reordered, isReencoded: v.willReencode(),
 	}
-	if v.pub == nil || j == v.judged {
+	if v.pub == nil || j == v.shownState {
 		return
 	}
-	v.judged = j
-	v.pub.SetEntryOnDemand(j.withoutIDR && j.reencodes)
+	v.shownState = j
+	v.pub.SetEntryOnDemand(j.withoutIDR && j.isReencoded)
 	v.pub.SetFault(stream.Video, j.fault())
 	say := func(is bool, code, mended, sent string) {
 		switch {
 		case !is:
 			v.unwarn(code)
-		case j.reencodes:
+		case j.isReencoded:
 			v.warn(code, mended)
 		default:
 			v.warn(code, sent)
@@ -73,10 +74,10 @@ func (v *view) judgePictures() {
 	say(j.bframes, warningBFrames, bframesReencoded, bframesFiltered)
 }
 
-// fault is that of the pictures that viewers get; nil: none.
-func (j judgement) fault() *stream.Fault {
+// fault returns the fault of the pictures that viewers get, or nil if there is none.
+func (j pictureState) fault() *stream.Fault {
 	switch {
-	case j.reencodes:
+	case j.isReencoded:
 		return nil
 	case j.withoutIDR:
 		return &stream.Fault{Code: warningWithoutIDR, Message: withoutIDRSent, Limited: true}

@@ -8,7 +8,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
-// offeringPage offers H.264, and sound in PCMU alone.
+// offeringPage offers to receive H.264, and sound in PCMU only.
 const offeringPage = `<!doctype html><script>
 async function watch(endpoint) {
 	const pc = window.pc = new RTCPeerConnection();

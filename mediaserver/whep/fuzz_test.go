@@ -12,6 +12,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/rtc"
+	"github.com/streampair/streampair/mediaserver/signalling"
 )
 
 const (
@@ -21,8 +22,8 @@ const (
 	maxAnswerTime  = 20 * time.Second
 )
 
-// answering returns a function that answers an offer as a session does, up to the media.
-func answering(f testing.TB) func(offer string) (answer string, r *refusal) {
+// answering returns a function that answers an offer as a session does, without media.
+func answering(f testing.TB) func(offer string) (answer string, r *signalling.Refusal) {
 	f.Helper()
 	m := metrics.New(prometheus.NewRegistry())
 	log := slog.New(slog.DiscardHandler)
@@ -32,7 +33,7 @@ func answering(f testing.TB) func(offer string) (answer string, r *refusal) {
 	}
 	f.Cleanup(engine.Close)
 	h := NewHandler(Config{Engine: engine, Metrics: m, Logger: log})
-	return func(offer string) (string, *refusal) {
+	return func(offer string) (string, *signalling.Refusal) {
 		formats, r := selectFormats(offer)
 		if r != nil {
 			return "", r
@@ -42,27 +43,27 @@ func answering(f testing.TB) func(offer string) (answer string, r *refusal) {
 		}
 		pc, err := h.peerConnection(formats)
 		if err != nil {
-			return "", &refusal{500, err.Error(), "internal"}
+			return "", signalling.Refuse(500, "internal", "%v", err)
 		}
 		defer func() { _ = pc.GracefulClose() }()
 		for _, codec := range formats.codecs {
 			track, err := webrtc.NewTrackLocalStaticRTP(codec.RTPCodecCapability, codec.MimeType, "stream")
 			if err != nil {
-				return "", &refusal{500, err.Error(), "internal"}
+				return "", signalling.Refuse(500, "internal", "%v", err)
 			}
 			if _, err := pc.AddTransceiverFromTrack(track, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly}); err != nil {
-				return "", &refusal{500, err.Error(), "internal"}
+				return "", signalling.Refuse(500, "internal", "%v", err)
 			}
 		}
 		answer, err := h.answer(pc.PeerConnection, formats, rtc.Reach{})
 		if err != nil {
-			return "", &refusal{400, err.Error(), "bad_offer"}
+			return "", signalling.Refuse(400, signalling.ReasonMalformedOffer, "%v", err)
 		}
 		return answer, nil
 	}
 }
 
-// Whatever is offered is answered, or refused in words, within bounds of time and memory.
+// Every offer is answered, or refused in words. Time and memory stay within bounds.
 func FuzzAnswer(f *testing.F) {
 	f.Add(mediatest.OfferShape{}.Offer())
 	f.Add(mediatest.OfferShape{Direction: "sendrecv"}.Offer())
@@ -74,7 +75,7 @@ func FuzzAnswer(f *testing.F) {
 		mediatest.AssertCost(t, maxAnswerBytes, maxAnswerTime, func() {
 			got, r := answer(offer)
 			switch {
-			case r != nil && (r.message == "" || r.reason == "" || r.status < 400 || r.status >= 500):
+			case r != nil && (r.Message == "" || r.Reason == "" || r.Status < 400 || r.Status >= 500):
 				t.Errorf("refused as %+v", r)
 			case r == nil && strings.Count(got, "\r\nm=") < 1:
 				t.Errorf("answered with %q", got)
@@ -93,7 +94,7 @@ func TestHostileOffersAreRefusedInWords(t *testing.T) {
 			switch {
 			case r == nil && strings.Count(got, "\r\nm=") != strings.Count(offer, "\r\nm="):
 				t.Errorf("%+v: the answer has other sections than the offer: %s", shape, got)
-			case r != nil && (r.status != 413 || r.reason != "offer_too_large"):
+			case r != nil && (r.Status != 413 || r.Reason != signalling.ReasonOfferTooLarge):
 				t.Errorf("%+v: refused as %+v", shape, r)
 			case r != nil:
 				refused++
@@ -111,7 +112,7 @@ func BenchmarkAnswer(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, r := answer(offer); r != nil {
-			b.Fatal(r.message)
+			b.Fatal(r.Message)
 		}
 	}
 }

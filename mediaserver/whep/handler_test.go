@@ -5,171 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
 	"net/netip"
-	"net/url"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/pion/webrtc/v4"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/rtc"
-	"github.com/streampair/streampair/mediaserver/signalling"
+	"github.com/streampair/streampair/mediaserver/stream"
 )
-
-func TestSessionFromOfferToDelete(t *testing.T) {
-	s := newServer(t, func(cfg *Config) {
-		cfg.Origin = signalling.Origin{Role: "b", BootID: "00112233"}
-		cfg.ICEServers = func(app, streamID, backupID string) []webrtc.ICEServer {
-			if app != "live" || streamID != "primary" || backupID != "backup" {
-				t.Errorf("asked for the servers of %s/%s+%s", app, streamID, backupID)
-			}
-			return []webrtc.ICEServer{
-				{URLs: []string{"stun:stun.example.net"}},
-				{URLs: []string{"turn:turn.example.net?transport=udp"}, Username: "user", Credential: "secret"},
-			}
-		}
-	})
-	s.play()
-	pc, offer := newClient(t, video, audio)
-	response, answer := s.post("/live/whep/primary?backupStreamId=backup", offer)
-	if response.StatusCode != http.StatusCreated {
-		t.Fatalf("%s: %s", response.Status, answer)
-	}
-	location := response.Header.Get("Location")
-	if !strings.HasPrefix(location, "/live/whep/primary/b00112233") {
-		t.Errorf("Location %q", location)
-	}
-	for name, want := range map[string]string{
-		"Content-Type":                sdpType,
-		"Access-Control-Allow-Origin": "*",
-		"Accept-Patch":                "application/trickle-ice-sdpfrag",
-	} {
-		if got := response.Header.Get(name); got != want {
-			t.Errorf("%s: %q, want %q", name, got, want)
-		}
-	}
-	exposed := response.Header.Get("Access-Control-Expose-Headers")
-	for _, name := range []string{"Location", "ETag", "Link", "Retry-After"} {
-		if !strings.Contains(exposed, name) {
-			t.Errorf("scripts of other origins can't read %s", name)
-		}
-	}
-	wantLinks := []string{
-		`<stun:stun.example.net>; rel="ice-server"`,
-		`<turn:turn.example.net?transport=udp>; rel="ice-server"; username="user"; credential="secret"; credential-type="password"`,
-	}
-	if diff := cmp.Diff(wantLinks, response.Header.Values("Link")); diff != "" {
-		t.Error("Link:", diff)
-	}
-	for _, want := range []string{"stereo=1", "a=setup:passive", "a=ice-lite", "a=sendonly", "a=rtcp-fb:", "nack pli"} {
-		if !strings.Contains(answer, want) {
-			t.Errorf("no %q in the answer:\n%s", want, answer)
-		}
-	}
-	got := await(t, receive(t, pc, answer), video, audio)
-	if got[video].streamID != got[audio].streamID {
-		t.Error("the tracks are in different media streams: browsers would not keep them in step")
-	}
-	if s.handler.ViewerCount() != 1 || s.output.ViewerCount() != 1 {
-		t.Errorf("%d sessions and %d viewers, want 1 and 1", s.handler.ViewerCount(), s.output.ViewerCount())
-	}
-
-	if r, body := s.do("DELETE", strings.Replace(location, "primary", "other", 1), ""); r.StatusCode != http.StatusNotFound {
-		t.Errorf("DELETE under another stream's URL: %s %s", r.Status, body)
-	}
-	if r, body := s.do("DELETE", location, ""); r.StatusCode != http.StatusOK {
-		t.Errorf("DELETE: %s %s", r.Status, body)
-	}
-	if s.handler.ViewerCount() != 0 || s.output.ViewerCount() != 0 || s.released.Load() != 1 {
-		t.Errorf("after DELETE %d sessions, %d viewers, %d released", s.handler.ViewerCount(), s.output.ViewerCount(), s.released.Load())
-	}
-	if r, _ := s.do("DELETE", location, ""); r.StatusCode != http.StatusNotFound {
-		t.Errorf("second DELETE: %s, want 404", r.Status)
-	}
-}
-
-func TestViewerMayBeTheDTLSServer(t *testing.T) {
-	s := newServer(t, nil)
-	s.play()
-	pc, offer := newClient(t, video)
-	response, answer := s.post("/live/whep/primary", strings.ReplaceAll(offer, "a=setup:actpass", "a=setup:passive"))
-	if response.StatusCode != http.StatusCreated || !strings.Contains(answer, "a=setup:active\r\n") {
-		t.Fatalf("%s: %s", response.Status, answer)
-	}
-	await(t, receive(t, pc, answer), video)
-}
-
-// A proxy that strips a prefix off the path says so in a header.
-func TestASessionIsFoundBehindAProxyThatStripsAPrefix(t *testing.T) {
-	s := newServer(t, nil)
-	target, err := url.Parse(s.http.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	proxy := httptest.NewServer(http.StripPrefix("/media", &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
-		r.SetURL(target)
-		r.Out.Header.Set("X-Forwarded-Prefix", "/media")
-	}}))
-	defer proxy.Close()
-	_, offer := newClient(t, video)
-	response, body := s.post(proxy.URL+"/media/live/whep/primary", offer)
-	if response.StatusCode != http.StatusCreated {
-		t.Fatalf("%s: %s", response.Status, body)
-	}
-	location, err := response.Location() // as a browser resolves it
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r, body := s.do("DELETE", location.String(), ""); r.StatusCode != http.StatusOK {
-		t.Errorf("DELETE %s: %s %s", location, r.Status, body)
-	}
-}
-
-func TestOneKindIsEnough(t *testing.T) {
-	s := newServer(t, nil)
-	s.play()
-	for _, kind := range []webrtc.RTPCodecType{video, audio} {
-		t.Run(kind.String(), func(t *testing.T) {
-			pc, offer := newClient(t, kind)
-			response, answer := s.post("/live/whep/primary", offer)
-			if response.StatusCode != http.StatusCreated {
-				t.Fatalf("%s: %s", response.Status, answer)
-			}
-			await(t, receive(t, pc, answer), kind)
-		})
-	}
-}
-
-func TestSessionMayOpenBeforeAnythingIsLive(t *testing.T) {
-	s := newServer(t, nil)
-	pc, offer := newClient(t, video, audio)
-	response, answer := s.post("/live/whep/primary", offer)
-	if response.StatusCode != http.StatusCreated {
-		t.Fatalf("%s: %s", response.Status, answer)
-	}
-	arrivals := receive(t, pc, answer)
-	until(t, "the viewer is connected", func() bool {
-		return s.handler.door.Waiting() == 0
-	})
-	s.play()
-	await(t, arrivals, video, audio)
-}
-
-func TestViewerWhoClosesThePageIsForgotten(t *testing.T) {
-	s := newServer(t, nil)
-	s.play()
-	pc, offer := newClient(t, video)
-	_, answer := s.post("/live/whep/primary", offer)
-	await(t, receive(t, pc, answer), video)
-	if err := pc.GracefulClose(); err != nil {
-		t.Fatal(err)
-	}
-	until(t, "the session is gone", func() bool { return s.handler.ViewerCount() == 0 && s.released.Load() == 1 })
-}
 
 func TestRefusals(t *testing.T) {
 	errPrivate := errors.New("the token is missing or wrong")
@@ -177,7 +23,7 @@ func TestRefusals(t *testing.T) {
 		cfg.Authorize = func(app, streamID, backupID, token string) error {
 			switch {
 			case streamID == "nowhere":
-				return fmt.Errorf("%w: nowhere", ErrUnknownStream)
+				return fmt.Errorf("%w: nowhere", stream.ErrUndeclared)
 			case streamID == "private" && token != "right token":
 				return errPrivate
 			}
@@ -199,25 +45,31 @@ func TestRefusals(t *testing.T) {
 		header            []string
 		status            int
 		body              string
+		reason            string // in the metric
 	}{
-		{"body of another type", "/live/whep/a", offer, []string{"Content-Type", "text/plain"}, 415, "application/sdp"},
-		{"body of no type", "/live/whep/a", offer, []string{"Content-Type", ""}, 415, "application/sdp"},
-		{"type with a parameter", "/live/whep/private", offer, []string{"Content-Type", "application/sdp; charset=utf-8"}, 401, "token"},
-		{"no SDP", "/live/whep/a", "hello", nil, 400, "no SDP"},
-		{"nothing", "/live/whep/a", "", nil, 400, ""},
-		{"too long", "/live/whep/a", strings.Repeat("a=x\r\n", 20000), nil, 413, "65536"},
-		{"offer that sends", "/live/whep/a", strings.ReplaceAll(offer, "recvonly", "sendonly"), nil, 400, "recvonly"},
-		{"no format in common", "/live/whep/a", vp8, nil, 406, "H.264"},
-		{"neither H.264 nor Opus", "/live/whep/a", strings.NewReplacer("opus/", "speex/", "H264/", "VP9/").Replace(offer), nil, 406, "Opus"},
-		{"no token", "/live/whep/private", offer, nil, 401, errPrivate.Error()},
-		{"wrong token", "/live/whep/private?token=wrong", offer, nil, 401, errPrivate.Error()},
-		{"header before URL", "/live/whep/private?token=right+token", offer, []string{"Authorization", "Bearer wrong"}, 401, errPrivate.Error()},
-		{"unknown stream", "/live/whep/nowhere", offer, nil, 404, "nowhere"},
-		{"too many pairs", "/live/whep/a?backupStreamId=full", offer, nil, 503, "too many pairs"},
-		{"offer that can't be answered", "/live/whep/a", strings.ReplaceAll(offer, "a=fingerprint:", "a=finger:"), nil, 400, "can't be answered"},
+		{"body of another type", "/live/whep/a", offer, []string{"Content-Type", "text/plain"}, 415, "application/sdp", "content_type"},
+		{"body of no type", "/live/whep/a", offer, []string{"Content-Type", ""}, 415, "application/sdp", "content_type"},
+		{"type with a parameter", "/live/whep/private", offer, []string{"Content-Type", "application/sdp; charset=utf-8"}, 401, "token", "unauthorized"},
+		{"no SDP", "/live/whep/a", "hello", nil, 400, "no SDP", "bad_offer"},
+		{"nothing", "/live/whep/a", "", nil, 400, "", "bad_offer"},
+		{"too long", "/live/whep/a", strings.Repeat("a=x\r\n", 20000), nil, 413, "65536", "body_too_large"},
+		{"offer that sends", "/live/whep/a", strings.ReplaceAll(offer, "recvonly", "sendonly"), nil, 400, "recvonly", "bad_offer"},
+		{"no format in common", "/live/whep/a", vp8, nil, 406, "H.264", "no_common_format"},
+		{"neither H.264 nor Opus", "/live/whep/a", strings.NewReplacer("opus/", "speex/", "H264/", "VP9/").Replace(offer), nil, 406, "Opus", "no_common_format"},
+		{"no token", "/live/whep/private", offer, nil, 401, errPrivate.Error(), "unauthorized"},
+		{"wrong token", "/live/whep/private?token=wrong", offer, nil, 401, errPrivate.Error(), "unauthorized"},
+		{"header before URL", "/live/whep/private?token=right+token", offer, []string{"Authorization", "Bearer wrong"}, 401, errPrivate.Error(), "unauthorized"},
+		{"unknown stream", "/live/whep/nowhere", offer, nil, 404, "nowhere", "unknown_stream"},
+		{"too many pairs", "/live/whep/a?backupStreamId=full", offer, nil, 503, "too many pairs", "open"},
+		{"offer that can't be answered", "/live/whep/a", strings.ReplaceAll(offer, "a=fingerprint:", "a=finger:"), nil, 400, "can't be answered", "bad_offer"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			counter := s.handler.cfg.Metrics.ViewerRefusals.WithLabelValues(test.reason)
+			before := testutil.ToFloat64(counter)
 			response, body := s.post(test.path, test.offer, test.header...)
+			if got := testutil.ToFloat64(counter) - before; got != 1 {
+				t.Errorf("%v refusals counted as %s, want 1", got, test.reason)
+			}
 			if response.StatusCode != test.status || !strings.Contains(body, test.body) {
 				t.Errorf("%s %q, want %d and %q", response.Status, body, test.status, test.body)
 			}
@@ -243,7 +95,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// The offers are those that GStreamer's whepsrc makes of the caps in its documentation.
+// These are the offers that GStreamer's whepsrc makes from the caps in its documentation.
 func TestEachSectionIsAnsweredByItself(t *testing.T) {
 	s := newServer(t, nil)
 	const (
@@ -261,7 +113,7 @@ func TestEachSectionIsAnsweredByItself(t *testing.T) {
 		name, offer string
 		playing     bool
 		status      int
-		want        []string // in the answer
+		want        []string // in the answer, per section
 	}{
 		{"H.264 without parameters before anything is on air", head + h264 + opus, false, 201,
 			[]string{served, "a=fmtp:127 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f", "m=audio 9"}},
@@ -278,7 +130,7 @@ func TestEachSectionIsAnsweredByItself(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			if test.playing && s.output.SPS() == nil {
 				s.play()
-				until(t, "a picture is on air", func() bool { return s.output.SPS() != nil })
+				eventually.True(t, "a picture is on air", func() bool { return s.output.SPS() != nil })
 			}
 			response, answer := s.post("/live/whep/primary", test.offer)
 			if response.StatusCode != test.status {
@@ -389,67 +241,6 @@ func TestOptionsTellOfICEServersOnlyWhoMayWatch(t *testing.T) {
 		response, _ := s.do("OPTIONS", "/live/whep/primary", "", "Authorization", "Bearer "+token)
 		if got := len(response.Header.Values("Link")); got != want {
 			t.Errorf("token %q: %d servers, want %d", token, got, want)
-		}
-	}
-}
-
-func TestTrickle(t *testing.T) {
-	s := newServer(t, nil)
-	s.play()
-	pc, offer := newClient(t, video)
-	var candidates, rest []string
-	var ufrag, pwd string
-	for line := range strings.Lines(offer) {
-		if value, ok := strings.CutPrefix(line, "a=ice-ufrag:"); ok {
-			ufrag = strings.TrimSpace(value)
-		}
-		if value, ok := strings.CutPrefix(line, "a=ice-pwd:"); ok {
-			pwd = strings.TrimSpace(value)
-		}
-		if strings.HasPrefix(line, "a=candidate:") || strings.HasPrefix(line, "a=end-of-candidates") {
-			candidates = append(candidates, line)
-		} else {
-			rest = append(rest, line)
-		}
-	}
-	response, answer := s.post("/live/whep/primary", strings.Join(rest, ""))
-	if response.StatusCode != http.StatusCreated {
-		t.Fatalf("%s: %s", response.Status, answer)
-	}
-	location, etag := response.Header.Get("Location"), response.Header.Get("ETag")
-	credentials := "a=ice-ufrag:" + ufrag + "\r\na=ice-pwd:" + pwd + "\r\n"
-	fragment := credentials + "m=video 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n" + strings.Join(candidates, "")
-	const fragmentType = "application/trickle-ice-sdpfrag"
-	for _, test := range []struct {
-		name, path, body, contentType, match string
-		status                               int
-	}{
-		{"candidates", location, fragment, fragmentType, etag, 204},
-		{"without If-Match", location, fragment, fragmentType, "", 204},
-		{"the end", location, credentials + "a=end-of-candidates\r\n", fragmentType, etag, 204},
-		{"another ETag", location, fragment, fragmentType, `"0"`, 412},
-		{"another type", location, fragment, sdpType, etag, 415},
-		{"no fragment", location, "hello", fragmentType, etag, 400},
-		{"ICE restart", location, "a=ice-ufrag:abcd\r\na=ice-pwd:" + strings.Repeat("x", 22) + "\r\n", fragmentType, "*", 422},
-		{"too long", location, strings.Repeat("a=x\r\n", 20000), fragmentType, etag, 413},
-		{"another session", location + "0", fragment, fragmentType, etag, 404},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			header := []string{"Content-Type", test.contentType}
-			if test.match != "" {
-				header = append(header, "If-Match", test.match)
-			}
-			if r, body := s.do("PATCH", test.path, test.body, header...); r.StatusCode != test.status {
-				t.Errorf("%s %s, want %d", r.Status, body, test.status)
-			}
-		})
-	}
-	await(t, receive(t, pc, answer), video)
-
-	many := credentials + "m=video 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n" + strings.Repeat("a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n", 60)
-	for range 3 {
-		if r, body := s.do("PATCH", location, many, "Content-Type", fragmentType); r.StatusCode != http.StatusNoContent {
-			t.Errorf("more candidates than are taken: %s %s, want 204", r.Status, body)
 		}
 	}
 }

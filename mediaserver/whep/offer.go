@@ -1,36 +1,36 @@
 package whep
 
 import (
-	"errors"
 	"net/http"
 
 	"github.com/pion/webrtc/v4"
 
 	"github.com/streampair/streampair/mediaserver/rtc"
 	"github.com/streampair/streampair/mediaserver/sdpoffer"
+	"github.com/streampair/streampair/mediaserver/signalling"
 )
 
-// stereoOpus is what is sent whatever the source: browsers mix it down if they must.
-// In-band error correction is what makes a lost packet inaudible.
+// stereoOpus is answered whatever the source sends: browsers mix stereo down if they
+// must. With in-band error correction a lost packet is inaudible.
 const stereoOpus = "minptime=10;useinbandfec=1;stereo=1;sprop-stereo=1"
 
-// A selection is what a viewer is sent of what it offered to receive.
+// A selection is the part of a viewer's offer that is served.
 type selection struct {
 	parsed       *sdpoffer.Offer
 	choices      []sdpoffer.Choice
-	offer        *sdpoffer.Selection // of the choices; made by complete
+	offer        *sdpoffer.Selection // selection of the choices; made by complete
 	codecs       []webrtc.RTPCodecParameters
 	video, audio bool
-	ufrags       []string // the viewer's ICE user name fragments, of each section
+	ufrags       []string // ICE username fragments of the viewer, one per section
 }
 
-// selectFormats reads an offer. Of each kind of media that the offer wants, the first
-// section with a format that is sent is served. All other sections are rejected alone; the
-// offer is refused where no section at all can be served.
-func selectFormats(text string) (selection, *refusal) {
+// selectFormats parses an offer. Of each kind of media, it serves the first section
+// with a format that can be sent. All other sections are rejected one by one. The
+// offer is refused when no section can be served.
+func selectFormats(text string) (selection, *signalling.Refusal) {
 	offer, err := sdpoffer.Parse(text)
 	if err != nil {
-		return selection{}, refuseOffer("the offer is no SDP", err)
+		return selection{}, signalling.RefuseOffer("The offer is no SDP", err)
 	}
 	s := selection{parsed: offer, ufrags: offer.Ufrags()}
 	wanted := false
@@ -45,20 +45,18 @@ func selectFormats(text string) (selection, *refusal) {
 	}
 	switch {
 	case !wanted:
-		return selection{}, &refusal{http.StatusBadRequest, "the offer does not ask to receive video or audio (a=recvonly)", "bad_offer"}
+		return selection{}, signalling.Refuse(http.StatusBadRequest, signalling.ReasonMalformedOffer,
+			"The offer does not ask to receive video or audio: offer a=recvonly.")
 	case len(s.choices) == 0:
-		return selection{}, &refusal{
-			http.StatusNotAcceptable,
-			"the offer has no format that is sent here: video is H.264 (packetization-mode=1; Baseline, Main or High), audio is Opus",
-			"no_common_format",
-		}
+		return selection{}, signalling.Refuse(http.StatusNotAcceptable, signalling.ReasonUnsupportedMedia,
+			"The offer has no format that is sent here: offer video in H.264 (packetization-mode=1; Baseline, Main or High), or audio in Opus.")
 	}
 	return s, nil
 }
 
-// complete decides what the answer says of each format. sps is that of the pictures on
-// air; nil: there are none.
-func (s *selection) complete(sps []byte) *refusal {
+// complete decides what the answer says of each format. sps is the sequence parameter
+// set of the pictures on air, or nil if there are none.
+func (s *selection) complete(sps []byte) *signalling.Refusal {
 	s.codecs = nil
 	for i := range s.choices {
 		c := &s.choices[i]
@@ -73,9 +71,9 @@ func (s *selection) complete(sps []byte) *refusal {
 	}
 	var err error
 	if s.offer, err = s.parsed.Select(s.choices...); err != nil {
-		return refuseOffer("the offer can't be answered", err)
+		return signalling.RefuseOffer("The offer can't be answered", err)
 	}
-	s.parsed, s.choices = nil, nil // they refer to the client's text
+	s.parsed, s.choices = nil, nil // they refer to the client's text, which need not be kept
 	return nil
 }
 
@@ -83,17 +81,8 @@ func (s *selection) has(kind string) bool {
 	return kind == "video" && s.video || kind == "audio" && s.audio
 }
 
-// add notes that a kind of media is sent.
+// add records that a kind of media is sent.
 func (s *selection) add(kind string) {
 	s.audio = s.audio || kind == "audio"
 	s.video = s.video || kind == "video"
-}
-
-// refuseOffer words an error of sdpoffer; what says what is wrong if no bound is exceeded.
-func refuseOffer(what string, err error) *refusal {
-	var offer *sdpoffer.Error
-	if errors.As(err, &offer) && offer.TooLarge {
-		return &refusal{http.StatusRequestEntityTooLarge, "the offer is larger than any player's: " + err.Error(), "offer_too_large"}
-	}
-	return &refusal{http.StatusBadRequest, what + ": " + err.Error(), "bad_offer"}
 }

@@ -3,6 +3,8 @@ package whep
 import (
 	"fmt"
 	"testing"
+
+	"github.com/streampair/streampair/hack/eventually"
 )
 
 func TestHowManyMayBeConnecting(t *testing.T) {
@@ -41,5 +43,5 @@ func TestStrangersWhoNeverConnectKeepNobodyOut(t *testing.T) {
 	if response, body := s.post("/live/whep/primary", strangers); response.StatusCode != 503 || response.Header.Get("Retry-After") == "" {
 		t.Errorf("one more than can watch: %s %s", response.Status, body)
 	}
-	until(t, "only the viewers are left", func() bool { return s.output.ViewerCount() == 3 && s.released.Load() == 10 })
+	eventually.True(t, "only the viewers are left", func() bool { return s.output.ViewerCount() == 3 && s.released.Load() == 10 })
 }

@@ -22,7 +22,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// limit is how long anything may take before a test gives up on it.
+// limit is how long a test waits for anything before it fails.
 const limit = 20 * time.Second
 
 // A server is a Handler over HTTP with one running Output.
@@ -118,7 +118,7 @@ func (s *server) post(path, offer string, header ...string) (*http.Response, str
 	return s.do("POST", path, offer, append([]string{"Content-Type", sdpType}, header...)...)
 }
 
-// newClient makes a browser-like client that offers to receive the given kinds.
+// newClient returns a client that offers to receive the given kinds, like a browser.
 func newClient(t *testing.T, kinds ...webrtc.RTPCodecType) (*webrtc.PeerConnection, string) {
 	t.Helper()
 	settings := webrtc.SettingEngine{}
@@ -163,7 +163,7 @@ type arrival struct {
 	packet   *rtp.Packet
 }
 
-// receive makes the client connect and returns what arrives.
+// receive makes the client connect and returns the packets that arrive.
 func receive(t *testing.T, pc *webrtc.PeerConnection, answer string) <-chan arrival {
 	t.Helper()
 	arrivals := make(chan arrival, 1000)
@@ -232,14 +232,4 @@ func await(t *testing.T, arrivals <-chan arrival, kinds ...webrtc.RTPCodecType) 
 		}
 	}
 	return got
-}
-
-// until waits for a condition.
-func until(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(limit); !condition(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not after %s: %s", limit, what)
-		}
-	}
 }

@@ -1,14 +1,17 @@
 package whip
 
 import (
-	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/rtc"
@@ -23,38 +26,54 @@ const (
 	maxAnswerTime  = 20 * time.Second
 )
 
-// negotiating returns a function that answers an offer as a session does, takes a
-// trickled fragment, and ends.
-func negotiating(f testing.TB) func(offer, fragment string) (answer string, r *refusal) {
+// An exchange is what a client was told in one attempt to publish.
+type exchange struct {
+	answer  string // empty: the offer was refused
+	refused int    // status; 0: nothing was refused
+	message string
+}
+
+// negotiating returns a function that sends an offer, then trickles a fragment, and ends the
+// session. The metrics have the reasons of refusals.
+func negotiating(f testing.TB) (negotiate func(t testing.TB, offer, fragment string) exchange, m *metrics.Metrics) {
 	f.Helper()
-	m := metrics.New(prometheus.NewRegistry())
+	m = metrics.New(prometheus.NewRegistry())
 	log := slog.New(slog.DiscardHandler)
 	engine, err := rtc.NewEngine(rtc.EngineConfig{Address: "127.0.0.1:0", Logger: log, Metrics: m})
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Cleanup(engine.Close)
-	h := NewHandler(Config{Engine: engine, Registry: stream.NewRegistry(stream.Config{}), Metrics: m, Logger: log})
-	key := stream.Key{App: "live", ID: "fuzz"}
-	return func(text, fragment string) (string, *refusal) {
-		s := h.newSession(key, "", false, "127.0.0.1:1", rtc.Reach{})
-		answer, r := s.begin(text, false, "127.0.0.1:1")
-		if r != nil {
-			return "", r
-		}
-		defer func() {
-			s.end(stream.EndClosed, nil)
-			_ = s.pc.GracefulClose()
-		}()
-		if parsed, err := sdpfrag.Parse([]byte(fragment)); err == nil {
-			r = s.trickle(parsed)
-		}
-		return answer, r
+	h := NewHandler(Config{
+		Engine: engine, Registry: stream.NewRegistry(stream.Config{}), Metrics: m, Logger: log,
+		Authorize: func(stream.Key, string) (bool, error) { return false, nil },
+	})
+	mux := http.NewServeMux()
+	h.Register(mux)
+	do := func(method, path, contentType, body string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(method, path, strings.NewReader(body))
+		r.Header.Set("Content-Type", contentType)
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, r)
+		return w
 	}
+	return func(t testing.TB, offer, fragment string) exchange {
+		w := do(http.MethodPost, "/live/whip/fuzz", sdpType, offer)
+		if w.Code != http.StatusCreated {
+			return exchange{"", w.Code, w.Body.String()}
+		}
+		e, location := exchange{answer: w.Body.String()}, w.Header().Get("Location")
+		if w := do(http.MethodPatch, location, sdpfrag.ContentType, fragment); w.Code != http.StatusNoContent {
+			e.refused, e.message = w.Code, w.Body.String()
+		}
+		do(http.MethodDelete, location, "", "")
+		eventually.True(t, "the session has left", func() bool { return len(h.front.Peers()) == 0 })
+		return e
+	}, m
 }
 
-// Whatever is offered or trickled is answered, or refused in words, within bounds of time
-// and memory.
+// Every offer and every fragment is answered, or refused in words. Time and memory
+// stay within bounds.
 func FuzzAnswer(f *testing.F) {
 	f.Add(chromiumOffer, "a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n")
 	f.Add(chromiumOffer, "a=candidate:1 1 udp 1 x.local 9 typ host\r\na=candidate:1 1 udp 1 x.invalid 9 typ host\r\na=candidate:1 1 tcp 1 ::1 9 typ host tcptype passive\r\n")
@@ -62,32 +81,31 @@ func FuzzAnswer(f *testing.F) {
 		shape.Direction = "sendonly"
 		f.Add(shape.Offer(), "a=end-of-candidates\r\n")
 	}
-	negotiate := negotiating(f)
+	negotiate, _ := negotiating(f)
 	f.Fuzz(func(t *testing.T, offer, fragment string) {
 		mediatest.AssertCost(t, maxAnswerBytes, maxAnswerTime, func() {
-			answer, r := negotiate(offer, fragment)
+			e := negotiate(t, offer, fragment)
 			switch {
-			case r != nil && (r.text == "" || r.reason == "" || r.status < 400 || r.status >= 500):
-				t.Errorf("refused as %+v", r)
-			case r == nil && strings.Count(answer, "\r\nm=") < 1:
-				t.Errorf("answered with %q", answer)
+			case e.refused != 0 && (strings.TrimSpace(e.message) == "" || e.refused < 400 || e.refused >= 500):
+				t.Errorf("refused as %+v", e)
+			case e.refused == 0 && strings.Count(e.answer, "\r\nm=") < 1:
+				t.Errorf("answered with %q", e.answer)
 			}
 		})
 	})
 }
 
 func TestHostileOffersAreRefusedInWords(t *testing.T) {
-	negotiate := negotiating(t)
-	refused := map[string]int{}
+	negotiate, m := negotiating(t)
 	for _, shape := range mediatest.HostileOffers() {
 		shape.Direction = "sendonly"
 		mediatest.AssertCost(t, maxAnswerBytes, maxAnswerTime, func() {
-			if _, r := negotiate(shape.Offer(), ""); r != nil {
-				refused[fmt.Sprint(r.status, " ", r.reason)]++
+			if e := negotiate(t, shape.Offer(), ""); e.refused != 0 && (e.refused >= 500 || strings.TrimSpace(e.message) == "") {
+				t.Errorf("refused as %+v", e)
 			}
 		})
 	}
-	if refused["413 OfferTooLarge"] < 8 {
-		t.Errorf("refused: %v", refused)
+	if n := testutil.ToFloat64(m.PublishRefusals.WithLabelValues("whip", "OfferTooLarge")); n < 8 {
+		t.Errorf("%v are refused as too large", n)
 	}
 }

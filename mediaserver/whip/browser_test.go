@@ -6,12 +6,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// publishPage publishes the browser's (fake) camera and microphone, as a page of
-// somebody else's site does: from another origin, with trickled candidates.
+// publishPage publishes the browser's (fake) camera and microphone from another
+// origin, with trickled candidates. So does a page of another site.
 const publishPage = `<!doctype html><script>
 async function publish(endpoint) {
 	const media = await navigator.mediaDevices.getUserMedia({video: {width: 640, height: 360, frameRate: 30}, audio: true});
@@ -64,10 +65,10 @@ func TestBrowserPublishes(t *testing.T) {
 	tab := mediatest.Browser(t)
 	mediatest.Open(t, tab, page.URL)
 	mediatest.Eval[bool](t, tab, "publish('"+s.URL+"/live/whip/primary')")
-	await(t, "first picture", func() bool { return len(got.of(stream.Video)) > 0 })
+	eventually.True(t, "first picture", func() bool { return len(got.of(stream.Video)) > 0 })
 	start := time.Now()
-	// Long enough for sender reports of both tracks and three key frames.
-	await(t, "key frames", func() bool { return countIDR(got.of(stream.Video)) >= 4 })
+	// The time is long enough for sender reports of both tracks and three IDRs.
+	eventually.True(t, "key frames", func() bool { return countIDR(got.of(stream.Video)) >= 4 })
 	took := time.Since(start)
 
 	video, audio := got.of(stream.Video), got.of(stream.Audio)
@@ -101,8 +102,7 @@ func countIDR(units []*stream.AccessUnit) (n int) {
 	return n
 }
 
-// lateness is the mean time from an access unit's time to its arrival, over the last
-// 50.
+// lateness returns the mean time from an access unit's time to its arrival, over the last 50.
 func lateness(units []*stream.AccessUnit) time.Duration {
 	units = units[max(0, len(units)-50):]
 	var sum time.Duration
@@ -112,8 +112,8 @@ func lateness(units []*stream.AccessUnit) time.Duration {
 	return (sum / time.Duration(max(1, len(units)))).Round(ms)
 }
 
-// simulcastPage publishes the camera in two layers, the lower one first, and the microphone.
-// Offers of browsers with layers name no SSRCs, of either track.
+// simulcastPage publishes the microphone, and the camera in two layers, the lower one
+// first. Browsers' offers with layers name no SSRCs of either track.
 const simulcastPage = `<!doctype html><script>
 async function publish(endpoint) {
 	const media = await navigator.mediaDevices.getUserMedia({video: {width: 640, height: 360, frameRate: 30}, audio: true});
@@ -157,15 +157,15 @@ func TestBrowserPublishesInLayers(t *testing.T) {
 	if mediatest.Eval[bool](t, tab, "publish('"+s.URL+"/live/whip/primary')") {
 		t.Error("the browser names SSRCs, and this test is of those that do not")
 	}
-	await(t, "the higher layer", last(640))
-	await(t, "sound", func() bool { return len(got.of(stream.Audio)) > 50 })
-	await(t, "pictures", func() bool { return len(got.of(stream.Video)) > 100 })
+	eventually.True(t, "the higher layer", last(640))
+	eventually.True(t, "sound", func() bool { return len(got.of(stream.Audio)) > 50 })
+	eventually.True(t, "pictures", func() bool { return len(got.of(stream.Video)) > 100 })
 	if w := widths(got.of(stream.Video)); w[len(w)-1] != 640 || len(w) > 2 {
 		t.Errorf("pictures are %v wide", w)
 	}
 	mediatest.Eval[bool](t, tab, "enable('h', false)")
-	await(t, "the lower layer", last(320))
+	eventually.True(t, "the lower layer", last(320))
 	mediatest.Eval[bool](t, tab, "enable('h', true)")
-	await(t, "the higher layer again", last(640))
+	eventually.True(t, "the higher layer again", last(640))
 	t.Logf("pictures are %v wide", widths(got.of(stream.Video)))
 }

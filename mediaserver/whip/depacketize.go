@@ -7,7 +7,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// NAL unit types of RFC 6184 table 1, and those of H.264 that matter here.
+// NAL unit types of RFC 6184 table 1, and the types of H.264 that are used here.
 const (
 	naluTypeIDR   = 5
 	naluTypeSPS   = 7
@@ -18,10 +18,9 @@ const (
 )
 
 const (
-	// recoveryAfter is how long an encoder must have sent no IDR before decoding begins at a
-	// recovery point instead, in ticks of the RTP clock. It is longer than the usual GOP: an
-	// encoder that sends IDR pictures is waited for, because the pictures after a recovery
-	// point may be damaged at first.
+	// recoveryAfter is how long an encoder must have sent no IDR before decoding may begin at a
+	// recovery point, in ticks of the RTP clock. It is longer than the usual GOP. An encoder that
+	// sends IDRs is waited for, because the first pictures after a recovery point may be damaged.
 	recoveryAfter = 12 * 90000
 
 	// maxAccessUnit bounds one picture, in bytes, and maxNALUs the NAL units in it.
@@ -38,58 +37,57 @@ var (
 	errPictureMissing = errors.New("packets are lost")
 )
 
-// A unit is one H.264 access unit as it came.
+// A unit is one H.264 access unit as received.
 type unit struct {
 	timestamp uint32
 	nalus     [][]byte
 	idr       bool
 }
 
-// newAssembler returns an assembler that waits for the first IDR picture.
+// newAssembler returns an assembler that waits for the first IDR.
 func newAssembler() *assembler { return &assembler{needIDR: true} }
 
-// An assembler makes access units of the RTP packets of one H.264 track (RFC 6184,
-// packetization-mode 1), which it is given in sequence.
+// An assembler makes access units from the RTP packets of one H.264 track (RFC 6184,
+// packetization-mode 1). It must be given the packets in sequence.
 //
-// A picture that is not whole is never handed on, nor is any that could refer to it:
-// after a gap, everything is dropped up to the next whole IDR picture, or the next recovery
-// point where the encoder sends no IDR pictures (intra refresh, open GOPs).
+// It never returns an incomplete picture, nor a picture that could refer to one. After a
+// gap it drops everything before the next whole IDR. When the encoder sends no IDRs
+// (intra refresh, open GOPs), it goes on at the next recovery point.
 type assembler struct {
 	nalus     [][]byte
 	size      int
 	timestamp uint32
 	slices    int  // slices in nalus
-	idr       bool // one of them is of an IDR picture
+	idr       bool // nalus has a slice of an IDR
 	started   bool // timestamp is valid
 
-	fragments []byte // of the NAL unit being put together, nil if none is
+	fragments []byte // of the incomplete NAL unit; nil if there is none
 
-	// damaged says that the current picture lacks something.
+	// damaged reports whether the current picture is incomplete.
 	damaged bool
-	// needIDR says that nothing is decodable before the next IDR picture, or recovery point.
+	// needIDR reports whether nothing can be decoded before the next IDR, or recovery point.
 	needIDR bool
-	// hadIDR says that a whole IDR picture came, the last one at lastIDR.
+	// hadIDR reports whether a whole IDR has come. lastIDR is the timestamp of the last one.
 	hadIDR  bool
 	lastIDR uint32
-	// marked says that the last packet had the marker bit: a picture is over.
+	// marked reports whether the last packet had the marker bit, which ends a picture.
 	marked bool
-	// unmarked says that the sender's marker bits cannot be relied on. A picture then
-	// ends where the timestamp changes.
+	// unmarked reports whether the sender's marker bits can't be relied on. A picture
+	// then ends where the timestamp changes.
 	unmarked bool
 
-	// dropped counts pictures dropped.
+	// dropped counts the dropped pictures.
 	dropped int
 }
 
-// push takes the next packet. gap says that packets before it are lost. It returns
-// the access units that are complete now: one at most, or two where the timestamp
-// changes and the packet is a whole picture. An error says that a picture was
-// dropped, and why.
+// push takes the next packet. gap reports whether packets before it are lost. push returns the
+// access units that are complete now. It is one at most, or two when the timestamp changes and the
+// packet is a whole picture. An error is the reason why a picture was dropped.
 func (a *assembler) push(p *packet, gap bool) (units []unit, err error) {
 	if gap {
 		a.drop()
 		err = errPictureMissing
-		// The lost packets may have been the beginning of this picture.
+		// The lost packets may have had the beginning of this picture.
 		a.damaged = !beginsPicture(p.payload)
 		a.timestamp, a.started, a.marked = p.timestamp, true, false
 	}
@@ -103,13 +101,13 @@ func (a *assembler) push(p *packet, gap bool) (units []unit, err error) {
 		}
 	case p.timestamp == a.timestamp && a.marked && !a.unmarked && hasSlice(p.payload):
 		a.unmarked = true
-		a.giveUp()
+		a.dropRest()
 		err = errLateSlice
 	}
 	a.timestamp, a.marked = p.timestamp, p.marker
-	if len(p.payload) > 0 && !a.damaged { // empty ones are padding
+	if len(p.payload) > 0 && !a.damaged { // an empty payload is padding
 		if addErr := a.add(p.payload); addErr != nil {
-			a.giveUp()
+			a.dropRest()
 			err = addErr
 		}
 	}
@@ -121,7 +119,7 @@ func (a *assembler) push(p *packet, gap bool) (units []unit, err error) {
 	return units, err
 }
 
-// flush ends the current picture and returns it, if viewers can decode it.
+// flush ends the current picture. It returns the picture if viewers can decode it.
 func (a *assembler) flush() (unit, bool) {
 	u := unit{timestamp: a.timestamp, nalus: a.nalus, idr: a.idr}
 	switch whole := !a.damaged && a.fragments == nil; {
@@ -139,16 +137,16 @@ func (a *assembler) flush() (unit, bool) {
 	return u, !a.needIDR
 }
 
-// unfinished is what the current picture takes, in bytes.
+// unfinished returns the size of the current picture so far, in bytes.
 func (a *assembler) unfinished() int { return a.size + len(a.fragments) }
 
-// giveUp drops the current picture, and what is to come of it.
-func (a *assembler) giveUp() {
+// dropRest drops the current picture and the rest of it that is still to come.
+func (a *assembler) dropRest() {
 	a.drop()
 	a.damaged = true
 }
 
-// drop drops what there is of the current picture.
+// drop drops what has come of the current picture.
 func (a *assembler) drop() {
 	if len(a.nalus) > 0 || a.fragments != nil {
 		a.dropped++
@@ -161,7 +159,7 @@ func (a *assembler) reset() {
 	a.nalus, a.fragments, a.size, a.slices, a.idr, a.damaged = nil, nil, 0, 0, false, false
 }
 
-// add takes one payload apart.
+// add takes the NAL units out of one payload.
 func (a *assembler) add(payload []byte) error {
 	switch naluType := payload[0] & 0x1f; {
 	case naluType >= 1 && naluType <= 23:
@@ -190,7 +188,7 @@ func (a *assembler) addNALU(nalu []byte) error {
 	return nil
 }
 
-// addAggregate takes a single-time aggregation packet apart, RFC 6184 section 5.7.1.
+// addAggregate takes the NAL units out of a single-time aggregation packet, RFC 6184 section 5.7.1.
 func (a *assembler) addAggregate(payload []byte) error {
 	for len(payload) > 0 {
 		if len(payload) < 2 {
@@ -212,7 +210,7 @@ func (a *assembler) addAggregate(payload []byte) error {
 	return nil
 }
 
-// addFragment puts a fragmented NAL unit together, RFC 6184 section 5.8.
+// addFragment adds a fragment of a NAL unit, RFC 6184 section 5.8.
 func (a *assembler) addFragment(payload []byte) error {
 	const startBit, endBit = 0x80, 0x40
 	if len(payload) < 3 {
@@ -240,8 +238,8 @@ func (a *assembler) addFragment(payload []byte) error {
 	return a.addNALU(nalu)
 }
 
-// beginsPicture says whether the payload is what a picture begins with: an access
-// unit delimiter or an SPS.
+// beginsPicture reports whether a picture begins with the payload: an access unit
+// delimiter or an SPS.
 func beginsPicture(payload []byte) bool {
 	if len(payload) == 0 {
 		return false
@@ -254,7 +252,7 @@ func beginsPicture(payload []byte) bool {
 	return naluType == naluTypeAUD || naluType == naluTypeSPS
 }
 
-// hasSlice says whether the payload holds a slice, or part of one.
+// hasSlice reports whether the payload holds a slice, or part of one.
 func hasSlice(payload []byte) bool {
 	if len(payload) == 0 {
 		return false
@@ -278,7 +276,7 @@ func hasSlice(payload []byte) bool {
 	return isSlice(payload[0])
 }
 
-// isSlice says whether the NAL unit with that header byte is a slice.
+// isSlice reports whether the NAL unit with that header byte is a slice.
 func isSlice(header byte) bool {
 	naluType := header & 0x1f
 	return naluType >= 1 && naluType <= naluTypeIDR

@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A sender numbers packets as an encoder does.
+// A sender numbers packets like an encoder.
 type sender struct {
 	seq       uint16
 	payloader codecs.H264Payloader
@@ -29,7 +29,7 @@ func (s *sender) picture(timestamp uint32, nalus ...[]byte) (packets []*packet) 
 	return packets
 }
 
-// nalu makes a NAL unit of a type and size, with content that tells it apart.
+// nalu returns a NAL unit of a type and size, with content that is unique to id.
 func nalu(header byte, size, id int) []byte {
 	b := make([]byte, size)
 	b[0] = header
@@ -76,16 +76,16 @@ func TestPicturesComeOutAsTheyWere(t *testing.T) {
 	}
 }
 
-// An encoder with intra refresh or open GOPs sends an IDR at its start and never again, and
-// takes no notice of being asked.
+// An encoder with intra refresh or open GOPs sends an IDR at its start and never
+// again. It ignores requests for one.
 func TestWithoutIDRsPicturesGoOnAtARecoveryPoint(t *testing.T) {
 	const second = 90000
 	recovery := [][]byte{{0x06, 0x06, 0x01, 0xc4, 0x80}, slice(7, 500)} // SEI: recovery point
 	for _, test := range []struct {
 		name string
 		idr  int // when an IDR comes, in seconds; -1: never
-		gap  int // after this second packets are lost
-		want int // the first second of which pictures come after that
+		gap  int // the second after which packets are lost
+		want int // the first second after that with pictures
 	}{
 		{"none has ever come: at the recovery point", -1, -1, 2},
 		{"the last one was long ago: at the recovery point", 0, 20, 22},
@@ -185,7 +185,7 @@ func TestAssembler(t *testing.T) {
 	}
 }
 
-// Whatever is lost, a picture comes out as it was or not at all, and never one whose
+// Whatever is lost, a picture comes out unchanged or not at all. None comes out whose
 // predecessor is missing.
 func TestNoDamagedPictureComesOut(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -227,7 +227,7 @@ func TestNoDamagedPictureComesOut(t *testing.T) {
 	})
 }
 
-// Nothing a sender puts into a packet may make the assembler fail or hold much.
+// No packet of a sender may make the assembler fail or hold much.
 func FuzzAssembler(f *testing.F) {
 	f.Add([]byte{0x65, 1, 2}, []byte{0x78, 0, 2, 0x67, 1}, []byte{0x7c, 0x85, 1}, true)
 	f.Add([]byte{0x7c, 0x45, 1}, []byte{0x78}, []byte{}, false)

@@ -8,12 +8,12 @@ import (
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// missingAfter is how long an offered track may bring nothing before that is told. A leg
-// without the track must not look whole.
+// missingAfter is how long an offered track may bring nothing before the fault is
+// told. A leg without the track must not rank as whole.
 const missingAfter = 5 * time.Second
 
-// resumeGrace is how long nothing may come before a cut of the network is assumed, and how
-// long all tracks then have to come again.
+// resumeGrace is how long nothing may come before a cut of the network is assumed. It
+// is also how long all tracks then have to come back.
 const resumeGrace = 2 * time.Second
 
 var (
@@ -34,8 +34,8 @@ var (
 	}
 )
 
-// Codes of a track that is rejected, and of one that is left out because there is another.
-// They are those that RTMP publishers get.
+// Codes of a track that is rejected, and of a track that is left out because there is
+// another of its kind. RTMP publishers get the same codes.
 const (
 	warningUnsupportedVideo = "UnsupportedVideo"
 	warningUnsupportedAudio = "UnsupportedAudio"
@@ -44,7 +44,7 @@ const (
 
 const surplusTracks = "The publisher offers more than one track of a kind: the first is played, the others are rejected. Send one video and one audio track."
 
-// faultOfCodec is the fault of a track whose formats the server does not take.
+// faultOfCodec returns the fault of a track without a format that the server takes.
 func faultOfCodec(section *sdpoffer.Section) *stream.Fault {
 	if kindOf(section) == stream.Audio {
 		return &stream.Fault{Code: warningUnsupportedAudio, Message: fmt.Sprintf(
@@ -54,24 +54,23 @@ func faultOfCodec(section *sdpoffer.Section) *stream.Fault {
 		"The publisher offers its video in %s, which is not supported, and the stream has no picture: set the encoder's video to H.264 (packetization-mode=1).", offeredFormats(section))}
 }
 
-// faults returns what is wrong with each track at now, by stream.Kind; nil: nothing. It is
-// pure.
+// faults returns the fault of each track at now, by stream.Kind; nil means none. It is pure.
 //
-// Where everything stops together the network is cut, or the encoder is gone: the encoder has
-// no faulty track, and its leg is lost by its silence. So a track is missing only while
-// something else comes, or if nothing ever came. After a cut one track comes before the other,
-// which is waited for.
+// If everything stops together, the network is cut or the encoder is gone. No track is
+// at fault then, and the leg is lost because it is silent. So a track is missing only
+// while something else comes, or if nothing has ever come. After a cut one track may
+// come back before the other; the other has resumeGrace to follow.
 func (r *receiver) faults(now time.Duration) (faults [2]*stream.Fault) {
-	p := &r.presence
+	p := &r.arrivals
 	if !p.isConnected {
 		return faults
 	}
-	heard := p.heard
+	heard := p.lastReceived
 	if heard == 0 {
 		heard = now
 	}
 	isMissing := func(k stream.Kind, last time.Duration) bool {
-		return heard-max(last, p.connected) >= missingAfter && (r.told[k] != nil || now-p.resumed >= resumeGrace)
+		return heard-max(last, p.connected) >= missingAfter && (r.shownFaults[k] != nil || now-p.resumed >= resumeGrace)
 	}
 	switch {
 	case !p.offered.video:
@@ -80,17 +79,17 @@ func (r *receiver) faults(now time.Duration) (faults [2]*stream.Fault) {
 	case isMissing(stream.Video, r.video.lastWritten):
 		faults[stream.Video] = &faultNoPicture
 	}
-	if p.offered.audio && isMissing(stream.Audio, r.sound.last) && !r.sound.isMuted(now) {
+	if p.offered.audio && isMissing(stream.Audio, r.audio.last) && !r.audio.isMuted(now) {
 		faults[stream.Audio] = &faultNoAudio
 	}
 	return faults
 }
 
-// tell tells the publication what has changed.
-func (r *receiver) tell(now time.Duration) {
+// updateFaults passes faults that have changed to the publication.
+func (r *receiver) updateFaults(now time.Duration) {
 	for kind, fault := range r.faults(now) {
-		if fault != r.told[kind] {
-			r.told[kind] = fault
+		if fault != r.shownFaults[kind] {
+			r.shownFaults[kind] = fault
 			r.publication.SetFault(stream.Kind(kind), fault)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
@@ -20,7 +21,8 @@ func TestOfferedTracksThatDoNotComeAreTold(t *testing.T) {
 		offered   tracks
 		connected bool
 		now       time.Duration // since connected at 100 s
-		// when the last packet, picture, sound and sender report came, since connected; 0: never
+		// The times of the last packet, picture, sound and sender report, since
+		// connected; 0: never.
 		packet, picture, sound, report time.Duration
 		want                           [2]string
 	}{
@@ -42,11 +44,11 @@ func TestOfferedTracksThatDoNotComeAreTold(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			const connected = 100 * time.Second
-			n := &notebook{faults: map[stream.Kind]string{}}
+			n := &recordingPublication{faults: map[stream.Kind]string{}}
 			r := newReceiver(n, metrics.New(prometheus.NewRegistry()), test.offered)
 			if test.connected {
-				r.presence.connect(connected)
-				r.presence.connect(connected + time.Hour) // known already
+				r.arrivals.connect(connected)
+				r.arrivals.connect(connected + time.Hour) // no effect: it is connected already
 			}
 			at := func(since time.Duration) time.Duration {
 				if since == 0 {
@@ -55,8 +57,8 @@ func TestOfferedTracksThatDoNotComeAreTold(t *testing.T) {
 				return connected + since
 			}
 			r.video.lastPacket, r.video.lastWritten = at(test.packet), at(test.picture)
-			r.sound.started, r.sound.last = test.sound > 0, at(test.sound)
-			r.presence.heard = at(max(test.packet, test.sound, test.report))
+			r.audio.started, r.audio.last = test.sound > 0, at(test.sound)
+			r.arrivals.lastReceived = at(max(test.packet, test.sound, test.report))
 			var got [2]string
 			for kind, f := range r.faults(connected + test.now) {
 				if f != nil {
@@ -71,32 +73,32 @@ func TestOfferedTracksThatDoNotComeAreTold(t *testing.T) {
 }
 
 func TestAFaultIsToldOnceAndTakenBack(t *testing.T) {
-	n := &notebook{faults: map[stream.Kind]string{}}
+	n := &recordingPublication{faults: map[stream.Kind]string{}}
 	r := newReceiver(n, metrics.New(prometheus.NewRegistry()), tracks{audio: true})
-	r.presence.connect(0)
-	r.tell(missingAfter)
+	r.arrivals.connect(0)
+	r.updateFaults(missingAfter)
 	if n.faults[stream.Audio] != "NoAudioPackets" {
 		t.Fatalf("told: %v", n.faults)
 	}
 	clear(n.faults)
-	r.tell(missingAfter + time.Second)
+	r.updateFaults(missingAfter + time.Second)
 	if len(n.faults) > 0 {
 		t.Errorf("told again: %v", n.faults)
 	}
 	n.faults[stream.Audio] = "NoAudioPackets"
-	r.sound.last = missingAfter + 2*time.Second
-	r.tell(missingAfter + 2*time.Second)
+	r.audio.last = missingAfter + 2*time.Second
+	r.updateFaults(missingAfter + 2*time.Second)
 	if len(n.faults) > 0 {
 		t.Errorf("not taken back: %v", n.faults)
 	}
 }
 
-// After a cut one track comes before the other, which is not missing for that.
+// After a cut one track comes before the other. The other is not missing then.
 func TestACutOfTheNetworkIsNoFaultOfATrack(t *testing.T) {
-	n := &notebook{faults: map[stream.Kind]string{}}
+	n := &recordingPublication{faults: map[stream.Kind]string{}}
 	r := newReceiver(n, metrics.New(prometheus.NewRegistry()), tracks{video: true, audio: true})
 	const start = 100 * time.Second
-	r.presence.connect(start)
+	r.arrivals.connect(start)
 	sound, video := &source{ssrc: 1}, &source{ssrc: 2}
 	picture := pictures(t, testPictures)[0]
 	for at := time.Duration(0); at < 40*time.Second; at += 20 * ms {
@@ -130,10 +132,10 @@ func TestACutOfTheNetworkIsNoMute(t *testing.T) {
 		{"the picture ends while the presenter is muted", 5 * time.Second, 10*time.Second + resumeGrace},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			n := &notebook{faults: map[stream.Kind]string{}}
+			n := &recordingPublication{faults: map[stream.Kind]string{}}
 			r := newReceiver(n, metrics.New(prometheus.NewRegistry()), tracks{video: true, audio: true, audioSSRCs: []uint32{1}})
 			const start, cut = 100 * time.Second, 10 * time.Second
-			r.presence.connect(start)
+			r.arrivals.connect(start)
 			video := &source{ssrc: 2}
 			picture := pictures(t, testPictures)[0]
 			for at := time.Duration(0); at < 30*time.Second; at += 20 * ms {
@@ -165,7 +167,7 @@ func TestPublisherWithoutItsPictureIsNoWholeLeg(t *testing.T) {
 	s := newTestServer(t, nil)
 	e := s.publish(t, "/live/whip/primary", encoderOptions{})
 	video := e.video
-	e.video = nil // connected, and nothing comes of the track
+	e.video = nil // the track stays connected, and nothing comes of it
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
@@ -175,7 +177,7 @@ func TestPublisherWithoutItsPictureIsNoWholeLeg(t *testing.T) {
 	warned := func() bool {
 		return slices.ContainsFunc(snapshot().Warnings, func(w stream.Warning) bool { return w.Code == "NoVideoPackets" })
 	}
-	await(t, "the warning", warned)
+	eventually.True(t, "the warning", warned)
 	if snap := snapshot(); !snap.Video.Announced || snap.Video.Fault == nil {
 		t.Errorf("the video track is %+v", snap.Video)
 	}
@@ -183,5 +185,5 @@ func TestPublisherWithoutItsPictureIsNoWholeLeg(t *testing.T) {
 	<-done
 	e.video = video
 	e.playFrom(600, all[:60])
-	await(t, "the warning to be taken back", func() bool { return !warned() && snapshot().Video.Fault == nil })
+	eventually.True(t, "the warning to be taken back", func() bool { return !warned() && snapshot().Video.Fault == nil })
 }

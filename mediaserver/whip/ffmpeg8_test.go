@@ -6,12 +6,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// TestFFmpeg8Publishes with the WHIP muxer of FFmpeg 8: it wants to be the DTLS server unless
-// it is told otherwise, and takes the first candidate of the answer and no other.
+// TestFFmpeg8Publishes uses the WHIP muxer of FFmpeg 8. Unless told otherwise, FFmpeg 8 is the
+// DTLS server. It takes the first candidate of the answer and no other.
 func TestFFmpeg8Publishes(t *testing.T) {
 	both := mediatest.Spec{Duration: 20 * time.Second, GOP: time.Second, Container: "mkv", AudioCodec: "libopus"}
 	picture, sound := both, both
@@ -32,7 +33,7 @@ func TestFFmpeg8Publishes(t *testing.T) {
 				if !mediatest.CanMakeNamespaces() {
 					t.Skip("this needs root on Linux, and iproute2")
 				}
-				ns = mediatest.NewNamespace(t) // before the server looks which addresses there are
+				ns = mediatest.NewNamespace(t) // before the server lists its addresses
 			}
 			s := newTestServerOn(t, ":0", nil)
 			got := collect(t, s.registry.Stream(primary))
@@ -46,7 +47,7 @@ func TestFFmpeg8Publishes(t *testing.T) {
 			} else {
 				mediatest.PublishFFmpeg8(t, file, "whip", url("127.0.0.1"), test.options...)
 			}
-			await(t, "pictures and sound", func() bool {
+			eventually.True(t, "pictures and sound", func() bool {
 				return (test.spec.NoVideo || len(got.of(stream.Video)) > 60) && (test.spec.NoAudio || len(got.of(stream.Audio)) > 100)
 			})
 			if w := s.registry.Stream(primary).Snapshot().Warnings; len(w) > 0 {
@@ -56,7 +57,7 @@ func TestFFmpeg8Publishes(t *testing.T) {
 	}
 }
 
-// newTestServerOn is newTestServer with media on the given address, and HTTP on all.
+// newTestServerOn is newTestServer with media on the given address, and HTTP on all addresses.
 func newTestServerOn(t *testing.T, media string, change func(*Config)) *testServer {
 	t.Helper()
 	s := makeTestServer(t, media, change)

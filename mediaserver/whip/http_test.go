@@ -10,6 +10,7 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/sdpfrag"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
@@ -42,7 +43,7 @@ func TestDeleteIsLossAtOnce(t *testing.T) {
 	e := s.publish(t, "/live/whip/primary", encoderOptions{})
 	e.play(all[:10], nil)
 	live := func() bool { return s.registry.Stream(primary).Snapshot().Publication != nil }
-	await(t, "live", live)
+	eventually.True(t, "live", live)
 	if res, body := s.do(t, http.MethodDelete, e.location, "", ""); res.StatusCode != http.StatusOK {
 		t.Fatalf("%s: %s", res.Status, body)
 	}
@@ -52,7 +53,7 @@ func TestDeleteIsLossAtOnce(t *testing.T) {
 	if res, _ := s.do(t, http.MethodDelete, e.location, "", ""); res.StatusCode != http.StatusNotFound {
 		t.Errorf("second DELETE: %s", res.Status)
 	}
-	await(t, "the encoder to be told", func() bool {
+	eventually.True(t, "the encoder to be told", func() bool {
 		state := e.pc.ConnectionState()
 		return state == webrtc.PeerConnectionStateClosed || state == webrtc.PeerConnectionStateFailed || state == webrtc.PeerConnectionStateDisconnected
 	})
@@ -63,10 +64,10 @@ func TestPublisherThatClosesIsLost(t *testing.T) {
 	s := newTestServer(t, nil)
 	e := s.publish(t, "/live/whip/primary", encoderOptions{})
 	e.play(all[:10], nil)
-	await(t, "live", func() bool { return s.registry.Stream(primary).Snapshot().Publication != nil })
+	eventually.True(t, "live", func() bool { return s.registry.Stream(primary).Snapshot().Publication != nil })
 	start := time.Now()
 	e.close()
-	await(t, "loss", func() bool { return s.registry.Stream(primary).Snapshot().Publication == nil })
+	eventually.True(t, "loss", func() bool { return s.registry.Stream(primary).Snapshot().Publication == nil })
 	t.Logf("noticed after %v", time.Since(start))
 }
 
@@ -76,7 +77,7 @@ func TestPublisherThatNeverConnectsIsLost(t *testing.T) {
 	if res, body := s.do(t, http.MethodPost, "/live/whip/primary", sdpType, e.offer(t)); res.StatusCode != http.StatusCreated {
 		t.Fatal(res.Status, body)
 	}
-	await(t, "loss", func() bool { return s.registry.Stream(primary).Snapshot().Publication == nil })
+	eventually.True(t, "loss", func() bool { return s.registry.Stream(primary).Snapshot().Publication == nil })
 }
 
 func TestTrickle(t *testing.T) {
@@ -110,7 +111,7 @@ func TestTrickle(t *testing.T) {
 		want                           int
 	}{
 		{"wrong type", sdpType, etag, fragment, http.StatusUnsupportedMediaType},
-		{"no If-Match", sdpfrag.ContentType, "", fragment, http.StatusPreconditionRequired},
+		{"no If-Match", sdpfrag.ContentType, "", fragment, http.StatusNoContent},
 		{"wrong If-Match", sdpfrag.ContentType, `"x"`, fragment, http.StatusPreconditionFailed},
 		{"malformed", sdpfrag.ContentType, etag, "hello", http.StatusBadRequest},
 		{"too large", sdpfrag.ContentType, etag, strings.Repeat("a=x\n", 10000), http.StatusRequestEntityTooLarge},
@@ -130,7 +131,7 @@ func TestTrickle(t *testing.T) {
 		}
 	}
 	e.accept(t, res, answer)
-	await(t, "connect", func() bool { return e.pc.ConnectionState() == webrtc.PeerConnectionStateConnected })
+	eventually.True(t, "connect", func() bool { return e.pc.ConnectionState() == webrtc.PeerConnectionStateConnected })
 }
 
 func TestOffersThatAreRefused(t *testing.T) {
@@ -252,6 +253,9 @@ func TestTokens(t *testing.T) {
 		if strings.Contains(body, "secret") {
 			t.Error("the answer tells the token")
 		}
+		if want := "append ?token=… to the URL"; !strings.Contains(body, want) || !strings.Contains(body, "live/primary") {
+			t.Errorf("%s %v: %s, want the stream and %q", test.path, test.header, body, want)
+		}
 	}
 	inHeader := s.publish(t, "/live/whip/primary", encoderOptions{}, "Authorization", "bearer secret")
 	for _, test := range []struct {
@@ -293,7 +297,7 @@ func TestPublishersThatNeverConnectKeepNobodyOut(t *testing.T) {
 		encoder.play(all, stop)
 	}()
 	defer func() { close(stop); <-done }()
-	await(t, "the encoder's pictures", func() bool { return len(got.of(stream.Video)) > 10 })
+	eventually.True(t, "the encoder's pictures", func() bool { return len(got.of(stream.Video)) > 10 })
 }
 
 func TestTakeover(t *testing.T) {
@@ -310,7 +314,7 @@ func TestTakeover(t *testing.T) {
 		first.play(all, stop)
 	}()
 	defer func() { close(stop); <-done }()
-	await(t, "first publisher", func() bool { return len(got.of(stream.Video)) > 0 })
+	eventually.True(t, "first publisher", func() bool { return len(got.of(stream.Video)) > 0 })
 
 	res, body := s.do(t, http.MethodPost, "/live/whip/primary", sdpType, newEncoder(t, encoderOptions{}).offer(t))
 	if res.StatusCode != http.StatusConflict || !strings.Contains(body, "token") {
@@ -326,11 +330,11 @@ func TestTakeover(t *testing.T) {
 	default:
 	}
 	second.play(all[:20], nil)
-	await(t, "takeover", func() bool {
+	eventually.True(t, "takeover", func() bool {
 		v := got.of(stream.Video)
 		return v[len(v)-1].Publication != incumbent
 	})
-	await(t, "end of the first session", func() bool {
+	eventually.True(t, "end of the first session", func() bool {
 		res, _ := s.do(t, http.MethodPatch, first.location, sdpfrag.ContentType, "")
 		return res.StatusCode == http.StatusNotFound
 	})
@@ -340,18 +344,18 @@ func TestSessionsAreLimited(t *testing.T) {
 	s := newTestServer(t, func(c *Config) { c.MaxSessions = 2 })
 	for _, id := range []string{"primary", "backup"} {
 		e := s.publish(t, "/live/whip/"+id, encoderOptions{})
-		await(t, "connected", func() bool { return e.pc.ConnectionState() == webrtc.PeerConnectionStateConnected })
+		eventually.True(t, "connected", func() bool { return e.pc.ConnectionState() == webrtc.PeerConnectionStateConnected })
 	}
-	await(t, "both to keep their place", func() bool { return s.connecting() == 0 })
+	eventually.True(t, "both to keep their place", func() bool { return s.connecting() == 0 })
 	res, body := s.do(t, http.MethodPost, "/live/whip/third", sdpType, newEncoder(t, encoderOptions{}).offer(t))
 	if res.StatusCode != 503 || res.Header.Get("Retry-After") == "" {
 		t.Errorf("one more than there is place for: %s %s", res.Status, body)
 	}
 }
 
-// connecting is how many publishers have not connected.
+// connecting returns the number of publishers that have not connected.
 func (s *testServer) connecting() int {
-	return s.handler.door.Waiting()
+	return s.handler.front.Door.Waiting()
 }
 
 func TestStrangersWhoNeverConnectKeepNoPublisherOut(t *testing.T) {
@@ -364,14 +368,12 @@ func TestStrangersWhoNeverConnectKeepNoPublisherOut(t *testing.T) {
 	}
 	for _, id := range []string{"primary", "backup", "third"} {
 		e := s.publish(t, "/live/whip/"+id, encoderOptions{})
-		await(t, id+" to connect", func() bool { return e.pc.ConnectionState() == webrtc.PeerConnectionStateConnected })
+		eventually.True(t, id+" to connect", func() bool { return e.pc.ConnectionState() == webrtc.PeerConnectionStateConnected })
 		before := s.connecting()
-		await(t, "its place to be its own", func() bool { return s.connecting() <= before })
+		eventually.True(t, "its place to be its own", func() bool { return s.connecting() <= before })
 	}
-	await(t, "the strangers to be gone", func() bool {
-		s.handler.mu.Lock()
-		defer s.handler.mu.Unlock()
-		return len(s.handler.sessions) == 3 && s.handler.door.Waiting() == 0
+	eventually.True(t, "the strangers to be gone", func() bool {
+		return len(s.handler.front.Peers()) == 3 && s.handler.front.Door.Waiting() == 0
 	})
 	for _, one := range s.registry.Streams() {
 		if strings.HasPrefix(one.Key().ID, "stranger") {

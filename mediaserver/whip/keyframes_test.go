@@ -10,8 +10,8 @@ import (
 func TestWhenKeyFramesAreAskedFor(t *testing.T) {
 	const second = time.Second
 	tests := map[string]struct {
-		idr     []time.Duration // when one arrives
-		wanted  []time.Duration // when somebody asks for one
+		idr     []time.Duration // when an IDR comes
+		wanted  []time.Duration // when an IDR is asked for
 		broken  [2]time.Duration
 		asked   []time.Duration
 		through time.Duration

@@ -10,51 +10,52 @@ import (
 )
 
 const (
-	// layerLoss is how long a layer may send nothing before the next lower one is shown, and
-	// how long the first picture waits for layers that were offered and have not come.
+	// layerLoss is how long a layer may send nothing before the next lower layer is published. It
+	// is also how long the first picture waits for offered layers that have not come.
 	layerLoss = time.Second
 
-	// layerTrial is how long a layer that had stopped must flow before it is shown again.
+	// layerTrial is how long a layer that had stopped must flow before it is published again.
 	layerTrial = 5 * time.Second
 
-	// maxLayers bounds the encodings of one track. sdpoffer takes no more a=rid lines.
+	// maxLayers bounds the encodings of one track. sdpoffer accepts no more a=rid lines than that.
 	maxLayers = 16
 
-	// fewLayers is how many encodings of one track are taken where the offer names fewer:
-	// encoders that name none send three at most.
+	// fewLayers is how many encodings of one track are accepted when the offer names
+	// fewer. Encoders that name none send three at most.
 	fewLayers = 4
 
-	// maxUnfinished bounds what all layers of a track hold of pictures that are not whole,
-	// in bytes: as much as one layer may.
+	// maxUnfinished bounds the incomplete pictures of all layers of a track, in bytes.
+	// A single layer may hold as much.
 	maxUnfinished = maxAccessUnit + window*maxPacket
 
 	// maxHeld bounds the pictures that wait for the first choice, in bytes.
 	maxHeld = 16 << 20
 )
 
-// A layer is one encoding of the picture, with an SSRC of its own: one of a simulcast (RFC
-// 8853), or the track's only one.
+// A layer is one encoding of the picture, with its own SSRC. It is one of a simulcast
+// (RFC 8853), or the track's only encoding.
 type layer struct {
 	ssrc uint32
-	// order is its place in the offer, or behind those of the offer the order of arrival. Of
-	// layers of the same size the first is the better one.
+	// order is the layer's index in the offer. Layers that the offer does not name follow in their
+	// order of arrival. Of layers of equal size the first is the better one.
 	order int
-	named bool // order is that of a RID
+	named bool // order is the index of a RID
 
 	packets   reorder
 	assembler *assembler
 	keyframes keyframes
 	flow      flow
-	// pixels is the size of its pictures, 0 before the first parameter sets.
+	// pixels is the size of the layer's pictures; 0 before the first parameter sets.
 	pixels int
 	sps    []byte
-	// held are its pictures since the last IDR, while no layer has been chosen.
+	// held are the layer's pictures since its last IDR, until a layer is chosen.
 	held      []heldUnit
 	heldBytes int
-	// restarted says that the next picture is on another RTP clock than the last one.
+	// restarted reports whether the next picture has another RTP clock than the last
+	// published picture.
 	restarted bool
-	report    *senderReport // the last one while another layer is shown
-	dropped   int           // pictures counted in metrics
+	report    *senderReport // the last one while another layer is published
+	dropped   int           // dropped pictures already counted in metrics
 }
 
 type heldUnit struct {
@@ -66,13 +67,13 @@ func newLayer(ssrc uint32, order int, named bool) *layer {
 	return &layer{ssrc: ssrc, order: order, named: named, packets: reorder{wait: videoWait}, assembler: newAssembler()}
 }
 
-// restart makes l the layer of another SSRC.
+// restart begins the layer anew with another SSRC.
 func (l *layer) restart(ssrc uint32) {
 	l.ssrc, l.packets, l.assembler, l.restarted = ssrc, reorder{wait: videoWait}, newAssembler(), true
 	l.dropped, l.held, l.heldBytes = 0, nil, 0
 }
 
-// observe notes what a whole picture says of the layer.
+// observe records a whole picture of the layer.
 func (l *layer) observe(u unit, now time.Duration) {
 	if u.idr {
 		l.keyframes.received(now)
@@ -84,7 +85,7 @@ func (l *layer) observe(u unit, now time.Duration) {
 	}
 }
 
-// setSPS notes the parameter set of the layer's pictures, and their size.
+// setSPS records the layer's sequence parameter set and the size of its pictures.
 func (l *layer) setSPS(sps []byte) {
 	l.sps = sps
 	var parsed h264.SPS
@@ -93,17 +94,18 @@ func (l *layer) setSPS(sps []byte) {
 	}
 }
 
-// unfinished is what the layer holds of pictures that are not whole, in bytes.
+// unfinished returns the size of the layer's incomplete pictures, in bytes.
 func (l *layer) unfinished() int { return l.packets.bytes + l.assembler.unfinished() }
 
-// giveUp drops what unfinished counts.
-func (l *layer) giveUp() {
+// dropUnfinished drops the layer's incomplete pictures.
+func (l *layer) dropUnfinished() {
 	l.packets.drop()
-	l.assembler.giveUp()
+	l.assembler.dropRest()
 }
 
-// hold keeps a picture until a layer is chosen. It begins with one at which decoding can
-// begin: a layer may be in the middle of a GOP when the one that was shown is forgotten.
+// hold keeps a picture until a layer is chosen. The first picture kept is one at which
+// decoding can begin. That is not always the next one: when the published layer is
+// forgotten, other layers may be in the middle of a GOP.
 func (l *layer) hold(u unit, arrival time.Duration) {
 	switch {
 	case u.idr:
@@ -124,11 +126,11 @@ func (l *layer) isHigher(than *layer) bool {
 	return l.order < than.order
 }
 
-// A flow is when packets of a layer came.
+// A flow records when packets of a layer came.
 type flow struct {
 	started     bool
-	since, last time.Duration // without a pause as long as layerLoss
-	lapsed      bool          // there was such a pause before
+	since, last time.Duration // since: start of the present run without a pause of layerLoss
+	lapsed      bool          // there was a pause of layerLoss before since
 }
 
 func (f *flow) arrived(now time.Duration) {
@@ -143,14 +145,15 @@ func (f *flow) arrived(now time.Duration) {
 
 func (f *flow) isFlowing(now time.Duration) bool { return f.started && now-f.last < layerLoss }
 
-// isTrusted reports whether a layer flows, and has done so long enough if it had stopped.
+// isTrusted reports whether a layer flows. A layer that had stopped must have flowed
+// for layerTrial.
 func (f *flow) isTrusted(now time.Duration) bool {
 	return f.isFlowing(now) && (!f.lapsed || now-f.since >= layerTrial)
 }
 
-// chooseLayer returns the layer that should be shown at now, instead of the current one.
-// While the current one flows, that is the highest above it that can be relied on; otherwise
-// the highest that flows. It is pure.
+// chooseLayer returns the layer that should be published at now instead of the current one.
+// While the current layer flows, that is the highest trusted layer above it, if any.
+// Otherwise it is the highest layer that flows. chooseLayer is pure.
 func chooseLayer(layers []*layer, current *layer, now time.Duration) *layer {
 	var best *layer
 	if current.flow.isFlowing(now) {
@@ -164,9 +167,9 @@ func chooseLayer(layers []*layer, current *layer, now time.Duration) *layer {
 	return best
 }
 
-// chooseFirst returns the first layer to show; nil: it is too early. That is the highest
-// of those from which a whole IDR has come, once one has come from each of the offered layers,
-// or layerLoss after the first packet. It is pure.
+// chooseFirst returns the first layer to publish, or nil while it is too early. It returns the
+// highest flowing layer that holds pictures. It waits until all offered layers hold pictures,
+// until layerLoss after the first packet, or until maxHeld bytes are held. chooseFirst is pure.
 func chooseFirst(layers []*layer, offered int, now time.Duration) *layer {
 	ready, held := 0, 0
 	first := now

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A layerScript says from when to when packets of a layer come, each 20 ms.
+// A layerScript gives the times at which packets of a layer come, one each 20 ms.
 type layerScript struct {
 	pixels int
 	flows  [][2]time.Duration
@@ -19,7 +19,7 @@ func TestWhichLayerIsShown(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		layers []layerScript
-		first  int // the layer shown at the start
+		first  int // the layer published at the start
 		want   string
 	}{
 		{"one layer", []layerScript{{100, always}}, 0, ""},
@@ -70,7 +70,8 @@ func TestWhichLayerIsShown(t *testing.T) {
 				}
 				if next := chooseLayer(layers, current, now); next != current {
 					current = next
-					// Rounded to the second in which it is due: the last packet came 20 ms before.
+					// The switch is rounded to the second in which it is due: the last
+					// packet came 20 ms before.
 					got = append(got, fmt.Sprintf("%.2fs %d", (now+20*ms).Truncate(s).Seconds(), current.order))
 				}
 			}
@@ -84,7 +85,7 @@ func TestWhichLayerIsShown(t *testing.T) {
 func TestWhichLayerIsShownFirst(t *testing.T) {
 	type state struct {
 		pixels int
-		since  time.Duration // of its first packet
+		since  time.Duration // time of its first packet
 		whole  bool          // an IDR has come
 	}
 	for _, test := range []struct {
@@ -151,7 +152,7 @@ func TestPicturesAreHeldFromOneAtWhichDecodingCanBegin(t *testing.T) {
 }
 
 func TestPacketsFindTheirLayer(t *testing.T) {
-	v := &picture{rids: 2}
+	v := &videoTrack{rids: 2}
 	hi := v.layerOf(1, noRID, 0) // its first packets have no RID
 	if again := v.layerOf(1, 0, 0); again != hi || !hi.named || hi.order != 0 {
 		t.Errorf("%+v has learnt its RID, and is not %+v", again, hi)

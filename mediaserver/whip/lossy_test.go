@@ -9,7 +9,7 @@ import (
 	"github.com/pion/rtp"
 )
 
-// lossy is the network between an encoder and the server: it loses, repeats and
+// lossy is the network between an encoder and the server. It loses, repeats and
 // reorders RTP packets.
 type lossy struct {
 	interceptor.NoOp

@@ -9,6 +9,7 @@ import (
 	"github.com/pion/interceptor"
 	"github.com/pion/rtp"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
@@ -32,11 +33,11 @@ func TestPublishedPicturesAndSoundArriveWhole(t *testing.T) {
 			e := s.publish(t, "/live/whip/primary", o)
 			e.play(all, nil)
 			if !o.noVideo {
-				await(t, "pictures", func() bool { return len(got.of(stream.Video)) >= len(all) })
+				eventually.True(t, "pictures", func() bool { return len(got.of(stream.Video)) >= len(all) })
 				checkPictures(t, all, got.of(stream.Video), 20*time.Millisecond)
 			}
 			if !o.noAudio {
-				await(t, "audio", func() bool { return len(got.of(stream.Audio)) >= len(all) })
+				eventually.True(t, "audio", func() bool { return len(got.of(stream.Audio)) >= len(all) })
 				checkTimes(t, got.of(stream.Audio), 20*time.Millisecond)
 				if f := got.of(stream.Audio)[0].Format; f.Codec != stream.Opus || f.SampleRate != 48000 || f.Channels != 2 {
 					t.Errorf("audio format %+v", f)
@@ -47,7 +48,7 @@ func TestPublishedPicturesAndSoundArriveWhole(t *testing.T) {
 	}
 }
 
-// checkPictures fails unless got are the pictures from the first key frame on.
+// checkPictures fails unless got are the pictures from the first IDR on.
 func checkPictures(t *testing.T, want [][][]byte, got []*stream.AccessUnit, interval time.Duration) {
 	t.Helper()
 	if len(got) != len(want) {
@@ -64,9 +65,9 @@ func checkPictures(t *testing.T, want [][][]byte, got []*stream.AccessUnit, inte
 	checkTimes(t, got, interval)
 }
 
-// checkTimes fails unless the times advance by interval. The publication's clock
-// steps back a little whenever an access unit arrives with less delay than any before
-// it, as happens a few times on a busy machine.
+// checkTimes fails unless the times advance by interval. It allows small steps back.
+// The publication's clock makes one when an access unit comes with less delay than any
+// before, as happens a few times on a busy machine.
 func checkTimes(t *testing.T, got []*stream.AccessUnit, interval time.Duration) {
 	t.Helper()
 	steps := 0
@@ -98,15 +99,14 @@ func TestLostPacketsAreSentAgain(t *testing.T) {
 	if network.lost < 20 {
 		t.Fatal("the network lost next to nothing")
 	}
-	// One in 8000 packets is lost three times; nearly all pictures must be there.
+	// Only one packet in 8000 is lost three times, so nearly all pictures must come.
 	if len(video) < len(all)*8/10 {
 		t.Errorf("%d of %d pictures arrived", len(video), len(all))
 	}
 	checkWhole(t, all, video)
 }
 
-// checkWhole fails unless every picture is one that was sent, and follows the one it
-// refers to.
+// checkWhole fails unless every picture was sent, and follows the picture that it refers to.
 func checkWhole(t *testing.T, sent [][][]byte, got []*stream.AccessUnit) {
 	t.Helper()
 	index := map[string]int{}
@@ -132,7 +132,7 @@ func checkWhole(t *testing.T, sent [][][]byte, got []*stream.AccessUnit) {
 func TestLossWithoutRetransmissionResumesAtAKeyFrame(t *testing.T) {
 	all := pictures(t, testPictures)
 	s := newTestServer(t, nil)
-	// Retransmissions are lost like everything: half of all packets for a while.
+	// For a while half of all packets are lost, retransmissions included.
 	network := &lossy{random: rand.New(rand.NewPCG(3, 4))}
 	got := collect(t, s.registry.Stream(primary))
 	e := s.publish(t, "/live/whip/primary", encoderOptions{network: network})
@@ -146,7 +146,7 @@ func TestLossWithoutRetransmissionResumesAtAKeyFrame(t *testing.T) {
 	network.lose = 0
 	network.mu.Unlock()
 	e.playFrom(90, all[90:])
-	await(t, "the last picture", func() bool {
+	eventually.True(t, "the last picture", func() bool {
 		v := got.of(stream.Video)
 		return len(v) > 0 && string(v[len(v)-1].NALUs[0]) == string(slicesOf(all[len(all)-1])[0])
 	})
@@ -157,7 +157,7 @@ func TestLossWithoutRetransmissionResumesAtAKeyFrame(t *testing.T) {
 	t.Logf("%v of %d; %d NACKs, %d PLIs", got, len(all), e.nacks.Load(), e.plis.Load())
 }
 
-// playFrom is play for pictures from index on.
+// playFrom is like play, for the pictures from index on.
 func (e *encoder) playFrom(index int, pictures [][][]byte) {
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
@@ -173,7 +173,7 @@ func TestKeyFramesAreAskedFor(t *testing.T) {
 	all := pictures(t, testPictures)
 	s := newTestServer(t, nil)
 	e := s.publish(t, "/live/whip/primary", encoderOptions{noAudio: true})
-	// One key frame and nothing but differences after it.
+	// One IDR comes, and only other pictures after it.
 	e.writeVideo(0, all[0])
 	start := time.Now()
 	stop := make(chan struct{})
@@ -189,8 +189,8 @@ func TestKeyFramesAreAskedFor(t *testing.T) {
 			}
 		}
 	}()
-	await(t, "first PLI", func() bool { return e.plis.Load() >= 1 })
-	await(t, "second PLI", func() bool { return e.plis.Load() >= 2 })
+	eventually.True(t, "first PLI", func() bool { return e.plis.Load() >= 1 })
+	eventually.True(t, "second PLI", func() bool { return e.plis.Load() >= 2 })
 	if took := time.Since(start); took < 2*keyframeInterval-200*ms {
 		t.Errorf("two PLIs within %v", took)
 	}
@@ -198,7 +198,7 @@ func TestKeyFramesAreAskedFor(t *testing.T) {
 	<-done
 }
 
-// manySSRCs gives each packet an SSRC of its own.
+// manySSRCs gives each packet its own SSRC.
 type manySSRCs struct {
 	interceptor.NoOp
 	next atomic.Uint32
@@ -223,7 +223,7 @@ func TestPublisherOfTooManyStreamsIsEnded(t *testing.T) {
 			o.interceptor = &manySSRCs{}
 			e := s.publish(t, "/live/whip/primary", o)
 			picture := pictures(t, testPictures)[0]
-			await(t, "the end", func() bool {
+			eventually.True(t, "the end", func() bool {
 				e.writeVideo(0, picture)
 				return s.registry.Stream(primary).Snapshot().Publication == nil
 			})
@@ -234,7 +234,7 @@ func TestPublisherOfTooManyStreamsIsEnded(t *testing.T) {
 	}
 }
 
-// An encoder that reports on its sound and sends none has it muted.
+// An encoder that sends reports about its sound, but no sound, has it muted.
 func TestMutedPresenterIsHeardAsSilence(t *testing.T) {
 	for name, packets := range map[string]int{"from the start": 0, "after a while": 50} {
 		t.Run(name, func(t *testing.T) {
@@ -243,9 +243,9 @@ func TestMutedPresenterIsHeardAsSilence(t *testing.T) {
 			got := collect(t, s.registry.Stream(primary))
 			e := s.publish(t, "/live/whip/primary", encoderOptions{})
 			e.play(all[:packets], nil)
-			e.audio = nil // the track stays, and pion reports on it each second
+			e.audio = nil // the track stays, and pion sends a report about it each second
 			e.play(all, nil)
-			await(t, "silence", func() bool {
+			eventually.True(t, "silence", func() bool {
 				audio := got.of(stream.Audio)
 				return len(audio) > packets+50 && audio[len(audio)-1].PTS > got.of(stream.Video)[len(all)-1].PTS-time.Second
 			})

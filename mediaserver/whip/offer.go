@@ -2,7 +2,6 @@ package whip
 
 import (
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -12,31 +11,32 @@ import (
 
 	"github.com/streampair/streampair/mediaserver/rtc"
 	"github.com/streampair/streampair/mediaserver/sdpoffer"
+	"github.com/streampair/streampair/mediaserver/signalling"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
 const supported = "send at most one video track in H.264 (packetization-mode=1) and one audio track in Opus"
 
-// An offer is a publisher's SDP, checked.
+// An offer is a publisher's SDP after it has been checked.
 type offer struct {
 	selection *sdpoffer.Selection
-	ufrag     string
+	ufrags    []string
 	codecs    []webrtc.RTPCodecParameters
 	opus      *webrtc.RTPCodecParameters
 	tracks    tracks
-	// faults are those of the tracks that are rejected for their codecs, by stream.Kind.
+	// faults of tracks that are rejected for their codecs, by stream.Kind
 	faults [2]*stream.Fault
-	// surplus says that there are more tracks of a kind than one.
+	// surplus reports whether the offer has more than one track of a kind.
 	surplus bool
 }
 
-// parseOffer checks what the server can take of an offer. What it cannot take is rejected
-// alone, and told, if there is a track that it can. A publisher of whom nothing can be taken
-// is told in words what to change.
-func parseOffer(text string) (offer, *refusal) {
+// parseOffer checks which tracks of an offer the server can take. If it can take at least
+// one, it rejects the others alone, and the publication tells of them. If it can take
+// none, the refusal tells the publisher in words what to change.
+func parseOffer(text string) (offer, *signalling.Refusal) {
 	parsed, err := sdpoffer.Parse(text)
 	if err != nil {
-		return offer{}, refuseOffer("The body is not an SDP offer", err)
+		return offer{}, signalling.RefuseOffer("The body is not an SDP offer", err)
 	}
 	var o offer
 	var choices []sdpoffer.Choice
@@ -64,23 +64,22 @@ func parseOffer(text string) (offer, *refusal) {
 		o.add(section, &choice)
 		choices = append(choices, choice)
 	}
-	ufrags := parsed.Ufrags()
+	o.ufrags = parsed.Ufrags()
 	switch {
 	case len(choices) == 0 && len(rejected) > 0:
 		return offer{}, unsupported(rejected[0])
 	case len(choices) == 0:
 		return offer{}, unsupported("The offer has no track")
-	case len(ufrags) == 0:
-		return offer{}, refuse(http.StatusBadRequest, "MalformedOffer", "The offer has no ice-ufrag.")
+	case len(o.ufrags) == 0:
+		return offer{}, signalling.Refuse(http.StatusBadRequest, signalling.ReasonMalformedOffer, "The offer has no ice-ufrag.")
 	}
-	o.ufrag = ufrags[0]
 	if o.selection, err = parsed.Select(choices...); err != nil {
-		return offer{}, refuseOffer("The offer cannot be answered", err)
+		return offer{}, signalling.RefuseOffer("The offer cannot be answered", err)
 	}
 	return o, nil
 }
 
-// kindOf is the kind of a section of sound or pictures.
+// kindOf returns the kind of a section of sound or pictures.
 func kindOf(section *sdpoffer.Section) stream.Kind {
 	if section.Kind == "audio" {
 		return stream.Audio
@@ -88,7 +87,7 @@ func kindOf(section *sdpoffer.Section) stream.Kind {
 	return stream.Video
 }
 
-// has reports whether a track of the section's kind is taken already.
+// has reports whether a track of the section's kind has been taken already.
 func (o *offer) has(section *sdpoffer.Section) bool {
 	if kindOf(section) == stream.Audio {
 		return o.tracks.audio
@@ -96,7 +95,7 @@ func (o *offer) has(section *sdpoffer.Section) bool {
 	return o.tracks.video
 }
 
-// add notes that a track is taken as the choice says. Video comes first.
+// add records that a track is taken with that choice. Video comes first.
 func (o *offer) add(section *sdpoffer.Section, choice *sdpoffer.Choice) {
 	codec := choice.Format
 	o.faults[kindOf(section)] = nil
@@ -116,16 +115,7 @@ func (o *offer) add(section *sdpoffer.Section, choice *sdpoffer.Choice) {
 	}
 }
 
-// refuseOffer words an error of sdpoffer; what says what is wrong if no bound is exceeded.
-func refuseOffer(what string, err error) *refusal {
-	var e *sdpoffer.Error
-	if errors.As(err, &e) && e.TooLarge {
-		return refuse(http.StatusRequestEntityTooLarge, "OfferTooLarge", "The offer is larger than any encoder's: %v.", err)
-	}
-	return refuse(http.StatusBadRequest, "MalformedOffer", "%s: %v.", what, err)
-}
-
-// checkSection says why a media section that is in use is no track; "": it is one.
+// checkSection returns why a media section in use can't be a track; "" means that it can be one.
 func checkSection(section *sdpoffer.Section) string {
 	switch section.Kind {
 	case "audio", "video":
@@ -140,11 +130,11 @@ func checkSection(section *sdpoffer.Section) string {
 	return ""
 }
 
-func unsupported(reason string) *refusal {
-	return refuse(http.StatusNotAcceptable, "UnsupportedMedia", "%s: %s.", reason, supported)
+func unsupported(reason string) *signalling.Refusal {
+	return signalling.Refuse(http.StatusNotAcceptable, signalling.ReasonUnsupportedMedia, "%s: %s.", reason, supported)
 }
 
-// offeredFormats names the codecs of a section, for the message.
+// offeredFormats returns the names of a section's codecs, for the message.
 func offeredFormats(section *sdpoffer.Section) string {
 	var names []string
 	for _, f := range section.Formats {
@@ -162,7 +152,7 @@ func offeredFormats(section *sdpoffer.Section) string {
 	return strings.Join(names[:min(len(names), 8)], ", ")
 }
 
-// parameterSets reads sprop-parameter-sets, RFC 6184 section 8.1.
+// parameterSets returns the SPS and PPS of sprop-parameter-sets, RFC 6184 section 8.1.
 func parameterSets(fmtp string) (sps, pps []byte) {
 	for p := range strings.SplitSeq(fmtp, ";") {
 		name, value, _ := strings.Cut(strings.TrimSpace(p), "=")
@@ -188,8 +178,8 @@ func parameterSets(fmtp string) (sps, pps []byte) {
 	return sps, pps
 }
 
-// withStereo asks for both channels: browsers send Opus in mono unless the answer
-// says that stereo is welcome (RFC 7587 section 7.1).
+// withStereo asks for both channels. Browsers send Opus in mono unless the answer says
+// that stereo is welcome (RFC 7587 section 7.1).
 func withStereo(answer string, opus *webrtc.RTPCodecParameters) string {
 	if opus == nil {
 		return answer

@@ -1,6 +1,7 @@
 package whip
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,8 +12,8 @@ import (
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
-// chromiumOffer is what Chromium 156 offers for a camera and a microphone, cut to the
-// formats that matter here.
+// chromiumOffer is the offer of Chromium 156 for a camera and a microphone, with only
+// the formats that are needed here.
 const chromiumOffer = `v=0
 o=- 4611686018427387904 2 IN IP4 127.0.0.1
 s=-
@@ -74,9 +75,9 @@ a=simulcast:send hi;lo
 func TestParseOffer(t *testing.T) {
 	o, r := parseOffer(strings.ReplaceAll(chromiumOffer, "\n", "\r\n"))
 	if r != nil {
-		t.Fatal(r.text)
+		t.Fatal(r.Message)
 	}
-	if o.ufrag != "Ab+/" || o.opus == nil || o.opus.PayloadType != 111 || len(o.codecs) != 2 || o.codecs[0].PayloadType != 103 {
+	if !slices.Equal(o.ufrags, []string{"Ab+/"}) || o.opus == nil || o.opus.PayloadType != 111 || len(o.codecs) != 2 || o.codecs[0].PayloadType != 103 {
 		t.Errorf("got %+v", o)
 	}
 	if sps, pps := o.tracks.sps, o.tracks.pps; len(sps) == 0 || sps[0] != 0x67 || len(pps) == 0 || pps[0] != 0x68 {
@@ -107,23 +108,23 @@ func TestStereoIsAskedForOnce(t *testing.T) {
 	}
 }
 
-// Nothing that is posted may make the parser fail, and a refusal is one sentence.
+// No offer may make the parser fail. A refusal is one sentence.
 func FuzzOffer(f *testing.F) {
 	f.Add(chromiumOffer)
 	f.Add(strings.ReplaceAll(chromiumOffer, "\n", "\r\n"))
 	f.Add("v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\nm=video 9 X 96\r\na=rtpmap:96 H264\r\n")
 	f.Fuzz(func(t *testing.T, body string) {
 		o, r := parseOffer(body)
-		if r == nil && (len(o.codecs) == 0 || o.ufrag == "") {
+		if r == nil && (len(o.codecs) == 0 || len(o.ufrags) == 0 || o.ufrags[0] == "") {
 			t.Fatalf("accepted as %+v", o)
 		}
-		if r != nil && (r.text == "" || r.reason == "" || r.status < 400) {
+		if r != nil && (r.Message == "" || r.Reason == "" || r.Status < 400) {
 			t.Fatalf("refused as %+v", r)
 		}
 	})
 }
 
-// B-frames: RTP gives presentation times only, in decoding order.
+// With B-frames, RTP gives presentation times only, in decoding order.
 func TestDecodingTimesIncrease(t *testing.T) {
 	var d decodeOrder
 	last := time.Duration(-1)
@@ -137,14 +138,16 @@ func TestDecodingTimesIncrease(t *testing.T) {
 	}
 }
 
-// By RFC 6184 such a format is packetization-mode 0, whose packets are among those of mode 1.
+// By RFC 6184 such a format means packetization-mode 0, whose packets are a subset of
+// those of mode 1.
 func TestH264WithoutParametersIsTaken(t *testing.T) {
 	offer := strings.ReplaceAll(mediatest.OfferShape{Direction: "sendonly"}.Offer(), "a=fmtp:102 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=64001f\r\n", "")
-	answer, r := negotiating(t)(offer, "")
-	if r != nil {
-		t.Fatal(r.text)
+	negotiate, _ := negotiating(t)
+	e := negotiate(t, offer, "")
+	if e.refused != 0 {
+		t.Fatal(e.message)
 	}
-	if !strings.Contains(answer, "m=video 9 UDP/TLS/RTP/SAVPF 102\r\n") || strings.Contains(answer, "a=fmtp:102") {
-		t.Errorf("the answer is\n%s", answer)
+	if !strings.Contains(e.answer, "m=video 9 UDP/TLS/RTP/SAVPF 102\r\n") || strings.Contains(e.answer, "a=fmtp:102") {
+		t.Errorf("the answer is\n%s", e.answer)
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/recovery"
 	"github.com/streampair/streampair/mediaserver/stream"
@@ -23,16 +24,14 @@ func TestAPanicEndsItsSessionAlone(t *testing.T) {
 	go broken.play(all, t.Context().Done())
 	go other.play(all, t.Context().Done())
 	primary, backup := s.registry.Stream(stream.Key{App: "live", ID: "primary"}), s.registry.Stream(stream.Key{App: "live", ID: "backup"})
-	await(t, "both streams", func() bool { return primary.Snapshot().EntryPoint && backup.Snapshot().EntryPoint })
+	eventually.True(t, "both streams", func() bool { return primary.Snapshot().EntryPoint && backup.Snapshot().EntryPoint })
 
-	s.handler.mu.Lock()
-	for _, session := range s.handler.sessions {
-		if session.key == primary.Key() {
-			session.tracks <- trackPacket{kind: stream.Video} // without a packet
+	for _, peer := range s.handler.front.Peers() {
+		if session := peer.(*session); session.request.Key == primary.Key() {
+			session.incoming.packets <- trackPacket{kind: stream.Video} // without a packet
 		}
 	}
-	s.handler.mu.Unlock()
-	await(t, "the end of the session", func() bool { return primary.Snapshot().Publication == nil })
+	eventually.True(t, "the end of the session", func() bool { return primary.Snapshot().Publication == nil })
 	if n := testutil.ToFloat64(s.metrics.Panics.WithLabelValues("whip")); n != 1 {
 		t.Errorf("%v panics are counted", n)
 	}
@@ -40,8 +39,8 @@ func TestAPanicEndsItsSessionAlone(t *testing.T) {
 		t.Errorf("the server gives up: %v", r.Reason())
 	}
 	before := backup.Snapshot().Video.Frames
-	await(t, "more of the other stream", func() bool { return backup.Snapshot().Video.Frames > before+10 })
+	eventually.True(t, "more of the other stream", func() bool { return backup.Snapshot().Video.Frames > before+10 })
 	again := s.publish(t, "/live/whip/primary", encoderOptions{})
 	go again.play(all, t.Context().Done())
-	await(t, "the stream again", func() bool { return primary.Snapshot().EntryPoint })
+	eventually.True(t, "the stream again", func() bool { return primary.Snapshot().EntryPoint })
 }

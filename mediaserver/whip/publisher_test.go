@@ -2,12 +2,7 @@ package whip
 
 import (
 	"bytes"
-	"context"
-	"fmt"
-	"io"
-	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
@@ -21,122 +16,10 @@ import (
 	"github.com/pion/rtp"
 	"github.com/pion/rtp/codecs"
 	"github.com/pion/webrtc/v4"
-	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/goleak"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/mediatest"
-	"github.com/streampair/streampair/mediaserver/metrics"
-	"github.com/streampair/streampair/mediaserver/rtc"
-	"github.com/streampair/streampair/mediaserver/stream"
 )
-
-// limit is how long anything may take before a test fails: five times what a starved
-// machine needs.
-const limit = 30 * time.Second
-
-// A testServer is a whole WHIP server on loopback.
-type testServer struct {
-	*httptest.Server
-	handler  *Handler
-	registry *stream.Registry
-	metrics  *metrics.Metrics
-	gatherer *prometheus.Registry
-}
-
-func newTestServer(t *testing.T, change func(*Config)) *testServer {
-	t.Helper()
-	s := makeTestServer(t, "127.0.0.1:0", change)
-	s.Server.Start()
-	return s
-}
-
-// makeTestServer is newTestServer with WebRTC on the given address; it is not started.
-func makeTestServer(t *testing.T, media string, change func(*Config)) *testServer {
-	t.Helper()
-	gatherer := prometheus.NewRegistry()
-	m := metrics.New(gatherer)
-	engine, err := rtc.NewEngine(rtc.EngineConfig{Address: media, Metrics: m, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &testServer{metrics: m, gatherer: gatherer, registry: stream.NewRegistry(stream.Config{Metrics: m})}
-	cfg := Config{
-		Engine: engine, Registry: s.registry, Metrics: m, Logger: slog.New(slog.DiscardHandler),
-		Authorize: func(stream.Key, string) (bool, error) { return false, nil },
-	}
-	if change != nil {
-		change(&cfg)
-	}
-	s.handler = NewHandler(cfg)
-	mux := http.NewServeMux()
-	s.handler.Register(mux)
-	s.Server = httptest.NewUnstartedServer(mux)
-	t.Cleanup(func() {
-		s.Server.Close()
-		s.handler.Close()
-		engine.Close()
-		http.DefaultClient.CloseIdleConnections()
-		goleak.VerifyNone(t)
-	})
-	return s
-}
-
-// refusals is the value of the metric for a reason.
-func (s *testServer) refusals(t *testing.T, reason string) float64 {
-	t.Helper()
-	families, err := s.gatherer.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range families {
-		if f.GetName() != "streampair_publish_refusals_total" {
-			continue
-		}
-		for _, m := range f.GetMetric() {
-			for _, l := range m.GetLabel() {
-				if l.GetName() == "reason" && l.GetValue() == reason {
-					return m.GetCounter().GetValue()
-				}
-			}
-		}
-	}
-	return 0
-}
-
-// A request to the server, with the answer's body read.
-func (s *testServer) do(t *testing.T, method, path, contentType, body string, header ...string) (*http.Response, string) {
-	t.Helper()
-	req, err := http.NewRequestWithContext(context.Background(), method, s.URL+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if contentType != "" {
-		req.Header.Set("Content-Type", contentType)
-	}
-	for i := 0; i+1 < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	got, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return res, string(got)
-}
-
-// await polls a condition.
-func await(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(limit); !condition(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within %v", what, limit)
-		}
-	}
-}
 
 // An encoder is a WebRTC client that sends H.264 pictures and Opus packets.
 type encoder struct {
@@ -160,10 +43,10 @@ type encoderOptions struct {
 	codec            string // video, default H.264
 	dataChannel      bool
 	network          *lossy
-	interceptor      interceptor.Factory // another one, next to the network
+	interceptor      interceptor.Factory // one more, next to the network
 	offer            func(string) string // changes the offer that is sent
 	start            uint16              // first sequence numbers
-	origin           uint32              // of timestamps
+	origin           uint32              // offset of timestamps
 }
 
 func newEncoder(t *testing.T, o encoderOptions) *encoder {
@@ -244,7 +127,7 @@ func (e *encoder) close() {
 	e.wg.Wait()
 }
 
-// offer makes the local offer, with all candidates in it.
+// offer returns the local offer, with all candidates in it.
 func (e *encoder) offer(t *testing.T) string {
 	t.Helper()
 	offer, err := e.pc.CreateOffer(nil)
@@ -259,7 +142,7 @@ func (e *encoder) offer(t *testing.T) string {
 	return e.pc.LocalDescription().SDP
 }
 
-// publish makes an encoder and connects it.
+// publish connects a new encoder.
 func (s *testServer) publish(t *testing.T, path string, o encoderOptions, header ...string) *encoder {
 	t.Helper()
 	e := newEncoder(t, o)
@@ -272,7 +155,7 @@ func (s *testServer) publish(t *testing.T, path string, o encoderOptions, header
 		t.Fatalf("POST %s: %s: %s", path, res.Status, body)
 	}
 	e.accept(t, res, body)
-	await(t, "connect", func() bool { return e.pc.ConnectionState() == webrtc.PeerConnectionStateConnected })
+	eventually.True(t, "connect", func() bool { return e.pc.ConnectionState() == webrtc.PeerConnectionStateConnected })
 	return e
 }
 
@@ -308,8 +191,7 @@ func (e *encoder) writeAudio(at time.Duration) {
 	e.audioSeq++
 }
 
-// play sends pictures in real time at 50 a second, with audio beside them, until all
-// are sent or stop is closed.
+// play sends 50 pictures a second in real time, with audio, until all are sent or stop is closed.
 func (e *encoder) play(pictures [][][]byte, stop <-chan struct{}) {
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
@@ -362,7 +244,7 @@ func splitAnnexB(data []byte) (nalus [][]byte) {
 	return nalus
 }
 
-// slicesOf are the NAL units a stream hands on: no parameter sets.
+// slicesOf returns the NAL units that a stream passes on: all but parameter sets.
 func slicesOf(picture [][]byte) (out [][]byte) {
 	for _, nalu := range picture {
 		if isSlice(nalu[0]) || nalu[0]&0x1f == 6 {
@@ -372,49 +254,5 @@ func slicesOf(picture [][]byte) (out [][]byte) {
 	return out
 }
 
-// sameNALUs compares without cmp.Diff, which takes minutes for a few megabytes.
+// sameNALUs reports whether a and b are equal. cmp.Diff takes minutes for a few megabytes.
 func sameNALUs(a, b [][]byte) bool { return slices.EqualFunc(a, b, bytes.Equal) }
-
-// collect gathers what a stream delivers until it is stopped.
-type collector struct {
-	mu    sync.Mutex
-	units []*stream.AccessUnit
-	stop  func()
-}
-
-func collect(t *testing.T, s *stream.Stream) *collector {
-	t.Helper()
-	sub := s.Subscribe(4096)
-	done, c := make(chan struct{}), &collector{}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			select {
-			case u := <-sub.C:
-				c.mu.Lock()
-				c.units = append(c.units, u)
-				c.mu.Unlock()
-			case <-done:
-				return
-			}
-		}
-	})
-	c.stop = sync.OnceFunc(func() { close(done); wg.Wait(); sub.Close() })
-	t.Cleanup(c.stop)
-	return c
-}
-
-func (c *collector) of(kind stream.Kind) (out []*stream.AccessUnit) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, u := range c.units {
-		if u.Kind == kind {
-			out = append(out, u)
-		}
-	}
-	return out
-}
-
-func (c *collector) String() string {
-	return fmt.Sprintf("%d pictures, %d audio packets", len(c.of(stream.Video)), len(c.of(stream.Audio)))
-}

@@ -13,15 +13,15 @@ import (
 )
 
 const (
-	// videoWait is how long pictures are held back for a lost packet to be sent
-	// again: three or four requests on most paths.
+	// videoWait is how long pictures are held back until a lost packet is sent again.
+	// On most paths that is enough for three or four requests.
 	videoWait = 250 * time.Millisecond
 
-	// audioWait is for reordering only: audio is not asked for again, and a missing
-	// packet is concealed better than 40 ms of delay.
+	// audioWait is for reordering only. Lost sound is not asked for again. To conceal a
+	// missing packet is better than a delay of more than 40 ms.
 	audioWait = 40 * time.Millisecond
 
-	// maxRequests bounds the packets of one NACK; more than that is an outage.
+	// maxRequests bounds the packets of one NACK. If more are missing, the network had an outage.
 	maxRequests = 256
 )
 
@@ -34,44 +34,44 @@ type publication interface {
 	SetFault(stream.Kind, *stream.Fault)
 }
 
-// A receiver turns the RTP packets of one session into access units, and says which
-// RTCP packets to send for it. It is used by one goroutine and is given the time.
+// A receiver turns the RTP packets of one session into access units, and returns the RTCP
+// packets to send back. One goroutine uses it. The caller passes the time.
 type receiver struct {
 	publication publication
 	metrics     *metrics.Metrics
 	timeline    *timeline
-	ssrc        uint32 // of our RTCP packets
+	ssrc        uint32 // sender SSRC of our RTCP packets
 
-	video    picture
-	decoding decodeOrder
-	sound    sound
-	presence presence
-	told     [2]*stream.Fault // by stream.Kind
+	video       videoTrack
+	decoding    decodeOrder
+	audio       audioTrack
+	arrivals    arrivals
+	shownFaults [2]*stream.Fault // by stream.Kind
 }
 
 func newReceiver(p publication, m *metrics.Metrics, offered tracks) *receiver {
 	return &receiver{
 		publication: p, metrics: m, timeline: newTimeline(), ssrc: rand.Uint32(),
-		video:    picture{rids: len(offered.rids), sps: offered.sps, pps: offered.pps},
-		sound:    sound{packets: reorder{wait: audioWait}},
-		presence: presence{offered: offered},
+		video:    videoTrack{rids: len(offered.rids), sps: offered.sps, pps: offered.pps},
+		audio:    audioTrack{packets: reorder{wait: audioWait}},
+		arrivals: arrivals{offered: offered},
 	}
 }
 
-// packet takes one packet of a track. rid is the place of its RID in the offer; negative: it
-// has none. The error is that of the publication, and final.
+// packet takes one packet of a track. rid is the index of the packet's RID in the offer; it is
+// negative for a packet without a RID. An error comes from the publication and is final.
 func (r *receiver) packet(kind stream.Kind, ssrc uint32, rid int, p *packet) error {
-	r.presence.hear(p.arrival)
+	r.arrivals.received(p.arrival)
 	if kind == stream.Video {
 		return r.videoPacket(ssrc, rid, p)
 	}
 	return r.audioPacket(ssrc, p)
 }
 
-// report takes a sender report. Reports of an SSRC from which no packet came are of the
-// sound if the offer says so, or if the sound alone is missing.
+// report takes a sender report. A report about an SSRC without packets belongs to the
+// sound if the offer says so, or if only the sound has no packets.
 func (r *receiver) report(ssrc uint32, ntp uint64, timestamp uint32, now time.Duration) {
-	r.presence.hear(now)
+	r.arrivals.received(now)
 	for _, l := range r.video.layers {
 		if l.ssrc != ssrc {
 			continue
@@ -83,15 +83,15 @@ func (r *receiver) report(ssrc uint32, ntp uint64, timestamp uint32, now time.Du
 		}
 		return
 	}
-	if r.sound.started && r.sound.ssrc == ssrc {
+	if r.audio.started && r.audio.ssrc == ssrc {
 		r.timeline.sent(stream.Audio, ntp, timestamp)
-		r.sound.report(now)
-	} else if r.presence.isSound(ssrc, !r.sound.started && len(r.video.layers) > 0) {
-		r.sound.report(now)
+		r.audio.report(now)
+	} else if r.arrivals.isSound(ssrc, !r.audio.started && len(r.video.layers) > 0) {
+		r.audio.report(now)
 	}
 }
 
-// tick does what is due by time alone, and returns the RTCP packets to send.
+// tick does the work that is due by time alone. It returns the RTCP packets to send.
 func (r *receiver) tick(now time.Duration) ([]rtcp.Packet, error) {
 	if err := r.videoTick(now); err != nil {
 		return nil, err
@@ -99,19 +99,19 @@ func (r *receiver) tick(now time.Duration) ([]rtcp.Packet, error) {
 	if err := r.audioTick(now); err != nil {
 		return nil, err
 	}
-	r.tell(now)
+	r.updateFaults(now)
 	return r.video.feedback(r.ssrc, now), nil
 }
 
-// isFinal says whether an error of a Write method means that no other will succeed.
+// isFinal reports whether all later calls of Write methods will fail too.
 func isFinal(err error) bool { return errors.Is(err, stream.ErrPublicationEnded) }
 
-// decodeOrder makes decoding times. RTP carries presentation times only, which are
-// the same but for B-frames. Those cannot be sent on as they are, but the stream must
-// tell that they are there.
+// decodeOrder makes decoding times. RTP carries presentation times only, which differ
+// from decoding times only with B-frames. B-frames can't be sent on as they are, but
+// the stream must know that they are there.
 type decodeOrder struct {
 	lastPTS, lastDTS time.Duration
-	reordered        bool // since a picture was seen that is shown before an earlier one
+	reordered        bool // a picture has come that is shown before an earlier one
 	extractor        *h264.DTSExtractor
 }
 
@@ -130,11 +130,11 @@ func (d *decodeOrder) dts(pts time.Duration, u unit) time.Duration {
 			if extracted, err := d.extractor.Extract(u.nalus, int64(pts)); err == nil {
 				dts = time.Duration(extracted)
 			} else {
-				d.extractor = nil // begins anew at the next IDR
+				d.extractor = nil // begins again at the next IDR
 			}
 		}
 	}
-	// Strictly increasing, whatever the picture said.
+	// Decoding times strictly increase, whatever the picture said.
 	d.lastDTS = max(dts, d.lastDTS+time.Microsecond)
 	return d.lastDTS
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// A checkedPublication checks what a receiver writes, and hands it on.
+// A checkedPublication checks what a receiver writes, and passes it on.
 type checkedPublication struct {
 	*stream.Publication
 	t    *testing.T
@@ -31,10 +31,10 @@ func (p *checkedPublication) WriteVideo(dts, pts time.Duration, nalus [][]byte) 
 	return p.Publication.WriteVideo(dts, pts, nalus)
 }
 
-// FuzzReceiver sends any RTP packets of a session that is connected, with its sender
-// reports, through all that a publisher's packets go through. An input has one record per
-// packet: what it is, of which SSRC and layer, and whether it is marked, its sequence number, its timestamp, after
-// how many milliseconds it comes, and its payload behind one byte of length.
+// FuzzReceiver sends any RTP packets and sender reports of a connected session through
+// all parts of a receiver. An input has one record per packet. The record is: kind,
+// SSRC, layer and marker in one byte; sequence number; timestamp; milliseconds since
+// the packet before; one byte of length; payload.
 func FuzzReceiver(f *testing.F) {
 	const video, audio, report, marked = 0, 1, 2, 0x80
 	record := func(what byte, seq uint16, timestamp uint32, step byte, payload ...byte) []byte {
@@ -66,7 +66,7 @@ func FuzzReceiver(f *testing.F) {
 		r := newReceiver(&checkedPublication{Publication: publication, t: t}, metrics.New(prometheus.NewRegistry()), tracks{
 			video: true, audio: true, rids: []string{"hi", "lo"}, ridExtension: 1,
 		})
-		r.presence.connect(time.Second)
+		r.arrivals.connect(time.Second)
 		now := time.Second
 		for len(input) >= 9 {
 			what, seq, timestamp := input[0], binary.BigEndian.Uint16(input[1:]), binary.BigEndian.Uint32(input[3:])
@@ -79,7 +79,7 @@ func FuzzReceiver(f *testing.F) {
 				r.report(uint32(seq), binary.BigEndian.Uint64(append(payload, make([]byte, 8)...)), timestamp, now)
 				continue
 			}
-			// Two bits of the first byte say which stream a packet is of, and two its RID.
+			// Two bits of the first byte select the packet's SSRC, and two its RID.
 			ssrc, rid := 1+uint32(kind)*4+uint32(what>>2&3), int(what>>4&3)-1
 			err := r.packet(kind, ssrc, rid, &packet{seq: seq, timestamp: timestamp, marker: what&marked != 0, payload: payload, arrival: now})
 			if err == nil {

@@ -38,11 +38,11 @@ func (s *source) picture(t *testing.T, r *receiver, now, at time.Duration, nalus
 	}
 }
 
-// An encoder that begins anew within its session has another SSRC, another RTP clock and other
-// sequence numbers.
+// An encoder that starts again within its session has another SSRC, another RTP clock
+// and other sequence numbers.
 func TestEncoderMayBeginAnewWithAnotherSSRC(t *testing.T) {
 	all := pictures(t, testPictures)
-	n := &notebook{faults: map[stream.Kind]string{}}
+	n := &recordingPublication{faults: map[stream.Kind]string{}}
 	r := newReceiver(n, metrics.New(prometheus.NewRegistry()), tracks{video: true, audio: true, videoSSRCs: []uint32{1}})
 	sources := []*source{{ssrc: 1, seq: 100, origin: 1 << 31}, {ssrc: 2, seq: 60000, origin: 7}}
 	const start, step = 100 * time.Second, 20 * time.Millisecond
@@ -74,7 +74,7 @@ func TestEncoderMayBeginAnewWithAnotherSSRC(t *testing.T) {
 			t.Errorf("%d of 400 of the %s", len(times), kind)
 		}
 		for i := 1; i < len(times); i++ {
-			// At most layerLoss, and then until the next key frame.
+			// The gap is at most layerLoss plus the time until the next IDR.
 			if gap := times[i] - times[i-1]; gap <= 0 || gap > layerLoss+1500*ms {
 				t.Errorf("%s: %v from %v on", kind, gap, times[i-1]-start)
 			}
@@ -85,10 +85,9 @@ func TestEncoderMayBeginAnewWithAnotherSSRC(t *testing.T) {
 	}
 }
 
-// Many layers take no more memory than one does, and the layer that is shown does not pay for
-// the others.
+// Many layers take no more memory than one. The published layer does not pay for the others.
 func TestLayersShareOneBoundOnUnfinishedPictures(t *testing.T) {
-	n := &notebook{faults: map[stream.Kind]string{}}
+	n := &recordingPublication{faults: map[stream.Kind]string{}}
 	var rids []string
 	for i := range maxLayers - 1 {
 		rids = append(rids, fmt.Sprint("r", i))
@@ -105,7 +104,7 @@ func TestLayersShareOneBoundOnUnfinishedPictures(t *testing.T) {
 	}
 	before := len(n.video)
 
-	// A large picture of the layer that is shown, and one that never ends of each other layer.
+	// The published layer sends a large picture. Each other layer sends a picture that never ends.
 	payloads := shown.payloader.Payload(1400, append([]byte{0, 0, 0, 1, 0x41}, bytes.Repeat([]byte{0xaa}, 2<<20)...))
 	endless := append([]byte{0x7c, 0x01}, bytes.Repeat([]byte{0xaa}, 1400)...) // FU-A, RFC 6184 section 5.8
 	highest := 0

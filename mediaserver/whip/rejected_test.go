@@ -11,7 +11,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// replaced returns a change of an offer: each text of the pairs by the one after it.
+// replaced returns a change of an offer. It replaces the first text of each pair by the second.
 func replaced(t *testing.T, pairs ...string) func(string) string {
 	return func(offer string) string {
 		t.Helper()
@@ -29,7 +29,7 @@ func TestASectionThatCannotBeTakenIsRejectedAlone(t *testing.T) {
 	for name, test := range map[string]struct {
 		options  encoderOptions
 		offer    func(string) string
-		rejected []string // kinds of the sections that are
+		rejected []string // kinds of the rejected sections
 		faults   [2]string
 		warnings []string
 	}{

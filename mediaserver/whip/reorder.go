@@ -3,24 +3,24 @@ package whip
 import "time"
 
 const (
-	// window is how many packets a hole may be wide and still be waited for: at
-	// 20 Mbit/s, 400 ms. A power of two, so that it divides the 16-bit number space.
+	// window is the widest gap in the sequence that is waited for, in packets: 400 ms at 20
+	// Mbit/s. It is a power of two, so that it divides the 16-bit number space.
 	window = 1024
 
-	// reorderTolerance is how late a packet may be before it is taken as lost and
-	// asked for; networks seldom reorder, and an unneeded NACK costs one packet.
+	// reorderTolerance is how late a packet may be before it is taken for lost and asked for.
+	// Networks seldom reorder, and a needless NACK costs only one packet.
 	reorderTolerance = 10 * time.Millisecond
 
-	// nackInterval is the time between two requests of the same packet. It is above
-	// most round trips, so a packet is seldom sent twice.
+	// nackInterval is the time between two requests for the same packet. It is longer
+	// than most round trips, so a packet is seldom sent twice.
 	nackInterval = 60 * time.Millisecond
 
-	// lateRun is how many packets in sequence may be too late before the sender is
-	// taken to have started anew a little further back.
+	// lateRun is how many packets in sequence may be too late. After that many the
+	// sender is taken to have started again a little further back.
 	lateRun = 64
 )
 
-// A packet is one RTP packet, as far as the depacketisers need it.
+// A packet is the part of one RTP packet that the depacketisers need.
 type packet struct {
 	seq       uint16
 	timestamp uint32
@@ -29,37 +29,38 @@ type packet struct {
 	arrival   time.Duration // on the registry's media clock
 }
 
-// reorder puts packets back in sequence. It waits for a missing one for a bounded
-// time, so that a retransmission can fill the hole, then goes on without it. It is
-// used by one goroutine and is given the time.
+// reorder puts packets back in sequence. It waits for a missing packet for a bounded
+// time, so that a retransmission can fill the gap, then goes on without it. One
+// goroutine uses it. The caller passes the time.
 type reorder struct {
-	// wait is how long the packets after a hole are held back for it.
+	// wait is how long the packets after a missing packet are held back.
 	wait time.Duration
 
 	started bool
-	// next is the extended sequence number of the packet to hand out next, highest the
-	// one of the newest packet seen. A sender that jumps back again and again makes
-	// them negative, so nothing may be indexed by them: slot does that.
+	// next is the extended sequence number of the packet to return next, and highest that
+	// of the newest packet. Both are negative after a sender has jumped back often
+	// enough. So they must not be used as indexes; slot converts them.
 	next, highest int64
 	stored, bytes int          // packets held, and their payloads
-	late          int          // packets in sequence that came too late
-	lastLate      int64        // the last of them
+	late          int          // packets in a row that came too late
+	lastLate      int64        // extended sequence number of the last of them
 	gap           bool         // packets before next are lost
 	slots         [window]slot // see slot
 
-	// lost and dropped count packets that never came, and that came too late.
+	// lost counts packets that never came, and held packets that restart dropped. dropped
+	// counts packets that came too late or twice.
 	lost, dropped int
 }
 
-// A slot is the place of one sequence number, modulo window.
+// A slot is the record of one sequence number, modulo window.
 type slot struct {
 	packet  *packet
 	missing time.Duration // when it was found missing
 	asked   time.Duration // when it was last asked for; 0 means never
 }
 
-// slot returns the place of an extended sequence number. The number may be negative,
-// which % would keep.
+// slot returns the slot of an extended sequence number. The number may be negative; %
+// would keep the sign.
 func (r *reorder) slot(seq int64) *slot { return &r.slots[uint16(seq)%window] }
 
 // push stores p. It reports whether p was new and came in time.
@@ -69,7 +70,7 @@ func (r *reorder) push(p *packet) bool {
 		r.next = int64(p.seq)
 		r.highest = r.next - 1
 	}
-	// The difference to the newest, as a signed 16-bit number, survives the wrap.
+	// The signed 16-bit difference to the newest number is right even across a wrap.
 	seq := r.highest + int64(int16(p.seq-uint16(r.highest)))
 	switch {
 	case seq < r.next && r.next-seq <= window && r.late < lateRun:
@@ -99,11 +100,11 @@ func (r *reorder) push(p *packet) bool {
 	return true
 }
 
-// drop gives up what is held, and goes on behind it.
+// drop drops the held packets and goes on after them.
 func (r *reorder) drop() { r.restart(r.highest + 1) }
 
-// restart drops what is held and goes on at seq: the sender was away for long, or
-// began anew.
+// restart drops the held packets and goes on at seq. It is for a sender that was away
+// for long or has started again.
 func (r *reorder) restart(seq int64) {
 	r.lost += r.stored
 	clear(r.slots[:])
@@ -111,8 +112,8 @@ func (r *reorder) restart(seq int64) {
 	r.next, r.highest = seq, seq-1
 }
 
-// pop returns the next packet, or nil when there is none yet. gap says that packets
-// just before it are lost.
+// pop returns the next packet, or nil if there is none yet. gap reports whether
+// packets just before it are lost.
 func (r *reorder) pop(now time.Duration) (p *packet, gap bool) {
 	if r.stored == 0 {
 		return nil, false
@@ -136,8 +137,8 @@ func (r *reorder) pop(now time.Duration) (p *packet, gap bool) {
 	return p, gap
 }
 
-// missing appends to seqs the packets to ask for now, at most limit of them, and
-// notes that they were asked for.
+// missing appends to seqs the packets to ask for now, at most limit of them. It
+// records that they were asked for.
 func (r *reorder) missing(seqs []uint16, now time.Duration, limit int) []uint16 {
 	if r.stored == 0 {
 		return seqs

@@ -14,8 +14,8 @@ type reorderProbe struct {
 	now time.Duration
 
 	accepted, popped, discarded int
-	out                         map[*packet]bool // packets that came out
-	last                        int64            // extended number of the last one
+	out                         map[*packet]bool // packets that have come out
+	last                        int64            // extended number of the last one that came out
 	restarted                   bool             // since the last one
 }
 
@@ -30,7 +30,7 @@ func (p *reorderProbe) push(seq uint16) {
 	if ok {
 		p.accepted++
 	}
-	if started && p.r.next != next { // only a restart moves it here
+	if started && p.r.next != next { // only a restart moves next here
 		if !ok {
 			p.t.Fatalf("%d began the buffer anew and was dropped", seq)
 		}
@@ -40,7 +40,7 @@ func (p *reorderProbe) push(seq uint16) {
 	p.check()
 }
 
-// drain takes out what is due.
+// drain pops what is due.
 func (p *reorderProbe) drain() {
 	p.t.Helper()
 	for {
@@ -71,7 +71,7 @@ func (p *reorderProbe) drain() {
 	}
 }
 
-// ask checks the requests of packets that are sent at this moment.
+// ask checks which packets are asked for now.
 func (p *reorderProbe) ask(limit int) {
 	p.t.Helper()
 	seqs := p.r.missing(nil, p.now, limit)
@@ -113,9 +113,8 @@ func (p *reorderProbe) check() {
 	}
 }
 
-// FuzzReorder sends any sequence numbers at any times. An input has three bytes per
-// packet: the sequence number in network order, and how many milliseconds after the
-// packet before.
+// FuzzReorder sends any sequence numbers at any times. An input has three bytes per packet: the
+// sequence number in network order, and the milliseconds since the packet before.
 func FuzzReorder(f *testing.F) {
 	arrivals := func(step byte, seqs ...uint16) (input []byte) {
 		for _, seq := range seqs {
@@ -135,7 +134,7 @@ func FuzzReorder(f *testing.F) {
 	}
 	f.Add(arrivals(0, back...))
 	again := []uint16{2000, 2001}
-	for i := range lateRun + 5 { // a sender that began anew a little further back
+	for i := range lateRun + 5 { // a sender that started again a little further back
 		again = append(again, uint16(1500+i))
 	}
 	f.Add(arrivals(1, again...))

@@ -10,7 +10,7 @@ import (
 
 const ms = time.Millisecond
 
-// drain pops everything that is due; a gap is written as -1 before its packet.
+// drain pops all packets that are due. It writes a gap as -1 before the packet.
 func drain(r *reorder, now time.Duration) (got []int) {
 	for {
 		p, gap := r.pop(now)
@@ -75,9 +75,9 @@ func TestMissingPacketsAreAskedForUntilTheyCome(t *testing.T) {
 		arrive []uint16
 		want   []uint16
 	}{
-		{5 * ms, nil, nil}, // it may be reordering
+		{5 * ms, nil, nil}, // it may only be reordered
 		{12 * ms, nil, []uint16{65535, 0, 1}},
-		{40 * ms, nil, nil}, // on its way
+		{40 * ms, nil, nil}, // the retransmission may be on its way
 		{72 * ms, []uint16{0}, []uint16{65535, 1}},
 		{132 * ms, []uint16{65535, 1}, nil},
 	}
@@ -111,7 +111,7 @@ func TestSenderThatBeganAnewALittleBackIsFollowed(t *testing.T) {
 	var got []int
 	for i := range 2 * lateRun {
 		now := time.Duration(i+2) * ms
-		r.push(&packet{seq: 1000, arrival: now}) // duplicates are no sign of it
+		r.push(&packet{seq: 1000, arrival: now}) // duplicates do not count for lateRun
 		r.push(&packet{seq: 1000, arrival: now})
 		got = append(got, drain(&r, now)...)
 	}
@@ -128,8 +128,7 @@ func TestSenderThatBeganAnewALittleBackIsFollowed(t *testing.T) {
 	}
 }
 
-// Whatever arrives, packets come out in sequence, each once, and nothing is held for
-// longer than the wait.
+// Whatever comes, packets come out in sequence, each once. None is held for longer than wait.
 func TestReorderProperty(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := reorder{wait: 100 * ms}

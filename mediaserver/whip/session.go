@@ -17,125 +17,161 @@ import (
 	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
 
-	"github.com/streampair/streampair/mediaserver/admission"
 	"github.com/streampair/streampair/mediaserver/rtc"
-	"github.com/streampair/streampair/mediaserver/sdpfrag"
 	"github.com/streampair/streampair/mediaserver/signalling"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
 const (
-	// packetQueue is how many packets of a session may wait to be put in order. It
-	// is filled only when the machine is starved; pion then holds 1 MB more.
+	// packetQueue is how many packets of a session may wait to be put in order. It fills only when
+	// the machine has no processor time left; pion then holds 1 MB more.
 	packetQueue = 512
 
-	// tickInterval is how often holes and keyframes are looked at.
+	// tickInterval is how often the receiver looks for missing packets and for IDRs to ask for.
 	tickInterval = 20 * time.Millisecond
-
-	// maxRemoteCandidates bounds the candidates that are taken of all that a session
-	// trickles; those of its offer sdpoffer bounds. The rest is ignored: an ICE-lite server
-	// answers whoever reaches it, known as a candidate or not.
-	maxRemoteCandidates = 128
 )
+
+// protocol names WHIP in URLs, metrics and the log, and is the label of panics.
+const protocol = "whip"
 
 // A session is one publisher: its PeerConnection, its publication, and the goroutine
 // that moves media from one to the other.
 type session struct {
-	handler *Handler
-	id      string
-	etag    string
-	key     stream.Key
-	place   *admission.Place
-	ufrag   string // the publisher's, of its ICE session
-	// token is the hash of the Authorization header's token; tokenSent says that
-	// there was one, so that later requests must carry it too.
-	token     [sha256.Size]byte
-	tokenSent bool
-	reach     rtc.Reach
-	offered   tracks
-	log       *slog.Logger
+	*signalling.Session
+	handler    *Handler
+	credential credential
+	reach      rtc.Reach
+	request    stream.PublishRequest
+	log        *slog.Logger
 
-	pushedOut bool // guarded by Handler.mu
 	connected atomic.Bool
 	wantIDR   atomic.Bool
-	tracks    chan trackPacket
-	reports   chan sentReport
-	readers   sync.WaitGroup
+	incoming  incoming
 	ctx       context.Context //nolint:containedctx // the session's life, begun by a request and ended by another
 	cancel    context.CancelFunc
 
 	mu          sync.Mutex // guards the rest
-	pc          *webrtc.PeerConnection
 	publication *stream.Publication
-	ended       bool
-	candidates  int
+	// quiet reports whether the session is not logged until it is connected. Its address has begun
+	// many sessions that never connected, and strangers must not choose how much is logged.
+	quiet bool
+	ended bool
 }
 
-// newSession makes a session that is not begun yet.
-func (h *Handler) newSession(key stream.Key, token string, tokenSent bool, remote string, reach rtc.Reach) *session {
-	s := &session{
-		handler: h, id: h.cfg.Origin.NewID(), etag: signalling.NewETag(), key: key,
-		token: sha256.Sum256([]byte(token)), tokenSent: tokenSent,
-		tracks: make(chan trackPacket, packetQueue), reports: make(chan sentReport, 16), reach: reach,
+// incoming is what the readers of the tracks hand to the session's goroutine.
+type incoming struct {
+	offered tracks
+	packets chan trackPacket
+	reports chan sentReport
+	readers sync.WaitGroup
+}
+
+// A credential is how a publisher showed its token. A publisher that sent the token in a header
+// must send it with later requests too (RFC 9725 section 4.7). Otherwise the session's URL is
+// enough, because nobody can guess that URL.
+type credential struct {
+	hash     [sha256.Size]byte
+	inHeader bool
+}
+
+func credentialOf(r *http.Request) credential {
+	return credential{sha256.Sum256([]byte(signalling.Token(r))), signalling.BearerToken(r) != ""}
+}
+
+// isShown reports whether a request shows the same token.
+func (c credential) isShown(r *http.Request) bool {
+	token := signalling.Token(r)
+	if token == "" && !c.inHeader {
+		return true
 	}
-	s.log = h.cfg.Logger.With("stream", key.String(), "protocol", "whip", "remote", remote, "session", signalling.LogName(s.id))
+	hash := sha256.Sum256([]byte(token))
+	return subtle.ConstantTimeCompare(hash[:], c.hash[:]) == 1
+}
+
+// newSession returns a session that has not begun yet.
+func (h *Handler) newSession(front *signalling.Session, r *http.Request, authenticated bool) *session {
+	s := &session{
+		Session: front, handler: h, credential: credentialOf(r), reach: rtc.ReachOf(r),
+		incoming: incoming{packets: make(chan trackPacket, packetQueue), reports: make(chan sentReport, 16)},
+	}
+	s.request = stream.PublishRequest{
+		Key: keyOf(r), Authenticated: authenticated, Credential: s.credential.hash, Protocol: protocol, Remote: r.RemoteAddr,
+		RequestIDR: func() { s.wantIDR.Store(true) },
+		Close:      s.closedByRegistry,
+	}
+	s.log = h.cfg.Logger.With("stream", s.request.Key.String(), "protocol", protocol, "remote", r.RemoteAddr,
+		"session", signalling.LogName(front.ID))
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
 
-// where is the label of a publisher's panics.
-const where = "whip"
-
-// safely does work of the session. A panic ends the session.
+// safely runs work for the session. A panic in it ends this session only.
 func (s *session) safely(work func()) {
-	if err := s.handler.cfg.Recovery.Do(where, work); err != nil {
+	if err := s.handler.cfg.Recovery.Do(protocol, work); err != nil {
 		s.end(stream.EndError, err)
 	}
 }
 
-// begin reads the offer, publishes and negotiates; it returns the answer. When it fails
-// nothing is left. Of the offer nothing is kept.
-func (s *session) begin(text string, authenticated bool, remote string) (answer string, r *refusal) {
-	if s.handler.cfg.Recovery.Do(where, func() { answer, r = s.open(text, authenticated, remote) }) != nil {
-		r = refuse(http.StatusInternalServerError, "Panic", "The server failed to negotiate; report this with the server's log.")
-	}
-	if r != nil {
-		s.abandon()
-	}
-	return answer, r
-}
-
-// abandon ends a session that has not begun.
-func (s *session) abandon() {
+// Abandon implements signalling.Peer.
+func (s *session) Abandon() {
 	s.cancel()
 	s.mu.Lock()
-	pc, publication := s.pc, s.publication
+	publication := s.publication
 	s.ended = true
 	s.mu.Unlock()
 	if publication != nil {
 		publication.End(stream.EndError)
 	}
-	if pc != nil {
-		s.safely(func() { _ = pc.GracefulClose() })
+	if s.Connection != nil {
+		s.safely(func() { _ = s.Connection.GracefulClose() })
 	}
 }
 
-func (s *session) open(text string, authenticated bool, remote string) (answer string, r *refusal) {
-	o, r := parseOffer(text)
-	if r != nil {
-		return "", r
+// Begin implements signalling.Peer.
+func (s *session) Begin(r *http.Request, _ http.Header) {
+	go func() {
+		defer s.Leave()
+		s.run()
+	}()
+	if !s.quiet {
+		s.log.Info("publisher accepted", "userAgent", r.UserAgent())
 	}
-	s.ufrag, s.offered = o.ufrag, o.tracks
-	publication, err := s.handler.cfg.Registry.Publish(stream.PublishRequest{
-		Key: s.key, Authenticated: authenticated, Credential: s.token, Protocol: "whip", Remote: remote,
-		RequestIDR: func() { s.wantIDR.Store(true) },
-		Close:      s.closedByRegistry,
-	})
+}
+
+// MayUse implements signalling.Peer.
+func (s *session) MayUse(r *http.Request) bool { return s.credential.isShown(r) }
+
+// errPushedOut is the reason why a publisher that has not connected is ended early.
+var errPushedOut = errors.New("it had not connected, and others want its place")
+
+// End implements signalling.Peer.
+func (s *session) End(why signalling.Ending) {
+	switch why {
+	case signalling.Deleted:
+		s.end(stream.EndUnpublished, nil)
+	case signalling.PushedOut:
+		s.handler.countRefusal(signalling.ReasonPushedOut)
+		s.end(stream.EndTimeout, errPushedOut)
+	case signalling.ShuttingDown:
+		s.end(stream.EndShutdown, nil)
+	}
+}
+
+// Negotiate implements signalling.Peer. It reads the offer, publishes, and answers.
+func (s *session) Negotiate(text string) (answer string, refusal *signalling.Refusal) {
+	o, refusal := parseOffer(text)
+	if refusal != nil {
+		return "", refusal
+	}
+	s.Ufrags, s.incoming.offered = o.ufrags, o.tracks
+	quiet := !s.handler.mayLog(s.request.Remote)
+	s.request.Unproven = quiet
+	publication, err := s.handler.cfg.Registry.Publish(s.request)
 	if err != nil {
 		return "", refusePublish(err)
 	}
 	s.mu.Lock()
-	s.publication = publication
+	s.publication, s.quiet = publication, quiet
 	s.mu.Unlock()
 	for kind, fault := range o.faults {
 		if fault != nil {
@@ -147,7 +183,7 @@ func (s *session) open(text string, authenticated bool, remote string) (answer s
 	}
 	answer, err = s.negotiate(o)
 	if err != nil {
-		return "", refuse(http.StatusBadRequest, "MalformedOffer", "The offer cannot be answered: %v.", err)
+		return "", signalling.RefuseOffer("The offer cannot be answered", err)
 	}
 	return answer, nil
 }
@@ -158,7 +194,7 @@ func (s *session) negotiate(o offer) (answer string, err error) {
 		return "", err
 	}
 	ir := &interceptor.Registry{}
-	// Browsers estimate what the uplink carries from transport-wide feedback.
+	// Browsers estimate the uplink's capacity from transport-wide feedback.
 	if err := webrtc.ConfigureTWCCSender(me, ir); err != nil {
 		return "", fmt.Errorf("configure transport-wide feedback: %w", err)
 	}
@@ -174,9 +210,7 @@ func (s *session) negotiate(o offer) (answer string, err error) {
 	if err != nil {
 		return "", err
 	}
-	s.mu.Lock()
-	s.pc = pc
-	s.mu.Unlock()
+	s.Connection = pc
 	pc.OnTrack(s.onTrack)
 	pc.OnConnectionStateChange(s.onState)
 	answer, err = s.handler.cfg.Engine.Answer(pc, o.selection, s.reach)
@@ -186,14 +220,15 @@ func (s *session) negotiate(o offer) (answer string, err error) {
 	return withStereo(answer, o.opus), nil
 }
 
-// onState is called by pion.
+// onState is called by pion when the connection's state changes.
 func (s *session) onState(state webrtc.PeerConnectionState) { s.safely(func() { s.changed(state) }) }
 
 func (s *session) changed(state webrtc.PeerConnectionState) {
 	switch state {
 	case webrtc.PeerConnectionStateConnected:
 		if !s.connected.Swap(true) {
-			s.place.Hold()
+			s.Place.Hold()
+			s.publication.Proven()
 			s.log.Info("publisher connected")
 		}
 	case webrtc.PeerConnectionStateFailed:
@@ -210,11 +245,12 @@ func (s *session) run() {
 			s.end(stream.EndError, err)
 		}
 	})
-	s.safely(func() { _ = s.pc.GracefulClose() })
-	s.readers.Wait()
+	s.safely(func() { _ = s.Connection.GracefulClose() })
+	s.incoming.readers.Wait()
 }
 
-// closedByRegistry is called when somebody took the stream over, or at shutdown.
+// closedByRegistry is called when the registry ends the publication. The cause is a takeover, an
+// expulsion, a revoked token or the shutdown.
 func (s *session) closedByRegistry(cause error) {
 	reason := stream.EndTakenOver
 	switch {
@@ -228,10 +264,10 @@ func (s *session) closedByRegistry(cause error) {
 	s.end(reason, cause)
 }
 
-// receive feeds the receiver until the session has been ended. An error is why it
-// must end.
+// receive feeds the receiver until the session has ended. Its error is the reason why
+// the session must end.
 func (s *session) receive() error {
-	r := newReceiver(s.publication, s.handler.cfg.Metrics, s.offered)
+	r := newReceiver(s.publication, s.handler.cfg.Metrics, s.incoming.offered)
 	ticker := time.NewTicker(tickInterval)
 	defer ticker.Stop()
 	connect := time.NewTimer(s.handler.cfg.ConnectTimeout)
@@ -247,9 +283,9 @@ func (s *session) receive() error {
 					"no connection within %v: check that UDP or TCP port %d of this server is reachable for the publisher",
 					s.handler.cfg.ConnectTimeout, s.handler.cfg.Engine.Port()))
 			}
-		case t := <-s.tracks:
+		case t := <-s.incoming.packets:
 			err = r.packet(t.kind, t.ssrc, t.rid, t.packet)
-		case sr := <-s.reports:
+		case sr := <-s.incoming.reports:
 			r.report(sr.ssrc, sr.ntp, sr.timestamp, s.handler.cfg.Registry.Now())
 		case <-ticker.C:
 			now := s.handler.cfg.Registry.Now()
@@ -257,15 +293,15 @@ func (s *session) receive() error {
 				r.video.wantIDR()
 			}
 			if s.connected.Load() {
-				r.presence.connect(now)
+				r.arrivals.connect(now)
 			}
 			var packets []rtcp.Packet
 			if packets, err = r.tick(now); len(packets) > 0 {
-				_ = s.pc.WriteRTCP(packets) // lost ones are sent again
+				_ = s.Connection.WriteRTCP(packets) // a lost packet is sent again later
 			}
 		}
 		if errors.Is(err, stream.ErrPublicationEnded) {
-			// closedByRegistry, which knows the reason, is on its way.
+			// closedByRegistry will end the session; it knows the reason.
 			<-s.ctx.Done()
 		} else if err != nil {
 			return err
@@ -273,61 +309,26 @@ func (s *session) receive() error {
 	}
 }
 
-// end ends the session: the stream is lost at once, the rest happens in run. It may
-// be called again, from anywhere.
+// end ends the session. The stream is lost at once, and run does the rest. end may be
+// called more than once, from any goroutine.
 func (s *session) end(reason stream.EndReason, cause error) {
 	s.mu.Lock()
-	already, publication := s.ended, s.publication
+	already, publication, quiet := s.ended, s.publication, s.quiet && !s.connected.Load()
 	s.ended = true
 	s.mu.Unlock()
 	if already {
 		return
 	}
+	s.SetEnding()
 	if publication != nil {
 		publication.End(reason)
 	}
 	s.cancel()
-	if cause != nil {
+	switch {
+	case quiet:
+	case cause != nil:
 		s.log.Info("publisher disconnected", "reason", reason, "cause", cause)
-	} else {
+	default:
 		s.log.Info("publisher disconnected", "reason", reason)
 	}
-}
-
-// authorised says whether a request about the session comes from who began it. Its
-// URL cannot be guessed; a publisher that sent its token in a header also sends it
-// here (RFC 9725 section 4.7).
-func (s *session) authorised(token string) bool {
-	if token == "" && !s.tokenSent {
-		return true
-	}
-	sum := sha256.Sum256([]byte(token))
-	return subtle.ConstantTimeCompare(sum[:], s.token[:]) == 1
-}
-
-// trickle adds the candidates of a fragment.
-func (s *session) trickle(f sdpfrag.Fragment) *refusal {
-	if f.Ufrag != "" && f.Ufrag != s.ufrag {
-		return refuse(http.StatusUnprocessableEntity, "ICERestart",
-			"ICE restarts are not supported: DELETE this session and POST a new offer.")
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, c := range f.Candidates {
-		if s.candidates == maxRemoteCandidates {
-			break
-		}
-		if !sdpfrag.HasAddress(c.Value) {
-			continue // others may work
-		}
-		s.candidates++
-		init := webrtc.ICECandidateInit{Candidate: c.Value}
-		if c.Mid != "" {
-			init.SDPMid = &c.Mid
-		}
-		if err := s.pc.AddICECandidate(init); err != nil {
-			return refuse(http.StatusBadRequest, "MalformedFragment", "A candidate cannot be understood: %v.", err)
-		}
-	}
-	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/pion/rtp/codecs"
 	"github.com/pion/webrtc/v4"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
@@ -25,7 +26,7 @@ type layerSender struct {
 	payloader codecs.H264Payloader
 	seq       uint16
 	origin    uint32
-	// named is how many packets name the layer and the section.
+	// named is how many of the next packets name the layer and the section.
 	named  int
 	paused atomic.Bool
 }
@@ -34,18 +35,18 @@ type layerSender struct {
 type simulcast struct {
 	*encoder
 	layers     []*layerSender
-	mid, ridID uint8 // of the header extensions
+	mid, ridID uint8 // ids of the header extensions
 }
 
-// layerPictures are those of a layer, with a key frame each second.
+// layerPictures returns the pictures of a layer, with an IDR each second.
 func layerPictures(t *testing.T, width, height int) [][][]byte {
 	spec := testPictures
 	spec.Width, spec.Height = width, height
 	return pictures(t, spec)
 }
 
-// newSimulcast makes an encoder that offers layers of these sizes, in their order. The first
-// packets of each one name their layer.
+// newSimulcast returns an encoder that offers layers of these sizes, in their order.
+// The first named packets of each layer name it.
 func newSimulcast(t *testing.T, named int, sizes ...[2]int) *simulcast {
 	t.Helper()
 	s := &simulcast{encoder: newEncoder(t, encoderOptions{noVideo: true})}
@@ -73,7 +74,7 @@ func newSimulcast(t *testing.T, named int, sizes ...[2]int) *simulcast {
 	return s
 }
 
-// publish connects.
+// publish connects the encoder.
 func (s *simulcast) publish(t *testing.T, server *testServer, change func(offer string) string) {
 	t.Helper()
 	offer := s.offer(t)
@@ -103,11 +104,10 @@ func (s *simulcast) publish(t *testing.T, server *testServer, change func(offer 
 		t.Fatalf("%s: %s\n%s", res.Status, answer, offer)
 	}
 	s.accept(t, res, answer)
-	await(t, "connect", func() bool { return s.pc.ConnectionState() == webrtc.PeerConnectionStateConnected })
+	eventually.True(t, "connect", func() bool { return s.pc.ConnectionState() == webrtc.PeerConnectionStateConnected })
 }
 
-// play sends all layers that are not paused, 50 pictures a second and sound beside them,
-// until stop is closed.
+// play sends all layers that are not paused, 50 pictures a second, and sound, until stop is closed.
 func (s *simulcast) play(stop <-chan struct{}) {
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
@@ -137,7 +137,7 @@ func (s *simulcast) writeLayer(l *layerSender, at time.Duration, nalus [][]byte)
 		p := &rtp.Packet{Header: rtp.Header{
 			Version: 2, SequenceNumber: l.seq, Marker: i == len(payloads)-1, Timestamp: l.origin + ticks(at, 90000),
 		}, Payload: payload}
-		if l.named > 0 { // browsers do so until the server has heard of it
+		if l.named > 0 { // browsers name it until the server has received it
 			l.named--
 			_ = p.SetExtension(s.mid, []byte("1"))
 			_ = p.SetExtension(s.ridID, []byte(l.rid))
@@ -158,7 +158,7 @@ func (s *simulcast) start(t *testing.T) {
 	t.Cleanup(func() { close(stop); <-done })
 }
 
-// widths are those of the pictures published, each once as long as it lasts.
+// widths returns the widths of the published pictures. Equal widths in a row count once.
 func widths(units []*stream.AccessUnit) (all []int) {
 	for _, u := range units {
 		if n := len(all); n == 0 || all[n-1] != u.Format.Width {
@@ -202,7 +202,7 @@ func TestAllLayersAreTakenAndTheHighestIsShown(t *testing.T) {
 				t.Errorf("the answer does not take all layers:\n%s", s.answer)
 			}
 			s.start(t)
-			await(t, "pictures", func() bool { return len(got.of(stream.Video)) > 150 })
+			eventually.True(t, "pictures", func() bool { return len(got.of(stream.Video)) > 150 })
 			if w := widths(got.of(stream.Video)); !slices.Equal(w, []int{640}) {
 				t.Errorf("pictures are %v wide, want 640 alone", w)
 			}
@@ -225,12 +225,12 @@ func TestTheNextLayerStandsInForOneThatStops(t *testing.T) {
 			return len(v) > 0 && v[len(v)-1].Format.Width == width
 		}
 	}
-	await(t, "the highest layer", isShown(640))
+	eventually.True(t, "the highest layer", isShown(640))
 	s.layers[0].paused.Store(true)
-	await(t, "the next layer", isShown(320))
+	eventually.True(t, "the next layer", isShown(320))
 	s.layers[0].paused.Store(false)
 	back := server.registry.Now()
-	await(t, "the highest layer again", isShown(640))
+	eventually.True(t, "the highest layer again", isShown(640))
 	if took := server.registry.Now() - back; took < layerTrial {
 		t.Errorf("it is shown again after %v, want %v of flow", took, layerTrial)
 	}
@@ -261,13 +261,13 @@ func withoutLines(prefixes ...string) func(string) string {
 	}
 }
 
-// withOneSSRC names the first layer's SSRC alone, as OBS does.
+// withOneSSRC names only the first layer's SSRC, as OBS does.
 func withOneSSRC(offer string) string {
 	offer = withoutLines("a=ssrc")(offer)
 	return strings.Replace(offer, "a=rid:", "a=ssrc:1002 cname:x\r\na=rid:", 1)
 }
 
-// Offers need not name the SSRCs that packets come with, and need not name the right ones.
+// An offer need not name the SSRCs of its packets. It may even name wrong ones.
 func TestTracksArriveWhateverTheOfferSaysOfSSRCs(t *testing.T) {
 	all := pictures(t, testPictures)[:60]
 	for name, change := range map[string]func(string) string{
@@ -291,7 +291,7 @@ func TestTracksArriveWhateverTheOfferSaysOfSSRCs(t *testing.T) {
 			got := collect(t, s.registry.Stream(primary))
 			e := s.publish(t, "/live/whip/primary", encoderOptions{offer: change})
 			e.play(all, nil)
-			await(t, "pictures and sound", func() bool {
+			eventually.True(t, "pictures and sound", func() bool {
 				return len(got.of(stream.Video)) >= len(all) && len(got.of(stream.Audio)) >= len(all)
 			})
 			checkPictures(t, all, got.of(stream.Video), 20*time.Millisecond)
@@ -299,8 +299,8 @@ func TestTracksArriveWhateverTheOfferSaysOfSSRCs(t *testing.T) {
 	}
 }
 
-// FFmpeg 8 is the DTLS server unless it is told otherwise, and offers a BUNDLE of two
-// sections when it has one.
+// FFmpeg 8 is the DTLS server unless told otherwise. It offers a BUNDLE of two
+// sections even when it has one.
 func TestPublisherMayBeTheDTLSServer(t *testing.T) {
 	all := pictures(t, testPictures)[:60]
 	for name, o := range map[string]encoderOptions{
@@ -322,7 +322,7 @@ func TestPublisherMayBeTheDTLSServer(t *testing.T) {
 				t.Errorf("the answer does not take the other part:\n%s", e.answer)
 			}
 			e.play(all, nil)
-			await(t, "pictures", func() bool { return len(got.of(stream.Video)) >= len(all) })
+			eventually.True(t, "pictures", func() bool { return len(got.of(stream.Video)) >= len(all) })
 		})
 	}
 }

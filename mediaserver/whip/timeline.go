@@ -7,32 +7,34 @@ import (
 )
 
 const (
-	// jump is how far a timestamp may run ahead of, or go back behind, the time that
-	// really passed before it is taken for the start of another clock.
+	// jump is the difference above which a timestamp is taken for the start of another
+	// clock. It is the difference between the step of the timestamps and the time that
+	// has passed. A step back by more than jump counts too.
 	jump = time.Second
 
-	// The video track is moved towards the audio track by at most slowly of the time
-	// that passes; by quickly while they are further apart than farApart.
+	// The video track is moved towards the audio track by at most slowly of the time that passes.
+	// While they are further apart than farApart, it is moved by at most quickly of that time.
 	slowly   = 0.05
 	quickly  = 0.25
 	farApart = 250 * time.Millisecond
 
-	// implausible is a difference between the tracks that no real encoder has:
-	// sender reports that say so come from two different clocks.
+	// implausible is a difference between the tracks that no real encoder has. Sender
+	// reports with a greater difference come from two different clocks.
 	implausible = 10 * time.Second
 )
 
-// A timeline turns the RTP timestamps of both tracks into times on one clock, for
-// which it takes the media clock at the arrival of each track's first packet.
+// A timeline turns the RTP timestamps of both tracks into times on one clock. The first
+// packet of each track gets the time of the media clock at its arrival.
 //
-// That aligns the tracks as well as the network delivered them. As soon as sender
-// reports (RFC 3550 section 6.4.1) tell how the two RTP clocks relate, video is moved
-// to where it belongs beside audio, by running a little slow or fast: a jump would be
-// seen, and audio moved by a millisecond would be heard.
+// At first the tracks are aligned only as well as the network delivered them. Sender reports
+// (RFC 3550 section 6.4.1) then give the relation of the two RTP clocks. From then on video
+// runs a little slow or fast until it is in step with audio. A jump of the picture would be
+// seen, and a shift of the sound by a millisecond would be heard.
 type timeline struct {
 	tracks [2]trackTime // by stream.Kind
 
-	// aligned says that target is valid: the offset at which video is in step.
+	// aligned reports whether target is valid. target is the offset at which video is
+	// in step with audio.
 	aligned bool
 	target  time.Duration
 }
@@ -40,9 +42,9 @@ type timeline struct {
 type trackTime struct {
 	rate        int64 // of the RTP clock, in Hz
 	started     bool
-	replaced    bool          // the next timestamp is of another clock
+	replaced    bool          // the next timestamp is on another clock
 	last        uint32        // newest RTP timestamp
-	ticks       int64         // timestamps since the first one, wraps counted
+	ticks       int64         // timestamps since the first one, unwrapped
 	offset      time.Duration // the time at 0 ticks
 	lastArrival time.Duration
 
@@ -50,7 +52,7 @@ type trackTime struct {
 	report   senderReport
 }
 
-// A senderReport says that the RTP timestamp was current at the NTP time.
+// A senderReport gives the RTP timestamp at an NTP time.
 type senderReport struct {
 	ntp       uint64 // 32.32 bit seconds since 1900
 	timestamp uint32
@@ -64,7 +66,7 @@ func newTimeline() *timeline {
 	return tl
 }
 
-// at returns the time of a packet with the timestamp.
+// at returns the time of a packet with that RTP timestamp.
 func (tl *timeline) at(kind stream.Kind, timestamp uint32, arrival time.Duration) time.Duration {
 	t := &tl.tracks[kind]
 	if !t.started {
@@ -81,7 +83,7 @@ func (tl *timeline) at(kind stream.Kind, timestamp uint32, arrival time.Duration
 	t.last, t.lastArrival = timestamp, arrival
 	switch {
 	case t.replaced, step-passed > jump, step < -jump, step < 0 && kind == stream.Audio:
-		// Another clock: go on from where this one was.
+		// The timestamp is on another clock. It goes on from the last time of the old clock.
 		t.offset += passed - step
 		t.replaced, t.reported, tl.aligned = false, false, false
 	case kind == stream.Video && step > 0:
@@ -90,11 +92,11 @@ func (tl *timeline) at(kind stream.Kind, timestamp uint32, arrival time.Duration
 	return t.time(t.ticks)
 }
 
-// replace says that the next timestamp of a track is of another clock: it comes from another
-// encoder.
+// replace announces that the next timestamp of a track is on another clock, because it
+// comes from another encoder.
 func (tl *timeline) replace(kind stream.Kind) { tl.tracks[kind].replaced = true }
 
-// lag returns how far a timestamp is behind the time that passed since the last one.
+// lag returns how far a timestamp is behind the time that has passed since the last one.
 func (tl *timeline) lag(kind stream.Kind, timestamp uint32, now time.Duration) time.Duration {
 	t := &tl.tracks[kind]
 	if !t.started {
@@ -103,7 +105,7 @@ func (tl *timeline) lag(kind stream.Kind, timestamp uint32, now time.Duration) t
 	return tl.expected(kind, now) - t.time(t.ticks+int64(int32(timestamp-t.last)))
 }
 
-// expected returns the time that a packet would have which is sent now.
+// expected returns the time of a packet that would be sent now.
 func (tl *timeline) expected(kind stream.Kind, now time.Duration) time.Duration {
 	t := &tl.tracks[kind]
 	if !t.started {
@@ -112,7 +114,7 @@ func (tl *timeline) expected(kind stream.Kind, now time.Duration) time.Duration 
 	return t.time(t.ticks) + now - t.lastArrival
 }
 
-// align moves video by its share of the time that passed.
+// align moves video towards its target by a share of the time that has passed.
 func (tl *timeline) align(passed time.Duration) {
 	if !tl.aligned {
 		return
@@ -127,7 +129,7 @@ func (tl *timeline) align(passed time.Duration) {
 	t.offset += min(max(missing, -limit), limit)
 }
 
-// sent takes a sender report of a track.
+// sent records a sender report of a track.
 func (tl *timeline) sent(kind stream.Kind, ntp uint64, timestamp uint32) {
 	t := &tl.tracks[kind]
 	if ntp == 0 || !t.started { // 0: the sender has no clock, RFC 3550 section 6.4.1
@@ -140,7 +142,8 @@ func (tl *timeline) sent(kind stream.Kind, ntp uint64, timestamp uint32) {
 	if !audio.reported || !video.reported {
 		return
 	}
-	// What audio was at when the report of video was made, video was at too.
+	// target is the offset at which video, at its report, has the time that audio had
+	// at the same NTP time.
 	between := ntpDifference(video.report.ntp, audio.report.ntp)
 	target := audio.time(audio.report.ticks) + between - (video.time(video.report.ticks) - video.offset)
 	switch apart := target - tl.target; {
@@ -149,17 +152,17 @@ func (tl *timeline) sent(kind stream.Kind, ntp uint64, timestamp uint32) {
 	case !tl.aligned || apart.Abs() > 100*time.Millisecond:
 		tl.aligned, tl.target = true, target
 	default:
-		// Reports wander by a few milliseconds; follow their mean.
+		// Reports vary by a few milliseconds, so target follows their mean.
 		tl.target += apart / 8
 	}
 }
 
-// time is the time of an unwrapped timestamp on the common clock.
+// time returns the time of an unwrapped timestamp on the common clock.
 func (t *trackTime) time(ticks int64) time.Duration {
 	return time.Duration(ticks/t.rate)*time.Second + time.Duration(ticks%t.rate)*time.Second/time.Duration(t.rate) + t.offset
 }
 
-// ntpDifference is a-b of two NTP times.
+// ntpDifference returns a-b of two NTP times.
 func ntpDifference(a, b uint64) time.Duration {
 	d := int64(a - b)
 	return time.Duration(d>>32)*time.Second + time.Duration((d&0xffffffff)*int64(time.Second)>>32)

@@ -9,7 +9,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// ntpAt is the NTP time a while after some moment.
+// ntpAt returns the NTP time at d after a fixed moment.
 func ntpAt(d time.Duration) uint64 {
 	const epoch = 3_900_000_000
 	return (epoch+uint64(d/time.Second))<<32 | uint64(d%time.Second)<<32/uint64(time.Second)
@@ -17,8 +17,8 @@ func ntpAt(d time.Duration) uint64 {
 
 func ticks(d time.Duration, rate int64) uint32 { return uint32(int64(d) * rate / int64(time.Second)) }
 
-// A programme is what a publisher sends: both tracks, captured at the same time,
-// delayed on their way each by its own time, with random RTP timestamp origins.
+// A programme is what a publisher sends. Both tracks are captured at the same time. Each
+// has its own delay on the way and a random first RTP timestamp.
 type programme struct {
 	tl                     *timeline
 	videoOrigin            uint32
@@ -112,7 +112,7 @@ func TestReportsOfUnrelatedClocksAreIgnored(t *testing.T) {
 	}
 }
 
-// Reports wander, timestamps do not go back and the tracks stay in step.
+// Reports vary, but timestamps do not go back and the tracks stay in step.
 func TestNoisyReportsKeepTracksInStep(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := &programme{

@@ -36,10 +36,16 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.LegApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("LegAddresses"):
 		return &apiv1alpha1.LegAddressesApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("LegAnnotations"):
+		return &apiv1alpha1.LegAnnotationsApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("LegPorts"):
+		return &apiv1alpha1.LegPortsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("LoadBalancerExposure"):
 		return &apiv1alpha1.LoadBalancerExposureApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("MediaServer"):
 		return &apiv1alpha1.MediaServerApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("OperatorClaim"):
+		return &apiv1alpha1.OperatorClaimApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Playback"):
 		return &apiv1alpha1.PlaybackApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Publish"):

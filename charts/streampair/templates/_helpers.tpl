@@ -45,13 +45,36 @@ app.kubernetes.io/component: operator
 {{- end -}}
 
 {{- define "streampair.labels" -}}
-{{ include "streampair.selectorLabels" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
+{{- include "streampair.labelsWith" (list . (dict)) -}}
+{{- end -}}
+
+{{/* The labels of (list root more): the chart's own, then those of more, then commonLabels. No key is there twice. */}}
+{{- define "streampair.labelsWith" -}}
+{{- $root := index . 0 -}}
+{{ include "streampair.selectorLabels" $root }}
+app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ $root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" }}
+{{- with include "streampair.usersLabels" (merge (dict) (index . 1) $root.Values.commonLabels) | trim }}
+{{ . }}
 {{- end }}
+{{- end -}}
+
+{{/* Labels without those that the chart sets itself. */}}
+{{- define "streampair.usersLabels" -}}
+{{- with omit . "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart" -}}
+{{ toYaml . }}
+{{- end -}}
+{{- end -}}
+
+{{/* The labels of the operator's pods beside those that the Deployment selects by. */}}
+{{- define "streampair.podLabels" -}}
+{{- include "streampair.usersLabels" (merge (dict) .Values.podLabels .Values.commonLabels) -}}
+{{- end -}}
+
+{{/* The nodes of the operator's pods: with Linux, unless the values say otherwise. */}}
+{{- define "streampair.nodeSelector" -}}
+{{- toYaml (merge (dict) .Values.nodeSelector (dict "kubernetes.io/os" "linux")) -}}
 {{- end -}}
 
 {{- define "streampair.serviceAccountName" -}}
@@ -97,4 +120,22 @@ ClusterRole can grant.
   verbs: {{ toJson .verbs }}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+
+{{- /* What OwnerReferencesPermissionEnforcement asks of who sets an owner. */ -}}
+{{- define "streampair.adoptRules" -}}
+{{- if .Values.rbac.adopt }}
+- apiGroups: [""]
+  resources: [configmaps, secrets, serviceaccounts, services]
+  verbs: [delete]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [delete]
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [delete]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [delete]
+{{- end }}
 {{- end -}}

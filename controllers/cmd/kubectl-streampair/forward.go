@@ -16,13 +16,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/streampair/streampair/api/v1alpha1"
-	"github.com/streampair/streampair/controllers"
+	"github.com/streampair/streampair/controllers/objects"
 )
 
 // readyPod returns a ready media pod of a leg.
 func (p *plugin) readyPod(ctx context.Context, pair *v1alpha1.StreamPair, role v1alpha1.Role) (*corev1.Pod, error) {
 	var pods corev1.PodList
-	err := p.client.List(ctx, &pods, client.InNamespace(pair.Namespace), client.MatchingLabels(controllers.LegSelector(pair.Name, role)))
+	err := p.client.List(ctx, &pods, client.InNamespace(pair.Namespace), client.MatchingLabels(objects.LegSelector(pair.Name, role)))
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +31,7 @@ func (p *plugin) readyPod(ctx context.Context, pair *v1alpha1.StreamPair, role v
 			return pod, nil
 		}
 	}
-	return nil, fmt.Errorf("no pod of the %s leg is ready; see kubectl streampair status %s", controllers.LegName(role), pair.Name)
+	return nil, fmt.Errorf("no pod of the %s leg is ready; see kubectl streampair status %s", objects.LegName(role), pair.Name)
 }
 
 func ready(pod *corev1.Pod) bool {
@@ -43,8 +43,8 @@ func ready(pod *corev1.Pod) bool {
 	return false
 }
 
-// forward brings ports of a pod to this machine until ctx ends or the connection is lost.
-// It calls each once with the local ports, in the order of ports, when they are open.
+// forward forwards ports of a pod to this machine until ctx ends or the connection is lost.
+// It calls open once when the ports are open, with the local ports in the order of ports.
 func (p *plugin) forward(ctx context.Context, pod *corev1.Pod, ports []string, open func(local []uint16) error) error {
 	dialer, err := p.dialer(pod)
 	if err != nil {
@@ -87,8 +87,8 @@ func (p *plugin) forward(ctx context.Context, pod *corev1.Pod, ports []string, o
 	}
 }
 
-// dialer reaches a pod's ports through the API server, as kubectl does: by WebSocket, or
-// by SPDY where something between does not let that through.
+// dialer returns a dialer that reaches a pod's ports through the API server, as kubectl
+// does. It uses WebSocket, or SPDY if something on the way does not let WebSocket through.
 func (p *plugin) dialer(pod *corev1.Pod) (httpstream.Dialer, error) {
 	set, err := kubernetes.NewForConfig(p.config)
 	if err != nil {

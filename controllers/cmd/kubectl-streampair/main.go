@@ -1,5 +1,5 @@
-// Command kubectl-streampair is a kubectl plugin for StreamPairs: it says which leg is on
-// air, switches, tells encoders and viewers where to go, and brings a pair of a cluster
+// Command kubectl-streampair is a kubectl plugin for StreamPairs. It shows which leg is on
+// air, switches, prints where encoders and viewers connect, and forwards a pair of a cluster
 // without load balancers to this machine. On the PATH it runs as `kubectl streampair`.
 package main
 
@@ -33,7 +33,7 @@ const usage = `StreamPairs at a glance and by hand.
   kubectl streampair play [NAME]              bring the player to this machine, and print its URL
   kubectl streampair publish [NAME]           bring both RTMP ports to this machine, and print the URLs
 
-NAME may be left out where the namespace has one StreamPair. Of several, status has a line each.
+NAME may be left out if the namespace has one StreamPair. With several, status prints a line for each.
 
 `
 
@@ -47,14 +47,14 @@ func main() {
 	}
 }
 
-// plugin is one run of the command.
+// A plugin is one run of the command.
 type plugin struct {
 	client    client.Client
 	config    *rest.Config
 	namespace string
-	// out is for what a script takes, such as a URL; comments for people go to errOut.
+	// out is for output that scripts use, such as a URL. errOut is for comments to people.
 	out, errOut io.Writer
-	// port is where play and publish listen; 0: one that is free.
+	// port is where play and publish listen; 0: a free port.
 	port int
 }
 
@@ -66,7 +66,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.StringVar(&rules.ExplicitPath, "kubeconfig", "", "path to the kubeconfig file")
 	overrides := &clientcmd.ConfigOverrides{}
 	clientcmd.BindOverrideFlags(overrides, flags, clientcmd.RecommendedConfigOverrideFlags(""))
-	flags.IntVar(&p.port, "port", 0, "local port of play, and of publish for the primary; default: a free one")
+	flags.IntVar(&p.port, "port", 0, "local port of play, and of publish for the primary; 0: a free port")
 	err := flags.Parse(args)
 	if errors.Is(err, pflag.ErrHelp) || err == nil && flags.NArg() == 0 {
 		fmt.Fprint(stdout, usage+flags.FlagUsages())
@@ -110,12 +110,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return fmt.Errorf("namespace %s has several StreamPairs: name one of %s", p.namespace, strings.Join(names, ", "))
 }
 
-// command is what the arguments ask for.
+// A command is what the arguments ask for.
 type command struct {
 	run func(*plugin, context.Context, *v1alpha1.StreamPair) error
-	// runAll is for several pairs; nil: one has to be named.
+	// runAll runs for several pairs; nil: the command needs the name of one.
 	runAll func(*plugin, []v1alpha1.StreamPair) error
-	pair   string // empty: all of the namespace
+	pair   string // empty: all pairs of the namespace
 }
 
 func parseCommand(args []string) (command, error) {
@@ -163,7 +163,7 @@ func parseSelection(s string) (v1alpha1.Selection, error) {
 	return all[i], nil
 }
 
-// pairs reads the StreamPair of that name, or those of the namespace; at least one.
+// pairs reads the StreamPair of that name, or all of the namespace. It returns at least one.
 func (p *plugin) pairs(ctx context.Context, name string) ([]v1alpha1.StreamPair, error) {
 	if name != "" {
 		var pair v1alpha1.StreamPair

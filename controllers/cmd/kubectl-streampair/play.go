@@ -18,11 +18,11 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/streampair/streampair/api/v1alpha1"
-	"github.com/streampair/streampair/controllers"
+	"github.com/streampair/streampair/controllers/objects"
 )
 
-// play serves the player on this machine. Its media comes by ICE-TCP through the API
-// server too, because nothing forwards UDP.
+// play serves the player on this machine. The media also passes
+// through the API server, by ICE-TCP, because nothing forwards UDP.
 func (p *plugin) play(ctx context.Context, pair *v1alpha1.StreamPair) error {
 	pair.Default()
 	if pair.Spec.Playback.Auth != v1alpha1.PlaybackNone {
@@ -34,7 +34,7 @@ func (p *plugin) play(ctx context.Context, pair *v1alpha1.StreamPair) error {
 	}
 	pod, err := p.readyPod(ctx, pair, role)
 	if err != nil {
-		role = controllers.OtherRole(role)
+		role = objects.OtherRole(role)
 		var other error
 		if pod, other = p.readyPod(ctx, pair, role); other != nil {
 			return errors.Join(err, other)
@@ -45,9 +45,9 @@ func (p *plugin) play(ctx context.Context, pair *v1alpha1.StreamPair) error {
 		return err
 	}
 	defer l.Close()
-	ports := []string{fmt.Sprintf("0:%d", controllers.PortHTTP), fmt.Sprintf("0:%d", controllers.PortWebRTC)}
+	ports := []string{fmt.Sprintf("0:%d", objects.PortHTTP), fmt.Sprintf("0:%d", objects.PortWebRTC)}
 	return p.forward(ctx, pod, ports, func(local []uint16) error {
-		fmt.Fprintf(p.out, "http://%s%s\n", l.Addr(), controllers.PlayPath(pair))
+		fmt.Fprintf(p.out, "http://%s%s\n", l.Addr(), objects.PlayPath(pair))
 		fmt.Fprintf(p.errOut, "# from pod %s, until Ctrl-C\n", pod.Name)
 		return serve(ctx, l, newPlayProxy(localURL("http", local[0]), local[1]))
 	})
@@ -63,13 +63,13 @@ func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	return nil
 }
 
-// newPlayProxy passes everything to a media server, whose ICE-TCP port is at a port of
-// this machine, and says so in the answers of its WHEP and WHIP sessions.
+// newPlayProxy returns a proxy to a media server. iceTCP is the local port that leads to the
+// server's ICE-TCP port. The proxy puts that port into the answers of WHEP and WHIP sessions.
 func newPlayProxy(server *url.URL, iceTCP uint16) http.Handler {
 	return &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(server)
-			r.Out.Host = r.In.Host // the player's URLs are made of it
+			r.Out.Host = r.In.Host // the player makes its URLs of this host
 			r.SetXForwarded()
 		},
 		FlushInterval: -1, // events
@@ -91,9 +91,9 @@ func newPlayProxy(server *url.URL, iceTCP uint16) http.Handler {
 	}
 }
 
-// withCandidate puts a passive TCP candidate (RFC 6544 section 4.5) for this machine into
-// the first media section of an SDP answer, in place of the candidates there, which are
-// addresses inside the cluster. The other sections are bundled with it.
+// withCandidate puts a passive TCP candidate (RFC 6544 section 4.5) for this machine
+// into the first media section of an SDP answer. It replaces the candidates there, which
+// are addresses inside the cluster. The other sections are bundled with the first one.
 func withCandidate(sdp []byte, port uint16) []byte {
 	candidate := fmt.Sprintf("a=candidate:1 1 tcp 1671430143 127.0.0.1 %d typ host tcptype passive", port)
 	var out []string
@@ -117,7 +117,7 @@ func withCandidate(sdp []byte, port uint16) []byte {
 	return []byte(strings.Join(out, "\r\n") + "\r\n")
 }
 
-// publish brings the RTMP ports of both legs to this machine.
+// publish forwards the RTMP ports of both legs to this machine.
 func (p *plugin) publish(ctx context.Context, pair *v1alpha1.StreamPair) error {
 	pair.Default()
 	query, err := p.publishQuery(ctx, pair)
@@ -125,7 +125,7 @@ func (p *plugin) publish(ctx context.Context, pair *v1alpha1.StreamPair) error {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	for i, role := range controllers.Roles() {
+	for i, role := range objects.Roles() {
 		pod, err := p.readyPod(ctx, pair, role)
 		if err != nil {
 			return err
@@ -135,7 +135,7 @@ func (p *plugin) publish(ctx context.Context, pair *v1alpha1.StreamPair) error {
 			local = p.port + i
 		}
 		group.Go(func() error {
-			return p.forward(ctx, pod, []string{fmt.Sprintf("%d:%d", local, controllers.PortRTMP)}, func(local []uint16) error {
+			return p.forward(ctx, pod, []string{fmt.Sprintf("%d:%d", local, objects.PortRTMP)}, func(local []uint16) error {
 				u := localURL("rtmp", local[0])
 				u.Path = "/" + pair.Spec.App + "/" + legStreamID(pair, role)
 				writeKeys(p.out, role, u.String(), query)
@@ -155,7 +155,7 @@ func legStreamID(pair *v1alpha1.StreamPair, role v1alpha1.Role) string {
 	return pair.Spec.Primary.StreamID
 }
 
-// writeKeys prints an RTMP URL as ffmpeg takes it, and in the two parts that OBS asks for.
+// writeKeys prints an RTMP URL for ffmpeg, and the two parts of it that OBS asks for.
 func writeKeys(w io.Writer, role v1alpha1.Role, rtmp, query string) {
 	cut := strings.LastIndexByte(rtmp, '/')
 	fmt.Fprintf(w, "%s\n  ffmpeg       %s%s\n  OBS server   %s\n  OBS key      %s%s\n", role, rtmp, query, rtmp[:cut], rtmp[cut+1:], query)

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -16,18 +17,18 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"github.com/streampair/streampair/api/control"
+	"github.com/streampair/streampair/controllers/publishtest"
+	"github.com/streampair/streampair/hack/eventually"
 )
 
-// A viewer whose only way to a media server are two TCP ports of this machine, as kubectl
-// forwards them, gets pictures.
+// A viewer gets pictures even if two TCP ports of this machine,
+// as kubectl forwards them, are its only way to a media server.
 func TestPlayByForwardedPorts(t *testing.T) {
-	if _, err := exec.LookPath("ffmpeg"); err != nil {
-		t.Fatal("install ffmpeg first (make test does)")
+	if testing.Short() {
+		t.Skip("starts a program, which -short leaves out")
 	}
 	addresses := startMediaServer(t)
-	startProgram(t, "ffmpeg", "-loglevel", "error", "-re", "-f", "lavfi", "-i", "testsrc=size=160x90:rate=15",
-		"-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-pix_fmt", "yuv420p", "-g", "15", "-f", "flv",
-		"rtmp://"+addresses.RTMP+"/live/primary")
+	publishtest.Start(t, "rtmp://"+addresses.RTMP+"/live/primary")
 	web, ice := forwardPort(t, addresses.HTTP), forwardPort(t, addresses.WebRTC)
 	proxy := httptest.NewServer(newPlayProxy(localURL("http", web), ice))
 	defer proxy.Close()
@@ -78,7 +79,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// startMediaServer runs the real media server, and returns where it listens.
+// startMediaServer runs the real media server, and returns its addresses.
 func startMediaServer(t *testing.T) control.Addresses {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "streampair-mediaserver")
@@ -92,20 +93,15 @@ func startMediaServer(t *testing.T) control.Addresses {
 	must(t, l.Close())
 	startProgram(t, path, "--rtmp-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--https-address=",
 		"--webrtc-address=127.0.0.1:0", "--probe-address=127.0.0.1:0", "--control-address="+command)
-	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+	var status control.Status
+	eventually.Seen(t, eventually.Patience, "the media server answers", func() (any, bool) {
 		resp, err := http.Get("http://" + command + "/v1/status")
 		if err == nil {
-			var status control.Status
-			err = json.NewDecoder(resp.Body).Decode(&status)
-			_ = resp.Body.Close()
-			if err == nil {
-				return status.Addresses
-			}
+			err = errors.Join(json.NewDecoder(resp.Body).Decode(&status), resp.Body.Close())
 		}
-		if time.Since(began) > time.Minute {
-			t.Fatalf("the media server does not answer: %v", err)
-		}
-	}
+		return err, err == nil
+	})
+	return status.Addresses
 }
 
 // startProgram runs a program until the test ends.
@@ -124,8 +120,8 @@ func startProgram(t *testing.T, name string, args ...string) {
 	})
 }
 
-// forwardPort passes connections to a port of this machine on to an address, as a port
-// that kubectl forwards, and returns the port.
+// forwardPort forwards a port of this machine to an
+// address, as kubectl does, and returns the port.
 func forwardPort(t *testing.T, to string) uint16 {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

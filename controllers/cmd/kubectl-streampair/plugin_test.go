@@ -109,7 +109,7 @@ func TestSwitchWarnsOfToolsThatSetTheFieldBack(t *testing.T) {
 	}
 }
 
-// A browser is to be opened with what stdout says.
+// A script opens a browser with what stdout has.
 func TestTheURLStandsAlone(t *testing.T) {
 	var out, errOut strings.Builder
 	p := &plugin{out: &out, errOut: &errOut}
@@ -209,7 +209,7 @@ func TestPlayProxy(t *testing.T) {
 	}
 	proxy := httptest.NewServer(newPlayProxy(target, 4000))
 	defer proxy.Close()
-	defer close(more) // or the two would wait for the events' end
+	defer close(more) // otherwise both would wait for the events to end
 	get := func(method, path string) *http.Response {
 		t.Helper()
 		req, err := http.NewRequestWithContext(t.Context(), method, proxy.URL+path, nil)

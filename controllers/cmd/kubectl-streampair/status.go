@@ -17,16 +17,16 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/streampair/streampair/api/v1alpha1"
-	"github.com/streampair/streampair/controllers"
+	"github.com/streampair/streampair/controllers/objects"
 )
 
-// status says what there is to know of a pair, for people.
+// status prints all that is known of a pair, for people.
 func (p *plugin) status(_ context.Context, pair *v1alpha1.StreamPair) error {
 	_, err := fmt.Fprint(p.out, describe(pair, time.Now()))
 	return err
 }
 
-// statusOfAll is a line for each of several pairs.
+// statusOfAll prints one line for each of several pairs.
 func (p *plugin) statusOfAll(pairs []v1alpha1.StreamPair) error {
 	w := tabwriter.NewWriter(p.out, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(w, "NAME\tON AIR\tFOR\tPRIMARY\tBACKUP\tREADY\tREASON")
@@ -76,7 +76,7 @@ func describe(pair *v1alpha1.StreamPair, now time.Time) string {
 		for _, leg := range s.Ingest {
 			fmt.Fprintf(w, "  %s\t%s\t%s\t%s\t%s\n", leg.Role, orDash(leg.State), orDash(leg.Playing), orDash(leg.PodName), orDash(leg.NodeName))
 		}
-		_ = w.Flush() // into memory
+		_ = w.Flush() // cannot fail, because it writes into memory
 	}
 	for _, c := range s.Conditions {
 		if unexpected(c) {
@@ -90,7 +90,7 @@ func describe(pair *v1alpha1.StreamPair, now time.Time) string {
 	return out
 }
 
-// unexpected says whether a person should read a condition.
+// unexpected reports whether a user should read the condition.
 func unexpected(c metav1.Condition) bool {
 	if c.Type == v1alpha1.ConditionProgressing {
 		return c.Status != metav1.ConditionFalse
@@ -105,13 +105,13 @@ func orDash[T ~string](s T) string {
 	return string(s)
 }
 
-// fieldOwner is the field manager of what the plugin sets. Flux takes over the fields of
-// managers whose names begin with kubectl.
+// fieldOwner is the plugin's field manager. Its name must not begin
+// with kubectl, because Flux takes over the fields of such managers.
 const fieldOwner = "streampair-switch"
 
-// gitOpsOwners returns the field managers that apply spec.failover.select, and will do so
-// again. Of managers that update, all own what the API server filled in: only Argo CD is known
-// to come back.
+// gitOpsOwners returns the field managers that apply spec.failover.select,
+// and will do so again. Managers that update also own every field that the
+// API server filled in. Of those only Argo CD is known to write again.
 func gitOpsOwners(managers []metav1.ManagedFieldsEntry) []string {
 	var owners []string
 	for _, m := range managers {
@@ -121,7 +121,7 @@ func gitOpsOwners(managers []metav1.ManagedFieldsEntry) []string {
 		}
 		var fields fieldpath.Set
 		if err := fields.FromJSON(m.FieldsV1.GetRawReader()); err != nil {
-			continue // of a version that is not known here
+			continue // a version that is unknown here
 		}
 		if fields.Has(fieldpath.MakePathOrDie("spec", "failover", "select")) && !slices.Contains(owners, m.Manager) {
 			owners = append(owners, m.Manager)
@@ -130,7 +130,7 @@ func gitOpsOwners(managers []metav1.ManagedFieldsEntry) []string {
 	return owners
 }
 
-// pin prefers a leg, or lets the media servers choose.
+// pin pins a leg, or lets the media servers choose.
 func (p *plugin) pin(ctx context.Context, pair *v1alpha1.StreamPair, to v1alpha1.Selection) error {
 	patch, err := json.Marshal(map[string]any{"spec": map[string]any{"failover": map[string]any{"select": to}}})
 	if err != nil {
@@ -146,12 +146,12 @@ func (p *plugin) pin(ctx context.Context, pair *v1alpha1.StreamPair, to v1alpha1
 	case v1alpha1.SelectAuto:
 		_, err = fmt.Fprintf(p.out, "%s follows its failover mode, %s\n", pair.Name, pair.Spec.Failover.Mode)
 	default:
-		_, err = fmt.Fprintf(p.out, "%s plays %s, as soon as that is whole and has a key frame\n", pair.Name, to)
+		_, err = fmt.Fprintf(p.out, "%s plays %s as soon as that leg has all its tracks and a key frame\n", pair.Name, to)
 	}
 	return err
 }
 
-// url prints where viewers go, and nothing else to out: `open $(kubectl streampair url)`.
+// url prints the playback URL, and nothing else to out, for `open $(kubectl streampair url)`.
 func (p *plugin) url(_ context.Context, pair *v1alpha1.StreamPair) error {
 	if pair.Status.PlaybackURL == "" {
 		return noAddress(pair)
@@ -197,12 +197,12 @@ func (p *plugin) keys(ctx context.Context, pair *v1alpha1.StreamPair) error {
 	return nil
 }
 
-// publishQuery is what a publish URL ends with: the token, where one is asked for.
+// publishQuery returns the query of a publish URL, with the token if one is needed.
 func (p *plugin) publishQuery(ctx context.Context, pair *v1alpha1.StreamPair) (string, error) {
 	if pair.Spec.Publish.Auth == v1alpha1.PublishNone {
 		return "", nil
 	}
-	name := controllers.KeysSecretName(pair.Name)
+	name := objects.KeysSecretName(pair.Name)
 	if ref := pair.Spec.Publish.TokenSecretRef; ref != nil {
 		name = ref.Name
 	}

@@ -12,12 +12,12 @@ import (
 
 const (
 	resolverFile = "/etc/resolv.conf"
-	// maxNameServers is how many a resolver asks (resolv.conf(5), MAXNS).
+	// maxNameServers is how many name servers a resolver asks (resolv.conf(5), MAXNS).
 	maxNameServers = 3
 )
 
-// readNameServers returns the name servers of a file as resolv.conf(5) describes it, sorted.
-// Those of the machine itself are left out: another pod does not reach them.
+// readNameServers returns the name servers in a file of the format of resolv.conf(5),
+// sorted. Those on loopback are left out, because another pod cannot reach them.
 func readNameServers(file string) ([]netip.Addr, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {

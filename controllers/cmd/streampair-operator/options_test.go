@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/controllers/permit"
 )
 
 func inNamespace(name string) string {
@@ -25,6 +26,8 @@ func TestOptions(t *testing.T) {
 		"--leader-elect", "--watch-namespaces=live,news", "--allowed-exposures=ClusterIP,HostPort",
 		"--metrics-tls-cert=/tls/tls.crt", "--metrics-tls-key=/tls/tls.key", "--log-format=json", "--log-level=warn",
 		"--metrics-namespaces=monitoring,tracing", "--cluster-chooses-user", "--leader-election-id=pairs", "--concurrency=2", "--max-concurrent-rollouts=0",
+		"--allowed-pod-metadata=example.com/*,linkerd.io/inject=disabled", "--common-labels=example.com/owner=video,example.com/cost=7",
+		"--adopt-orphans=false",
 	}, inNamespace, &help)
 	if err != nil {
 		t.Fatal(err)
@@ -42,10 +45,19 @@ func TestOptions(t *testing.T) {
 		t.Errorf("metrics certificate %q %q %q", o.metricsCertDir, o.metricsCertName, o.metricsKeyName)
 	}
 
+	if diff := cmp.Diff([]permit.PodMetadata{"example.com/*", "linkerd.io/inject=disabled"}, o.settings.AllowedPodMetadata); diff != "" {
+		t.Errorf("allowed metadata of pods (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(v1alpha1.Labels{"example.com/owner": "video", "example.com/cost": "7"}, o.settings.Objects.CommonLabels); diff != "" {
+		t.Errorf("common labels (-want +got):\n%s", diff)
+	}
+	if o.settings.Operator != "streampair-system/pairs" {
+		t.Errorf("the operator's mark is %q", o.settings.Operator)
+	}
 	if diff := cmp.Diff([]string{"monitoring", "tracing"}, o.settings.Objects.MetricsNamespaces); diff != "" {
 		t.Error(diff)
 	}
-	if !o.settings.Objects.ClusterChoosesUser || o.leaderElectionID != "pairs" || o.settings.Concurrency != 2 || o.settings.MaxConcurrentRollouts != 0 {
+	if !o.settings.Objects.ClusterChoosesUser || o.leaderElectionID != "pairs" || o.settings.Concurrency != 2 || o.settings.MaxConcurrentRollouts != 0 || !o.settings.LeaveOrphans {
 		t.Errorf("options %+v", o)
 	}
 
@@ -56,10 +68,11 @@ func TestOptions(t *testing.T) {
 		t.Errorf("defaults %+v", o)
 	}
 	if len(o.settings.Objects.MetricsNamespaces) > 0 || o.settings.Objects.ClusterChoosesUser ||
-		o.leaderElectionID != "streampair-operator" || o.settings.Concurrency != 8 || o.settings.MaxConcurrentRollouts != 10 {
+		o.leaderElectionID != "streampair-operator" || o.settings.Concurrency != 8 || o.settings.MaxConcurrentRollouts != 10 || o.settings.LeaveOrphans {
 		t.Errorf("defaults %+v", o)
 	}
-	// Whoever may write a pair could take ports of nodes.
+	// HostPort is not allowed by default, because whoever
+	// may write a pair could take ports of nodes.
 	if diff := cmp.Diff([]v1alpha1.ExposureType{"ClusterIP", "NodePort", "LoadBalancer"}, o.settings.AllowedExposure); diff != "" {
 		t.Error(diff)
 	}
@@ -77,7 +90,8 @@ func TestMistakesInOptions(t *testing.T) {
 	_, err := parseOptions([]string{
 		"--watch-namespaces=Live", "--allowed-exposures=Ingress", "--metrics-tls-cert=a/tls.crt", "--metrics-tls-key=b/tls.key",
 		"--default-image=", "--log-format=xml", "--leader-elect",
-		"--metrics-namespaces=monitoring,a/b", "--leader-election-id=", "--concurrency=-1", "--max-concurrent-rollouts=-1", "surplus",
+		"--metrics-namespaces=monitoring,a/b", "--leader-election-id=", "--concurrency=-1", "--max-concurrent-rollouts=-1",
+		"--allowed-pod-metadata=*", "--common-labels=app.kubernetes.io/name=x", "surplus",
 	}, func(string) string { return "" }, nil)
 	if err == nil {
 		t.Fatal("accepted")
@@ -86,13 +100,14 @@ func TestMistakesInOptions(t *testing.T) {
 		`unexpected argument "surplus"`, `"Live" is no namespace`, `"Ingress" is none of`, "name at least ClusterIP",
 		"must be in one folder", "--default-image", `"xml" is neither`, "needs POD_NAMESPACE",
 		`--metrics-namespaces: "a/b" is no namespace`, `"" is no name of a lease`, "at least 1 pair", "--max-concurrent-rollouts: -1",
+		`--allowed-pod-metadata: "*" would allow everything`, "--common-labels: ", "cannot be set",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("mistakes lack %q:\n%v", want, err)
 		}
 	}
-	if n := strings.Count(err.Error(), "\n"); n != 11 {
-		t.Errorf("%d lines for 12 mistakes:\n%v", n+1, err)
+	if n := strings.Count(err.Error(), "\n"); n != 13 {
+		t.Errorf("%d lines for 14 mistakes:\n%v", n+1, err)
 	}
 }
 

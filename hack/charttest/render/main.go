@@ -1,6 +1,5 @@
-// Command render prints the objects of the chart in charts/streampair as Helm would send
-// them to a cluster at an installation, without the hooks, or nothing but these. The test
-// cluster installs by it.
+// Command render prints the objects of the chart in charts/streampair as Helm would install them.
+// It leaves out the hooks; with -hooks it prints the hooks alone. The test cluster uses it.
 //
 //	render [-chart FOLDER] [-namespace NAME] [-hooks] [VALUES FILE…]
 //

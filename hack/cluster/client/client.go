@@ -1,7 +1,7 @@
-// Package client lets tests that run in the test cluster ask for faults, for images and for
-// another installation of the chart: for what they cannot do by the Kubernetes API.
+// Package client lets tests in the test cluster request what the Kubernetes
+// API cannot do: faults, images, and another installation of the chart.
 //
-// Start from Dial. The cluster's side of it is hack/cluster/kubernetes.
+// Dial is where to start. The cluster's side is in hack/cluster/kubernetes.
 package client
 
 import (
@@ -18,56 +18,56 @@ import (
 	"time"
 )
 
-// SocketVariable is the environment variable with the path that Dial takes.
+// SocketVariable is the environment variable with the path for Dial.
 const SocketVariable = "STREAMPAIR_CLUSTER"
 
-// A Node is one of the cluster's.
+// A Node is a node of the cluster.
 type Node struct {
-	// Name is also that of the Node object.
+	// Name is also the name of the Node object.
 	Name string `json:"name"`
-	// Address is its InternalIP.
+	// Address is the node's InternalIP.
 	Address string `json:"address"`
-	// PodCIDR are the addresses of its pods.
+	// PodCIDR has the addresses of the node's pods.
 	PodCIDR string `json:"podCIDR"`
 	// Up is false from Crash to Restart.
 	Up bool `json:"up"`
 }
 
-// Settings decide how fast the cluster notices that a node is gone.
+// Settings determine how fast the cluster notices that a node is gone.
 type Settings struct {
-	// NodeMonitorPeriod is how often the controller manager looks at nodes.
+	// NodeMonitorPeriod is how often the controller manager checks nodes.
 	NodeMonitorPeriod time.Duration `json:"nodeMonitorPeriod"`
-	// NodeMonitorGracePeriod is for how long a node may be silent until it is NotReady.
+	// NodeMonitorGracePeriod is how long a node may be silent before it is NotReady.
 	NodeMonitorGracePeriod time.Duration `json:"nodeMonitorGracePeriod"`
-	// NodeStatusUpdate is how often a node tells that it is there.
+	// NodeStatusUpdate is how often a node reports that it is alive.
 	NodeStatusUpdate time.Duration `json:"nodeStatusUpdate"`
-	// Toleration is for how long pods stay on a node that is NotReady, by default.
+	// Toleration is how long pods stay on a NotReady node by default.
 	Toleration time.Duration `json:"toleration"`
-	// MediaImage is the media server's, and NextMediaImage the same program as an image of
-	// another digest.
+	// MediaImage is the media server's image. NextMediaImage
+	// is the same program in an image with another digest.
 	MediaImage     string `json:"mediaImage"`
 	NextMediaImage string `json:"nextMediaImage"`
 	// OperatorImage is the operator's.
 	OperatorImage string `json:"operatorImage"`
 }
 
-// A Cut is how connections end.
+// A Cut is a way to end connections.
 type Cut string
 
 const (
-	// Reset answers each packet with a TCP reset, as a host does whose program has gone.
+	// Reset answers each packet with a TCP reset, like a host whose program is gone.
 	Reset Cut = "reset"
-	// BlackHole answers nothing.
+	// BlackHole drops each packet without an answer.
 	BlackHole Cut = "blackhole"
 )
 
-// Client asks one cluster. Its methods return when what they are to do is done. They may be
-// called by several goroutines at a time.
+// A Client requests things of one cluster. Its methods return when the
+// request is carried out. Several goroutines may call them at once.
 type Client struct {
 	http *http.Client
 }
 
-// Dial returns a client of the cluster whose socket is given.
+// Dial returns a client of the cluster with this socket.
 func Dial(socket string) (*Client, error) {
 	if _, err := os.Stat(socket); err != nil {
 		return nil, fmt.Errorf("the test cluster does not run: %w", err)
@@ -87,18 +87,19 @@ func (c *Client) Nodes(ctx context.Context) ([]Node, error) {
 	return nodes, c.call(ctx, "nodes", Request{}, &nodes)
 }
 
-// Settings returns what the cluster is set to.
+// Settings returns the cluster's settings.
 func (c *Client) Settings(ctx context.Context) (Settings, error) {
 	var s Settings
 	return s, c.call(ctx, "settings", Request{}, &s)
 }
 
-// Partition pulls a node's network cable.
+// Partition disconnects a node from the network.
 func (c *Client) Partition(ctx context.Context, node string) error {
 	return c.call(ctx, "partition", Request{Node: node}, nil)
 }
 
-// CutAPI drops all packets between a node, with its pods, and the API server, and no other.
+// CutAPI drops all packets between a node with its
+// pods and the API server, but no other packets.
 func (c *Client) CutAPI(ctx context.Context, node string) error {
 	return c.call(ctx, "cut-api", Request{Node: node}, nil)
 }
@@ -108,19 +109,19 @@ func (c *Client) Heal(ctx context.Context, node string) error {
 	return c.call(ctx, "heal", Request{Node: node}, nil)
 }
 
-// Crash cuts a node's power: all of its processes are gone at once.
+// Crash powers a node off: all its processes are gone at once.
 func (c *Client) Crash(ctx context.Context, node string) error {
 	return c.call(ctx, "crash", Request{Node: node}, nil)
 }
 
-// Restart starts a node that has crashed, with the disk it had. It does not wait until the
-// node is Ready.
+// Restart starts a crashed node again, with its old
+// disk. It does not wait until the node is Ready.
 func (c *Client) Restart(ctx context.Context, node string) error {
 	return c.call(ctx, "restart", Request{Node: node}, nil)
 }
 
-// CutRelay cuts TCP to ports 5080 and 9092 between two pods, whoever of them connects, given by their
-// addresses: connections that are there and later ones.
+// CutRelay cuts TCP to ports 5080 and 9092 between two pods, whichever of them connects.
+// The pods are given by their addresses. Existing and later connections are cut.
 func (c *Client) CutRelay(ctx context.Context, pod, other string, how Cut) error {
 	return c.call(ctx, "cut-relay", Request{Pods: []string{pod, other}, Cut: how}, nil)
 }
@@ -130,29 +131,29 @@ func (c *Client) HealRelay(ctx context.Context, pod, other string) error {
 	return c.call(ctx, "heal-relay", Request{Pods: []string{pod, other}}, nil)
 }
 
-// StopAPIServer kills the API server, which stays away until StartAPIServer.
+// StopAPIServer kills the API server, which is not restarted until StartAPIServer.
 func (c *Client) StopAPIServer(ctx context.Context) error {
 	return c.call(ctx, "stop-api-server", Request{}, nil)
 }
 
-// StartAPIServer starts the API server after StopAPIServer, and waits until it is ready.
+// StartAPIServer starts the API server again, and waits until it is ready.
 func (c *Client) StartAPIServer(ctx context.Context) error {
 	return c.call(ctx, "start-api-server", Request{}, nil)
 }
 
-// HealAll ends all of these faults, and waits until all nodes are Ready.
+// HealAll ends all these faults, and waits until all nodes are Ready.
 func (c *Client) HealAll(ctx context.Context) error {
 	return c.call(ctx, "heal-all", Request{}, nil)
 }
 
-// KillContainer kills the first process of a container by SIGKILL. The id is as in the pod's
-// status, such as containerd://0123…
+// KillContainer kills the first process of a container with SIGKILL.
+// The id is the one in the pod's status, such as containerd://0123…
 func (c *Client) KillContainer(ctx context.Context, id string) error {
 	return c.call(ctx, "kill-container", Request{Container: id}, nil)
 }
 
-// FreezeContainer stops the first process of a container by SIGSTOP: its connections stay,
-// and nothing comes by them.
+// FreezeContainer stops the first process of a container with
+// SIGSTOP. Its connections stay open, but nothing is sent on them.
 func (c *Client) FreezeContainer(ctx context.Context, id string) error {
 	return c.call(ctx, "freeze-container", Request{Container: id}, nil)
 }
@@ -162,25 +163,25 @@ func (c *Client) ThawContainer(ctx context.Context, id string) error {
 	return c.call(ctx, "thaw-container", Request{Container: id}, nil)
 }
 
-// Load loads the images of a tarball into all nodes that are up.
+// Load loads the images of a tarball into all running nodes.
 func (c *Client) Load(ctx context.Context, tarball string) error {
 	return c.call(ctx, "load", Request{Tarball: tarball}, nil)
 }
 
-// Install installs the repository's chart again, with values in YAML laid over the cluster's
-// own (may be empty), and waits until the operator is rolled out. It does to objects what
-// helm upgrade does: those that the chart no longer makes are deleted.
+// Install installs the repository's chart again, and waits until the operator
+// is rolled out. values are YAML, override the cluster's own, and may be empty.
+// As with helm upgrade, objects that the chart no longer makes are deleted.
 func (c *Client) Install(ctx context.Context, values string) error {
 	return c.InstallChart(ctx, "", values)
 }
 
-// InstallChart is Install of the chart in the given folder, an absolute path, which may be
-// that of another version. helm rollback does the same with the chart of before.
+// InstallChart is Install with the chart in the given folder, an absolute path. The
+// chart may be of another version. helm rollback does the same with the earlier chart.
 func (c *Client) InstallChart(ctx context.Context, folder, values string) error {
 	return c.call(ctx, "install", Request{Chart: folder, Values: values}, nil)
 }
 
-// Request is what the socket's requests carry in JSON.
+// Request is the JSON body of the socket's requests.
 type Request struct {
 	Node      string   `json:"node,omitempty"`
 	Pods      []string `json:"pods,omitempty"`

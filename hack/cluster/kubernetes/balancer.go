@@ -10,16 +10,16 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// A balancer stands for a cloud's controller of load balancers: it gives each Service of
-// type LoadBalancer an address. Where that leads kube-proxy knows, on every machine.
+// A balancer replaces a cloud's controller of load balancers: it gives each Service
+// of type LoadBalancer an address. On every machine kube-proxy forwards that address.
 type balancer struct {
 	api kubernetes.Interface
 }
 
 func newBalancer(api kubernetes.Interface) *balancer { return &balancer{api} }
 
-// Run runs until the context ends, which is no error. While the API server is away nobody
-// gets an address.
+// Run runs until ctx ends, and then returns nil. While
+// the API server is away no Service gets an address.
 func (b *balancer) Run(ctx context.Context) error {
 	for {
 		b.pass(ctx)
@@ -31,7 +31,7 @@ func (b *balancer) Run(ctx context.Context) error {
 	}
 }
 
-// pass looks at all Services once. What fails is tried again with the next pass.
+// pass handles all Services once. A failed update is tried again in the next pass.
 func (b *balancer) pass(ctx context.Context) {
 	services, err := b.api.CoreV1().Services("").List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -42,8 +42,8 @@ func (b *balancer) pass(ctx context.Context) {
 	}
 }
 
-// assign returns the Services whose status must change: those that want an address and have
-// none, with one that no other has, and those that have one and do not want it any more.
+// assign returns the Services whose status must change. A Service that needs an address and
+// has none gets an unused one. A Service that has an address and does not need one loses it.
 func assign(services []corev1.Service) []corev1.Service {
 	taken := map[string]bool{}
 	for _, service := range services {

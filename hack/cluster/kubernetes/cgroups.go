@@ -12,12 +12,13 @@ import (
 
 const cgroupsFolder = "/sys/fs/cgroup"
 
-// makeCgroups makes the cgroups of a node's pods, in each hierarchy of version 1 or in the
-// only one of version 2. Pods' own limits need nothing else of the host.
+// makeCgroups makes the cgroups of a node's pods, in each hierarchy of version 1 or
+// in the single one of version 2. The pods' limits need nothing else from the host.
 func makeCgroups(name string) error {
 	if _, err := os.Stat(filepath.Join(cgroupsFolder, "cgroup.controllers")); err == nil {
 		for _, controller := range []string{"cpuset", "cpu", "io", "memory", "pids", "hugetlb"} {
-			// What the kernel has not, the kubelet will complain about if it needs it.
+			// The kernel may lack a controller. If the
+			// kubelet needs it, the kubelet reports that.
 			_ = os.WriteFile(filepath.Join(cgroupsFolder, "cgroup.subtree_control"), []byte("+"+controller), 0o644)
 		}
 		folder := filepath.Join(cgroupsFolder, name)
@@ -39,7 +40,7 @@ func makeCgroups(name string) error {
 		if err := writeIfThere(filepath.Join(folder, "cpu.shares"), "16384"); err != nil {
 			return err
 		}
-		// Nothing can run in a cpuset without these.
+		// No process can run in a cpuset without these values.
 		for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
 			value, err := os.ReadFile(filepath.Join(parent, file))
 			if errors.Is(err, fs.ErrNotExist) {
@@ -56,9 +57,9 @@ func makeCgroups(name string) error {
 	return nil
 }
 
-// writeIfThere writes into a file of a cgroup. A node's share of the processors is sixteen
-// times that of a process: on a machine of its own it would not compete with the encoders
-// and browsers of the tests, and media that waits for them looks like a fault.
+// writeIfThere writes into a file of a cgroup, if the file exists. A node's CPU share is
+// sixteen times that of a process. A node on its own machine would not compete with the
+// tests' encoders and browsers. Here, media that waits for them would look like a fault.
 func writeIfThere(path, value string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -78,11 +79,11 @@ func mkdir(path string) error {
 	return nil
 }
 
-// cgroup is the name of the cgroup that the pods of a node are in.
+// cgroup returns the name of the cgroup of a node's pods.
 func cgroup(cluster, node string) string { return "streampair-" + cluster + "-" + node }
 
-// CleanUp removes the cgroups that a cluster leaves on this host: all that does not end with
-// its processes.
+// CleanUp removes a cluster's cgroups from this
+// host. All else ends with the cluster's processes.
 func CleanUp(cluster string) {
 	var folders []string
 	for _, pattern := range []string{"/*/", "/"} {
@@ -99,7 +100,7 @@ func CleanUp(cluster string) {
 		})
 		slices.SortFunc(all, func(a, b string) int { return strings.Count(b, "/") - strings.Count(a, "/") })
 		for _, path := range all {
-			// The kernel needs a moment to see that the last process has gone.
+			// The kernel needs a moment to notice that the last process has gone.
 			for range 20 {
 				if err := os.Remove(path); err == nil || errors.Is(err, fs.ErrNotExist) {
 					break

@@ -17,7 +17,7 @@ import (
 
 const operatorNamespace = "streampair-system"
 
-// applyAddons makes what every cluster has: names.
+// applyAddons installs what every cluster has: the name server.
 func (c *Cluster) applyAddons(ctx context.Context) error {
 	manifest, err := render("coredns.yaml", planNode(c.config.Name, 1))
 	if err != nil {
@@ -31,17 +31,17 @@ func (c *Cluster) awaitAddons(ctx context.Context) error {
 	return c.rolledOut(ctx, "kube-system", "daemonset/coredns")
 }
 
-// ownChart is the folder of the repository's chart.
+// ownChart returns the folder of the repository's chart.
 func (c *Cluster) ownChart() string { return filepath.Join(c.config.Root, "charts/streampair") }
 
-// install installs the chart in a folder, in place of what was installed before. The values
-// are YAML and may be empty.
+// install installs the chart in a folder, in place of the
+// chart installed before. values are YAML and may be empty.
 func (c *Cluster) install(ctx context.Context, chart, values string) error {
 	manifest, err := c.renderChart(ctx, chart, values)
 	if err != nil {
 		return err
 	}
-	// The strictest policy there is: the operator's own pod must pass it.
+	// The namespace has the strictest policy, and the operator's own pod must meet it.
 	namespace := "---\napiVersion: v1\nkind: Namespace\nmetadata:\n  name: " + operatorNamespace +
 		"\n  labels: {pod-security.kubernetes.io/enforce: restricted}\n"
 	if _, err := c.kubectl(ctx, strings.NewReader(namespace+manifest),
@@ -84,8 +84,7 @@ func (c *Cluster) renderChart(ctx context.Context, chart, values string) (string
 	return string(manifest), nil
 }
 
-// objectsOf returns the objects of a manifest, by group, kind, namespace and name, each with
-// its YAML.
+// objectsOf returns the YAML of each object of a manifest, by group, kind, namespace and name.
 func objectsOf(manifest string) (map[string]string, error) {
 	objects := map[string]string{}
 	for document := range strings.SplitSeq("\n"+manifest, "\n---") {
@@ -101,8 +100,8 @@ func objectsOf(manifest string) (map[string]string, error) {
 	return objects, nil
 }
 
-// removed returns the YAML of the objects that Helm deletes when one release follows
-// another: those that the later one lacks, but for what is to be kept.
+// removed returns the YAML of the objects that Helm deletes when one release follows another.
+// These are the objects that the later release lacks, except those with the policy keep.
 func removed(before, after map[string]string) string {
 	var b strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(before)) {

@@ -1,10 +1,10 @@
-// Package kubernetes runs a real Kubernetes on one Linux machine, for tests: a machine with
-// the control plane, nodes with containerd and kubelet, and a machine from which viewers and
-// encoders reach the cluster; all of it in namespaces that end with this process. It takes
-// nodes, links and programs away when told to: see package client.
+// Package kubernetes runs a real Kubernetes on one Linux machine, for tests. It has a
+// machine with the control plane, nodes with containerd and kubelet, and a machine from
+// which viewers and encoders reach the cluster. All run in namespaces that end with this
+// process. On request the package takes nodes, links and programs away: see package client.
 //
-// It is no way to run Kubernetes for anybody's work: nothing survives its end. Start from
-// Cluster.
+// The cluster is not for real work, because nothing
+// survives its end. Cluster is where to start.
 package kubernetes
 
 import (
@@ -27,36 +27,36 @@ import (
 	"github.com/streampair/streampair/hack/cluster/machine"
 )
 
-// Config says where things are. Folders are absolute.
+// Config says where things are. Folders are absolute paths.
 type Config struct {
-	// Name tells clusters of one host apart.
+	// Name identifies a cluster among those of a host.
 	Name string
-	// Root is the repository's, with what the Makefile builds for the cluster.
+	// Root is the repository's folder, with what the Makefile builds for the cluster.
 	Root string
-	// State is for the cluster's files. It is emptied at the start and, but for the logs, at
-	// the end.
+	// State is the folder for the cluster's files. It is emptied
+	// at the start. At the end it is emptied except for the logs.
 	State string
-	// Socket is the path for client.Dial, which may have 107 bytes at most.
+	// Socket is the path for client.Dial, at most 107 bytes long.
 	Socket string
-	// Nodes is how many there are, from 1 to 9.
+	// Nodes is the number of nodes, from 1 to 9.
 	Nodes int
-	// Out is for a person who waits.
+	// Out gets messages for a waiting user.
 	Out io.Writer
 }
 
-// A Cluster is one from Up to Down.
+// A Cluster is a Kubernetes cluster, which runs from Up to Down.
 type Cluster struct {
 	config Config
 	began  time.Time
 
-	// mu guards what follows: faults come from several tests' clients.
+	// mu guards the following fields, because the clients of several tests make faults.
 	mu      sync.Mutex
 	control *host
 	viewers *host
 	nodes   []*node
-	cuts    map[[2]string]client.Cut // by the pods' addresses, the lesser first
-	frozen  map[string]bool          // containers, by the id they were frozen by
-	release map[string]string        // the chart's objects as they are installed, see objectsOf
+	cuts    map[[2]string]client.Cut // by the pods' addresses, the lesser one first
+	frozen  map[string]bool          // by the container ids with which they were frozen
+	release map[string]string        // the installed objects of the chart, see objectsOf
 
 	api    kubernetes.Interface
 	cancel context.CancelFunc
@@ -64,7 +64,7 @@ type Cluster struct {
 	socket net.Listener
 }
 
-// New returns a cluster that does not run yet.
+// New returns a cluster that is not running yet.
 func New(config Config) (*Cluster, error) {
 	if config.Nodes < 1 || config.Nodes > maxNodes {
 		return nil, fmt.Errorf("%d nodes: there can be 1 to %d", config.Nodes, maxNodes)
@@ -72,24 +72,24 @@ func New(config Config) (*Cluster, error) {
 	return &Cluster{config: config, cuts: map[[2]string]client.Cut{}, frozen: map[string]bool{}}, nil
 }
 
-// Root is the repository's folder.
+// Root returns the repository's folder.
 func (c *Cluster) Root() string { return c.config.Root }
 
-// Kubeconfig is the file for an administrator, who must be in the viewers' namespaces.
+// Kubeconfig returns the file for an administrator. It only works in the viewers' namespaces.
 func (c *Cluster) Kubeconfig() string { return filepath.Join(c.config.State, "pki/admin.kubeconfig") }
 
-// Socket is the path for client.Dial.
+// Socket returns the path for client.Dial.
 func (c *Cluster) Socket() string { return c.config.Socket }
 
-// Viewers is the machine that is no node, on which tests run.
+// Viewers returns the machine on which tests run. It is not a node.
 func (c *Cluster) Viewers() *machine.Machine { return c.viewers.Machine }
 
 func (c *Cluster) say(format string, args ...any) {
 	fmt.Fprintf(c.config.Out, "cluster: %5.1f s  %s\n", time.Since(c.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// Up starts the cluster, and returns when it can be used: with the chart installed. After an
-// error too Down must be called.
+// Up starts the cluster, and returns when it can be used, with
+// the chart installed. Down must be called even after an error.
 func (c *Cluster) Up(ctx context.Context) error {
 	c.began = time.Now()
 	if err := os.RemoveAll(c.config.State); err != nil {
@@ -118,7 +118,7 @@ func (c *Cluster) Up(ctx context.Context) error {
 	return c.listen(background)
 }
 
-// startNodes returns when the operator runs on them.
+// startNodes starts the nodes, and returns when the operator runs on them.
 func (c *Cluster) startNodes(ctx context.Context) error {
 	group, groupCtx := errgroup.WithContext(ctx)
 	for _, n := range c.nodes {
@@ -174,7 +174,7 @@ func (c *Cluster) Down() error {
 	return err
 }
 
-// hosts are all machines that run.
+// hosts returns all running machines.
 func (c *Cluster) hosts() []*host {
 	var hosts []*host
 	for _, h := range []*host{c.viewers, c.control} {
@@ -192,8 +192,8 @@ func (c *Cluster) hosts() []*host {
 
 func (c *Cluster) logs() string { return filepath.Join(c.config.State, "log") }
 
-// connect makes the client of the API server. It dials from the control plane's machine,
-// since nothing of the cluster can be reached from the host.
+// connect makes the client of the API server. The client dials from the control
+// plane's machine, because the host cannot reach anything of the cluster.
 func (c *Cluster) connect() error {
 	config, err := clientcmd.BuildConfigFromFlags("", c.Kubeconfig())
 	if err != nil {
@@ -210,8 +210,8 @@ func (c *Cluster) kubectl(ctx context.Context, stdin io.Reader, args ...string) 
 	return c.control.Output(ctx, stdin, "/run/kube/kubectl", append([]string{"--kubeconfig=/run/cluster/pki/admin.kubeconfig"}, args...)...)
 }
 
-// link joins a machine to the others: its eth0 to a port of the bridge, which is on the
-// control plane's machine.
+// link connects a machine to the others. The machine's eth0
+// leads to a port of the bridge on the control plane's machine.
 func (c *Cluster) link(ctx context.Context, h *host, address string) error {
 	port := "to-" + h.Hostname()
 	out, err := exec.CommandContext(ctx, "ip", "link", "add", port, "netns", fmt.Sprint(c.control.PID()),
@@ -231,7 +231,8 @@ func (c *Cluster) link(ctx context.Context, h *host, address string) error {
 	return h.network(ctx, append(lines, c.podRoutes(address)...)...)
 }
 
-// podRoutes lead from the machine with the address to the pods of all other nodes.
+// podRoutes returns the routes from the machine
+// with this address to the pods of all other nodes.
 func (c *Cluster) podRoutes(from string) []string {
 	var lines []string
 	for _, n := range c.nodes {
@@ -242,7 +243,8 @@ func (c *Cluster) podRoutes(from string) []string {
 	return lines
 }
 
-// baseMounts give a machine a /run of its own, with the programs and the cluster's files.
+// baseMounts returns the mounts that give a machine its
+// own /run, with the programs and the cluster's files.
 func (c *Cluster) baseMounts() []machine.Mount {
 	return []machine.Mount{
 		{Target: "/run"},
@@ -252,7 +254,7 @@ func (c *Cluster) baseMounts() []machine.Mount {
 	}
 }
 
-// until asks again and again until it is so, at most for the time given.
+// until calls ask again and again until it succeeds, at most for the limit.
 func until(ctx context.Context, what string, limit time.Duration, ask func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -271,5 +273,5 @@ func until(ctx context.Context, what string, limit time.Duration, ask func(conte
 	}
 }
 
-// ownGroup keeps Ctrl-C on a terminal from a process.
+// ownGroup protects a process from Ctrl-C on a terminal.
 func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

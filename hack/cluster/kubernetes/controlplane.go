@@ -14,8 +14,8 @@ import (
 	"github.com/streampair/streampair/hack/cluster/machine"
 )
 
-// startControlPlane boots the machine with etcd, the API server, the controller manager and
-// the scheduler, and with the bridge that joins all machines.
+// startControlPlane boots the machine with etcd, the API server, the controller manager
+// and the scheduler. That machine also has the bridge that connects all machines.
 func (c *Cluster) startControlPlane(ctx context.Context) (err error) {
 	for n := range c.config.Nodes {
 		c.nodes = append(c.nodes, &node{plan: planNode(c.config.Name, n+1)})
@@ -38,7 +38,7 @@ func (c *Cluster) startControlPlane(ctx context.Context) (err error) {
 	}
 	if err := c.control.serve("etcd", "/run/kube/etcd", "--name=cluster",
 		"--data-dir=/run/cluster/control/etcd",
-		"--unsafe-no-fsync", // nobody will read it after a crash of this machine
+		"--unsafe-no-fsync", // nobody will read the data after a crash of this machine
 		"--listen-client-urls=http://127.0.0.1:2379", "--advertise-client-urls=http://127.0.0.1:2379",
 		"--listen-peer-urls=http://127.0.0.1:2380", "--initial-advertise-peer-urls=http://127.0.0.1:2380",
 		"--initial-cluster=cluster=http://127.0.0.1:2380"); err != nil {
@@ -66,7 +66,7 @@ func (c *Cluster) startControlPlane(ctx context.Context) (err error) {
 		"--leader-elect=false", "--bind-address=127.0.0.1"); err != nil {
 		return err
 	}
-	// Pods are refused before their namespace has it.
+	// Pods are refused until their namespace has this account.
 	return until(ctx, "service account of the default namespace", time.Minute, func(ctx context.Context) error {
 		_, err := c.api.CoreV1().ServiceAccounts("default").Get(ctx, "default", metav1.GetOptions{})
 		return err
@@ -75,7 +75,7 @@ func (c *Cluster) startControlPlane(ctx context.Context) (err error) {
 
 const apiServer = "apiserver"
 
-// startAPIServer returns when the API server is ready.
+// startAPIServer starts the API server, and returns when it is ready.
 func (c *Cluster) startAPIServer(ctx context.Context) error {
 	toleration := strconv.Itoa(int(settings().Toleration / time.Second))
 	const pki = "/run/cluster/pki/"

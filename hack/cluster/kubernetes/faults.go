@@ -11,9 +11,9 @@ import (
 	"github.com/streampair/streampair/hack/cluster/client"
 )
 
-// The caller of what follows holds mu.
+// Callers of the following functions hold mu.
 
-// up returns the node of the name, which must have power.
+// up returns the node of that name, which must be powered on.
 func (c *Cluster) up(name string) (*node, error) {
 	n, err := c.node(name)
 	if err == nil && n.host == nil {
@@ -61,8 +61,8 @@ func (c *Cluster) crash(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	// The link first: a machine without power says goodbye to nobody, but a kernel that ends
-	// a process closes its connections.
+	// The link goes first. A machine without power closes no
+	// connections, but a kernel that ends a process does.
 	if err := c.control.network(ctx, "link del to-"+name); err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func (c *Cluster) restart(ctx context.Context, name string) error {
 	return n.filter(ctx, c.cuts, fromBoth)
 }
 
-// between returns the key of cuts for two pods.
+// between returns the key in cuts for two pods.
 func between(pods []string) ([2]string, error) {
 	if len(pods) != 2 {
 		return [2]string{}, errors.New("a relay is between two pods")
@@ -106,9 +106,9 @@ func (c *Cluster) cutRelay(ctx context.Context, pods []string, how client.Cut) e
 	switch how {
 	case client.BlackHole:
 	case client.Reset:
-		// First only who connected is answered by a reset: the other's packets still reach
-		// it, so that it acknowledges them and gets its reset for that, even if it has
-		// nothing to say. Then the others get theirs.
+		// At first only packets of the side that connected are answered with resets. The other
+		// side's packets still reach that side. It acknowledges them and gets a reset for that,
+		// even if it has nothing to send. After that the other side gets its reset.
 		c.cuts[key] = how
 		if err := c.filterAll(ctx, fromClients); err != nil {
 			return err
@@ -151,7 +151,7 @@ func (c *Cluster) healAll(ctx context.Context) error {
 	clear(c.cuts)
 	var errs []error
 	for id := range c.frozen {
-		_ = c.thawContainer(ctx, id) // unless it has gone meanwhile
+		_ = c.thawContainer(ctx, id) // unless the container has gone in the meantime
 	}
 	if c.control.services[apiServer] == nil {
 		errs = append(errs, c.startAPIServer(ctx))

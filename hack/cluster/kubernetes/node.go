@@ -16,18 +16,18 @@ import (
 	"github.com/streampair/streampair/hack/cluster/machine"
 )
 
-// A node is a machine that runs pods. Its disk outlives its machine.
+// A node is a machine that runs pods. Its disk survives the machine.
 type node struct {
 	plan nodePlan
-	host *host // nil while it has no power
-	// isolated: its API server's packets are dropped.
+	host *host // nil while the node is powered off
+	// isolated says that packets to and from the API server are dropped.
 	isolated bool
-	// loaded: its disk has the images already.
+	// loaded says that the disk already has the images.
 	loaded bool
 }
 
-// tunables are what a kubelet sets for the whole host if it finds other values. It is shown
-// these, so that the host keeps its own.
+// tunables are values that a kubelet would set for the whole host if it found
+// others. The kubelet is shown these values, so that the host keeps its own.
 var tunables = map[string]string{
 	"vm/overcommit_memory":      "1",
 	"vm/panic_on_oom":           "0",
@@ -37,7 +37,7 @@ var tunables = map[string]string{
 	"kernel/keys/root_maxbytes": "25000000",
 }
 
-// start boots the node and starts what makes it one.
+// start boots the node, and starts its services.
 func (n *node) start(ctx context.Context, c *Cluster) error {
 	disk := filepath.Join(c.config.State, n.plan.Name)
 	if err := n.write(disk); err != nil {
@@ -116,7 +116,7 @@ func (n *node) write(disk string) error {
 	return errors.Join(os.MkdirAll(filepath.Join(disk, "lib"), 0o755), os.MkdirAll(filepath.Join(disk, "log"), 0o755))
 }
 
-// images are the tarballs that each node gets.
+// images returns the tarballs that each node gets.
 func images(root string) []string {
 	folder := filepath.Join(root, "bin/cluster-images")
 	return []string{
@@ -131,7 +131,8 @@ func images(root string) []string {
 // load imports the images of tarballs.
 func (n *node) load(ctx context.Context, tarballs ...string) error {
 	for _, path := range tarballs {
-		// Its content, since the node may not see the host's path.
+		// ctr reads the tarball from standard input,
+		// because the node may not see the host's path.
 		tarball, err := os.Open(path)
 		if err != nil {
 			return fmt.Errorf("image for the cluster: %w", err)
@@ -151,7 +152,7 @@ func (n *node) signal(ctx context.Context, id, signal string) error {
 	return err
 }
 
-// has tells whether the container is one of the node's.
+// has reports whether the container is on this node.
 func (n *node) has(ctx context.Context, id string) bool {
 	out, err := n.host.Output(ctx, nil, "/run/node/ctr", "-n", "k8s.io", "tasks", "list", "-q")
 	return err == nil && strings.Contains("\n"+out, "\n"+id+"\n")

@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// An authority signs the certificates of one cluster. They are as old as the cluster, which
-// does not outlive its supervisor.
+// An authority signs the certificates of one cluster. The certificates
+// are as old as the cluster, which ends with its supervisor.
 type authority struct {
 	folder string
 	key    *ecdsa.PrivateKey
@@ -26,7 +26,7 @@ type authority struct {
 	pem    []byte
 }
 
-// newAuthority makes an authority that writes into the folder, beginning with ca.crt.
+// newAuthority makes an authority that writes into the folder. It writes ca.crt first.
 func newAuthority(folder string) (*authority, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, err
@@ -59,13 +59,13 @@ func (a *authority) sign(template *x509.Certificate, public crypto.PublicKey) ([
 		return nil, err
 	}
 	template.SerialNumber = serial
-	// Machines of a cluster share one clock; an hour is for one that is being set.
+	// The machines of a cluster share one clock. The hour is for a clock that is being set.
 	template.NotBefore = time.Now().Add(-time.Hour)
 	template.NotAfter = time.Now().Add(30 * 24 * time.Hour)
 	return x509.CreateCertificate(rand.Reader, template, a.cert, public, a.key)
 }
 
-// identity is a name that others know by its certificate.
+// An identity is a certificate with its key.
 type identity struct {
 	cert, key []byte // PEM
 }
@@ -116,7 +116,7 @@ func (a *authority) client(name, user string, groups ...string) error {
 	return a.write(name+".kubeconfig", kubeconfig(a.pem, i))
 }
 
-// keys writes NAME.key and NAME.pub, for tokens of service accounts.
+// keys writes NAME.key and NAME.pub for the tokens of service accounts.
 func (a *authority) keys(name string) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -151,8 +151,8 @@ func encode(kind string, der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }
 
-// kubeconfig needs no other file, so that it can be used from wherever the API server is
-// reached.
+// kubeconfig returns a kubeconfig file that needs no other
+// file. It can be used wherever the API server can be reached.
 func kubeconfig(ca []byte, i identity) []byte {
 	text := base64.StdEncoding.EncodeToString
 	return fmt.Appendf(nil, `apiVersion: v1

@@ -10,8 +10,8 @@ import (
 	"github.com/streampair/streampair/hack/cluster/client"
 )
 
-// All of these live in the cluster's own network namespaces, so that they cannot be in
-// anybody's way.
+// All of these addresses are in the cluster's own
+// network namespaces, so they conflict with nothing.
 const (
 	controlAddress      = "10.99.0.1"
 	viewersAddress      = "10.99.0.50"
@@ -22,15 +22,16 @@ const (
 	loadBalancerAddress = "10.98.0.0/16"
 	podCIDR             = "10.244.0.0/16"
 
-	// ImageTag is that of the product's images in the cluster, and NextImageTag that of a
-	// media server's image with another digest.
+	// ImageTag is the tag of the product's images in the cluster.
+	// NextImageTag is the tag of a media server's image with another digest.
 	ImageTag     = "cluster"
 	NextImageTag = "cluster-next"
 
 	maxNodes = 9
 )
 
-// settings notice a lost node within half a minute, where Kubernetes' own defaults take six.
+// settings make the cluster notice a lost node within half a
+// minute. With Kubernetes' defaults that takes six minutes.
 func settings() client.Settings {
 	return client.Settings{
 		NodeMonitorPeriod:      2 * time.Second,
@@ -43,7 +44,7 @@ func settings() client.Settings {
 	}
 }
 
-// A nodePlan is what a node's files are made of.
+// A nodePlan has what a node's files are rendered from.
 type nodePlan struct {
 	Name       string
 	Address    string
@@ -72,14 +73,15 @@ func planNode(cluster string, n int) nodePlan {
 	}
 }
 
-// LeaseSeconds makes the kubelet renew its lease, as it does after a quarter of it, as often
-// as it tells its status: the grace period counts from the last of either.
+// LeaseSeconds returns a lease duration with which the kubelet renews the
+// lease as often as it reports its status. The kubelet renews after a
+// quarter of the duration. The grace period counts from the later of both.
 func (p nodePlan) LeaseSeconds() int { return int(4 * p.Settings.NodeStatusUpdate / time.Second) }
 
 //go:embed files
 var files embed.FS
 
-// render fills in one of the files.
+// render renders one of the files.
 func render(name string, plan nodePlan) (string, error) {
 	seconds := func(d time.Duration) string { return fmt.Sprintf("%ds", int(d/time.Second)) }
 	t, err := template.New(name).Funcs(template.FuncMap{"seconds": seconds}).ParseFS(files, "files/"+name)

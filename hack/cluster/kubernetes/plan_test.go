@@ -58,7 +58,7 @@ func TestNodeFiles(t *testing.T) {
 	}
 }
 
-// parse fills in a file and parses it.
+// parse renders a file and parses it.
 func parse(t *testing.T, file string, plan nodePlan, into any) {
 	t.Helper()
 	content, err := render(file, plan)

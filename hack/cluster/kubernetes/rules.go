@@ -10,20 +10,20 @@ import (
 	"github.com/streampair/streampair/hack/cluster/client"
 )
 
-// relayPorts are the media server's, where the other leg's pod connects: over TLS, and in
-// clear while one of them is of a version that knows nothing else.
+// relayPorts are the media server's ports for the other leg's pod: over
+// TLS, and in clear while one of the pods is of a version without TLS.
 const relayPorts = "{ 5080, 9092 }"
 
-// A side is which packets of a connection a cut meets.
+// A side says which packets of a connection a cut affects.
 type side int
 
 const (
-	fromClients side = iota // those of whoever connected
+	fromClients side = iota // packets of the side that connected
 	fromBoth
 )
 
-// ruleset is what a node's packet filter is loaded with, in place of what was loaded before.
-// It drops what isolates the node from the API server, and cuts what passes between pods.
+// ruleset returns the rules of a node's packet filter, which replace the earlier ones.
+// The rules isolate the node from the API server, and cut connections between pods.
 func ruleset(isolated bool, cuts map[[2]string]client.Cut, which side) string {
 	var b strings.Builder
 	const table = "table inet streampair-faults"

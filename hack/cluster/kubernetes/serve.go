@@ -13,9 +13,9 @@ import (
 	"github.com/streampair/streampair/hack/cluster/client"
 )
 
-// listen serves package client until the context ends.
+// listen serves package client until ctx ends.
 func (c *Cluster) listen(ctx context.Context) error {
-	_ = os.Remove(c.Socket()) // of a cluster that was killed
+	_ = os.Remove(c.Socket()) // left by a cluster that was killed
 	listener, err := net.Listen("unix", c.Socket())
 	if err != nil {
 		return err

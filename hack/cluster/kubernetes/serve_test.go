@@ -16,8 +16,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestSocket asks a cluster that has nodes and no machines: what needs none is answered, and
-// of the rest the reason is told.
+// TestSocket sends requests to a cluster that has nodes but no machines. Requests
+// that need no machine are answered. The others are answered with the reason why not.
 func TestSocket(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "socket")
 	c, err := New(Config{Name: "test", State: t.TempDir(), Socket: socket, Nodes: 2, Out: io.Discard})

@@ -11,17 +11,17 @@ import (
 	"github.com/streampair/streampair/hack/cluster/machine"
 )
 
-// A host is a machine and the services on it.
+// A host is a machine with its services.
 type host struct {
 	*machine.Machine
 	services map[string]*service
-	// say tells a person what a service does that it should not.
+	// say tells a user what a service does that it should not do.
 	say func(format string, args ...any)
 	// logs is the folder of the services' logs.
 	logs string
 }
 
-// A service is a program that is started again when it ends, as on any machine.
+// A service is a program that is restarted when it ends.
 type service struct {
 	cancel context.CancelFunc
 	ended  chan struct{}
@@ -51,7 +51,7 @@ func (h *host) serve(name, path string, args ...string) error {
 			cmd := exec.CommandContext(ctx, path, args...)
 			cmd.Dir, cmd.Stdout, cmd.Stderr = "/", log, log
 			cmd.Env = []string{"PATH=/run/node:/run/kube:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/"}
-			// Ctrl-C is for the program that ends the services in order.
+			// Ctrl-C is only for this program, which ends the services in order.
 			cmd.SysProcAttr = ownGroup()
 			err := h.Run(cmd)
 			if ctx.Err() != nil {
@@ -72,7 +72,7 @@ func (h *host) log(service string) string {
 	return filepath.Join(h.logs, h.Hostname()+"-"+service+".log")
 }
 
-// stop kills a service. It returns false if it does not run.
+// stop kills a service. It reports whether the service was running.
 func (h *host) stop(name string) bool {
 	s := h.services[name]
 	if s == nil {
@@ -87,7 +87,7 @@ func (h *host) stop(name string) bool {
 // powerOff ends the machine and all that runs on it, at once.
 func (h *host) powerOff() {
 	for _, s := range h.services {
-		s.cancel() // or it would be started again
+		s.cancel() // otherwise it would be restarted
 	}
 	h.PowerOff()
 	for _, s := range h.services {

@@ -10,8 +10,9 @@ import (
 	"github.com/streampair/streampair/hack/cluster/machine"
 )
 
-// startViewers boots the machine that is no node. Its kube-proxy makes it what a cloud's
-// load balancer is: it reaches Services by their addresses, without passing through a node.
+// startViewers boots the machine for viewers, which is not a node.
+// With its own kube-proxy it acts like a cloud's load balancer: it
+// reaches Services by their addresses, without passing through a node.
 func (c *Cluster) startViewers(ctx context.Context) error {
 	disk := filepath.Join(c.config.State, "viewers")
 	plan := planNode(c.config.Name, 1)
@@ -29,7 +30,7 @@ func (c *Cluster) startViewers(ctx context.Context) error {
 	); err != nil {
 		return err
 	}
-	// Tests see the host's files, but for the name server's address.
+	// Tests see the host's files, except for the name server's address.
 	c.viewers, err = boot(machine.Config{
 		Hostname: plan.Name,
 		Mounts:   []machine.Mount{{Source: filepath.Join(disk, "resolv.conf"), Target: "/etc/resolv.conf"}},
@@ -40,8 +41,8 @@ func (c *Cluster) startViewers(ctx context.Context) error {
 	if err := c.link(ctx, c.viewers, viewersAddress); err != nil {
 		return err
 	}
-	// An encoder, whose packets a dead node does not answer, gives up within seconds instead
-	// of a quarter of an hour. Encoders for live streams are set to do so.
+	// An encoder whose packets a dead node does not answer must give up within seconds,
+	// not after a quarter of an hour. Encoders for live streams are configured like that.
 	if err := c.viewers.sysctl(ctx, map[string]string{"net/ipv4/tcp_retries2": "5"}); err != nil {
 		return err
 	}
@@ -49,7 +50,7 @@ func (c *Cluster) startViewers(ctx context.Context) error {
 		"--config="+filepath.Join(disk, "kube-proxy.yaml")); err != nil {
 		return err
 	}
-	// kube-proxy waits half a minute for its Node, and then does without.
+	// kube-proxy waits half a minute for its Node, and then continues without it.
 	err = until(ctx, "Services seen by viewers; see "+c.viewers.log("kube-proxy"), 2*time.Minute, func(ctx context.Context) error {
 		conn, err := c.viewers.Dial(ctx, "tcp", apiServiceAddress+":443")
 		if err != nil {

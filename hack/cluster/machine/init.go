@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Init is a machine's first process: it makes the mounts, and then takes leave of those
-// processes whose parents are gone. It never returns.
+// Init is a machine's first process. It makes the mounts, and
+// then reaps processes whose parents are gone. It never returns.
 func Init() {
 	var config Config
 	err := json.NewDecoder(os.Stdin).Decode(&config)
@@ -40,14 +40,14 @@ func setUp(config Config) error {
 	if err := unix.Sethostname([]byte(config.Hostname)); err != nil {
 		return fmt.Errorf("set host name: %w", err)
 	}
-	// What is mounted from here on must not show on the host.
+	// Later mounts must not appear on the host.
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
 	}
 	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return fmt.Errorf("mount /proc: %w", err)
 	}
-	// Opened before the first mount, which could hide them.
+	// The sources are opened before the first mount, which could hide them.
 	sources := make([]int, len(config.Mounts))
 	for i, m := range config.Mounts {
 		if m.Source == "" {
@@ -67,7 +67,8 @@ func setUp(config Config) error {
 	return nil
 }
 
-// mount makes one mount. The source is given by file descriptor, unless it has none.
+// mount makes one mount. source is a file descriptor.
+// It is not used if the mount has no source.
 func mount(m Mount, source int) error {
 	if m.Source == "" {
 		if err := os.MkdirAll(m.Target, 0o755); err != nil {
@@ -94,8 +95,8 @@ func mount(m Mount, source int) error {
 	return unix.Mount(fmt.Sprintf("/proc/self/fd/%d", source), target, "", unix.MS_BIND|unix.MS_REC, "")
 }
 
-// place is where a link leads, even if nothing is there: /etc/resolv.conf often leads into
-// /run, which is empty on a machine with a /run of its own.
+// place returns where a link leads, even if nothing is there. Often /etc/resolv.conf
+// leads into /run. A machine with a /run of its own has nothing there.
 func place(path string) (string, error) {
 	to, err := os.Readlink(path)
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, fs.ErrNotExist) {

@@ -1,9 +1,9 @@
-// Package machine makes machines of the test cluster: a machine has namespaces of its own
-// for network, processes, mounts and host name, and nothing of the host's network. It is
-// started and ended like a computer: PowerOff is what pulling its plug would be.
+// Package machine makes machines of the test cluster. A machine has its own namespaces
+// for network, processes, mounts and host name, and nothing of the host's network. It
+// is started and ended like a computer: PowerOff is like pulling its plug.
 //
-// It is no container: it sees the host's files, apart from what Mounts replace, and its
-// resources are not limited. Start from Machine.
+// A machine is not a container: it sees the host's files, except those that
+// Mounts replace, and its resources are not limited. Machine is where to start.
 package machine
 
 import (
@@ -22,16 +22,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// namespaces are those that a machine has of its own.
+// namespaces are the namespaces that each machine has for itself.
 const namespaces = unix.CLONE_NEWNET | unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC
 
-// InitArgument is the argument by which Boot calls this program again, as the machine's
-// first process. The program's main must then call Init.
+// InitArgument is the argument with which Boot starts this program again,
+// as the machine's first process. The program's main must then call Init.
 const InitArgument = "machine-init"
 
-// Config is what a machine is made of.
+// Config configures a machine.
 type Config struct {
-	// Hostname is also its name in errors.
+	// Hostname is also the machine's name in errors.
 	Hostname string
 	// Mounts are made in this order, after the machine's own /proc.
 	Mounts []Mount
@@ -41,11 +41,11 @@ type Config struct {
 type Mount struct {
 	// Source is a folder or file of the host; empty: an empty file system in memory.
 	Source string
-	// Target is made if it is missing, which only a file system in memory should need.
+	// Target is created if it is missing. Only a file system in memory should need that.
 	Target string
 }
 
-// A Machine runs until PowerOff, or until the process that booted it ends in whatever way.
+// A Machine runs until PowerOff, or until the process that booted it ends for any reason.
 type Machine struct {
 	config Config
 	pid    int
@@ -76,28 +76,29 @@ func boot(config Config) (*Machine, error) {
 	init.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: namespaces,
 		Pdeathsig:  syscall.SIGKILL,
-		// Ctrl-C is for the program that booted it, which then ends the machine in order.
+		// Ctrl-C is only for the program that booted the
+		// machine, which then ends the machine in order.
 		Setpgid: true,
 	}
 	m := &Machine{config: config, pidfd: -1, ended: make(chan struct{})}
 	started := make(chan error)
 	go func() {
 		defer close(m.ended)
-		// The kernel sends the death signal when the thread ends that started the process:
-		// a thread that is nobody else's ends when this goroutine does, or this program.
+		// The kernel sends the death signal when the thread that started the process
+		// ends. A locked thread ends only with this goroutine or this program.
 		runtime.LockOSThread()
 		if err := init.Start(); err != nil {
 			started <- err
 			return
 		}
-		// It closes its output when it is up, and says before what failed. Read before Wait,
-		// which would close the pipe.
+		// The process closes its output when it is up, and writes before that what
+		// failed. The output is read before Wait, which would close the pipe.
 		failure, err := io.ReadAll(said)
 		if err == nil && len(failure) > 0 {
 			err = errors.New(string(failure))
 		}
 		started <- err
-		_ = init.Wait() // ended by PowerOff, or else what ran in it says so
+		_ = init.Wait() // PowerOff ended it, or its own programs report why
 	}()
 	err = <-started
 	if init.Process == nil {
@@ -108,14 +109,15 @@ func boot(config Config) (*Machine, error) {
 		m.pidfd, err = unix.PidfdOpen(m.pid, 0)
 	}
 	if err != nil {
-		_ = init.Process.Kill() // unless it has ended by itself
+		_ = init.Process.Kill() // unless it has already ended
 		<-m.ended
 		return nil, err
 	}
 	return m, nil
 }
 
-// Attach returns a machine that another process booted, by PID. It ends with that process.
+// Attach returns a machine that another process
+// booted, by PID. The machine ends with that process.
 func Attach(hostname string, pid int) (*Machine, error) {
 	pidfd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
@@ -124,25 +126,26 @@ func Attach(hostname string, pid int) (*Machine, error) {
 	return &Machine{config: Config{Hostname: hostname}, pid: pid, pidfd: pidfd}, nil
 }
 
-// PID is of the machine's first process, as the host counts.
+// PID returns the PID of the machine's first process, as the host sees it.
 func (m *Machine) PID() int { return m.pid }
 
-// Hostname is the machine's name.
+// Hostname returns the machine's name.
 func (m *Machine) Hostname() string { return m.config.Hostname }
 
-// PowerOff kills all processes of the machine at once, without a word to them. It returns
-// when nothing of the machine is left. A machine that Attach returned cannot be powered off.
+// PowerOff kills all processes of the machine at once, without warning. It returns
+// when nothing of the machine is left. A machine from Attach cannot be powered off.
 func (m *Machine) PowerOff() {
-	// With the first process the kernel kills all others of the PID namespace, and the
-	// first is gone when they are.
+	// When the first process is killed, the kernel kills all others
+	// of the PID namespace. The first one is gone once they are.
 	_ = unix.Kill(m.pid, unix.SIGKILL)
 	<-m.ended
-	// The descriptor stays open: by it the kernel tells who enters late that nobody is there.
+	// The descriptor stays open. Through it the kernel
+	// tells late callers that the machine is gone.
 }
 
-// Run runs a command in the machine, until it ends. Its Path is one of the machine's, and
-// if its Dir is empty it runs in the folder of the calling process. It ends with the machine
-// at the latest.
+// Run runs a command in the machine, and returns when the command ends. The
+// command's Path is a path in the machine. With an empty Dir it runs in the
+// folder of the calling process. It ends with the machine at the latest.
 func (m *Machine) Run(cmd *exec.Cmd) error {
 	if cmd.Dir == "" {
 		here, err := os.Getwd()
@@ -154,7 +157,7 @@ func (m *Machine) Run(cmd *exec.Cmd) error {
 	return m.within(namespaces, cmd.Run)
 }
 
-// Output runs a program that is soon done, and returns what it prints.
+// Output runs a short program, and returns its output.
 func (m *Machine) Output(ctx context.Context, stdin io.Reader, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = "/"
@@ -166,7 +169,7 @@ func (m *Machine) Output(ctx context.Context, stdin io.Reader, name string, args
 	return out.String(), nil
 }
 
-// Dial connects from the machine's network. The address must be one of IP.
+// Dial connects from the machine's network. The address must be an IP address.
 func (m *Machine) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	var conn net.Conn
 	err := m.within(unix.CLONE_NEWNET, func() (err error) {
@@ -181,10 +184,12 @@ func (m *Machine) Dial(ctx context.Context, network, address string) (net.Conn, 
 func (m *Machine) within(namespaces int, f func() error) error {
 	result := make(chan error, 1)
 	go func() {
-		// Never unlocked: the thread, which belongs elsewhere now, ends with the goroutine.
+		// The thread is never unlocked, so that it ends with
+		// the goroutine. It now belongs to other namespaces.
 		runtime.LockOSThread()
 		if namespaces&unix.CLONE_NEWNS != 0 {
-			// Threads share root and working folder otherwise, and could not part.
+			// Otherwise threads share root and working folder,
+			// and a single thread could not change them.
 			if err := unix.Unshare(unix.CLONE_FS); err != nil {
 				result <- fmt.Errorf("unshare: %w", err)
 				return

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// bootAndWait is a supervisor to be killed.
+// bootAndWait acts as a supervisor that the test kills.
 func bootAndWait() {
 	m, err := Boot(Config{Hostname: "orphan"})
 	if err != nil {
@@ -38,6 +38,9 @@ func bootAndWait() {
 
 func start(t *testing.T, config Config) *Machine {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("starts a program, which -short leaves out")
+	}
 	m, err := Boot(config)
 	if errors.Is(err, unix.EPERM) {
 		t.Skipf("only root of a host can make machines: %v", err)
@@ -90,7 +93,7 @@ func TestMachineIsItsOwn(t *testing.T) {
 	}
 }
 
-// On a machine that is not like ours, the reason is all that a person has.
+// On a machine unlike the developers', the reason is all that a user has.
 func TestWhatKeepsAMachineFromStartingIsSaid(t *testing.T) {
 	start(t, Config{Hostname: "may"}).PowerOff() // or skip
 	missing := filepath.Join(t.TempDir(), "missing")
@@ -141,8 +144,7 @@ func TestPowerOffEndsEverything(t *testing.T) {
 	}
 }
 
-// TestMachineEndsWithItsSupervisor: nothing is left of a machine when the process is killed
-// that booted it.
+// When the process that booted a machine is killed, nothing of the machine is left.
 func TestMachineEndsWithItsSupervisor(t *testing.T) {
 	start(t, Config{Hostname: "may"}).PowerOff() // or skip
 	supervisor := exec.Command("/proc/self/exe", "boot")

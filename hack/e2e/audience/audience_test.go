@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/config"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/server"
@@ -28,14 +29,14 @@ spec:
   publish: {auth: None}
 `
 
-// studio is a media server with an encoder for each leg.
-type studio struct {
+// A testServer is a media server with an encoder for each leg.
+type testServer struct {
 	base     string
 	encoders [2]*Encoder
 	end      func() // ends the server, then the encoders
 }
 
-func newStudio(t *testing.T) *studio {
+func newTestServer(t *testing.T) *testServer {
 	t.Helper()
 	m, err := config.ParseManifest(config.Manifest{}, config.Source{Name: "manifest", Content: []byte(manifest)})
 	if err != nil {
@@ -52,7 +53,7 @@ func newStudio(t *testing.T) *studio {
 		t.Fatal(err)
 	}
 	addresses := srv.Addresses()
-	s := &studio{base: "http://" + addresses.HTTP}
+	s := &testServer{base: "http://" + addresses.HTTP}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 3)
 	go func() { ended <- srv.Run(ctx) }()
@@ -83,21 +84,12 @@ func newStudio(t *testing.T) *studio {
 	return s
 }
 
-func eventually(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for began := time.Now(); !done(); time.Sleep(20 * time.Millisecond) {
-		if time.Since(began) > 30*time.Second {
-			t.Fatalf("did not happen: %s", what)
-		}
-	}
-}
-
-// watch waits for both legs, so that a switch has somewhere to go.
-func watch(t *testing.T, s *studio, others ...string) *Watcher {
+// watch waits for both legs, so that there is a leg to switch to.
+func watch(t *testing.T, s *testServer, others ...string) *Watcher {
 	t.Helper()
 	cfg := WatcherConfig{Base: s.base, Others: others, App: "live", StreamID: "primary", BackupStreamID: "backup", Logf: t.Logf}
 	var w *Watcher
-	eventually(t, "a picture", func() bool {
+	eventually.True(t, "a picture", func() bool {
 		var err error
 		w, err = Watch(t.Context(), cfg)
 		return err == nil
@@ -108,13 +100,13 @@ func watch(t *testing.T, s *studio, others ...string) *Watcher {
 }
 
 func TestThePictureGoesOnWhenAnEncoderDies(t *testing.T) {
-	s := newStudio(t)
+	s := newTestServer(t)
 	w := watch(t, s)
 	page := OpenBrowser(t)
 	if err := page.Open(s.base + "/live/play.html?name=primary&backupStreamId=backup&playOrder=webrtc"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the primary on screen", func() bool { return page.Leg() == 0 })
+	eventually.True(t, "the primary on screen", func() bool { return page.Leg() == 0 })
 	time.Sleep(2 * time.Second)
 
 	fault := time.Now()
@@ -138,11 +130,11 @@ func TestThePictureGoesOnWhenAnEncoderDies(t *testing.T) {
 	if role := ServedBy(w.Session()); role != "s" {
 		t.Errorf("session %s is served by %q", w.Session(), role)
 	}
-	eventually(t, "another encoder in its place", func() bool { return s.encoders[0].Starts() == 2 })
+	eventually.True(t, "another encoder in its place", func() bool { return s.encoders[0].Starts() == 2 })
 }
 
 func TestAFrozenEncoderIsSilentUntilItIsKilled(t *testing.T) {
-	s := newStudio(t)
+	s := newTestServer(t)
 	w := watch(t, s)
 	fault := time.Now()
 	if err := s.encoders[0].Freeze(); err != nil {
@@ -160,16 +152,16 @@ func TestAFrozenEncoderIsSilentUntilItIsKilled(t *testing.T) {
 	if err := s.encoders[0].Kill(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "another encoder in its place", func() bool { return s.encoders[0].Starts() == 2 })
+	eventually.True(t, "another encoder in its place", func() bool { return s.encoders[0].Starts() == 2 })
 }
 
 func TestAWatcherFindsAnotherServer(t *testing.T) {
-	a, b := newStudio(t), newStudio(t)
+	a, b := newTestServer(t), newTestServer(t)
 	w := watch(t, a)
 	w.Learn(a.base, b.base)
 	fault := time.Now()
 	a.end()
-	eventually(t, "a second session", func() bool { return w.Opened() == 2 })
+	eventually.True(t, "a second session", func() bool { return w.Opened() == 2 })
 	time.Sleep(time.Second)
 	t.Logf("%v without a picture", w.Pictures().LongestGap(fault, time.Now()).Length)
 	if frozen := w.Pictures().Frozen(time.Now().Add(-time.Second), time.Now(), 500*time.Millisecond); frozen > 0 {

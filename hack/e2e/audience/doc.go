@@ -1,7 +1,7 @@
-// Package audience holds the people of an evening, for the end-to-end tests: encoders that
-// are started again when they die, viewers that find another pod when theirs dies, and the
-// player in a real browser. They act by themselves, note what they see, and judge nothing:
-// limits are the tests', figures are package measure's.
+// Package audience has the encoders and viewers of the end-to-end tests: encoders
+// that are restarted when they die, viewers that find another pod when theirs dies,
+// and the player in a real browser. They act without the test's help, note what they
+// see, and judge nothing. The tests have the limits, and package measure the figures.
 //
-// Start from Encoder, Watcher and Page.
+// Encoder, Watcher and Page are where to start.
 package audience

@@ -13,21 +13,21 @@ import (
 	"time"
 )
 
-// restartDelay is how long an encoder that has ended waits before it tries again, as one
-// that is set to reconnect does.
+// restartDelay is how long an encoder that has ended waits
+// before it tries again, like a real encoder that reconnects.
 const restartDelay = 500 * time.Millisecond
 
-// EncoderConfig says what an Encoder sends where.
+// EncoderConfig says what an Encoder sends, and where.
 type EncoderConfig struct {
-	// File is the programme; it is sent in real time, for ever, without being encoded.
+	// File is the programme. It is sent in real time, for ever, without being encoded.
 	File string
-	// URL to publish to, with its token.
+	// URL is the publish URL with its token.
 	URL string
-	// Log gets what ffmpeg says, and when it ends; default: nobody.
+	// Log gets ffmpeg's output, and a line when ffmpeg ends. Default: nothing is logged.
 	Log io.Writer
 }
 
-// An Encoder is an ffmpeg that publishes and is started again whenever it ends.
+// An Encoder is an ffmpeg that publishes and is restarted whenever it ends.
 type Encoder struct {
 	cfg EncoderConfig
 
@@ -36,7 +36,7 @@ type Encoder struct {
 	starts  int
 }
 
-// NewEncoder returns an encoder that is off until Run.
+// NewEncoder returns an encoder that does nothing until Run.
 func NewEncoder(cfg EncoderConfig) *Encoder {
 	if cfg.Log == nil {
 		cfg.Log = io.Discard
@@ -44,7 +44,7 @@ func NewEncoder(cfg EncoderConfig) *Encoder {
 	return &Encoder{cfg: cfg}
 }
 
-// Run publishes until ctx ends. The error is that ffmpeg cannot be started at all.
+// Run publishes until ctx ends. It only returns an error if ffmpeg cannot be started.
 func (e *Encoder) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		if err := e.publish(ctx); err != nil {
@@ -58,9 +58,9 @@ func (e *Encoder) Run(ctx context.Context) error {
 	return nil
 }
 
-// publish runs ffmpeg once. Without -max_interleave_delta it holds sound back for the next
-// picture, and browsers hold pictures back for their sound. With -rw_timeout it gives a
-// server up that does not answer.
+// publish runs ffmpeg once. Without -max_interleave_delta ffmpeg delays
+// sound until the next picture, and browsers delay pictures until their
+// sound. With -rw_timeout ffmpeg gives up a server that does not answer.
 func (e *Encoder) publish(ctx context.Context) error {
 	cmd := exec.CommandContext(ctx, "ffmpeg", "-hide_banner", "-loglevel", "warning", "-nostats", "-nostdin",
 		"-re", "-stream_loop", "-1", "-i", e.cfg.File, "-c", "copy", "-max_interleave_delta", "1",
@@ -80,7 +80,7 @@ func (e *Encoder) publish(ctx context.Context) error {
 	return nil
 }
 
-// clock is the time in logs.
+// clock is the format of times in logs.
 const clock = "15:04:05.000"
 
 func (e *Encoder) set(p *os.Process) {
@@ -92,21 +92,22 @@ func (e *Encoder) set(p *os.Process) {
 	}
 }
 
-// Starts is how often it has begun to publish.
+// Starts returns how often the encoder has begun to publish.
 func (e *Encoder) Starts() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.starts
 }
 
-// Kill ends the encoder as a power cut does; another one is started in its place.
+// Kill ends the encoder as a power cut does. Another one is then started.
 func (e *Encoder) Kill() error { return e.signal(syscall.SIGKILL) }
 
-// Freeze leaves the encoder connected and silent, until Kill. It is not to be thawed: it
-// would send what it has queued meanwhile.
+// Freeze keeps the encoder connected and silent, until Kill.
+// It must not be thawed, because it would send its backlog.
 func (e *Encoder) Freeze() error { return e.signal(syscall.SIGSTOP) }
 
-// signal waits for a process that is just being started anew.
+// signal sends a signal to the process. If the process
+// is just being restarted, signal waits for it.
 func (e *Encoder) signal(s syscall.Signal) error {
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		e.mu.Lock()

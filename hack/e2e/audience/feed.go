@@ -11,8 +11,7 @@ import (
 	"time"
 )
 
-// A feed follows the events of one session, once: what its end means is the watcher's to
-// judge.
+// A feed follows the events of one session, once. The watcher decides what its end means.
 type feed struct {
 	mu       sync.Mutex // guards all below
 	heard    time.Time
@@ -21,8 +20,8 @@ type feed struct {
 	draining bool
 }
 
-// followFeed opens the stream of events; it is followed until ctx ends. before is when it
-// counts as heard of first.
+// followFeed opens the event stream and follows it until ctx
+// ends. before is when the feed counts as last heard at first.
 func followFeed(ctx context.Context, client *http.Client, url string, before time.Time, running *sync.WaitGroup) *feed {
 	f := &feed{heard: before}
 	running.Go(func() {
@@ -55,7 +54,7 @@ func (f *feed) follow(ctx context.Context, client *http.Client, url string) erro
 	return fmt.Errorf("the events ended: %w", lines.Err())
 }
 
-// hear takes one line of the stream. Heartbeats have no onAir.
+// hear handles one line of the stream. Heartbeats have no onAir.
 func (f *feed) hear(line string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -73,10 +72,10 @@ func (f *feed) hear(line string) {
 	}
 }
 
-// heartbeatLimit is two heartbeats and a bit.
+// heartbeatLimit is two heartbeats and a little more.
 const heartbeatLimit = 1100 * time.Millisecond
 
-// lost says why the server seems to have gone, if it does.
+// lost returns why the server seems to be gone; nil: it seems to be there.
 func (f *feed) lost(now time.Time) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

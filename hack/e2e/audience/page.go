@@ -15,17 +15,18 @@ import (
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
-// A Page is the player in Chromium, in the one tab of a browser of its own.
+// A Page is the player in Chromium, in the only tab of a browser of its own.
 type Page struct {
 	t   mediatest.TB
 	ctx context.Context //nolint:containedctx // chromedp's handle of the tab
 
 	pictures measure.Pictures
-	legs     []int // of the pictures, as their time codes tell; -1: unreadable
+	legs     []int // of the pictures, by their time codes; -1: unreadable
 }
 
-// watchPictures notes when pictures of the element on screen are presented, and whose they
-// are. The player fills one element while it shows another, and may make more of them.
+// watchPictures notes when the pictures of the visible element are
+// presented, and the leg of each picture. The player fills one
+// element while another is visible, and may create more elements.
 const watchPictures = `(() => {
 	const read = ` + mediatest.TimeCodeJS + `;
 	window.sightings = [];
@@ -52,7 +53,7 @@ func OpenBrowser(t mediatest.TB, options ...chromedp.ExecAllocatorOption) *Page 
 	return &Page{t: t, ctx: mediatest.Browser(t, options...)}
 }
 
-// Open loads the player. What was seen before is forgotten.
+// Open loads the player, and forgets all pictures seen before.
 func (p *Page) Open(playURL string) error {
 	p.pictures, p.legs = nil, nil
 	if err := chromedp.Do(p.ctx, chromedp.Navigate(playURL)); err != nil {
@@ -67,14 +68,14 @@ func (p *Page) Open(playURL string) error {
 // Close leaves the player.
 func (p *Page) Close() { _ = chromedp.Do(p.ctx, chromedp.Navigate("about:blank")) }
 
-// Pictures are those on screen so far.
+// Pictures returns the pictures that were on screen so far.
 func (p *Page) Pictures() measure.Pictures {
 	p.look()
 	return slices.Clone(p.pictures)
 }
 
-// Leg is the leg whose picture was on screen last, 0 or 1 as the programmes have it; -1:
-// none, or it cannot be told.
+// Leg returns the leg of the last picture on screen, 0 or 1 as in the
+// programmes. -1: there was no picture, or its leg is unreadable.
 func (p *Page) Leg() int {
 	p.look()
 	if len(p.legs) == 0 {
@@ -91,19 +92,20 @@ func (p *Page) look() {
 	}
 }
 
-// PlayerState is what the page says of itself.
+// PlayerState is what the page reports of itself.
 type PlayerState struct {
 	Phase   string `json:"phase"`
 	Message string `json:"message"`
 	Active  string `json:"active"`
-	// ConnectionsOpened counts sessions since the page was loaded, those given up too.
+	// ConnectionsOpened counts the sessions since
+	// the page was loaded, including abandoned ones.
 	ConnectionsOpened int `json:"connectionsOpened"`
-	// Connection is the number of the one shown, Session its URL.
+	// Connection is the number of the visible connection. Session is its URL.
 	Connection int    `json:"connection"`
 	Session    string `json:"session"`
 }
 
-// State asks the page.
+// State requests the state from the page.
 func (p *Page) State() PlayerState {
 	return mediatest.Eval[PlayerState](p.t, p.ctx, `(async () => {
 		const hooks = window.streampair;
@@ -113,11 +115,11 @@ func (p *Page) State() PlayerState {
 	})()`)
 }
 
-// Opened is how many sessions the page has opened, those given up too.
+// Opened returns how many sessions the page has opened, including abandoned ones.
 func (p *Page) Opened() int { return p.State().ConnectionsOpened }
 
-// ServedBy is the first letter of a session's id, which is its pod's role: p, b, or s for
-// one that holds both legs.
+// ServedBy returns the first letter of a session's id, which
+// is its pod's role: p or b, or s for a server with both legs.
 func ServedBy(session string) string {
 	u, err := url.Parse(session)
 	if err != nil {

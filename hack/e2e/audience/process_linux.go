@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// endWithParent keeps a killed test from leaving encoders behind.
+// endWithParent makes cmd end with its parent, so that a killed test leaves no encoders behind.
 func endWithParent(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }

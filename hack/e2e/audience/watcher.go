@@ -17,38 +17,39 @@ import (
 )
 
 const (
-	// quietLimit without a picture tells, beside a broken feed, that the pod has gone;
-	// frozenLimit without one tells so by itself.
+	// quietLimit without a picture, together with a broken feed, means
+	// that the pod is gone. frozenLimit without a picture means so alone.
 	quietLimit  = 300 * time.Millisecond
 	frozenLimit = 5 * time.Second
-	// openLimit is for the answer, pictureLimit for the first picture after it.
+	// openLimit bounds the wait for the answer, and
+	// pictureLimit the wait for the first picture after it.
 	openLimit    = time.Second
 	pictureLimit = 2 * time.Second
-	// pollInterval is how often a watcher looks at what it has.
+	// pollInterval is how often a watcher checks its session.
 	pollInterval = 20 * time.Millisecond
-	// retryDelay lies between two attempts.
+	// retryDelay is the time between two attempts.
 	retryDelay = 100 * time.Millisecond
 )
 
 // WatcherConfig says what a Watcher watches.
 type WatcherConfig struct {
-	// Base is where it begins: a base URL without a slash at the end.
+	// Base is the base URL at which the watcher begins, without a slash at the end.
 	Base string
-	// Others are base URLs to be tried in turn with Base when the session is lost, and
-	// before it when its server is about to end.
+	// Others are base URLs that are tried in turn with Base when the session is lost.
+	// If the server is about to end, they are tried while the session still plays.
 	Others []string
-	// Direct has the media come from the host of the base URL, where the server has that
-	// address, and not by way of a load balancer that it tells of too: pion, unlike
-	// browsers, does not go over to another address when the one it uses is lost.
+	// Direct makes the media come from the host of the base URL, if the server
+	// has that address, and not through a load balancer. Unlike browsers, pion
+	// does not move to another address when the one in use is lost.
 	Direct bool
-	// App and the streams of the pair.
+	// App, StreamID and BackupStreamID name the pair's streams.
 	App, StreamID, BackupStreamID string
-	// Logf tells of sessions opened and lost; default: nobody.
+	// Logf logs sessions that are opened and lost. Default: nothing is logged.
 	Logf func(format string, args ...any)
 }
 
-// A Watcher is a viewer made of pion: one WHEP session after another, the next one when
-// the server says that it is about to end, or has gone.
+// A Watcher is a viewer made of pion. It has one WHEP session after another. The
+// next one is opened when the server says that it is about to end, or is gone.
 type Watcher struct {
 	cfg     WatcherConfig
 	client  *http.Client
@@ -62,8 +63,8 @@ type Watcher struct {
 	session  string
 }
 
-// Watch opens a session at the base, and waits for its first picture. Close must be called.
-// ctx bounds the opening only.
+// Watch opens a session at the base, and waits for its first
+// picture. Close must be called. ctx only bounds the opening.
 func Watch(ctx context.Context, cfg WatcherConfig) (*Watcher, error) {
 	if cfg.Logf == nil {
 		cfg.Logf = func(string, ...any) {}
@@ -88,37 +89,37 @@ func (w *Watcher) Close() {
 	w.running.Wait()
 }
 
-// Learn gives it other base URLs to try, in place of Base and Others: pods that are made anew
-// have new addresses, of which the event stream tells a browser.
+// Learn replaces the base URLs to try. New pods have new
+// addresses, which a browser gets from the event stream.
 func (w *Watcher) Learn(bases ...string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.bases = bases
 }
 
-// Pictures are those seen so far.
+// Pictures returns the pictures seen so far.
 func (w *Watcher) Pictures() measure.Pictures {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.pictures)
 }
 
-// Opened is how many sessions it has had.
+// Opened returns how many sessions the watcher has had.
 func (w *Watcher) Opened() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.opened
 }
 
-// Session is the URL of the session.
+// Session returns the URL of the session.
 func (w *Watcher) Session() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.session
 }
 
-// seat is one session, and how many of its pictures were taken note of.
-type seat struct {
+// An openSession is one session, with the number of its pictures that were noted.
+type openSession struct {
 	base   string
 	viewer *mediatest.Viewer
 	feed   *feed
@@ -127,7 +128,7 @@ type seat struct {
 	last   time.Time
 }
 
-func (w *Watcher) watch(ctx context.Context, s *seat) {
+func (w *Watcher) watch(ctx context.Context, s *openSession) {
 	for {
 		why := w.follow(ctx, s)
 		if ctx.Err() != nil {
@@ -138,7 +139,7 @@ func (w *Watcher) watch(ctx context.Context, s *seat) {
 		w.cfg.Logf("%s left %s: %v", time.Now().Format(clock), s.base, why)
 		next := w.reopen(ctx, s, errors.Is(why, errDraining))
 		s.leave()
-		// Telling a dead server takes a time-out.
+		// Closing the session of a dead server takes a timeout.
 		w.running.Go(s.viewer.Close)
 		if next == nil {
 			return
@@ -149,8 +150,8 @@ func (w *Watcher) watch(ctx context.Context, s *seat) {
 
 var errDraining = errors.New("the server is about to end")
 
-// follow notes pictures until the session must be left, and says why.
-func (w *Watcher) follow(ctx context.Context, s *seat) error {
+// follow notes pictures until the session must be left, and returns why.
+func (w *Watcher) follow(ctx context.Context, s *openSession) error {
 	for {
 		w.note(s)
 		now := time.Now()
@@ -174,8 +175,8 @@ func (w *Watcher) follow(ctx context.Context, s *seat) error {
 	}
 }
 
-// note takes over what the session has shown since.
-func (w *Watcher) note(s *seat) {
+// note adds the session's new pictures.
+func (w *Watcher) note(s *openSession) {
 	pictures := s.viewer.PicturesFrom(s.seen)
 	s.seen += len(pictures)
 	w.mu.Lock()
@@ -189,17 +190,17 @@ func (w *Watcher) note(s *seat) {
 	}
 }
 
-// reopen tries all bases in turn until one plays; nil: ctx has ended. The old session goes
-// on meanwhile as long as it can.
-func (w *Watcher) reopen(ctx context.Context, old *seat, draining bool) *seat {
+// reopen tries all bases in turn until one plays; nil: ctx has
+// ended. Meanwhile the old session continues as long as it can.
+func (w *Watcher) reopen(ctx context.Context, old *openSession, draining bool) *openSession {
 	w.mu.Lock()
 	bases := slices.Clone(w.bases)
 	w.mu.Unlock()
-	// The one that is left comes last.
+	// The base of the old session comes last.
 	slices.SortStableFunc(bases, func(a, b string) int { return btoi(a == old.base) - btoi(b == old.base) })
 	for n := 0; ctx.Err() == nil; n++ {
 		attempt, cancel := context.WithCancel(ctx)
-		opened := make(chan *seat, 1)
+		opened := make(chan *openSession, 1)
 		go func() {
 			defer cancel()
 			s, err := w.open(attempt, bases[n%len(bases)])
@@ -236,7 +237,7 @@ func btoi(b bool) int {
 }
 
 // open opens a session and waits for its first picture.
-func (w *Watcher) open(ctx context.Context, base string) (*seat, error) {
+func (w *Watcher) open(ctx context.Context, base string) (*openSession, error) {
 	pair := "/" + w.cfg.StreamID + "?backupStreamId=" + w.cfg.BackupStreamID
 	limited, cancel := context.WithTimeout(ctx, openLimit)
 	defer cancel()
@@ -253,7 +254,7 @@ func (w *Watcher) open(ctx context.Context, base string) (*seat, error) {
 			break
 		}
 		if ctx.Err() != nil || time.Now().After(deadline) {
-			w.running.Go(viewer.Close) // the server may be gone: this takes a while
+			w.running.Go(viewer.Close) // this takes a while if the server is gone
 			return nil, fmt.Errorf("no picture within %v", pictureLimit)
 		}
 	}
@@ -261,16 +262,16 @@ func (w *Watcher) open(ctx context.Context, base string) (*seat, error) {
 	w.opened++
 	w.session = viewer.Session().String()
 	w.mu.Unlock()
-	// Its life is that of the session, which has no context of its own.
+	// The feed lives as long as the session, which has no context.
 	life, leave := context.WithCancel(context.WithoutCancel(ctx))
 	events := base + "/" + w.cfg.App + "/events" + pair + "&session=" + path.Base(viewer.Session().Path)
-	s := &seat{base: base, viewer: viewer, leave: leave, last: time.Now()}
+	s := &openSession{base: base, viewer: viewer, leave: leave, last: time.Now()}
 	s.feed = followFeed(life, w.client, events, time.Now(), &w.running)
 	w.cfg.Logf("%s session %s", time.Now().Format(clock), viewer.Session())
 	return s, nil
 }
 
-// onlyHost leaves the candidates of a base URL's host in an answer, if it has any.
+// onlyHost keeps only the candidates of the base URL's host in an answer, if there are any.
 func onlyHost(sdp, base string) string {
 	u, err := url.Parse(base)
 	if err != nil || !strings.Contains(sdp, " "+u.Hostname()+" ") {

@@ -6,13 +6,14 @@ import (
 	"time"
 )
 
-// Figures are one measurement taken several times.
+// Figures are the results of one measurement that was repeated.
 type Figures []time.Duration
 
-// Median is the upper median, 0 without figures.
+// Median returns the upper median; 0 without figures.
 func (f Figures) Median() time.Duration { return f.Quantile(0.5) }
 
-// Quantile is what that share of the figures does not exceed, 0 without figures.
+// Quantile returns the figure that this share of
+// the figures does not exceed; 0 without figures.
 func (f Figures) Quantile(share float64) time.Duration {
 	if len(f) == 0 {
 		return 0
@@ -21,7 +22,7 @@ func (f Figures) Quantile(share float64) time.Duration {
 	return sorted[min(len(sorted)-1, int(share*float64(len(sorted))))]
 }
 
-// Worst is the highest, 0 without figures.
+// Worst returns the highest figure; 0 without figures.
 func (f Figures) Worst() time.Duration {
 	if len(f) == 0 {
 		return 0

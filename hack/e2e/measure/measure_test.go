@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// ms are milliseconds after an arbitrary moment.
+// ms returns pictures at these milliseconds after an arbitrary time.
 func ms(n ...int) Pictures {
 	var p Pictures
 	for _, n := range n {
@@ -58,17 +58,19 @@ func TestTable(t *testing.T) {
 	var table Table
 	killed := What{"active encoder killed", "viewers of either pod", "≤ 200 ms"}
 	lost := What{"node lost", "viewers of the other pod", "≤ 1300 ms"}
-	table.Add(killed, 70*time.Millisecond, 0)
-	table.Add(lost, 12340*time.Millisecond, 1)
-	table.Add(killed, 90*time.Millisecond, 0)
-	table.Add(killed, 80*time.Millisecond, 0)
-	table.Add(What{"node lost", "its own", "≤ 5 s"}, 1500*time.Millisecond, 2)
+	table.Add(killed, Figure{Length: 70 * time.Millisecond, Limit: 400 * time.Millisecond})
+	table.Add(lost, Figure{Length: 12340 * time.Millisecond, Limit: 6300 * time.Millisecond, Reconnects: 1, Verdict: Failed})
+	table.Add(killed, Figure{Length: 90 * time.Millisecond, Limit: 400 * time.Millisecond})
+	table.Add(killed, Figure{Length: 210 * time.Millisecond, Limit: 400 * time.Millisecond, Verdict: Over})
+	table.Add(killed, Figure{Length: 410 * time.Millisecond, Limit: 400 * time.Millisecond, Verdict: Again})
+	table.Add(killed, Figure{Length: 80 * time.Millisecond, Limit: 400 * time.Millisecond})
+	table.Add(What{"node lost", "its own", "≤ 5 s"}, Figure{Length: 1500 * time.Millisecond, Limit: 10 * time.Second, Reconnects: 2})
 	want := strings.TrimPrefix(`
-| fault | figure | to reach | median | worst | runs | reconnects |
-|---|---|---|---|---|---|---|
-| active encoder killed | viewers of either pod | ≤ 200 ms | 80 ms | 90 ms | 3 | 0 |
-| node lost | viewers of the other pod | ≤ 1300 ms | 12.3 s | 12.3 s | 1 | 1 |
-|  | its own | ≤ 5 s | 1500 ms | 1500 ms | 1 | 2 |
+| fault | figure | to reach | asserted | median | worst | runs | over goal | repeated | reconnects |
+|---|---|---|---|---|---|---|---|---|---|
+| active encoder killed | viewers of either pod | ≤ 200 ms | ≤ 400 ms | 90 ms | 410 ms | 5 | 2 | 1 | 0 |
+| node lost | viewers of the other pod | ≤ 1300 ms | ≤ 6300 ms | 12.3 s | 12.3 s | 1 | 1 | 0 | 1 |
+|  | its own | ≤ 5 s | ≤ 10.0 s | 1500 ms | 1500 ms | 1 | 0 | 0 | 2 |
 `, "\n")
 	path := filepath.Join(t.TempDir(), "table.md")
 	if err := table.Write(path); err != nil {

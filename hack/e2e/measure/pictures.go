@@ -1,8 +1,8 @@
-// Package measure turns what viewers saw into the figures of the end-to-end tests: how long
-// nobody had a new picture, medians and worst values, and the table of them. It is pure,
-// but for writing the table's file; who looks at pictures is package audience.
+// Package measure turns what viewers saw into the figures of the end-to-end tests: the
+// times without a new picture, medians and worst values, and a table of them. It is
+// pure, except that it writes the table's file. Package audience does the watching.
 //
-// Start from Pictures.
+// Pictures is where to start.
 package measure
 
 import (
@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Pictures are the times at which a viewer got a new picture, the earliest first.
+// Pictures are the times at which a viewer got new pictures, the earliest first.
 type Pictures []time.Time
 
 // within returns the pictures from begin to end.
@@ -29,8 +29,8 @@ type Gap struct {
 	Length time.Duration
 }
 
-// LongestGap returns the longest time without a new picture from begin to end. What was
-// seen before begin and after end does not count: both bound a gap.
+// LongestGap returns the longest time without a new picture from begin to end. Pictures
+// before begin and after end do not count: begin and end themselves bound gaps.
 func (p Pictures) LongestGap(begin, end time.Time) Gap {
 	longest := Gap{Begin: begin}
 	for gap := range p.gaps(begin, end) {
@@ -41,8 +41,7 @@ func (p Pictures) LongestGap(begin, end time.Time) Gap {
 	return longest
 }
 
-// Frozen returns how long in all there was no new picture from begin to end, of gaps
-// longer than tolerated.
+// Frozen returns the sum of all gaps longer than tolerated from begin to end.
 func (p Pictures) Frozen(begin, end time.Time, tolerated time.Duration) time.Duration {
 	sum := time.Duration(0)
 	for gap := range p.gaps(begin, end) {

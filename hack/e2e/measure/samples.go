@@ -8,8 +8,7 @@ import (
 	"strings"
 )
 
-// Samples reads metrics in Prometheus' text format and returns those without labels, by
-// name. The others are left out.
+// Samples reads metrics in Prometheus' text format, and returns those without labels by name.
 func Samples(r io.Reader) (map[string]float64, error) {
 	samples := map[string]float64{}
 	lines := bufio.NewScanner(r)

@@ -7,32 +7,52 @@ import (
 	"time"
 )
 
-// A Table collects figures by what they are of, in the order in which they came first.
+// A Table collects figures by subject, in the order in which the subjects first came.
 type Table struct {
 	rows []*row
 }
 
 type row struct {
 	What
-	figures    Figures
-	reconnects int
+	figures                 Figures
+	over, again, reconnects int
+	limit                   time.Duration
 }
 
-// What a figure is of.
+// What is the subject of a figure.
 type What struct {
-	// Fault is what was done.
+	// Fault is the fault that was made.
 	Fault string
 	// Who says whose figure it is.
 	Who string
-	// Goal is what is to be reached, such as "≤ 200 ms, no reconnect".
+	// Goal is the goal, such as "≤ 200 ms, no reconnect".
 	Goal string
 }
 
-// Add adds a figure, and how many connections had to be opened anew meanwhile.
-func (t *Table) Add(what What, figure time.Duration, reconnects int) {
+// A Figure is one figure of a table.
+type Figure struct {
+	// Length is the time without a new picture, or another measured time.
+	Length time.Duration
+	// Reconnects is how many new connections had to be opened meanwhile.
+	Reconnects int
+	// Verdict is the verdict on the figure. Limit is
+	// the longest figure that does not fail its test.
+	Verdict Verdict
+	Limit   time.Duration
+}
+
+// Add adds a figure.
+func (t *Table) Add(what What, f Figure) {
 	r := t.row(what)
-	r.figures = append(r.figures, figure)
-	r.reconnects += reconnects
+	r.figures = append(r.figures, f.Length)
+	r.reconnects += f.Reconnects
+	r.limit = max(r.limit, f.Limit)
+	if f.Verdict != Reached {
+		r.over++
+	}
+	if f.Verdict == Again {
+		r.again++
+	}
 }
 
 func (t *Table) row(what What) *row {
@@ -46,13 +66,14 @@ func (t *Table) row(what What) *row {
 	return r
 }
 
-// String returns the table in Markdown, empty without figures.
+// String returns the table in Markdown; empty without figures.
 func (t *Table) String() string {
 	if len(t.rows) == 0 {
 		return ""
 	}
 	var b strings.Builder
-	b.WriteString("| fault | figure | to reach | median | worst | runs | reconnects |\n|---|---|---|---|---|---|---|\n")
+	b.WriteString("| fault | figure | to reach | asserted | median | worst | runs | over goal | repeated | reconnects |\n" +
+		"|---|---|---|---|---|---|---|---|---|---|\n")
 	last := ""
 	for _, r := range t.rows {
 		fault := r.Fault
@@ -60,8 +81,8 @@ func (t *Table) String() string {
 			fault = ""
 		}
 		last = r.Fault
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %d | %d |\n",
-			fault, r.Who, r.Goal, text(r.figures.Median()), text(r.figures.Worst()), len(r.figures), r.reconnects)
+		fmt.Fprintf(&b, "| %s | %s | %s | ≤ %s | %s | %s | %d | %d | %d | %d |\n",
+			fault, r.Who, r.Goal, text(r.limit), text(r.figures.Median()), text(r.figures.Worst()), len(r.figures), r.over, r.again, r.reconnects)
 	}
 	return b.String()
 }

@@ -46,7 +46,7 @@ func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) erro
 	log := cfg.NewLogger(stderr)
 	ffmpeg := transcode.FindFFmpeg()
 	if ffmpeg == "" {
-		log.Warn("no ffmpeg on the PATH: of streams with B-frames only the pictures that decode exactly are shown")
+		log.Warn("there is no ffmpeg on the PATH: viewers see only some pictures of streams with B-frames")
 	}
 	s, err := server.New(server.Config{
 		Config: cfg, Version: version, FFmpegPath: ffmpeg, Logger: log,

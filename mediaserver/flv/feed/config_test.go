@@ -7,8 +7,8 @@ import (
 	"github.com/streampair/streampair/mediaserver/flv"
 )
 
-// Each frame in a cache keeps its configuration. One as long as a message may be, and another
-// with each frame, would fill the memory.
+// Each frame in a cache keeps its configuration. A new configuration with each frame,
+// as long as a message may be, would fill the memory.
 func TestAConfigurationOfSoundIsShort(t *testing.T) {
 	for length, taken := range map[int]bool{maxAudioConfig: true, maxAudioConfig + 1: false, 64 << 10: false} {
 		f, _ := newFeed(t)

@@ -1,9 +1,9 @@
-// Package feed writes the bodies of FLV tags to a publication: what an RTMP publisher
-// sends, and what a relay reads. It is not about connections, and it decides only
-// what a publisher's faulty media means: a tag that cannot be used is dropped, a track that
-// cannot be used is shown as such, and only a publication of which nothing can be used ends.
+// Package feed writes the bodies of FLV tags to a publication. The tags come from an RTMP
+// publisher or a relay. The package knows nothing of connections. It decides only what a
+// publisher's faulty media means. A tag that can't be used is dropped. A track that can't be used
+// gets a fault. A publication ends only if nothing of it can be used.
 //
-// Start at [Feed].
+// Start with [Feed].
 package feed
 
 import (
@@ -27,91 +27,108 @@ const (
 )
 
 const (
-	// MaxMalformed tags in a row of which none can be used end a publication: its encoder
-	// does something that this server cannot use, and its user should be told.
+	// MaxMalformed is how many tags in a row, none of which can be used, end a publication. Its
+	// encoder does something that this server can't use, and the encoder's user should be told.
 	MaxMalformed = 250
-	// maxForeign tags of codecs that are not supported end a publication that has sent
-	// nothing else.
+	// maxForeign is how many tags of unsupported codecs end a publication that has
+	// sent nothing else.
 	maxForeign = 25
-	// grace is how long a publication is kept of which nothing could be used yet. Restreamers
-	// begin with the sound, and with the picture's header at the next key frame only.
+	// grace is how long a publication is kept while nothing of it can be used. Restreamers begin
+	// with the sound, and send the picture's header only at the next IDR.
 	grace = 10 * time.Second
-	// MaxUnusable tags end such a publication sooner: no encoder sends as many within grace.
+	// MaxUnusable is how many tags end such a publication before grace is over. No
+	// encoder sends as many in that time.
 	MaxUnusable = 2500
-	// faultAfter tags of one kind in a row make a fault of their track. Fewer are odd ones.
+	// faultAfter is how many tags that can't be used make a fault of their track. Each
+	// second one of them is forgotten, so a few odd tags make no fault. The fault ends
+	// when only faultEnds of them are left.
 	faultAfter = 10
+	faultEnds  = 5
 )
 
-// MalformedError says that a publisher has sent MaxMalformed tags in a row of which
-// nothing could be used.
+// A MalformedError is returned when a publisher has sent MaxMalformed tags in a row
+// that can't be used.
 type MalformedError struct{ err error }
 
-// Error says what was wrong with the last.
+// Error says what was wrong with the last tag.
 func (e *MalformedError) Error() string { return "the stream cannot be used: " + e.err.Error() }
 
-// Unwrap returns what was wrong with the last.
+// Unwrap returns the error of the last tag.
 func (e *MalformedError) Unwrap() error { return e.err }
 
-// A Feed writes the audio and video tags of one publisher to its publication. It is for
-// one goroutine.
+// A Feed writes the audio and video tags of one publisher to its publication. It is
+// for one goroutine.
 type Feed struct {
 	publication *stream.Publication
-	clock       flv.Unwrapper // shared by both tracks: they have one origin
+	clock       flv.Unwrapper // shared by both tracks, because they have one origin
 
 	lengthSize int // of NAL units
 	pictures   pictures
 
-	audioCodec       flv.AudioCodec // 0 until its configuration came
+	audioCodec       flv.AudioCodec // 0 before its configuration has come
 	audioConfig      []byte
 	unsupportedAudio bool
 
 	tracks   [2]track      // by stream.Kind
-	unusable int           // tags of either kind, in a row
-	began    time.Duration // when the first tag came, on the media clock; 0: none has
+	unusable int           // tags of both kinds in a row that could not be used
+	began    time.Duration // when the first tag came, on the media clock; 0: none has come
+	presence presence
 }
 
-// A track is what is known of the tags of one kind.
+// A track is the state of the tags of one kind.
 type track struct {
 	chosen   int  // number of the track that is played; -1: none yet
-	several  bool // the warning of other tracks is shown
-	used     bool // a tag could be used
-	unusable int  // tags in a row
-	faulty   bool // the fault of unusable tags is shown
+	several  bool // the warning about other tracks is shown
+	used     bool // a tag has been used
+	unusable int  // tags in a row that could not be used
+	// recentUnusable counts tags that can't be used, less one per second, up to faultAfter. It
+	// is as of counted.
+	recentUnusable float64
+	counted        time.Duration
+	// unusableFault is the fault because of tags that can't be used, foreign the fault
+	// because of the configuration. nil: there is none.
+	unusableFault, foreign *stream.Fault
+	trackPresence
 }
 
 // New returns a Feed of the publication.
 func New(p *stream.Publication) *Feed {
 	f := &Feed{publication: p, tracks: [2]track{{chosen: -1}, {chosen: -1}}}
 	f.pictures = pictures{publication: p, maxBytes: flv.DefaultMaxBody, leftOut: func(length int) {
-		f.LeftOut(stream.Video, length, f.pictures.maxBytes)
+		f.ReportDropped(stream.Video, length, f.pictures.maxBytes)
 	}}
 	return f
 }
 
-// LimitPictures sets how many bytes a picture may have that comes in several tags; 4 MiB
-// unless set. Whoever reads the tags bounds those that come in one.
+// LimitPictures sets the most bytes of a picture that comes in several tags; the default is
+// 4 MiB. A picture in one tag is bounded by the reader of the tags.
 func (f *Feed) LimitPictures(bytes int) { f.pictures.maxBytes = bytes }
 
-// Publication is what the Feed writes to.
+// Held returns the size of the pictures that the Feed holds because the next tag may
+// continue them, in bytes.
+func (f *Feed) Held() int { return f.pictures.bytes() }
+
+// Publication returns the publication to which the Feed writes.
 func (f *Feed) Publication() *stream.Publication { return f.publication }
 
-// Anchor says that the publisher is at the timestamp now: see Publication.Anchor.
+// Anchor records that the publisher is at the timestamp now: see Publication.Anchor.
 func (f *Feed) Anchor(timestamp uint32) { f.publication.Anchor(f.clock.Unwrap(timestamp)) }
 
-// Video writes the body of a video tag, which it keeps. An error means that the
-// publication is of no use: flv.UnsupportedCodecError or MalformedError. It is for the
-// caller to end it.
+// Video writes the body of a video tag, and keeps the body. An error means that
+// nothing of the publication can be used. It is an flv.UnsupportedCodecError or a
+// MalformedError. The caller must then end the publication.
 func (f *Feed) Video(timestamp uint32, body []byte) error {
 	packet, err := flv.ParseVideo(body)
 	switch {
 	case err == nil && packet.Kind == flv.Ignorable:
-		return nil // which says nothing about the tracks either
-	case f.isOther(stream.Video, origin{packet.Track, packet.Multitrack, packet.Several}, err):
+		return nil // this says nothing about the tracks
+	case f.isOther(stream.Video, trackID{packet.Track, packet.Multitrack, packet.Several}, err):
 		return nil
 	case err != nil:
-		return f.judge(stream.Video, f.publication.Reject(err))
+		return f.judge(stream.Video, f.publication.Reject(err), true)
 	}
-	return f.judge(stream.Video, f.videoPacket(f.clock.Unwrap(timestamp), packet))
+	f.notice(stream.Video, packet.Kind == flv.CodedFrames)
+	return f.judge(stream.Video, f.videoPacket(f.clock.Unwrap(timestamp), packet), packet.Kind == flv.CodedFrames)
 }
 
 func (f *Feed) videoPacket(dts time.Duration, packet flv.VideoPacket) error {
@@ -121,7 +138,7 @@ func (f *Feed) videoPacket(dts time.Duration, packet flv.VideoPacket) error {
 			return f.publication.Reject(err)
 		}
 		f.lengthSize = config.LengthSize
-		held := f.pictures.flush() // is of the header before, and may have had none
+		held := f.pictures.flush() // the held picture belongs to the header before, which may have been missing
 		return errors.Join(held, f.publication.SetVideoParameters(append(config.SPS, config.PPS...)...))
 	}
 	lengthSize := f.lengthSize
@@ -130,6 +147,7 @@ func (f *Feed) videoPacket(dts time.Duration, packet flv.VideoPacket) error {
 	}
 	nalus, err := flv.SplitAVCC(packet.Data, lengthSize)
 	if err != nil {
+		f.publication.BreakGOP()
 		return f.publication.Reject(err)
 	}
 	if len(nalus) == 0 {
@@ -138,40 +156,41 @@ func (f *Feed) videoPacket(dts time.Duration, packet flv.VideoPacket) error {
 	return f.pictures.write(dts, dts+packet.CompositionTime, nalus)
 }
 
-// Audio writes the body of an audio tag, which it keeps. Errors are those of Video.
+// Audio writes the body of an audio tag, and keeps the body. Its errors are those of Video.
 func (f *Feed) Audio(timestamp uint32, body []byte) error {
 	packet, err := flv.ParseAudio(body)
 	switch {
 	case err == nil && packet.Kind == flv.Ignorable:
 		return nil
-	case f.isOther(stream.Audio, origin{packet.Track, packet.Multitrack, packet.Several}, err):
+	case f.isOther(stream.Audio, trackID{packet.Track, packet.Multitrack, packet.Several}, err):
 		return nil
 	case err != nil:
-		return f.judge(stream.Audio, f.publication.Reject(err))
+		return f.judge(stream.Audio, f.publication.Reject(err), true)
 	}
+	f.notice(stream.Audio, packet.Kind == flv.CodedFrames)
 	switch packet.Kind {
 	case flv.SequenceHeader:
 		if packet.Codec == f.audioCodec && bytes.Equal(packet.Data, f.audioConfig) {
-			return nil // some encoders repeat it
+			return nil // some encoders repeat the configuration
 		}
-		return f.judge(stream.Audio, f.setAudioConfig(packet.Codec, packet.Data))
+		return f.judge(stream.Audio, f.setAudioConfig(packet.Codec, packet.Data), false)
 	case flv.CodedFrames:
 		pts := f.clock.Unwrap(timestamp)
 		if err := f.pictures.soundAt(pts); err != nil {
-			_ = f.judge(stream.Video, err)
+			_ = f.judge(stream.Video, err, true)
 		}
 		err := f.audioFrames(pts, packet)
 		if f.unsupportedAudio {
 			return nil
 		}
-		return f.judge(stream.Audio, err)
+		return f.judge(stream.Audio, err, true)
 	}
 	return nil
 }
 
-// LeftOut says that an access unit of length bytes was left out, because it was longer than
-// limit.
-func (f *Feed) LeftOut(k stream.Kind, length, limit int) {
+// ReportDropped records that an access unit of length bytes was left out because it was
+// longer than limit.
+func (f *Feed) ReportDropped(k stream.Kind, length, limit int) {
 	_ = f.publication.Reject(errTooLarge)
 	if k == stream.Video {
 		f.publication.BreakGOP()
@@ -181,7 +200,7 @@ func (f *Feed) LeftOut(k stream.Kind, length, limit int) {
 		map[stream.Kind]string{stream.Video: " picture", stream.Audio: "n audio frame"}[k], length, limit))
 }
 
-// audioFrames writes the frames of a packet, which is one unless they are ADTS.
+// audioFrames writes the frames of a packet. Only ADTS has more than one.
 func (f *Feed) audioFrames(pts time.Duration, packet flv.AudioPacket) error {
 	frames := [][]byte{packet.Data}
 	if packet.Codec == flv.AAC {
@@ -208,7 +227,7 @@ func (f *Feed) audioFrames(pts time.Duration, packet flv.AudioPacket) error {
 	return nil
 }
 
-// frameTime returns how long after the first AAC frame of a tag frame i begins.
+// frameTime returns the time between the first AAC frame of a tag and frame i.
 func (f *Feed) frameTime(i int) time.Duration {
 	if i == 0 {
 		return 0
@@ -226,32 +245,35 @@ var (
 	errLongConfig    = fmt.Errorf("audio configuration of more than %d bytes", maxAudioConfig)
 )
 
-// maxAudioConfig bounds an audio configuration in bytes. Every frame in a cache keeps its
-// own. The longest of AAC has a program config element with a comment of 255 bytes (ISO/IEC
-// 14496-3 section 4.4.1.1).
+// maxAudioConfig bounds an audio configuration, in bytes, because every frame in a
+// cache keeps its own. The longest AAC configuration has a program config element with
+// a comment of 255 bytes (ISO/IEC 14496-3 section 4.4.1.1).
 const maxAudioConfig = 1024
 
 func (f *Feed) setAudioConfig(codec flv.AudioCodec, config []byte) error {
 	if len(config) > maxAudioConfig {
 		return f.publication.Reject(errLongConfig)
 	}
-	config = bytes.Clone(config) // which is part of a message
+	config = bytes.Clone(config) // it is a part of a message
 	format, unsupported, err := audioFormat(codec, config)
 	if err != nil {
 		return f.publication.Reject(err)
 	}
 	f.audioCodec, f.audioConfig, f.unsupportedAudio = codec, config, unsupported != ""
-	f.tracks[stream.Audio].faulty = false
+	t := &f.tracks[stream.Audio]
+	t.foreign = nil
 	if f.unsupportedAudio {
-		f.publication.SetFault(stream.Audio, unsupportedAudio(unsupported))
+		t.foreign = unsupportedAudio(unsupported)
+	}
+	f.show(stream.Audio)
+	if f.unsupportedAudio {
 		return nil
 	}
-	f.publication.SetFault(stream.Audio, nil)
 	return f.publication.SetAudioFormat(format)
 }
 
-// audioFormat reads an audio track's configuration. unsupported says, if not "", what
-// kind of audio it is that cannot be played.
+// audioFormat returns the format of an audio track's configuration. If the audio can't be
+// played, unsupported is its kind; otherwise unsupported is "".
 func audioFormat(codec flv.AudioCodec, config []byte) (format stream.Format, unsupported string, err error) {
 	if codec == flv.Opus {
 		channels, err := opusChannels(config)
@@ -272,15 +294,16 @@ func audioFormat(codec flv.AudioCodec, config []byte) (format stream.Format, uns
 	}, "", nil
 }
 
-// An origin says which track a tag is of, as flv.VideoPacket does.
-type origin struct {
+// A trackID is the track of a tag, as in flv.VideoPacket.
+type trackID struct {
 	number              byte
 	multitrack, several bool
 }
 
-// isOther reports whether a tag is of another track than the one that is played: that with
-// the lowest number of those that can be used. err is why the tag cannot be used; nil: it can.
-func (f *Feed) isOther(k stream.Kind, from origin, err error) bool {
+// isOther reports whether a tag belongs to another track than the one that is played.
+// The played track is the usable track with the lowest number. err is why the tag
+// can't be used, or nil if it can.
+func (f *Feed) isOther(k stream.Kind, from trackID, err error) bool {
 	t, number := &f.tracks[k], int(from.number)
 	var foreign *flv.UnsupportedCodecError
 	other := false
@@ -289,9 +312,9 @@ func (f *Feed) isOther(k stream.Kind, from origin, err error) bool {
 	case err == nil && (t.chosen < 0 || number < t.chosen):
 		t.chosen = number
 	case err != nil && !from.multitrack && !errors.As(err, &foreign):
-		// Nothing is known of whose a malformed tag is.
+		// The track of a malformed tag is unknown.
 	default:
-		other = t.chosen >= 0 // else the track is the only one, as far as is known
+		other = t.chosen >= 0 // otherwise the track is the only known one
 	}
 	if (other || from.several) && !t.several {
 		t.several = true
@@ -299,75 +322,4 @@ func (f *Feed) isOther(k stream.Kind, from origin, err error) bool {
 			"The encoder sends more than one %s track: the first is played, the others are left out. Send one track to save bandwidth.", k))
 	}
 	return other
-}
-
-// judge decides what a tag means for its track and for the publication. err is why the tag
-// could not be used; nil: it was.
-func (f *Feed) judge(k stream.Kind, err error) error {
-	t := &f.tracks[k]
-	if f.began == 0 {
-		f.began = f.publication.Stream().Now()
-	}
-	if errors.Is(err, stream.ErrPublicationEnded) {
-		return nil // whoever ended it knows
-	}
-	if err == nil {
-		t.used, f.unusable, t.unusable = true, 0, 0
-		if t.faulty {
-			t.faulty = false
-			f.publication.SetFault(k, nil)
-		}
-		return nil
-	}
-	f.unusable++
-	if t.unusable++; t.unusable >= faultAfter && !t.faulty {
-		t.faulty = true
-		f.publication.SetFault(k, faultOf(k, err))
-	}
-	return f.hopeless(k, err)
-}
-
-// hopeless returns the error that ends the publication, if it is of no use: a tag of kind k
-// could not be used because of err.
-func (f *Feed) hopeless(k stream.Kind, err error) error {
-	t, other := &f.tracks[k], &f.tracks[1-k]
-	var foreign *flv.UnsupportedCodecError
-	switch {
-	case other.used && other.unusable < MaxMalformed:
-		return nil // the publication lives by its other track
-	case t.used || other.used:
-	case f.unusable < MaxUnusable && f.publication.Stream().Now()-f.began < grace:
-		return nil // the other track may be yet to come
-	case errors.As(err, &foreign) && f.unusable >= maxForeign:
-		return foreign
-	}
-	if t.unusable >= MaxMalformed {
-		return &MalformedError{err}
-	}
-	return nil
-}
-
-// faultOf is the fault of a track whose tags cannot be used for that error.
-func faultOf(k stream.Kind, err error) *stream.Fault {
-	var foreign *flv.UnsupportedCodecError
-	isForeign := errors.As(err, &foreign)
-	switch {
-	case k == stream.Audio && isForeign:
-		return unsupportedAudio(foreign.Codec)
-	case k == stream.Audio:
-		return &stream.Fault{Code: WarningMalformedAudio, Message: fmt.Sprintf(
-			"The sound cannot be decoded, and viewers hear silence (%v): restart the encoder, and set its audio to AAC-LC, mono or stereo.", err)}
-	case isForeign:
-		return &stream.Fault{Code: WarningUnsupportedVideo, Message: foreign.Codec + " is not supported and the stream has no picture: set the encoder's video to H.264."}
-	}
-	return &stream.Fault{Code: WarningMalformedVideo, Message: fmt.Sprintf(
-		"The picture cannot be decoded (%v): restart the encoder, and set its video to H.264.", err)}
-}
-
-// unsupportedAudio is the fault of sound of that kind.
-func unsupportedAudio(kind string) *stream.Fault {
-	return &stream.Fault{
-		Code:    WarningUnsupportedAudio,
-		Message: kind + " is not supported and the stream has no sound: set the encoder's audio to AAC-LC, mono or stereo.",
-	}
 }

@@ -54,7 +54,7 @@ func TestTagsBecomeAccessUnits(t *testing.T) {
 			if want.Codec == stream.Opus {
 				codec, config = flv.Opus, OpusHead(want.Channels)
 			}
-			const wrap = 1<<32 - 20 // both tracks wrap as one
+			const wrap = 1<<32 - 20 // both tracks wrap at the same time
 			for _, err := range []error{
 				f.Video(wrap, videoConfig(t)),
 				f.Audio(wrap, flv.AppendAudioConfig(nil, codec, config)),
@@ -88,7 +88,7 @@ func TestWhatEndsAPublication(t *testing.T) {
 	} {
 		for pace, tt := range map[string]struct {
 			interval time.Duration
-			tags     int // the last ends the publication
+			tags     int // the last tag ends the publication
 		}{
 			"slowly":     {grace / (maxForeign - 2), maxForeign},
 			"as sound":   {20 * time.Millisecond, int(grace/(20*time.Millisecond)) + 1},
@@ -127,8 +127,8 @@ func TestWhatEndsAPublication(t *testing.T) {
 	})
 	for name, tt := range map[string]struct {
 		interval time.Duration
-		good     bool // a tag came that could be used
-		tags     int  // the last ends the publication
+		good     bool // a usable tag has come
+		tags     int  // the last tag ends the publication
 	}{
 		"nothing but nonsense, in the end":      {grace / (MaxMalformed - 2), false, MaxMalformed},
 		"a flood of nonsense":                   {0, false, MaxUnusable},
@@ -252,6 +252,21 @@ func TestFaultsOfATrack(t *testing.T) {
 	video := func(body []byte) func(*Feed) error { return func(f *Feed) error { return f.Video(0, body) } }
 	audio := func(body []byte) func(*Feed) error { return func(f *Feed) error { return f.Audio(0, body) } }
 	mp3 := audio([]byte{2 << 4, 0})
+	wait := func(d time.Duration) func(*Feed) error {
+		return func(*Feed) error { time.Sleep(d); return nil }
+	}
+	each := func(steps ...func(*Feed) error) func(*Feed) error {
+		return func(f *Feed) error {
+			for _, step := range steps {
+				if err := step(f); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+	}
+	later := wait((faultAfter - faultEnds) * time.Second)
+	malformed := video([]byte{0x17, 1, 0, 0, 0, 9, 9, 9, 9, 9})
 	type steps []func(*Feed) error
 	for name, tt := range map[string]struct {
 		steps        steps
@@ -260,48 +275,55 @@ func TestFaultsOfATrack(t *testing.T) {
 		"none":                               {steps{audio(aacConfig()), audio(aacFrame())}, "", ""},
 		"one odd tag of another codec":       {steps{audio(aacConfig()), audio(aacFrame()), mp3, audio(aacFrame()), mp3}, "", ""},
 		"MP3":                                {steps{repeat(faultAfter, mp3)}, "", WarningUnsupportedAudio},
-		"MP3, and then AAC":                  {steps{repeat(faultAfter, mp3), audio(aacConfig()), audio(aacFrame())}, "", ""},
+		"MP3, and then AAC":                  {steps{repeat(faultAfter, mp3), audio(aacConfig()), later, audio(aacFrame())}, "", ""},
 		"AAC, and then MP3":                  {steps{audio(aacConfig()), audio(aacFrame()), repeat(faultAfter, mp3)}, "", WarningUnsupportedAudio},
 		"HE-AAC":                             {steps{audio(flv.AppendAudioConfig(nil, flv.AAC, []byte{0x2b, 0x11, 0x88, 0})), audio(aacFrame())}, "", ""},
 		"5.1":                                {steps{audio(flv.AppendAudioConfig(nil, flv.AAC, []byte{0x11, 0xb0})), audio(aacFrame())}, "", ""},
 		"7.1 with a program config element":  {steps{audio(flv.AppendAudioConfig(nil, flv.AAC, []byte{0x11, 0x80, 0x04, 0xc8, 0x44, 0x00, 0x20, 0x00, 0xc4})), audio(aacFrame())}, "", ""},
 		"Opus in 5.1":                        {steps{audio(flv.AppendAudioConfig(nil, flv.Opus, OpusHead(6)))}, "", WarningUnsupportedAudio},
 		"AAC without its header":             {steps{repeat(faultAfter, audio(aacFrame()))}, "", WarningMalformedAudio},
-		"AAC whose header came late":         {steps{repeat(faultAfter, audio(aacFrame())), audio(aacConfig()), audio(aacFrame())}, "", ""},
+		"AAC whose header came late":         {steps{repeat(faultAfter, audio(aacFrame())), audio(aacConfig()), later, audio(aacFrame())}, "", ""},
 		"ADTS without a header":              {steps{repeat(faultAfter, audio(adts(false, []byte{0x21, 1})))}, "", ""},
 		"ADTS with a header":                 {steps{audio(aacConfig()), repeat(faultAfter, audio(adts(true, []byte{0x21, 1})))}, "", ""},
 		"HEVC beside sound":                  {steps{audio(aacConfig()), repeat(faultAfter, video([]byte("\x90hvc1")))}, WarningUnsupportedVideo, ""},
+		"a header among malformed pictures":  {steps{repeat(faultAfter, video([]byte{0x17, 1, 0, 0, 0, 9, 9, 9, 9, 9})), video(videoConfig(t))}, WarningMalformedVideo, ""},
+		"a header among malformed sound":     {steps{repeat(faultAfter, audio(aacFrame())), audio(aacConfig())}, "", WarningMalformedAudio},
 		"malformed pictures":                 {steps{repeat(faultAfter, video([]byte{0x17, 1, 0, 0, 0, 9, 9, 9, 9, 9}))}, WarningMalformedVideo, ""},
-		"malformed pictures, and then H.264": {steps{repeat(faultAfter, video([]byte{0x17, 1, 0, 0, 0, 9, 9, 9, 9, 9})), video(videoConfig(t)), video(idr())}, "", ""},
+		"malformed pictures, and then H.264": {steps{repeat(faultAfter, video([]byte{0x17, 1, 0, 0, 0, 9, 9, 9, 9, 9})), video(videoConfig(t)), later, video(idr())}, "", ""},
+		"good pictures among malformed ones": {steps{repeat(30, each(repeat(2, malformed), video(idr()), wait(time.Second)))}, WarningMalformedVideo, ""},
+		"a good IDR, and nothing good after": {steps{repeat(9, each(repeat(59, malformed), wait(2*time.Second), video(idr())))}, WarningMalformedVideo, ""},
+		"an odd picture now and then":        {steps{repeat(60, each(malformed, video(idr()), wait(2*time.Second)))}, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f, _ := newFeed(t)
-			if err := errors.Join(video(videoConfig(t))(f), video(idr())(f)); err != nil {
-				t.Fatal(err)
-			}
-			for _, step := range tt.steps {
-				if err := step(f); err != nil {
+			synctest.Test(t, func(t *testing.T) {
+				f, _ := newFeed(t)
+				if err := errors.Join(video(videoConfig(t))(f), video(idr())(f)); err != nil {
 					t.Fatal(err)
 				}
-			}
-			snap := f.Publication().Stream().Snapshot()
-			code := func(fault *stream.Fault) string {
-				if fault == nil {
-					return ""
+				for _, step := range tt.steps {
+					if err := step(f); err != nil {
+						t.Fatal(err)
+					}
 				}
-				return fault.Code
-			}
-			if v, a := code(snap.Video.Fault), code(snap.Audio.Fault); v != tt.video || a != tt.audio {
-				t.Errorf("faults of video %q and audio %q, want %q and %q", v, a, tt.video, tt.audio)
-			}
-			for _, want := range []string{tt.video, tt.audio} {
-				if want != "" && !slices.ContainsFunc(snap.Warnings, func(w stream.Warning) bool { return w.Code == want }) {
-					t.Errorf("no warning %s among %v", want, snap.Warnings)
+				snap := f.Publication().Stream().Snapshot()
+				code := func(fault *stream.Fault) string {
+					if fault == nil {
+						return ""
+					}
+					return fault.Code
 				}
-			}
-			if tt.audio != "" && !snap.Audio.Announced {
-				t.Error("the sound does not count as announced")
-			}
+				if v, a := code(snap.Video.Fault), code(snap.Audio.Fault); v != tt.video || a != tt.audio {
+					t.Errorf("faults of video %q and audio %q, want %q and %q", v, a, tt.video, tt.audio)
+				}
+				for _, want := range []string{tt.video, tt.audio} {
+					if want != "" && !slices.ContainsFunc(snap.Warnings, func(w stream.Warning) bool { return w.Code == want }) {
+						t.Errorf("no warning %s among %v", want, snap.Warnings)
+					}
+				}
+				if tt.audio != "" && !snap.Audio.Announced {
+					t.Error("the sound does not count as announced")
+				}
+			})
 		})
 	}
 }

@@ -24,11 +24,11 @@ const (
 	naluReserved18    = 18
 )
 
-// contents is what the NAL units of one message say about where pictures begin.
+// contents is what the NAL units of one message show about where pictures begin.
 type contents struct {
-	slices bool // there are some
-	first  bool // one of the slices is the first of its picture
-	opens  bool // there is a NAL unit that only precedes a picture's slices
+	slices       bool // there are slices
+	first        bool // one of the slices is the first of its picture
+	opensPicture bool // there is a NAL unit that only precedes slices
 }
 
 // contentsOf returns the contents of a message.
@@ -43,23 +43,23 @@ func contentsOf(nalus [][]byte) contents {
 			c.slices = true
 			c.first = c.first || !isLaterSlice(nalu[1:])
 		case naluPartitionB, naluPartitionC:
-			c.slices = true // they belong to the partition A before
+			c.slices = true // they follow a partition A
 		default:
-			c.opens = c.opens || opensPicture(t)
+			c.opensPicture = c.opensPicture || opensPicture(t)
 		}
 	}
 	return c
 }
 
-// isLater reports whether a message goes on with the picture of the message before.
+// isLater reports whether a message continues the picture of the message before.
 func (c contents) isLater() bool { return c.slices && !c.first }
 
-// begins reports whether a message is the beginning of a picture.
-func (c contents) begins() bool { return c.first || c.opens && !c.slices }
+// begins reports whether a picture begins with the message.
+func (c contents) begins() bool { return c.first || c.opensPicture && !c.slices }
 
-// opensPicture reports whether a NAL unit of that type which follows a picture's slices is
-// the beginning of the next picture, Rec. H.264 section 7.4.1.2.3. A prefix NAL unit (14) is
-// one there too, but precedes later slices as well, and no decoder needs it.
+// opensPicture reports whether a NAL unit of that type, after a picture's slices, begins the
+// next picture (Rec. H.264 section 7.4.1.2.3). A prefix NAL unit (14) does so too, but is not
+// counted: it also precedes later slices, and no decoder needs it.
 func opensPicture(t byte) bool {
 	switch t {
 	case naluSEI, naluSPS, naluPPS, naluDelimiter:
@@ -68,8 +68,8 @@ func opensPicture(t byte) bool {
 	return t >= naluSubsetSPS && t <= naluReserved18
 }
 
-// isPadding reports whether a NAL unit carries nothing for a decoder of one stream: filler
-// data, and ends of a sequence or stream. They may follow a picture's slices.
+// isPadding reports whether a NAL unit carries nothing for a decoder of one stream: filler data,
+// and ends of a sequence or stream. Such NAL units may follow a picture's slices.
 func isPadding(nalu []byte) bool {
 	switch nalu[0] & naluTypeMask {
 	case naluEndOfSequence, naluEndOfStream, naluFiller:
@@ -82,11 +82,11 @@ func hasIDR(nalus [][]byte) bool {
 	return slices.ContainsFunc(nalus, func(nalu []byte) bool { return nalu[0]&naluTypeMask == naluIDR })
 }
 
-// isLaterSlice reports whether a slice header is one of a later slice: first_mb_in_slice, the
-// ue(v) that it begins with, is not 0 (Rec. H.264 section 7.3.3). A number that is larger
-// than any picture is no sign of one.
+// isLaterSlice reports whether a slice header belongs to a later slice of a picture. In
+// such a header first_mb_in_slice, its first ue(v), is not 0 (Rec. H.264 section
+// 7.3.3). A number larger than any picture is not taken for one.
 func isLaterSlice(header []byte) bool {
-	const mostZeros = 17 // in front of a number below 2^18: level 6.2 has 139,264 macroblocks
+	const mostZeros = 17 // before a number below 2^18: level 6.2 has 139,264 macroblocks
 	var word uint32
 	for _, b := range header[:min(len(header), 4)] {
 		word = word<<8 | uint32(b)

@@ -8,16 +8,16 @@ import (
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// This file puts pictures together of publishers that send each NAL unit in a message of its
-// own, as some hardware encoders and restreamers do.
+// This file joins the pictures of publishers that send each NAL unit in a separate
+// message, as some hardware encoders and restreamers do.
 
-// Bounds of what comes in several messages.
+// Bounds for pictures that come in several messages.
 const (
 	maxPictureNALUs = 1024
-	// maxAheadBytes and maxAheadNALUs bound what precedes a picture in messages of its own.
-	maxAheadBytes = 64 << 10
-	maxAheadNALUs = 64
-	// assumedInterval is the frame interval until two pictures have told it.
+	// maxPrecedingBytes and maxPrecedingNALUs bound the messages that precede a picture.
+	maxPrecedingBytes = 64 << 10
+	maxPrecedingNALUs = 64
+	// assumedInterval is the frame interval before it is known from two pictures.
 	assumedInterval = 40 * time.Millisecond
 )
 
@@ -26,44 +26,46 @@ var (
 	errTooManyNALUs = errors.New("too many NAL units in a picture")
 )
 
-// pictures writes a publication's pictures. Messages pass as they come, each as a picture,
-// until one begins with a later slice of a picture. From then on each picture is held until
-// the next begins.
+// pictures writes a publication's pictures. At first each message is written as a picture at
+// once. When a message begins with a later slice of a picture, pictures come in several
+// messages. From then on each picture is held until the next one begins.
 type pictures struct {
 	publication *stream.Publication
-	maxBytes    int              // of a picture that comes in several messages
-	leftOut     func(length int) // tells of a picture that is longer
+	maxBytes    int              // bound of a picture that comes in several messages
+	leftOut     func(length int) // called for a picture that is longer
 
-	// ahead are the NAL units of the messages since the last picture, while split is false.
-	ahead naluList
-	split bool // pictures come in several messages
-	// last is the picture written last while split is false.
+	// preceding are the NAL units of the messages since the last picture. It is used while
+	// split is false.
+	preceding naluList
+	split     bool // pictures come in several messages
+	// last is the last written picture. It is used while split is false. It has NAL
+	// units only if it is an IDR.
 	last heldPicture
 
 	held     heldPicture
-	interval time.Duration // between the last two pictures
+	interval time.Duration // time between the last two pictures
 
-	sound time.Duration // of the last sound, on the publisher's clock
-	heard bool          // there was sound
+	sound time.Duration // time of the last sound, on the publisher's clock
+	heard bool          // sound has come
 }
 
-// A heldPicture is a picture that may go on with the next message.
+// A heldPicture is a picture that the next message may continue.
 type heldPicture struct {
-	dts, pts time.Duration // of its first message
-	at       time.Duration // when that came, on the media clock
-	sound    time.Duration // pictures.sound at that time; without sound, dts
+	dts, pts time.Duration // times of its first message
+	at       time.Duration // when its first message came, on the media clock
+	sound    time.Duration // pictures.sound when its first message came; dts if no sound had come
 	nalus    naluList
-	slices   bool // there is one among the NAL units
+	slices   bool // the NAL units have a slice
 }
 
 // A naluList holds NAL units up to a bound.
 type naluList struct {
-	nalus        [][]byte // none once there were too many
-	count, bytes int      // of all that were added
+	nalus        [][]byte // nil once there were too many
+	count, bytes int      // of all NAL units that were added
 }
 
 func newNALUList(nalus [][]byte) naluList {
-	l := naluList{nalus: slices.Clip(nalus)} // whoever has nalus too sees nothing of what is added
+	l := naluList{nalus: slices.Clip(nalus)} // other holders of nalus must not see what is added
 	l.measure(nalus)
 	return l
 }
@@ -75,7 +77,15 @@ func (l *naluList) measure(added [][]byte) {
 	}
 }
 
-// add adds NAL units, unless there are more than the bounds allow.
+// held returns the size of the NAL units that are kept, in bytes.
+func (l *naluList) held() int {
+	if l.nalus == nil {
+		return 0
+	}
+	return l.bytes
+}
+
+// add adds NAL units. If the bounds are exceeded, the list keeps none.
 func (l *naluList) add(nalus [][]byte, maxCount, maxBytes int) {
 	l.measure(nalus)
 	if l.count > maxCount || l.bytes > maxBytes {
@@ -84,6 +94,9 @@ func (l *naluList) add(nalus [][]byte, maxCount, maxBytes int) {
 	}
 	l.nalus = append(l.nalus, nalus...)
 }
+
+// bytes returns the size of the NAL units that are held, in bytes.
+func (p *pictures) bytes() int { return p.preceding.held() + p.last.nalus.held() + p.held.nalus.held() }
 
 // write takes the NAL units of one message.
 func (p *pictures) write(dts, pts time.Duration, nalus [][]byte) error {
@@ -100,28 +113,30 @@ func (p *pictures) write(dts, pts time.Duration, nalus [][]byte) error {
 	return p.pass(dts, pts, nalus, c)
 }
 
-// pass writes a message as a picture. What came ahead of the picture in messages of its own
-// goes with it: an SEI or an SPS may make a recovery point of the picture.
+// pass writes a message as a picture. NAL units that came before it in separate messages are
+// written with it, because an SEI or an SPS may make it a recovery point.
 func (p *pictures) pass(dts, pts time.Duration, nalus [][]byte, c contents) error {
 	if !c.slices {
-		err := p.publication.WriteVideo(dts, pts, nalus) // its parameter sets count at once
+		err := p.publication.WriteVideo(dts, pts, nalus) // its parameter sets take effect at once
 		if err == nil {
-			p.ahead.add(nalus, maxAheadNALUs, maxAheadBytes)
+			p.preceding.add(nalus, maxPrecedingNALUs, maxPrecedingBytes)
 		}
 		return err
 	}
-	if len(p.ahead.nalus) > 0 {
-		nalus = append(p.ahead.nalus, nalus...)
+	if len(p.preceding.nalus) > 0 {
+		nalus = append(p.preceding.nalus, nalus...)
 	}
-	p.ahead = naluList{}
+	p.preceding = naluList{}
 	p.last = p.begin(dts, pts)
-	p.last.nalus, p.last.slices = newNALUList(nalus), true
+	if p.last.slices = true; hasIDR(nalus) {
+		p.last.nalus = newNALUList(nalus)
+	}
 	return p.publication.WriteVideo(dts, pts, nalus)
 }
 
-// beginHolding begins to hold pictures, with the one written last. Its first slices have gone
-// out as if they were all of it. An IDR can go out once more, as a whole. Pictures that refer
-// to another one are spoilt.
+// beginHolding starts to hold pictures, beginning with the last written one. That
+// picture's first slices were written as if they were the whole picture. An IDR can be
+// written again as a whole. Otherwise the rest of the GOP is dropped.
 func (p *pictures) beginHolding() {
 	p.split = true
 	if hasIDR(p.last.nalus.nalus) {
@@ -129,11 +144,11 @@ func (p *pictures) beginHolding() {
 	} else {
 		p.publication.BreakGOP()
 	}
-	p.last, p.ahead = heldPicture{}, naluList{}
+	p.last, p.preceding = heldPicture{}, naluList{}
 }
 
-// hold adds a message to the picture that is held, and writes that picture first if another
-// one begins with the message.
+// hold adds a message to the held picture. If another picture begins with the message,
+// hold writes the held picture first.
 func (p *pictures) hold(dts, pts time.Duration, nalus [][]byte, c contents) error {
 	var err error
 	if p.held.slices && c.begins() {
@@ -141,7 +156,7 @@ func (p *pictures) hold(dts, pts time.Duration, nalus [][]byte, c contents) erro
 		err = p.flush()
 	}
 	if c.isLater() && !p.held.slices {
-		// The first slices are lost, or were written as if they were all of the picture.
+		// The first slices are lost, or were written as if they were the whole picture.
 		p.held = heldPicture{}
 		p.publication.BreakGOP()
 		return p.publication.Reject(errLaterSlice)
@@ -154,7 +169,7 @@ func (p *pictures) hold(dts, pts time.Duration, nalus [][]byte, c contents) erro
 	return err
 }
 
-// begin returns a picture whose first message comes now.
+// begin returns a picture whose first message has just come.
 func (p *pictures) begin(dts, pts time.Duration) heldPicture {
 	h := heldPicture{dts: dts, pts: pts, at: p.publication.Stream().Now(), sound: dts}
 	if p.heard {
@@ -163,10 +178,10 @@ func (p *pictures) begin(dts, pts time.Duration) heldPicture {
 	return h
 }
 
-// flush writes the picture that is held, if there is one.
+// flush writes the held picture, if there is one.
 func (p *pictures) flush() error {
 	if !p.held.slices {
-		return nil // what is held precedes a picture
+		return nil // what is held only precedes a picture
 	}
 	held := p.held
 	p.held = heldPicture{}
@@ -181,10 +196,10 @@ func (p *pictures) flush() error {
 	return p.publication.WriteVideo(held.dts, held.pts, held.nalus.nalus)
 }
 
-// soundAt takes the time of a sound, and writes a picture that has been held for a frame
-// interval: the picture may be the last before a pause. The sound must have gone on by the
-// interval too. A network that stalls in the middle of a picture holds up both, and the
-// picture's other slices are about to come.
+// soundAt takes the time of a sound. It writes a picture that has been held for a
+// frame interval, because that picture may be the last before a pause. The sound must
+// also have advanced by the interval. If the network stalls in the middle of a
+// picture, both wait, and the rest of the picture is still to come.
 func (p *pictures) soundAt(pts time.Duration) error {
 	p.sound, p.heard = pts, true
 	interval := p.interval

@@ -45,7 +45,7 @@ func TestPicturesInSeveralMessages(t *testing.T) {
 				{67, [][]byte{laterSlice(6)}},
 				{100, [][]byte{firstSlice(7)}},
 			},
-			// The first IDR went out in part, and once more as a whole.
+			// The first IDR was written in part, and then again as a whole.
 			[][][]byte{{firstIDR(1)}, {firstIDR(1), laterIDR(2)}, {firstSlice(3), laterSlice(4)}, {firstSlice(5), laterSlice(6)}},
 		},
 		"a NAL unit a message": {
@@ -58,7 +58,7 @@ func TestPicturesInSeveralMessages(t *testing.T) {
 				{0, [][]byte{laterIDR(3)}},
 				{34, [][]byte{aud}},
 				{33, [][]byte{firstSlice(4)}},
-				{35, [][]byte{laterSlice(5)}}, // times alone separate nothing
+				{35, [][]byte{laterSlice(5)}}, // times alone do not separate pictures
 				{67, [][]byte{aud}},
 			},
 			[][][]byte{{firstIDR(1)}, {firstIDR(1), laterIDR(2), laterIDR(3)}, {firstSlice(4), laterSlice(5)}},
@@ -135,7 +135,7 @@ func TestPicturesInSeveralMessages(t *testing.T) {
 	}
 }
 
-// videoOf returns the pictures that the subscription holds.
+// videoOf returns the pictures that have come to the subscription.
 func videoOf(sub *stream.Subscription) []*stream.AccessUnit {
 	var units []*stream.AccessUnit
 	for len(sub.C) > 0 {
@@ -153,7 +153,8 @@ func nalusOf(units []*stream.AccessUnit) (nalus [][][]byte) {
 	return nalus
 }
 
-// splitFeed returns a Feed of pictures in several messages. Its first one has gone out.
+// splitFeed returns a Feed whose pictures come in several messages. The first picture
+// has been written.
 func splitFeed(t *testing.T) (*Feed, *stream.Subscription) {
 	t.Helper()
 	f, sub := newFeed(t)
@@ -212,7 +213,7 @@ func TestANetworkThatStallsCutsNoPicture(t *testing.T) {
 		f, sub := splitFeed(t)
 		time.Sleep(time.Second)
 		for _, err := range []error{
-			f.Audio(54, aacFrame()), // which was sent between the slices
+			f.Audio(54, aacFrame()), // sent between the slices
 			f.Video(67, picture(laterSlice(6))),
 			f.Video(100, picture(firstSlice(7))),
 		} {
@@ -254,7 +255,7 @@ func TestAPictureOfSeveralMessagesThatIsTooLargeIsLeftOut(t *testing.T) {
 	f, sub := splitFeed(t)
 	f.LimitPictures(100)
 	filler := append(make([]byte, 200), 0x80)
-	filler[0] = 12 // which does not count
+	filler[0] = 12 // filler, which does not count
 	large := func(n byte) []byte { return append(laterSlice(n), make([]byte, 60)...) }
 	for n, nalu := range [][]byte{
 		laterSlice(6), firstSlice(7), large(8), large(9), laterSlice(10), firstSlice(11), laterSlice(12),
@@ -297,14 +298,14 @@ func TestWhatPrecedesAPictureInMessagesOfItsOwnGoesWithIt(t *testing.T) {
 	for name, tt := range map[string]struct {
 		ahead [][]byte
 		slice []byte
-		want  bool // that the picture is a recovery point
+		want  bool // whether the picture is a recovery point
 	}{
 		"a recovery point":                       {[][]byte{recovery}, firstSlice(1), true},
 		"a delimiter before a recovery point":    {[][]byte{{9, 0xf0}, recovery}, firstSlice(1), true},
 		"parameter sets before an intra picture": {[][]byte{testSPS, testPPS}, intra, true},
 		"parameter sets before another picture":  {[][]byte{testSPS, testPPS}, firstSlice(1), false},
 		"nothing":                                {nil, intra, false},
-		"more than a picture can have":           {append(slices.Repeat([][]byte{{6, 5, 1, 0, 0x80}}, maxAheadNALUs), recovery), firstSlice(1), false},
+		"more than a picture can have":           {append(slices.Repeat([][]byte{{6, 5, 1, 0, 0x80}}, maxPrecedingNALUs), recovery), firstSlice(1), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, sub := newFeed(t)
@@ -359,7 +360,7 @@ func TestTheLastPictureOfAPauseIsHeldForAFrameIntervalAtMost(t *testing.T) {
 	})
 }
 
-// FuzzPictures: whatever NAL units come in messages of their own, what is held has a bound.
+// FuzzPictures checks that what is held is bounded, whatever NAL units come in separate messages.
 func FuzzPictures(f *testing.F) {
 	message := func(nalus ...[]byte) (b []byte) {
 		for _, nalu := range nalus {
@@ -386,7 +387,7 @@ func FuzzPictures(f *testing.F) {
 			for _, nalu := range feed.pictures.held.nalus.nalus {
 				held += len(nalu)
 			}
-			if ahead := feed.pictures.ahead.nalus; held > max(limit, n) || len(ahead) > maxAheadNALUs {
+			if ahead := feed.pictures.preceding.nalus; held > max(limit, n) || len(ahead) > maxPrecedingNALUs {
 				t.Fatalf("%d bytes of a picture are held, and %d NAL units ahead of one", held, len(ahead))
 			}
 		}

@@ -10,8 +10,8 @@ import (
 )
 
 func TestOfSeveralTracksTheFirstIsPlayed(t *testing.T) {
-	// A tag of one track in Enhanced RTMP's multitrack form: header, packet type, fourcc,
-	// track, data.
+	// one returns a tag of one track in Enhanced RTMP's multitrack form: header,
+	// packet type, fourcc, track, data.
 	one := func(packetType, track byte, data ...byte) []byte {
 		return append([]byte{0x95, packetType, 'm', 'p', '4', 'a', track}, data...)
 	}

@@ -2,7 +2,7 @@ import { parseRetryAfter } from "./backoff.ts";
 
 /** Why a session with the server did not come to be, or ended. */
 export interface Failure {
-  /** Stable, for the embedding page: see README.md. */
+  /** Stable, for the embedding page: see docs/players.md. */
   readonly code:
     | "unauthorized"
     | "not-found"

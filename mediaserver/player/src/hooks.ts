@@ -3,7 +3,7 @@ import type { Player } from "./player.ts";
 
 /**
  * publishHooks sets window.streampair, for scripts of the page's own origin: embedders
- * that want more than the events, and our browser tests. README.md documents it.
+ * that want more than the events, and our browser tests. docs/players.md documents it.
  */
 export function publishHooks(parameters: PlayParameters, notices: readonly string[], player: Player): void {
   const hooks = {

@@ -6,7 +6,7 @@
 import type { Failure } from "./failure.ts";
 import type { PairState } from "./pairstate.ts";
 
-/** The events and their details; README.md documents them for embedders. */
+/** The events and their details; docs/players.md documents them for embedders. */
 export interface HostEvents {
   /** Another leg, or another switch of the same: which one is on air. */
   "streampair:active": {

@@ -40,6 +40,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: streamID
       type:
         scalar: string
+- name: com.github.streampair.streampair.api.v1alpha1.AnnotationValue
+  scalar: string
+- name: com.github.streampair.streampair.api.v1alpha1.Annotations
+  map:
+    elementType:
+      namedType: com.github.streampair.streampair.api.v1alpha1.AnnotationValue
 - name: com.github.streampair.streampair.api.v1alpha1.AntiAffinity
   scalar: string
 - name: com.github.streampair.streampair.api.v1alpha1.EgressPolicy
@@ -91,6 +97,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: externalAddresses
       type:
         namedType: com.github.streampair.streampair.api.v1alpha1.LegAddresses
+    - name: ipFamilyPolicy
+      type:
+        namedType: io.k8s.api.core.v1.IPFamilyPolicy
     - name: loadBalancer
       type:
         namedType: com.github.streampair.streampair.api.v1alpha1.LoadBalancerExposure
@@ -151,6 +160,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: whip
       type:
         scalar: string
+- name: com.github.streampair.streampair.api.v1alpha1.LabelValue
+  scalar: string
+- name: com.github.streampair.streampair.api.v1alpha1.Labels
+  map:
+    elementType:
+      namedType: com.github.streampair.streampair.api.v1alpha1.LabelValue
 - name: com.github.streampair.streampair.api.v1alpha1.Leg
   map:
     fields:
@@ -172,6 +187,28 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             scalar: string
           elementRelationship: associative
+- name: com.github.streampair.streampair.api.v1alpha1.LegAnnotations
+  map:
+    fields:
+    - name: backup
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: primary
+      type:
+        map:
+          elementType:
+            scalar: string
+- name: com.github.streampair.streampair.api.v1alpha1.LegPorts
+  map:
+    fields:
+    - name: backup
+      type:
+        scalar: numeric
+    - name: primary
+      type:
+        scalar: numeric
 - name: com.github.streampair.streampair.api.v1alpha1.LegacyClients
   scalar: string
 - name: com.github.streampair.streampair.api.v1alpha1.LoadBalancerExposure
@@ -185,6 +222,15 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: class
       type:
         scalar: string
+    - name: legAnnotations
+      type:
+        namedType: com.github.streampair.streampair.api.v1alpha1.LegAnnotations
+    - name: legPorts
+      type:
+        namedType: com.github.streampair.streampair.api.v1alpha1.LegPorts
+    - name: legTLSPorts
+      type:
+        namedType: com.github.streampair.streampair.api.v1alpha1.LegPorts
     - name: mixedProtocol
       type:
         scalar: boolean
@@ -234,6 +280,12 @@ var schemaYAML = typed.YAMLObject(`types:
         map:
           elementType:
             scalar: string
+    - name: podAnnotations
+      type:
+        namedType: com.github.streampair.streampair.api.v1alpha1.Annotations
+    - name: podLabels
+      type:
+        namedType: com.github.streampair.streampair.api.v1alpha1.Labels
     - name: priorityClassName
       type:
         scalar: string
@@ -250,6 +302,15 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.streampair.streampair.api.v1alpha1.UpdatePolicy
       default: WhenIdle
+- name: com.github.streampair.streampair.api.v1alpha1.OperatorClaim
+  map:
+    fields:
+    - name: operator
+      type:
+        scalar: string
+    - name: time
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
 - name: com.github.streampair.streampair.api.v1alpha1.Playback
   map:
     fields:
@@ -320,6 +381,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: externalAddresses
       type:
         namedType: com.github.streampair.streampair.api.v1alpha1.LegAddresses
+    - name: ipFamilyPolicy
+      type:
+        namedType: io.k8s.api.core.v1.IPFamilyPolicy
     - name: loadBalancer
       type:
         namedType: com.github.streampair.streampair.api.v1alpha1.LoadBalancerExposure
@@ -345,6 +409,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: status
       type:
         namedType: com.github.streampair.streampair.api.v1alpha1.StreamPairStatus
+      default:
+        observedGeneration: -1
 - name: com.github.streampair.streampair.api.v1alpha1.StreamPairSpec
   map:
     fields:
@@ -367,6 +433,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.streampair.streampair.api.v1alpha1.MediaServer
       default: {}
+    - name: objectLabels
+      type:
+        namedType: com.github.streampair.streampair.api.v1alpha1.Labels
     - name: paused
       type:
         scalar: boolean
@@ -409,6 +478,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: observedGeneration
       type:
         scalar: numeric
+    - name: operator
+      type:
+        scalar: string
+    - name: operatorClaim
+      type:
+        namedType: com.github.streampair.streampair.api.v1alpha1.OperatorClaim
     - name: playbackURL
       type:
         scalar: string
@@ -438,6 +513,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: hostPorts
       type:
         namedType: com.github.streampair.streampair.api.v1alpha1.HostPorts
+    - name: ipFamilyPolicy
+      type:
+        namedType: io.k8s.api.core.v1.IPFamilyPolicy
     - name: loadBalancer
       type:
         namedType: com.github.streampair.streampair.api.v1alpha1.LoadBalancerExposure
@@ -445,6 +523,8 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.streampair.streampair.api.v1alpha1.ExposureType
       default: ClusterIP
+- name: io.k8s.api.core.v1.IPFamilyPolicy
+  scalar: string
 - name: io.k8s.api.core.v1.LocalObjectReference
   map:
     fields:

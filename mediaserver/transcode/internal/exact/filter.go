@@ -1,11 +1,10 @@
-// Package exact picks, out of a stream with B-frames, the pictures that a decoder which
-// shows every picture at once will show exactly as the encoder meant them.
+// Package exact picks those pictures of a stream with B-frames that WebRTC decoders show exactly as
+// the encoder meant them. Such a decoder shows every picture as soon as it is decoded.
 //
-// WebRTC decoders are of that kind. What such a decoder cannot be given is a picture
-// that is shown before one decoded earlier, and leaving out one that others refer to
-// spoils those. Which pictures a P picture refers to is not written in its header, so
-// Filter assumes that it refers to all reference pictures since the IDR: it shows less
-// than would be possible, and never a picture that is wrong. It decodes nothing.
+// So a picture must not be shown before one that was decoded earlier. A picture that others refer to
+// must not be left out. The header of a P picture does not say to which pictures it refers. Filter
+// assumes that it refers to all reference pictures since the IDR. So Filter may show less than would
+// be possible, but never a wrong picture. It decodes nothing.
 //
 // Start with Filter and WithoutReordering.
 package exact

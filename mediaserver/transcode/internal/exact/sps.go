@@ -8,13 +8,12 @@ import (
 // maxRefFrames is the largest max_num_ref_frames there is (section A.3.1).
 const maxRefFrames = 16
 
-// WithoutReordering returns the SPS with its VUI saying that pictures leave the decoder
-// as they enter it: max_num_reorder_frames 0, and a decoded picture buffer no larger
-// than the reference pictures need. A decoder that is told so, and is given no picture
-// out of order, shows each picture at once.
+// WithoutReordering returns the SPS with a VUI by which pictures leave the decoder as they enter it:
+// max_num_reorder_frames is 0, and the decoded picture buffer is only as large as the reference
+// pictures need. Such a decoder shows each picture at once.
 //
-// It is an error if the SPS cannot be parsed to its end. Syntax: Rec. H.264 sections
-// 7.3.2.1.1 and E.1.1.
+// An SPS that cannot be parsed to its end is an error. Syntax: Rec. H.264 sections 7.3.2.1.1 and
+// E.1.1.
 func WithoutReordering(sps []byte) ([]byte, error) {
 	raw := unescape(sps, len(sps))
 	r := &reader{b: raw}

@@ -107,8 +107,8 @@ func lowComplexityCore(config []byte) []byte {
 // Decode decodes one frame. The samples are valid until the next call. After an error
 // the decoder is as new.
 func (d *Decoder) Decode(frame []byte) (s Stereo, err error) {
-	// Frames come from strangers. Neither decoder is known to panic, but a panic here
-	// would take all streams down, and the loss of one frame is always the better end.
+	// Frames come from strangers. Neither decoder is known to panic. But a panic here would
+	// take all streams down, and the loss of one frame is better.
 	defer func() {
 		if r := recover(); r != nil {
 			s, err = Stereo{}, fmt.Errorf("decode audio frame: %v", r)
@@ -200,8 +200,8 @@ func (f *feed) Read(p []byte) (int, error) {
 
 var _ io.Reader = (*feed)(nil)
 
-// FrameSamples is the number of samples at the given rate that a frame stands for,
-// whether it can be decoded or not; 0 if that cannot be told.
+// FrameSamples returns the number of samples in a frame, whether the frame can be decoded or not;
+// 0: unknown.
 func FrameSamples(codec stream.Codec, frame []byte) int {
 	if codec == stream.AAC {
 		return aacFrameSamples

@@ -6,9 +6,9 @@ import (
 	"github.com/tphakala/simd/f32"
 )
 
-// Filter design: Kaiser window, 90 dB stop band, the transition band ending where
-// images would fold to 1.5 kHz above the lower Nyquist frequency or more, where
-// neither AAC encoders leave anything nor ears notice.
+// Filter design: Kaiser window, 90 dB stop band. The transition band ends where images would fold to
+// 1.5 kHz above the lower Nyquist frequency or more. AAC encoders leave nothing there, and ears
+// would not notice.
 const (
 	taps   = 64
 	beta   = 9.0

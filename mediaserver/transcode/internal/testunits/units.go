@@ -20,8 +20,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// Load returns the access units of an FLV file in the order of the file, their times
-// being those of the file, and its bytes' worth of nothing else.
+// Load returns the access units of an FLV file, in the order and with the times of the file.
 func Load(tb testing.TB, path string) []*stream.AccessUnit {
 	tb.Helper()
 	f, err := os.Open(path)

@@ -12,7 +12,7 @@ import (
 // ActiveStreamApplyConfiguration represents a declarative configuration of the ActiveStream type for use
 // with apply.
 //
-// ActiveStream is the leg whose media is going out.
+// ActiveStream is the leg that viewers get.
 type ActiveStreamApplyConfiguration struct {
 	// role is the leg's side of the pair.
 	Role *apiv1alpha1.Role `json:"role,omitempty"`
@@ -20,8 +20,8 @@ type ActiveStreamApplyConfiguration struct {
 	StreamID *string `json:"streamID,omitempty"`
 	// startTime is when this leg became the active one.
 	StartTime *v1.Time `json:"startTime,omitempty"`
-	// reason is why it did, such as Started, PrimaryInputLost, PrimaryDisconnected,
-	// PrimaryRecovered or Selected.
+	// reason is why this leg became the active one, such as Started, PrimaryInputLost,
+	// PrimaryDisconnected, PrimaryRecovered or Selected.
 	Reason *string `json:"reason,omitempty"`
 }
 

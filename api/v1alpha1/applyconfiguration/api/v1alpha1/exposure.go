@@ -9,20 +9,22 @@ package v1alpha1
 //
 // Exposure says how each surface of the pair is reached from outside the cluster.
 type ExposureApplyConfiguration struct {
-	// http carries the player, WHIP, WHEP, HLS and events, over one Service for both
-	// legs: TCP 80 and 443, of the pods 5080 and 5443.
+	// http carries the player, WHIP, WHEP, HTTP-FLV and events, over one Service for
+	// both legs: TCP 80 and 443, of the pods 5080 and 5443.
 	//
-	// A player whose pod dies goes to the other one, and is faster if it can reach that by
-	// itself: by externalAddresses of each leg; or, where the pair's URL is not HTTPS, and
-	// http and webrtc are both of type NodePort, or both of type LoadBalancer with the same
-	// class, annotations and sourceRanges, at the leg's webrtc Service, which then has TCP 80
-	// too. From a page that came by HTTPS browsers reach HTTPS only.
+	// A player whose pod dies goes to the other pod. This is faster if the player can reach
+	// each leg's pod by itself. One way is externalAddresses for each leg. The other way is
+	// the leg's webrtc Service, which then has TCP 80 too. It needs a pair whose URL is not
+	// HTTPS, because a page that came by HTTPS reaches HTTPS only. It also needs http and
+	// webrtc to be both of type NodePort, or both of type LoadBalancer. Two load balancers
+	// must have the same class, annotations and sourceRanges, and no values for one leg
+	// alone.
 	HTTP *HTTPExposureApplyConfiguration `json:"http,omitempty"`
-	// rtmp carries encoders, over one Service for each leg, so that the legs share
-	// nothing: TCP 1935 (RTMP) and 1936 (RTMPS).
+	// rtmp carries encoders over one Service for each leg: TCP 1935 (RTMP) and 1936 (RTMPS).
+	// The legs thereby share nothing.
 	RTMP *ServiceExposureApplyConfiguration `json:"rtmp,omitempty"`
-	// webrtc carries all media of browsers, over one Service for each leg: UDP 8189, and
-	// TCP 8189 for those who cannot use UDP.
+	// webrtc carries all media of browsers, over one Service for each leg: UDP 8189, and TCP
+	// 8189 for browsers that cannot use UDP.
 	WebRTC *WebRTCExposureApplyConfiguration `json:"webrtc,omitempty"`
 }
 

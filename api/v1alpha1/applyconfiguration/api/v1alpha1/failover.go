@@ -11,57 +11,58 @@ import (
 // FailoverApplyConfiguration represents a declarative configuration of the Failover type for use
 // with apply.
 //
-// Failover says when to leave a leg and when to come back to it.
+// Failover says when to leave a leg and when to return to it.
 type FailoverApplyConfiguration struct {
-	// mode says whether to return to the primary once it is back.
+	// mode says whether to return to the primary once the primary is back.
 	//
-	// Sticky stays on the leg that is on air until that one is lost in its turn, so that
-	// viewers see as few switches as can be. One exception: if the backup was first on
-	// air only because the primary came a little later (within ten seconds), the primary
-	// gets its place.
+	// Sticky stays on the leg on air until that leg is lost. Viewers thereby see as few
+	// switches as possible. There is one exception. If the backup was the first leg on air
+	// and the primary starts within ten seconds, the primary replaces the backup.
 	//
-	// PreferPrimary returns to the primary once it has been whole, with all its tracks,
-	// for recoverySeconds. Choose it when the primary's picture is better, or the backup
-	// costs money.
+	// PreferPrimary returns to the primary once the primary has had all its tracks for
+	// recoverySeconds. Choose PreferPrimary if the primary's picture is better, or if the
+	// backup costs money.
 	Mode *apiv1alpha1.FailoverMode `json:"mode,omitempty"`
-	// select pins the pair to one leg, Primary or Backup, whatever mode says; Auto leaves
-	// the choice to mode. A changed pin acts at once, at the leg's next key frame. Use it
-	// to work on an encoder, and set it back to Auto afterwards.
+	// select pins the pair to one leg, Primary or Backup, whatever mode says. Auto leaves
+	// the choice to mode. A changed pin takes effect at the leg's next key frame. Pin a leg
+	// while you work on the other encoder. Set select back to Auto afterwards.
 	//
-	// A pin is a preference and never takes the picture away: if the pinned leg is lost,
-	// the other one is played, until the pinned one has been whole for recoverySeconds.
+	// A pin is a preference and never takes the picture away. If the pinned leg is lost, the
+	// other leg is played until the pinned leg has had all its tracks for recoverySeconds.
 	Select *apiv1alpha1.Selection `json:"select,omitempty"`
-	// inputLossMilliseconds is how long a connected encoder may be silent, in
-	// milliseconds, before its leg counts as lost: input loss. The picture is lost when
-	// none has arrived for that time, or for three frame intervals if that is longer; the
-	// sound 2 seconds later. A closed connection is a loss at once, without this wait.
+	// inputLossMilliseconds is how long a connected encoder may be silent, in milliseconds,
+	// before its leg counts as lost (input loss). The picture is lost when no picture has
+	// arrived for that time, or for three frame intervals if that is longer. The sound is
+	// lost 2 seconds later. A closed connection is a loss at once, without this wait.
 	//
-	// While the sound is on time, the picture is lost only when none has arrived for 2
-	// seconds. A slower rate is no loss: a browser that shares a still screen sends one
+	// While the sound is on time, the picture is lost only when no picture has arrived for 2
+	// seconds. A slower rate is no loss. A browser that shares a still screen sends one
 	// picture a second.
 	//
-	// Lower is faster; too low takes a hiccup of the network for a loss. 100 to 60000.
+	// A lower value is faster. A value that is too low takes a short disturbance of the
+	// network for a loss. 100 to 60000.
 	InputLossMilliseconds *int32 `json:"inputLossMilliseconds,omitempty"`
 	// maxJitterMilliseconds is the longest gap, in milliseconds, of input that comes in
-	// bursts, as that of a relay or of a bonded link that collects some seconds: after the
-	// gap the media come late and catch up. Input comes in bursts when gaps of 2 seconds or
-	// more repeat within a minute. Gaps of 0.75 seconds or more count too, if they take a
-	// quarter of the time.
+	// bursts. A relay, or a bonded link that collects some seconds, sends such input. After
+	// the gap the media arrives late and catches up. Input comes in bursts when gaps of 2
+	// seconds or more repeat within a minute. Gaps of 0.75 seconds or more count too, if
+	// they take a quarter of the time.
 	//
-	// A leg with regular input is then chosen over one whose input comes in bursts. Where
-	// both do, playing is delayed once by the longest gap, up to this time. The leg may then
-	// be silent for one and a half times its longest gap before it counts as lost. The
-	// delay goes with the next switch. The leg has the warning BurstyInput meanwhile.
+	// A leg with regular input is then chosen over a leg whose input comes in bursts. If
+	// both inputs come in bursts, playing is delayed once by the longest gap, up to this
+	// time. The leg may then be silent for one and a half times its longest gap before it
+	// counts as lost. The delay ends with the next switch. Until then the leg has the
+	// warning BurstyInput.
 	//
 	// Default: 5000. With 0 each gap counts as input loss. 0 to 10000.
 	MaxJitterMilliseconds *int32 `json:"maxJitterMilliseconds,omitempty"`
-	// recoverySeconds is how long, in seconds, a preferred leg must have had all its
-	// tracks before the pair returns to it. With mode Sticky and select Auto no leg is
-	// preferred, and it does nothing.
+	// recoverySeconds is how long, in seconds, a preferred leg must have had all its tracks
+	// before the pair returns to it. With mode Sticky and select Auto no leg is preferred,
+	// and this field has no effect.
 	//
 	// Damping: each failover within ten minutes of the last doubles this time, up to ten
-	// minutes (10, 20, 40 seconds and so on); a failover after ten quiet minutes starts
-	// anew. 0 to 600.
+	// minutes (10, 20, 40 seconds and so on); a failover after ten quiet minutes starts from
+	// the beginning. 0 to 600.
 	RecoverySeconds *int32 `json:"recoverySeconds,omitempty"`
 }
 

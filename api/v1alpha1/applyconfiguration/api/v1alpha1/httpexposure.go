@@ -6,6 +6,7 @@ package v1alpha1
 
 import (
 	apiv1alpha1 "github.com/streampair/streampair/api/v1alpha1"
+	v1 "k8s.io/api/core/v1"
 )
 
 // HTTPExposureApplyConfiguration represents a declarative configuration of the HTTPExposure type for use
@@ -17,12 +18,12 @@ type HTTPExposureApplyConfiguration struct {
 	// trustedProxies are the networks, in CIDR notation, of the proxies in front of the
 	// media pods, at most 32: an Ingress, a Gateway or a load balancer. The media pods take
 	// a client's address from a proxy of these networks only (X-Forwarded-For, or the PROXY
-	// protocol version 1 or 2).
-	// Of several addresses the rightmost one that is not of these networks counts.
-	// Default: none; those headers are ignored, and the address of the connection counts.
+	// protocol version 1 or 2). If there are several addresses, the rightmost address
+	// outside these networks counts. Default: none. Those headers are then ignored, and the
+	// address of the connection counts.
 	//
-	// Whoever sends from these networks can claim any address. List the proxies alone, not
-	// a network in which viewers or pods of others are.
+	// Whoever sends from these networks can claim any address. List only the proxies, not a
+	// network that contains viewers or other pods.
 	TrustedProxies []string `json:"trustedProxies,omitempty"`
 }
 
@@ -45,6 +46,14 @@ func (b *HTTPExposureApplyConfiguration) WithType(value apiv1alpha1.ExposureType
 // If called multiple times, the LoadBalancer field is set to the value of the last call.
 func (b *HTTPExposureApplyConfiguration) WithLoadBalancer(value *LoadBalancerExposureApplyConfiguration) *HTTPExposureApplyConfiguration {
 	b.ServiceExposureApplyConfiguration.LoadBalancer = value
+	return b
+}
+
+// WithIPFamilyPolicy sets the IPFamilyPolicy field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the IPFamilyPolicy field is set to the value of the last call.
+func (b *HTTPExposureApplyConfiguration) WithIPFamilyPolicy(value v1.IPFamilyPolicy) *HTTPExposureApplyConfiguration {
+	b.ServiceExposureApplyConfiguration.IPFamilyPolicy = &value
 	return b
 }
 

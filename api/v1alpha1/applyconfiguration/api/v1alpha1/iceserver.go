@@ -10,7 +10,7 @@ package v1alpha1
 // ICEServer is a STUN or TURN server, or several with the same credential.
 type ICEServerApplyConfiguration struct {
 	// urls of the server, at most 8. They begin with stun:, stuns:, turn: or turns:, such
-	// as turns:turn.example.com:443?transport=tcp.
+	// as turns:turn.example.com:443?transport=tcp. No slashes come before the host.
 	URLs []string `json:"urls,omitempty"`
 	// credentialSecretRef names a Secret with the keys username and credential.
 	CredentialSecretRef *SecretReferenceApplyConfiguration `json:"credentialSecretRef,omitempty"`

@@ -19,14 +19,14 @@ type IngestStatusApplyConfiguration struct {
 	RTMP *string `json:"rtmp,omitempty"`
 	// whip is the WHIP endpoint, without a token.
 	WHIP *string `json:"whip,omitempty"`
-	// state of the leg's input. Waiting: nobody has published yet. Live: media arrives.
-	// Lost: media arrived and stopped. Unknown: the leg's pod cannot be asked.
+	// state of the leg's input. Waiting: no encoder has published yet. Live: media arrives.
+	// Lost: media has stopped. Unknown: the leg's pod cannot be asked.
 	State *apiv1alpha1.IngestState `json:"state,omitempty"`
 	// playing is the leg that this leg's pod plays to its viewers.
 	Playing *apiv1alpha1.Role `json:"playing,omitempty"`
 	// podName is the leg's media pod.
 	PodName *string `json:"podName,omitempty"`
-	// nodeName is the node that it runs on.
+	// nodeName is the node that the pod runs on.
 	NodeName *string `json:"nodeName,omitempty"`
 }
 

@@ -9,9 +9,9 @@ package v1alpha1
 //
 // Leg is one side of a pair.
 type LegApplyConfiguration struct {
-	// streamID names the leg's stream: the last path segment of its publish URL, and
-	// name or backupStreamId of the play URL. 1 to 128 letters, digits, '.', '_' and
-	// '-', starting with a letter or digit. Capitals count.
+	// streamID names the leg's stream: the last path segment of its publish URL, and name or
+	// backupStreamId of the play URL. 1 to 128 letters, digits, '.', '_' and '-', starting
+	// with a letter or digit. Upper and lower case differ.
 	StreamID *string `json:"streamID,omitempty"`
 }
 

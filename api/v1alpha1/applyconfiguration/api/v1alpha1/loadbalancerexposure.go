@@ -7,19 +7,31 @@ package v1alpha1
 // LoadBalancerExposureApplyConfiguration represents a declarative configuration of the LoadBalancerExposure type for use
 // with apply.
 //
-// LoadBalancerExposure is what a Service of type LoadBalancer gets beside its ports.
+// LoadBalancerExposure has the settings of a Service of type LoadBalancer beside its ports.
 type LoadBalancerExposureApplyConfiguration struct {
-	// class is the Service's loadBalancerClass. Default: the cluster's own. It stays as
-	// it was when the Service got its type: to change it, go by ClusterIP.
+	// class is the Service's loadBalancerClass. Default: the cluster's own class. The class
+	// of an existing Service cannot change. To change it, set the type to ClusterIP and then
+	// back to LoadBalancer.
 	Class *string `json:"class,omitempty"`
-	// annotations are added to the Service, at most 64; clouds are steered by them.
+	// annotations are added to the Service, at most 64. Clouds take their settings from
+	// them.
 	Annotations map[string]string `json:"annotations,omitempty"`
-	// sourceRanges are the networks, in CIDR notation, from which it may be reached, at
-	// most 64. Default: from anywhere.
+	// legAnnotations are added to the Services of one leg, and replace equal keys of
+	// annotations. They can give a leg its own address or name, for example. For rtmp and
+	// webrtc.
+	LegAnnotations *LegAnnotationsApplyConfiguration `json:"legAnnotations,omitempty"`
+	// legPorts are the ports of each leg in place of 1935 (rtmp) and 8189 (webrtc, UDP and
+	// TCP). They are for load balancers that use each port only once for all Services, such
+	// as the load balancer of k3s. For rtmp and webrtc.
+	LegPorts *LegPortsApplyConfiguration `json:"legPorts,omitempty"`
+	// legTLSPorts are the ports of RTMPS of each leg in place of 1936. For rtmp.
+	LegTLSPorts *LegPortsApplyConfiguration `json:"legTLSPorts,omitempty"`
+	// sourceRanges are the networks, in CIDR notation, from which the Service may be
+	// reached, at most 64. Default: all networks.
 	SourceRanges []string `json:"sourceRanges,omitempty"`
-	// mixedProtocol says that the load balancer takes UDP and TCP in one Service, which
-	// saves an address. Without it each protocol gets a Service of its own. Only webrtc has
-	// both protocols.
+	// mixedProtocol says that the load balancer accepts UDP and TCP in one Service. This
+	// saves an address. Without mixedProtocol each protocol gets its own Service. Only
+	// webrtc has both protocols.
 	MixedProtocol *bool `json:"mixedProtocol,omitempty"`
 }
 
@@ -48,6 +60,30 @@ func (b *LoadBalancerExposureApplyConfiguration) WithAnnotations(entries map[str
 	for k, v := range entries {
 		b.Annotations[k] = v
 	}
+	return b
+}
+
+// WithLegAnnotations sets the LegAnnotations field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the LegAnnotations field is set to the value of the last call.
+func (b *LoadBalancerExposureApplyConfiguration) WithLegAnnotations(value *LegAnnotationsApplyConfiguration) *LoadBalancerExposureApplyConfiguration {
+	b.LegAnnotations = value
+	return b
+}
+
+// WithLegPorts sets the LegPorts field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the LegPorts field is set to the value of the last call.
+func (b *LoadBalancerExposureApplyConfiguration) WithLegPorts(value *LegPortsApplyConfiguration) *LoadBalancerExposureApplyConfiguration {
+	b.LegPorts = value
+	return b
+}
+
+// WithLegTLSPorts sets the LegTLSPorts field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the LegTLSPorts field is set to the value of the last call.
+func (b *LoadBalancerExposureApplyConfiguration) WithLegTLSPorts(value *LegPortsApplyConfiguration) *LoadBalancerExposureApplyConfiguration {
+	b.LegTLSPorts = value
 	return b
 }
 

@@ -14,53 +14,66 @@ import (
 //
 // MediaServer is about the two media pods.
 type MediaServerApplyConfiguration struct {
-	// image of the media server. Default: the operator's own release. An operator allows
-	// images of your own only if it was told to.
+	// image of the media server. Default: the image of the operator's own release. The
+	// operator must allow images of your own (--allow-pod-images).
 	Image *string `json:"image,omitempty"`
 	// imagePullSecrets name Secrets of the pair's namespace for pulling the image, at most
 	// 16.
 	ImagePullSecrets []v1.LocalObjectReference `json:"imagePullSecrets,omitempty"`
-	// resources of each media pod. Default: requests 100m CPU and 128Mi memory, memory
-	// limit 512Mi, no CPU limit: a throttled media server stutters. A memory limit of 0
-	// means none.
+	// resources of each media pod. Default: requests 100m CPU and 128Mi memory, memory limit
+	// 512Mi. There is no CPU limit, because a throttled media server stutters. A memory
+	// limit of 0 means no limit.
 	Resources *v1.ResourceRequirements `json:"resources,omitempty"`
-	// antiAffinity keeps the two legs on different nodes, and in different zones where
-	// there are any, so that the loss of one takes one leg only. Preferred: on one node
-	// rather than not at all. Required: on different nodes or not at all. None: anywhere.
-	// The condition Redundant says how it came out.
+	// antiAffinity keeps the two legs on different nodes, and in different zones if there
+	// are zones. The loss of a node or zone then ends only one leg. Preferred: on one node
+	// if there is no second node. Required: on different nodes, or the second leg does not
+	// run. None: anywhere. The condition Redundant says whether the legs run on different
+	// nodes.
 	AntiAffinity *apiv1alpha1.AntiAffinity `json:"antiAffinity,omitempty"`
-	// nodeSelector of the media pods: labels that their nodes must have.
+	// nodeSelector of the media pods: labels that their nodes must have. kubernetes.io/os: linux
+	// is added unless it is set.
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
 	// tolerations of the media pods, at most 32.
 	Tolerations []v1.Toleration `json:"tolerations,omitempty"`
 	// priorityClassName of the media pods. Default: the cluster's.
 	PriorityClassName *string `json:"priorityClassName,omitempty"`
-	// drainTimeoutSeconds is how long, in seconds, an ending pod keeps taking its encoder's
-	// stream while the other leg has none, so that a rollout or a drained node does not
-	// end the programme. 0 to 3600.
+	// podLabels are labels of the media pods. The operator must allow their keys
+	// (--allowed-pod-metadata), because a label may lead the traffic of another Service to a
+	// pod. By default the operator allows labels that keep meshes from injecting a sidecar,
+	// such as sidecar.istio.io/inject: "false". A change replaces the media pods.
+	PodLabels *apiv1alpha1.Labels `json:"podLabels,omitempty"`
+	// podAnnotations are annotations of the media pods. The operator must allow their keys,
+	// like the keys of podLabels. By default the operator also allows
+	// karpenter.sh/do-not-disrupt and cluster-autoscaler.kubernetes.io/safe-to-evict. A
+	// change replaces the media pods.
+	PodAnnotations *apiv1alpha1.Annotations `json:"podAnnotations,omitempty"`
+	// drainTimeoutSeconds is how long, in seconds, an ending pod continues to take its
+	// encoder's stream while the other leg has no media. A rollout or a drained node thereby
+	// does not end the programme. 0 to 3600.
 	DrainTimeoutSeconds *int32 `json:"drainTimeoutSeconds,omitempty"`
 	// nodeLossTolerationSeconds is how long, in seconds, a pod stays bound to a node that
-	// does not answer, before another one is started elsewhere. It begins when Kubernetes
-	// takes note of the loss, some 50 seconds after it. The other leg plays meanwhile. 0 to
-	// 3600.
+	// does not answer. Then another pod is started elsewhere. The time begins when
+	// Kubernetes notices the loss, some 50 seconds later. Meanwhile the other leg is played.
+	// 0 to 3600.
 	NodeLossTolerationSeconds *int32 `json:"nodeLossTolerationSeconds,omitempty"`
-	// updatePolicy says when a change that the operator brings, such as the image of its
-	// new release, replaces the media pods. WhenIdle waits until nobody publishes or
-	// watches; the condition Progressing says so. Auto replaces one leg after the other at
-	// once. Changes of this spec do so in either case.
+	// updatePolicy says when a change by the operator, such as the image of its new release,
+	// replaces the media pods. WhenIdle waits until nobody publishes or watches. The
+	// condition Progressing says so. Auto begins at once, and replaces one leg after the
+	// other. Changes of this spec always begin at once.
 	UpdatePolicy *apiv1alpha1.UpdatePolicy `json:"updatePolicy,omitempty"`
 	// egress says which connections the pair's NetworkPolicy lets the media pods open.
-	// Unrestricted, the default: any. Restricted: to the cluster's name servers and to the
-	// other pod of the pair only; the media servers open no others. Answers to encoders and
-	// viewers pass in either case. A network plugin that does not enforce NetworkPolicy
-	// ignores this field.
+	// Unrestricted, the default: all connections. Restricted: only connections to the
+	// cluster's name servers and to the other pod of the pair. The media servers open no
+	// other connections. Answers to encoders and viewers always pass. A network plugin that
+	// does not enforce NetworkPolicy ignores this field.
 	//
 	// Name servers are known by the label k8s-app (kube-dns, coredns, node-local-dns), by
 	// OpenShift's namespace, by a link-local address, or as the ones that the operator
-	// itself uses. For others, add a NetworkPolicy of your own: policies add up.
+	// itself uses. For other name servers, add a NetworkPolicy of your own. Policies add up.
 	Egress *apiv1alpha1.EgressPolicy `json:"egress,omitempty"`
-	// iceServers are STUN and TURN servers told to browsers, at most 8. Few need any: the
-	// media server's own address is public to its viewers, and media falls back to TCP.
+	// iceServers are STUN and TURN servers that browsers are told, at most 8. Few pairs need
+	// one. The media server's own address is public to its viewers, and media falls back to
+	// TCP.
 	ICEServers []ICEServerApplyConfiguration `json:"iceServers,omitempty"`
 }
 
@@ -133,6 +146,22 @@ func (b *MediaServerApplyConfiguration) WithTolerations(values ...v1.Toleration)
 // If called multiple times, the PriorityClassName field is set to the value of the last call.
 func (b *MediaServerApplyConfiguration) WithPriorityClassName(value string) *MediaServerApplyConfiguration {
 	b.PriorityClassName = &value
+	return b
+}
+
+// WithPodLabels sets the PodLabels field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the PodLabels field is set to the value of the last call.
+func (b *MediaServerApplyConfiguration) WithPodLabels(value apiv1alpha1.Labels) *MediaServerApplyConfiguration {
+	b.PodLabels = &value
+	return b
+}
+
+// WithPodAnnotations sets the PodAnnotations field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the PodAnnotations field is set to the value of the last call.
+func (b *MediaServerApplyConfiguration) WithPodAnnotations(value apiv1alpha1.Annotations) *MediaServerApplyConfiguration {
+	b.PodAnnotations = &value
 	return b
 }
 

@@ -14,15 +14,16 @@ import (
 // Playback is about viewers.
 type PlaybackApplyConfiguration struct {
 	// order is the order in which the player tries the ways to play. WebRTC has well under
-	// a second of delay; HLS has some seconds, and passes where only HTTP does.
+	// a second of delay. HLS is accepted and skipped: media servers do not serve it.
 	Order []apiv1alpha1.PlaybackMethod `json:"order,omitempty"`
-	// externalURL is the base under which viewers reach the pair, without the app, such
-	// as https://live.example.com or https://example.com/tv. It wins over what exposure
-	// yields; set it for an Ingress, a Gateway or a CDN.
+	// externalURL is the base under which viewers reach the pair, without the app, such as
+	// https://live.example.com or https://example.com/tv. It replaces the address that
+	// exposure gives. Set externalURL for an Ingress, a Gateway or a CDN.
 	ExternalURL *string `json:"externalURL,omitempty"`
-	// tlsSecretName names a Secret of type kubernetes.io/tls for HTTPS and RTMPS, such as
-	// cert-manager makes. A renewed certificate is served without a restart. Without it
-	// the media pods use a certificate of their own making, which browsers do not trust.
+	// tlsSecretName names a Secret of type kubernetes.io/tls for HTTPS and RTMPS.
+	// cert-manager makes such Secrets. A renewed certificate is served without a restart.
+	// Without tlsSecretName the media pods use a self-signed certificate, which browsers do
+	// not trust.
 	TLSSecretName *string `json:"tlsSecretName,omitempty"`
 	// auth says what a viewer must show.
 	//
@@ -30,18 +31,20 @@ type PlaybackApplyConfiguration struct {
 	// for a JSON Web Token (`?token=`) signed with HS256 and the key jwtKey, with exp. Its aud
 	// has streampair:NAMESPACE/NAME, or its sub is the pair's name or one of its stream ids.
 	Auth *apiv1alpha1.PlaybackAuth `json:"auth,omitempty"`
-	// tokenSecretRef names a Secret of your own with the key playToken (as publishToken)
-	// or jwtKey (at least 32 bytes), for those who must not read the publish token. Without
-	// it the keys are looked for in the Secret of publish.tokenSecretRef, or generated.
+	// tokenSecretRef names a Secret of your own with the key playToken (in the form of
+	// publishToken) or jwtKey (at least 32 bytes). Use it if whoever reads this Secret must
+	// not read the publish token. Without it the keys are read from the Secret of
+	// publish.tokenSecretRef, or generated.
 	TokenSecretRef *SecretReferenceApplyConfiguration `json:"tokenSecretRef,omitempty"`
-	// replacedTokenGraceSeconds is how long, in seconds, a viewer goes on watching after the
-	// play token, or the key of the JSON Web Token, with which the viewer came in was
-	// replaced. Then the media pods end the viewer's session. 0 to 86400. Default: viewers
-	// who watch go on.
+	// replacedTokenGraceSeconds is how long, in seconds, a viewer may continue to watch
+	// after the viewer's play token, or the key of the viewer's JSON Web Token, was
+	// replaced. Then the media pods end the viewer's session. 0 to 86400. Default: the
+	// session is not ended.
 	ReplacedTokenGraceSeconds *int32 `json:"replacedTokenGraceSeconds,omitempty"`
-	// legacyClients says what a client gets that cannot name a backup, such as an HLS
-	// player with a plain stream URL: the Pair, with failover, under either stream id; or
-	// just the Stream it asked for.
+	// legacyClients is reserved for clients that cannot name a backup, such as an HLS player
+	// with a plain stream URL. Pair gives them the pair, with failover, under either stream
+	// id. Stream gives them only the stream that they asked for. It has no effect while
+	// media servers do not serve HLS.
 	LegacyClients *apiv1alpha1.LegacyClients `json:"legacyClients,omitempty"`
 }
 

@@ -6,6 +6,7 @@ package v1alpha1
 
 import (
 	apiv1alpha1 "github.com/streampair/streampair/api/v1alpha1"
+	v1 "k8s.io/api/core/v1"
 )
 
 // ServiceExposureApplyConfiguration represents a declarative configuration of the ServiceExposure type for use
@@ -16,15 +17,20 @@ type ServiceExposureApplyConfiguration struct {
 	// type of the Services.
 	//
 	// ClusterIP: inside the cluster only, or from behind an Ingress or a Gateway (see
-	// playback.externalURL). NodePort: a port of every node, 30000 to 32767 as a rule; for
-	// kind, minikube and machines of one's own. LoadBalancer: an address of the cloud's.
+	// playback.externalURL). NodePort: a port of every node, usually 30000 to 32767. It
+	// suits kind, minikube and your own machines. LoadBalancer: an address that the cloud
+	// assigns.
 	Type *apiv1alpha1.ExposureType `json:"type,omitempty"`
 	// loadBalancer has what type LoadBalancer needs beside the Service.
 	LoadBalancer *LoadBalancerExposureApplyConfiguration `json:"loadBalancer,omitempty"`
-	// externalAddresses are host or host:port under which each leg is reached, an IPv6
-	// address in brackets. They win over what the Services report; set them when something
-	// stands before the Services that Kubernetes does not know of. Those of http must lead
-	// to the pod of that leg.
+	// ipFamilyPolicy of the Services: SingleStack, PreferDualStack or RequireDualStack.
+	// Default: the cluster's policy, usually SingleStack. Viewers are told the addresses of
+	// both families.
+	IPFamilyPolicy *v1.IPFamilyPolicy `json:"ipFamilyPolicy,omitempty"`
+	// externalAddresses are host or host:port under which each leg is reached. An IPv6
+	// address is in brackets. They replace the addresses that the Services report. Set them
+	// if something that Kubernetes does not know of is in front of the Services. Each http
+	// address must lead to the pod of its leg.
 	ExternalAddresses *LegAddressesApplyConfiguration `json:"externalAddresses,omitempty"`
 }
 
@@ -47,6 +53,14 @@ func (b *ServiceExposureApplyConfiguration) WithType(value apiv1alpha1.ExposureT
 // If called multiple times, the LoadBalancer field is set to the value of the last call.
 func (b *ServiceExposureApplyConfiguration) WithLoadBalancer(value *LoadBalancerExposureApplyConfiguration) *ServiceExposureApplyConfiguration {
 	b.LoadBalancer = value
+	return b
+}
+
+// WithIPFamilyPolicy sets the IPFamilyPolicy field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the IPFamilyPolicy field is set to the value of the last call.
+func (b *ServiceExposureApplyConfiguration) WithIPFamilyPolicy(value v1.IPFamilyPolicy) *ServiceExposureApplyConfiguration {
+	b.IPFamilyPolicy = &value
 	return b
 }
 

@@ -16,22 +16,24 @@ import (
 // StreamPairApplyConfiguration represents a declarative configuration of the StreamPair type for use
 // with apply.
 //
-// StreamPair is one programme fed by two encoders. Viewers open one URL; when the
-// primary's media stops, they get the backup's, inside the same connection.
+// StreamPair is one programme fed by two encoders. Viewers open one URL. When the primary's
+// media stops, viewers get the backup's media inside the same connection.
 //
 // Its name is at most 50 characters: lower case letters, digits and '-', starting with
 // a letter, ending with a letter or digit. The pair's objects are named after it.
 type StreamPairApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration    `json:""`
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
-	// spec says which two streams make the pair, how to choose between them,
-	// and how publishers and viewers reach it. Only primary and backup are required.
+	// spec says which two streams make the pair, how to choose between them, and how
+	// publishers and viewers reach the pair. Only primary and backup are required.
 	//
-	// Everything may be changed later. A changed stream id, app, port, image or
-	// resource replaces the media pods, one leg after the other; the rest takes
-	// effect in them as they run.
+	// Everything may be changed later. A changed stream id, app, host port, image or
+	// resource replaces the media pods, one leg after the other. Most other changes take
+	// effect in the running pods. The reference lists them.
 	Spec *StreamPairSpecApplyConfiguration `json:"spec,omitempty"`
-	// status is the pair as it was last seen. It is written by the operator.
+	// status is the last known state of the pair. The operator writes it. Until the operator
+	// has written a status, observedGeneration is -1. Without that, tools that wait for a
+	// status would take the pair for finished.
 	Status *StreamPairStatusApplyConfiguration `json:"status,omitempty"`
 }
 

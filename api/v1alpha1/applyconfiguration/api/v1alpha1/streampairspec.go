@@ -4,49 +4,55 @@
 
 package v1alpha1
 
+import (
+	apiv1alpha1 "github.com/streampair/streampair/api/v1alpha1"
+)
+
 // StreamPairSpecApplyConfiguration represents a declarative configuration of the StreamPairSpec type for use
 // with apply.
 //
-// StreamPairSpec is the pair as it should be.
+// StreamPairSpec is the desired state of a pair.
 type StreamPairSpecApplyConfiguration struct {
 	// app is the first path segment of every URL of the pair: rtmp://host/{app}/{streamID}
 	// and http://host/{app}/play.html. 1 to 64 letters, digits, '.', '_' and '-', starting
 	// with a letter or digit.
 	App *string `json:"app,omitempty"`
-	// primary is the leg that is played first when both are there.
+	// primary is the leg that is played first when both legs are live.
 	Primary *LegApplyConfiguration `json:"primary,omitempty"`
 	// backup is the leg that is played when the primary's media stops.
 	Backup *LegApplyConfiguration `json:"backup,omitempty"`
-	// failover says when to leave a leg and when to come back to it.
+	// failover says when to leave a leg and when to return to it.
 	//
 	// The media servers decide by themselves, within milliseconds, and need neither the
-	// operator nor the API server for it. The leg on air is left as soon as it is lost
-	// (see inputLossMilliseconds), or has lost its picture or its sound, if the other leg
-	// is better off; nothing delays that. When both legs are lost, viewers keep their
-	// sessions and the last picture until one of them returns.
+	// operator nor the API server for it. The media servers leave the leg on air as soon as
+	// it is lost (see inputLossMilliseconds). They also leave it if it has lost its picture
+	// or its sound and the other leg has more. Nothing delays this. When both legs are lost,
+	// viewers keep their sessions and the last picture until one of them returns.
 	//
-	// What happens once the lost leg is back is for mode to say, or for select, which
-	// overrules it: stay, or return to the leg that is preferred. Such a return is not
-	// urgent: it waits until the preferred leg has been whole for recoverySeconds, and then
-	// for its next key frame, so that viewers see a clean cut. Two returns are at least a
-	// minute apart, and after failovers that follow one another within ten minutes the
-	// wait grows (damping), so that an encoder that comes and goes does not make the
-	// picture jump.
+	// mode says what happens once the lost leg is back: stay, or return to the preferred
+	// leg. select overrules mode. A return waits until the preferred leg has had all its
+	// tracks for recoverySeconds. Then it waits for the leg's next key frame, so that
+	// viewers see a clean cut. Two returns are at least a minute apart. The wait grows after
+	// failovers that follow one another within ten minutes (damping). An encoder that comes
+	// and goes thereby does not make the picture jump.
 	Failover *FailoverApplyConfiguration `json:"failover,omitempty"`
-	// playback is about viewers: how they watch, at which URL, and who may.
+	// playback is about viewers: how they watch, at which URL, and who may watch.
 	Playback *PlaybackApplyConfiguration `json:"playback,omitempty"`
-	// publish is about encoders: what they must show to be let in.
+	// publish is about encoders: what they must show in order to publish.
 	Publish *PublishApplyConfiguration `json:"publish,omitempty"`
-	// exposure says how the pair is reached from outside the cluster, for each surface
-	// by itself: http for viewers and WHIP, rtmp for encoders, webrtc for the media of
-	// browsers. Without it the pair is reached inside the cluster only. A media server
-	// outside a cluster does not read it.
+	// exposure says how the pair is reached from outside the cluster, separately for each
+	// surface. The surfaces are http for viewers and WHIP, rtmp for encoders, and webrtc for
+	// the media of browsers. Without exposure the pair is reached inside the cluster only. A
+	// media server outside a cluster does not read this field.
 	Exposure *ExposureApplyConfiguration `json:"exposure,omitempty"`
-	// mediaServer is about the two media pods. A media server outside a cluster reads
-	// only iceServers of it.
+	// mediaServer is about the two media pods. A media server outside a cluster reads only
+	// iceServers.
 	MediaServer *MediaServerApplyConfiguration `json:"mediaServer,omitempty"`
-	// paused stops the pair: its media pods are removed, publishers and viewers get a
-	// clean end, addresses and keys stay. Set it back to false to go on.
+	// objectLabels are added to the operator's own labels of the pair's objects. A policy
+	// may demand a label that names an owner, for example. Pods get mediaServer.podLabels.
+	ObjectLabels *apiv1alpha1.Labels `json:"objectLabels,omitempty"`
+	// paused stops the pair. Its media pods are removed, and publishers and viewers get a
+	// clean end. Addresses and keys stay. Set paused back to false to go on.
 	Paused *bool `json:"paused,omitempty"`
 }
 
@@ -117,6 +123,14 @@ func (b *StreamPairSpecApplyConfiguration) WithExposure(value *ExposureApplyConf
 // If called multiple times, the MediaServer field is set to the value of the last call.
 func (b *StreamPairSpecApplyConfiguration) WithMediaServer(value *MediaServerApplyConfiguration) *StreamPairSpecApplyConfiguration {
 	b.MediaServer = value
+	return b
+}
+
+// WithObjectLabels sets the ObjectLabels field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ObjectLabels field is set to the value of the last call.
+func (b *StreamPairSpecApplyConfiguration) WithObjectLabels(value apiv1alpha1.Labels) *StreamPairSpecApplyConfiguration {
+	b.ObjectLabels = &value
 	return b
 }
 

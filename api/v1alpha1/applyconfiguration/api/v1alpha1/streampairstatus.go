@@ -11,24 +11,31 @@ import (
 // StreamPairStatusApplyConfiguration represents a declarative configuration of the StreamPairStatus type for use
 // with apply.
 //
-// StreamPairStatus is the pair as it was last seen. Nothing in it moves fast: bit
-// rates and viewer counts are metrics. It never holds a token.
+// StreamPairStatus is the last known state of a pair. Nothing in it changes often. Bit rates
+// and viewer counts are metrics. The status never holds a token.
 type StreamPairStatusApplyConfiguration struct {
-	// observedGeneration is the generation of the spec that was acted on last.
+	// observedGeneration is the generation of the spec that the operator applied last.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// activeStream is the leg that viewers get, while any pod plays it. It is absent when
-	// viewers get no live picture.
+	// operator is the release that serves the pair: namespace/name of its Lease. Other
+	// operators leave the pair alone. They take the pair over once this operator no longer
+	// runs.
+	Operator *string `json:"operator,omitempty"`
+	// operatorClaim is another operator's question whether the operator in status.operator
+	// still runs. An operator that runs removes the question. An operator that does not
+	// remove it within two minutes loses the pair.
+	OperatorClaim *OperatorClaimApplyConfiguration `json:"operatorClaim,omitempty"`
+	// activeStream is the leg that viewers get. It is absent while viewers get no live picture.
 	ActiveStream *ActiveStreamApplyConfiguration `json:"activeStream,omitempty"`
-	// playbackURL opens the player. Where playback.auth asks for a token, `&token=` is to
-	// be added. It can be opened inside the cluster only while the condition Exposed has
-	// the reason ClusterOnly.
+	// playbackURL opens the player. If playback.auth asks for a token, add `&token=` and the
+	// token. While the condition Exposed has the reason ClusterOnly, the URL can be opened
+	// inside the cluster only.
 	PlaybackURL *string `json:"playbackURL,omitempty"`
 	// ingest says for each leg where to publish and what arrives there.
 	Ingest []IngestStatusApplyConfiguration `json:"ingest,omitempty"`
 	// lastSwitch is the last change from one leg to the other.
 	LastSwitch *SwitchApplyConfiguration `json:"lastSwitch,omitempty"`
-	// conditions are the pair's state, in the form of `kubectl wait`: Ready, OnAir,
-	// PrimaryLive, BackupLive, Redundant, Converged, Exposed and Progressing.
+	// conditions are the pair's state, for `kubectl wait`: Ready, OnAir, PrimaryLive,
+	// BackupLive, Redundant, Converged, Exposed and Progressing.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 }
 
@@ -43,6 +50,22 @@ func StreamPairStatus() *StreamPairStatusApplyConfiguration {
 // If called multiple times, the ObservedGeneration field is set to the value of the last call.
 func (b *StreamPairStatusApplyConfiguration) WithObservedGeneration(value int64) *StreamPairStatusApplyConfiguration {
 	b.ObservedGeneration = &value
+	return b
+}
+
+// WithOperator sets the Operator field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Operator field is set to the value of the last call.
+func (b *StreamPairStatusApplyConfiguration) WithOperator(value string) *StreamPairStatusApplyConfiguration {
+	b.Operator = &value
+	return b
+}
+
+// WithOperatorClaim sets the OperatorClaim field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the OperatorClaim field is set to the value of the last call.
+func (b *StreamPairStatusApplyConfiguration) WithOperatorClaim(value *OperatorClaimApplyConfiguration) *StreamPairStatusApplyConfiguration {
+	b.OperatorClaim = value
 	return b
 }
 

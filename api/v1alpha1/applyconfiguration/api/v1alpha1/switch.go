@@ -18,8 +18,8 @@ type SwitchApplyConfiguration struct {
 	From *apiv1alpha1.Role `json:"from,omitempty"`
 	// to is the leg that took its place.
 	To *apiv1alpha1.Role `json:"to,omitempty"`
-	// reason is why, such as PrimaryInputLost, PrimaryDisconnected, PrimaryRecovered or
-	// Selected.
+	// reason is why the leg changed, such as PrimaryInputLost, PrimaryDisconnected,
+	// PrimaryRecovered or Selected.
 	Reason *string `json:"reason,omitempty"`
 	// time is when the media server made the switch.
 	Time *v1.Time `json:"time,omitempty"`

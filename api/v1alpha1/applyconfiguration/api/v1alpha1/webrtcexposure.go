@@ -6,6 +6,7 @@ package v1alpha1
 
 import (
 	apiv1alpha1 "github.com/streampair/streampair/api/v1alpha1"
+	v1 "k8s.io/api/core/v1"
 )
 
 // WebRTCExposureApplyConfiguration represents a declarative configuration of the WebRTCExposure type for use
@@ -13,23 +14,26 @@ import (
 //
 // WebRTCExposure is the exposure of WebRTC media.
 type WebRTCExposureApplyConfiguration struct {
-	// type of the way in.
+	// type says how WebRTC media reaches the pods.
 	//
-	// ClusterIP: inside the cluster only. NodePort: a port of every node; browsers are told
-	// the address of the node that the pod is on. LoadBalancer: an address of the cloud's
-	// for each leg. HostPort: a port of the node itself, without a Service. The operator must
-	// have been told to allow it (--allowed-exposures), and a namespace that enforces the Pod
-	// Security level "restricted" or "baseline" refuses it; and a changed leg waits for its
-	// pod before to end, which on a lost node takes somebody to delete the node.
+	// ClusterIP: inside the cluster only. NodePort: a port of every node. Browsers are told
+	// the address of the pod's node. LoadBalancer: an address that the cloud assigns to each
+	// leg. HostPort: a port of the node itself, without a Service. The operator must allow
+	// HostPort (--allowed-exposures). A namespace that enforces the Pod Security level
+	// "restricted" or "baseline" refuses it. With HostPort a new pod starts only after its
+	// leg's old pod has ended. On a lost node that needs somebody to delete the node.
 	Type *apiv1alpha1.ExposureType `json:"type,omitempty"`
 	// loadBalancer has what type LoadBalancer needs beside the Service.
 	LoadBalancer *LoadBalancerExposureApplyConfiguration `json:"loadBalancer,omitempty"`
-	// hostPorts are the node's ports for type HostPort, the same number on UDP and TCP.
-	// They differ, so that both legs can stand on one node.
+	// ipFamilyPolicy of the Services: SingleStack, PreferDualStack or RequireDualStack.
+	// Default: the cluster's, SingleStack as a rule. Addresses of both families are told.
+	IPFamilyPolicy *v1.IPFamilyPolicy `json:"ipFamilyPolicy,omitempty"`
+	// hostPorts are the node's ports for type HostPort, the same number on UDP and TCP. The
+	// two ports differ, so that both legs can run on one node.
 	HostPorts *HostPortsApplyConfiguration `json:"hostPorts,omitempty"`
 	// externalAddresses are told to browsers as each leg's media addresses:
-	// IP[:udpPort[:tcpPort]], IPv6 in brackets. They win over what the Services report.
-	// Browsers take no host names here.
+	// IP[:udpPort[:tcpPort]], IPv6 in brackets. They replace the addresses that the Services
+	// report. Host names are not accepted here.
 	ExternalAddresses *LegAddressesApplyConfiguration `json:"externalAddresses,omitempty"`
 }
 
@@ -52,6 +56,14 @@ func (b *WebRTCExposureApplyConfiguration) WithType(value apiv1alpha1.ExposureTy
 // If called multiple times, the LoadBalancer field is set to the value of the last call.
 func (b *WebRTCExposureApplyConfiguration) WithLoadBalancer(value *LoadBalancerExposureApplyConfiguration) *WebRTCExposureApplyConfiguration {
 	b.LoadBalancer = value
+	return b
+}
+
+// WithIPFamilyPolicy sets the IPFamilyPolicy field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the IPFamilyPolicy field is set to the value of the last call.
+func (b *WebRTCExposureApplyConfiguration) WithIPFamilyPolicy(value v1.IPFamilyPolicy) *WebRTCExposureApplyConfiguration {
+	b.IPFamilyPolicy = &value
 	return b
 }
 

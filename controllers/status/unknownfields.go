@@ -1,0 +1,31 @@
+package status
+
+import (
+	"github.com/streampair/streampair/api/control"
+	"github.com/streampair/streampair/api/v1alpha1"
+)
+
+// unknownFields returns the paths of the pair's set fields
+// that a running media pod of an older version ignores.
+func unknownFields(pair *v1alpha1.StreamPair, pod *control.Status) []string {
+	if pod.UnknownFields != nil {
+		return pod.UnknownFields
+	}
+	// A pod older than 0.2.0 does not report what it ignores.
+	// These are the fields that were new in version 0.2.0.
+	var unknown []string
+	for _, field := range []struct {
+		path  string
+		isSet bool
+	}{
+		{"spec.exposure.http.trustedProxies", len(pair.Spec.Exposure.HTTP.TrustedProxies) > 0},
+		{"spec.failover.maxJitterMilliseconds", pair.Spec.Failover.MaxJitterMilliseconds != nil},
+		{"spec.playback.replacedTokenGraceSeconds", pair.Spec.Playback.ReplacedTokenGraceSeconds != nil},
+		{"spec.publish.replacedTokenGraceSeconds", pair.Spec.Publish.ReplacedTokenGraceSeconds != nil},
+	} {
+		if field.isSet {
+			unknown = append(unknown, field.path)
+		}
+	}
+	return unknown
+}

@@ -1,0 +1,294 @@
+package signalling
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+
+	"github.com/streampair/streampair/mediaserver/admission"
+	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/recovery"
+	"github.com/streampair/streampair/mediaserver/sdpfrag"
+	"github.com/streampair/streampair/mediaserver/sdpoffer"
+)
+
+const (
+	// connectGrace is how long a session keeps its place even though too many are connecting.
+	connectGrace = 2 * time.Second
+
+	// bodyTimeout bounds how long a client may take to send a body.
+	bodyTimeout = 10 * time.Second
+
+	// retryAfter is the number of seconds after which a client that found no place may try again.
+	retryAfter = 5
+
+	// preflightAge is how long a browser may keep the answer to a preflight, in seconds. It is an
+	// hour, so that a header that a new version takes is not refused for a day.
+	preflightAge = "3600"
+)
+
+// FrontConfig configures a Front.
+type FrontConfig struct {
+	// Protocol is "whip" or "whep": in paths, in the log and as a label of metrics. Required.
+	Protocol string
+	// Authorize decides about a request to open a session, before its body is read. It returns
+	// how to make the protocol's side of the session. Required.
+	Authorize func(*http.Request) (newPeer func(*Session) Peer, refusal *Refusal)
+	// ICEServers returns the ICE servers that Link headers recommend. Default: none.
+	ICEServers func(*http.Request) []webrtc.ICEServer
+	// Door is the name of the places in metrics. Required.
+	Door string
+	// MaxSessions bounds the sessions at one time; 0: any number. When there are that many, a new
+	// session takes the place of one that has not connected, if there is one.
+	MaxSessions int
+	// MaxConnecting bounds the sessions that have not connected. A new session takes the place of
+	// the one that has tried for the longest. Required.
+	MaxConnecting int
+	// Full is the message for clients that find no place. Required.
+	Full string
+	// Origin is the prefix of session ids. Default: that of a standalone server that has just
+	// started.
+	Origin Origin
+	// Alternate returns the base URL of another server that does the same, or "" if none is known.
+	// Default: none is known.
+	Alternate func() string
+	// ReasonLabels has the protocol's own words for some reasons. They are in the metric and in
+	// the log. Default: there are none.
+	ReasonLabels map[string]string
+	// CountRefusal counts a refusal in the protocol's metric. Required.
+	CountRefusal func(reason string)
+	// Recovery confines a panic to its session; default: a panic ends the process.
+	Recovery *recovery.Recovery
+	// Logger; required. Metrics; required.
+	Logger  *slog.Logger
+	Metrics *metrics.Metrics
+}
+
+// A Front serves the endpoint /{app}/PROTOCOL/{streamId}, and the sessions below it.
+type Front struct {
+	// Door holds a place for each session, from the start of its negotiation.
+	Door *admission.Door
+
+	cfg      FrontConfig
+	refusals *refusalLog
+	running  sync.WaitGroup // until all sessions have left
+
+	mu       recovery.Mutex // guards the rest, and what the comment of Session says
+	sessions map[string]*Session
+	events   map[string]*Session // by EventsID
+	closed   bool
+}
+
+// NewFront returns a Front without sessions.
+func NewFront(cfg FrontConfig) *Front {
+	if cfg.ICEServers == nil {
+		cfg.ICEServers = func(*http.Request) []webrtc.ICEServer { return nil }
+	}
+	if cfg.Origin == (Origin{}) {
+		cfg.Origin = Origin{Role: "s", BootID: NewBootID()}
+	}
+	if cfg.Alternate == nil {
+		cfg.Alternate = func() string { return "" }
+	}
+	return &Front{
+		cfg: cfg, refusals: newRefusalLog(cfg.Logger), sessions: map[string]*Session{}, events: map[string]*Session{},
+		Door: admission.NewDoor(admission.DoorConfig{
+			Name: cfg.Door, Metrics: cfg.Metrics,
+			Limits: admission.Limits{
+				Max: cfg.MaxSessions, MaxWaiting: cfg.MaxConnecting, MaxLeaving: cfg.MaxConnecting, Grace: connectGrace,
+			},
+		}),
+	}
+}
+
+// Drain refuses new sessions. Open sessions go on.
+func (f *Front) Drain() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closed = true
+}
+
+// Shutdown refuses new sessions and ends the open ones. It returns when they have left or ctx is
+// done.
+func (f *Front) Shutdown(ctx context.Context) error {
+	f.Drain()
+	for _, p := range f.Peers() {
+		go p.End(ShuttingDown)
+	}
+	gone := make(chan struct{})
+	go func() {
+		f.running.Wait()
+		close(gone)
+	}()
+	select {
+	case <-gone:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Register mounts the endpoint and the sessions.
+func (f *Front) Register(mux *http.ServeMux) {
+	endpoint := "/{app}/" + f.cfg.Protocol + "/{streamId}"
+	mux.HandleFunc(endpoint, f.handler("Accept-Post", sdpoffer.ContentType, f.serveEndpoint))
+	mux.HandleFunc(endpoint+"/{session}", f.handler("Accept-Patch", sdpfrag.ContentType, f.serveSession))
+}
+
+// handler returns a handler with the headers that all answers have. accept names the header with
+// the type of the bodies that are accepted.
+func (f *Front) handler(accept, contentType string, serve func(http.ResponseWriter, *http.Request) *Refusal) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		header := w.Header()
+		// Pages of any origin may use the API. The token authorises the request. A browser does
+		// not add the token by itself, and no cookie is ever read.
+		header.Set("Access-Control-Allow-Origin", "*")
+		header.Set("Access-Control-Expose-Headers", "Location, ETag, Link, Accept-Post, Accept-Patch, Retry-After, "+EventsHeader)
+		header.Set("Cache-Control", "no-store")
+		header.Set(accept, contentType)
+		if refusal := serve(w, r); refusal != nil {
+			f.refuse(w, r, refusal)
+		}
+	}
+}
+
+func (f *Front) serveEndpoint(w http.ResponseWriter, r *http.Request) *Refusal {
+	const allowed = "OPTIONS, POST"
+	switch r.Method {
+	case http.MethodPost:
+		return f.post(w, r)
+	case http.MethodOptions:
+		// Clients may ask for ICE servers before they make an offer (RFC 9725 section 4.6).
+		// A browser's preflight has no token and does not need them.
+		if _, refusal := f.cfg.Authorize(r); refusal == nil {
+			f.linkICEServers(w, r)
+		}
+		preflight(w, allowed)
+		return nil
+	}
+	return refuseMethod(w, allowed, "To open a session, POST an SDP offer here.")
+}
+
+func (f *Front) serveSession(w http.ResponseWriter, r *http.Request) *Refusal {
+	const allowed = "DELETE, OPTIONS, PATCH"
+	switch r.Method {
+	case http.MethodOptions:
+		preflight(w, allowed)
+		return nil
+	case http.MethodPatch, http.MethodDelete:
+	default:
+		return refuseMethod(w, allowed, "A session takes PATCH and DELETE only.")
+	}
+	s, refusal := f.find(r)
+	switch {
+	case refusal != nil:
+		return refusal
+	case r.Method == http.MethodPatch:
+		return f.patch(w, r, s)
+	}
+	s.peer.End(Deleted)
+	w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+// post opens a session, RFC 9725 section 4.2.
+func (f *Front) post(w http.ResponseWriter, r *http.Request) *Refusal {
+	newPeer, refusal := f.cfg.Authorize(r)
+	if refusal != nil {
+		return refusal
+	}
+	offer, refusal := readBody(w, r, sdpoffer.ContentType, sdpoffer.MaxBytes)
+	if refusal != nil {
+		return refusal
+	}
+	// The offer is parsed by the session, so that the number of places bounds the cost of parsing.
+	s, refusal := f.reserve(r)
+	if refusal != nil {
+		return refusal
+	}
+	s.peer = newPeer(s)
+	answer, refusal := f.negotiate(s, string(offer))
+	if refusal != nil {
+		return refusal
+	}
+	header := w.Header()
+	s.peer.Begin(r, header)
+	f.linkICEServers(w, r)
+	header.Set("Content-Type", sdpoffer.ContentType)
+	header.Set("Location", sessionPath(r, s.ID))
+	header.Set("ETag", s.etag)
+	header.Set("Accept-Patch", sdpfrag.ContentType)
+	w.WriteHeader(http.StatusCreated)
+	_, _ = io.WriteString(w, answer) // a client without the answer cannot connect, and its session times out
+	return nil
+}
+
+// linkICEServers recommends STUN and TURN servers.
+func (f *Front) linkICEServers(w http.ResponseWriter, r *http.Request) {
+	for _, link := range iceServerLinks(f.cfg.ICEServers(r)) {
+		w.Header().Add("Link", link)
+	}
+}
+
+// preflight answers OPTIONS.
+func preflight(w http.ResponseWriter, allowed string) {
+	header := w.Header()
+	header.Set("Allow", allowed)
+	header.Set("Access-Control-Allow-Methods", "OPTIONS, POST, PATCH, DELETE")
+	header.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, If-Match")
+	header.Set("Access-Control-Max-Age", preflightAge)
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func refuseMethod(w http.ResponseWriter, allowed, message string) *Refusal {
+	w.Header().Set("Allow", allowed)
+	return Refuse(http.StatusMethodNotAllowed, ReasonMethod, "%s", message)
+}
+
+// refuse answers with a refusal, counts it and logs it.
+func (f *Front) refuse(w http.ResponseWriter, r *http.Request, refused *Refusal) {
+	logged := *refused
+	if label, ok := f.cfg.ReasonLabels[refused.Reason]; ok {
+		logged.Reason = label
+	}
+	f.cfg.CountRefusal(logged.Reason)
+	f.refusals.write(r, f.cfg.Protocol, &logged)
+	header := w.Header()
+	if refused.Status == http.StatusUnauthorized {
+		header.Set("WWW-Authenticate", `Bearer realm="streampair"`)
+	}
+	if refused.Elsewhere {
+		header.Set("Connection", "close")
+		LinkAlternate(w, f.cfg.Alternate())
+	}
+	if refused.RetryAfter > 0 {
+		header.Set("Retry-After", strconv.Itoa(refused.RetryAfter))
+	}
+	http.Error(w, refused.Message, refused.Status)
+}
+
+// readBody reads a request's body, which must have the given type and at most limit bytes.
+func readBody(w http.ResponseWriter, r *http.Request, contentType string, limit int64) ([]byte, *Refusal) {
+	got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || got != contentType {
+		return nil, Refuse(http.StatusUnsupportedMediaType, ReasonContentType, "Send the body as Content-Type: %s.", contentType)
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout)) // not every writer can
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, Refuse(http.StatusRequestEntityTooLarge, ReasonBodyTooLarge, "The body is larger than %d bytes.", limit)
+	case err != nil:
+		return nil, Refuse(http.StatusBadRequest, ReasonBodyNotRead, "The body did not arrive: %v.", err)
+	}
+	return body, nil
+}

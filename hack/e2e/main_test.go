@@ -32,7 +32,7 @@ var theCluster testCluster
 
 func TestMain(m *testing.M) {
 	flag.IntVar(&options.runs, "runs", 1, "do each fault `N` times")
-	flag.IntVar(&options.times, "times", measure.Strictly, "figures may be `N` times their goal; a run with a longer one is repeated, up to 5 times")
+	flag.IntVar(&options.times, "times", measure.Strictly, "figures may be `N` times their goal; a run with a longer one is repeated once")
 	flag.StringVar(&options.table, "table", "", "write the figures as a table into a `FILE`")
 	flag.DurationVar(&options.soak, "soak", 0, "random faults for that long (TestSoak); 0: none")
 	flag.Uint64Var(&options.seed, "seed", 0, "of the random faults; 0: another one each time")
@@ -41,6 +41,7 @@ func TestMain(m *testing.M) {
 	flag.StringVar(&options.output, "output", filepath.Join(os.TempDir(), "streampair-e2e"), "a `FOLDER` for timelines, and for what pods said when a test failed")
 	flag.StringVar(&options.binaries, "binaries", "", "the `FOLDER` of kubectl-streampair; default: bin of the repository")
 	flag.Parse()
+	theCluster.times = options.times
 	ctrl.SetLogger(logr.Discard())
 	if os.Getenv("STREAMPAIR_CLUSTER") == "" && os.Getenv("E2E_KUBECONFIG") == "" {
 		fmt.Println("hack/e2e: no cluster, so nothing is tested here; make e2e starts one")

@@ -15,16 +15,16 @@ func eachRun(t *testing.T, run func(t *testing.T, active v1alpha1.Role)) {
 	t.Helper()
 	for n := range options.runs {
 		role := objects.Roles()[n%2]
-		theCluster.attempts(t, fmt.Sprintf("run %d", n+1), func(t *testing.T) { run(t, role) })
+		theCluster.attempts(t, fmt.Sprintf("run %d", n+1), options.times, func(t *testing.T) { run(t, role) })
 	}
 }
 
-// attempts runs run, and runs it once more if a figure was over its limit.
-// The machine may have been held up, which hardly happens twice in a row.
-func (s *testCluster) attempts(t *testing.T, name string, run func(t *testing.T)) {
+// attempts runs run, and runs it once more if a figure was over its limit, which is times
+// its goal. The machine may have been held up, which hardly happens twice in a row.
+func (s *testCluster) attempts(t *testing.T, name string, times int, run func(t *testing.T)) {
 	t.Helper()
-	defer func() { s.attempt = measure.Only }()
-	s.attempt, s.slow = measure.First, nil
+	defer func() { s.attempt, s.times = measure.Only, options.times }()
+	s.attempt, s.times, s.slow = measure.First, times, nil
 	if !t.Run(name, run) || len(s.slow) == 0 {
 		return
 	}
@@ -41,7 +41,7 @@ func (s *faultRun) judged(what measure.What, figure time.Duration, reconnects in
 	judge func(figure time.Duration, times int, attempt measure.Attempt) (measure.Verdict, time.Duration),
 ) {
 	s.t.Helper()
-	verdict, limit := judge(figure, options.times, s.attempt)
+	verdict, limit := judge(figure, s.times, s.attempt)
 	s.table.Add(what, measure.Figure{Length: figure, Reconnects: reconnects, Verdict: verdict, Limit: limit})
 	text := fmt.Sprintf("%s: %s: %v; to reach: %s, limit %v", what.Fault, what.Who, figure.Round(time.Millisecond), what.Goal, limit)
 	switch verdict {

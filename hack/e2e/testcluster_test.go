@@ -60,6 +60,7 @@ type testCluster struct {
 	timeline   timeline
 	table      measure.Table
 	attempt    measure.Attempt // the current attempt at the run
+	times      int             // how many times its goal a figure of this attempt may be
 	slow       []string        // figures over their limit, for which the run is repeated
 	life       context.Context // ends in close
 	end        context.CancelFunc

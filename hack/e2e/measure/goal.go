@@ -69,7 +69,7 @@ func (d Deadline) Judge(figure time.Duration, times int, attempt Attempt) (v Ver
 type Attempt int
 
 const (
-	// Only is an attempt that cannot be repeated, such as a step of an upgrade.
+	// Only is an attempt that is not repeated, such as a soak.
 	Only Attempt = iota
 	// First is an attempt that is repeated if a figure is too long.
 	First
@@ -91,15 +91,16 @@ const (
 	Failed
 )
 
-// judge fails a figure over the limit, with two exceptions up to Busily times the goal.
-// The first attempt is repeated. An attempt that cannot be repeated has the higher limit.
+// judge fails a figure over the limit, with two exceptions. An attempt that is not repeated
+// may take Busily times the goal. The first attempt is repeated, unless nothing else runs on
+// the machine and the figure is over Busily times the goal.
 func judge(figure, goal time.Duration, limitOf func(times int) time.Duration, times int, attempt Attempt) (v Verdict, limit time.Duration) {
 	if attempt == Only {
 		times = max(times, Busily)
 	}
 	limit = limitOf(times)
 	switch {
-	case figure > limit && attempt == First && figure <= limitOf(Busily):
+	case figure > limit && attempt == First && (times >= Busily || figure <= limitOf(Busily)):
 		return Again, limit
 	case figure > limit:
 		return Failed, limit

@@ -18,13 +18,13 @@ import (
 
 	"github.com/streampair/streampair/api/v1alpha1"
 	"github.com/streampair/streampair/controllers/objects"
-	"github.com/streampair/streampair/controllers/rivals"
+	"github.com/streampair/streampair/controllers/ownership"
 )
 
 // marks are what this operator knows of the marks by which
 // operators claim pairs. The zero value is ready for use.
 type marks struct {
-	rivals rivals.Rivals
+	others ownership.Others
 
 	mu sync.Mutex
 	// undeclared is when the definition of StreamPair
@@ -47,7 +47,7 @@ func (m *marks) noteLackOfMark(now time.Time) {
 
 // serves reports whether this operator serves the pair, and marks a pair
 // that has no mark. If another operator serves the pair, wait is when to
-// look again. Package rivals describes how a mark is taken over.
+// look again. Package ownership describes how a mark is taken over.
 func (r *StreamPairReconciler) serves(ctx context.Context, pair *v1alpha1.StreamPair, now time.Time) (mine bool, wait time.Duration, err error) {
 	self := r.Settings.Operator
 	if self == "" {
@@ -79,7 +79,7 @@ func (r *StreamPairReconciler) serves(ctx context.Context, pair *v1alpha1.Stream
 func (r *StreamPairReconciler) nowServes(pair *v1alpha1.StreamPair) {
 	name := client.ObjectKeyFromObject(pair)
 	r.memories.of(pair).otherOperator = ""
-	r.marks.rivals.Forget(name)
+	r.marks.others.Forget(name)
 	r.Metrics.Foreign(name, "")
 }
 
@@ -114,14 +114,14 @@ func (r *StreamPairReconciler) handleForeignMark(ctx context.Context, pair *v1al
 		r.Recorder.Eventf(pair, nil, corev1.EventTypeWarning, v1alpha1.EventOperatorConflict, actionReport, "%s", note)
 		r.Metrics.Foreign(name, other)
 	}
-	wait = spread(pair, rivals.Recheck)
-	switch r.marks.rivals.Decide(pair, self, now) {
-	case rivals.Ask:
+	wait = spread(pair, ownership.Recheck)
+	switch r.marks.others.Decide(pair, self, now) {
+	case ownership.Ask:
 		err = r.patchMark(ctx, pair, add("/status/operatorClaim", v1alpha1.OperatorClaim{Operator: self, Time: metav1.NewTime(now)}))
 		if err == nil {
-			r.marks.rivals.HasAsked(pair, pair.ResourceVersion, now)
+			r.marks.others.HasAsked(pair, pair.ResourceVersion, now)
 		}
-	case rivals.TakeOver:
+	case ownership.TakeOver:
 		operations := []operation{add("/status/operator", self)}
 		if pair.Status.OperatorClaim != nil {
 			operations = append(operations, without("/status/operatorClaim"))
@@ -129,13 +129,13 @@ func (r *StreamPairReconciler) handleForeignMark(ctx context.Context, pair *v1al
 		if err = r.patchMark(ctx, pair, operations...); err != nil {
 			break
 		}
-		note := fmt.Sprintf("The operator %s took the pair over from %s. That operator has not answered for %.0f seconds.", self, other, rivals.ClaimPatience.Seconds())
+		note := fmt.Sprintf("The operator %s took the pair over from %s. That operator has not answered for %.0f seconds.", self, other, ownership.ClaimPatience.Seconds())
 		log.FromContext(ctx).Info("pair taken over from another operator", "operator", other)
 		r.Recorder.Eventf(pair, nil, corev1.EventTypeNormal, v1alpha1.EventOperatorChanged, actionReport, "%s", note)
 		r.nowServes(pair)
 		pair.Status.Operator, pair.Status.OperatorClaim = self, nil
 		return true, 0, nil
-	case rivals.LeaveAlone:
+	case ownership.LeaveAlone:
 	}
 	if apierrors.IsInvalid(err) || apierrors.IsNotFound(err) {
 		err = nil // the mark or the claim has changed since

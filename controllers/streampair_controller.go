@@ -219,7 +219,7 @@ func (r *StreamPairReconciler) forget(pair types.NamespacedName) {
 	r.Pods.Follow(pair, nil)
 	r.Metrics.Forget(pair)
 	r.turns.Forget(pair)
-	r.marks.rivals.Forget(pair)
+	r.marks.others.Forget(pair)
 }
 
 // SetupWithManager makes the manager call Reconcile for a pair when

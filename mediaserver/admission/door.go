@@ -17,9 +17,9 @@ type DoorConfig struct {
 	Name string
 	// Limits bound the places.
 	Limits Limits
-	// IdleLimit is how long a guest may wait while at least half of the places are free.
+	// IdleLimit is how long a client may wait while at least half of the places are free.
 	// IdleLimitFull is how long it may wait when no place is free. In between, the limit shrinks
-	// evenly. [Door.EndIdle] ends the guests that have waited longer. IdleLimit 0: for ever.
+	// evenly. [Door.EndIdle] ends the clients that have waited longer. IdleLimit 0: for ever.
 	// IdleLimitFull 0: as long as IdleLimit.
 	IdleLimit, IdleLimitFull time.Duration
 	// Metrics has the counters. Default: nothing is counted.
@@ -35,7 +35,7 @@ type Door struct {
 	isClosed bool
 }
 
-// NewDoor returns a Door without guests.
+// NewDoor returns a Door without clients.
 func NewDoor(cfg DoorConfig) *Door {
 	if cfg.IdleLimitFull == 0 {
 		cfg.IdleLimitFull = cfg.IdleLimit
@@ -59,7 +59,7 @@ type Refusal struct {
 func (r *Refusal) Error() string {
 	switch r.Reason {
 	case ReasonLeaving:
-		return fmt.Sprintf("no place behind the %s door: guests come faster than others can go; try again", r.Door)
+		return fmt.Sprintf("no place behind the %s door: clients come faster than others can go; try again", r.Door)
 	case ReasonClosed:
 		return fmt.Sprintf("no place behind the %s door: the server is shutting down", r.Door)
 	case ReasonShare:
@@ -91,21 +91,21 @@ func (d *Door) Enter(from netip.Prefix, end func()) (*Place, error) {
 	return p, nil
 }
 
-// Taken returns the number of places taken, without the guests that are leaving.
+// Taken returns the number of places taken, without the clients that are leaving.
 func (d *Door) Taken() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.ledger.taken
 }
 
-// Waiting returns the number of guests that wait.
+// Waiting returns the number of clients that wait.
 func (d *Door) Waiting() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.ledger.waiting
 }
 
-// EndIdle ends the guests that have waited for longer than they may at present. It should be called
+// EndIdle ends the clients that have waited for longer than they may at present. It should be called
 // every second or so.
 func (d *Door) EndIdle(now time.Time) {
 	if d.cfg.IdleLimit == 0 {
@@ -118,7 +118,7 @@ func (d *Door) EndIdle(now time.Time) {
 	d.ended("idle", out...)
 }
 
-// idleLimit returns how long a guest may wait while so many places are taken.
+// idleLimit returns how long a client may wait while so many places are taken.
 func (c DoorConfig) idleLimit(taken int) time.Duration {
 	free, half := c.Limits.Max-taken, c.Limits.Max/2
 	if c.Limits.Max == 0 || free >= half {
@@ -127,7 +127,7 @@ func (c DoorConfig) idleLimit(taken int) time.Duration {
 	return c.IdleLimitFull + (c.IdleLimit-c.IdleLimitFull)*time.Duration(max(0, free))/time.Duration(half)
 }
 
-// Close ends all guests, and admits nobody any more.
+// Close ends all clients, and admits nobody any more.
 func (d *Door) Close() {
 	d.mu.Lock()
 	d.isClosed = true
@@ -160,7 +160,7 @@ func (d *Door) count() {
 	}
 }
 
-// presence is whether a guest has its place.
+// presence is whether a client has its place.
 type presence int
 
 const (
@@ -169,7 +169,7 @@ const (
 	gone
 )
 
-// A Place is the place of one guest. It is safe for concurrent use. The Door guards all of it.
+// A Place is the place of one client. It is safe for concurrent use. The Door guards all of it.
 type Place struct {
 	door *Door
 	end  func()
@@ -177,19 +177,19 @@ type Place struct {
 	state   presence
 	network *network
 	class   class
-	since   time.Time // when the guest came into its class
-	// base is the guest's class without media. holds counts its Holds.
+	since   time.Time // when the client came into its class
+	// base is the client's class without media. holds counts its Holds.
 	base  class
 	holds int
 
-	previous, next *Place // in the list of guests of the same network and class
+	previous, next *Place // in the list of clients of the same network and class
 }
 
-// Wait notes that the guest is idle from now on. It goes before guests that are served.
+// Wait notes that the client is idle from now on. It goes before clients that are served.
 func (p *Place) Wait() { p.be(waiting) }
 
-// Serve notes that the guest is being served from now on. It then goes only for a newcomer whose
-// network has fewer guests.
+// Serve notes that the client is being served from now on. It then goes only for a newcomer whose
+// network has fewer clients.
 func (p *Place) Serve() { p.be(active) }
 
 func (p *Place) be(c class) {
@@ -201,7 +201,7 @@ func (p *Place) be(c class) {
 	}
 }
 
-// Hold notes that the guest publishes or receives media from now on: it keeps its place. It may
+// Hold notes that the client publishes or receives media from now on: it keeps its place. It may
 // lose its place again once every Hold has been followed by a Release.
 func (p *Place) Hold() {
 	p.door.mu.Lock()
@@ -219,7 +219,7 @@ func (p *Place) Release() {
 	}
 }
 
-// Move makes the place count for another network: the network that the guest's media comes from.
+// Move makes the place count for another network: the network that the client's media comes from.
 func (p *Place) Move(to netip.Prefix) {
 	p.door.mu.Lock()
 	defer p.door.mu.Unlock()

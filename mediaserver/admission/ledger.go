@@ -10,13 +10,13 @@ import (
 type Limits struct {
 	// Max is the number of places; 0: no limit.
 	Max int
-	// MaxWaiting is how many guests may be waiting; 0: any number.
+	// MaxWaiting is how many clients may be waiting; 0: any number.
 	MaxWaiting int
-	// Grace is how long a waiting guest keeps its place when only MaxWaiting is reached. When a
+	// Grace is how long a waiting client keeps its place when only MaxWaiting is reached. When a
 	// server comes back, all its clients connect at once. A client that is half way must not make
 	// room for another that has just begun. Default: none.
 	Grace time.Duration
-	// MaxLeaving is how many guests may have lost their place and not left yet. They still hold
+	// MaxLeaving is how many clients may have lost their place and not left yet. They still hold
 	// memory, so newcomers are refused beyond that; 0: any number.
 	MaxLeaving int
 	// MaxPerNetwork is how many places one network may have; 0: any number. Most doors have no such
@@ -24,12 +24,12 @@ type Limits struct {
 	MaxPerNetwork int
 }
 
-// A class is what a guest does. It decides whether the guest may lose its place.
+// A class is what a client does. It decides whether the client may lose its place.
 type class int
 
 const (
 	waiting class = iota // it has sent nothing yet, or it is idle: it goes first
-	active               // it is being served, but has no media: it goes if no guest waits
+	active               // it is being served, but has no media: it goes if no client waits
 	holding              // it publishes or receives media: it stays
 	classes
 )
@@ -39,9 +39,9 @@ type Reason string
 
 const (
 	letIn Reason = ""
-	// ReasonFull means that guests that keep their places have all of them.
+	// ReasonFull means that clients that keep their places have all of them.
 	ReasonFull Reason = "full"
-	// ReasonLeaving means that guests come faster than the guests that lost their place can leave.
+	// ReasonLeaving means that clients come faster than the clients that lost their place can leave.
 	ReasonLeaving Reason = "leaving"
 	// ReasonShare means that the newcomer's network has as many places as it may have.
 	ReasonShare Reason = "share"
@@ -49,25 +49,25 @@ const (
 	ReasonClosed Reason = "closed"
 )
 
-// A ledger knows the guests behind a door, and decides who goes. It has no clock and no lock. The
+// A ledger knows the clients behind a door, and decides who goes. It has no clock and no lock. The
 // time of each operation grows with the logarithm of the number of networks, and not with the
-// number of guests: an attack has many newcomers.
+// number of clients: an attack has many newcomers.
 type ledger struct {
 	limits   Limits
 	networks map[netip.Prefix]*network
 	taken    int
 	waiting  int
 	leaving  int
-	// byWaiting ranks the networks by guests that wait, byAny by all guests that may go.
+	// byWaiting ranks the networks by clients that wait, byAny by all clients that may go.
 	byWaiting, byAny ranking
 }
 
-// A network is an address or a subnet, with its guests.
+// A network is an address or a subnet, with its clients.
 type network struct {
-	prefix netip.Prefix
-	total  int
-	count  [classes]int
-	guests [classes]list // oldest first
+	prefix  netip.Prefix
+	total   int
+	count   [classes]int
+	clients [classes]list // oldest first
 	// rank is the network's index in byWaiting and in byAny; -1: it is not in that ranking.
 	rank [2]int
 }
@@ -79,8 +79,8 @@ func newLedger(l Limits) *ledger {
 	}
 }
 
-// enter gives p a place as a waiting guest, or returns the reason why not. If another guest loses
-// its place for p, enter returns it as out. The caller must end that guest, which then leaves like
+// enter gives p a place as a waiting client, or returns the reason why not. If another client loses
+// its place for p, enter returns it as out. The caller must end that client, which then leaves like
 // any other.
 func (l *ledger) enter(p *Place, from netip.Prefix, now time.Time) (out *Place, refused Reason) {
 	out, refused = l.decide(from, now)
@@ -94,7 +94,7 @@ func (l *ledger) enter(p *Place, from netip.Prefix, now time.Time) (out *Place, 
 	return out, letIn
 }
 
-// decide returns the guest that must go for a newcomer, if any.
+// decide returns the client that must go for a newcomer, if any.
 func (l *ledger) decide(from netip.Prefix, now time.Time) (out *Place, refused Reason) {
 	own := l.networks[from]
 	full := l.limits.Max > 0 && l.taken >= l.limits.Max
@@ -118,8 +118,8 @@ func (l *ledger) decide(from netip.Prefix, now time.Time) (out *Place, refused R
 	return out, letIn
 }
 
-// yields reports whether a guest of n that is being served goes for a newcomer of own. It goes if n
-// has more guests even after that. Otherwise two addresses, or the people behind one, would end
+// yields reports whether a client of n that is being served goes for a newcomer of own. It goes if n
+// has more clients even after that. Otherwise two addresses, or the people behind one, would end
 // each other's requests for ever, and nobody would be served.
 func (l *ledger) yields(n, own *network) bool {
 	if own == nil {
@@ -128,7 +128,7 @@ func (l *ledger) yields(n, own *network) bool {
 	return n != own && l.byAny.count(n) > l.byAny.count(own)+1
 }
 
-// insert adds p to the guests of a network.
+// insert adds p to the clients of a network.
 func (l *ledger) insert(p *Place, from netip.Prefix, now time.Time) {
 	n := l.networks[from]
 	if n == nil {
@@ -189,12 +189,12 @@ func (l *ledger) move(p *Place, to netip.Prefix) {
 	l.become(p, c, since)
 }
 
-// all returns every guest.
+// all returns every client.
 func (l *ledger) all() []*Place {
 	var all []*Place
 	for _, n := range l.networks {
-		for _, guests := range n.guests {
-			for p := guests.head; p != nil; p = p.next {
+		for _, clients := range n.clients {
+			for p := clients.head; p != nil; p = p.next {
 				all = append(all, p)
 			}
 		}
@@ -202,11 +202,11 @@ func (l *ledger) all() []*Place {
 	return all
 }
 
-// expired evicts the guests that have waited for longer than limit, and returns them.
+// expired evicts the clients that have waited for longer than limit, and returns them.
 func (l *ledger) expired(limit time.Duration, now time.Time) []*Place {
 	var out []*Place
 	for _, n := range l.networks {
-		for p := n.guests[waiting].head; p != nil && now.Sub(p.since) > limit; p = n.guests[waiting].head {
+		for p := n.clients[waiting].head; p != nil && now.Sub(p.since) > limit; p = n.clients[waiting].head {
 			l.evict(p)
 			out = append(out, p)
 		}
@@ -216,7 +216,7 @@ func (l *ledger) expired(limit time.Duration, now time.Time) []*Place {
 
 func (l *ledger) add(p *Place) {
 	n := p.network
-	n.guests[p.class].insert(p)
+	n.clients[p.class].insert(p)
 	n.count[p.class]++
 	if p.class == waiting {
 		l.waiting++
@@ -226,7 +226,7 @@ func (l *ledger) add(p *Place) {
 
 func (l *ledger) remove(p *Place) {
 	n := p.network
-	n.guests[p.class].remove(p)
+	n.clients[p.class].remove(p)
 	n.count[p.class]--
 	if p.class == waiting {
 		l.waiting--
@@ -239,23 +239,23 @@ func (l *ledger) rerank(n *network) {
 	l.byAny.place(n)
 }
 
-// first returns the guest that n loses first; nil: all its guests stay.
+// first returns the client that n loses first; nil: all its clients stay.
 func (n *network) first() *Place {
-	if p := n.guests[waiting].head; p != nil {
+	if p := n.clients[waiting].head; p != nil {
 		return p
 	}
-	return n.guests[active].head
+	return n.clients[active].head
 }
 
-// A ranking is a heap of the networks with guests that may go. The network with the most such
-// guests comes first. Of several such networks, the one whose first guest has waited longest comes
+// A ranking is a heap of the networks with clients that may go. The network with the most such
+// clients comes first. Of several such networks, the one whose first client has waited longest comes
 // first.
 type ranking struct {
-	which    int // 0: waiting guests count; 1: all guests that may go count
+	which    int // 0: waiting clients count; 1: all clients that may go count
 	networks []*network
 }
 
-// first returns the guest that goes for a newcomer. The newcomer counts for its own network, which
+// first returns the client that goes for a newcomer. The newcomer counts for its own network, which
 // may be nil.
 func (r *ranking) first(own *network) *Place {
 	if len(r.networks) == 0 {
@@ -265,12 +265,12 @@ func (r *ranking) first(own *network) *Place {
 	if own != nil && own.rank[r.which] >= 0 && r.isBefore(own, 1, top, 0) {
 		top = own
 	}
-	return r.guest(top)
+	return r.client(top)
 }
 
-func (r *ranking) guest(n *network) *Place {
+func (r *ranking) client(n *network) *Place {
 	if r.which == 0 {
-		return n.guests[waiting].head
+		return n.clients[waiting].head
 	}
 	return n.first()
 }
@@ -282,19 +282,19 @@ func (r *ranking) count(n *network) int {
 	return n.count[waiting] + n.count[active]
 }
 
-// isBefore reports whether a ranks before b, each with so many more guests than it has.
+// isBefore reports whether a ranks before b, each with so many more clients than it has.
 func (r *ranking) isBefore(a *network, moreOfA int, b *network, moreOfB int) bool {
 	if x, y := r.count(a)+moreOfA, r.count(b)+moreOfB; x != y {
 		return x > y
 	}
-	x, y := r.guest(a), r.guest(b)
+	x, y := r.client(a), r.client(b)
 	if x.class != y.class {
 		return x.class < y.class
 	}
 	return x.since.Before(y.since)
 }
 
-// place moves n to its position after the guests of n have changed.
+// place moves n to its position after the clients of n have changed.
 func (r *ranking) place(n *network) {
 	index, has := n.rank[r.which], r.count(n) > 0
 	switch {
@@ -310,7 +310,7 @@ func (r *ranking) place(n *network) {
 // Len implements heap.Interface, like the next four methods.
 func (r *ranking) Len() int { return len(r.networks) }
 
-// Less reports whether i ranks before j. A network that has just lost its last guest is being
+// Less reports whether i ranks before j. A network that has just lost its last client is being
 // removed, and ranks last.
 func (r *ranking) Less(i, j int) bool {
 	a, b := r.networks[i], r.networks[j]
@@ -343,10 +343,10 @@ func (r *ranking) Pop() any {
 	return n
 }
 
-// A list holds guests by age, the oldest first.
+// A list holds clients by age, the oldest first.
 type list struct{ head, tail *Place }
 
-// insert puts p behind all guests that are not younger. Guests come in the order of time, except
+// insert puts p behind all clients that are not younger. Clients come in the order of time, except
 // when goroutines overtook each other. So insert looks at only the last few.
 func (l *list) insert(p *Place) {
 	after := l.tail

@@ -19,27 +19,27 @@ func (l *ledger) check() error {
 	taken, wait := 0, 0
 	for prefix, n := range l.networks {
 		total := 0
-		for c, guests := range n.guests {
+		for c, clients := range n.clients {
 			count := 0
-			for p := guests.head; p != nil; p = p.next {
+			for p := clients.head; p != nil; p = p.next {
 				if p.network != n || p.class != class(c) || p.state != present || p.next != nil && p.next.since.Before(p.since) {
-					return fmt.Errorf("guest %+v of %v", p, prefix)
+					return fmt.Errorf("client %+v of %v", p, prefix)
 				}
 				count++
 			}
 			if count != n.count[c] {
-				return fmt.Errorf("%v has %d guests of class %d, and counts %d", prefix, count, c, n.count[c])
+				return fmt.Errorf("%v has %d clients of class %d, and counts %d", prefix, count, c, n.count[c])
 			}
 			total += count
 		}
 		if total != n.total || total == 0 {
-			return fmt.Errorf("%v has %d guests, and counts %d", prefix, total, n.total)
+			return fmt.Errorf("%v has %d clients, and counts %d", prefix, total, n.total)
 		}
 		taken += total
 		wait += n.count[waiting]
 	}
 	if taken != l.taken || wait != l.waiting {
-		return fmt.Errorf("%d guests, %d of them wait: counted %d and %d", taken, wait, l.taken, l.waiting)
+		return fmt.Errorf("%d clients, %d of them wait: counted %d and %d", taken, wait, l.taken, l.waiting)
 	}
 	for _, r := range []*ranking{&l.byWaiting, &l.byAny} {
 		for i, n := range r.networks {
@@ -52,18 +52,18 @@ func (l *ledger) check() error {
 }
 
 func TestWhoGoes(t *testing.T) {
-	type guest struct {
+	type client struct {
 		host  string
 		age   time.Duration // time until the newcomer comes
 		class class
 	}
-	crowd := func(n int, g guest) []guest {
-		guests := make([]guest, n)
-		for i := range guests {
-			guests[i] = g
-			guests[i].age += time.Duration(n-i) * time.Millisecond
+	crowd := func(n int, g client) []client {
+		clients := make([]client, n)
+		for i := range clients {
+			clients[i] = g
+			clients[i].age += time.Duration(n-i) * time.Millisecond
 		}
-		return guests
+		return clients
 	}
 	const young, old = 500 * time.Millisecond, 5 * time.Second
 	places := func(n int) Limits { return Limits{Max: n} }
@@ -71,38 +71,38 @@ func TestWhoGoes(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		limits   Limits
-		guests   []guest
+		clients  []client
 		newcomer string
-		want     int // index of the guest that goes; -1: none goes; -2: the newcomer is refused
+		want     int // index of the client that goes; -1: none goes; -2: the newcomer is refused
 	}{
-		{"there is room", connecting(3, 64), []guest{{"a", young, waiting}, {"b", old, holding}}, "c", -1},
-		{"full of media: refused", places(2), []guest{{"a", old, holding}, {"b", young, holding}}, "c", -2},
-		{"full: one without media goes, however young", connecting(2, 64), []guest{{"a", old, holding}, {"b", young, waiting}}, "c", 1},
-		{"full: the oldest goes", places(2), []guest{{"a", young, waiting}, {"b", old, waiting}}, "c", 1},
-		{"full: the oldest of the busiest address goes", places(4), []guest{{"a", old, waiting}, {"b", young, waiting}, {"b", young + 1, waiting}, {"c", young, holding}}, "c", 2},
-		{"guests with media do not make an address busy", places(4), []guest{{"a", old, holding}, {"a", old, holding}, {"a", young, waiting}, {"b", old, waiting}}, "c", 3},
-		{"one more from an address pushes out its own", places(2), []guest{{"a", old, waiting}, {"b", young, waiting}}, "b", 1},
-		{"a guest that waits goes before one that is served", places(2), []guest{{"a", old, active}, {"a", young, waiting}}, "c", 1},
-		{"of equals too", places(2), []guest{{"a", old, active}, {"b", young, waiting}}, "c", 1},
-		{"but of the busiest address one that is served goes", places(3), []guest{{"a", old, active}, {"a", young, active}, {"b", old, waiting}}, "c", 0},
-		{"one that is served does not go for its own address", places(2), []guest{{"a", old, active}, {"b", young, holding}}, "a", -2},
-		{"nor for one that has as many", places(5), []guest{{"a", old, active}, {"a", old, active}, {"b", young, active}, {"b", young, holding}, {"c", young, holding}}, "b", -2},
-		{"too many wait: one that had its time goes", connecting(100, 64), crowd(64, guest{"a", old, waiting}), "b", 0},
-		{"too many wait, but have just begun: all stay", connecting(100, 64), crowd(64, guest{"a", young, waiting}), "b", -1},
-		{"some may wait", connecting(1000, 250), crowd(249, guest{"a", old, waiting}), "b", -1},
-		{"and no more", connecting(1000, 250), crowd(250, guest{"a", old, waiting}), "b", 0},
-		{"those who are served do not wait", connecting(1000, 250), crowd(250, guest{"a", old, active}), "b", -1},
-		{"no limit: many may wait", connecting(0, 1024), crowd(1023, guest{"a", old, waiting}), "b", -1},
-		{"no limit: but not for ever", connecting(0, 1024), crowd(1024, guest{"a", old, waiting}), "b", 0},
-		{"no more than its share for an address", Limits{Max: 64, MaxPerNetwork: 2}, []guest{{"a", old, active}, {"a", young, active}, {"b", old, waiting}}, "a", 0},
-		{"a share of media: refused", Limits{Max: 64, MaxPerNetwork: 1}, []guest{{"a", old, holding}}, "a", -2},
-		{"another address has a share of its own", Limits{Max: 64, MaxPerNetwork: 1}, []guest{{"a", old, holding}}, "b", -1},
+		{"there is room", connecting(3, 64), []client{{"a", young, waiting}, {"b", old, holding}}, "c", -1},
+		{"full of media: refused", places(2), []client{{"a", old, holding}, {"b", young, holding}}, "c", -2},
+		{"full: one without media goes, however young", connecting(2, 64), []client{{"a", old, holding}, {"b", young, waiting}}, "c", 1},
+		{"full: the oldest goes", places(2), []client{{"a", young, waiting}, {"b", old, waiting}}, "c", 1},
+		{"full: the oldest of the busiest address goes", places(4), []client{{"a", old, waiting}, {"b", young, waiting}, {"b", young + 1, waiting}, {"c", young, holding}}, "c", 2},
+		{"clients with media do not make an address busy", places(4), []client{{"a", old, holding}, {"a", old, holding}, {"a", young, waiting}, {"b", old, waiting}}, "c", 3},
+		{"one more from an address pushes out its own", places(2), []client{{"a", old, waiting}, {"b", young, waiting}}, "b", 1},
+		{"a client that waits goes before one that is served", places(2), []client{{"a", old, active}, {"a", young, waiting}}, "c", 1},
+		{"of equals too", places(2), []client{{"a", old, active}, {"b", young, waiting}}, "c", 1},
+		{"but of the busiest address one that is served goes", places(3), []client{{"a", old, active}, {"a", young, active}, {"b", old, waiting}}, "c", 0},
+		{"one that is served does not go for its own address", places(2), []client{{"a", old, active}, {"b", young, holding}}, "a", -2},
+		{"nor for one that has as many", places(5), []client{{"a", old, active}, {"a", old, active}, {"b", young, active}, {"b", young, holding}, {"c", young, holding}}, "b", -2},
+		{"too many wait: one that had its time goes", connecting(100, 64), crowd(64, client{"a", old, waiting}), "b", 0},
+		{"too many wait, but have just begun: all stay", connecting(100, 64), crowd(64, client{"a", young, waiting}), "b", -1},
+		{"some may wait", connecting(1000, 250), crowd(249, client{"a", old, waiting}), "b", -1},
+		{"and no more", connecting(1000, 250), crowd(250, client{"a", old, waiting}), "b", 0},
+		{"those who are served do not wait", connecting(1000, 250), crowd(250, client{"a", old, active}), "b", -1},
+		{"no limit: many may wait", connecting(0, 1024), crowd(1023, client{"a", old, waiting}), "b", -1},
+		{"no limit: but not for ever", connecting(0, 1024), crowd(1024, client{"a", old, waiting}), "b", 0},
+		{"no more than its share for an address", Limits{Max: 64, MaxPerNetwork: 2}, []client{{"a", old, active}, {"a", young, active}, {"b", old, waiting}}, "a", 0},
+		{"a share of media: refused", Limits{Max: 64, MaxPerNetwork: 1}, []client{{"a", old, holding}}, "a", -2},
+		{"another address has a share of its own", Limits{Max: 64, MaxPerNetwork: 1}, []client{{"a", old, holding}}, "b", -1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			now := time.Now()
 			l := newLedger(Limits{})
 			index := map[*Place]int{nil: -1}
-			for i, g := range test.guests {
+			for i, g := range test.clients {
 				p := &Place{}
 				index[p] = i
 				l.insert(p, host(g.host), now.Add(-g.age))
@@ -124,13 +124,13 @@ func TestWhoGoes(t *testing.T) {
 	}
 }
 
-func TestPlacesAreNotHandedOnFasterThanGuestsLeave(t *testing.T) {
+func TestPlacesAreNotHandedOnFasterThanClientsLeave(t *testing.T) {
 	l := newLedger(Limits{Max: 2, MaxLeaving: 64})
 	var pushedOut []*Place
 	for i := range 2 + 64 {
 		out, refused := l.enter(&Place{}, host("a"), time.Unix(int64(i), 0))
 		if refused != letIn || (out != nil) != (i >= 2) {
-			t.Fatalf("guest %d: refused %q, pushed out %v", i, refused, out)
+			t.Fatalf("client %d: refused %q, pushed out %v", i, refused, out)
 		}
 		if out != nil {
 			pushedOut = append(pushedOut, out)
@@ -155,12 +155,12 @@ func TestAdmissionIsFair(t *testing.T) {
 			MaxPerNetwork: rapid.SampledFrom([]int{0, 0, 3}).Draw(t, "share"),
 		})
 		now := time.Unix(0, 0)
-		var guests []*Place
+		var clients []*Place
 		draw := func() *Place {
-			if len(guests) == 0 {
+			if len(clients) == 0 {
 				t.Skip("nobody is there")
 			}
-			return guests[rapid.IntRange(0, len(guests)-1).Draw(t, "guest")]
+			return clients[rapid.IntRange(0, len(clients)-1).Draw(t, "client")]
 		}
 		enter := func(t *rapid.T) {
 			from := host(rapid.SampledFrom(hosts).Draw(t, "host"))
@@ -176,7 +176,7 @@ func TestAdmissionIsFair(t *testing.T) {
 			p := &Place{}
 			out, refused := l.enter(p, from, now)
 			if out != nil && out.class == holding {
-				t.Fatal("a guest with media was ended")
+				t.Fatal("a client with media was ended")
 			}
 			if l.taken > l.limits.Max {
 				t.Fatalf("%d places of %d are taken", l.taken, l.limits.Max)
@@ -190,26 +190,26 @@ func TestAdmissionIsFair(t *testing.T) {
 			case refused == ReasonFull && taken < l.limits.Max:
 				t.Fatal("refused although there was room")
 			case refused == ReasonFull && movable > 0:
-				// An address with fewer guests than another always gets in. So does everybody if
-				// the guests of another address only wait.
+				// An address with fewer clients than another always gets in. So does everybody if
+				// the clients of another address only wait.
 				for _, n := range l.networks {
 					if n.first() != nil && evictable(l, n.prefix) > evictable(l, from)+1 {
-						t.Fatalf("%v, which has %d guests, was refused although %v has %d", from, evictable(l, from), n.prefix, evictable(l, n.prefix))
+						t.Fatalf("%v, which has %d clients, was refused although %v has %d", from, evictable(l, from), n.prefix, evictable(l, n.prefix))
 					}
 				}
 			case refused == letIn && out != nil && out.network.prefix != from && ownShare == 0:
-				// A newcomer takes the place of an address that has more guests that may go than
+				// A newcomer takes the place of an address that has more clients that may go than
 				// the newcomer's address, or as many as that address will have.
 				count := evictable
 				if taken < l.limits.Max {
 					count = waits
 				}
 				if count(l, from) > count(l, out.network.prefix)+1 {
-					t.Fatalf("%v, which had %d, pushed out a guest of %v", from, own, out.network.prefix)
+					t.Fatalf("%v, which had %d, pushed out a client of %v", from, own, out.network.prefix)
 				}
 			}
 			if refused == letIn {
-				guests = append(guests, p)
+				clients = append(clients, p)
 			}
 		}
 		t.Repeat(map[string]func(*rapid.T){
@@ -240,7 +240,7 @@ func TestAdmissionIsFair(t *testing.T) {
 	})
 }
 
-// waits returns how many guests of a network wait.
+// waits returns how many clients of a network wait.
 func waits(l *ledger, prefix netip.Prefix) int {
 	n := l.networks[prefix]
 	if n == nil {
@@ -249,7 +249,7 @@ func waits(l *ledger, prefix netip.Prefix) int {
 	return n.count[waiting]
 }
 
-// evictable returns how many guests of a network may go.
+// evictable returns how many clients of a network may go.
 func evictable(l *ledger, prefix netip.Prefix) int {
 	n := l.networks[prefix]
 	if n == nil {
@@ -258,7 +258,7 @@ func evictable(l *ledger, prefix netip.Prefix) int {
 	return n.count[waiting] + n.count[active]
 }
 
-// A newcomer in an attack costs the same whether there are ten or ten thousand guests.
+// A newcomer in an attack costs the same whether there are ten or ten thousand clients.
 func BenchmarkNewcomers(b *testing.B) {
 	for _, size := range []struct{ places, hosts int }{{64, 1}, {8192, 1}, {8192, 8192}, {65536, 1000}} {
 		b.Run(fmt.Sprintf("%d places, %d addresses", size.places, size.hosts), func(b *testing.B) {

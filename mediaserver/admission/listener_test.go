@@ -147,7 +147,7 @@ func TestIdleConnectionsOfOneAddressKeepNobodyOut(t *testing.T) {
 		}
 	}
 	if !isOpen(viewer) || !isOpen(waits) {
-		t.Error("the guests of another address were ended")
+		t.Error("the clients of another address were ended")
 	}
 	if n := testutil.ToFloat64(s.metrics.AdmissionEnded.WithLabelValues("http", "newcomer")); n < 3*places {
 		t.Errorf("%v connections were ended for a newcomer", n)
@@ -301,7 +301,7 @@ func TestProxiesKeepTheirConnections(t *testing.T) {
 	}
 }
 
-func TestIdleGuestsHaveLessTimeTheFewerPlacesAreFree(t *testing.T) {
+func TestIdleClientsHaveLessTimeTheFewerPlacesAreFree(t *testing.T) {
 	cfg := DoorConfig{Limits: Limits{Max: 100}, IdleLimit: 2 * time.Minute, IdleLimitFull: 15 * time.Second}
 	for taken, want := range map[int]time.Duration{
 		0: 2 * time.Minute, 50: 2 * time.Minute, 75: 67500 * time.Millisecond, 100: 15 * time.Second, 101: 15 * time.Second,

@@ -90,7 +90,7 @@ func New(reg prometheus.Registerer) *Metrics {
 			"Unix time at which the given TLS certificate ends; missing while a self-signed one is served."),
 		AdmissionPlaces:   gauge("admission_places_taken", "Places taken behind a door: connections, viewers, event streams and so on.", "door"),
 		AdmissionRefusals: counter("admission_refusals_total", "Newcomers that got no place behind a door.", "door", "reason"),
-		AdmissionEnded:    counter("admission_ended_total", "Guests without media that lost their place: to a newcomer, or because they were idle.", "door", "reason"),
+		AdmissionEnded:    counter("admission_ended_total", "Clients without media that lost their place: to a newcomer, or because they were idle.", "door", "reason"),
 	}
 	m.SwitchSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace: "streampair", Name: "switch_duration_seconds",

@@ -82,7 +82,7 @@ func TestAnUnreadableCandidateIsLeftOutAlone(t *testing.T) {
 		"address":     "1 1 udp 1 " + strings.Repeat("x", 256) + " 1 typ host",
 		"port":        "1 1 udp 1 192.0.2.1 65536 typ host",
 		"no typ":      "1 1 udp 1 192.0.2.1 1 host typ",
-		"type":        "1 1 udp 1 192.0.2.1 1 typ guest",
+		"type":        "1 1 udp 1 192.0.2.1 1 typ client",
 		"foundation":  strings.Repeat("1", 33) + " 1 udp 1 192.0.2.1 1 typ host",
 		"its letters": "! 1 udp 1 192.0.2.1 1 typ host",
 		"nothing":     "",

@@ -53,7 +53,7 @@ func drainsFor(d time.Duration) func(*Config) {
 }
 
 // hasEnded waits until a server has ended, and returns how long that took.
-func (w *twins) hasEnded(leg int, within time.Duration) time.Duration {
+func (w *relayedPair) hasEnded(leg int, within time.Duration) time.Duration {
 	w.t.Helper()
 	began := time.Now()
 	select {
@@ -65,7 +65,7 @@ func (w *twins) hasEnded(leg int, within time.Duration) time.Duration {
 }
 
 func TestTheServerOfTheLegOnAirDrains(t *testing.T) {
-	w := startTwins(t, sticky, drainsFor(patience))
+	w := startRelayedPair(t, sticky, drainsFor(patience))
 	w.publishBoth()
 	viewers := w.watch()
 	for _, v := range viewers {
@@ -116,7 +116,7 @@ func TestTheServerOfTheLegOnAirDrains(t *testing.T) {
 }
 
 func TestTheServerOfTheOtherLegDrainsAtOnce(t *testing.T) {
-	w := startTwins(t, sticky, drainsFor(patience))
+	w := startRelayedPair(t, sticky, drainsFor(patience))
 	w.publishBoth()
 	v := w.servers[0].watchPair()
 	v.sees(0, fps*2, time.Time{})
@@ -135,19 +135,19 @@ func TestTheServerOfTheOtherLegDrainsAtOnce(t *testing.T) {
 
 func TestAServerThatNobodyNeedsEndsAtOnce(t *testing.T) {
 	t.Parallel()
-	w := startTwins(t, sticky, drainsFor(patience))
+	w := startRelayedPair(t, sticky, drainsFor(patience))
 	w.servers[0].end()
 	t.Logf("it ended after %v", w.hasEnded(0, patience/3).Round(ms))
 }
 
 func TestTheOnlyLiveLegIsIngestedToTheEndOfTheDrain(t *testing.T) {
 	const timeout = 4 * time.Second
-	for name, prepare := range map[string]func(*twins){
-		"the other leg is away": func(*twins) {},
-		"the peer is away":      func(w *twins) { w.kill(1) },
+	for name, prepare := range map[string]func(*relayedPair){
+		"the other leg is away": func(*relayedPair) {},
+		"the peer is away":      func(w *relayedPair) { w.kill(1) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := startTwins(t, sticky, drainsFor(timeout))
+			w := startRelayedPair(t, sticky, drainsFor(timeout))
 			w.publish(0, 0)
 			w.play(0, true, false)
 			prepare(w)
@@ -175,7 +175,7 @@ func TestTheOnlyLiveLegIsIngestedToTheEndOfTheDrain(t *testing.T) {
 
 // Neither server can take over from the other, so each waits for its viewers.
 func TestBothServersDrainTogether(t *testing.T) {
-	w := startTwins(t, sticky, drainsFor(patience))
+	w := startRelayedPair(t, sticky, drainsFor(patience))
 	w.publishBoth()
 	viewers := w.watch()
 	for _, v := range viewers {

@@ -91,7 +91,7 @@ func (a flvAnswer) kinds(t *testing.T, n int) (kinds map[string]int) {
 
 func TestAPlayerOfFLVPlaysAStream(t *testing.T) {
 	t.Parallel()
-	w := startTwins(t, sticky)
+	w := startRelayedPair(t, sticky)
 	w.publish(0, 0)
 	w.play(0, true, false)
 	for i, s := range w.servers {

@@ -31,7 +31,7 @@ func (f *fuse) fit(c *Config) {
 
 func TestThePeerPlaysOnAfterAPanicUnderASharedLock(t *testing.T) {
 	var f fuse
-	w := startTwins(t, sticky, drainsFor(patience), f.fit)
+	w := startRelayedPair(t, sticky, drainsFor(patience), f.fit)
 	w.publishBoth()
 	viewers := w.watch()
 	for _, v := range viewers {

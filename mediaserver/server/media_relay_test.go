@@ -11,9 +11,9 @@ import (
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
-// twins are two media servers that play the pair sunday. Each ingests one leg and
+// A relayedPair is two media servers that play the pair sunday. Each ingests one leg and
 // relays the other. What a server relays passes through the gate to the other server.
-type twins struct {
+type relayedPair struct {
 	t        *testing.T
 	manifest string
 	keys     map[string]string // of the pair's Secret
@@ -25,9 +25,9 @@ type twins struct {
 
 var legIDs = [2]string{"primary", "backup"}
 
-func startTwins(t *testing.T, manifest string, options ...func(*Config)) *twins {
+func startRelayedPair(t *testing.T, manifest string, options ...func(*Config)) *relayedPair {
 	t.Helper()
-	w := &twins{t: t, manifest: manifest, options: options, keys: keys(t, firstToken, firstCluster)}
+	w := &relayedPair{t: t, manifest: manifest, options: options, keys: keys(t, firstToken, firstCluster)}
 	w.files = newMount(t, t.TempDir(), w.keys)
 	for leg := range w.gates {
 		w.gates[leg] = mediatest.NewFaultyProxy(t)
@@ -40,7 +40,7 @@ func startTwins(t *testing.T, manifest string, options ...func(*Config)) *twins 
 }
 
 // start starts the server that ingests a leg.
-func (w *twins) start(leg int) {
+func (w *relayedPair) start(leg int) {
 	w.t.Helper()
 	w.servers[leg] = startServer(w.t, w.manifest, append(w.options, func(c *Config) {
 		c.Role = [2]v1alpha1.Role{v1alpha1.RolePrimary, v1alpha1.RoleBackup}[leg]
@@ -55,7 +55,7 @@ func (w *twins) start(leg int) {
 }
 
 // open makes the gate to a server lead to its current address.
-func (w *twins) open(leg int) {
+func (w *relayedPair) open(leg int) {
 	a := w.servers[leg].Addresses()
 	to := a.Relay
 	if w.servers[leg].cfg.PeerInsecure {
@@ -65,7 +65,7 @@ func (w *twins) open(leg int) {
 }
 
 // kill takes a server away abruptly.
-func (w *twins) kill(leg int) {
+func (w *relayedPair) kill(leg int) {
 	w.t.Helper()
 	w.cut((*mediatest.FaultyProxy).Close)
 	w.servers[leg].end()
@@ -73,21 +73,21 @@ func (w *twins) kill(leg int) {
 	w.open(1 - leg)
 }
 
-func (w *twins) cut(how func(*mediatest.FaultyProxy)) {
+func (w *relayedPair) cut(how func(*mediatest.FaultyProxy)) {
 	for _, g := range w.gates {
 		how(g)
 	}
 }
 
 // heal ends every cut.
-func (w *twins) heal() {
+func (w *relayedPair) heal() {
 	for leg, g := range w.gates {
 		g.Blackhole(false)
 		w.open(leg)
 	}
 }
 
-func (w *twins) areConnected() {
+func (w *relayedPair) areConnected() {
 	w.t.Helper()
 	eventually.True(w.t, "both hear of each other", func() bool {
 		return w.both(func(_ int, p control.Pair) bool { return p.Peer != nil && p.Peer.Connected })
@@ -95,7 +95,7 @@ func (w *twins) areConnected() {
 }
 
 // both reports whether something holds of the pair at both servers.
-func (w *twins) both(holds func(server int, p control.Pair) bool) bool {
+func (w *relayedPair) both(holds func(server int, p control.Pair) bool) bool {
 	for i, s := range w.servers {
 		if !holds(i, s.pair("sunday")) {
 			return false
@@ -105,7 +105,7 @@ func (w *twins) both(holds func(server int, p control.Pair) bool) bool {
 }
 
 // play waits until both servers play a leg, and both legs are live or not, as given.
-func (w *twins) play(leg int, primaryLive, backupLive bool) {
+func (w *relayedPair) play(leg int, primaryLive, backupLive bool) {
 	w.t.Helper()
 	for _, s := range w.servers {
 		s.onAir(legIDs[leg], primaryLive, backupLive)
@@ -113,7 +113,7 @@ func (w *twins) play(leg int, primaryLive, backupLive bool) {
 }
 
 // publish starts the encoder of a leg at a server, by ffmpeg.
-func (w *twins) publish(leg, server int) publisher {
+func (w *relayedPair) publish(leg, server int) publisher {
 	w.t.Helper()
 	path := file(w.t, mediatest.Programme{Leg: leg, GOPPhase: time.Duration(leg) * 700 * ms})
 	return mediatest.Publish(w.t, path, w.servers[server].publishURL(legIDs[leg]), "-stream_loop", "-1")
@@ -121,7 +121,7 @@ func (w *twins) publish(leg, server int) publisher {
 
 // publishBoth starts the encoder of each leg at its own server.
 // The primary's comes first, so that the primary is on air.
-func (w *twins) publishBoth() (encoders [2]publisher) {
+func (w *relayedPair) publishBoth() (encoders [2]publisher) {
 	w.t.Helper()
 	for leg := range encoders {
 		encoders[leg] = w.publish(leg, leg)
@@ -130,12 +130,12 @@ func (w *twins) publishBoth() (encoders [2]publisher) {
 	return encoders
 }
 
-func (w *twins) watch() [2]*viewer {
+func (w *relayedPair) watch() [2]*viewer {
 	return [2]*viewer{w.servers[0].watchPair(), w.servers[1].watchPair()}
 }
 
 func TestAKilledEncoderSwitchesBothServers(t *testing.T) {
-	w := startTwins(t, sticky)
+	w := startRelayedPair(t, sticky)
 	encoders := w.publishBoth()
 	viewers := w.watch()
 	var gaps [2][]time.Duration // of the server that ingested the leg, and of the other one
@@ -193,7 +193,7 @@ func TestAKilledEncoderSwitchesBothServers(t *testing.T) {
 func TestAKilledServerIsNothingToViewersOfTheOther(t *testing.T) {
 	for leg, what := range []string{"the one that ingests the leg on air: a failover", "the other one: nothing"} {
 		t.Run(what, func(t *testing.T) {
-			w := startTwins(t, sticky)
+			w := startRelayedPair(t, sticky)
 			w.publishBoth()
 			stays := w.servers[1-leg]
 			v := stays.watchPair()
@@ -230,7 +230,7 @@ func TestARelayThatIsCutAndHealedConverges(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			w := startTwins(t, sticky)
+			w := startRelayedPair(t, sticky)
 			w.publishBoth()
 			viewers := w.watch()
 			for _, v := range viewers {
@@ -287,7 +287,7 @@ func TestARelayThatIsCutAndHealedConverges(t *testing.T) {
 
 func TestAServerThatStartsPlaysWhatItsPeerPlays(t *testing.T) {
 	t.Parallel()
-	w := startTwins(t, sticky)
+	w := startRelayedPair(t, sticky)
 	w.publishBoth()[0].Kill()
 	w.play(1, false, true)
 	w.kill(0)
@@ -306,7 +306,7 @@ func TestAServerThatStartsPlaysWhatItsPeerPlays(t *testing.T) {
 
 func TestBothEncodersAtOneServerAreEnough(t *testing.T) {
 	t.Parallel()
-	w := startTwins(t, sticky)
+	w := startRelayedPair(t, sticky)
 	primary := w.publish(0, 1)
 	w.play(0, true, false)
 	w.publish(1, 1)

@@ -23,9 +23,9 @@ import (
 	"github.com/streampair/streampair/mediaserver/signalling"
 )
 
-// A madePair is two servers that run as media pods of one pair. Each has its own
+// A podPair is two servers that run as media pods of one pair. Each has its own
 // address on this machine, with the ports of a pod, and finds the other one by name.
-type madePair struct {
+type podPair struct {
 	t     *testing.T
 	files *mount // of the pair's Secret
 	ips   [2]string
@@ -35,9 +35,9 @@ type madePair struct {
 	pods  [2]*testServer
 }
 
-func newMadePair(t *testing.T) *madePair {
+func newPodPair(t *testing.T) *podPair {
 	t.Helper()
-	m := &madePair{t: t, files: newMount(t, t.TempDir(), keys(t, firstToken, firstCluster))}
+	m := &podPair{t: t, files: newMount(t, t.TempDir(), keys(t, firstToken, firstCluster))}
 	for leg := range m.pods {
 		m.ips[leg] = freeHost(t)
 		m.names[leg], m.wires[leg], m.logs[leg] = &nameServer{}, &wire{}, &mediatest.LogLines{}
@@ -64,7 +64,7 @@ func freeHost(t *testing.T) string {
 func asBefore(c *Config) { c.PeerInsecure, c.RelayAddress = true, "" }
 
 // start starts the pod of a leg.
-func (m *madePair) start(leg int, options ...func(*Config)) *testServer {
+func (m *podPair) start(leg int, options ...func(*Config)) *testServer {
 	m.t.Helper()
 	ip := m.ips[leg]
 	m.pods[leg] = startServer(m.t, sticky, append([]func(*Config){func(c *Config) {
@@ -80,7 +80,7 @@ func (m *madePair) start(leg int, options ...func(*Config)) *testServer {
 }
 
 // tell tells the pod of a leg what the operator would tell it.
-func (m *madePair) tell(leg int, clear ...string) {
+func (m *podPair) tell(leg int, clear ...string) {
 	m.t.Helper()
 	if err := m.pods[leg].TellPeers(control.Peers{Clear: append([]string{}, clear...)}); err != nil {
 		m.t.Fatal(err)
@@ -88,7 +88,7 @@ func (m *madePair) tell(leg int, clear ...string) {
 }
 
 // publish starts the encoder of a leg at its pod.
-func (m *madePair) publish(leg int) publisher {
+func (m *podPair) publish(leg int) publisher {
 	m.t.Helper()
 	path := file(m.t, mediatest.Programme{Leg: leg})
 	return mediatest.Publish(m.t, path, m.pods[leg].publishURL(legIDs[leg]), "-stream_loop", "-1")
@@ -96,7 +96,7 @@ func (m *madePair) publish(leg int) publisher {
 
 // areJoined waits until both pods have both legs
 // live, and are connected over the given transport.
-func (m *madePair) areJoined(how string, transport string, legs ...int) {
+func (m *podPair) areJoined(how string, transport string, legs ...int) {
 	m.t.Helper()
 	for leg, s := range m.pods {
 		eventually.True(m.t, how+": both legs live at the "+legIDs[leg]+"'s pod, joined by "+transport, func() bool {
@@ -110,7 +110,7 @@ func (m *madePair) areJoined(how string, transport string, legs ...int) {
 }
 
 // forwards checks that the pod of a leg forwards a request about a session of the other pod.
-func (m *madePair) forwards(how string, leg int) {
+func (m *podPair) forwards(how string, leg int) {
 	m.t.Helper()
 	// A busy machine may need more than the second that a
 	// peer has to answer. By then the session may be gone.
@@ -164,7 +164,7 @@ func (s *testServer) isCut(why string) {
 }
 
 // asksInClear sends a request to the pod of a leg, as a peer of the version before TLS does.
-func (m *madePair) asksInClear(leg int, path string) (code int, text string) {
+func (m *podPair) asksInClear(leg int, path string) (code int, text string) {
 	m.t.Helper()
 	header := []string{"Authorization", "Bearer " + peer.DeriveRelayToken(firstCluster), "Streampair-Relay", "1"}
 	if strings.Contains(path, "/whep/") {

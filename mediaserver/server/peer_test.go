@@ -24,7 +24,7 @@ import (
 
 func TestPodsSpeakTLSWithoutAnOperator(t *testing.T) {
 	t.Parallel()
-	m := newMadePair(t)
+	m := newPodPair(t)
 	m.start(0)
 	m.start(1)
 	m.publish(0)
@@ -56,7 +56,7 @@ func TestPodsSpeakTLSWithoutAnOperator(t *testing.T) {
 
 func TestAPodThatSpeaksTLSServesNoPeerInClear(t *testing.T) {
 	t.Parallel()
-	m := newMadePair(t)
+	m := newPodPair(t)
 	m.start(0)
 	m.publish(0)
 	m.pods[0].onAir("primary", true, false)
@@ -131,13 +131,13 @@ func newStranger(t *testing.T) *stranger {
 
 func TestNothingIsSentToAStrangerThatTheNameGives(t *testing.T) {
 	t.Parallel()
-	for name, tell := range map[string]func(m *madePair){
-		"before the operator tells":                 func(*madePair) {},
-		"where the peers speak TLS":                 func(m *madePair) { m.tell(0) },
-		"where another address is told to be clear": func(m *madePair) { m.tell(0, "127.0.0.99") },
+	for name, tell := range map[string]func(m *podPair){
+		"before the operator tells":                 func(*podPair) {},
+		"where the peers speak TLS":                 func(m *podPair) { m.tell(0) },
+		"where another address is told to be clear": func(m *podPair) { m.tell(0, "127.0.0.99") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := newMadePair(t)
+			m := newPodPair(t)
 			s := newStranger(t)
 			m.names[1].is(s.ip)
 			m.start(0)
@@ -176,7 +176,7 @@ func TestNothingIsSentToAStrangerThatTheNameGives(t *testing.T) {
 
 func TestAnAddressIsUsedOnceItsOwnerHasProvedThePairsKey(t *testing.T) {
 	t.Parallel()
-	m := newMadePair(t)
+	m := newPodPair(t)
 	m.names[1].is() // the name server of the primary's pod does not know the backup's
 	a, b := m.start(0), m.start(1)
 	eventually.True(t, "the backup's pod has shown itself, and is used", func() bool { return a.transport(m.ips[1]) == control.TransportTLS })
@@ -204,7 +204,7 @@ func TestAnAddressIsUsedOnceItsOwnerHasProvedThePairsKey(t *testing.T) {
 
 func TestAReplacedCertificateKeepsTheRelay(t *testing.T) {
 	t.Parallel()
-	w := startTwins(t, sticky)
+	w := startRelayedPair(t, sticky)
 	w.kill(1)
 	first, own := w.files, newMount(t, t.TempDir(), w.keys) // each pod gets the new Secret at its own time
 	w.files = own
@@ -235,7 +235,7 @@ func TestAMixedPairIsRelayedInClearOnceTheOperatorSaysSo(t *testing.T) {
 	t.Parallel()
 	for old, name := range map[int]string{0: "the primary's pod is of the version before", 1: "the backup's pod is"} {
 		t.Run(name, func(t *testing.T) {
-			m := newMadePair(t)
+			m := newPodPair(t)
 			m.start(old, asBefore)
 			s := m.start(1 - old)
 			m.publish(0)
@@ -269,7 +269,7 @@ func TestAMixedPairIsRelayedInClearOnceTheOperatorSaysSo(t *testing.T) {
 
 func TestAReplacedPodSpeaksTLSAtOnce(t *testing.T) {
 	t.Parallel()
-	m := newMadePair(t)
+	m := newPodPair(t)
 	m.start(0, asBefore)
 	s := m.start(1)
 	m.publish(0)
@@ -295,7 +295,7 @@ func TestAReplacedPodSpeaksTLSAtOnce(t *testing.T) {
 
 func TestBesideAnOldOperatorEitherWayIsTried(t *testing.T) {
 	t.Parallel()
-	m := newMadePair(t)
+	m := newPodPair(t)
 	m.start(0)
 	m.start(1)
 	m.publish(0)
@@ -330,7 +330,7 @@ func TestBesideAnOldOperatorEitherWayIsTried(t *testing.T) {
 }
 
 func TestOnlyTheOperatorsPodsAreToldOfPeers(t *testing.T) {
-	w := startTwins(t, sticky)
+	w := startRelayedPair(t, sticky)
 	if err := w.servers[0].TellPeers(control.Peers{Clear: []string{"127.0.0.1"}}); err == nil {
 		t.Error("a server that was run by hand takes a word about clear")
 	}
@@ -338,7 +338,7 @@ func TestOnlyTheOperatorsPodsAreToldOfPeers(t *testing.T) {
 	if allowed, _ := w.servers[0].peer.ClearAccess().Allowed(); allowed {
 		t.Error("a server that was run by hand serves in clear")
 	}
-	m := newMadePair(t)
+	m := newPodPair(t)
 	s := m.start(0)
 	for text, clear := range map[string][]string{"no IP address": {"pod"}, "at most 16": make([]string, 17)} {
 		if err := s.TellPeers(control.Peers{Clear: clear}); err == nil || !strings.Contains(err.Error(), text) {
@@ -352,7 +352,7 @@ func TestOnlyTheOperatorsPodsAreToldOfPeers(t *testing.T) {
 
 func TestServersByHandSpeakInClearOnlyIfBothAreToldTo(t *testing.T) {
 	t.Parallel()
-	w := startTwins(t, sticky, func(c *Config) { c.PeerInsecure = true })
+	w := startRelayedPair(t, sticky, func(c *Config) { c.PeerInsecure = true })
 	w.publishBoth()
 	for i, s := range w.servers {
 		if st := s.Status().PeerRelay; st.TLS || len(st.Links) != 1 || st.Links[0].Transport != control.TransportClear {

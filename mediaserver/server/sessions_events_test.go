@@ -12,7 +12,7 @@ import (
 // Proxies log the URLs of events. What they log must end no session. Pages
 // of older servers send the session's id there, and must still get events.
 func TestTheNameOfEventsIsNoRightToTheSession(t *testing.T) {
-	w := startTwins(t, sticky)
+	w := startRelayedPair(t, sticky)
 	a, b := w.servers[0], w.servers[1]
 	session := a.begin("whep/primary")
 	if session.events == "" || session.events == session.id {

@@ -102,7 +102,7 @@ func (s *testServer) events(sessionID string) (next func() (events.State, bool))
 
 func TestEitherServerTakesTheRequestsOfASession(t *testing.T) {
 	t.Parallel()
-	w := startTwins(t, sticky)
+	w := startRelayedPair(t, sticky)
 	a, b := w.servers[0], w.servers[1]
 	const restart = "a=ice-ufrag:restart\r\na=ice-pwd:0123456789012345678901\r\n"
 	const candidate = "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:0\r\na=candidate:1 1 UDP 2130706431 127.0.0.1 9 typ host\r\n"
@@ -177,7 +177,7 @@ func publishing(st control.Status) int {
 
 func TestASessionThatNobodyHasIsNotFound(t *testing.T) {
 	t.Parallel()
-	w := startTwins(t, sticky)
+	w := startRelayedPair(t, sticky)
 	for role, what := range map[string]string{"p": "of the server before", "b": "of the other server before"} {
 		gone := signalling.Origin{Role: role, BootID: signalling.NewBootID()}.NewID()
 		for _, s := range w.servers {
@@ -194,7 +194,7 @@ func TestASessionThatNobodyHasIsNotFound(t *testing.T) {
 
 func TestEventsFollowTheServerOfTheirSession(t *testing.T) {
 	t.Parallel()
-	w := startTwins(t, sticky)
+	w := startRelayedPair(t, sticky)
 	a, b := w.servers[0], w.servers[1]
 	session := a.begin("whep/primary")
 	next := b.events(session.id)
@@ -265,7 +265,7 @@ func TestEventsFollowTheServerOfTheirSession(t *testing.T) {
 
 func TestEventsEndWhenTheWayToTheirServerIsCut(t *testing.T) {
 	t.Parallel()
-	w := startTwins(t, sticky)
+	w := startRelayedPair(t, sticky)
 	next := w.servers[1].events(w.servers[0].begin("whep/primary").id)
 	next()
 	cut := time.Now()
@@ -281,7 +281,7 @@ func TestEventsEndWhenTheWayToTheirServerIsCut(t *testing.T) {
 }
 
 func TestEventsOfASessionAreForThoseWhoMayPlay(t *testing.T) {
-	w := startTwins(t, strings.Replace(sticky, "publish:", "playback: {auth: Token}\n  publish:", 1))
+	w := startRelayedPair(t, strings.Replace(sticky, "publish:", "playback: {auth: Token}\n  publish:", 1))
 	a, b := w.servers[0], w.servers[1]
 	token := a.Manifest().Pairs[0].Keys.PlayToken
 	session := a.begin("whep/primary", "Authorization", "Bearer "+token)

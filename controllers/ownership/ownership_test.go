@@ -1,4 +1,4 @@
-package rivals
+package ownership
 
 import (
 	"strconv"
@@ -11,28 +11,28 @@ import (
 	"github.com/streampair/streampair/api/v1alpha1"
 )
 
-// A rivalTest is one operator, beside pairs that another operator has marked.
-type rivalTest struct {
+// A ownershipTest is one operator, beside pairs that another operator has marked.
+type ownershipTest struct {
 	t   *testing.T
-	r   Rivals
+	r   Others
 	now time.Time
 }
 
-func (x *rivalTest) expect(what string, pair *v1alpha1.StreamPair, want Action) {
+func (x *ownershipTest) expect(what string, pair *v1alpha1.StreamPair, want Action) {
 	x.t.Helper()
 	if got := x.r.Decide(pair, "new/operator", x.now); got != want {
 		x.t.Errorf("%s: %v, want %v", what, got, want)
 	}
 }
 
-func (x *rivalTest) pair(name string) *v1alpha1.StreamPair {
+func (x *ownershipTest) pair(name string) *v1alpha1.StreamPair {
 	pair := &v1alpha1.StreamPair{ObjectMeta: metav1.ObjectMeta{Namespace: "live", Name: name, ResourceVersion: "10"}}
 	pair.Status.Operator = "old/operator"
 	return pair
 }
 
 // claim writes the question into the pair, as the API server then has it.
-func (x *rivalTest) claim(pair *v1alpha1.StreamPair, who string) {
+func (x *ownershipTest) claim(pair *v1alpha1.StreamPair, who string) {
 	version, err := strconv.Atoi(pair.ResourceVersion)
 	if err != nil {
 		x.t.Fatal(err)
@@ -45,13 +45,13 @@ func (x *rivalTest) claim(pair *v1alpha1.StreamPair, who string) {
 }
 
 // answer does what a running operator does about the question.
-func (x *rivalTest) answer(pair *v1alpha1.StreamPair) {
+func (x *ownershipTest) answer(pair *v1alpha1.StreamPair) {
 	pair.ResourceVersion += "0"
 	pair.Status.OperatorClaim = nil
 }
 
 func TestAnOperatorThatAnswersKeepsItsPairs(t *testing.T) {
-	x := &rivalTest{t: t, now: time.Unix(1_000_000, 0)}
+	x := &ownershipTest{t: t, now: time.Unix(1_000_000, 0)}
 	sunday, monday := x.pair("sunday"), x.pair("monday")
 	x.expect("at first sight", sunday, LeaveAlone)
 	x.now = x.now.Add(claimAfter - time.Second)
@@ -72,7 +72,7 @@ func TestAnOperatorThatAnswersKeepsItsPairs(t *testing.T) {
 }
 
 func TestTheOperatorThatIsGoneLosesAllItsPairs(t *testing.T) {
-	x := &rivalTest{t: t, now: time.Unix(1_000_000, 0)}
+	x := &ownershipTest{t: t, now: time.Unix(1_000_000, 0)}
 	sunday, monday, elsewhere := x.pair("sunday"), x.pair("monday"), x.pair("sunday")
 	elsewhere.Namespace = "another"
 	x.expect("at first sight", sunday, LeaveAlone)
@@ -95,17 +95,17 @@ func TestTheOperatorThatIsGoneLosesAllItsPairs(t *testing.T) {
 }
 
 func TestAQuestionOutlivesWhoAsks(t *testing.T) {
-	before := &rivalTest{t: t, now: time.Unix(1_000_000, 0)}
+	before := &ownershipTest{t: t, now: time.Unix(1_000_000, 0)}
 	sunday := before.pair("sunday")
 	before.claim(sunday, "new/operator")
-	x := &rivalTest{t: t, now: before.now.Add(ClaimPatience / 2)}
+	x := &ownershipTest{t: t, now: before.now.Add(ClaimPatience / 2)}
 	x.expect("after a restart", sunday, LeaveAlone)
 	x.now = before.now.Add(ClaimPatience)
 	x.expect("after a restart, when the patience ends", sunday, TakeOver)
 }
 
 func TestAThirdOperatorWaits(t *testing.T) {
-	x := &rivalTest{t: t, now: time.Unix(1_000_000, 0)}
+	x := &ownershipTest{t: t, now: time.Unix(1_000_000, 0)}
 	sunday := x.pair("sunday")
 	x.expect("at first sight", sunday, LeaveAlone)
 	x.claim(sunday, "third/operator")
@@ -116,7 +116,7 @@ func TestAThirdOperatorWaits(t *testing.T) {
 }
 
 func TestAQuestionToAPairThatIsGoneIsAskedElsewhere(t *testing.T) {
-	x := &rivalTest{t: t, now: time.Unix(1_000_000, 0)}
+	x := &ownershipTest{t: t, now: time.Unix(1_000_000, 0)}
 	sunday, monday := x.pair("sunday"), x.pair("monday")
 	x.expect("at first sight", sunday, LeaveAlone)
 	x.now = x.now.Add(claimAfter)

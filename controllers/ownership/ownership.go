@@ -1,6 +1,6 @@
-// Package rivals decides what an operator does about
+// Package ownership decides what an operator does about
 // a pair that another operator has marked as its own.
-package rivals
+package ownership
 
 import (
 	"sync"
@@ -48,18 +48,18 @@ const (
 	TakeOver
 )
 
-// Rivals are the other operators whose marks were found. The zero value is ready for use.
-type Rivals struct {
+// Others are the other operators whose marks were found. The zero value is ready for use.
+type Others struct {
 	mu sync.Mutex
 	// of has what is known of each other operator, by namespace, because
 	// an operator may serve only some namespaces. Guarded by mu.
-	of map[rivalKey]*rival
+	of map[operatorKey]*operator
 }
 
-type rivalKey struct{ operator, namespace string }
+type operatorKey struct{ operator, namespace string }
 
-// A rival is another operator in one namespace.
-type rival struct {
+// An operator is another operator in one namespace.
+type operator struct {
 	// alive is when the mark was first seen, or when the operator last answered.
 	alive time.Time
 	// asked is the pair that has had the question since askedAt.
@@ -72,10 +72,10 @@ type rival struct {
 }
 
 // Decide returns what to do about a pair with a foreign mark.
-func (r *Rivals) Decide(pair *v1alpha1.StreamPair, self string, now time.Time) Action {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	other := r.get(pair, now)
+func (o *Others) Decide(pair *v1alpha1.StreamPair, self string, now time.Time) Action {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	other := o.get(pair, now)
 	name := client.ObjectKeyFromObject(pair)
 	claim := pair.Status.OperatorClaim
 	switch {
@@ -103,34 +103,34 @@ func (r *Rivals) Decide(pair *v1alpha1.StreamPair, self string, now time.Time) A
 	return Ask
 }
 
-// get returns the rival that the pair's mark names. r.mu is held.
-func (r *Rivals) get(pair *v1alpha1.StreamPair, now time.Time) *rival {
-	key := rivalKey{pair.Status.Operator, pair.Namespace}
-	other := r.of[key]
+// get returns the operator that the pair's mark names. o.mu is held.
+func (o *Others) get(pair *v1alpha1.StreamPair, now time.Time) *operator {
+	key := operatorKey{pair.Status.Operator, pair.Namespace}
+	other := o.of[key]
 	if other == nil {
-		other = &rival{alive: now}
-		if r.of == nil {
-			r.of = map[rivalKey]*rival{}
+		other = &operator{alive: now}
+		if o.of == nil {
+			o.of = map[operatorKey]*operator{}
 		}
-		r.of[key] = other
+		o.of[key] = other
 	}
 	return other
 }
 
 // HasAsked notes that the pair has the question.
 // version is the pair's resource version with it.
-func (r *Rivals) HasAsked(pair *v1alpha1.StreamPair, version string, now time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	other := r.get(pair, now)
+func (o *Others) HasAsked(pair *v1alpha1.StreamPair, version string, now time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	other := o.get(pair, now)
 	other.asked, other.askedAt, other.version = client.ObjectKeyFromObject(pair), now, version
 }
 
 // Forget drops the question in a pair that is gone or has no foreign mark any more.
-func (r *Rivals) Forget(pair types.NamespacedName) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, other := range r.of {
+func (o *Others) Forget(pair types.NamespacedName) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, other := range o.of {
 		if other.asked == pair {
 			other.asked = types.NamespacedName{}
 		}

@@ -60,12 +60,19 @@ func file(t *testing.T, p mediatest.Programme) string {
 // stalls notes when this process, and so the machine, was held up.
 // Whatever a viewer missed then proves nothing about the server.
 type stalls struct {
-	mu    sync.Mutex // guards ended
-	ended []time.Time
+	mu   sync.Mutex // guards each
+	each []stall
 }
 
-// longStall is the shortest noted stall. Several such stalls in a row make sound late.
-const longStall = 40 * ms
+type stall struct{ begin, end time.Time }
+
+// What a stall of the machine excuses. A shorter stall than longStall loses
+// no packets and delays no sound. Sound may be late for as long as stallEcho after it.
+const (
+	longStall   = 100 * ms
+	stallEcho   = time.Second
+	leastJudged = 80 // percent of a recording
+)
 
 func newStalls(t *testing.T) *stalls {
 	s := &stalls{}
@@ -81,7 +88,7 @@ func newStalls(t *testing.T) *stalls {
 			now := time.Now()
 			if now.Sub(last) > longStall {
 				s.mu.Lock()
-				s.ended = append(s.ended, now)
+				s.each = append(s.each, stall{last, now})
 				s.mu.Unlock()
 			}
 			last = now
@@ -90,11 +97,31 @@ func newStalls(t *testing.T) *stalls {
 	return s
 }
 
-// near reports whether there was a stall shortly before or after t.
+// near reports whether there was a stall at t, or shortly before.
 func (s *stalls) near(t time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.ContainsFunc(s.ended, func(end time.Time) bool { return end.Sub(t).Abs() < time.Second })
+	return slices.ContainsFunc(s.each, func(e stall) bool { return !t.Before(e.begin) && t.Before(e.end.Add(stallEcho)) })
+}
+
+// judged returns how much of the time between two moments is not near a stall, in percent.
+func (s *stalls) judged(from, to time.Time) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	excused, until := time.Duration(0), from
+	for _, e := range s.each {
+		begin, end := e.begin, e.end.Add(stallEcho)
+		if begin.Before(until) {
+			begin = until
+		}
+		if end.After(to) {
+			end = to
+		}
+		if end.After(begin) {
+			excused, until = excused+end.Sub(begin), end
+		}
+	}
+	return int(100 - 100*excused/max(to.Sub(from), 1))
 }
 
 // A viewer is a WebRTC client that watches a stream, or a pair if query names a backup.
@@ -179,6 +206,13 @@ func (v *viewer) leaves() reception {
 	var err error
 	if r.sound, err = r.audio.Sound(); err != nil {
 		v.t.Error(err)
+	}
+	if len(r.video.Packets) > 0 {
+		share := r.stalls.judged(r.video.Packets[0].Arrival, r.video.Last)
+		v.t.Logf("%d %% of the recording can be judged", share)
+		if share < leastJudged {
+			v.t.Errorf("only %d %% of the recording can be judged, want %d %%: the machine was held up too often", share, leastJudged)
+		}
 	}
 	return r
 }

@@ -5,7 +5,8 @@
 #   test.sh FLAGS… -- PACKAGES…
 #
 # Packages whose tests play media run one at a time: they play in real time, and would starve
-# each other. All other packages run first, two at a time.
+# each other. All other packages run first, two at a time, and four parallel tests of each:
+# most of them wait.
 #
 # A test that plays media, or that waits for Kubernetes, may fail because the machine was held
 # up. Such a test is repeated once, at the end and alone, and the summary names it.
@@ -69,7 +70,7 @@ if packages=$(go list "$@") && one_by_one=$(using mediaserver/mediatest "$@") &&
 	real_time=$one_by_one$'\n'$(using controllers/kubetest "$@"); then
 	together=$(grep -vxF "$one_by_one" <<<"$packages")
 	# Not quoted, because each word is a package.
-	[ -z "$together" ] || try go test -p 2 "${flags[@]}" $together
+	[ -z "$together" ] || try go test -p 2 -parallel 4 "${flags[@]}" $together
 	[ -z "$one_by_one" ] || try go test -p 1 "${flags[@]}" $one_by_one
 	[ "$status" = 0 ] || [ -z "$(failures)" ] || repeat
 else

@@ -7,7 +7,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h265"
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/fmp4"
+	"github.com/bluenviron/mediacommon/v2/pkg/formats/mp4/codecs"
 )
 
 // Content is a segment or a part with its bytes, which are fragmented MP4 (3.1.2).
@@ -77,7 +80,7 @@ func (t *Timeline) Next(init *fmp4.Init, c Content) []Breach {
 		found = append(found, departs(must, "media-duration", section, "%s lasts %v, and the playlist says %v.", c.Name, d, c.Listed))
 	}
 	if c.Part && lead.Codec.IsVideo() {
-		switch sync := hasSync(parts, lead.ID); {
+		switch sync := hasSync(parts, lead); {
 		case c.Independent && !sync:
 			found = append(found, departs(must, "independent", "4.4.4.9", "%s is INDEPENDENT and has no independent frame.", c.Name))
 		case !c.Independent && sync:
@@ -150,15 +153,29 @@ func length(parts fmp4.Parts, lead *fmp4.InitTrack) (total, frame time.Duration)
 	return total, frame
 }
 
-func hasSync(parts fmp4.Parts, id int) bool {
+// hasSync reports whether a part has an independent frame. Some muxers mark the first sample in a
+// field that the parser does not read, so that H.264 and H.265 are looked into.
+func hasSync(parts fmp4.Parts, lead *fmp4.InitTrack) bool {
 	for _, p := range parts {
 		for _, t := range p.Tracks {
-			if t.ID == id && slices.ContainsFunc(t.Samples, func(s *fmp4.Sample) bool { return !s.IsNonSyncSample }) {
+			if t.ID == lead.ID && slices.ContainsFunc(t.Samples, func(s *fmp4.Sample) bool { return isSync(s, lead) }) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+func isSync(s *fmp4.Sample, lead *fmp4.InitTrack) bool {
+	switch lead.Codec.(type) {
+	case *codecs.H264:
+		units, err := s.GetH264()
+		return err == nil && h264.IsRandomAccess(units)
+	case *codecs.H265:
+		units, err := s.GetH265()
+		return err == nil && h265.IsRandomAccess(units)
+	}
+	return !s.IsNonSyncSample
 }
 
 // A timedSample is a sample of a track at its time.

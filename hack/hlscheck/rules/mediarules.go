@@ -61,7 +61,7 @@ func versionNeeded(m *Media, say say) {
 
 func segmentDuration(m *Media, say say) {
 	for _, s := range m.Segments {
-		if s.Duration.Round(time.Second) > m.TargetDuration {
+		if m.TargetDuration > 0 && s.Duration.Round(time.Second) > m.TargetDuration {
 			say("Segment %d lasts %v, and EXT-X-TARGETDURATION is %v.", s.Number, s.Duration, m.TargetDuration)
 		}
 	}
@@ -125,7 +125,7 @@ func partsOld(m *Media, say say) {
 	var toEnd time.Duration // from the end of a segment to the end of the last one
 	for i := len(m.Segments) - 1; i >= 0; i-- {
 		s := m.Segments[i]
-		if len(s.Parts) > 0 && toEnd > 3*m.TargetDuration {
+		if m.TargetDuration > 0 && len(s.Parts) > 0 && toEnd > 3*m.TargetDuration {
 			say("Segment %d has parts, and ends %v before the last segment does.", s.Number, toEnd)
 		}
 		toEnd += s.Duration

@@ -123,7 +123,7 @@ func (m *Multivariant) URIs() []string {
 
 var multivariantRules = []rule[*Multivariant]{
 	{"version", "8", must, multivariantVersion},
-	{"codecs", "4.4.6.2", must, codecs},
+	{"codecs", "4.4.6.2", must, codecsShape},
 	{"codecs-missing", "4.4.6.2", should, codecsMissing},
 	{"resolution", "4.4.6.2", must, resolution},
 	{"frame-rate", "4.4.6.2", must, frameRate},
@@ -149,7 +149,7 @@ var otherCodecs = []string{"opus", "Opus", "flac", "vp8", "vp9"}
 // avc is H.264 with its profile, constraints and level (RFC 6381, section 3.3).
 var avc = regexp.MustCompile(`^avc[1-4]\.[0-9A-Fa-f]{6}$`)
 
-func codecs(m *Multivariant, say say) {
+func codecsShape(m *Multivariant, say say) {
 	for _, v := range m.Variants {
 		if v.Codecs == "" {
 			continue

@@ -189,8 +189,9 @@ func partChanged(s step, say say) {
 			continue
 		}
 		if len(a.Parts) < len(b.Parts) {
-			// Parts are removed in the order in which they appear (6.2.2).
-			if a.URI == "" || !equalParts(b.Parts[len(b.Parts)-len(a.Parts):], a.Parts) {
+			// Parts are removed in the order in which they appear (6.2.2). What the open
+			// segment loses is at the end, which endBack sees.
+			if a.URI != "" && !equalParts(b.Parts[len(b.Parts)-len(a.Parts):], a.Parts) {
 				say("Segment %d lost parts other than its first.", b.Number)
 			}
 		} else if !equalParts(b.Parts, a.Parts[:len(b.Parts)]) {

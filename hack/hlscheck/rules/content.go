@@ -67,6 +67,9 @@ func (t *Timeline) Next(init *fmp4.Init, c Content) []Breach {
 	if err := parts.Unmarshal(c.Bytes); err != nil {
 		return append(found, departs(must, "media", "3.1.2", "%s cannot be read: %v.", c.Name, err))
 	}
+	if len(parts) == 0 {
+		return append(found, departs(must, "media", "3.1.2", "%s has no movie fragment.", c.Name))
+	}
 	found = append(found, t.times(c, parts)...)
 	lead := leadTrack(init)
 	if lead == nil {

@@ -80,7 +80,7 @@ func (t *Timeline) Next(init *fmp4.Init, c Content) []Breach {
 		if c.Part {
 			section = "4.4.4.9"
 		}
-		found = append(found, departs(must, "media-duration", section, "%s lasts %v, and the playlist says %v.", c.Name, d, c.Listed))
+		found = append(found, departs(must, "media-duration", section, "%s lasts %v, and the playlist says %v.", c.Name, d.Round(time.Microsecond), c.Listed))
 	}
 	if c.Part && lead.Codec.IsVideo() {
 		switch sync := hasSync(parts, lead); {

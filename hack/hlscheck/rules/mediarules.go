@@ -312,8 +312,14 @@ func skipOffered(m *Media, say say) {
 	}
 }
 
+// skipBoundary leaves one target duration: the draft does not say whether a segment that spans
+// the skip boundary is beyond it.
 func skipBoundary(m *Media, say say) {
-	if m.Skipped > 0 && m.Duration() < m.Control.CanSkipUntil {
-		say("EXT-X-SKIP leaves %v of segments, which is less than CAN-SKIP-UNTIL (%v).", m.Duration(), m.Control.CanSkipUntil)
+	left := m.Duration()
+	for _, p := range m.Open.Parts {
+		left += p.Duration
+	}
+	if m.Skipped > 0 && left < m.Control.CanSkipUntil-m.TargetDuration {
+		say("EXT-X-SKIP leaves %v, and CAN-SKIP-UNTIL is %v.", left, m.Control.CanSkipUntil)
 	}
 }

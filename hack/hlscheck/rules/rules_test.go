@@ -90,7 +90,7 @@ var mutations = []struct {
 	{"date-overlap", ll, []edit{{"12:00:32.000Z", "12:00:30.900Z"}, {"12:00:34.000Z", "12:00:32.900Z"}}},
 	{"date-drift", ll, []edit{{"12:00:34.000Z", "12:00:34.300Z"}}},
 	{"skip-offered", delta, []edit{{"CAN-SKIP-UNTIL=12.0,", ""}}},
-	{"skip-boundary", delta, []edit{{"CAN-SKIP-UNTIL=12.0", "CAN-SKIP-UNTIL=13.0"}}},
+	{"skip-boundary", delta, []edit{{"CAN-SKIP-UNTIL=12.0", "CAN-SKIP-UNTIL=15.1"}}},
 	{"codecs", goodMultivariant, []edit{{"avc1.64001f", "avc1"}}},
 	{"codecs", goodMultivariant, []edit{{"avc1.64001f,opus", "avc1.64001f, opus"}}},
 	{"codecs-missing", goodMultivariant, []edit{{"CODECS=\"hvc1.1.6.L93.B0,mp4a.40.2\",", ""}}},

@@ -18,9 +18,9 @@ import (
 
 const (
 	mostPlaylistBytes = 4 << 20
-	mostMediaBytes    = 64 << 20
+	mostMediaBytes    = 32 << 20
 	// mostBytes bounds what one run reads.
-	mostBytes = 4 << 30
+	mostBytes = 2 << 30
 	// requestTimeout is above what a server may hold a request: three target durations of 10 s.
 	requestTimeout = 40 * time.Second
 )

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// An attribute is the name and value of one attribute of a list (4.2).
+// An attribute is the value of one attribute of a list (4.2).
 type attribute struct {
 	text   string // without quotes
 	quoted bool
@@ -143,7 +143,7 @@ func (l list) resource(before Resource) Resource {
 
 func integer(s string) (uint64, bool) {
 	n, err := strconv.ParseUint(s, 10, 64)
-	return n, err == nil && len(s) <= 20 && s[0] != '+'
+	return n, err == nil && len(s) <= 20
 }
 
 var decimal = regexp.MustCompile(`^([0-9]+(\.[0-9]*)?|\.[0-9]+)$`)

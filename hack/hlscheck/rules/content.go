@@ -83,8 +83,8 @@ func (t *Timeline) Next(init *fmp4.Init, c Content) []Breach {
 		found = append(found, departs(must, "media-duration", section, "%s lasts %v, and the playlist says %v.", c.Name, d.Round(time.Microsecond), c.Listed))
 	}
 	if c.Part && lead.Codec.IsVideo() {
-		switch sync := hasSync(parts, lead); {
-		case c.Independent && !sync:
+		switch marked, sync := hasSync(parts, lead); {
+		case c.Independent && !marked && !sync:
 			found = append(found, departs(must, "independent", "4.4.4.9", "%s is INDEPENDENT and has no independent frame.", c.Name))
 		case !c.Independent && sync:
 			found = append(found, departs(should, "independent-unmarked", "4.4.4.9", "%s has an independent frame and is not INDEPENDENT.", c.Name))
@@ -156,17 +156,20 @@ func length(parts fmp4.Parts, lead *fmp4.InitTrack) (total, frame time.Duration)
 	return total, frame
 }
 
-// hasSync reports whether a part has an independent frame. Some muxers mark the first sample in a
-// field that the parser does not read, so that H.264 and H.265 are looked into.
-func hasSync(parts fmp4.Parts, lead *fmp4.InitTrack) bool {
+// hasSync reports whether a part has a sample that is marked as independent, and one that is.
+// Some muxers mark samples in fields that the parser does not read, so that H.264 and H.265 are
+// looked into.
+func hasSync(parts fmp4.Parts, lead *fmp4.InitTrack) (marked, sync bool) {
 	for _, p := range parts {
 		for _, t := range p.Tracks {
-			if t.ID == lead.ID && slices.ContainsFunc(t.Samples, func(s *fmp4.Sample) bool { return isSync(s, lead) }) {
-				return true
+			for _, s := range t.Samples {
+				if t.ID == lead.ID {
+					marked, sync = marked || !s.IsNonSyncSample, sync || isSync(s, lead)
+				}
 			}
 		}
 	}
-	return false
+	return marked, sync
 }
 
 func isSync(s *fmp4.Sample, lead *fmp4.InitTrack) bool {

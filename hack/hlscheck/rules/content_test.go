@@ -13,7 +13,7 @@ import (
 
 var (
 	sound = &fmp4.InitTrack{ID: 2, TimeScale: 48000, Codec: &codecs.MPEG4Audio{
-		Config: mpeg4audio.AudioSpecificConfig{Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 48000, ChannelCount: 2},
+		Config: mpeg4audio.AudioSpecificConfig{Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 48000, ChannelConfig: 2},
 	}}
 	film  = &fmp4.InitTrack{ID: 1, TimeScale: 90000, Codec: &codecs.H264{}}
 	both  = &fmp4.Init{Tracks: []*fmp4.InitTrack{film, sound}}

@@ -87,7 +87,6 @@ type Media struct {
 
 	syntax
 	hasPartInf, hasSkip bool
-	misplaced           []string // tags that stand behind what they apply to
 }
 
 // Duration is the sum of the durations of the segments that the playlist lists (4.1).

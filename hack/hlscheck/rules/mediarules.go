@@ -167,8 +167,8 @@ func canSkipDateRanges(m *Media, say say) {
 
 // mapApplies knows fragmented MP4 by its name, or by the EXT-X-MAP of another segment.
 func mapApplies(m *Media, say say) {
-	if m.Skipped > 0 {
-		return // EXT-X-MAP may be among the skipped tags
+	if m.Skipped > 0 || m.IFramesOnly {
+		return // EXT-X-MAP may be among the skipped tags, or before the frames in their resource
 	}
 	var mapped bool
 	for s := range m.all() {

@@ -342,3 +342,15 @@ func TestBandwidthIsAtLeastThePeakSegmentBitRate(t *testing.T) {
 		}
 	}
 }
+
+// No text may end the program that checks the text.
+func FuzzChecker(f *testing.F) {
+	f.Add(ll, delta)
+	f.Add(delta, lowLatency(71, true))
+	f.Add(goodMultivariant, plain(1, 3))
+	f.Add(goodExamples["byte ranges of one file"], "#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:18446744073709551615\n#EXT-X-SKIP:SKIPPED-SEGMENTS=18446744073709551615\n")
+	f.Fuzz(func(_ *testing.T, first, second string) {
+		Check(first)
+		breachesOf(asked(run(first, second, first)))
+	})
+}

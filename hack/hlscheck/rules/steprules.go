@@ -256,7 +256,10 @@ func hintKept(s step, say say) {
 	if came == nil || len(came.Parts) <= index {
 		return // not there yet, or removed
 	}
-	if p := came.Parts[index]; (p.URI != hint.URI || p.Start != hint.Start) && !(came.Starts && index == 0) {
+	if came.Starts && index == 0 {
+		return
+	}
+	if p := came.Parts[index]; p.URI != hint.URI || p.Start != hint.Start {
 		say("EXT-X-PRELOAD-HINT named %s, and the next part is %s.", hint.URI, p.URI)
 	}
 }

@@ -177,6 +177,7 @@ var runMutations = []struct {
 	{"header-fixed", run(ll, lowLatency(71, false)), []change{{1, edit{"PART-HOLD-BACK=1.5", "PART-HOLD-BACK=1.6"}}}},
 	{"header-fixed", run(ll, lowLatency(71, false)), []change{{1, edit{",HOLD-BACK=6.0", ""}}}},
 	{"skip-asked", run(ll, lowLatency(71, true)), nil},
+	{"skip-asked", run(delta), nil},
 	{"skip-ignored", asked(run(ll, lowLatency(71, false))), nil},
 	{"skip-unknown", asked(run(ll, lowLatency(200, true))), nil},
 	{"media-sequence", run(plain(10, 5), plain(9, 6)), nil},

@@ -5,8 +5,10 @@ import (
 	"time"
 )
 
-// mergeRules are the rules about a Playlist Delta Update that does not fit the playlist before.
+// mergeRules are the rules about a Playlist Delta Update that does not fit the playlist before,
+// or has none before.
 var mergeRules = []rule[step]{
+	{"skip-asked", "6.2.5.1", must, skipAsked},
 	{"skip-unknown", "6.2.5.1", must, skipUnknown},
 }
 

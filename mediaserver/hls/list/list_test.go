@@ -1,0 +1,110 @@
+package list
+
+import (
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/streampair/streampair/mediaserver/hls/cut"
+)
+
+// Whatever order parts of publications and runs come in, no number and no time goes back.
+func TestNumbersAndTimesNeverGoBack(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const first = 1_800_000_000
+		l := New(Config{First: first, Target: 2 * time.Second, Epoch: time.Unix(first, 0)})
+		var run *cut.Run
+		name, at := cut.Name{Boot: "b"}, time.Duration(0)
+		var last *Segment
+		discontinuities, removedDiscontinuities := int64(0), int64(0)
+		for range rapid.IntRange(1, 200).Draw(t, "steps") {
+			switch rapid.IntRange(0, 9).Draw(t, "step") {
+			case 0: // another publication
+				name = cut.Name{Boot: "b", Publication: name.Publication + 1}
+				run, at = nil, at+time.Duration(rapid.IntRange(-3000, 3000).Draw(t, "ms"))*time.Millisecond
+			case 1:
+				l.End()
+				name.Segment, name.Part = name.Segment+1, 0
+			case 2:
+				for _, s := range l.Trim(time.Duration(rapid.IntRange(0, 10).Draw(t, "window"))*time.Second, 1) {
+					if s.Discontinuity {
+						removedDiscontinuities++
+					}
+				}
+			}
+			if run == nil {
+				if run = new(cut.Run); last != nil {
+					discontinuities++
+				}
+			}
+			p := cut.Part{Name: name, Run: run, Start: at, Duration: 200 * time.Millisecond, Data: []byte{1}}
+			p.Last = rapid.Bool().Draw(t, "last")
+			l.Add(p)
+			at += p.Duration
+			if name.Part++; p.Last {
+				name.Segment, name.Part = name.Segment+1, 0
+			}
+			segments := l.Segments()
+			newest := segments[len(segments)-1]
+			if last != nil && newest != last {
+				if newest.Sequence != last.Sequence+1 || newest.DiscontinuitySequence < last.DiscontinuitySequence || !newest.Time.After(last.Time) {
+					t.Fatalf("%+v after %+v", newest, last)
+				}
+				if !last.Complete {
+					t.Fatal("a segment that is not the newest is incomplete")
+				}
+				if newest.Discontinuity != (newest.Run != last.Run) {
+					t.Fatal("a discontinuity is where the run changes")
+				}
+			}
+			last = newest
+			if newest.DiscontinuitySequence != first+discontinuities {
+				t.Fatalf("discontinuity sequence %d, want %d", newest.DiscontinuitySequence-first, discontinuities)
+			}
+			before := segments[0].DiscontinuitySequence
+			if segments[0].Discontinuity {
+				before--
+			}
+			if before != first+removedDiscontinuities {
+				t.Fatalf("the oldest segment has %d, but %d tags were removed", before-first, removedDiscontinuities)
+			}
+			for i, s := range segments {
+				if s.Sequence != segments[0].Sequence+int64(i) {
+					t.Fatal("media sequence numbers have a hole")
+				}
+			}
+		}
+	})
+}
+
+func TestTheWindowStays(t *testing.T) {
+	l := New(Config{First: 100, Target: 2 * time.Second})
+	for n := range 10 {
+		l.Add(cut.Part{Name: cut.Name{Segment: uint64(n)}, Run: nil, Start: time.Duration(n) * 2 * time.Second, Duration: 2 * time.Second, Last: true})
+	}
+	if removed := l.Trim(12*time.Second, 2); len(removed) != 4 || len(l.Segments()) != 6 {
+		t.Errorf("%d removed, %d stay", len(removed), len(l.Segments()))
+	}
+	if l.Trim(0, 2); len(l.Segments()) != 2 || l.Segments()[0].Sequence != 108 {
+		t.Errorf("%d stay", len(l.Segments()))
+	}
+}
+
+func TestWhatTheListHas(t *testing.T) {
+	l := New(Config{First: 100})
+	if l.Has(100, 0) {
+		t.Error("an empty list has a part")
+	}
+	l.Add(cut.Part{Name: cut.Name{Segment: 7}, Last: true})
+	l.Add(cut.Part{Name: cut.Name{Segment: 8}})
+	for _, test := range []struct {
+		sequence int64
+		part     int
+		want     bool
+	}{{99, 5, true}, {100, -1, true}, {100, 3, true}, {101, 0, true}, {101, 1, false}, {101, -1, false}, {102, 0, false}} {
+		if got := l.Has(test.sequence, test.part); got != test.want {
+			t.Errorf("has %d part %d: %v", test.sequence, test.part, got)
+		}
+	}
+}

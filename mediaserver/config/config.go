@@ -93,8 +93,19 @@ type Config struct {
 	// change of its parameters, and for its sound. Default 4; 0: none.
 	MaxTranscodes int
 
+	HLS HLS
+
 	LogFormat string     // text or json; default text
 	LogLevel  slog.Level // default info
+}
+
+// HLS says how HLS is served. A server with a Role does not serve HLS.
+type HLS struct {
+	// Off reports whether HLS is not served. Default: it is served on demand.
+	Off bool
+	// Segment, Part and Window are durations: of the shortest segment, of a part, and of what a
+	// playlist has. Defaults 2 s, 250 ms, 30 s. Zero: the default of package hls.
+	Segment, Part, Window time.Duration
 }
 
 // DefaultHealthAddress is where a media pod serves the kubelet's probes by default.

@@ -48,6 +48,7 @@ type flags struct {
 	drainTimeout  string
 	maxViewers    string
 	maxTranscodes string
+	hls           hlsFlags
 	logFormat     string
 	logLevel      string
 }
@@ -106,6 +107,7 @@ func newFlags() *flags {
 	f.set.StringVar(&f.drainTimeout, "drain-timeout", "0s", "when the server is told to end, wait at most `DURATION` until viewers and the other leg's server no longer need it")
 	f.set.StringVar(&f.maxViewers, "max-viewers", "1000", "at most `N` viewers at a time; 0: no limit")
 	f.set.StringVar(&f.maxTranscodes, "max-transcodes", "4", "re-encode at most `N` streams at a time, each with up to 3 ffmpeg processes; 0: none")
+	f.hls.define(f.set)
 	f.set.StringVar(&f.logFormat, "log-format", logText, "`FORMAT` of the log: text or json")
 	f.set.StringVar(&f.logLevel, "log-level", "info", "the least `LEVEL` that is logged: debug, info, warn or error")
 	return f
@@ -207,6 +209,7 @@ func (f *flags) config(pod Pod) (Config, Mistakes) {
 	c.TrustedProxies = f.trustedProxies(&mistakes)
 	c.MaxViewers = f.count("max-viewers", f.maxViewers, &mistakes)
 	c.MaxTranscodes = f.count("max-transcodes", f.maxTranscodes, &mistakes)
+	c.HLS = f.hls.config(f.where, &mistakes)
 	c.LogFormat = f.logFormat
 	if c.LogFormat != logText && c.LogFormat != logJSON {
 		mistakes.add("%s: %q must be text or json", f.where("log-format"), f.logFormat)

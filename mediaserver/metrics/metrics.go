@@ -34,6 +34,9 @@ type Metrics struct {
 	PeersConnected     *prometheus.GaugeVec   // transport
 	SessionForwards    *prometheus.CounterVec // result
 	CachesStarved      *prometheus.CounterVec // class
+	HLSProgrammes      prometheus.Gauge
+	HLSBytes           prometheus.Gauge
+	HLSRequests        *prometheus.CounterVec // kind, outcome
 	Panics             *prometheus.CounterVec // where
 	TLSNotAfter        *prometheus.GaugeVec   // no labels: there is no series without a certificate
 	AdmissionPlaces    *prometheus.GaugeVec   // door
@@ -85,7 +88,10 @@ func New(reg prometheus.Registerer) *Metrics {
 		SessionForwards: counter("session_forwards_total", "Requests about a session that were passed on to the other leg's server.", "result"),
 		CachesStarved: counter("caches_starved_total",
 			"Entry points that a stream's cache lost because the memory budget was spent.", "class"),
-		Panics: counter("panics_total", "Panics that were kept to what caused them; each is a fault of the server.", "where"),
+		HLSProgrammes: gauge("hls_programmes", "HLS playlists that are being made: of a pair, or of a single stream.").WithLabelValues(),
+		HLSBytes:      gauge("hls_bytes", "Memory that the segments of all HLS playlists hold.").WithLabelValues(),
+		HLSRequests:   counter("hls_requests_total", "HLS requests answered, for a playlist or for media, by outcome: ok, timeout, not_found or refused.", "kind", "outcome"),
+		Panics:        counter("panics_total", "Panics that were kept to what caused them; each is a fault of the server.", "where"),
 		TLSNotAfter: gauge("tls_certificate_not_after_seconds",
 			"Unix time at which the given TLS certificate ends; missing while a self-signed one is served."),
 		AdmissionPlaces:   gauge("admission_places_taken", "Places taken behind a door: connections, viewers, event streams and so on.", "door"),

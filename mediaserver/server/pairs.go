@@ -80,6 +80,8 @@ type runningPair struct {
 	stop   context.CancelFunc
 	// declared is only changed while pairs.mu is held.
 	declared atomic.Bool
+	// servesHLS reports whether somebody watches the pair by HLS.
+	servesHLS atomic.Bool
 
 	// Guarded by pairs.mu:
 	users      int
@@ -169,7 +171,7 @@ func (p *pairs) holdWatched(now time.Time) {
 		if r.place == nil {
 			continue
 		}
-		switch watched := r.output.IsWatched(); {
+		switch watched := r.output.IsWatched() || r.servesHLS.Load(); {
 		case watched && !r.keepsPlace:
 			r.place.Hold()
 		case !watched && r.keepsPlace:

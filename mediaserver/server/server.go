@@ -20,6 +20,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/control"
 	"github.com/streampair/streampair/mediaserver/events"
 	"github.com/streampair/streampair/mediaserver/failover"
+	"github.com/streampair/streampair/mediaserver/hls"
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/peer"
 	"github.com/streampair/streampair/mediaserver/player"
@@ -79,6 +80,7 @@ type Server struct {
 	whip     *whip.Handler
 	whep     *whep.Handler
 	relay    *relay.Handler
+	hls      *hls.Handler // nil: HLS is off
 	peer     *peer.Peer
 	ports    ports
 	config   configuration
@@ -154,6 +156,7 @@ func (s *Server) open(m *metrics.Metrics) error {
 		return err
 	}
 	s.openRelay(m)
+	s.openHLS(m)
 	s.whip = whip.NewHandler(whip.Config{
 		Engine: s.engine, Registry: s.registry, Authorize: s.mayPublish, CheckOpen: s.checkPublishingPage,
 		ICEServers: func(key stream.Key) []webrtc.ICEServer { return s.iceServers(key.App, key.ID, "") },
@@ -265,6 +268,7 @@ func (s *Server) run(ctx context.Context) error {
 		s.registry.Close()
 		s.relay.Close()
 		s.peer.Close()
+		s.closeHLS()
 		s.whip.Close()
 		return s.whep.Shutdown(closing)
 	})
@@ -274,6 +278,7 @@ func (s *Server) run(ctx context.Context) error {
 // close closes what New opened.
 func (s *Server) close() {
 	s.ports.close()
+	s.closeHLS()
 	if s.engine != nil {
 		s.engine.Close()
 	}
@@ -296,6 +301,9 @@ func (s *Server) sessionsHandler() http.Handler {
 	s.whip.Register(mux)
 	s.whep.Register(mux)
 	s.relay.Register(mux)
+	if s.hls != nil {
+		s.hls.Register(mux)
+	}
 	s.peer.Register(mux)
 	events.NewHandler(events.Config{
 		Open: s.openPair, Authorize: s.access.Play, Revoked: s.access.Revoked, Session: s.whep.Session,

@@ -116,13 +116,13 @@ func (c *checker) check(p Part) {
 	}
 	if l := c.last; l != nil {
 		wantSegment, wantPart := l.Name.Segment, l.Name.Part+1
-		if l.Last {
+		if l.Last || p.Name.Part == 0 {
 			wantSegment, wantPart, c.segment = wantSegment+1, 0, 0
 		}
 		if p.Name.Segment != wantSegment || p.Name.Part != wantPart {
 			t.Fatalf("%v after %v", p.Name, l.Name)
 		}
-		if newRun && !l.Last {
+		if newRun && p.Name.Part != 0 {
 			t.Fatal("a run ends within a segment")
 		}
 		// Where a picture is shown for long, a moment between two parts may hold no sound either.

@@ -1,0 +1,273 @@
+package hls
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/streampair/streampair/mediaserver/admission"
+	"github.com/streampair/streampair/mediaserver/hls/cut"
+	"github.com/streampair/streampair/mediaserver/hls/playlist"
+	"github.com/streampair/streampair/mediaserver/stream"
+)
+
+const (
+	playlistType = "application/vnd.apple.mpegurl"
+	mediaType    = "video/mp4"
+	// answerTime is how long a player may take for an answer, from when it can be given.
+	answerTime = 30 * time.Second
+	// maxTexts bounds the playlists that are kept as text until the next change. Each viewer's token
+	// makes another one.
+	maxTexts = 16
+	// leastGzip is the size from which a playlist is compressed, in bytes.
+	leastGzip = 512
+)
+
+// Kinds and outcomes of requests in metrics.
+const (
+	kindPlaylist = "playlist"
+	kindMedia    = "media"
+
+	outcomeOK       = "ok"
+	outcomeTimeout  = "timeout"
+	outcomeNotFound = "not_found"
+	outcomeRefused  = "refused"
+)
+
+// A textKey names a text of a playlist's version.
+type textKey struct {
+	multivariant, skip, gzip bool
+	query                    string
+}
+
+func allowAll(header http.Header) {
+	// Players may be in pages of other sites. Browsers send no cookie then: "*" forbids it.
+	header.Set("Access-Control-Allow-Origin", "*")
+	header.Set("Access-Control-Expose-Headers", "ETag, Date, Content-Length, Content-Range, Retry-After")
+}
+
+func preflight(w http.ResponseWriter, _ *http.Request) {
+	allowAll(w.Header())
+	w.Header().Set("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
+	w.Header().Set("Access-Control-Allow-Headers", "Authorization, Range, If-None-Match")
+	w.Header().Set("Access-Control-Max-Age", "3600")
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func networkOf(r *http.Request) netip.Prefix {
+	return admission.NetworkOf(admission.AddressOf(r.RemoteAddr))
+}
+
+func (h *Handler) servePlaylist(w http.ResponseWriter, r *http.Request) {
+	allowAll(w.Header())
+	req, err := h.parse(r)
+	if err != nil {
+		h.refuse(w, kindPlaylist, err)
+		return
+	}
+	from := networkOf(r)
+	p, answered, err := h.programme(from, req.key)
+	if err != nil {
+		h.refuse(w, kindPlaylist, err)
+		return
+	}
+	defer answered()
+	setDeadline(w, darkHold+coldHold+3*maxTarget)
+	if err := h.holdUntilReady(r.Context(), from, p); err != nil {
+		h.refuse(w, kindPlaylist, err)
+		return
+	}
+	if req.sequence >= 0 && !req.multivariant {
+		if !p.isNear(req.sequence) {
+			h.refuse(w, kindPlaylist, errTooFar)
+			return
+		}
+		err := h.hold(r.Context(), from, p, h.reloadLimit(p), errLate, func() bool { return p.list.Has(req.sequence, int(req.part)) })
+		if err != nil {
+			h.refuse(w, kindPlaylist, err)
+			return
+		}
+	}
+	setDeadline(w, answerTime)
+	h.answer(w, r, p, req)
+}
+
+var errTooFar = errors.New("_HLS_msn is more than two segments ahead of the playlist")
+
+// isNear reports whether a segment with that number is, was or soon will be in the playlist.
+func (p *programme) isNear(sequence int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return sequence <= p.list.Next()+1
+}
+
+// setDeadline gives the answer to a request so much time from now.
+func setDeadline(w http.ResponseWriter, limit time.Duration) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(limit))
+}
+
+// answer sends the playlist as it is now.
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, p *programme, req request) {
+	key := textKey{multivariant: req.multivariant, skip: req.skip, query: req.query}
+	key.gzip = strings.Contains(r.Header.Get("Accept-Encoding"), "gzip")
+	p.mu.Lock()
+	if p.store.pieces == nil {
+		p.mu.Unlock()
+		h.refuse(w, kindPlaylist, errOver)
+		return
+	}
+	version, target := p.version, p.plan.target
+	isNewest := req.sequence >= 0 && !p.list.Has(req.sequence+1, -1)
+	text, ok := p.texts[key]
+	if !ok {
+		if text = p.text(req); key.gzip && len(text) >= leastGzip {
+			text = compress(text)
+		}
+		if len(p.texts) < maxTexts {
+			p.texts[key] = text
+		}
+	}
+	p.mu.Unlock()
+	isCompressed := bytes.HasPrefix(text, gzipMagic)
+	header := w.Header()
+	header.Set("Content-Type", playlistType)
+	header.Set("Vary", "Accept-Encoding")
+	header.Set("Cache-Control", fmt.Sprintf("max-age=%d", maxAge(target, isNewest)))
+	// The query is no part of the tag: it varies by viewer, and is part of the URL already.
+	header.Set("ETag", fmt.Sprintf(`"%s-%d-%d-%t-%t-%t"`, h.cfg.BootID, p.number, version, key.multivariant, key.skip, isCompressed))
+	if isCompressed {
+		header.Set("Content-Encoding", "gzip")
+	}
+	h.count(kindPlaylist, outcomeOK)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(text))
+}
+
+// text returns the playlist that a request asks for. p.mu must be held.
+func (p *programme) text(req request) []byte {
+	if req.multivariant {
+		return playlist.Multivariant(p.list.Segments(), req.child())
+	}
+	return p.media(req.query, req.skip).Text()
+}
+
+// maxAge is how long caches may keep a playlist, in seconds (draft appendix B.1). The answer to a
+// request for the newest segment or part never changes again.
+func maxAge(target time.Duration, isNewest bool) int {
+	if isNewest {
+		return int(6 * target / time.Second)
+	}
+	return max(1, int(target/time.Second/2))
+}
+
+var gzipMagic = []byte{0x1f, 0x8b}
+
+func compress(text []byte) []byte {
+	var b bytes.Buffer
+	w, _ := gzip.NewWriterLevel(&b, gzip.BestSpeed) // the level is valid
+	_, _ = w.Write(text)                            // to a buffer
+	_ = w.Close()
+	return b.Bytes()
+}
+
+func (h *Handler) servePiece(w http.ResponseWriter, r *http.Request) {
+	allowAll(w.Header())
+	id := r.PathValue("id")
+	name, ok := cut.ParseName(r.PathValue("name"))
+	if !ok {
+		h.refuse(w, kindMedia, errNoPiece)
+		return
+	}
+	if _, err := h.authorize(r, id, ""); err != nil {
+		h.refuse(w, kindMedia, err)
+		return
+	}
+	slices, err := h.piece(w, r, stream.Key{App: r.PathValue("app"), ID: id}, name)
+	if err != nil {
+		h.refuse(w, kindMedia, err)
+		return
+	}
+	defer admission.Hold(r.Context())() // media goes to this connection
+	setDeadline(w, answerTime)
+	header := w.Header()
+	header.Set("Content-Type", mediaType)
+	header.Set("Cache-Control", "max-age=31536000, immutable")
+	header.Set("ETag", `"`+name.String()+`"`)
+	h.count(kindMedia, outcomeOK)
+	http.ServeContent(w, r, "", time.Time{}, newContent(slices))
+}
+
+var errNoPiece = errors.New("no playlist names this")
+
+// piece returns the bytes of that name. It waits for a part that has been announced.
+func (h *Handler) piece(w http.ResponseWriter, r *http.Request, of stream.Key, name cut.Name) ([][]byte, error) {
+	h.mu.Lock()
+	programmes := append([]*programme(nil), h.byStream[of]...)
+	h.mu.Unlock()
+	for _, p := range programmes {
+		p.mu.Lock()
+		slices, ok := p.store.pieces[name]
+		isHinted := p.hint == name
+		p.mu.Unlock()
+		if !ok && !isHinted {
+			continue
+		}
+		defer p.ask()()
+		if ok {
+			return slices, nil
+		}
+		setDeadline(w, 3*maxTarget+answerTime)
+		if err := h.holdForHint(r.Context(), networkOf(r), p, name); err != nil {
+			return nil, err
+		}
+		p.mu.Lock()
+		slices = p.store.pieces[name]
+		p.mu.Unlock()
+		if slices != nil {
+			return slices, nil
+		}
+	}
+	return nil, errNoPiece
+}
+
+// refuse answers a request that cannot be served. Nobody may cache that.
+func (h *Handler) refuse(w http.ResponseWriter, kind string, err error) {
+	if errors.Is(err, context.Canceled) {
+		return // the player has gone
+	}
+	header := w.Header()
+	header.Set("Cache-Control", "no-store")
+	code, outcome, retry := http.StatusServiceUnavailable, outcomeTimeout, "1"
+	var who *unauthorized
+	switch {
+	case stream.IsUnknown(err):
+		code, outcome, retry = http.StatusNotFound, outcomeNotFound, ""
+	case errors.As(err, &who):
+		code, outcome, retry = http.StatusUnauthorized, outcomeRefused, ""
+		header.Set("WWW-Authenticate", "Bearer")
+	case errors.Is(err, errDirectives), errors.Is(err, errTooFar):
+		code, outcome, retry = http.StatusBadRequest, outcomeRefused, ""
+	case errors.Is(err, errNoPiece), errors.Is(err, errNoHint):
+		code, outcome, retry = http.StatusNotFound, outcomeNotFound, ""
+	case errors.Is(err, errDark):
+		code, outcome, retry = http.StatusNotFound, outcomeNotFound, "2"
+	case errors.Is(err, errLate), errors.Is(err, errNotReady), errors.Is(err, errOver):
+	default: // there is no place
+		outcome, retry = outcomeRefused, "5"
+	}
+	if retry != "" {
+		header.Set("Retry-After", retry)
+	}
+	setDeadline(w, answerTime)
+	h.count(kind, outcome)
+	http.Error(w, err.Error(), code)
+}
+
+func (h *Handler) count(kind, outcome string) {
+	h.cfg.Metrics.HLSRequests.WithLabelValues(kind, outcome).Inc()
+}

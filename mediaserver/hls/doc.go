@@ -1,0 +1,19 @@
+// Package hls serves pairs and single streams by HLS and low-latency HLS, through switches.
+//
+// The first request starts a programme, and a programme ends when nobody has asked for some time. A
+// programme follows the leg that its pair has on air. It reads that leg's stream as the encoder sent
+// it, with B-frames and AAC, and never the stream that package transcode makes. Package cut makes
+// parts of the stream, package list has their order, and package playlist writes what players read.
+// A switch is a discontinuity. Parts and segments are kept in memory, within the server's budget.
+//
+// The package does not decide which leg is on air, and it re-encodes nothing. It is for one server:
+// the two pods of a pair do not agree on a list yet, so a pod does not serve HLS.
+//
+// The resources are:
+//
+//	GET /{app}/streams/{id}.m3u8           the media playlist; ?backupStreamId= asks for the pair
+//	GET /{app}/streams/{id}_adaptive.m3u8  the multivariant playlist, with the same query
+//	GET /{app}/streams/{id}/{name}         a part, a segment or an initialization section
+//
+// Start with Handler.
+package hls

@@ -1,0 +1,279 @@
+package hls
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/streampair/streampair/mediaserver/admission"
+	"github.com/streampair/streampair/mediaserver/budget"
+	"github.com/streampair/streampair/mediaserver/failover"
+	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/recovery"
+	"github.com/streampair/streampair/mediaserver/stream"
+)
+
+const (
+	// darkHold is how long a request is held while nobody publishes. A bare 404 makes some players
+	// ask without a pause.
+	darkHold = 5 * time.Second
+	// coldHold is how much longer a request is held while a live stream has no whole segment yet.
+	coldHold = maxTarget + 5*time.Second
+	// lingerEmpty and leastLinger are how long a programme without and with media goes on when
+	// nobody asks.
+	lingerEmpty = 10 * time.Second
+	leastLinger = 30 * time.Second
+)
+
+// Settings are the durations of playlists.
+type Settings struct {
+	// Segment is the least duration of a segment; an IDR ends it. Default 2 s.
+	Segment time.Duration
+	// Part is the duration of a part, rounded up to whole pictures; default 250 ms.
+	Part time.Duration
+	// Window is how much media a playlist has; default 30 s. It is at least six target durations.
+	Window time.Duration
+}
+
+// DefaultSettings returns the defaults.
+func DefaultSettings() Settings {
+	return Settings{Segment: 2 * time.Second, Part: 250 * time.Millisecond, Window: 30 * time.Second}
+}
+
+// Limits bound what strangers can cause. 0 means no limit.
+type Limits struct {
+	// Programmes bounds the playlists that are made at a time.
+	Programmes int
+	// Waiting bounds the requests that wait, and WaitingPerNetwork those of one address.
+	Waiting, WaitingPerNetwork int
+}
+
+// DefaultLimits returns the defaults.
+func DefaultLimits() Limits { return Limits{Programmes: 256, Waiting: 5000, WaitingPerNetwork: 1024} }
+
+// A Pair is a pair that a programme follows.
+type Pair struct {
+	Pair *failover.Pair
+	// Watched is told whether somebody watches.
+	Watched func(bool)
+	// Release is called when the pair is not needed any more.
+	Release func()
+}
+
+// Config configures a Handler.
+type Config struct {
+	// BootID is part of all names: letters and digits, new at every start of the server. Required.
+	BootID string
+	// Registry has the streams. Required.
+	Registry *stream.Registry
+	// OpenPair returns a pair, for a player in that network. The error's text is shown to the
+	// player, with 404 if stream.IsUnknown and otherwise with 503. Required.
+	OpenPair func(from netip.Prefix, key failover.PairKey) (Pair, error)
+	// PairOf returns the pair that a player gets who asks for a stream and names no backup. ok is
+	// false if the player gets the stream alone. Default: always the stream alone.
+	PairOf func(app, streamID string) (key failover.PairKey, ok bool)
+	// Authorize checks whether the token lets a viewer play. The error's text is shown to the
+	// viewer, with 404 if stream.IsUnknown and otherwise with 401. Required.
+	Authorize func(app, streamID, backupID, token string) error
+	// Settings and Limits; default: DefaultSettings and DefaultLimits.
+	Settings Settings
+	Limits   *Limits
+	// Budget bounds the memory of the server's caches. Required.
+	Budget *budget.Budget
+	// Recovery confines a panic to one programme. Default: a panic ends the process.
+	Recovery *recovery.Recovery
+	// Logger receives the log. Default: nothing is logged.
+	Logger *slog.Logger
+	// Metrics is required.
+	Metrics *metrics.Metrics
+}
+
+// linger is how long a programme goes on when nobody asks: a player that has paused for a window
+// must begin anew anyway.
+func (c *Config) linger(target time.Duration) time.Duration {
+	return max(leastLinger, leastWindow*target)
+}
+
+// A Handler serves HLS.
+type Handler struct {
+	cfg      Config
+	waiting  *admission.Door // of requests that are held
+	making   *admission.Door // of programmes
+	cuts     atomic.Uint64   // publications that were cut
+	ctx      context.Context //nolint:containedctx // ends the programmes, which outlive requests
+	stop     context.CancelFunc
+	running  sync.WaitGroup
+	mu       sync.Mutex // guards all below
+	closed   bool
+	all      map[failover.PairKey]*programme
+	byStream map[stream.Key][]*programme // by the primary's name
+	// number counts the programmes. next is higher than all numbers in the playlists that ended.
+	number uint64
+	next   int64
+}
+
+// NewHandler returns a Handler. Close must be called.
+func NewHandler(cfg Config) *Handler {
+	if cfg.Settings == (Settings{}) {
+		cfg.Settings = DefaultSettings()
+	}
+	if cfg.Limits == nil {
+		limits := DefaultLimits()
+		cfg.Limits = &limits
+	}
+	if cfg.PairOf == nil {
+		cfg.PairOf = func(string, string) (failover.PairKey, bool) { return failover.PairKey{}, false }
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	h := &Handler{
+		cfg: cfg, all: make(map[failover.PairKey]*programme), byStream: make(map[stream.Key][]*programme),
+		waiting: admission.NewDoor(admission.DoorConfig{Name: "hls", Metrics: cfg.Metrics, Limits: admission.Limits{
+			Max: cfg.Limits.Waiting, MaxPerNetwork: cfg.Limits.WaitingPerNetwork, MaxLeaving: cfg.Limits.Waiting,
+		}}),
+		making: admission.NewDoor(admission.DoorConfig{
+			Name: "hls_programmes", Metrics: cfg.Metrics, Limits: admission.Limits{Max: cfg.Limits.Programmes},
+		}),
+	}
+	h.ctx, h.stop = context.WithCancel(context.Background())
+	return h
+}
+
+// Close ends all programmes, and with them the requests that wait.
+func (h *Handler) Close() {
+	h.mu.Lock()
+	h.closed = true
+	h.mu.Unlock()
+	h.stop()
+	h.running.Wait()
+}
+
+// Register mounts the playlists and what they name.
+func (h *Handler) Register(mux *http.ServeMux) {
+	mux.HandleFunc("GET /{app}/streams/{file}", h.servePlaylist)
+	mux.HandleFunc("GET /{app}/streams/{id}/{name}", h.servePiece)
+	mux.HandleFunc("OPTIONS /{app}/streams/{file...}", preflight)
+}
+
+// firstNumber returns the first media sequence number of a playlist that begins now.
+func (h *Handler) firstNumber() int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return max(time.Now().Unix(), h.next)
+}
+
+var errTooManyProgrammes = errors.New("the server makes as many HLS playlists as it accepts; try again in a few seconds")
+
+// programme returns the programme of a key, and notes that somebody asks for it. It starts the
+// programme if there is none, for a player in that network. answered must be called.
+func (h *Handler) programme(from netip.Prefix, key failover.PairKey) (p *programme, answered func(), err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if p = h.all[key]; p != nil {
+		return p, p.ask(), nil
+	}
+	if p, err = h.start(from, key); err != nil {
+		return nil, nil, err
+	}
+	return p, p.ask(), nil
+}
+
+// start starts a programme. h.mu must be held.
+func (h *Handler) start(from netip.Prefix, key failover.PairKey) (*programme, error) {
+	if h.closed {
+		return nil, stream.ErrShuttingDown
+	}
+	primary, backup := key.Stream(failover.Primary), key.Stream(failover.Backup)
+	if !primary.Valid() || key.Backup != "" && !backup.Valid() {
+		return nil, stream.ErrInvalidStreamID
+	}
+	ctx, cancel := context.WithCancel(h.ctx)
+	place, err := h.making.Enter(from, cancel)
+	if err != nil {
+		cancel()
+		return nil, errTooManyProgrammes
+	}
+	h.number++
+	p := &programme{
+		handler: h, key: key, number: h.number, stop: cancel, done: make(chan struct{}), changed: make(chan struct{}),
+		source: source{streams: []*stream.Stream{h.cfg.Registry.Stream(primary)}}, log: h.cfg.Logger.With("hls", key.String()),
+		texts: make(map[textKey][]byte), asked: time.Now(),
+	}
+	pair := Pair{Watched: func(bool) {}, Release: func() {}}
+	if key.Backup != "" {
+		if pair, err = h.cfg.OpenPair(from, key); err != nil {
+			place.Leave()
+			cancel()
+			return nil, err
+		}
+		p.source.pair = pair.Pair
+		p.source.streams = append(p.source.streams, h.cfg.Registry.Stream(backup))
+	}
+	p.onServing = func(serving bool) {
+		pair.Watched(serving)
+		if serving {
+			place.Hold()
+		} else {
+			place.Release()
+		}
+	}
+	p.store = newStore(h.cfg.Budget.Open(classOf(p.source.streams), p.shed), h.cfg.Metrics.HLSBytes)
+	h.all[key] = p
+	h.byStream[primary] = append(h.byStream[primary], p)
+	h.cfg.Metrics.HLSProgrammes.Inc()
+	h.running.Go(func() {
+		_ = h.cfg.Recovery.Do("hls", func() { p.run(ctx) })
+		h.forget(p)
+		cancel()
+		if p.serving {
+			p.onServing(false)
+		}
+		place.Leave()
+		pair.Release()
+		h.cfg.Metrics.HLSProgrammes.Dec()
+	})
+	return p, nil
+}
+
+// classOf returns the class in which the media of these streams is charged.
+func classOf(streams []*stream.Stream) budget.Class {
+	for _, one := range streams {
+		if !one.Declared() {
+			return budget.Undeclared
+		}
+	}
+	return budget.Histories
+}
+
+// forget removes a programme that has ended.
+func (h *Handler) forget(p *programme) {
+	p.mu.Lock()
+	if p.list != nil {
+		h.noteNumbers(max(p.list.Next(), p.list.DiscontinuitySequence()+1))
+	}
+	p.store.close()
+	p.mu.Unlock()
+	h.mu.Lock()
+	delete(h.all, p.key)
+	primary := p.key.Stream(failover.Primary)
+	h.byStream[primary] = slices.DeleteFunc(h.byStream[primary], func(one *programme) bool { return one == p })
+	if len(h.byStream[primary]) == 0 {
+		delete(h.byStream, primary)
+	}
+	h.mu.Unlock()
+	close(p.done)
+}
+
+// noteNumbers notes that a playlist has ended whose numbers were all below next.
+func (h *Handler) noteNumbers(next int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.next = max(h.next, next)
+}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -26,6 +27,7 @@ func defaults() Config {
 		RTMPAddress: ":1935", HTTPAddress: ":5080", HTTPSAddress: ":5443", WebRTCAddress: ":8189",
 		ProbeAddress: ":9090", ControlAddress: "127.0.0.1:9091",
 		MaxViewers: 1000, MaxTranscodes: 4, LogFormat: "text", LogLevel: slog.LevelInfo,
+		HLS: HLS{Segment: 2 * time.Second, Part: 250 * time.Millisecond, Window: 30 * time.Second},
 	}
 }
 

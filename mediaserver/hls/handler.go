@@ -109,7 +109,7 @@ type Handler struct {
 	ctx      context.Context //nolint:containedctx // ends the programmes, which outlive requests
 	stop     context.CancelFunc
 	running  sync.WaitGroup
-	mu       sync.Mutex // guards all below
+	mu       sync.Mutex // guards all below; is locked before the mu of a programme
 	closed   bool
 	all      map[failover.PairKey]*programme
 	byStream map[stream.Key][]*programme // by the primary's name
@@ -254,13 +254,15 @@ func classOf(streams []*stream.Stream) budget.Class {
 
 // forget removes a programme that has ended.
 func (h *Handler) forget(p *programme) {
+	next := int64(0)
 	p.mu.Lock()
 	if p.list != nil {
-		h.noteNumbers(max(p.list.Next(), p.list.DiscontinuitySequence()+1))
+		next = max(p.list.Next(), p.list.DiscontinuitySequence()+1)
 	}
 	p.store.close()
 	p.mu.Unlock()
 	h.mu.Lock()
+	h.next = max(h.next, next)
 	delete(h.all, p.key)
 	primary := p.key.Stream(failover.Primary)
 	h.byStream[primary] = slices.DeleteFunc(h.byStream[primary], func(one *programme) bool { return one == p })
@@ -269,11 +271,4 @@ func (h *Handler) forget(p *programme) {
 	}
 	h.mu.Unlock()
 	close(p.done)
-}
-
-// noteNumbers notes that a playlist has ended whose numbers were all below next.
-func (h *Handler) noteNumbers(next int64) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.next = max(h.next, next)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/admission"
 	"github.com/streampair/streampair/mediaserver/budget"
 	"github.com/streampair/streampair/mediaserver/failover"
+	"github.com/streampair/streampair/mediaserver/hls/list"
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/recovery"
 	"github.com/streampair/streampair/mediaserver/stream"
@@ -113,9 +114,9 @@ type Handler struct {
 	closed   bool
 	all      map[failover.PairKey]*programme
 	byStream map[stream.Key][]*programme // by the primary's name
-	// number counts the programmes. next is higher than all numbers in the playlists that ended.
-	number uint64
-	next   int64
+	number   uint64                      // counts the programmes
+	// next and nextDiscontinuity are higher than the numbers of all playlists that have ended.
+	next, nextDiscontinuity int64
 }
 
 // NewHandler returns a Handler. Close must be called.
@@ -162,11 +163,13 @@ func (h *Handler) Register(mux *http.ServeMux) {
 	mux.HandleFunc("OPTIONS /{app}/streams/{file...}", preflight)
 }
 
-// firstNumber returns the first media sequence number of a playlist that begins now.
-func (h *Handler) firstNumber() int64 {
+// firstNumbers returns the first media sequence number and the first discontinuity sequence number
+// of a playlist that begins now.
+func (h *Handler) firstNumbers() (media, discontinuity int64) {
+	media, discontinuity = list.Numbers(time.Now())
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return max(time.Now().Unix(), h.next)
+	return max(media, h.next), max(discontinuity, h.nextDiscontinuity)
 }
 
 var errTooManyProgrammes = errors.New("the server makes as many HLS playlists as it accepts; try again in a few seconds")
@@ -254,15 +257,15 @@ func classOf(streams []*stream.Stream) budget.Class {
 
 // forget removes a programme that has ended.
 func (h *Handler) forget(p *programme) {
-	next := int64(0)
+	next, nextDiscontinuity := int64(0), int64(0)
 	p.mu.Lock()
 	if p.list != nil {
-		next = max(p.list.Next(), p.list.DiscontinuitySequence()+1)
+		next, nextDiscontinuity = p.list.Next(), p.list.DiscontinuitySequence()+1
 	}
 	p.store.close()
 	p.mu.Unlock()
 	h.mu.Lock()
-	h.next = max(h.next, next)
+	h.next, h.nextDiscontinuity = max(h.next, next), max(h.nextDiscontinuity, nextDiscontinuity)
 	delete(h.all, p.key)
 	primary := p.key.Stream(failover.Primary)
 	h.byStream[primary] = slices.DeleteFunc(h.byStream[primary], func(one *programme) bool { return one == p })

@@ -150,11 +150,13 @@ func (p *programme) begin(snap stream.Snapshot) bool {
 	if !ok {
 		return false
 	}
-	first := p.handler.firstNumber()
+	first, firstDiscontinuity := p.handler.firstNumbers()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.plan = made
-	p.list = list.New(list.Config{First: first, Target: made.target, Epoch: p.handler.cfg.Registry.Epoch()})
+	p.list = list.New(list.Config{
+		First: first, FirstDiscontinuity: firstDiscontinuity, Target: made.target, Epoch: p.handler.cfg.Registry.Epoch(),
+	})
 	p.log.Info("a playlist began", "video", made.video, "sound", made.sound, "targetDuration", made.target, "partTarget", made.partTarget)
 	return true
 }

@@ -14,14 +14,32 @@ import (
 
 // Config configures a List.
 type Config struct {
-	// First is the first media sequence number and the first discontinuity sequence number: the
-	// Unix time in seconds at which the List begins. So a List that begins later has higher
-	// numbers.
-	First int64
+	// First is the first media sequence number, and FirstDiscontinuity the first discontinuity
+	// sequence number. A List that begins later must have higher ones: see Numbers.
+	First, FirstDiscontinuity int64
 	// Target is TARGETDURATION, whole seconds.
 	Target time.Duration
 	// Epoch is the zero of the media clock as time of day.
 	Epoch time.Time
+}
+
+const (
+	// discontinuityEpoch and discontinuityUnit are in seconds: 2026-01-01 UTC, and ten minutes.
+	discontinuityEpoch = 1767225600
+	discontinuityUnit  = 600
+)
+
+// Numbers returns the first media sequence number and the first discontinuity sequence number of a
+// List that begins at a time. Both follow from the clock, so that they grow when a server that
+// remembers nothing begins again.
+//
+// The media sequence begins at the Unix time in seconds. The discontinuity sequence counts ten
+// minutes, because hls.js 1.7.4 keeps an array that is as long as the number is high, and looks at
+// all of it at each reload. With Unix seconds its page stands still for a minute. So the number
+// goes back if there was more than one switch in ten minutes until the server began again. hls.js
+// expects that where the media sequence has jumped.
+func Numbers(begin time.Time) (media, discontinuity int64) {
+	return begin.Unix(), max(begin.Unix()-discontinuityEpoch, 0) / discontinuityUnit
 }
 
 // A Segment is an entry of a List.
@@ -56,7 +74,7 @@ type List struct {
 }
 
 // New returns an empty List.
-func New(cfg Config) *List { return &List{cfg: cfg, next: cfg.First, sequence: cfg.First} }
+func New(cfg Config) *List { return &List{cfg: cfg, next: cfg.First, sequence: cfg.FirstDiscontinuity} }
 
 // Add appends a part. A part of another segment than the part before ends that segment.
 func (l *List) Add(p cut.Part) {

@@ -13,7 +13,7 @@ import (
 func TestNumbersAndTimesNeverGoBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const first = 1_800_000_000
-		l := New(Config{First: first, Target: 2 * time.Second, Epoch: time.Unix(first, 0)})
+		l := New(Config{First: first, FirstDiscontinuity: first, Target: 2 * time.Second, Epoch: time.Unix(first, 0)})
 		var run *cut.Run
 		name, at := cut.Name{Boot: "b"}, time.Duration(0)
 		var last *Segment
@@ -106,5 +106,18 @@ func TestWhatTheListHas(t *testing.T) {
 		if got := l.Has(test.sequence, test.part); got != test.want {
 			t.Errorf("has %d part %d: %v", test.sequence, test.part, got)
 		}
+	}
+}
+
+func TestNumbersGrowWithTimeAndStaySmallForHLSJS(t *testing.T) {
+	media, discontinuity := Numbers(time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC))
+	if media != 1796083200 || discontinuity != 48096 {
+		t.Errorf("%d, %d", media, discontinuity)
+	}
+	if _, inTenYears := Numbers(time.Date(2036, 12, 1, 0, 0, 0, 0, time.UTC)); inTenYears > 600_000 {
+		t.Errorf("%d in ten years", inTenYears)
+	}
+	if _, wrong := Numbers(time.Unix(0, 0)); wrong != 0 {
+		t.Errorf("%d with a clock that is not set", wrong)
 	}
 }

@@ -79,7 +79,11 @@ func (m Media) Text() []byte {
 			w.line(w.uri(s.Name))
 		}
 	}
-	if m.Hint != (cut.Name{}) {
+	if m.Hint == (cut.Name{}) {
+		// hls.js 1.7.4 takes the last line for the segment that comes next, if that line is a URI. It
+		// then stops at the discontinuity that follows. A comment keeps it from that.
+		w.line("# No part is announced.")
+	} else {
 		w.line(`#EXT-X-PRELOAD-HINT:TYPE=PART,URI="`, w.uri(m.Hint), `"`)
 	}
 	return w.text

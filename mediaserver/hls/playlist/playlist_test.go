@@ -16,7 +16,7 @@ import (
 // is being made.
 func example() *list.List {
 	epoch := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
-	l := list.New(list.Config{First: 1000, Target: 2 * time.Second, Epoch: epoch})
+	l := list.New(list.Config{First: 1000, FirstDiscontinuity: 1000, Target: 2 * time.Second, Epoch: epoch})
 	at := time.Duration(0)
 	for publication := range uint64(2) {
 		run := &cut.Run{
@@ -134,6 +134,16 @@ func TestTheDiscontinuitySequenceCountsRemovedTags(t *testing.T) {
 	}
 	l.Trim(8*time.Second, 2)
 	if got := string(media(l).Text()); !strings.HasPrefix(got, head+"#EXT-X-MEDIA-SEQUENCE:1006\n#EXT-X-DISCONTINUITY-SEQUENCE:1001\n#EXT-X-MAP") {
+		t.Error(got)
+	}
+}
+
+func TestAPlaylistNeverEndsWithASegment(t *testing.T) {
+	l := example()
+	l.End()
+	m := media(l)
+	m.Hint = cut.Name{}
+	if got := string(m.Text()); !strings.HasSuffix(got, "\nprimary/b00t-1-5.m4s?token=x\n# No part is announced.\n") {
 		t.Error(got)
 	}
 }

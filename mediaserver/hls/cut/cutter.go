@@ -234,15 +234,18 @@ func (c *Cutter) keepEarly(u *stream.AccessUnit) {
 }
 
 func (c *Cutter) queuePicture(u *stream.AccessUnit) {
+	// Decoding times are later by the presentation delay, so that the run's first picture is shown
+	// when it is decoded. Composition offsets are negative then, as in CMAF. With positive ones
+	// players see a hole before each run with B-frames.
 	at := c.at(u)
-	dts, pts := ticks(at-c.delay, videoScale), ticks(at-c.delay+u.PTS-u.DTS, videoScale)
+	dts, pts := ticks(at, videoScale), ticks(at-c.delay+u.PTS-u.DTS, videoScale)
 	if dts <= c.lastDTS {
 		dts = c.lastDTS + 1
 		at = max(at, c.pictureSeen)
 	}
 	data := accessUnitBytes(u)
 	c.lastDTS, c.pictureSeen = dts, max(c.pictureSeen, at)
-	c.pictures = append(c.pictures, sample{at: at, dts: dts, pts: max(pts, dts), idr: u.IDR, data: data})
+	c.pictures = append(c.pictures, sample{at: at, dts: dts, pts: pts, idr: u.IDR, data: data})
 	c.pictureBytes += len(data)
 }
 

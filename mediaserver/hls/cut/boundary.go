@@ -10,8 +10,8 @@ import (
 // A boundary is the end of a part.
 type boundary struct {
 	at time.Duration
-	// last reports whether the segment ends here too.
-	last bool
+	// last reports whether the segment ends here too, and final whether the run does.
+	last, final bool
 }
 
 // complete returns the parts whose end is known. With all set it ends parts until nothing is
@@ -69,7 +69,7 @@ func (c *Cutter) ofLeader() (boundary, bool) {
 		case s.at > limit:
 			passed = s.at
 		case s.idr && (s.at-c.segmentStart >= c.cfg.Segment-early || !c.aligned):
-			return boundary{s.at, true}, true
+			return boundary{at: s.at, last: true}, true
 		default:
 			end = s.at
 		}
@@ -95,7 +95,7 @@ func (c *Cutter) ofLeader() (boundary, bool) {
 func (c *Cutter) judged(at time.Duration) boundary {
 	length := at - c.segmentStart
 	byTime := c.first || !c.cfg.Video
-	return boundary{at, length+c.cfg.PartTarget > c.cfg.Target+over || byTime && length >= c.cfg.Segment}
+	return boundary{at: at, last: length+c.cfg.PartTarget > c.cfg.Target+over || byTime && length >= c.cfg.Segment}
 }
 
 // rest returns the end of what is queued, when nothing follows. All of it begins within one part.
@@ -112,9 +112,11 @@ func (c *Cutter) rest() (b boundary, ok bool) {
 	end := max(last, c.partStart) + duration
 	limit := c.partStart + c.cfg.PartTarget
 	if last > c.partStart && end > limit {
-		end = last // the last picture makes a part of its own
+		return c.judged(last), true // the last picture makes a part of its own
 	}
-	return c.judged(min(end, limit)), true
+	b = c.judged(min(end, limit))
+	b.final = true
+	return b, true
 }
 
 // lastDuration returns how long a picture is shown whose successor is unknown, in ticks.
@@ -136,7 +138,7 @@ func (c *Cutter) cut(b boundary) (Part, bool) {
 		fragment.Tracks = append(fragment.Tracks, t)
 	}
 	if c.sound != nil && !c.renewed() {
-		if t := c.cutSound(b.at); t != nil {
+		if t := c.cutSound(b); t != nil {
 			fragment.Tracks = append(fragment.Tracks, t)
 		}
 	}
@@ -195,23 +197,31 @@ func (c *Cutter) cutPictures(end time.Duration, p *Part) *fmp4.PartTrack {
 	return t
 }
 
-// cutSound takes the frames that begin before end; nil: there are none. Silence fills what is
-// missing.
-func (c *Cutter) cutSound(end time.Duration) *fmp4.PartTrack {
+// cutSound takes the frames that begin before b; nil: there are none. Silence fills what is
+// missing. At the end of a run it fills even a part of a frame. Where one track has a hole of more
+// than a frame, browsers drop the pictures up to the next IDR (Media Source Extensions, section
+// 3.5.8).
+func (c *Cutter) cutSound(b boundary) *fmp4.PartTrack {
 	w := soundWriter{track: *c.sound, position: c.position, base: -1}
 	if w.position < 0 {
 		w.position = ticks(c.partStart, w.track.scale)
 		w.fresh = true
 	}
 	n := 0
-	for n < len(c.frames) && c.frames[n].at < end {
+	for n < len(c.frames) && c.frames[n].at < b.at {
 		f := c.frames[n]
 		w.write(f.data, ticks(f.at, w.track.scale), f.dts)
 		c.frameBytes -= len(f.data)
 		n++
 	}
 	c.frames = append([]sample(nil), c.frames[n:]...)
-	w.fill(ticks(end, w.track.scale), 2)
+	end := ticks(b.at, w.track.scale)
+	w.fill(end, 2)
+	if b.final {
+		for frame, length := silentFrame(w.track); w.position < end; {
+			w.append(frame, length)
+		}
+	}
 	c.position = w.position
 	if len(w.samples) == 0 {
 		return nil
@@ -236,9 +246,13 @@ func (w *soundWriter) write(frame []byte, at, length int64) {
 	}
 	fresh := w.fresh
 	w.fill(at, 1)
-	if at > w.position+length || fresh {
-		if n := len(w.samples); n > 0 {
-			w.samples[n-1].Duration += uint32(at - w.position)
+	if hole := at - w.position; hole > length || fresh && hole > 0 {
+		if len(w.samples) == 0 && fresh {
+			// The sound begins with the run, with less than a frame of silence: see cutSound.
+			silence, _ := silentFrame(w.track)
+			w.append(silence, hole)
+		} else if n := len(w.samples); n > 0 {
+			w.samples[n-1].Duration += uint32(hole)
 		}
 		w.position = at
 	}

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/streampair/streampair/hack/eventually"
+	"github.com/streampair/streampair/hack/hlscheck/rules"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
@@ -34,6 +35,8 @@ type hlsReader struct {
 	reads    int
 	switched []time.Time // when each discontinuity was first read
 	last     hlsPlaylist
+
+	rules rules.Checker // of the draft; for run only
 }
 
 type hlsSegment struct {
@@ -147,6 +150,12 @@ func (r *hlsReader) run(ctx context.Context) {
 			return
 		case status == http.StatusServiceUnavailable:
 			continue // nothing has come for three target durations
+		}
+		asked := strings.Contains(directives, "_HLS_skip")
+		for _, breach := range r.rules.Next(rules.Fetch{Text: string(body), At: time.Now(), SkipAsked: asked}) {
+			if !breach.Advice {
+				r.t.Errorf("%v:\n%s", breach, body)
+			}
 		}
 		p, err := parseHLS(string(body), r.last)
 		if err != nil {

@@ -53,7 +53,7 @@ type Segment struct {
 	// counts these tags, including the segment's own.
 	Discontinuity         bool
 	DiscontinuitySequence int64
-	// Time is the EXT-X-PROGRAM-DATE-TIME.
+	// Time is the EXT-X-PROGRAM-DATE-TIME. It is never before the end of the previous segment.
 	Time time.Time
 	// Duration, Bytes and Pictures are the sums over Parts.
 	Duration        time.Duration
@@ -69,8 +69,9 @@ type List struct {
 	segments []*Segment
 	next     int64 // media sequence number of the next segment
 	run      *cut.Run
-	sequence int64     // of discontinuities, of the newest segment
-	time     time.Time // of the newest segment
+	sequence int64 // of discontinuities, of the newest segment
+	// shift is by how much the times of day of the run are later than its media.
+	shift time.Duration
 }
 
 // New returns an empty List.
@@ -92,19 +93,18 @@ func (l *List) Add(p cut.Part) {
 
 // begin appends the segment that begins with p.
 func (l *List) begin(p cut.Part) *Segment {
-	s := &Segment{Name: p.Name.Whole(), Run: p.Run, Sequence: l.next}
+	s := &Segment{Name: p.Name.Whole(), Run: p.Run, Sequence: l.next, Time: l.cfg.Epoch.Add(p.Start)}
 	if l.run != nil && l.run != p.Run {
 		s.Discontinuity = true
 		l.sequence++
+		// The leg that a switch puts on air begins with its last IDR, which may be older than what
+		// was shown before. Times of day that overlap would be wrong (draft section 6.2.1).
+		before := l.newest()
+		l.shift = max(0, before.Time.Add(before.Duration).Sub(s.Time))
 	}
 	s.DiscontinuitySequence = l.sequence
-	// The leg that a switch puts on air begins with its last IDR, which may be older than what was
-	// shown before. So the time of day stands still for a moment, but does not go back.
-	s.Time = l.cfg.Epoch.Add(p.Start)
-	if earliest := l.time.Add(time.Millisecond); s.Time.Before(earliest) {
-		s.Time = earliest
-	}
-	l.next, l.run, l.time = l.next+1, p.Run, s.Time
+	s.Time = s.Time.Add(l.shift)
+	l.next, l.run = l.next+1, p.Run
 	l.segments = append(l.segments, s)
 	return s
 }

@@ -48,8 +48,12 @@ func TestNumbersAndTimesNeverGoBack(t *testing.T) {
 			segments := l.Segments()
 			newest := segments[len(segments)-1]
 			if last != nil && newest != last {
-				if newest.Sequence != last.Sequence+1 || newest.DiscontinuitySequence < last.DiscontinuitySequence || !newest.Time.After(last.Time) {
+				if newest.Sequence != last.Sequence+1 || newest.DiscontinuitySequence < last.DiscontinuitySequence {
 					t.Fatalf("%+v after %+v", newest, last)
+				}
+				end := last.Time.Add(last.Duration)
+				if newest.Time.Before(end) || newest.Run == last.Run && !newest.Time.Equal(end) {
+					t.Fatalf("%v after a segment that ends at %v", newest.Time, end)
 				}
 				if !last.Complete {
 					t.Fatal("a segment that is not the newest is incomplete")

@@ -11,10 +11,10 @@ const source = join(here, "src");
 /** Browsers that can play: all of these have WebRTC, H.264 and requestVideoFrameCallback or a fallback. */
 const target = ["es2021", "chrome92", "edge92", "firefox100", "safari15"];
 
-async function bundlePages() {
-  const dist = join(here, "dist");
+/** bundle returns the bundles as files, and their names by those of their sources: "play.ts" -> "assets/play-ABC.js". */
+async function bundle(dist, names, options) {
   const result = await build({
-    entryPoints: ["play.ts", "publish.ts", "play.css", "publish.css"].map((name) => join(source, name)),
+    entryPoints: names.map((name) => join(source, name)),
     outdir: join(dist, "assets"),
     outbase: source,
     entryNames: "[name]-[hash]",
@@ -26,15 +26,26 @@ async function bundlePages() {
     write: false,
     legalComments: "none",
     logLevel: "warning",
+    ...options,
   });
-
-  const assets = new Map(); // "play.ts" -> "assets/play-ABC.js"
+  const assets = new Map();
   for (const [file, output] of Object.entries(result.metafile.outputs)) {
     if (output.entryPoint) {
       assets.set(basename(output.entryPoint), `assets/${basename(file)}`);
     }
   }
-  const files = new Map(result.outputFiles.map((file) => [`assets/${basename(file.path)}`, file.text]));
+  return { assets, files: result.outputFiles.map((file) => [`assets/${basename(file.path)}`, file.text]) };
+}
+
+async function bundlePages() {
+  const dist = join(here, "dist");
+  // A page loads hls.js when it needs it, and must know its name.
+  const hls = await bundle(dist, ["hlsjs.ts"], { banner: { js: `/*! hls.js, Apache-2.0: see NOTICE */` } });
+  const pages = await bundle(dist, ["play.ts", "publish.ts", "play.css", "publish.css"], {
+    define: { HLS_SCRIPT: JSON.stringify(hls.assets.get("hlsjs.ts")) },
+  });
+  const { assets } = pages;
+  const files = new Map([...hls.files, ...pages.files]);
   for (const page of ["play.html", "publish.html"]) {
     const html = await readFile(join(source, page), "utf8");
     const filled = html.replace(/\{\{([\w.]+)\}\}/g, (_, name) => {

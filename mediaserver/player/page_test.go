@@ -63,8 +63,8 @@ func TestPage(t *testing.T) {
 
 	t.Run("unknown ways to play are skipped with a notice", func(t *testing.T) {
 		d := newFakeServer(t)
-		v := open(t, browser, d.url("play.html?name=primary&playOrder=hls,dash"))
-		v.await(`text("notice") === "This player cannot play “hls”, “dash” yet and uses WebRTC."`)
+		v := open(t, browser, d.url("play.html?name=primary&playOrder=flv,dash"))
+		v.await(`text("notice") === "This player cannot play “flv”, “dash” and uses WebRTC and HLS."`)
 		v.awaitPlaying(red)
 		v.screenshot("notice")
 	})

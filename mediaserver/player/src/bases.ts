@@ -70,6 +70,15 @@ export function whepAddress(base: string, p: PlayParameters): string {
   return address(base, "whep", p).href;
 }
 
+/** hlsAddress has the playlist. */
+export function hlsAddress(base: string, p: PlayParameters): string {
+  const url = address(base, "streams", { ...p, name: `${p.name}.m3u8` });
+  if (p.token !== "") {
+    url.searchParams.set("token", p.token);
+  }
+  return url.href;
+}
+
 /** eventsSessionOf is what a server without the header Streampair-Events-Session calls a session: its id. */
 export function eventsSessionOf(resource: string | undefined): string {
   return resource === undefined ? "" : decodeURIComponent(new URL(resource).pathname.split("/").pop() ?? "");

@@ -1,11 +1,11 @@
 import type { PlayParameters } from "./parameters.ts";
-import type { Player } from "./player.ts";
+import type { Playback } from "./playback.ts";
 
 /**
  * publishHooks sets window.streampair, for scripts of the page's own origin: embedders
  * that want more than the events, and our browser tests. docs/players.md documents it.
  */
-export function publishHooks(parameters: PlayParameters, notices: readonly string[], player: Player): void {
+export function publishHooks(parameters: PlayParameters, notices: readonly string[], player: Playback): void {
   const hooks = {
     /** What the player is doing. */
     state: () => {
@@ -14,6 +14,8 @@ export function publishHooks(parameters: PlayParameters, notices: readonly strin
       return {
         name: parameters.name,
         backupStreamId: parameters.backupStreamId,
+        /** "webrtc" or "hls": what is shown. */
+        protocol: player.way,
         phase: view.phase,
         message: view.message,
         picture,
@@ -37,12 +39,13 @@ export function publishHooks(parameters: PlayParameters, notices: readonly strin
         notices,
       };
     },
-    /** What arrives on the connection shown, now. */
+    /** What arrives, now. */
     stats: async () => {
       const c = player.connection;
       await c?.sample();
       const { video, audio } = c?.reading ?? {};
       return {
+        protocol: player.way,
         connection: c?.number ?? 0,
         session: c?.resource ?? "",
         connectionState: c?.pc.connectionState ?? "closed",
@@ -51,10 +54,10 @@ export function publishHooks(parameters: PlayParameters, notices: readonly strin
         audio: audio ?? null,
       };
     },
-    /** The RTCPeerConnection whose picture is shown. */
+    /** The RTCPeerConnection whose picture is shown; while HLS plays undefined. */
     connection: () => player.connection?.pc,
     /** The element whose picture is shown. */
-    video: () => player.connection?.video,
+    video: () => player.video,
     play: () => player.tapped(),
     toggleMute: () => player.toggleMute(),
     togglePause: () => player.togglePause(),

@@ -5,6 +5,7 @@
  */
 import type { Failure } from "./failure.ts";
 import type { PairState } from "./pairstate.ts";
+import type { View } from "./view.ts";
 
 /** The events and their details; docs/players.md documents them for embedders. */
 export interface HostEvents {
@@ -62,5 +63,21 @@ export class ActiveReporter {
       since: state.since,
       switches: state.switches,
     });
+  }
+}
+
+/** ViewReporter reports what the page shows, once each time that it changes. */
+export class ViewReporter {
+  private last: View = { phase: "idle", message: "", detail: "", failure: undefined };
+
+  /** report is given the details of a picture as a function, because they are seldom needed. */
+  report(view: View, playing: () => HostEvents["streampair:playing"]): void {
+    const before = this.last;
+    this.last = view;
+    if (view.phase === "playing" && before.phase !== "playing") {
+      tellHost("streampair:playing", playing());
+    } else if (view.phase !== "playing" && view.phase !== "idle" && view.message !== before.message) {
+      tellHost("streampair:waiting", { phase: view.phase, message: view.message });
+    }
   }
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parsePlayParameters } from "./parameters.ts";
 
-const defaults = { backupStreamId: "", token: "", autoplay: true, mute: false, badge: false, statistics: false };
+const defaults = { backupStreamId: "", order: ["webrtc", "hls"], token: "", autoplay: true, mute: false, badge: false, statistics: false };
 
 test("a name alone plays that stream with every default", () => {
   assert.deepEqual(parsePlayParameters("?name=primary"), { parameters: { ...defaults, name: "primary" }, notices: [] });
@@ -10,11 +10,12 @@ test("a name alone plays that stream with every default", () => {
 
 test("every parameter is read", () => {
   const search =
-    "?name=primary&backupStreamId=backup&playOrder=webrtc&token=s%2Be&autoplay=false&mute=true&badge=1&statistics=1";
+    "?name=primary&backupStreamId=backup&playOrder=hls&token=s%2Be&autoplay=false&mute=true&badge=1&statistics=1";
   assert.deepEqual(parsePlayParameters(search), {
     parameters: {
       name: "primary",
       backupStreamId: "backup",
+      order: ["hls"],
       token: "s+e",
       autoplay: false,
       mute: true,
@@ -31,13 +32,22 @@ test("id is another word for name, and name wins", () => {
   assert.equal(parsePlayParameters("?id=main&name=").parameters.name, "main");
 });
 
-test("unknown ways to play are skipped with a notice, and WebRTC is played in any case", () => {
+test("the order names the ways to play, each once", () => {
+  const order = (value: string) => parsePlayParameters(`?name=a&playOrder=${value}`).parameters.order;
+  assert.deepEqual(order(""), ["webrtc", "hls"]);
+  assert.deepEqual(order("WebRTC,"), ["webrtc"]);
+  assert.deepEqual(order("webrtc,hls"), ["webrtc", "hls"]);
+  assert.deepEqual(order("hls, webrtc,hls"), ["hls", "webrtc"]);
+  assert.deepEqual(order("dash,hls"), ["hls"]);
+  assert.deepEqual(order("dash"), ["webrtc", "hls"]);
+});
+
+test("unknown ways to play are skipped with one notice", () => {
   const notices = (order: string) => parsePlayParameters(`?name=a&playOrder=${order}`).notices;
-  assert.deepEqual(notices("webrtc"), []);
-  assert.deepEqual(notices("WebRTC,"), []);
+  assert.deepEqual(notices("webrtc,hls"), []);
   assert.deepEqual(notices(""), []);
-  assert.deepEqual(notices("webrtc,hls"), ["This player cannot play “hls” yet and skips it."]);
-  assert.deepEqual(notices("hls,dash"), ["This player cannot play “hls”, “dash” yet and uses WebRTC."]);
+  assert.deepEqual(notices("hls,dash"), ["This player cannot play “dash” and skips it."]);
+  assert.deepEqual(notices("dash,flv"), ["This player cannot play “dash”, “flv” and uses WebRTC and HLS."]);
 });
 
 test("a flag without a value is yes, and nonsense is ignored with a notice", () => {

@@ -1,11 +1,16 @@
 /** What the address of play.html asks for. Pure: no window, no document. */
 
+/** A Way is how media comes, in the names that addresses use. */
+export type Way = "webrtc" | "hls";
+
 export interface PlayParameters {
   /** The stream to play; the primary of a pair. */
   readonly name: string;
   /** The other stream of a pair; "" plays `name` alone and never switches. */
   readonly backupStreamId: string;
-  /** Sent as a bearer token to WHEP and in the query of the event stream; "" for none. */
+  /** The ways to play, the first preferred; one or two. */
+  readonly order: readonly Way[];
+  /** Sent as a bearer token to WHEP and in the query of the event stream and of HLS; "" for none. */
   readonly token: string;
   /** Start without being asked; default true. */
   readonly autoplay: boolean;
@@ -28,8 +33,7 @@ export interface Parsed {
 /** The same rule as the server's for apps and stream ids. */
 const streamId = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 
-/** Ways to play that this player has, in the names that addresses use. */
-const known = ["webrtc"];
+const defaultOrder: readonly Way[] = ["webrtc", "hls"];
 
 /** parsePlayParameters reads the query of play.html, "?name=primary&…". */
 export function parsePlayParameters(search: string): Parsed {
@@ -41,13 +45,13 @@ export function parsePlayParameters(search: string): Parsed {
   const parameters: PlayParameters = {
     name,
     backupStreamId,
+    order: playOrder(text(query, "playOrder"), notices),
     token: text(query, "token"),
     autoplay: flag(query, "autoplay", true, notices),
     mute: flag(query, "mute", false, notices),
     badge: flag(query, "badge", false, notices),
     statistics: flag(query, "statistics", false, notices),
   };
-  notices.push(...playOrderNotices(text(query, "playOrder")));
 
   const problem = problemOf(name, backupStreamId);
   return problem === undefined ? { parameters, notices } : { parameters, notices, problem };
@@ -75,20 +79,16 @@ export function validStreamId(id: string): boolean {
   return streamId.test(id);
 }
 
-/** playOrderNotices says which entries of playOrder are skipped. WebRTC is played whatever it says. */
-function playOrderNotices(playOrder: string): string[] {
-  const asked = playOrder
-    .split(",")
-    .map((entry) => entry.trim().toLowerCase())
-    .filter((entry) => entry !== "");
-  const skipped = asked.filter((entry) => !known.includes(entry));
-  if (skipped.length === 0) {
-    return [];
+/** playOrder reads a play order. Unknown entries are skipped with a notice; where all are, the default is used. */
+function playOrder(value: string, notices: string[]): readonly Way[] {
+  const asked = [...new Set(value.split(",").map((entry) => entry.trim().toLowerCase()))].filter((entry) => entry !== "");
+  const known = asked.filter((entry): entry is Way => entry === "webrtc" || entry === "hls");
+  const skipped = asked.filter((entry) => !known.some((way) => way === entry));
+  if (skipped.length > 0) {
+    const names = skipped.map((entry) => `“${shorten(entry)}”`).join(", ");
+    notices.push(`This player cannot play ${names} and ${known.length > 0 ? "skips it" : "uses WebRTC and HLS"}.`);
   }
-  const names = skipped.map((entry) => `“${shorten(entry)}”`).join(", ");
-  return asked.some((entry) => known.includes(entry))
-    ? [`This player cannot play ${names} yet and skips it.`]
-    : [`This player cannot play ${names} yet and uses WebRTC.`];
+  return known.length > 0 ? known : defaultOrder;
 }
 
 function text(query: URLSearchParams, key: string): string {

@@ -1,17 +1,21 @@
 /** The entry point of play.html. */
 import { mostTargets } from "./bases.ts";
+import { canPlayHls } from "./hlsfallback.ts";
 import { publishHooks } from "./hooks.ts";
 import { tellHost } from "./host.ts";
-import { parsePlayParameters } from "./parameters.ts";
-import { Player } from "./player.ts";
-import { Ui } from "./ui.ts";
+import { type Way, parsePlayParameters } from "./parameters.ts";
+import { Playback } from "./playback.ts";
+import { Ui, element } from "./ui.ts";
 
 function main(): void {
-  const { parameters, notices, problem } = parsePlayParameters(window.location.search);
-  let player: Player | undefined;
+  const { parameters: asked, notices, problem } = parsePlayParameters(window.location.search);
+  const hls = element<HTMLVideoElement>("hls");
+  const parameters = { ...asked, order: asked.order.filter((way) => canPlay(way, hls)) };
+  let player: Playback | undefined;
   const ui = new Ui(() => {
     const c = player?.counters;
-    const connection = c === undefined ? "–" : `number ${c.opened}${c.eventsConnected ? "" : ", events missing"}`;
+    const protocol = player?.way === "hls" ? "HLS" : `WebRTC, number ${c?.opened}`;
+    const connection = c === undefined ? "–" : `${protocol}${c.eventsConnected ? "" : ", events missing"}`;
     return { figures: player?.figures, connection };
   });
   guard(ui);
@@ -21,8 +25,8 @@ function main(): void {
     tellHost("streampair:error", { code: "bad-address", message: problem, retrying: false });
     return;
   }
-  if (!("RTCPeerConnection" in window) || !("ReadableStream" in window)) {
-    const message = "This browser cannot play live video over WebRTC.";
+  if (parameters.order.length === 0) {
+    const message = `This browser cannot play live video over ${asked.order.map((way) => wayNames[way]).join(" or ")}.`;
     ui.fail(message, "Try a current Chrome, Edge, Firefox or Safari.");
     tellHost("streampair:error", { code: "unsupported", message, retrying: false });
     return;
@@ -31,7 +35,7 @@ function main(): void {
   document.title = `${parameters.name} · live`;
   ui.notify(notices);
   ui.toggleBadge(parameters.badge);
-  const playing = new Player(parameters, videos(), new URL(".", window.location.href), (snapshot) => ui.render(snapshot));
+  const playing = new Playback(parameters, videos(hls), hls, new URL(".", window.location.href), (snapshot) => ui.render(snapshot));
   player = playing;
   publishHooks(parameters, notices, playing);
   ui.connect({
@@ -49,8 +53,14 @@ function main(): void {
   }
 }
 
+const wayNames: Readonly<Record<Way, string>> = { webrtc: "WebRTC", hls: "HLS" };
+
+function canPlay(way: Way, hls: HTMLVideoElement): boolean {
+  return "ReadableStream" in window && (way === "webrtc" ? "RTCPeerConnection" in window : canPlayHls(hls));
+}
+
 /** followPage ends the session with the page, and comes back with it. */
-function followPage(player: Player, autoplay: boolean): void {
+function followPage(player: Playback, autoplay: boolean): void {
   let leftWhileStarted = false;
   window.addEventListener("pagehide", () => {
     leftWhileStarted = player.snapshot.view.phase !== "idle";
@@ -88,8 +98,9 @@ function guard(ui: Ui): void {
   });
 }
 
-function videos(): HTMLVideoElement[] {
-  const found = [...document.querySelectorAll("video")];
+/** videos are the elements for WebRTC. */
+function videos(hls: HTMLVideoElement): HTMLVideoElement[] {
+  const found = [...document.querySelectorAll("video")].filter((video) => video !== hls);
   if (found.length <= mostTargets) {
     throw new Error("the page has too few video elements");
   }

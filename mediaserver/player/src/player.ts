@@ -3,11 +3,11 @@ import { Connection } from "./connection.ts";
 import { type Act, type Facts, type MoveFacts, decide, followed, settledMs, swapAt } from "./decide.ts";
 import { EventFeed } from "./events.ts";
 import type { Failure } from "./failure.ts";
-import { ActiveReporter, tellError, tellHost } from "./host.ts";
+import { tellError } from "./host.ts";
 import { Lane } from "./lane.ts";
 import type { PlayParameters } from "./parameters.ts";
-import { type PairState, stretchedAspect } from "./pairstate.ts";
-import { Sound } from "./sound.ts";
+import { stretchedAspect } from "./pairstate.ts";
+import type { Sound } from "./sound.ts";
 import { type Figures, figures } from "./statistics.ts";
 import { lookAgainMs } from "./trouble.ts";
 import type { View } from "./view.ts";
@@ -23,23 +23,9 @@ const mostActs = 16;
 /** Addresses that refusals have named are remembered, the newest of them. */
 const mostAlternates = 2;
 
-/** A Snapshot is all that the user interface shows. */
-export interface Snapshot {
-  readonly view: View;
-  readonly pair: PairState | undefined;
-  readonly muted: boolean;
-  /** The browser refused sound; a tap brings it. */
-  readonly mutedByBrowser: boolean;
-  /** The browser refuses to play at all before a tap. */
-  readonly needsTap: boolean;
-  readonly paused: boolean;
-  /** There is a frame on screen. */
-  readonly picture: boolean;
-}
-
 /**
- * A Player owns the connections and the elements they are shown in, asks decide what to
- * do, and does it. The user interface is told by `render`.
+ * A Player plays by WebRTC. It owns the connections and the elements they are shown in,
+ * asks decide what to do, and does it. It calls `changed` whenever it has looked.
  *
  * Each connection has an element of its own from the start, drawn below the one shown, so
  * that the frame by which it wins is on screen the moment it is put in front. There is one
@@ -50,8 +36,6 @@ export class Player {
   private shown: Connection | undefined;
   private lanes: Lane[] = [];
   private readonly feed: EventFeed;
-  private readonly sound: Sound;
-  private readonly active = new ActiveReporter();
   private started = false;
   private needs = 0;
   private lastFailure: Failure | undefined;
@@ -64,17 +48,18 @@ export class Player {
   private tickTimer: number | undefined;
   private tickedAt = 0;
   private tickDue = 0;
-  private view: View = { phase: "idle", message: "", detail: "", failure: undefined };
+  /** What to say of WebRTC. */
+  view: View = { phase: "idle", message: "", detail: "", failure: undefined };
 
   constructor(
     private readonly parameters: PlayParameters,
     private readonly videos: readonly HTMLVideoElement[],
     /** The address of the app, ending in "/": WHEP and events are below it. */
     private readonly base: URL,
-    private readonly render: (snapshot: Snapshot) => void,
+    private readonly sound: Sound,
+    private readonly changed: () => void,
   ) {
     this.feed = new EventFeed(() => this.feedChanged());
-    this.sound = new Sound(videos, parameters.mute, () => this.draw());
     videos.forEach((video) => video.addEventListener("resize", () => this.draw()));
   }
 
@@ -98,20 +83,6 @@ export class Player {
     this.needs = 0;
   }
 
-  /** tapped is called from a click or a key: browsers allow sound and playback only then. */
-  tapped(): void {
-    this.sound.allow();
-    this.start();
-  }
-
-  toggleMute(): void {
-    this.sound.setMuted(!this.sound.muted);
-  }
-
-  togglePause(): void {
-    this.sound.setPaused(!this.sound.paused);
-  }
-
   /** retryNow ends the waits under way. */
   retryNow(): void {
     const now = performance.now();
@@ -130,7 +101,6 @@ export class Player {
   /** becameVisible begins to look again. */
   becameVisible(): void {
     this.rest();
-    this.sound.keepPlaying();
     this.evaluate();
   }
 
@@ -143,10 +113,18 @@ export class Player {
     return this.shown ?? this.pending[0];
   }
 
-  get snapshot(): Snapshot {
-    const { muted, mutedByBrowser, needsTap, paused } = this.sound;
-    const picture = this.shown?.hasPicture ?? false;
-    return { view: this.view, pair: this.feed.state, muted, mutedByBrowser, needsTap, paused, picture };
+  /** video is the element whose picture is shown. */
+  get video(): HTMLVideoElement | undefined {
+    return this.shown?.video;
+  }
+
+  get hasPicture(): boolean {
+    return this.shown?.hasPicture ?? false;
+  }
+
+  /** events are those of the session followed. */
+  get events(): EventFeed {
+    return this.feed;
   }
 
   /** Numbers for the hooks. */
@@ -169,7 +147,6 @@ export class Player {
       this.rest();
     }
     this.tickedAt = now;
-    this.sound.keepPlaying();
     this.evaluate();
     void Promise.all([this.shown, ...this.pending].map((c) => c?.sample())).then(() => this.evaluate());
   }
@@ -195,7 +172,7 @@ export class Player {
     for (let i = 0; i < mostActs && this.started; i++) {
       this.follow();
       const decision = decide(this.facts());
-      this.setView(decision.view);
+      this.view = decision.view;
       if (decision.act.kind === "none") {
         break;
       }
@@ -349,9 +326,6 @@ export class Player {
     if (state?.draining === true && health.ok && follows !== undefined && follows === this.shown?.number && this.move?.from !== follows) {
       this.move = { from: follows, at: performance.now() + Math.random() * moveWithinMs };
     }
-    if (health.ok) {
-      this.active.report(state);
-    }
     if ((health.ok || gone) && !this.feedAnswered) {
       this.retrySoon(); // the server is there again
     }
@@ -362,24 +336,6 @@ export class Player {
   private rest(): void {
     this.feed.rest();
     [this.shown, ...this.pending].forEach((c) => c?.restFlow());
-  }
-
-  private setView(view: View): void {
-    const before = this.view;
-    this.view = view;
-    if (view.phase === "playing" && before.phase !== "playing") {
-      const pair = this.feed.state;
-      const video = this.connection?.video;
-      tellHost("streampair:playing", {
-        role: pair?.active ?? "",
-        streamId: pair?.activeStreamId || this.parameters.name,
-        width: video?.videoWidth ?? 0,
-        height: video?.videoHeight ?? 0,
-        muted: this.sound.muted,
-      });
-    } else if (view.phase !== "playing" && view.phase !== "idle" && view.message !== before.message) {
-      tellHost("streampair:waiting", { phase: view.phase, message: view.message });
-    }
   }
 
   /** stretch shows the picture in its shape, where its pixels are not square. */
@@ -395,6 +351,6 @@ export class Player {
 
   private draw(): void {
     this.stretch();
-    this.render(this.snapshot);
+    this.changed();
   }
 }

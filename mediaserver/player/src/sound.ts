@@ -16,6 +16,11 @@ export class Sound {
     private readonly changed: () => void,
   ) {}
 
+  /** shown is the element in front. */
+  get shown(): HTMLVideoElement | undefined {
+    return this.element;
+  }
+
   /** show puts one element in front and gives it the sound. */
   show(video: HTMLVideoElement): void {
     this.element = video;
@@ -77,7 +82,7 @@ export class Sound {
   }
 
   private async play(video: HTMLVideoElement): Promise<void> {
-    if (this.asking || this.paused || !video.srcObject) {
+    if (this.asking || this.paused || video.networkState === video.NETWORK_EMPTY) {
       return;
     }
     this.asking = true;

@@ -59,6 +59,9 @@ export interface Figures {
   readonly freezes: number;
   readonly videoCodec: string;
   readonly audioCodec: string;
+  /** How often, and for how many milliseconds in all, the picture stood because no media had come; HLS only. */
+  readonly rebufferings?: number;
+  readonly rebufferedMs?: number;
 }
 
 type Stat = Record<string, unknown> & { type?: unknown };

@@ -1,5 +1,5 @@
 import type { Figures } from "./statistics.ts";
-import type { Snapshot } from "./player.ts";
+import type { Snapshot } from "./playback.ts";
 import type { PairState } from "./pairstate.ts";
 import { bitrateWords, legWords, reasonWords } from "./words.ts";
 
@@ -139,8 +139,9 @@ export class Ui {
     setText("stat-fps", f?.fps === undefined ? "–" : `${f.fps.toFixed(1)} frames/s${f.framesDropped > 0 ? `, ${f.framesDropped} dropped` : ""}`);
     setText("stat-bitrate", f?.bitrateBPS === undefined ? "–" : bitrateWords(f.bitrateBPS));
     setText("stat-delay", delayWords(f));
+    setText("stat-rebuffering", f?.rebufferings === undefined ? "–" : `${f.rebufferings} times, ${((f.rebufferedMs ?? 0) / 1000).toFixed(1)} s`);
     setText("stat-rtt", f?.rttMs === undefined ? "–" : `${Math.round(f.rttMs)} ms`);
-    setText("stat-lost", f === undefined ? "–" : `${f.packetsLost} packets`);
+    setText("stat-lost", f === undefined || f.rebufferings !== undefined ? "–" : `${f.packetsLost} packets`);
     setText("stat-codecs", [f?.videoCodec, f?.audioCodec].filter(Boolean).join(", ") || "–");
     setText("stat-connection", connection);
     this.renderWarnings();

@@ -1,6 +1,8 @@
 /** What the player says about itself, from the same facts as its decisions. Pure. */
 import type { Facts } from "./decide.ts";
 import type { Failure } from "./failure.ts";
+import type { PairState } from "./pairstate.ts";
+import type { PlayParameters } from "./parameters.ts";
 import { quietMs } from "./stall.ts";
 import { type ConnectionFacts, recoveredMs, trouble } from "./trouble.ts";
 import { waitingWords } from "./words.ts";
@@ -44,17 +46,43 @@ export function viewOf(f: Facts): View {
     // Connected, nothing seen of this connection yet.
     return f.feed.ok && f.feed.state?.onAir === false ? waiting(f) : starting(f);
   }
+  return problem === undefined && f.shown === undefined ? view("connecting", "Connecting…") : interrupted(problem, f.shown !== undefined);
+}
+
+/** interrupted says why there is no picture, for a viewer who has seen one or has not. */
+function interrupted(problem: Failure | undefined, seen: boolean): View {
   if (problem?.lasting) {
     return { phase: "error", message: problem.message, detail: "It is tried again every half minute.", failure: problem };
   }
-  if (f.shown !== undefined) {
+  if (seen || problem === undefined) {
     const plain = problem === undefined || problem.code === "stalled" || problem.code === "server-lost";
     return { phase: "reconnecting", message: "Connection lost, reconnecting…", detail: plain ? "" : problem.message, failure: problem };
   }
-  if (problem !== undefined) {
-    return { phase: "reconnecting", message: problem.message, detail: "Trying again…", failure: problem };
+  return { phase: "reconnecting", message: problem.message, detail: "Trying again…", failure: problem };
+}
+
+/** HlsFacts is what is known of playback by HLS. */
+export interface HlsFacts {
+  /** The picture moves, or nothing but the viewer keeps it from moving. */
+  readonly plays: boolean;
+  /** The element has something to show. */
+  readonly ready: boolean;
+  /** It has had something to show since it was started. */
+  readonly seen: boolean;
+  /** The server has nothing to play yet. */
+  readonly dark: boolean;
+  readonly failure: Failure | undefined;
+}
+
+/** hlsView is what to say of playback by HLS. The pair's state is undefined if the server does not tell it now. */
+export function hlsView(p: PlayParameters, f: HlsFacts, state: PairState | undefined): View {
+  if (f.plays) {
+    return view("playing", "");
   }
-  return view("connecting", "Connecting…");
+  if (f.dark || state?.onAir === false) {
+    return { phase: "waiting", ...waitingWords(p, state, f.seen), failure: undefined };
+  }
+  return f.failure === undefined && !f.seen ? view("connecting", "Connecting…") : interrupted(f.failure, f.seen);
 }
 
 /** furthest is the connection that has come furthest of those that wait to be shown. */

@@ -1,0 +1,81 @@
+/** When the second way of a play order is used, and where HLS goes on. Pure. */
+import type { View } from "./view.ts";
+
+/** So long the first way may be without a picture before the second begins. */
+export const patienceMs = 5_000;
+/** The second way ends when the first has played for this long. */
+export const steadyMs = 1_000;
+/** HLS jumps to the live edge this seldom. */
+const jumpSpacingMs = 10_000;
+/** A jump over less than this is not worth the pause that it makes. */
+const leastJumpSeconds = 1;
+
+/** What the first way of the order lacks. */
+export interface Condition {
+  readonly lacking:
+    /** It plays, there is nothing to play, or another way would not be allowed to play either. */
+    | "nothing"
+    /** It has no picture, or the picture stopped. */
+    | "picture"
+    /** The server refuses it, and only a person can mend that. */
+    | "way";
+  /** Since when it lacks something, or nothing. */
+  readonly since: number;
+}
+
+/** observeFirst returns the condition of the first way, whose view is given. */
+export function observeFirst(before: Condition | undefined, view: View, now: number): Condition {
+  const lacking = lackingIn(view);
+  const same = before !== undefined && (before.lacking === "nothing") === (lacking === "nothing");
+  return { lacking, since: same ? before.since : now };
+}
+
+function lackingIn({ phase, failure }: View): Condition["lacking"] {
+  switch (phase) {
+    case "connecting":
+    case "reconnecting":
+      return "picture";
+    case "error":
+      // A token that one way refuses, the other refuses too.
+      return failure?.code === "unauthorized" ? "nothing" : "way";
+    case "idle":
+    case "waiting":
+    case "playing":
+      return "nothing";
+  }
+}
+
+/** wantsSecond reports whether the second way is to run now; `runs` is whether it does. */
+export function wantsSecond(first: Condition, runs: boolean, now: number): boolean {
+  switch (first.lacking) {
+    case "nothing":
+      return runs && now - first.since < steadyMs;
+    case "picture":
+      return runs || now - first.since >= patienceMs;
+    case "way":
+      return true;
+  }
+}
+
+/** Where HLS plays in a live playlist, in seconds. */
+export interface LivePosition {
+  readonly currentTime: number;
+  /** Behind the live edge. */
+  readonly latency: number;
+  /** Behind the live edge where it should be. */
+  readonly targetLatency: number;
+  readonly targetDuration: number;
+  /** The position of targetLatency. */
+  readonly syncPosition: number;
+}
+
+/**
+ * jumpTo is the position to jump to; undefined: stay. hls.js catches up by rate while
+ * playback is at most a target duration late (its latency-controller.ts), and leaves alone
+ * what is further behind: a viewer who paused, or a long stall.
+ */
+export function jumpTo(p: LivePosition, jumpedAt: number, now: number): number | undefined {
+  const late = p.latency - p.targetLatency > p.targetLatency + p.targetDuration;
+  const ahead = p.syncPosition - p.currentTime >= leastJumpSeconds;
+  return late && ahead && now - jumpedAt >= jumpSpacingMs ? p.syncPosition : undefined;
+}

@@ -1,0 +1,315 @@
+import type Hls from "hls.js";
+import type { ErrorData } from "hls.js";
+import { parseRetryAfter, refusedWait, retryWait } from "./backoff.ts";
+import { type Failure, httpFailure, internalFailure, unreachable } from "./failure.ts";
+import { jumpTo } from "./fallback.ts";
+import { hlsConfig } from "./hlsconfig.ts";
+import { tellError } from "./host.ts";
+import type { Figures } from "./statistics.ts";
+import type { HlsFacts } from "./view.ts";
+
+/** The asset with hls.js, relative to the page; build.mjs fills it in. */
+declare const HLS_SCRIPT: string;
+
+const tickMs = 250;
+/** A playlist that was refused is asked for again after this time at the earliest. */
+const leastWaitMs = 1_000;
+/** A picture that has not moved for this long has stopped. */
+const stalledMs = 1_000;
+/** Rates are taken over this time. */
+const rateMs = 1_000;
+/** hls.js may repair its buffer this often. */
+const recoverySpacingMs = 10_000;
+
+interface Sample {
+  readonly at: number;
+  readonly bytes: number;
+  readonly frames: number;
+}
+
+/** canPlayHls reports whether this browser plays HLS, by hls.js or by itself. */
+export function canPlayHls(video: HTMLVideoElement): boolean {
+  return hasMediaSource() || video.canPlayType("application/vnd.apple.mpegurl") !== "";
+}
+
+function hasMediaSource(): boolean {
+  return "MediaSource" in window || "ManagedMediaSource" in window;
+}
+
+/**
+ * An HlsFallback plays a stream or a pair by HLS in an element of its own, between start
+ * and stop. It goes on trying by itself. It decides neither when it runs nor whether its
+ * element is seen or heard.
+ */
+export class HlsFallback {
+  private library: typeof Hls | undefined;
+  private hls: Hls | undefined;
+  private timer: number | undefined;
+  /** Counts what was opened, so that what comes late for an earlier one is known. */
+  private opened = 0;
+  private loading = false;
+  private attempts = 0;
+  private nextAt = 0;
+  private failure: Failure | undefined;
+  private dark = false;
+  private ready = false;
+  private seen = false;
+  private position = 0;
+  private movedAt = 0;
+  private jumpedAt = -Infinity;
+  private recoveredAt = -Infinity;
+  private bytes = 0;
+  private samples: Sample[] = [];
+  private codecs = { video: "", audio: "" };
+  private rebufferings = 0;
+  private rebufferedMs = 0;
+  private bufferingSince: number | undefined;
+
+  constructor(
+    readonly video: HTMLVideoElement,
+    /** Names the stream in messages. */
+    private readonly name: string,
+    /** The playlist's address; another one where the attempts before have failed, if there is one. */
+    private readonly address: (attempt: number) => string,
+    /** Called after facts changed, and several times a second while it runs. */
+    private readonly changed: () => void,
+  ) {
+    video.addEventListener("loadeddata", () => this.loaded());
+    video.addEventListener("waiting", () => this.buffers());
+    video.addEventListener("playing", () => this.buffered());
+    video.addEventListener("error", () => this.nativeError());
+  }
+
+  get runs(): boolean {
+    return this.timer !== undefined;
+  }
+
+  /** facts is what it shows, and why not more. */
+  get facts(): HlsFacts {
+    const { ready, seen, dark, failure, video } = this;
+    const moves = video.paused || document.hidden || performance.now() - this.movedAt < stalledMs;
+    return { plays: ready && moves, ready, seen, dark, failure };
+  }
+
+  get hasPicture(): boolean {
+    return this.ready && this.video.videoWidth > 0;
+  }
+
+  /** clockOffsetMs is the server's clock minus this machine's. */
+  figures(clockOffsetMs: number): Figures {
+    const { video, samples, rebufferings } = this;
+    const [before, after] = [samples[0], samples[samples.length - 1]];
+    const seconds = before === undefined || after === undefined ? 0 : (after.at - before.at) / 1000;
+    const rate = (count: (s: Sample) => number) => (seconds > 0 && before && after ? (count(after) - count(before)) / seconds : undefined);
+    const bytes = this.hls === undefined ? undefined : rate((s) => s.bytes);
+    const shownAt = this.programTime();
+    const end = video.buffered.length > 0 ? video.buffered.end(video.buffered.length - 1) : undefined;
+    return {
+      width: video.videoWidth || undefined,
+      height: video.videoHeight || undefined,
+      fps: rate((s) => s.frames),
+      bitrateBPS: bytes === undefined ? undefined : bytes * 8,
+      delayMs: shownAt === undefined ? undefined : Math.max(0, Date.now() + clockOffsetMs - shownAt),
+      jitterBufferMs: end === undefined ? undefined : Math.max(0, end - video.currentTime) * 1000,
+      rttMs: undefined,
+      packetsLost: 0,
+      framesDropped: video.getVideoPlaybackQuality().droppedVideoFrames,
+      freezes: rebufferings,
+      videoCodec: this.codecs.video,
+      audioCodec: this.codecs.audio,
+      rebufferings,
+      rebufferedMs: this.rebufferedMs + (this.bufferingSince === undefined ? 0 : performance.now() - this.bufferingSince),
+    };
+  }
+
+  start(): void {
+    if (!this.runs) {
+      this.attempts = this.nextAt = 0;
+      this.failure = undefined;
+      this.dark = this.seen = false;
+      this.timer = window.setInterval(() => this.tick(), tickMs);
+      this.tick();
+    }
+  }
+
+  stop(): void {
+    window.clearInterval(this.timer);
+    this.timer = undefined;
+    this.unload();
+  }
+
+  /** retryNow ends the wait under way. */
+  retryNow(): void {
+    this.nextAt = 0;
+  }
+
+  private tick(): void {
+    const { video } = this;
+    const now = performance.now();
+    if (!this.loading && now >= this.nextAt) {
+      void this.open();
+    }
+    if (video.currentTime !== this.position) {
+      this.position = video.currentTime;
+      this.movedAt = now;
+    }
+    this.samples.push({ at: now, bytes: this.bytes, frames: video.getVideoPlaybackQuality().totalVideoFrames });
+    while ((this.samples[1]?.at ?? now) <= now - rateMs) {
+      this.samples.shift();
+    }
+    this.followLive(now);
+    this.changed();
+  }
+
+  private async open(): Promise<void> {
+    const number = ++this.opened;
+    this.loading = true;
+    const url = this.address(this.attempts);
+    this.video.muted = true;
+    if (!hasMediaSource()) {
+      this.video.src = url;
+      this.play();
+      return;
+    }
+    try {
+      const library = (this.library ??= await loadHls(number));
+      if (number === this.opened && this.runs) {
+        this.attach(new library(hlsConfig), library, url);
+      }
+    } catch {
+      if (number === this.opened && this.runs) {
+        this.fail(unreachable);
+      }
+    }
+  }
+
+  private attach(hls: Hls, { Events }: typeof Hls, url: string): void {
+    this.hls = hls;
+    hls.on(Events.MANIFEST_PARSED, () => this.play());
+    hls.on(Events.FRAG_LOADED, (_, data) => (this.bytes += data.payload.byteLength));
+    hls.on(Events.BUFFER_CODECS, (_, { video, audio, audiovideo }) => {
+      this.codecs = { video: (video ?? audiovideo)?.codec ?? "", audio: audio?.codec ?? "" };
+    });
+    hls.on(Events.ERROR, (_, data) => this.erred(data));
+    hls.loadSource(url);
+    hls.attachMedia(this.video);
+  }
+
+  private play(): void {
+    void this.video.play().catch(() => {
+      // Not allowed before a tap, or interrupted: whoever shows the element asks again.
+    });
+  }
+
+  private unload(): void {
+    this.opened++;
+    this.loading = this.ready = false;
+    this.buffered();
+    this.hls?.destroy();
+    this.hls = undefined;
+    this.samples = [];
+    if (this.video.hasAttribute("src")) {
+      this.video.removeAttribute("src");
+      this.video.load();
+    }
+  }
+
+  private loaded(): void {
+    if (this.loading) {
+      this.ready = this.seen = true;
+      this.movedAt = performance.now();
+      this.attempts = 0;
+      this.failure = undefined;
+      this.dark = false;
+      this.changed();
+    }
+  }
+
+  private buffers(): void {
+    if (this.ready && this.bufferingSince === undefined) {
+      this.rebufferings++;
+      this.bufferingSince = performance.now();
+    }
+  }
+
+  private buffered(): void {
+    if (this.bufferingSince !== undefined) {
+      this.rebufferedMs += performance.now() - this.bufferingSince;
+      this.bufferingSince = undefined;
+    }
+  }
+
+  private erred(data: ErrorData): void {
+    if (!data.fatal) {
+      return;
+    }
+    const now = performance.now();
+    if (data.type === "mediaError" && now - this.recoveredAt >= recoverySpacingMs) {
+      this.recoveredAt = now;
+      this.hls?.recoverMediaError();
+      this.play();
+      return;
+    }
+    if (data.type !== "networkError") {
+      this.fail(internalFailure(`hls.js: ${data.details}`));
+      return;
+    }
+    const status = data.response?.code ?? 0;
+    const retryAfter = data.networkDetails instanceof XMLHttpRequest ? data.networkDetails.getResponseHeader("Retry-After") : null;
+    if (status < 400) {
+      this.fail(unreachable);
+    } else {
+      // The server says when to ask again for a stream that nobody publishes, not for one that it does not know.
+      this.fail(httpFailure("play", this.name, status, retryAfter, "", Date.now()), status === 404 && parseRetryAfter(retryAfter, Date.now()) > 0);
+    }
+  }
+
+  private nativeError(): void {
+    if (this.loading && this.hls === undefined) {
+      this.fail(unreachable);
+    }
+  }
+
+  private fail(failure: Failure, dark = false): void {
+    this.unload();
+    this.failure = failure;
+    this.dark = dark;
+    this.attempts++;
+    const random = Math.random();
+    const wait = failure.lasting ? refusedWait(random, failure.retryAfterMs) : retryWait(this.attempts, random, failure.retryAfterMs);
+    this.nextAt = performance.now() + Math.max(leastWaitMs, wait);
+    if (!dark) {
+      tellError(failure);
+    }
+    this.changed();
+  }
+
+  private followLive(now: number): void {
+    const { hls, video } = this;
+    const { targetLatency, liveSyncPosition, latestLevelDetails } = hls ?? {};
+    if (hls === undefined || !targetLatency || !liveSyncPosition || !latestLevelDetails || video.paused || !this.ready) {
+      return;
+    }
+    const place = { currentTime: video.currentTime, latency: hls.latency, targetLatency, targetDuration: latestLevelDetails.targetduration, syncPosition: liveSyncPosition };
+    const position = jumpTo(place, this.jumpedAt, now);
+    if (position !== undefined) {
+      this.jumpedAt = now;
+      video.currentTime = position;
+    }
+  }
+
+  /** programTime is EXT-X-PROGRAM-DATE-TIME of what is shown, milliseconds since 1970. */
+  private programTime(): number | undefined {
+    if (this.hls !== undefined) {
+      return this.hls.playingDate?.getTime();
+    }
+    const start = (this.video as { getStartDate?: () => Date }).getStartDate?.().getTime();
+    return start === undefined || Number.isNaN(start) ? undefined : start + this.video.currentTime * 1000;
+  }
+}
+
+/** loadHls loads hls.js. The number makes a browser try again that remembers a failure. */
+async function loadHls(number: number): Promise<typeof Hls> {
+  const module = (await import(new URL(`${HLS_SCRIPT}#${number}`, document.baseURI).href)) as { default: typeof Hls };
+  return module.default;
+}

@@ -24,6 +24,8 @@ type request struct {
 	key failover.PairKey
 	// multivariant reports whether the multivariant playlist is asked for.
 	multivariant bool
+	// alone reports whether the backup is given and empty, which asks for the stream alone.
+	alone bool
 	directives
 	// query is the query of all names in the answer, with its question mark; empty: none.
 	query string
@@ -71,7 +73,8 @@ func (h *Handler) parse(r *http.Request) (request, error) {
 	if req.key.Primary == req.key.Backup {
 		return req, stream.ErrSameStream
 	}
-	if req.key.Backup == "" {
+	req.alone = req.key.Backup == "" && query.Has("backupStreamId")
+	if req.key.Backup == "" && !req.alone {
 		if key, ok := h.cfg.PairOf(app, id); ok {
 			req.key = key
 		}
@@ -112,7 +115,7 @@ func (u *unauthorized) Unwrap() error { return u.error }
 // child returns the name of the media playlist, relative to that of the multivariant playlist.
 func (r request) child() string {
 	query := url.Values{}
-	if r.key.Backup != "" {
+	if r.key.Backup != "" || r.alone {
 		query.Set("backupStreamId", r.key.Backup)
 	}
 	text := query.Encode()

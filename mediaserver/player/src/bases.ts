@@ -70,9 +70,10 @@ export function whepAddress(base: string, p: PlayParameters): string {
   return address(base, "whep", p).href;
 }
 
-/** hlsAddress has the playlist. */
+/** hlsAddress has the playlist. Without a backup it asks for the stream alone: a name that is not given may get a pair. */
 export function hlsAddress(base: string, p: PlayParameters): string {
   const url = address(base, "streams", { ...p, name: `${p.name}.m3u8` });
+  url.searchParams.set("backupStreamId", p.backupStreamId);
   if (p.token !== "") {
     url.searchParams.set("token", p.token);
   }

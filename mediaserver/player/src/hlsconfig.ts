@@ -12,7 +12,7 @@ const patient: LoaderConfig = {
   errorRetry: {
     maxNumRetry: 1_000,
     retryDelayMs: 1_000,
-    maxRetryDelayMs: 8_000,
+    maxRetryDelayMs: 2_000,
     shouldRetry: (_, count, __, response, retry) => ((response?.code ?? 0) === 0 ? count < unansweredTries : retry),
   },
 };
@@ -22,6 +22,8 @@ export const hlsConfig: Partial<HlsConfig> = {
   enableWorker: false,
   lowLatencyMode: true,
   maxLiveSyncPlaybackRate: 1.1,
+  // hls.js stays further behind after each stall; its default is a second.
+  liveSyncOnStallIncrease: 0.25,
   liveDurationInfinity: true,
   backBufferLength: 10,
   // HlsFallback waits and tries the first playlist again. hls.js does so with all after it.

@@ -54,6 +54,7 @@ export class HlsFallback {
   private dark = false;
   private ready = false;
   private seen = false;
+  private moved = false;
   private position = 0;
   private movedAt = 0;
   private jumpedAt = -Infinity;
@@ -150,6 +151,7 @@ export class HlsFallback {
       void this.open();
     }
     if (video.currentTime !== this.position) {
+      this.moved ||= this.ready && !video.paused;
       this.position = video.currentTime;
       this.movedAt = now;
     }
@@ -188,7 +190,9 @@ export class HlsFallback {
     hls.on(Events.MANIFEST_PARSED, () => this.play());
     hls.on(Events.FRAG_LOADED, (_, data) => (this.bytes += data.payload.byteLength));
     hls.on(Events.BUFFER_CODECS, (_, { video, audio, audiovideo }) => {
-      this.codecs = { video: (video ?? audiovideo)?.codec ?? "", audio: audio?.codec ?? "" };
+      const codecs = [video, audio, audiovideo].flatMap((track) => track?.codec?.split(",") ?? []);
+      const isAudio = (codec: string) => /^(mp4a|opus)/i.test(codec);
+      this.codecs = { video: codecs.find((codec) => !isAudio(codec)) ?? "", audio: codecs.find(isAudio) ?? "" };
     });
     hls.on(Events.ERROR, (_, data) => this.erred(data));
     hls.loadSource(url);
@@ -203,7 +207,7 @@ export class HlsFallback {
 
   private unload(): void {
     this.opened++;
-    this.loading = this.ready = false;
+    this.loading = this.ready = this.moved = false;
     this.buffered();
     this.hls?.destroy();
     this.hls = undefined;
@@ -226,7 +230,8 @@ export class HlsFallback {
   }
 
   private buffers(): void {
-    if (this.ready && this.bufferingSince === undefined) {
+    // What an element waits for before its first picture moves is no rebuffering.
+    if (this.moved && this.bufferingSince === undefined) {
       this.rebufferings++;
       this.bufferingSince = performance.now();
     }
@@ -274,7 +279,7 @@ export class HlsFallback {
     this.unload();
     this.failure = failure;
     this.dark = dark;
-    this.attempts++;
+    this.attempts += dark ? 0 : 1;
     const random = Math.random();
     const wait = failure.lasting ? refusedWait(random, failure.retryAfterMs) : retryWait(this.attempts, random, failure.retryAfterMs);
     this.nextAt = performance.now() + Math.max(leastWaitMs, wait);

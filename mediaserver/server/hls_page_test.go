@@ -70,11 +70,27 @@ func TestThePagePlaysByHLSWhileWebRTCIsBlocked(t *testing.T) {
 		return evaluate[bool](p, `(streampair.stats().then(s => window.last = s), window.last?.protocol === "hls" && last.fps > 10 && last.bitrateBPS > 0 && last.delayMs > 0 && last.rebufferings >= 0)`)
 	})
 	t.Log(evaluate[string](p, `JSON.stringify(last)`))
+
+	const paused = 8 * time.Second
+	p.do(chromedp.Evaluate[chromedp.Void](`streampair.togglePause()`))
+	time.Sleep(paused)
+	p.do(chromedp.Evaluate[chromedp.Void](`streampair.togglePause()`))
+	p.sees(0, "hls")
+	eventually.True(t, "playback goes on near the live edge", func() bool {
+		return evaluate[float64](p, `(streampair.stats().then(s => window.last = s), window.last.delayMs)`) < float64(paused.Milliseconds()/2)
+	})
+	if muted := evaluate[bool](p, `(streampair.toggleMute(), streampair.video().muted && streampair.state().muted)`); !muted {
+		t.Error("the element of HLS is not muted")
+	}
+
 	primary.Kill()
 	p.sees(1, "hls")
 
 	p.do(chromedp.Evaluate[chromedp.Void](`window.webrtcAllowed = true`))
 	p.sees(1, "webrtc")
+	if muted := evaluate[bool](p, `streampair.video().muted`); !muted {
+		t.Error("the element of WebRTC is not muted")
+	}
 	eventually.True(t, "the page has ended HLS", func() bool {
 		return evaluate[bool](p, `!document.getElementById("hls").hasAttribute("src") && streampair.state().phase === "playing"`)
 	})

@@ -16,6 +16,10 @@ const tickMs = 250;
 const leastWaitMs = 1_000;
 /** A picture that has not moved for this long has stopped. */
 const stalledMs = 1_000;
+/** A tick this long after the one before is late. */
+const lateMs = 1_000;
+/** A pause shorter than this is none that a viewer sees. */
+const leastRebufferingMs = 100;
 /** Rates are taken over this time. */
 const rateMs = 1_000;
 /** hls.js may repair its buffer this often. */
@@ -57,6 +61,8 @@ export class HlsFallback {
   private moved = false;
   private position = 0;
   private movedAt = 0;
+  private stalled = false;
+  private tickedAt = 0;
   private jumpedAt = -Infinity;
   private recoveredAt = -Infinity;
   private bytes = 0;
@@ -87,9 +93,8 @@ export class HlsFallback {
 
   /** facts is what it shows, and why not more. */
   get facts(): HlsFacts {
-    const { ready, seen, dark, failure, video } = this;
-    const moves = video.paused || document.hidden || performance.now() - this.movedAt < stalledMs;
-    return { plays: ready && moves, ready, seen, dark, failure };
+    const { ready, stalled, seen, dark, failure } = this;
+    return { plays: ready && !stalled, ready, seen, dark, failure };
   }
 
   get hasPicture(): boolean {
@@ -98,7 +103,8 @@ export class HlsFallback {
 
   /** clockOffsetMs is the server's clock minus this machine's. */
   figures(clockOffsetMs: number): Figures {
-    const { video, samples, rebufferings } = this;
+    const { video, samples, bufferingMs } = this;
+    const rebufferings = this.rebufferings + (bufferingMs > 0 ? 1 : 0);
     const [before, after] = [samples[0], samples[samples.length - 1]];
     const seconds = before === undefined || after === undefined ? 0 : (after.at - before.at) / 1000;
     const rate = (count: (s: Sample) => number) => (seconds > 0 && before && after ? (count(after) - count(before)) / seconds : undefined);
@@ -119,7 +125,7 @@ export class HlsFallback {
       videoCodec: this.codecs.video,
       audioCodec: this.codecs.audio,
       rebufferings,
-      rebufferedMs: this.rebufferedMs + (this.bufferingSince === undefined ? 0 : performance.now() - this.bufferingSince),
+      rebufferedMs: this.rebufferedMs + bufferingMs,
     };
   }
 
@@ -150,11 +156,15 @@ export class HlsFallback {
     if (!this.loading && now >= this.nextAt) {
       void this.open();
     }
-    if (video.currentTime !== this.position) {
-      this.moved ||= this.ready && !video.paused;
-      this.position = video.currentTime;
+    const moved = video.currentTime !== this.position;
+    this.moved ||= moved && this.ready && !video.paused;
+    this.position = video.currentTime;
+    // A late tick means that the page was frozen or throttled: a picture that stands proves nothing.
+    if (moved || video.paused || document.hidden || now - this.tickedAt > lateMs) {
       this.movedAt = now;
     }
+    this.tickedAt = now;
+    this.stalled = now - this.movedAt >= stalledMs;
     this.samples.push({ at: now, bytes: this.bytes, frames: video.getVideoPlaybackQuality().totalVideoFrames });
     while ((this.samples[1]?.at ?? now) <= now - rateMs) {
       this.samples.shift();
@@ -221,6 +231,7 @@ export class HlsFallback {
   private loaded(): void {
     if (this.loading) {
       this.ready = this.seen = true;
+      this.stalled = false;
       this.movedAt = performance.now();
       this.attempts = 0;
       this.failure = undefined;
@@ -231,17 +242,24 @@ export class HlsFallback {
 
   private buffers(): void {
     // What an element waits for before its first picture moves is no rebuffering.
-    if (this.moved && this.bufferingSince === undefined) {
-      this.rebufferings++;
-      this.bufferingSince = performance.now();
+    if (this.moved) {
+      this.bufferingSince ??= performance.now();
     }
   }
 
   private buffered(): void {
-    if (this.bufferingSince !== undefined) {
-      this.rebufferedMs += performance.now() - this.bufferingSince;
-      this.bufferingSince = undefined;
+    const ms = this.bufferingMs;
+    this.bufferingSince = undefined;
+    if (ms > 0) {
+      this.rebufferings++;
+      this.rebufferedMs += ms;
     }
+  }
+
+  /** bufferingMs is how long the rebuffering under way has lasted; 0: there is none. */
+  private get bufferingMs(): number {
+    const ms = this.bufferingSince === undefined ? 0 : performance.now() - this.bufferingSince;
+    return ms >= leastRebufferingMs ? ms : 0;
   }
 
   private erred(data: ErrorData): void {

@@ -11,7 +11,8 @@
 //
 // The resources are:
 //
-//	GET /{app}/streams/{id}.m3u8           the media playlist; ?backupStreamId= asks for the pair
+//	GET /{app}/streams/{id}.m3u8           the media playlist; ?backupStreamId=ID asks for the pair,
+//	                                       an empty one for the stream alone
 //	GET /{app}/streams/{id}_adaptive.m3u8  the multivariant playlist, with the same query
 //	GET /{app}/streams/{id}/{name}         a part, a segment or an initialization section
 //

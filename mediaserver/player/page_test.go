@@ -68,6 +68,13 @@ func TestPage(t *testing.T) {
 		v.awaitPlaying(red)
 		v.screenshot("notice")
 	})
+
+	t.Run("WebRTC plays at once where the server refuses HLS", func(t *testing.T) {
+		d := newFakeServer(t)
+		v := open(t, browser, d.url("play.html?name=primary&backupStreamId=backup&playOrder=hls,webrtc"))
+		v.awaitPlaying(red)
+		v.await(`heard[0].code === "refused" && streampair.state().protocol === "webrtc"`)
+	})
 }
 
 func TestAnAddressThatCannotBePlayedSaysWhy(t *testing.T) {

@@ -123,7 +123,7 @@ func TestThePageWaitsForHLSWithoutAStorm(t *testing.T) {
 	}
 }
 
-func TestThePageAsksForTheStreamAloneByHLS(t *testing.T) {
+func TestThePageAsksForTheStreamAloneByHLSAndForATapForItsSound(t *testing.T) {
 	s := startServer(t, sticky)
 	for leg, id := range legIDs {
 		mediatest.Publish(t, file(t, mediatest.Programme{Leg: leg}), s.publishURL(id), "-stream_loop", "-1")
@@ -136,6 +136,14 @@ func TestThePageAsksForTheStreamAloneByHLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.onAir(legIDs[0], true, true)
-	p := s.open("name", "backup", "playOrder", "hls")
+	p := &page{t, mediatest.Browser(t, chromedp.Flag("autoplay-policy", "document-user-activation-required"))}
+	p.do(chromedp.Navigate(s.url("play.html", "name", "backup", "playOrder", "hls")))
 	p.sees(1, "hls") // the pair plays the other leg
+	eventually.True(t, "the page asks for a tap", func() bool {
+		return evaluate[bool](p, `streampair.state().mutedByBrowser && streampair.video().muted`)
+	})
+	p.do(chromedp.Click("#unmute", chromedp.NodeVisible))
+	eventually.True(t, "the page has sound", func() bool {
+		return evaluate[bool](p, `!streampair.state().muted && !streampair.video().muted && !streampair.video().paused`)
+	})
 }

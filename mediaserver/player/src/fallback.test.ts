@@ -61,9 +61,11 @@ test("the second way goes on if the first loses its picture again within a secon
 });
 
 test("HLS jumps to the live edge only from far behind, forward, and seldom", () => {
-  const late = { currentTime: 100, latency: 12, targetLatency: 1, targetDuration: 2, syncPosition: 111 };
+  const late = { currentTime: 100, stalled: false, latency: 12, targetLatency: 1, targetDuration: 2, syncPosition: 111 };
   assert.equal(jumpTo(late, -Infinity, 50_000), 111);
   assert.equal(jumpTo({ ...late, latency: 3.9, syncPosition: 102.9 }, -Infinity, 50_000), undefined, "the rate catches up");
   assert.equal(jumpTo({ ...late, syncPosition: 100.5 }, -Infinity, 50_000), undefined, "the playlist ends here");
-  assert.equal(jumpTo(late, 45_000, 50_000), undefined, "it has just jumped");
+  assert.equal(jumpTo({ ...late, latency: 3, stalled: true, syncPosition: 102 }, -Infinity, 50_000), 102, "the picture stands");
+  assert.equal(jumpTo({ ...late, stalled: true, syncPosition: 100 }, -Infinity, 50_000), undefined, "nothing has come");
+  assert.equal(jumpTo(late, 46_000, 50_000), undefined, "it has just jumped");
 });

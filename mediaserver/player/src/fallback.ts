@@ -6,7 +6,7 @@ export const patienceMs = 5_000;
 /** The second way ends when the first has played for this long. */
 export const steadyMs = 1_000;
 /** HLS jumps to the live edge this seldom. */
-const jumpSpacingMs = 10_000;
+const jumpSpacingMs = 5_000;
 /** A jump over less than this is not worth the pause that it makes. */
 const leastJumpSeconds = 1;
 
@@ -60,6 +60,8 @@ export function wantsSecond(first: Condition, runs: boolean, now: number): boole
 /** Where HLS plays in a live playlist, in seconds. */
 export interface LivePosition {
   readonly currentTime: number;
+  /** The picture stands. */
+  readonly stalled: boolean;
   /** Behind the live edge. */
   readonly latency: number;
   /** Behind the live edge where it should be. */
@@ -72,10 +74,11 @@ export interface LivePosition {
 /**
  * jumpTo is the position to jump to; undefined: stay. hls.js catches up by rate while
  * playback is at most a target duration late (its latency-controller.ts), and leaves alone
- * what is further behind: a viewer who paused, or a long stall.
+ * what is further behind: a viewer who paused, or a long stall. It also sometimes loads no
+ * part any more after a short last part of a segment, until something moves the position.
  */
 export function jumpTo(p: LivePosition, jumpedAt: number, now: number): number | undefined {
-  const late = p.latency - p.targetLatency > p.targetLatency + p.targetDuration;
+  const late = p.stalled || p.latency - p.targetLatency > p.targetLatency + p.targetDuration;
   const ahead = p.syncPosition - p.currentTime >= leastJumpSeconds;
   return late && ahead && now - jumpedAt >= jumpSpacingMs ? p.syncPosition : undefined;
 }

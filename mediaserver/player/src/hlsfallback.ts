@@ -313,7 +313,14 @@ export class HlsFallback {
     if (hls === undefined || !targetLatency || !liveSyncPosition || !latestLevelDetails || video.paused || !this.ready) {
       return;
     }
-    const place = { currentTime: video.currentTime, latency: hls.latency, targetLatency, targetDuration: latestLevelDetails.targetduration, syncPosition: liveSyncPosition };
+    const place = {
+      currentTime: video.currentTime,
+      stalled: this.stalled,
+      latency: hls.latency,
+      targetLatency,
+      targetDuration: latestLevelDetails.targetduration,
+      syncPosition: liveSyncPosition,
+    };
     const position = jumpTo(place, this.jumpedAt, now);
     if (position !== undefined) {
       this.jumpedAt = now;

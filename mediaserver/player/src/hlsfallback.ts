@@ -15,7 +15,7 @@ const tickMs = 250;
 /** A playlist that was refused is asked for again after this time at the earliest. */
 const leastWaitMs = 1_000;
 /** A picture that has not moved for this long has stopped. */
-const stalledMs = 1_000;
+const stalledMs = 1_500;
 /** A tick this long after the one before is late. */
 const lateMs = 1_000;
 /** A pause shorter than this is none that a viewer sees. */

@@ -48,6 +48,13 @@ func TestLoad(t *testing.T) {
 			},
 		},
 		{
+			name: "HLS",
+			args: []string{"--hls=off", "--hls-segment-seconds", "4", "--hls-part-milliseconds=500", "--hls-window-seconds=120"},
+			change: func(c *Config) {
+				c.HLS = HLS{Off: true, Segment: 4 * time.Second, Part: 500 * time.Millisecond, Window: 2 * time.Minute}
+			},
+		},
+		{
 			name:   "an empty address closes the surface",
 			args:   []string{"--https-address="},
 			change: func(c *Config) { c.HTTPSAddress = "" },
@@ -139,6 +146,17 @@ func TestLoadTellsEveryMistake(t *testing.T) {
 				`pair file: open ` + filepath.Join(dir, "none.yaml") + `: no such file or directory`,
 				bad + `, StreamPair "demo": spec.primary.streamID: Required value: names the leg's stream`,
 				bad + `, StreamPair "demo": spec.backup.streamID: Required value: names the leg's stream`,
+			},
+		},
+		{
+			name: "flags of HLS",
+			args: []string{"--hls=Always", "--hls-segment-seconds=0", "--hls-part-milliseconds=3000", "--hls-window-seconds=x"},
+			want: Mistakes{
+				`--hls-part-milliseconds: "3000" must be a whole number from 100 to 2000`,
+				`--hls-part-milliseconds: a part must not be longer than a segment`,
+				`--hls-segment-seconds: "0" must be a whole number from 1 to 10`,
+				`--hls-window-seconds: "x" must be a whole number from 1 to 3600`,
+				`--hls: "Always" must be OnDemand or Off`,
 			},
 		},
 		{

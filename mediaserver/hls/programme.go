@@ -174,9 +174,20 @@ func (p *programme) take(u *stream.AccessUnit) {
 			Boot: p.handler.cfg.BootID, Publication: p.handler.cuts.Add(1),
 			Segment: p.handler.cfg.Settings.Segment, Target: p.plan.target, PartTarget: p.plan.partTarget,
 			Video: p.plan.video, Sound: p.plan.sound, Silence: p.silence(u.Publication), Mute: !u.Publication.Track(stream.Audio).Announced,
+			After: p.edge(),
 		})
 	}
 	p.add(p.cutter.Add(u))
+}
+
+// edge returns the end of the playlist on the media clock; 0: there is nothing yet.
+func (p *programme) edge() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.list == nil {
+		return 0
+	}
+	return p.list.Edge()
 }
 
 // silence returns the format of the sound with which a cut begins.

@@ -184,7 +184,9 @@ func (c *Cutter) cutPictures(end time.Duration, p *Part) *fmp4.PartTrack {
 		duration := c.lastDuration()
 		if i+1 < len(c.pictures) {
 			duration = c.pictures[i+1].dts - s.dts
-			c.duration = min(duration, videoScale)
+			if s.at >= c.skipped.until {
+				c.duration = min(duration, videoScale)
+			}
 		}
 		t.Samples = append(t.Samples, &fmp4.Sample{
 			Duration: uint32(duration), PTSOffset: int32(s.pts - s.dts), IsNonSyncSample: !s.idr, Payload: s.data,

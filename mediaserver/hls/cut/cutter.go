@@ -26,6 +26,10 @@ const (
 	// that the part ends with what there is.
 	maxQueued      = 2048
 	maxQueuedBytes = 16 << 20
+	// catchUp is how much faster than they were taken pictures are shown whose time the playlist
+	// has filled already: see Config.After.
+	catchUp = 500
+
 	// maxEarly bounds the frames of sound that are kept until the first picture.
 	maxEarly = 512
 )
@@ -48,6 +52,11 @@ type Config struct {
 	Silence *stream.Format
 	// Mute reports whether the publication has announced no sound, so that no part waits for it.
 	Mute bool
+	// After is the end of what the playlist has, on the media clock; 0: the playlist is empty. A
+	// switch begins with an IDR that may be older. The pictures up to After are needed to decode
+	// those that follow, but their time has passed. They are shown within a few milliseconds, and
+	// their sound is left out. So players do not fall behind with each switch.
+	After time.Duration
 }
 
 // A Cutter cuts one publication. It is for one goroutine.
@@ -62,6 +71,9 @@ type Cutter struct {
 	// the distances of times stay those of the encoder. delay is the presentation delay of the
 	// run's first picture: pictures and sound are compared by DTS + delay.
 	offset, base, delay time.Duration
+	// skipped is from when until when pictures are shown quickly, on the media clock of the first
+	// run; zero: none are.
+	skipped struct{ from, until time.Duration }
 
 	pictures, frames         []sample
 	pictureBytes, frameBytes int
@@ -197,6 +209,11 @@ func (c *Cutter) begin(u *stream.AccessUnit) bool {
 		c.delay = max(u.PTS-u.DTS, 0)
 	}
 	at := c.at(u)
+	if !started && u.Kind == stream.Video && at < c.cfg.After {
+		// The pictures of [from, until] take the time from After to until.
+		c.skipped.from, c.skipped.until = at, c.cfg.After+(c.cfg.After-at)/(catchUp-1)
+		at = c.quickly(at)
+	}
 	if ahead := end - at; started && !continues && ahead > 0 {
 		c.base += ahead // times never go back within a publication
 		at += ahead
@@ -222,6 +239,14 @@ func (c *Cutter) at(u *stream.AccessUnit) time.Duration {
 	return u.DTS - u.Offset + c.base + c.delay
 }
 
+// quickly returns when a picture is shown that was taken at a time: see Config.After.
+func (c *Cutter) quickly(at time.Duration) time.Duration {
+	if at >= c.skipped.until {
+		return at
+	}
+	return c.cfg.After + (at-c.skipped.from)/catchUp
+}
+
 // keepEarly keeps sound that comes before the first picture. Some of the sound may belong to it.
 func (c *Cutter) keepEarly(u *stream.AccessUnit) {
 	if u.Kind != stream.Audio {
@@ -238,7 +263,9 @@ func (c *Cutter) queuePicture(u *stream.AccessUnit) {
 	// when it is decoded. Composition offsets are negative then, as in CMAF. With positive ones
 	// players see a hole before each run with B-frames.
 	at := c.at(u)
-	dts, pts := ticks(at, videoScale), ticks(at-c.delay+u.PTS-u.DTS, videoScale)
+	pts := ticks(c.quickly(at-c.delay+u.PTS-u.DTS), videoScale)
+	at = c.quickly(at)
+	dts := ticks(at, videoScale)
 	if dts <= c.lastDTS {
 		dts = c.lastDTS + 1
 		at = max(at, c.pictureSeen)

@@ -114,6 +114,9 @@ func (c *checker) check(p Part) {
 	if newRun {
 		c.runs++
 	}
+	if c.last == nil && p.Start < c.cfg.After {
+		t.Fatalf("the first part begins at %v, and the playlist ends at %v", p.Start, c.cfg.After)
+	}
 	if l := c.last; l != nil {
 		wantSegment, wantPart := l.Name.Segment, l.Name.Part+1
 		if l.Last || p.Name.Part == 0 {
@@ -192,6 +195,7 @@ func TestAnyPublicationIsCutByTheRules(t *testing.T) {
 		cfg.Target = time.Duration(rapid.IntRange(2, 6).Draw(t, "target")) * time.Second
 		mute := rapid.Bool().Draw(t, "mute")
 		cfg.Mute = mute
+		cfg.After = time.Duration(rapid.IntRange(0, 10_000).Draw(t, "after")) * ms
 		c, k := New(cfg), newChecker(t, cfg)
 		f := &feed{picture: pictureFormat(), sound: soundFormat(), offset: 5 * time.Second}
 		fps := rapid.SampledFrom([]int{5, 15, 24, 25, 30, 50, 60}).Draw(t, "fps")
@@ -291,6 +295,35 @@ func TestASegmentEndsAtAnIDRAndByTheTargetDuration(t *testing.T) {
 				t.Errorf("segments of %v, want %v", got, test.want)
 			}
 		})
+	}
+}
+
+// A switch begins with an IDR that is older than the end of the playlist.
+func TestPicturesWhoseTimeHasPassedAreShownQuickly(t *testing.T) {
+	cfg := config()
+	cfg.After = 2900 * ms // the first picture was taken at 1 s
+	parts := play(cfg, 6*time.Second, 2*time.Second, nil)
+	first := parts[0]
+	if first.Start != cfg.After || !first.Independent {
+		t.Errorf("the first part begins at %v, independent: %v", first.Start, first.Independent)
+	}
+	found := tracks(t, first)
+	at, quick := int64(found[videoTrackID].BaseTime), 0
+	for _, s := range found[videoTrackID].Samples {
+		if at < ticks(cfg.After+5*ms, videoScale) {
+			quick++
+		}
+		at += int64(s.Duration)
+	}
+	if quick != 48 { // 1.9 s at 25 pictures a second
+		t.Errorf("%d pictures are shown within 5 ms", quick)
+	}
+	if got := int64(found[soundTrackID].BaseTime); got != ticks(cfg.After, 48000) {
+		t.Errorf("the sound begins at %d", got)
+	}
+	last := parts[len(parts)-1]
+	if end := last.Start + last.Duration; end != 7*time.Second {
+		t.Errorf("the last part ends at %v, want the publication's end", end)
 	}
 }
 

@@ -127,6 +127,15 @@ func (l *List) newest() *Segment {
 // one may be incomplete.
 func (l *List) Segments() []*Segment { return l.segments }
 
+// Edge returns the end of what the List has, on the media clock; 0: the List is empty.
+func (l *List) Edge() time.Duration {
+	s := l.newest()
+	if s == nil {
+		return 0
+	}
+	return s.Time.Add(s.Duration).Sub(l.cfg.Epoch)
+}
+
 // Next returns the media sequence number of the segment that comes after all in the List.
 func (l *List) Next() int64 { return l.next }
 

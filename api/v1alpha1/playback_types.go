@@ -24,7 +24,7 @@ type PlaybackMethod string
 const (
 	// PlaybackWebRTC has well under a second of delay.
 	PlaybackWebRTC PlaybackMethod = "WebRTC"
-	// PlaybackHLS is reserved: media servers do not serve it, and the player skips it.
+	// PlaybackHLS has a second of delay or more. Media pods do not serve it yet.
 	PlaybackHLS PlaybackMethod = "HLS"
 )
 
@@ -46,7 +46,8 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.tokenSecretRef) || (has(self.auth) && self.auth != 'None')",message="tokenSecretRef does nothing with auth None: set auth to Token or JWT, or everybody can watch",fieldPath=".tokenSecretRef"
 type Playback struct {
 	// order is the order in which the player tries the ways to play. WebRTC has well under
-	// a second of delay. HLS is accepted and skipped: media servers do not serve it.
+	// a second of delay. HLS is accepted, but the media pods of a pair do not serve it yet. One
+	// media server without an operator does.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:default={WebRTC,HLS}
@@ -99,10 +100,10 @@ type Playback struct {
 	// +kubebuilder:validation:Maximum=86400
 	ReplacedTokenGraceSeconds *int32 `json:"replacedTokenGraceSeconds,omitempty"`
 
-	// legacyClients is reserved for clients that cannot name a backup, such as an HLS player
+	// legacyClients is for clients that cannot name a backup, such as an HLS player
 	// with a plain stream URL. Pair gives them the pair, with failover, under either stream
-	// id. Stream gives them only the stream that they asked for. It has no effect while
-	// media servers do not serve HLS.
+	// id. Stream gives them only the stream that they asked for. It has no effect in a
+	// cluster yet: the media pods of a pair do not serve HLS.
 	// +optional
 	// +kubebuilder:default=Pair
 	LegacyClients LegacyClients `json:"legacyClients,omitempty"`

@@ -36,6 +36,8 @@ func (n *nameServer) lookup(context.Context, string) ([]netip.Addr, error) {
 
 // keepPublishing runs an encoder that connects again whenever its connection ends.
 func keepPublishing(t *testing.T, path, url string) {
+	t.Helper()
+	mediatest.SkipInShort(t) // here, because the goroutine below cannot skip the test
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	t.Cleanup(func() {

@@ -14,7 +14,8 @@ import (
 // Playback is about viewers.
 type PlaybackApplyConfiguration struct {
 	// order is the order in which the player tries the ways to play. WebRTC has well under
-	// a second of delay. HLS is accepted and skipped: media servers do not serve it.
+	// a second of delay. HLS is accepted, but the media pods of a pair do not serve it yet. One
+	// media server without an operator does.
 	Order []apiv1alpha1.PlaybackMethod `json:"order,omitempty"`
 	// externalURL is the base under which viewers reach the pair, without the app, such as
 	// https://live.example.com or https://example.com/tv. It replaces the address that
@@ -41,10 +42,10 @@ type PlaybackApplyConfiguration struct {
 	// replaced. Then the media pods end the viewer's session. 0 to 86400. Default: the
 	// session is not ended.
 	ReplacedTokenGraceSeconds *int32 `json:"replacedTokenGraceSeconds,omitempty"`
-	// legacyClients is reserved for clients that cannot name a backup, such as an HLS player
+	// legacyClients is for clients that cannot name a backup, such as an HLS player
 	// with a plain stream URL. Pair gives them the pair, with failover, under either stream
-	// id. Stream gives them only the stream that they asked for. It has no effect while
-	// media servers do not serve HLS.
+	// id. Stream gives them only the stream that they asked for. It has no effect in a
+	// cluster yet: the media pods of a pair do not serve HLS.
 	LegacyClients *apiv1alpha1.LegacyClients `json:"legacyClients,omitempty"`
 }
 

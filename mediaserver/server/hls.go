@@ -1,6 +1,7 @@
 package server
 
 import (
+	"net/http"
 	"net/netip"
 
 	"github.com/streampair/streampair/api/v1alpha1"
@@ -19,6 +20,23 @@ func (s *Server) openHLS(m *metrics.Metrics) {
 		BootID: s.bootID, Registry: s.registry, OpenPair: s.openHLSPair, PairOf: s.legacyPair, Authorize: s.access.Play,
 		Settings: hls.Settings{Segment: s.cfg.HLS.Segment, Part: s.cfg.HLS.Part, Window: s.cfg.HLS.Window},
 		Budget:   s.memory, Recovery: s.recovery, Logger: s.log, Metrics: m,
+	})
+}
+
+// registerHLS mounts the playlists. A server without HLS says why there are none.
+func (s *Server) registerHLS(mux *http.ServeMux) {
+	if s.hls != nil {
+		s.hls.Register(mux)
+		return
+	}
+	why := "HLS is off on this server (--hls): play by WebRTC"
+	if s.cfg.Role != "" {
+		why = "the media pods of a pair do not serve HLS: play by WebRTC"
+	}
+	mux.HandleFunc("GET /{app}/streams/{file...}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Access-Control-Allow-Origin", "*") // so that a page of another site can read why
+		w.Header().Set("Cache-Control", "no-store")
+		http.Error(w, why, http.StatusNotFound)
 	})
 }
 

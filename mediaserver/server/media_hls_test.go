@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/streampair/streampair/api/v1alpha1"
 	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/hack/hlscheck/rules"
 	"github.com/streampair/streampair/mediaserver/mediatest"
@@ -325,6 +326,24 @@ func (p *hlsPlayer) sees(t *testing.T, leg int, since time.Time) time.Time {
 		return n >= fps
 	})
 	return at
+}
+
+func TestAServerWithoutHLSSaysWhy(t *testing.T) {
+	for why, change := range map[string]func(*Config){
+		"--hls":          func(c *Config) { c.HLS.Off = true },
+		"pods of a pair": func(c *Config) { c.Role = v1alpha1.RolePrimary },
+	} {
+		s := startServer(t, sticky, change)
+		res, err := http.Get(s.url("streams/primary.m3u8"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil || res.StatusCode != http.StatusNotFound || !strings.Contains(string(text), why) {
+			t.Errorf("%s: status %d, %q, %v", why, res.StatusCode, text, err)
+		}
+	}
 }
 
 func TestHLSGoesOnThroughSwitches(t *testing.T) {

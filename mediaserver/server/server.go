@@ -301,9 +301,7 @@ func (s *Server) sessionsHandler() http.Handler {
 	s.whip.Register(mux)
 	s.whep.Register(mux)
 	s.relay.Register(mux)
-	if s.hls != nil {
-		s.hls.Register(mux)
-	}
+	s.registerHLS(mux)
 	s.peer.Register(mux)
 	events.NewHandler(events.Config{
 		Open: s.openPair, Authorize: s.access.Play, Revoked: s.access.Revoked, Session: s.whep.Session,

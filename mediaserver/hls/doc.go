@@ -11,10 +11,10 @@
 //
 // The resources are:
 //
-//	GET /{app}/streams/{id}.m3u8           the media playlist; ?backupStreamId=ID asks for the pair,
-//	                                       an empty one for the stream alone
-//	GET /{app}/streams/{id}_adaptive.m3u8  the multivariant playlist, with the same query
-//	GET /{app}/streams/{id}/{name}         a part, a segment or an initialization section
+//	GET /{app}/streams/{id}.m3u8           the media playlist. ?backupStreamId=ID asks for the pair.
+//	                                       An empty one asks for the stream alone.
+//	GET /{app}/streams/{id}_adaptive.m3u8  the multivariant playlist, with the same query.
+//	GET /{app}/streams/{id}/{name}         a part, a segment or an initialization section.
 //
 // Start with Handler.
 package hls

@@ -46,7 +46,7 @@ function hasMediaSource(): boolean {
  * element is seen or heard.
  */
 export class HlsFallback {
-  private library: typeof Hls | undefined;
+  private hlsjs: typeof Hls | undefined;
   private hls: Hls | undefined;
   private timer: number | undefined;
   /** Counts what was opened, so that what comes late for an earlier one is known. */
@@ -184,7 +184,7 @@ export class HlsFallback {
       return;
     }
     try {
-      const library = (this.library ??= await loadHls(number));
+      const library = (this.hlsjs ??= await loadHls(number));
       if (number === this.opened && this.runs) {
         this.attach(new library(hlsConfig), library, url);
       }

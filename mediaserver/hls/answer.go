@@ -202,7 +202,7 @@ func (h *Handler) servePiece(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, "", time.Time{}, newContent(slices))
 }
 
-var errNoPiece = errors.New("no playlist names this")
+var errNoPiece = errors.New("no playlist names this, or no longer: load the playlist again")
 
 // piece returns the bytes of that name. It waits for a part that has been announced.
 func (h *Handler) piece(w http.ResponseWriter, r *http.Request, of stream.Key, name cut.Name) ([][]byte, error) {

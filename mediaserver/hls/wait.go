@@ -16,7 +16,7 @@ var (
 	errDark     = errors.New("nobody publishes this stream at the moment")
 	errFull     = errors.New("as many requests wait here as the server holds; try again in a few seconds")
 	errEnded    = errors.New("this request gave its place to another one; ask again")
-	errNoHint   = errors.New("this part will not come")
+	errNoHint   = errors.New("this part will not come: load the playlist again")
 	errNotReady = errors.New("the stream is live and has no whole segment yet; ask again")
 )
 

@@ -39,6 +39,8 @@ type Config struct {
 	// Boot and Publication are the first fields of all names.
 	Boot        string
 	Publication uint64
+	// Epoch is the zero of the media clock as time of day.
+	Epoch time.Time
 	// Segment is the shortest duration of a segment that an IDR may end.
 	Segment time.Duration
 	// Target is TARGETDURATION, whole seconds.
@@ -177,7 +179,7 @@ func (c *Cutter) begin(u *stream.AccessUnit) bool {
 		c.base, c.delay = u.Offset, 0
 		c.frames, c.frameBytes = nil, 0
 	}
-	next := &Run{Map: Name{c.cfg.Boot, c.cfg.Publication, c.segment, Initialization}}
+	next := &Run{Map: Name{c.cfg.Boot, c.cfg.Publication, c.segment, Initialization}, Epoch: c.cfg.Epoch}
 	var sound *soundTrack
 	if c.cfg.Sound {
 		format := c.cfg.Silence

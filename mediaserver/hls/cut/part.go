@@ -14,6 +14,8 @@ type Run struct {
 	Init []byte
 	// Video and Sound are the formats of the tracks; nil: the run has no such track.
 	Video, Sound *stream.Format
+	// Epoch is the zero of the media clock of the run, as time of day.
+	Epoch time.Time
 }
 
 // A Part is a partial segment (draft-pantos-hls-rfc8216bis section 4.4.4.9): one moof and one mdat.

@@ -2,11 +2,13 @@
 //
 // The package is pure: it has no clock, no lock and no requests. A List has one writer. What is told
 // to players follows from the List alone, so another server that has the same List tells the same.
+// The writer shows its List to players only as far as the other server has it.
 //
 // Start with List.
 package list
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/streampair/streampair/mediaserver/hls/cut"
@@ -19,8 +21,11 @@ type Config struct {
 	First, FirstDiscontinuity int64
 	// Target is TARGETDURATION, whole seconds.
 	Target time.Duration
-	// Epoch is the zero of the media clock as time of day.
-	Epoch time.Time
+	// Discontinuity and Shift are only set for a copy of another List: see List.Config. They report
+	// whether EXT-X-DISCONTINUITY precedes the first segment, and by how much its time of day is
+	// later than its media.
+	Discontinuity bool
+	Shift         time.Duration
 }
 
 const (
@@ -72,6 +77,51 @@ type List struct {
 	sequence int64 // of discontinuities, of the newest segment
 	// shift is by how much the times of day of the run are later than its media.
 	shift time.Duration
+	// shown is how far players see the List, from is the media sequence number from which they see
+	// it, and visible are the segments that they see.
+	shown   Position
+	from    int64
+	visible []*Segment
+}
+
+// A Position is how far a List goes, or how far a part of it does. The zero Position stands for an
+// empty List.
+type Position struct {
+	// Sequence is the media sequence number of the newest segment, and Parts is how many parts the
+	// segment has.
+	Sequence int64
+	Parts    int
+	// Complete reports whether no part will be added to the segment.
+	Complete bool
+}
+
+// Compare returns a negative number if p is before q, 0 if they are the same, and otherwise a
+// positive number.
+func (p Position) Compare(q Position) int {
+	return cmp.Or(cmp.Compare(p.Sequence, q.Sequence), cmp.Compare(p.Parts, q.Parts), cmp.Compare(asInt(p.Complete), asInt(q.Complete)))
+}
+
+func asInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Position returns how far a List goes whose newest segment this is.
+func (s *Segment) Position() Position { return Position{s.Sequence, len(s.Parts), s.Complete} }
+
+// upTo returns the segment as it was with its first parts only.
+func (s *Segment) upTo(parts int) *Segment {
+	early := *s
+	early.Parts, early.Complete = s.Parts[:parts:parts], false
+	early.Duration, early.Bytes, early.Pictures = 0, 0, 0
+	for _, p := range early.Parts {
+		early.Duration += p.Duration
+		early.Bytes += len(p.Data)
+		early.Pictures += p.Pictures
+	}
+	return &early
 }
 
 // New returns an empty List.
@@ -93,14 +143,19 @@ func (l *List) Add(p cut.Part) {
 
 // begin appends the segment that begins with p.
 func (l *List) begin(p cut.Part) *Segment {
-	s := &Segment{Name: p.Name.Whole(), Run: p.Run, Sequence: l.next, Time: l.cfg.Epoch.Add(p.Start)}
-	if l.run != nil && l.run != p.Run {
+	s := &Segment{Name: p.Name.Whole(), Run: p.Run, Sequence: l.next, Time: p.Run.Epoch.Add(p.Start)}
+	switch {
+	case l.run == nil:
+		s.Discontinuity, l.shift = l.cfg.Discontinuity, l.cfg.Shift
+	case l.run != p.Run:
 		s.Discontinuity = true
-		l.sequence++
 		// The leg that a switch puts on air begins with its last IDR, which may be older than what
 		// was shown before. Times of day that overlap would be wrong (draft section 6.2.1).
 		before := l.newest()
 		l.shift = max(0, before.Time.Add(before.Duration).Sub(s.Time))
+	}
+	if s.Discontinuity {
+		l.sequence++
 	}
 	s.DiscontinuitySequence = l.sequence
 	s.Time = s.Time.Add(l.shift)
@@ -123,17 +178,84 @@ func (l *List) newest() *Segment {
 	return l.segments[len(l.segments)-1]
 }
 
-// Segments returns the segments, the oldest first. The caller must not change them. Only the last
-// one may be incomplete.
-func (l *List) Segments() []*Segment { return l.segments }
+// All returns all segments, the oldest first. The caller must not change them. Only the last one
+// may be incomplete.
+func (l *List) All() []*Segment { return l.segments }
 
-// Edge returns the end of what the List has, on the media clock; 0: the List is empty.
-func (l *List) Edge() time.Duration {
+// Segments returns the segments that are shown to players. It is like All otherwise.
+func (l *List) Segments() []*Segment { return l.visible }
+
+// Head returns how far the List goes.
+func (l *List) Head() Position {
+	if s := l.newest(); s != nil {
+		return s.Position()
+	}
+	return Position{}
+}
+
+// Shown returns how far players see the List.
+func (l *List) Shown() Position { return l.shown }
+
+// Show shows the List to players up to a position. What has been shown once stays so.
+func (l *List) Show(p Position) {
+	if p.Compare(l.shown) > 0 {
+		l.shown = p
+	}
+	first, n := 0, len(l.segments)
+	for n > 0 && l.segments[n-1].Sequence > l.shown.Sequence {
+		n--
+	}
+	for first < n && l.segments[first].Sequence < l.from {
+		first++
+	}
+	l.visible = l.segments[first:n:n]
+	if first < n && l.segments[n-1].Position().Compare(l.shown) > 0 {
+		l.visible = append(l.segments[first:n-1:n-1], l.segments[n-1].upTo(l.shown.Parts))
+	}
+}
+
+// ShowFrom hides the segments before a media sequence number from players.
+func (l *List) ShowFrom(sequence int64) {
+	l.from = sequence
+	l.Show(l.shown)
+}
+
+// Hidden returns the first part that is not shown yet.
+func (l *List) Hidden() (p cut.Part, ok bool) {
+	for _, s := range l.segments {
+		switch {
+		case s.Sequence == l.shown.Sequence && len(s.Parts) > l.shown.Parts:
+			return s.Parts[l.shown.Parts], true
+		case s.Sequence > l.shown.Sequence:
+			return s.Parts[0], true
+		}
+	}
+	return cut.Part{}, false
+}
+
+// Config returns the configuration of a copy of the List. The copy must be given the same parts, and
+// End where a segment has ended without a last part. It is empty if the List is.
+func (l *List) Config() Config {
+	cfg := l.cfg
+	if len(l.segments) == 0 {
+		return cfg
+	}
+	s := l.segments[0]
+	cfg.First, cfg.FirstDiscontinuity, cfg.Discontinuity = s.Sequence, s.DiscontinuitySequence, s.Discontinuity
+	if s.Discontinuity {
+		cfg.FirstDiscontinuity--
+	}
+	cfg.Shift = s.Time.Sub(s.Run.Epoch.Add(s.Parts[0].Start))
+	return cfg
+}
+
+// Edge returns the end of what the List has, as a time of day; zero: the List is empty.
+func (l *List) Edge() time.Time {
 	s := l.newest()
 	if s == nil {
-		return 0
+		return time.Time{}
 	}
-	return s.Time.Add(s.Duration).Sub(l.cfg.Epoch)
+	return s.Time.Add(s.Duration)
 }
 
 // Next returns the media sequence number of the segment that comes after all in the List.
@@ -145,19 +267,16 @@ func (l *List) DiscontinuitySequence() int64 { return l.sequence }
 // Target returns TARGETDURATION.
 func (l *List) Target() time.Duration { return l.cfg.Target }
 
-// Has reports whether the List has the part of the segment with that media sequence number, or all
-// that precedes a later one. A negative part stands for the whole segment.
+// Has reports whether the part of the segment with that media sequence number is shown, or all that
+// precedes a later one. A negative part stands for the whole segment.
 func (l *List) Has(sequence int64, part int) bool {
-	s := l.newest()
 	switch {
-	case s == nil || s.Sequence < sequence:
-		return false
-	case s.Sequence > sequence:
-		return true
+	case l.shown.Sequence != sequence:
+		return l.shown.Sequence > sequence
 	case part < 0:
-		return s.Complete
+		return l.shown.Complete
 	}
-	return part < len(s.Parts)
+	return part < l.shown.Parts
 }
 
 // Trim removes the oldest segments that the window does not need, and returns them. What stays is at
@@ -174,5 +293,6 @@ func (l *List) Trim(window time.Duration, keep int) (removed []*Segment) {
 	}
 	removed = l.segments[:n:n]
 	l.segments = append([]*Segment(nil), l.segments[n:]...)
+	l.Show(l.shown)
 	return removed
 }

@@ -1,6 +1,7 @@
 package list
 
 import (
+	"reflect"
 	"testing"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 func TestNumbersAndTimesNeverGoBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const first = 1_800_000_000
-		l := New(Config{First: first, FirstDiscontinuity: first, Target: 2 * time.Second, Epoch: time.Unix(first, 0)})
+		l := New(Config{First: first, FirstDiscontinuity: first, Target: 2 * time.Second})
 		var run *cut.Run
 		name, at := cut.Name{Boot: "b"}, time.Duration(0)
 		var last *Segment
@@ -34,13 +35,15 @@ func TestNumbersAndTimesNeverGoBack(t *testing.T) {
 				}
 			}
 			if run == nil {
-				if run = new(cut.Run); last != nil {
+				run = &cut.Run{Epoch: time.Unix(first, 0)}
+				if last != nil {
 					discontinuities++
 				}
 			}
 			p := cut.Part{Name: name, Run: run, Start: at, Duration: 200 * time.Millisecond, Data: []byte{1}}
 			p.Last = rapid.Bool().Draw(t, "last")
 			l.Add(p)
+			l.Show(l.Head())
 			at += p.Duration
 			if name.Part++; p.Last {
 				name.Segment, name.Part = name.Segment+1, 0
@@ -63,6 +66,7 @@ func TestNumbersAndTimesNeverGoBack(t *testing.T) {
 				}
 			}
 			last = newest
+			isCopied(t, l)
 			if newest.DiscontinuitySequence != first+discontinuities {
 				t.Fatalf("discontinuity sequence %d, want %d", newest.DiscontinuitySequence-first, discontinuities)
 			}
@@ -82,11 +86,62 @@ func TestNumbersAndTimesNeverGoBack(t *testing.T) {
 	})
 }
 
+// isCopied checks that a copy of a List is the same.
+func isCopied(t *rapid.T, l *List) {
+	c := New(l.Config())
+	for _, s := range l.All() {
+		for _, p := range s.Parts {
+			c.Add(p)
+		}
+		if s.Complete {
+			c.End()
+		}
+	}
+	if !reflect.DeepEqual(c.All(), l.All()) || c.Next() != l.Next() || c.DiscontinuitySequence() != l.DiscontinuitySequence() || c.Head() != l.Head() {
+		t.Fatalf("the copy differs: %+v instead of %+v", c, l)
+	}
+}
+
+func TestPlayersSeeWhatIsShown(t *testing.T) {
+	l, run := New(Config{First: 100}), new(cut.Run)
+	for segment := range uint64(3) {
+		for part := range 2 {
+			l.Add(cut.Part{Name: cut.Name{Segment: segment, Part: part}, Run: run, Data: []byte{1}, Duration: time.Second, Last: part == 1})
+		}
+	}
+	if len(l.Segments()) != 0 || l.Has(100, 0) {
+		t.Error("shown before Show")
+	}
+	l.Show(Position{Sequence: 101, Parts: 1})
+	if s := l.Segments(); len(s) != 2 || !s[0].Complete || s[1].Complete || len(s[1].Parts) != 1 || s[1].Duration != time.Second || s[1].Bytes != 1 {
+		t.Errorf("shown: %+v", s)
+	}
+	if p, ok := l.Hidden(); !ok || p.Name != (cut.Name{Segment: 1, Part: 1}) {
+		t.Errorf("hidden: %+v", p)
+	}
+	if !l.Has(101, 0) || l.Has(101, 1) || l.Has(101, -1) {
+		t.Error("players may ask for what is not shown")
+	}
+	if l.Show(Position{Sequence: 100}); l.Shown().Sequence != 101 {
+		t.Error("what was shown is hidden again")
+	}
+	l.ShowFrom(101)
+	if s := l.Segments(); len(s) != 1 || s[0].Sequence != 101 || len(s[0].Parts) != 1 {
+		t.Errorf("shown from 101: %+v", s)
+	}
+	l.ShowFrom(0)
+	l.Show(l.Head())
+	if _, ok := l.Hidden(); ok || len(l.Segments()) != 3 || !l.Segments()[2].Complete {
+		t.Errorf("shown: %+v", l.Segments())
+	}
+}
+
 func TestTheWindowStays(t *testing.T) {
 	l := New(Config{First: 100, Target: 2 * time.Second})
 	for n := range 10 {
-		l.Add(cut.Part{Name: cut.Name{Segment: uint64(n)}, Run: nil, Start: time.Duration(n) * 2 * time.Second, Duration: 2 * time.Second, Last: true})
+		l.Add(cut.Part{Name: cut.Name{Segment: uint64(n)}, Run: new(cut.Run), Start: time.Duration(n) * 2 * time.Second, Duration: 2 * time.Second, Last: true})
 	}
+	l.Show(l.Head())
 	if removed := l.Trim(12*time.Second, 2); len(removed) != 4 || len(l.Segments()) != 6 {
 		t.Errorf("%d removed, %d stay", len(removed), len(l.Segments()))
 	}
@@ -100,8 +155,10 @@ func TestWhatTheListHas(t *testing.T) {
 	if l.Has(100, 0) {
 		t.Error("an empty list has a part")
 	}
-	l.Add(cut.Part{Name: cut.Name{Segment: 7}, Last: true})
-	l.Add(cut.Part{Name: cut.Name{Segment: 8}})
+	run := new(cut.Run)
+	l.Add(cut.Part{Name: cut.Name{Segment: 7}, Run: run, Last: true})
+	l.Add(cut.Part{Name: cut.Name{Segment: 8}, Run: run})
+	l.Show(l.Head())
 	for _, test := range []struct {
 		sequence int64
 		part     int

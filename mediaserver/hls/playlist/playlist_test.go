@@ -16,11 +16,11 @@ import (
 // is being made.
 func example() *list.List {
 	epoch := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
-	l := list.New(list.Config{First: 1000, FirstDiscontinuity: 1000, Target: 2 * time.Second, Epoch: epoch})
+	l := list.New(list.Config{First: 1000, FirstDiscontinuity: 1000, Target: 2 * time.Second})
 	at := time.Duration(0)
 	for publication := range uint64(2) {
 		run := &cut.Run{
-			Map: cut.Name{Boot: "b00t", Publication: publication, Part: cut.Initialization},
+			Map: cut.Name{Boot: "b00t", Publication: publication, Part: cut.Initialization}, Epoch: epoch,
 			Video: &stream.Format{
 				Codec: stream.H264, SPS: []byte{0x67, 0x64, 0, byte(30 + publication)}, Width: 640 + 640*int(publication), Height: 360 + 360*int(publication),
 			},
@@ -42,6 +42,7 @@ func example() *list.List {
 			})
 		}
 	}
+	l.Show(l.Head())
 	return l
 }
 

@@ -99,7 +99,7 @@ type Config struct {
 	LogLevel  slog.Level // default info
 }
 
-// HLS says how HLS is served. A server with a Role does not serve HLS.
+// HLS says how HLS is served.
 type HLS struct {
 	// Off reports whether HLS is not served. Default: it is served on demand.
 	Off bool

@@ -11,7 +11,7 @@ import (
 type hlsFlags struct{ mode, segment, part, window string }
 
 func (f *hlsFlags) define(set *flag.FlagSet) {
-	set.StringVar(&f.mode, "hls", "OnDemand", "`MODE` of HLS: OnDemand makes a playlist while somebody asks for it, Off serves no HLS. With --role it is Off")
+	set.StringVar(&f.mode, "hls", "OnDemand", "`MODE` of HLS: OnDemand makes a playlist while somebody asks for it, Off serves no HLS")
 	set.StringVar(&f.segment, "hls-segment-seconds", "2", "the shortest duration of an HLS segment in seconds: `N` from 1 to 10")
 	set.StringVar(&f.part, "hls-part-milliseconds", "250", "the duration of a part of an HLS segment: `N` from 100 to 2000 milliseconds, rounded up to whole pictures")
 	set.StringVar(&f.window, "hls-window-seconds", "30", "how much an HLS playlist goes back: `N` from 1 to 3600 seconds, and at least six times its target duration")

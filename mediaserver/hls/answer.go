@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -25,6 +27,8 @@ const (
 	// maxTexts bounds the playlists that are kept as text until the next change. Each viewer's token
 	// makes another one.
 	maxTexts = 16
+	// peerPieceHold is how long a request for an unknown name is held where a peer may know it.
+	peerPieceHold = 2 * time.Second
 	// leastGzip is the size from which a playlist is compressed, in bytes.
 	leastGzip = 512
 )
@@ -44,6 +48,25 @@ const (
 type textKey struct {
 	multivariant, skip, gzip bool
 	query                    string
+}
+
+// A text is a playlist as it is sent, with its ETag.
+type text struct {
+	body []byte
+	tag  string
+}
+
+// render returns the playlist that a request asks for. Its tag follows from the playlist without the
+// query, which varies by viewer and is part of the URL already. So all servers that have the playlist
+// send the same tag. p.mu must be held.
+func (p *programme) render(req request, gzip bool) text {
+	body := p.text(req)
+	req.query = ""
+	sum := sha256.Sum256(p.text(req))
+	if gzip && len(body) >= leastGzip {
+		body, sum[0] = compress(body), sum[0]^1
+	}
+	return text{body, `"` + hex.EncodeToString(sum[:12]) + `"`}
 }
 
 func allowAll(header http.Header) {
@@ -88,7 +111,9 @@ func (h *Handler) servePlaylist(w http.ResponseWriter, r *http.Request) {
 			h.refuse(w, kindPlaylist, errTooFar)
 			return
 		}
-		err := h.hold(r.Context(), from, p, h.reloadLimit(p), errLate, func() bool { return p.list.Has(req.sequence, int(req.part)) })
+		err := h.hold(r.Context(), from, p, h.reloadLimit(p), errLate, func() bool {
+			return p.isReady() && p.list.Has(req.sequence, int(req.part))
+		})
 		if err != nil {
 			h.refuse(w, kindPlaylist, err)
 			return
@@ -122,30 +147,26 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, p *programme, r
 		h.refuse(w, kindPlaylist, errOver)
 		return
 	}
-	version, target := p.version, p.plan.target
+	target := p.plan.Target
 	isNewest := req.sequence >= 0 && !p.list.Has(req.sequence+1, -1)
-	text, ok := p.texts[key]
+	answer, ok := p.texts[key]
 	if !ok {
-		if text = p.text(req); key.gzip && len(text) >= leastGzip {
-			text = compress(text)
-		}
+		answer = p.render(req, key.gzip)
 		if len(p.texts) < maxTexts {
-			p.texts[key] = text
+			p.texts[key] = answer
 		}
 	}
 	p.mu.Unlock()
-	isCompressed := bytes.HasPrefix(text, gzipMagic)
 	header := w.Header()
 	header.Set("Content-Type", playlistType)
 	header.Set("Vary", "Accept-Encoding")
 	header.Set("Cache-Control", fmt.Sprintf("max-age=%d", maxAge(target, isNewest)))
-	// The query is no part of the tag: it varies by viewer, and is part of the URL already.
-	header.Set("ETag", fmt.Sprintf(`"%s-%d-%d-%t-%t-%t"`, h.cfg.BootID, p.number, version, key.multivariant, key.skip, isCompressed))
-	if isCompressed {
+	header.Set("ETag", answer.tag)
+	if bytes.HasPrefix(answer.body, gzipMagic) {
 		header.Set("Content-Encoding", "gzip")
 	}
 	h.count(kindPlaylist, outcomeOK)
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(text))
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(answer.body))
 }
 
 // text returns the playlist that a request asks for. p.mu must be held.
@@ -204,8 +225,38 @@ func (h *Handler) servePiece(w http.ResponseWriter, r *http.Request) {
 
 var errNoPiece = errors.New("no playlist names this, or no longer: load the playlist again")
 
-// piece returns the bytes of that name. It waits for a part that has been announced.
+// piece returns the bytes of that name. It waits for a part that has been announced. If there are
+// peers, one of them may have shown what is still to come here: then piece waits for any name.
 func (h *Handler) piece(w http.ResponseWriter, r *http.Request, of stream.Key, name cut.Name) ([][]byte, error) {
+	slices, err := h.pieceHere(w, r, of, name)
+	if h.cfg.Peers == nil || !errors.Is(err, errNoPiece) {
+		return slices, err
+	}
+	ctx, end := context.WithCancelCause(r.Context())
+	defer end(nil)
+	place, err := h.waiting.Enter(networkOf(r), func() { end(errEnded) })
+	if err != nil {
+		return nil, errFull
+	}
+	defer place.Leave()
+	place.Serve()
+	ticker := time.NewTicker(beat)
+	defer ticker.Stop()
+	for began := time.Now(); time.Since(began) < peerPieceHold; {
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-ticker.C:
+		}
+		if slices, err = h.pieceHere(w, r, of, name); !errors.Is(err, errNoPiece) {
+			return slices, err
+		}
+	}
+	return nil, errNoPiece
+}
+
+// pieceHere returns the bytes of that name. It waits for a part that has been announced here.
+func (h *Handler) pieceHere(w http.ResponseWriter, r *http.Request, of stream.Key, name cut.Name) ([][]byte, error) {
 	h.mu.Lock()
 	programmes := append([]*programme(nil), h.byStream[of]...)
 	h.mu.Unlock()

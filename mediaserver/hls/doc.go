@@ -6,8 +6,10 @@
 // parts of the stream, package list has their order, and package playlist writes what players read.
 // A switch is a discontinuity. Parts and segments are kept in memory, within the server's budget.
 //
-// The package does not decide which leg is on air, and it re-encodes nothing. It is for one server:
-// the two pods of a pair do not agree on a list yet, so a pod does not serve HLS.
+// Several servers may answer the same players, such as the two pods of a pair. One of them writes the
+// list of a programme, and the others have a copy: package replica decides who writes.
+//
+// The package does not decide which leg is on air, and it re-encodes nothing.
 //
 // The resources are:
 //
@@ -15,6 +17,7 @@
 //	                                       An empty one asks for the stream alone.
 //	GET /{app}/streams/{id}_adaptive.m3u8  the multivariant playlist, with the same query.
 //	GET /{app}/streams/{id}/{name}         a part, a segment or an initialization section.
+//	GET /{app}/hls/{id}                    what the other servers read, for them alone.
 //
 // Start with Handler.
 package hls

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/budget"
 	"github.com/streampair/streampair/mediaserver/failover"
 	"github.com/streampair/streampair/mediaserver/hls/list"
+	"github.com/streampair/streampair/mediaserver/hls/replica"
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/recovery"
 	"github.com/streampair/streampair/mediaserver/stream"
@@ -26,6 +28,8 @@ const (
 	darkHold = 5 * time.Second
 	// coldHold is how much longer a request is held while a live stream has no whole segment yet.
 	coldHold = maxTarget + 5*time.Second
+	// inboxSize is how many messages of peers are queued.
+	inboxSize = 64
 	// lingerEmpty and leastLinger are how long a programme without and with media goes on when
 	// nobody asks.
 	lingerEmpty = 10 * time.Second
@@ -82,6 +86,9 @@ type Config struct {
 	// Authorize checks whether the token lets a viewer play. The error's text is shown to the
 	// viewer, with 404 if stream.IsUnknown and otherwise with 401. Required.
 	Authorize func(app, streamID, backupID, token string) error
+	// Peers are the servers that answer the same players, so all serve the same playlists. Default:
+	// there are none.
+	Peers *Peers
 	// Settings and Limits; default: DefaultSettings and DefaultLimits.
 	Settings Settings
 	Limits   *Limits
@@ -114,7 +121,6 @@ type Handler struct {
 	closed   bool
 	all      map[failover.PairKey]*programme
 	byStream map[stream.Key][]*programme // by the primary's name
-	number   uint64                      // counts the programmes
 	// next and nextDiscontinuity are higher than the numbers of all playlists that have ended.
 	next, nextDiscontinuity int64
 }
@@ -182,14 +188,14 @@ func (h *Handler) programme(from netip.Prefix, key failover.PairKey) (p *program
 	if p = h.all[key]; p != nil {
 		return p, p.ask(), nil
 	}
-	if p, err = h.start(from, key); err != nil {
+	if p, err = h.start(from, key, time.Now()); err != nil {
 		return nil, nil, err
 	}
 	return p, p.ask(), nil
 }
 
-// start starts a programme. h.mu must be held.
-func (h *Handler) start(from netip.Prefix, key failover.PairKey) (*programme, error) {
+// start starts a programme that somebody asked for at that time. h.mu must be held.
+func (h *Handler) start(from netip.Prefix, key failover.PairKey, asked time.Time) (*programme, error) {
 	if h.closed {
 		return nil, stream.ErrShuttingDown
 	}
@@ -203,11 +209,12 @@ func (h *Handler) start(from netip.Prefix, key failover.PairKey) (*programme, er
 		cancel()
 		return nil, errTooManyProgrammes
 	}
-	h.number++
 	p := &programme{
-		handler: h, key: key, number: h.number, stop: cancel, done: make(chan struct{}), changed: make(chan struct{}),
+		handler: h, key: key, stop: cancel, done: make(chan struct{}), changed: make(chan struct{}),
 		source: source{streams: []*stream.Stream{h.cfg.Registry.Stream(primary)}}, log: h.cfg.Logger.With("hls", key.String()),
-		texts: make(map[textKey][]byte), asked: time.Now(),
+		texts: make(map[textKey]text), asked: asked, wanted: !asked.Before(time.Now().Add(-beat)),
+		inbox: make(chan received, inboxSize), news: make(chan struct{}), paused: make(chan struct{}),
+		drafts: make(map[string]*draft), replica: replica.New(0), beat: time.Now(),
 	}
 	pair := Pair{Watched: func(bool) {}, Release: func() {}}
 	if key.Backup != "" {
@@ -230,6 +237,7 @@ func (h *Handler) start(from netip.Prefix, key failover.PairKey) (*programme, er
 	p.store = newStore(h.cfg.Budget.Open(classOf(p.source.streams), p.shed), h.cfg.Metrics.HLSBytes)
 	h.all[key] = p
 	h.byStream[primary] = append(h.byStream[primary], p)
+	h.tellPeers()
 	h.cfg.Metrics.HLSProgrammes.Inc()
 	h.running.Go(func() {
 		_ = h.cfg.Recovery.Do("hls", func() { p.run(ctx) })
@@ -243,6 +251,13 @@ func (h *Handler) start(from netip.Prefix, key failover.PairKey) (*programme, er
 		h.cfg.Metrics.HLSProgrammes.Dec()
 	})
 	return p, nil
+}
+
+// tellPeers has the programmes read from the peers. h.mu must be held.
+func (h *Handler) tellPeers() {
+	if h.cfg.Peers != nil && !h.closed {
+		h.cfg.Peers.Follow(slices.Collect(maps.Keys(h.all)))
+	}
 }
 
 // classOf returns the class in which the media of these streams is charged.
@@ -272,6 +287,7 @@ func (h *Handler) forget(p *programme) {
 	if len(h.byStream[primary]) == 0 {
 		delete(h.byStream, primary)
 	}
+	h.tellPeers()
 	h.mu.Unlock()
 	close(p.done)
 }

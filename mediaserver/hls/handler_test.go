@@ -352,7 +352,7 @@ func TestPlansKeepTracksAndDurations(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p, ok := makePlan(test.active, []stream.Snapshot{test.active, test.other}, DefaultSettings(), time.Hour)
-			if ok != test.ok || p.video != test.video || p.sound != test.sound || p.target != test.target || p.partTarget != test.part || p.sound && p.silence == nil {
+			if ok != test.ok || p.Video != test.video || p.Sound != test.sound || p.Target != test.target || p.PartTarget != test.part || p.Sound && p.Silence == nil {
 				t.Errorf("%v, %+v", ok, p)
 			}
 		})

@@ -24,11 +24,11 @@ const (
 
 // A plan has what a playlist keeps for its life.
 type plan struct {
-	video, sound bool
-	// silence is the format of the sound of a leg that has none.
-	silence *stream.Format
-	// target is TARGETDURATION, and partTarget is PART-TARGET.
-	target, partTarget time.Duration
+	Video, Sound bool
+	// Silence is the format of the sound of a leg that has none.
+	Silence *stream.Format
+	// Target is TARGETDURATION, and PartTarget is PART-TARGET.
+	Target, PartTarget time.Duration
 }
 
 // hasPictures reports whether players can show the pictures of a track.
@@ -46,28 +46,28 @@ func makePlan(active stream.Snapshot, legs []stream.Snapshot, settings Settings,
 	if !complete && now < active.Publication.Since+announceGrace {
 		return p, false
 	}
-	p.partTarget = settings.Part
+	p.PartTarget = settings.Part
 	longest := settings.Segment
 	for _, leg := range legs {
 		if leg.Publication == nil {
 			continue
 		}
 		if hasPictures(leg.Video) {
-			p.video = true
-			p.partTarget = max(p.partTarget, wholeFrames(settings.Part, leg.Video.Interval))
+			p.Video = true
+			p.PartTarget = max(p.PartTarget, wholeFrames(settings.Part, leg.Video.Interval))
 			longest = max(longest, segmentLength(settings.Segment, leg.IDRInterval))
 		}
 		if cut.Carries(leg.Audio.Format) {
-			p.sound = true
-			p.silence = leg.Audio.Format
+			p.Sound = true
+			p.Silence = leg.Audio.Format
 		}
 	}
 	if cut.Carries(active.Audio.Format) {
-		p.silence = active.Audio.Format
+		p.Silence = active.Audio.Format
 	}
 	whole := math.Ceil((longest - lenience).Seconds())
-	p.target = min(max(time.Duration(whole)*time.Second, settings.Segment), maxTarget)
-	return p, (p.video || p.sound) && hasPictures(active.Video) == p.video
+	p.Target = min(max(time.Duration(whole)*time.Second, settings.Segment), maxTarget)
+	return p, (p.Video || p.Sound) && hasPictures(active.Video) == p.Video
 }
 
 // segmentLength returns how long segments become with an IDR each interval; 0: it is unknown.

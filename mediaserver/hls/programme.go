@@ -11,6 +11,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/hls/cut"
 	"github.com/streampair/streampair/mediaserver/hls/list"
 	"github.com/streampair/streampair/mediaserver/hls/playlist"
+	"github.com/streampair/streampair/mediaserver/hls/replica"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
@@ -27,13 +28,14 @@ const (
 type programme struct {
 	handler *Handler
 	key     failover.PairKey
-	number  uint64 // unique within the server, for ETags
 	source  source
 	log     *slog.Logger
 	stop    context.CancelFunc
 	done    chan struct{} // closed when the programme has ended
 	// onServing is called with each change of whether somebody asks, and there is media to serve.
 	onServing func(bool)
+
+	inbox chan received // what peers send
 
 	// Owned by run's goroutine:
 	on          *stream.Stream // the stream that is cut; nil: none
@@ -42,29 +44,54 @@ type programme struct {
 	cutter      *cut.Cutter
 	publication *stream.Publication // that the cutter cuts
 	serving     bool
+	replica     *replica.Replica
+	clock       time.Duration     // of the replica
+	drafts      map[string]*draft // by the name of the peer
+	// inherited is when the last part of another server came, on the media clock; 0: the newest part
+	// is this server's own.
+	inherited time.Duration
 
 	mu      sync.Mutex // guards all below
 	plan    plan
 	list    *list.List // nil: nothing has been played yet
 	store   *store
-	hint    cut.Name      // the next part; zero: none is coming
-	changed chan struct{} // closed and replaced when list or hint changes
-	version uint64        // counts the changes
-	texts   map[textKey][]byte
+	next    cut.Name      // the part that is made next; zero: none is
+	hint    cut.Name      // the part that is shown next; zero: none is coming
+	changed chan struct{} // closed and replaced when what is shown changes
+	news    chan struct{} // closed and replaced when there is something to tell the peers
+	texts   map[textKey]text
 	asked   time.Time // when somebody last asked
 	asking  int       // requests that are being answered
+	wanted  bool      // whether somebody asks this server
+
+	mode   replica.Mode
+	leader string // the name of the peer that is followed
+	// isFollowing reports whether list is the leader's.
+	isFollowing bool
+	beat        time.Time     // when run last looked
+	paused      chan struct{} // closed and replaced when the connections to the peers are of no use
 }
 
 // run makes the playlist until ctx ends, the pair ends, or nobody asks any more.
 func (p *programme) run(ctx context.Context) {
-	tick := time.NewTicker(look)
+	interval := look
+	if p.isMirrored() {
+		interval = beat
+	}
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	defer p.leave()
 	for {
-		active, switched := p.source.active()
-		p.follow(active)
+		var switched <-chan struct{}
 		var units <-chan *stream.AccessUnit
 		var changed <-chan struct{}
+		if p.decide(time.Now()) {
+			var active *stream.Stream
+			active, switched = p.source.active()
+			p.follow(active)
+		} else {
+			p.leave()
+		}
 		if p.sub != nil {
 			units, changed = p.sub.C, p.sub.Changed
 		}
@@ -78,6 +105,8 @@ func (p *programme) run(ctx context.Context) {
 			p.take(u)
 		case <-changed:
 			p.inspect()
+		case m := <-p.inbox:
+			p.receive(m)
 		case now := <-tick.C:
 			p.inspect()
 			if !p.isWanted(now) {
@@ -87,13 +116,84 @@ func (p *programme) run(ctx context.Context) {
 	}
 }
 
+// isMirrored reports whether other servers may answer for this one.
+func (p *programme) isMirrored() bool { return p.handler.cfg.Peers != nil }
+
+// decide decides on the mode. It reports whether this server cuts the media.
+func (p *programme) decide(now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	still := now.Sub(p.beat)
+	p.beat = now
+	p.clock += min(still, longestStep)
+	if p.isMirrored() {
+		p.replica.SetPeers(p.handler.cfg.Peers.Names(), p.clock)
+		if still > stillness {
+			p.log.Warn("the playlist stood still, so the peers are asked first", "for", still)
+			p.replica.Pause(p.clock)
+			clear(p.drafts)
+			close(p.paused)
+			p.paused = make(chan struct{})
+		}
+	}
+	if mode, leader := p.replica.Step(p.own(), p.clock); mode != p.mode || leader != p.leader {
+		p.log.Debug("the playlist has another writer", "mode", mode, "peer", leader)
+		p.mode, p.leader, p.isFollowing = mode, leader, false
+		p.tell()
+		p.notify()
+	}
+	p.adopt()
+	p.show()
+	return p.mode == replica.Write || p.mode == replica.Wait && p.sub != nil
+}
+
+// own returns what peers are told. p.mu must be held.
+func (p *programme) own() replica.Report {
+	r := replica.Report{
+		Server: p.handler.cfg.BootID, First: p.isMirrored() && p.handler.cfg.Peers.First, Mode: p.mode, Next: p.next, Wanted: p.wanted,
+	}
+	if p.mode == replica.Follow {
+		r.Leader = p.replica.Leader()
+	}
+	if p.list != nil && (p.mode != replica.Follow || p.isFollowing) {
+		if r.Head = p.list.Head(); r.Head != (list.Position{}) {
+			r.Discontinuity = p.list.DiscontinuitySequence()
+		}
+	}
+	return r
+}
+
+// tell wakes those who tell the peers. p.mu must be held.
+func (p *programme) tell() {
+	close(p.news)
+	p.news = make(chan struct{})
+}
+
+// show shows as much of the list to players as the peers have. p.mu must be held.
+func (p *programme) show() {
+	if p.list == nil || p.mode != replica.Write && !p.isFollowing {
+		return
+	}
+	before, hint := p.list.Shown(), p.hint
+	p.list.Show(p.replica.Show(p.own(), p.clock))
+	p.hint = p.next
+	if part, ok := p.list.Hidden(); ok {
+		p.hint = part.Name
+	} else if p.list.Shown() != p.list.Head() {
+		p.hint = cut.Name{}
+	}
+	if p.list.Shown() != before || p.hint != hint {
+		p.notify()
+	}
+}
+
 // follow turns to the stream on air. A stream without pictures is no substitute for one with
 // pictures.
 func (p *programme) follow(active *stream.Stream) {
 	if active == p.on || active == nil {
 		return
 	}
-	if p.plan.video && !hasPictures(active.Snapshot().Video) {
+	if p.plan.Video && !hasPictures(active.Snapshot().Video) {
 		return
 	}
 	p.leave()
@@ -135,7 +235,7 @@ func (p *programme) inspect() {
 		}
 	case p.publication != nil && snap.Audio.Announced:
 		p.cutter.Announce()
-	case p.plan.target == 0 && p.begin(snap):
+	case p.plan.Target == 0 && p.begin(snap):
 		p.replay()
 	}
 }
@@ -155,15 +255,15 @@ func (p *programme) begin(snap stream.Snapshot) bool {
 	defer p.mu.Unlock()
 	p.plan = made
 	p.list = list.New(list.Config{
-		First: first, FirstDiscontinuity: firstDiscontinuity, Target: made.target, Epoch: p.handler.cfg.Registry.Epoch(),
+		First: first, FirstDiscontinuity: firstDiscontinuity, Target: made.Target,
 	})
-	p.log.Info("a playlist began", "video", made.video, "sound", made.sound, "targetDuration", made.target, "partTarget", made.partTarget)
+	p.log.Info("a playlist began", "video", made.Video, "sound", made.Sound, "targetDuration", made.Target, "partTarget", made.PartTarget)
 	return true
 }
 
 // take cuts an access unit.
 func (p *programme) take(u *stream.AccessUnit) {
-	if p.plan.target == 0 || u.Seq <= p.seq {
+	if p.plan.Target == 0 || u.Seq <= p.seq {
 		return // the cache will have it when the playlist begins, or it was in the cache
 	}
 	p.seq = u.Seq
@@ -171,23 +271,27 @@ func (p *programme) take(u *stream.AccessUnit) {
 		p.endCut()
 		p.publication = u.Publication
 		p.cutter = cut.New(cut.Config{
-			Boot: p.handler.cfg.BootID, Publication: p.handler.cuts.Add(1),
-			Segment: p.handler.cfg.Settings.Segment, Target: p.plan.target, PartTarget: p.plan.partTarget,
-			Video: p.plan.video, Sound: p.plan.sound, Silence: p.silence(u.Publication), Mute: !u.Publication.Track(stream.Audio).Announced,
+			Boot: p.handler.cfg.BootID, Publication: p.handler.cuts.Add(1), Epoch: p.handler.cfg.Registry.Epoch().Round(0),
+			Segment: p.handler.cfg.Settings.Segment, Target: p.plan.Target, PartTarget: p.plan.PartTarget,
+			Video: p.plan.Video, Sound: p.plan.Sound, Silence: p.silence(u.Publication), Mute: !u.Publication.Track(stream.Audio).Announced,
 			After: p.edge(),
 		})
 	}
 	p.add(p.cutter.Add(u))
 }
 
-// edge returns the end of the playlist on the media clock; 0: there is nothing yet.
+// edge returns the end of the playlist on the media clock; 0: there is nothing yet. The clock of
+// another server may differ, so what that server has made ends when it came.
 func (p *programme) edge() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.list == nil {
+	switch {
+	case p.inherited > 0:
+		return p.inherited
+	case p.list == nil || p.list.Edge().IsZero():
 		return 0
 	}
-	return p.list.Edge()
+	return p.list.Edge().Sub(p.handler.cfg.Registry.Epoch().Round(0))
 }
 
 // silence returns the format of the sound with which a cut begins.
@@ -195,7 +299,7 @@ func (p *programme) silence(of *stream.Publication) *stream.Format {
 	if f := of.Track(stream.Audio).Format; cut.Carries(f) {
 		return f
 	}
-	return p.plan.silence
+	return p.plan.Silence
 }
 
 // endCut ends the cut of the current publication.
@@ -208,56 +312,83 @@ func (p *programme) endCut() {
 	p.add(parts)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.list != nil {
+	if p.list != nil && p.mode != replica.Follow {
 		p.end()
 	}
 }
 
 // end ends the newest segment, and with it what is being made. p.mu must be held.
 func (p *programme) end() {
-	if segments := p.list.Segments(); len(segments) > 0 {
+	if segments := p.list.All(); len(segments) > 0 {
 		p.list.End()
 		p.store.complete(segments[len(segments)-1])
 	}
-	p.hint = cut.Name{}
-	p.notify()
+	p.next = cut.Name{}
+	p.made()
 }
 
-// add puts parts into the list.
+// made notes a change of the list. p.mu must be held.
+func (p *programme) made() {
+	if p.mode == replica.Write {
+		p.replica.Made(p.list.Head(), p.clock)
+	}
+	p.tell()
+	p.show()
+}
+
+// add puts parts that were cut here into the list.
 func (p *programme) add(parts []cut.Part) {
 	if len(parts) == 0 {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.mode == replica.Follow {
+		return // the peer's list goes on
+	}
+	p.inherited = 0
 	for _, part := range parts {
-		before := len(p.list.Segments())
-		p.list.Add(part)
-		segments := p.list.Segments()
-		newest := segments[len(segments)-1]
-		if isFirst := len(newest.Parts) == 1; isFirst && before > 0 {
-			p.store.complete(segments[before-1])
-		}
-		p.store.add(part, len(newest.Parts) == 1)
-		p.hint = part.Name
-		p.hint.Part++
-		if newest.Complete {
-			p.store.complete(newest)
-			p.hint.Segment, p.hint.Part = p.hint.Segment+1, 0
-		}
+		p.put(part)
 	}
 	p.trim(time.Now())
-	p.notify()
+}
+
+// put puts a part into the list. p.mu must be held.
+func (p *programme) put(part cut.Part) {
+	before := len(p.list.All())
+	p.list.Add(part)
+	segments := p.list.All()
+	newest := segments[len(segments)-1]
+	if isFirst := len(newest.Parts) == 1; isFirst && before > 0 {
+		p.store.complete(segments[before-1])
+	}
+	p.store.add(part, len(newest.Parts) == 1)
+	p.next = part.Name
+	p.next.Part++
+	if newest.Complete {
+		p.store.complete(newest)
+		p.next.Segment, p.next.Part = p.next.Segment+1, 0
+	}
+	p.made()
+}
+
+// window is how much media the playlist has. p.mu must be held.
+func (p *programme) window() time.Duration {
+	return max(p.handler.cfg.Settings.Window, leastWindow*p.plan.Target)
 }
 
 // trim removes what the window does not need, and more if memory is short. p.mu must be held.
 func (p *programme) trim(now time.Time) {
-	window := max(p.handler.cfg.Settings.Window, leastWindow*p.plan.target)
-	p.store.retire(p.list.Trim(window, leastSegments), now.Add(window))
+	removed := p.list.Trim(p.window(), leastSegments)
+	p.store.retire(removed, now.Add(p.window()))
 	p.store.expire(now)
-	for p.store.account.Short() && len(p.list.Segments()) > leastSegments {
-		p.store.retire(p.list.Trim(0, len(p.list.Segments())-1), now)
+	for p.store.account.Short() && len(p.list.All()) > leastSegments {
+		removed = p.list.Trim(0, len(p.list.All())-1)
+		p.store.retire(removed, now)
 		p.store.expire(now)
+	}
+	if len(removed) > 0 {
+		p.notify()
 	}
 }
 
@@ -267,7 +398,6 @@ func (p *programme) shed() {
 	defer p.mu.Unlock()
 	if p.list != nil && p.store.account.Short() {
 		p.trim(time.Now())
-		p.notify()
 	}
 }
 
@@ -275,19 +405,21 @@ func (p *programme) shed() {
 func (p *programme) notify() {
 	close(p.changed)
 	p.changed = make(chan struct{})
-	p.version++
 	clear(p.texts)
 }
 
 // isReady reports whether there is a playlist that every player can begin with. p.mu must be held.
 func (p *programme) isReady() bool {
-	return p.list != nil && slices.ContainsFunc(p.list.Segments(), func(s *list.Segment) bool { return s.Complete })
+	if p.list == nil || p.isMirrored() && (p.mode == replica.Wait || time.Since(p.beat) > stillness) {
+		return false
+	}
+	return slices.ContainsFunc(p.list.Segments(), func(s *list.Segment) bool { return s.Complete })
 }
 
 // media returns the media playlist. p.mu must be held.
 func (p *programme) media(query string, skip bool) playlist.Media {
 	return playlist.Media{
-		Segments: p.list.Segments(), Target: p.plan.target, PartTarget: p.plan.partTarget,
+		Segments: p.list.Segments(), Target: p.plan.Target, PartTarget: p.plan.PartTarget,
 		Hint: p.hint, Prefix: p.key.Primary + "/", Query: query, Skip: skip,
 	}
 }
@@ -297,6 +429,10 @@ func (p *programme) ask() (answered func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.asking++
+	if !p.wanted {
+		p.wanted = true
+		p.tell()
+	}
 	return func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -308,8 +444,9 @@ func (p *programme) ask() (answered func()) {
 // isWanted reports whether anybody has asked lately. It tells onServing of a change.
 func (p *programme) isWanted(now time.Time) bool {
 	p.mu.Lock()
-	idle, begun := now.Sub(p.asked), p.list != nil && len(p.list.Segments()) > 0
-	wanted := p.asking > 0 || idle < lingerEmpty || begun && idle < p.handler.cfg.linger(p.plan.target)
+	idle, begun := now.Sub(p.asked), p.list != nil && len(p.list.All()) > 0
+	p.wanted = p.asking > 0 || idle < lingerEmpty || begun && idle < p.handler.cfg.linger(p.plan.Target)
+	wanted := p.wanted || p.replica.IsWanted(p.clock)
 	if begun {
 		p.store.expire(now)
 	}

@@ -35,30 +35,40 @@ type rig struct {
 // configuration.
 func inBubble(t *testing.T, test func(r *rig), options ...func(*Config)) {
 	synctest.Test(t, func(t *testing.T) {
-		m := metrics.New(prometheus.NewRegistry())
-		r := &rig{t: t, mux: http.NewServeMux(), metrics: m}
-		b := budget.New(budget.Unlimited)
-		cfg := Config{
-			BootID: "b00t", Budget: b, Metrics: m,
-			Registry: stream.NewRegistry(stream.Config{Budget: b, Metrics: m}),
-			OpenPair: func(netip.Prefix, failover.PairKey) (Pair, error) { return Pair{}, errors.New("no pairs here") },
-			Authorize: func(_, _, _, token string) error {
-				if token != r.token {
-					return errors.New("the token is wrong")
-				}
-				return nil
-			},
-		}
-		for _, option := range options {
-			option(&cfg)
-		}
-		r.Handler = NewHandler(cfg)
-		r.Register(r.mux)
-		defer synctest.Wait()
-		defer r.Close()
-		defer r.cfg.Registry.Close()
+		r := newRig(t, options...)
+		defer r.end()
 		test(r)
 	})
+}
+
+// newRig returns a rig, inside a bubble. Its end must be called.
+func newRig(t *testing.T, options ...func(*Config)) *rig {
+	m := metrics.New(prometheus.NewRegistry())
+	r := &rig{t: t, mux: http.NewServeMux(), metrics: m}
+	b := budget.New(budget.Unlimited)
+	cfg := Config{
+		BootID: "b00t", Budget: b, Metrics: m,
+		Registry: stream.NewRegistry(stream.Config{Budget: b, Metrics: m}),
+		OpenPair: func(netip.Prefix, failover.PairKey) (Pair, error) { return Pair{}, errors.New("no pairs here") },
+		Authorize: func(_, _, _, token string) error {
+			if token != r.token {
+				return errors.New("the token is wrong")
+			}
+			return nil
+		},
+	}
+	for _, option := range options {
+		option(&cfg)
+	}
+	r.Handler = NewHandler(cfg)
+	r.Register(r.mux)
+	return r
+}
+
+func (r *rig) end() {
+	r.cfg.Registry.Close()
+	r.Close()
+	synctest.Wait()
 }
 
 // get asks for a path, and returns the answer. headers are name, value, name, value …

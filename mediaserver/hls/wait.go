@@ -99,5 +99,5 @@ func (h *Handler) holdForHint(ctx context.Context, from netip.Prefix, p *program
 func (h *Handler) reloadLimit(p *programme) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return 3 * p.plan.target
+	return 3 * p.plan.Target
 }

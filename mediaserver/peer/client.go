@@ -60,6 +60,9 @@ type ClientConfig struct {
 	// Pull reads the stream by r, again and again, and publishes the media here, until ctx ends.
 	// Required.
 	Pull func(ctx context.Context, r *Reader, key stream.Key)
+	// PullPlaylist reads a playlist by r, again and again, until ctx ends. Required for
+	// FollowPlaylists.
+	PullPlaylist func(ctx context.Context, r *Reader, key failover.PairKey)
 	// Recovery confines a panic to its Reader. Default: a panic ends the process.
 	Recovery *recovery.Recovery
 	// Logger receives the log. Default: nothing is logged.
@@ -85,11 +88,13 @@ type Client struct {
 	mu        recovery.Mutex // guards all below
 	closed    bool
 	pairs     []SharedPair
+	playlists []failover.PairKey
 	standings map[SharedPair]*pairStandings
 	readers   map[resource]context.CancelFunc // ends each Reader
 }
 
-// A resource is what a Reader asks one of the peers for: a SharedPair or a stream.Key.
+// A resource is what a Reader asks one of the peers for: a SharedPair, a stream.Key, or the
+// failover.PairKey of a playlist.
 type resource struct {
 	base string
 	what any
@@ -151,6 +156,15 @@ func (c *Client) Follow(pairs []SharedPair) {
 	c.arrange()
 }
 
+// FollowPlaylists sets the playlists that are read from the peers: of a pair, or of one stream, whose
+// key has no backup.
+func (c *Client) FollowPlaylists(keys []failover.PairKey) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.playlists = keys
+	c.arrange()
+}
+
 // arrange begins and ends Readers, so that each resource of each peer has one. c.mu must be held.
 func (c *Client) arrange() {
 	if c.closed {
@@ -173,6 +187,10 @@ func (c *Client) arrange() {
 				reader := c.reader(base, "stream", key.String())
 				wanted[resource{base, key}] = func(ctx context.Context) { c.cfg.Pull(ctx, reader, key) }
 			}
+		}
+		for _, key := range c.playlists {
+			reader := c.reader(base, "playlist", key.String())
+			wanted[resource{base, key}] = func(ctx context.Context) { c.cfg.PullPlaylist(ctx, reader, key) }
 		}
 	}
 	for r, stop := range c.readers {

@@ -53,6 +53,8 @@ type Config struct {
 	Epoch time.Time
 	// Pull relays a stream: see ClientConfig. Required if there is a URL.
 	Pull func(ctx context.Context, r *Reader, key stream.Key)
+	// PullPlaylist reads a playlist: see ClientConfig.
+	PullPlaylist func(ctx context.Context, r *Reader, key failover.PairKey)
 	// OnChange is called when a peer's connection begins or ends, and when the operator says how
 	// peers are reached. It must not block. Default: nothing is called.
 	OnChange func()
@@ -118,7 +120,7 @@ func (p *Peer) connect() error {
 	}
 	p.client = NewClient(ClientConfig{
 		Peers: p.directory, TLS: p.clientTLS(), Dial: p.cfg.Dial, Token: p.Token.relayToken,
-		Epoch: p.cfg.Epoch, Pull: p.cfg.Pull, Recovery: p.cfg.Recovery, Logger: p.log, Metrics: p.cfg.Metrics,
+		Epoch: p.cfg.Epoch, Pull: p.cfg.Pull, PullPlaylist: p.cfg.PullPlaylist, Recovery: p.cfg.Recovery, Logger: p.log, Metrics: p.cfg.Metrics,
 	})
 	return nil
 }
@@ -179,6 +181,21 @@ func (p *Peer) Follow(pairs []SharedPair) {
 	if p.Exists() {
 		p.client.Follow(pairs)
 	}
+}
+
+// FollowPlaylists sets the playlists that are read from the peers.
+func (p *Peer) FollowPlaylists(keys []failover.PairKey) {
+	if p.Exists() {
+		p.client.FollowPlaylists(keys)
+	}
+}
+
+// Names returns the names of the peers that are known: the values of Reader.Base.
+func (p *Peer) Names() []string {
+	if p.directory == nil {
+		return nil
+	}
+	return p.directory.Bases()
 }
 
 // Standings returns how a pair stands at the peers that can be heard.

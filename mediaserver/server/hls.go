@@ -1,6 +1,8 @@
 package server
 
 import (
+	"context"
+	"io"
 	"net/http"
 	"net/netip"
 
@@ -8,36 +10,73 @@ import (
 	"github.com/streampair/streampair/mediaserver/failover"
 	"github.com/streampair/streampair/mediaserver/hls"
 	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/peer"
 )
 
-// openHLS makes what serves HLS. A pod of a pair serves none: the two pods of a pair do not agree
-// on one list of segments yet, so a player whose requests go to either pod would get two playlists.
+// openHLS makes what serves HLS. The pods of a pair serve the same playlists.
 func (s *Server) openHLS(m *metrics.Metrics) {
-	if s.cfg.HLS.Off || s.cfg.Role != "" {
+	if s.cfg.HLS.Off {
 		return
 	}
-	s.hls = hls.NewHandler(hls.Config{
+	cfg := hls.Config{
 		BootID: s.bootID, Registry: s.registry, OpenPair: s.openHLSPair, PairOf: s.legacyPair, Authorize: s.access.Play,
 		Settings: hls.Settings{Segment: s.cfg.HLS.Segment, Part: s.cfg.HLS.Part, Window: s.cfg.HLS.Window},
 		Budget:   s.memory, Recovery: s.recovery, Logger: s.log, Metrics: m,
-	})
+	}
+	if s.peer.Exists() {
+		cfg.Peers = &hls.Peers{
+			First: failover.Role(s.cfg.Role) == failover.Primary, Names: s.peer.Names, Follow: s.peer.FollowPlaylists,
+		}
+	}
+	s.hls = hls.NewHandler(cfg)
 }
 
-// registerHLS mounts the playlists. A server without HLS says why there are none.
+// A playlistLink reads playlists from a peer.
+type playlistLink struct{ *peer.Reader }
+
+func (l playlistLink) Name() string { return l.Base }
+
+func (l playlistLink) Open(ctx context.Context, path string) (io.ReadCloser, error) {
+	body, err := l.Reader.Open(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	return playlistBody{body}, nil
+}
+
+type playlistBody struct{ *peer.AnswerBody }
+
+func (b playlistBody) Close() error {
+	b.AnswerBody.Close()
+	return nil
+}
+
+// pullPlaylist reads a playlist from a peer until ctx ends.
+func (s *Server) pullPlaylist(ctx context.Context, r *peer.Reader, key failover.PairKey) {
+	s.hls.Pull(ctx, playlistLink{r}, key)
+}
+
+// registerHLS mounts the playlists, and what peers in clear ask for. A server without HLS says why
+// there are no playlists.
 func (s *Server) registerHLS(mux *http.ServeMux) {
 	if s.hls != nil {
 		s.hls.Register(mux)
+		s.hls.RegisterPeers(mux, s.peer.ClearAccess().Admit)
 		return
-	}
-	why := "HLS is off on this server (--hls): play by WebRTC"
-	if s.cfg.Role != "" {
-		why = "the media pods of a pair do not serve HLS: play by WebRTC"
 	}
 	mux.HandleFunc("GET /{app}/streams/{file...}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Access-Control-Allow-Origin", "*") // so that a page of another site can read why
 		w.Header().Set("Cache-Control", "no-store")
-		http.Error(w, why, http.StatusNotFound)
+		http.Error(w, "HLS is off on this server (--hls): play by WebRTC", http.StatusNotFound)
 	})
+}
+
+// registerHLSPeers mounts what peers ask for over TLS. Whoever reaches mux must have proved to be a
+// peer.
+func (s *Server) registerHLSPeers(mux *http.ServeMux) {
+	if s.hls != nil {
+		s.hls.RegisterPeers(mux, func(http.ResponseWriter, *http.Request) (<-chan struct{}, bool) { return nil, true })
+	}
 }
 
 func (s *Server) closeHLS() {

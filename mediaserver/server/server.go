@@ -290,6 +290,7 @@ func (s *Server) close() {
 func (s *Server) peerHandler(sessions http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	s.relay.RegisterPeers(mux)
+	s.registerHLSPeers(mux)
 	s.peer.RegisterPeers(mux, sessions)
 	return mux
 }

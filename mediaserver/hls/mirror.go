@@ -1,0 +1,405 @@
+package hls
+
+import (
+	"context"
+	"encoding/gob"
+	"errors"
+	"io"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"github.com/streampair/streampair/mediaserver/admission"
+	"github.com/streampair/streampair/mediaserver/failover"
+	"github.com/streampair/streampair/mediaserver/hls/cut"
+	"github.com/streampair/streampair/mediaserver/hls/list"
+	"github.com/streampair/streampair/mediaserver/hls/replica"
+)
+
+const (
+	// beat is how often a server tells its peers that it is there, for each programme.
+	beat = 100 * time.Millisecond
+	// stillness is for how long a programme may stand still. After that, peers may have taken over,
+	// so the programme asks them before it answers players.
+	stillness = 600 * time.Millisecond
+	// longestStep bounds by how much the clock of a replica advances at once.
+	longestStep = 2 * beat
+	// peerTimeout is how long a peer may take for a message.
+	peerTimeout = 5 * time.Second
+	// peerGrace is how long a programme that a peer has asked for waits for the first word of the
+	// peer.
+	peerGrace = 3 * time.Second
+	// reconnectAfter is the time between two connections to a peer that does not serve a programme.
+	reconnectAfter = 100 * time.Millisecond
+)
+
+// Peers is what a Handler knows of the servers that play the same pairs.
+type Peers struct {
+	// First reports whether this server writes a list where nothing else decides: one server of
+	// each pair does.
+	First bool
+	// Names returns the names of the peers that are known: see Link.
+	Names func() []string
+	// Follow is told which programmes are to be read from each peer. For each of them, and each
+	// peer, Handler.Pull must be called, until the programme is no longer told.
+	Follow func(keys []failover.PairKey)
+}
+
+// A Link reads from one peer.
+type Link interface {
+	// Name is the name of the peer.
+	Name() string
+	// Open asks the peer for a path, and returns the body of the answer.
+	Open(ctx context.Context, path string) (io.ReadCloser, error)
+}
+
+// A message is what a server sends its peers about a programme, encoded by package gob. One field is
+// set.
+type message struct {
+	// Begin comes before the list of the server, and whenever another list takes its place.
+	Begin *beginning
+	// Run comes before the first part of the run, and Part has no Run.
+	Run  *cut.Run
+	Part *cut.Part
+	// End reports that the newest segment has ended.
+	End bool
+	// Report comes after each change of the list, and every beat.
+	Report *replica.Report
+}
+
+// A beginning has what is needed to copy a list.
+type beginning struct {
+	Plan plan
+	List list.Config
+}
+
+// RegisterPeers mounts what peers ask for. admit answers requests of others, and returns a channel
+// that is closed when the peer must go.
+func (h *Handler) RegisterPeers(mux *http.ServeMux, admit func(http.ResponseWriter, *http.Request) (over <-chan struct{}, ok bool)) {
+	mux.HandleFunc("GET /{app}/hls/{id}", func(w http.ResponseWriter, r *http.Request) {
+		if over, ok := admit(w, r); ok {
+			h.servePeer(w, r, over)
+		}
+	})
+}
+
+// pathOf returns the path at which a peer serves a programme. wanted reports whether the peer is to
+// begin the programme.
+func pathOf(key failover.PairKey, wanted bool) string {
+	path := "/" + url.PathEscape(key.App) + "/hls/" + url.PathEscape(key.Primary) + "?backupStreamId=" + url.QueryEscape(key.Backup)
+	if wanted {
+		path += "&wanted=1"
+	}
+	return path
+}
+
+var errNotMade = errors.New("nobody asks for this playlist here")
+
+// servePeer sends a programme to a peer, until over is closed.
+func (h *Handler) servePeer(w http.ResponseWriter, r *http.Request, over <-chan struct{}) {
+	query := r.URL.Query()
+	key := failover.PairKey{App: r.PathValue("app"), Primary: r.PathValue("id"), Backup: query.Get("backupStreamId")}
+	p, err := h.programmeForPeer(key, query.Get("wanted") != "")
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusNotFound)
+		return
+	}
+	defer admission.Hold(r.Context())()
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Cache-Control", "no-store")
+	s := sender{programme: p, out: gob.NewEncoder(w)}
+	ticker := time.NewTicker(beat)
+	defer ticker.Stop()
+	for {
+		messages, news := s.next()
+		for _, m := range messages {
+			if http.NewResponseController(w).SetWriteDeadline(time.Now().Add(peerTimeout)) != nil || s.out.Encode(m) != nil {
+				return
+			}
+		}
+		if http.NewResponseController(w).Flush() != nil {
+			return
+		}
+		select {
+		case <-r.Context().Done():
+			return
+		case <-p.done:
+			return
+		case <-over:
+			return
+		case <-news:
+		case <-ticker.C:
+		}
+	}
+}
+
+// programmeForPeer returns the programme that a peer asks for. It starts the programme if there is
+// none, and the peer wants it.
+func (h *Handler) programmeForPeer(key failover.PairKey, wanted bool) (*programme, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if p := h.all[key]; p != nil {
+		return p, nil
+	}
+	if !wanted {
+		return nil, errNotMade
+	}
+	return h.start(netip.Prefix{}, key, time.Now().Add(peerGrace-lingerEmpty))
+}
+
+// A sender sends a programme to one peer.
+type sender struct {
+	*programme
+	out  *gob.Encoder
+	list *list.List // that is being sent; nil: none
+	run  *cut.Run   // the last one that was sent
+	sent list.Position
+}
+
+// next returns what is to be sent now. news is closed when there is more.
+func (s *sender) next() (messages []message, news <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mode != replica.Write || s.programme.list == nil {
+		s.list = nil
+	} else {
+		messages = s.changes()
+	}
+	own := s.own()
+	return append(messages, message{Report: &own}), s.news
+}
+
+// changes returns what has been added to the list. s.mu must be held.
+func (s *sender) changes() (messages []message) {
+	segments := s.programme.list.All()
+	isBehind := len(segments) > 0 && s.sent.Sequence+1 < segments[0].Sequence
+	if s.list != s.programme.list || isBehind {
+		s.list, s.run, s.sent = s.programme.list, nil, list.Position{}
+		messages = append(messages, message{Begin: &beginning{Plan: s.plan, List: s.list.Config()}})
+	}
+	for _, segment := range segments {
+		from := 0
+		switch {
+		case segment.Sequence < s.sent.Sequence:
+			continue
+		case segment.Sequence == s.sent.Sequence:
+			from = s.sent.Parts
+		}
+		isEnded := s.sent == segment.Position()
+		for _, part := range segment.Parts[from:] {
+			if part.Run != s.run {
+				s.run = part.Run
+				messages = append(messages, message{Run: part.Run})
+			}
+			isEnded = part.Last
+			part.Run = nil
+			messages = append(messages, message{Part: &part})
+		}
+		s.sent = segment.Position()
+		if segment.Complete && !isEnded {
+			messages = append(messages, message{End: true})
+		}
+	}
+	return messages
+}
+
+// Pull reads a programme from a peer, again and again, until ctx ends.
+func (h *Handler) Pull(ctx context.Context, link Link, key failover.PairKey) {
+	for ctx.Err() == nil {
+		h.mu.Lock()
+		p := h.all[key]
+		h.mu.Unlock()
+		if p != nil {
+			err := p.pull(ctx, link)
+			p.log.Debug("the connection to the peer has ended", "peer", link.Name(), "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(reconnectAfter):
+		}
+	}
+}
+
+// pull reads the programme from a peer until the connection ends.
+func (p *programme) pull(ctx context.Context, link Link) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	p.mu.Lock()
+	paused, wanted := p.paused, p.wanted
+	p.mu.Unlock()
+	go func() {
+		defer cancel()
+		select {
+		case <-ctx.Done():
+		case <-paused:
+		case <-p.done:
+		}
+	}()
+	body, err := link.Open(ctx, pathOf(p.key, wanted))
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	defer p.hear(ctx, received{from: link.Name()})
+	in := gob.NewDecoder(body)
+	var run *cut.Run
+	for {
+		var m message
+		if err := in.Decode(&m); err != nil {
+			return err
+		}
+		switch {
+		case m.Run != nil:
+			run = m.Run
+			continue
+		case m.Part != nil && run == nil:
+			return errors.New("a part without a run")
+		case m.Part != nil:
+			m.Part.Run = run
+		}
+		if !p.hear(ctx, received{link.Name(), &m}) {
+			return ctx.Err()
+		}
+	}
+}
+
+// A received message comes from the peer of that name. Without a message, the connection has ended.
+type received struct {
+	from string
+	*message
+}
+
+// hear passes a message to run. It reports whether run takes the message.
+func (p *programme) hear(ctx context.Context, m received) bool {
+	if m.message == nil {
+		ctx = context.WithoutCancel(ctx) // run must know that the connection has ended
+	}
+	select {
+	case p.inbox <- m:
+		return true
+	case <-ctx.Done():
+	case <-p.done:
+	}
+	return false
+}
+
+// A draft is the copy of a peer's list that has been received. It becomes the programme's list when
+// it goes as far as the peer's.
+type draft struct {
+	plan
+	list  *list.List
+	isOwn bool // it is the programme's list
+}
+
+// receive takes a message of a peer.
+func (p *programme) receive(m received) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if m.message == nil {
+		p.replica.Lost(m.from, p.clock)
+		delete(p.drafts, m.from)
+		return
+	}
+	d := p.drafts[m.from]
+	switch {
+	case m.Begin != nil:
+		p.drafts[m.from] = &draft{plan: m.Begin.Plan, list: list.New(m.Begin.List)}
+	case d == nil:
+	case m.Part != nil && d.isOwn:
+		p.inherited = p.handler.cfg.Registry.Now()
+		p.put(*m.Part)
+		p.trim(time.Now())
+	case m.Part != nil:
+		d.list.Add(*m.Part)
+	case m.End && d.isOwn:
+		p.end()
+	case m.End:
+		d.list.End()
+	}
+	if m.Report == nil {
+		return
+	}
+	p.replica.Heard(m.from, *m.Report, p.clock)
+	switch {
+	case d == nil:
+	case m.Report.Mode != replica.Write:
+		delete(p.drafts, m.from)
+	case d.isOwn:
+		p.next = m.Report.Next
+	}
+}
+
+// adopt makes the list of the leader the programme's own, once it has been received. p.mu must be
+// held.
+func (p *programme) adopt() {
+	d, report := p.drafts[p.leader], p.replica.Report(p.leader)
+	if p.mode != replica.Follow || p.isFollowing || d == nil || report == nil || d.list.Head() == (list.Position{}) || d.list.Head().Compare(report.Head) < 0 {
+		return
+	}
+	if p.list != nil {
+		d.list.ShowFrom(p.firstAfter(d.list))
+		p.retireAllBut(d.list)
+	}
+	p.plan, p.list, p.next = d.plan, d.list, report.Next
+	p.isFollowing, d.isOwn = true, true
+	p.inherited = p.handler.cfg.Registry.Now()
+	for _, segment := range p.list.All() {
+		for i, part := range segment.Parts {
+			p.store.add(part, i == 0)
+		}
+		if segment.Complete {
+			p.store.complete(segment)
+		}
+	}
+	p.log.Info("this server has the playlist of its peer", "peer", p.leader, "segments", len(p.list.All()))
+	p.trim(time.Now())
+	p.tell()
+	p.notify()
+}
+
+// firstAfter returns the media sequence number from which another list can take the place of this
+// one. Under each number, players must find the segment that they found before (draft section 6.2.1).
+// p.mu must be held.
+func (p *programme) firstAfter(next *list.List) int64 {
+	segments := p.list.Segments()
+	if len(segments) == 0 {
+		return 0
+	}
+	newest := segments[len(segments)-1]
+	for _, segment := range next.All() {
+		if segment.Sequence == newest.Sequence && segment.Name == newest.Name {
+			return segments[0].Sequence
+		}
+	}
+	return newest.Sequence + 1
+}
+
+// retireAllBut removes the segments of the list, in favour of another list. Players may still have a
+// playlist that names them. p.mu must be held.
+func (p *programme) retireAllBut(kept *list.List) {
+	names := make(map[cut.Name]bool)
+	for _, segment := range kept.All() {
+		names[segment.Name] = true
+	}
+	for _, segment := range p.list.All() {
+		if names[segment.Name] {
+			p.store.forget(segment)
+		} else {
+			p.store.retire([]*list.Segment{segment}, time.Now().Add(p.window()))
+		}
+	}
+	p.store.gone = dropNamed(p.store, names)
+}
+
+// dropNamed forgets the segments of these names that have left the playlist, and returns the others.
+func dropNamed(s *store, names map[cut.Name]bool) (rest []goneSegment) {
+	for _, one := range s.gone {
+		if names[one.Name] {
+			s.forget(one.Segment)
+		} else {
+			rest = append(rest, one)
+		}
+	}
+	return rest
+}

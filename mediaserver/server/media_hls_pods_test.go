@@ -1,0 +1,232 @@
+package server
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/streampair/streampair/hack/eventually"
+	"github.com/streampair/streampair/mediaserver/mediatest"
+)
+
+// A front is a proxy that sends each request to the other one of two servers than the request before.
+// It goes to the other server where it gets no answer.
+type front struct {
+	*httptest.Server
+	turn  atomic.Uint32
+	doors [2]*mediatest.FaultyProxy // to each server
+	// answers are by server and status.
+	mu      sync.Mutex
+	answers map[string]int
+}
+
+func newFront(t *testing.T, w *relayedPair) *front {
+	f := &front{answers: make(map[string]int)}
+	for i := range f.doors {
+		f.doors[i] = mediatest.NewFaultyProxy(t)
+		f.doors[i].SetTarget(w.servers[i].Addresses().HTTP)
+	}
+	f.Server = httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite:   func(*httputil.ProxyRequest) {},
+		Transport: roundTripper(f.roundTrip),
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("neither server answers %s: %v", r.URL, err)
+			}
+			w.WriteHeader(http.StatusBadGateway)
+		},
+	})
+	t.Cleanup(f.Close)
+	return f
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func (f *front) roundTrip(r *http.Request) (res *http.Response, err error) {
+	turn := f.turn.Add(1)
+	for try := range uint32(2) {
+		server := (turn + try) % 2
+		out := r.Clone(r.Context())
+		out.URL.Scheme, out.URL.Host = "http", f.doors[server].Addr()
+		if res, err = http.DefaultTransport.RoundTrip(out); err == nil {
+			f.mu.Lock()
+			f.answers[fmt.Sprintf("%s %d", legIDs[server], res.StatusCode)]++
+			f.mu.Unlock()
+			return res, nil
+		}
+	}
+	return nil, err
+}
+
+// read reads the pair's playlist at a base URL until stop is called.
+func readHLS(t *testing.T, base string) (r *hlsReader, stop func()) {
+	r = &hlsReader{t: t, url: base + "/live/streams/primary.m3u8?backupStreamId=backup", contents: make(map[string][sha256.Size]byte)}
+	ctx, cancel := context.WithCancel(t.Context())
+	var reading sync.WaitGroup
+	reading.Go(func() { r.run(ctx) })
+	return r, func() {
+		cancel()
+		reading.Wait()
+	}
+}
+
+func (r *hlsReader) segmentCount() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.segments)
+}
+
+// goesOn waits until so many more segments were read.
+func (r *hlsReader) goesOn(t *testing.T, why string, segments int) {
+	t.Helper()
+	want := r.segmentCount() + segments
+	eventually.True(t, "the playlist goes on: "+why, func() bool { return r.segmentCount() >= want })
+}
+
+// Any request may go to either server.
+func TestEitherServerServesTheSameHLS(t *testing.T) {
+	w := startRelayedPair(t, sticky)
+	encoders := w.publishBoth()
+	f := newFront(t, w)
+	r, stop := readHLS(t, f.URL)
+	defer stop()
+	r.goesOn(t, "at first", 3)
+	r.stoodStill()
+
+	const switches = 4
+	for n := range switches {
+		active, other := n%2, 1-n%2
+		encoders[active].Kill()
+		w.play(other, other == 0, other == 1)
+		encoders[active] = w.publish(active, active)
+		w.play(other, true, true)
+		r.goesOn(t, "after a switch", 2)
+		t.Logf("switch %d: the playlist stood still for %v", n, r.stoodStill().Round(ms))
+	}
+	for leg, id := range legIDs { // the primary is on air
+		f.doors[leg].Close()
+		w.kill(leg)
+		r.goesOn(t, "while one server is away", 2)
+		t.Logf("the %s's server ended: the playlist stood still for %v", id, r.stoodStill().Round(ms))
+		w.start(leg)
+		w.areConnected()
+		f.doors[leg].SetTarget(w.servers[leg].Addresses().HTTP)
+		encoders[leg].Kill()
+		encoders[leg] = w.publish(leg, leg)
+		w.play(1-leg, true, true)
+		r.goesOn(t, "with the server that began anew", 3)
+		t.Logf("the %s's server is back: the playlist stood still for %v", id, r.stoodStill().Round(ms))
+	}
+	stop()
+
+	t.Logf("%d playlists, %d names, %d segments, %d discontinuities; answers: %v", r.reads, len(r.contents), len(r.segments), len(r.switched), f.answers)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, id := range legIDs {
+		if f.answers[id+" 200"] < r.reads/4 {
+			t.Errorf("the %s's server gave %d of %d playlists", id, f.answers[id+" 200"], r.reads)
+		}
+	}
+	for answer, n := range f.answers {
+		if answer[len(answer)-3] != '2' {
+			t.Errorf("%d answers: %s", n, answer)
+		}
+	}
+	w.servesTheSame(r)
+}
+
+// servesTheSame checks that both servers have all that a reader has read of the last segments.
+func (w *relayedPair) servesTheSame(r *hlsReader) {
+	w.t.Helper()
+	names := 0
+	for _, s := range r.last.segments {
+		for _, name := range append([]string{s.init, s.uri}, s.parts...) {
+			if name == "" {
+				continue
+			}
+			names++
+			for i, server := range w.servers {
+				res, err := http.Get(server.url("streams/" + name))
+				if err != nil {
+					w.t.Fatal(err)
+				}
+				body, err := io.ReadAll(res.Body)
+				res.Body.Close()
+				if err != nil || res.StatusCode != http.StatusOK || sha256.Sum256(body) != r.contents[name[len("primary/"):]] {
+					w.t.Errorf("%s at the %s's server: status %d, %d bytes, %v", name, legIDs[i], res.StatusCode, len(body), err)
+				}
+			}
+		}
+	}
+	if names < 10 {
+		w.t.Errorf("only %d names to compare", names)
+	}
+}
+
+// While the servers do not hear each other, each goes on with its own playlist for its own players.
+// After that, there is one playlist again.
+func TestHLSGoesOnWhileTheServersAreCutOff(t *testing.T) {
+	w := startRelayedPair(t, sticky)
+	w.publishBoth()
+	var readers [2]*hlsReader
+	for i, s := range w.servers {
+		r, stop := readHLS(t, "http://"+s.Addresses().HTTP)
+		defer stop()
+		r.goesOn(t, "at first", 2)
+		r.stoodStill()
+		readers[i] = r
+	}
+	w.cut(func(g *mediatest.FaultyProxy) { g.Blackhole(true) })
+	for i, r := range readers {
+		r.goesOn(t, "while the servers are cut off", 5)
+		t.Logf("cut off: the playlist of the %s's server stood still for %v", legIDs[i], r.stoodStill().Round(ms))
+	}
+	for _, r := range readers {
+		r.mayShorten.Store(true) // one playlist goes on, and the other one's segments are not in it
+	}
+	w.heal()
+	for i, r := range readers {
+		r.goesOn(t, "after the cut", 3)
+		t.Logf("healed: the playlist of the %s's server stood still for %v", legIDs[i], r.stoodStill().Round(ms))
+	}
+	eventually.True(t, "both servers have the same playlist again", func() bool {
+		for i, r := range readers {
+			other := readers[1-i]
+			r.mu.Lock()
+			newest := r.segments[len(r.segments)-1]
+			r.mu.Unlock()
+			other.mu.Lock()
+			_, both := other.contents[newest.uri[len("primary/"):]]
+			other.mu.Unlock()
+			if !both {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// A playlist of one stream alone is the same at both servers, too.
+func TestEitherServerServesTheSameStreamAlone(t *testing.T) {
+	w := startRelayedPair(t, sticky)
+	w.publishBoth()
+	f := newFront(t, w)
+	ctx, stop := context.WithTimeout(t.Context(), 8*time.Second)
+	defer stop()
+	r := &hlsReader{t: t, url: f.URL + "/live/streams/backup.m3u8?backupStreamId=", contents: make(map[string][sha256.Size]byte)}
+	r.run(ctx)
+	if len(r.segments) < 2 {
+		t.Errorf("%d segments in 8 s", len(r.segments))
+	}
+}

@@ -24,7 +24,7 @@ type PlaybackMethod string
 const (
 	// PlaybackWebRTC has well under a second of delay.
 	PlaybackWebRTC PlaybackMethod = "WebRTC"
-	// PlaybackHLS has a second of delay or more. Media pods do not serve it yet.
+	// PlaybackHLS has a second of delay or more.
 	PlaybackHLS PlaybackMethod = "HLS"
 )
 
@@ -46,8 +46,7 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.tokenSecretRef) || (has(self.auth) && self.auth != 'None')",message="tokenSecretRef does nothing with auth None: set auth to Token or JWT, or everybody can watch",fieldPath=".tokenSecretRef"
 type Playback struct {
 	// order is the order in which the player tries the ways to play. WebRTC has well under
-	// a second of delay. HLS is accepted, but the media pods of a pair do not serve it yet. One
-	// media server without an operator does.
+	// a second of delay. HLS has more, and passes through firewalls and CDNs.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:default={WebRTC,HLS}
@@ -102,8 +101,7 @@ type Playback struct {
 
 	// legacyClients is for clients that cannot name a backup, such as an HLS player
 	// with a plain stream URL. Pair gives them the pair, with failover, under either stream
-	// id. Stream gives them only the stream that they asked for. It has no effect in a
-	// cluster yet: the media pods of a pair do not serve HLS.
+	// id. Stream gives them only the stream that they asked for.
 	// +optional
 	// +kubebuilder:default=Pair
 	LegacyClients LegacyClients `json:"legacyClients,omitempty"`

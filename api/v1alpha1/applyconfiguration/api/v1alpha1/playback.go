@@ -14,8 +14,7 @@ import (
 // Playback is about viewers.
 type PlaybackApplyConfiguration struct {
 	// order is the order in which the player tries the ways to play. WebRTC has well under
-	// a second of delay. HLS is accepted, but the media pods of a pair do not serve it yet. One
-	// media server without an operator does.
+	// a second of delay. HLS has more, and passes through firewalls and CDNs.
 	Order []apiv1alpha1.PlaybackMethod `json:"order,omitempty"`
 	// externalURL is the base under which viewers reach the pair, without the app, such as
 	// https://live.example.com or https://example.com/tv. It replaces the address that
@@ -44,8 +43,7 @@ type PlaybackApplyConfiguration struct {
 	ReplacedTokenGraceSeconds *int32 `json:"replacedTokenGraceSeconds,omitempty"`
 	// legacyClients is for clients that cannot name a backup, such as an HLS player
 	// with a plain stream URL. Pair gives them the pair, with failover, under either stream
-	// id. Stream gives them only the stream that they asked for. It has no effect in a
-	// cluster yet: the media pods of a pair do not serve HLS.
+	// id. Stream gives them only the stream that they asked for.
 	LegacyClients *apiv1alpha1.LegacyClients `json:"legacyClients,omitempty"`
 }
 

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -69,14 +70,36 @@ func (p *programme) render(req request, gzip bool) text {
 	return text{body, `"` + hex.EncodeToString(sum[:12]) + `"`}
 }
 
-func allowAll(header http.Header) {
-	// Players may be in pages of other sites. Browsers send no cookie then: "*" forbids it.
-	header.Set("Access-Control-Allow-Origin", "*")
+// allow lets pages of other sites read the answer. Where the viewer's cookie is used, only pages of
+// allowed origins may. For all others, browsers use no cookie, because "*" forbids it.
+func (h *Handler) allow(w http.ResponseWriter, r *http.Request, streamID string, isCookieUsed bool) {
+	header := w.Header()
 	header.Set("Access-Control-Expose-Headers", "ETag, Date, Content-Length, Content-Range, Retry-After")
+	origins := h.cfg.Origins(r.PathValue("app"), streamID)
+	if len(origins) > 0 {
+		header.Add("Vary", "Origin")
+	}
+	switch origin := r.Header.Get("Origin"); {
+	case slices.Contains(origins, origin):
+		header.Set("Access-Control-Allow-Origin", origin)
+		header.Set("Access-Control-Allow-Credentials", "true")
+	case !isCookieUsed:
+		header.Set("Access-Control-Allow-Origin", "*")
+	}
+	if h.isDraining() {
+		header.Set("Connection", "close") // the next connection leads to another server
+	}
 }
 
-func preflight(w http.ResponseWriter, _ *http.Request) {
-	allowAll(w.Header())
+// hasCookie reports whether a request shows a token in a cookie.
+func hasCookie(r *http.Request) bool {
+	_, err := r.Cookie(tokenCookie)
+	return err == nil
+}
+
+func (h *Handler) preflight(w http.ResponseWriter, r *http.Request) {
+	id, _, _ := strings.Cut(r.PathValue("file"), "/")
+	h.allow(w, r, streamOf(id), false)
 	w.Header().Set("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
 	w.Header().Set("Access-Control-Allow-Headers", "Authorization, Range, If-None-Match")
 	w.Header().Set("Access-Control-Max-Age", "3600")
@@ -88,7 +111,7 @@ func networkOf(r *http.Request) netip.Prefix {
 }
 
 func (h *Handler) servePlaylist(w http.ResponseWriter, r *http.Request) {
-	allowAll(w.Header())
+	h.allow(w, r, streamOf(r.PathValue("file")), hasCookie(r))
 	req, err := h.parse(r)
 	if err != nil {
 		h.refuse(w, kindPlaylist, err)
@@ -114,7 +137,7 @@ func (h *Handler) servePlaylist(w http.ResponseWriter, r *http.Request) {
 		err := h.hold(r.Context(), from, p, h.reloadLimit(p), errLate, func() bool {
 			return p.isReady() && p.list.Has(req.sequence, int(req.part))
 		})
-		if err != nil {
+		if err != nil && !(p.isMirrored() && errors.Is(err, errOver)) {
 			h.refuse(w, kindPlaylist, err)
 			return
 		}
@@ -142,7 +165,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, p *programme, r
 	key := textKey{multivariant: req.multivariant, skip: req.skip, query: req.query}
 	key.gzip = strings.Contains(r.Header.Get("Accept-Encoding"), "gzip")
 	p.mu.Lock()
-	if p.store.pieces == nil {
+	if p.store.pieces == nil && !p.isMirrored() {
 		p.mu.Unlock()
 		h.refuse(w, kindPlaylist, errOver)
 		return
@@ -159,7 +182,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, p *programme, r
 	p.mu.Unlock()
 	header := w.Header()
 	header.Set("Content-Type", playlistType)
-	header.Set("Vary", "Accept-Encoding")
+	header.Add("Vary", "Accept-Encoding")
 	header.Set("Cache-Control", fmt.Sprintf("max-age=%d", maxAge(target, isNewest)))
 	header.Set("ETag", answer.tag)
 	if bytes.HasPrefix(answer.body, gzipMagic) {
@@ -197,8 +220,8 @@ func compress(text []byte) []byte {
 }
 
 func (h *Handler) servePiece(w http.ResponseWriter, r *http.Request) {
-	allowAll(w.Header())
 	id := r.PathValue("id")
+	h.allow(w, r, id, hasCookie(r))
 	name, ok := cut.ParseName(r.PathValue("name"))
 	if !ok {
 		h.refuse(w, kindMedia, errNoPiece)
@@ -208,7 +231,7 @@ func (h *Handler) servePiece(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, kindMedia, err)
 		return
 	}
-	slices, err := h.piece(w, r, stream.Key{App: r.PathValue("app"), ID: id}, name)
+	data, err := h.piece(w, r, stream.Key{App: r.PathValue("app"), ID: id}, name)
 	if err != nil {
 		h.refuse(w, kindMedia, err)
 		return
@@ -220,7 +243,7 @@ func (h *Handler) servePiece(w http.ResponseWriter, r *http.Request) {
 	header.Set("Cache-Control", "max-age=31536000, immutable")
 	header.Set("ETag", `"`+name.String()+`"`)
 	h.count(kindMedia, outcomeOK)
-	http.ServeContent(w, r, "", time.Time{}, newContent(slices))
+	http.ServeContent(w, r, "", time.Time{}, newContent(data))
 }
 
 var errNoPiece = errors.New("no playlist names this, or no longer: load the playlist again")
@@ -228,9 +251,9 @@ var errNoPiece = errors.New("no playlist names this, or no longer: load the play
 // piece returns the bytes of that name. It waits for a part that has been announced. If there are
 // peers, one of them may have shown what is still to come here: then piece waits for any name.
 func (h *Handler) piece(w http.ResponseWriter, r *http.Request, of stream.Key, name cut.Name) ([][]byte, error) {
-	slices, err := h.pieceHere(w, r, of, name)
+	data, err := h.pieceHere(w, r, of, name)
 	if h.cfg.Peers == nil || !errors.Is(err, errNoPiece) {
-		return slices, err
+		return data, err
 	}
 	ctx, end := context.WithCancelCause(r.Context())
 	defer end(nil)
@@ -248,8 +271,8 @@ func (h *Handler) piece(w http.ResponseWriter, r *http.Request, of stream.Key, n
 			return nil, context.Cause(ctx)
 		case <-ticker.C:
 		}
-		if slices, err = h.pieceHere(w, r, of, name); !errors.Is(err, errNoPiece) {
-			return slices, err
+		if data, err = h.pieceHere(w, r, of, name); !errors.Is(err, errNoPiece) {
+			return data, err
 		}
 	}
 	return nil, errNoPiece
@@ -262,7 +285,7 @@ func (h *Handler) pieceHere(w http.ResponseWriter, r *http.Request, of stream.Ke
 	h.mu.Unlock()
 	for _, p := range programmes {
 		p.mu.Lock()
-		slices, ok := p.store.pieces[name]
+		data, ok := p.store.pieces[name]
 		isHinted := p.hint == name
 		p.mu.Unlock()
 		if !ok && !isHinted {
@@ -270,17 +293,17 @@ func (h *Handler) pieceHere(w http.ResponseWriter, r *http.Request, of stream.Ke
 		}
 		defer p.ask()()
 		if ok {
-			return slices, nil
+			return data, nil
 		}
 		setDeadline(w, 3*maxTarget+answerTime)
 		if err := h.holdForHint(r.Context(), networkOf(r), p, name); err != nil {
 			return nil, err
 		}
 		p.mu.Lock()
-		slices = p.store.pieces[name]
+		data = p.store.pieces[name]
 		p.mu.Unlock()
-		if slices != nil {
-			return slices, nil
+		if data != nil {
+			return data, nil
 		}
 	}
 	return nil, errNoPiece
@@ -303,7 +326,7 @@ func (h *Handler) refuse(w http.ResponseWriter, kind string, err error) {
 		header.Set("WWW-Authenticate", "Bearer")
 	case errors.Is(err, errDirectives), errors.Is(err, errTooFar):
 		code, outcome, retry = http.StatusBadRequest, outcomeRefused, ""
-	case errors.Is(err, errNoPiece), errors.Is(err, errNoHint):
+	case errors.Is(err, errNoPiece), errors.Is(err, errNoHint), errors.Is(err, errOff):
 		code, outcome, retry = http.StatusNotFound, outcomeNotFound, ""
 	case errors.Is(err, errDark):
 		code, outcome, retry = http.StatusNotFound, outcomeNotFound, "2"

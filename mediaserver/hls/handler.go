@@ -28,6 +28,10 @@ const (
 	darkHold = 5 * time.Second
 	// coldHold is how much longer a request is held while a live stream has no whole segment yet.
 	coldHold = maxTarget + 5*time.Second
+	// restart is how often a kept playlist that has ended is started again.
+	restart = time.Second
+	// goneAfter is how long after the last request the players of a playlist count as gone.
+	goneAfter = 2 * time.Second
 	// inboxSize is how many messages of peers are queued.
 	inboxSize = 64
 	// lingerEmpty and leastLinger are how long a programme without and with media goes on when
@@ -36,8 +40,23 @@ const (
 	leastLinger = 30 * time.Second
 )
 
-// Settings are the durations of playlists.
+// A Mode says when playlists are made.
+type Mode int
+
+// The modes.
+const (
+	// OnDemand makes a playlist while somebody asks for it.
+	OnDemand Mode = iota
+	// Always is for playlists that are made all the time: see Handler.Keep.
+	Always
+	// Off makes none.
+	Off
+)
+
+// Settings say when a playlist is made, and its durations. The mode and the window count at once.
+// The other durations count for playlists that begin later.
 type Settings struct {
+	Mode Mode
 	// Segment is the least duration of a segment; an IDR ends it. Default 2 s.
 	Segment time.Duration
 	// Part is the duration of a part, rounded up to whole pictures; default 250 ms.
@@ -89,9 +108,12 @@ type Config struct {
 	// Peers are the servers that answer the same players, so all serve the same playlists. Default:
 	// there are none.
 	Peers *Peers
-	// Settings and Limits; default: DefaultSettings and DefaultLimits.
-	Settings Settings
-	Limits   *Limits
+	// SettingsOf returns the settings of a playlist. Default: DefaultSettings.
+	SettingsOf func(key failover.PairKey) Settings
+	// Origins returns the origins of the pages that may use the cookie of a viewer. Default: none.
+	Origins func(app, streamID string) []string
+	// Limits; default: DefaultLimits.
+	Limits *Limits
 	// Budget bounds the memory of the server's caches. Required.
 	Budget *budget.Budget
 	// Recovery confines a panic to one programme. Default: a panic ends the process.
@@ -121,14 +143,19 @@ type Handler struct {
 	closed   bool
 	all      map[failover.PairKey]*programme
 	byStream map[stream.Key][]*programme // by the primary's name
+	kept     []failover.PairKey          // see Keep
+	drained  time.Time                   // when Drain was called; zero: it was not
 	// next and nextDiscontinuity are higher than the numbers of all playlists that have ended.
 	next, nextDiscontinuity int64
 }
 
 // NewHandler returns a Handler. Close must be called.
 func NewHandler(cfg Config) *Handler {
-	if cfg.Settings == (Settings{}) {
-		cfg.Settings = DefaultSettings()
+	if cfg.SettingsOf == nil {
+		cfg.SettingsOf = func(failover.PairKey) Settings { return DefaultSettings() }
+	}
+	if cfg.Origins == nil {
+		cfg.Origins = func(string, string) []string { return nil }
 	}
 	if cfg.Limits == nil {
 		limits := DefaultLimits()
@@ -150,7 +177,77 @@ func NewHandler(cfg Config) *Handler {
 		}),
 	}
 	h.ctx, h.stop = context.WithCancel(context.Background())
+	h.running.Go(h.keepRunning)
 	return h
+}
+
+// Keep has the playlists of these pairs made all the time, whether or not somebody asks.
+func (h *Handler) Keep(keys []failover.PairKey) {
+	h.mu.Lock()
+	h.kept = keys
+	h.mu.Unlock()
+	h.startKept()
+}
+
+// keepRunning starts kept playlists that have ended.
+func (h *Handler) keepRunning() {
+	tick := time.NewTicker(restart)
+	defer tick.Stop()
+	for {
+		select {
+		case <-h.ctx.Done():
+			return
+		case <-tick.C:
+			h.startKept()
+		}
+	}
+}
+
+func (h *Handler) startKept() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, key := range h.kept {
+		if h.all[key] != nil {
+			continue
+		}
+		if _, err := h.start(netip.Prefix{}, key, time.Time{}); err != nil {
+			h.cfg.Logger.Debug("a playlist cannot be made at present", "hls", key.String(), "error", err)
+		}
+	}
+}
+
+// isKept reports whether a playlist is made all the time.
+func (h *Handler) isKept(key failover.PairKey) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Contains(h.kept, key)
+}
+
+// Drain notes that the server is about to end. Players are told to open another connection, which
+// leads to another server.
+func (h *Handler) Drain() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.drained = time.Now()
+}
+
+// IsNeeded reports whether a draining server is to go on for its players. They get no longer than a
+// window, and a player that has gone is noticed after goneAfter.
+func (h *Handler) IsNeeded() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, p := range h.all {
+		if p.isInUse(time.Since(h.drained)) {
+			return true
+		}
+	}
+	return false
+}
+
+func (h *Handler) isDraining() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !h.drained.IsZero()
 }
 
 // Close ends all programmes, and with them the requests that wait.
@@ -166,7 +263,7 @@ func (h *Handler) Close() {
 func (h *Handler) Register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /{app}/streams/{file}", h.servePlaylist)
 	mux.HandleFunc("GET /{app}/streams/{id}/{name}", h.servePiece)
-	mux.HandleFunc("OPTIONS /{app}/streams/{file...}", preflight)
+	mux.HandleFunc("OPTIONS /{app}/streams/{file...}", h.preflight)
 }
 
 // firstNumbers returns the first media sequence number and the first discontinuity sequence number
@@ -183,6 +280,9 @@ var errTooManyProgrammes = errors.New("the server makes as many HLS playlists as
 // programme returns the programme of a key, and notes that somebody asks for it. It starts the
 // programme if there is none, for a player in that network. answered must be called.
 func (h *Handler) programme(from netip.Prefix, key failover.PairKey) (p *programme, answered func(), err error) {
+	if h.cfg.SettingsOf(key).Mode == Off {
+		return nil, nil, errOff
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if p = h.all[key]; p != nil {

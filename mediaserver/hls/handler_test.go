@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -13,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/streampair/streampair/mediaserver/budget"
+	"github.com/streampair/streampair/mediaserver/failover"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
@@ -379,4 +381,93 @@ func TestContentIsReadInAnyPieces(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestAPlaylistIsKept(t *testing.T) {
+	key := failover.PairKey{App: "live", Primary: "primary"}
+	inBubble(t, func(r *rig) {
+		defer r.publish("primary")()
+		r.Keep([]failover.PairKey{key})
+		time.Sleep(5 * time.Minute)
+		began := time.Now()
+		text := r.text(r.get(alone), http.StatusOK)
+		if held := time.Since(began); held > 0 || len(uris(text, "")) < 10 {
+			t.Errorf("held for %v:\n%s", held, text)
+		}
+		r.Keep(nil)
+		time.Sleep(time.Minute)
+		if all := r.programmes(); len(all) > 0 {
+			t.Errorf("%d playlists stay", len(all))
+		}
+	})
+}
+
+func TestAPlaylistThatIsTurnedOffEnds(t *testing.T) {
+	settings := DefaultSettings()
+	inBubble(t, func(r *rig) {
+		defer r.publish("primary")()
+		r.text(r.get(alone), http.StatusOK)
+		settings.Mode = Off
+		time.Sleep(time.Second)
+		if all := r.programmes(); len(all) > 0 {
+			t.Errorf("%d playlists go on", len(all))
+		}
+		if text := r.text(r.get(alone), http.StatusNotFound); !strings.Contains(text, "spec.playback.hls.mode") {
+			t.Errorf("%s", text)
+		}
+	}, func(c *Config) { c.SettingsOf = func(failover.PairKey) Settings { return settings } })
+}
+
+func TestPagesOfOtherSites(t *testing.T) {
+	const ours, theirs = "https://www.example.com", "https://other.example.com"
+	withOrigins := func(c *Config) { c.Origins = func(string, string) []string { return []string{ours} } }
+	inBubble(t, func(r *rig) {
+		defer r.publish("primary")()
+		for _, test := range []struct {
+			what, method string
+			headers      []string
+			origin       string // that may read the answer
+			credentials  string
+		}{
+			{"a page of an allowed origin", "GET", []string{"Origin", ours, "Cookie", "streampair_token=x"}, ours, "true"},
+			{"another page with the cookie", "GET", []string{"Origin", theirs, "Cookie", "streampair_token=x"}, "", ""},
+			{"another page without the cookie", "GET", []string{"Origin", theirs}, "*", ""},
+			{"no page", "GET", nil, "*", ""},
+			{"the question before a request", "OPTIONS", []string{"Origin", ours}, ours, "true"},
+			{"the question of another page", "OPTIONS", []string{"Origin", theirs}, "*", ""},
+		} {
+			header := r.do(r.t.Context(), test.method, alone, test.headers...).Header
+			if header.Get("Access-Control-Allow-Origin") != test.origin || header.Get("Access-Control-Allow-Credentials") != test.credentials || !slices.Contains(header.Values("Vary"), "Origin") {
+				t.Errorf("%s: %v", test.what, header)
+			}
+		}
+	}, withOrigins)
+}
+
+func TestADrainWaitsForPlayersButNotForLong(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		defer r.publish("primary")()
+		if r.IsNeeded() {
+			t.Error("needed by nobody")
+		}
+		r.text(r.get(alone), http.StatusOK)
+		r.Drain()
+		if !r.IsNeeded() {
+			t.Error("a player has just asked")
+		}
+		if res := r.get(alone); res.Header.Get("Connection") != "close" {
+			t.Errorf("the player is not told to open another connection: %v", res.Header)
+		}
+		time.Sleep(goneAfter)
+		if r.IsNeeded() {
+			t.Error("the player has gone")
+		}
+		for range 30 {
+			r.text(r.get(alone), http.StatusOK)
+			time.Sleep(time.Second)
+		}
+		if r.text(r.get(alone), http.StatusOK); r.IsNeeded() {
+			t.Error("a drain waits for longer than a window")
+		}
+	})
 }

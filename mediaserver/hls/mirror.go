@@ -137,6 +137,9 @@ func (h *Handler) servePeer(w http.ResponseWriter, r *http.Request, over <-chan 
 // programmeForPeer returns the programme that a peer asks for. It starts the programme if there is
 // none, and the peer wants it.
 func (h *Handler) programmeForPeer(key failover.PairKey, wanted bool) (*programme, error) {
+	if h.cfg.SettingsOf(key).Mode == Off {
+		return nil, errOff
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if p := h.all[key]; p != nil {

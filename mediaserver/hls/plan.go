@@ -27,6 +27,8 @@ type plan struct {
 	Video, Sound bool
 	// Silence is the format of the sound of a leg that has none.
 	Silence *stream.Format
+	// Segment is the shortest duration of a segment that an IDR may end.
+	Segment time.Duration
 	// Target is TARGETDURATION, and PartTarget is PART-TARGET.
 	Target, PartTarget time.Duration
 }
@@ -46,7 +48,7 @@ func makePlan(active stream.Snapshot, legs []stream.Snapshot, settings Settings,
 	if !complete && now < active.Publication.Since+announceGrace {
 		return p, false
 	}
-	p.PartTarget = settings.Part
+	p.Segment, p.PartTarget = settings.Segment, settings.Part
 	longest := settings.Segment
 	for _, leg := range legs {
 		if leg.Publication == nil {

@@ -246,7 +246,7 @@ func (p *programme) begin(snap stream.Snapshot) bool {
 	for _, one := range p.source.streams {
 		legs = append(legs, one.Snapshot())
 	}
-	made, ok := makePlan(snap, legs, p.handler.cfg.Settings, p.on.Now())
+	made, ok := makePlan(snap, legs, p.handler.cfg.SettingsOf(p.key), p.on.Now())
 	if !ok {
 		return false
 	}
@@ -272,7 +272,7 @@ func (p *programme) take(u *stream.AccessUnit) {
 		p.publication = u.Publication
 		p.cutter = cut.New(cut.Config{
 			Boot: p.handler.cfg.BootID, Publication: p.handler.cuts.Add(1), Epoch: p.handler.cfg.Registry.Epoch().Round(0),
-			Segment: p.handler.cfg.Settings.Segment, Target: p.plan.Target, PartTarget: p.plan.PartTarget,
+			Segment: p.plan.Segment, Target: p.plan.Target, PartTarget: p.plan.PartTarget,
 			Video: p.plan.Video, Sound: p.plan.Sound, Silence: p.silence(u.Publication), Mute: !u.Publication.Track(stream.Audio).Announced,
 			After: p.edge(),
 		})
@@ -374,7 +374,7 @@ func (p *programme) put(part cut.Part) {
 
 // window is how much media the playlist has. p.mu must be held.
 func (p *programme) window() time.Duration {
-	return max(p.handler.cfg.Settings.Window, leastWindow*p.plan.Target)
+	return max(p.handler.cfg.SettingsOf(p.key).Window, leastWindow*p.plan.Target)
 }
 
 // trim removes what the window does not need, and more if memory is short. p.mu must be held.
@@ -455,5 +455,15 @@ func (p *programme) isWanted(now time.Time) bool {
 		p.serving = serving
 		p.onServing(serving)
 	}
-	return wanted
+	if p.handler.cfg.SettingsOf(p.key).Mode == Off {
+		return false
+	}
+	return wanted || p.handler.isKept(p.key)
+}
+
+// isInUse reports whether somebody has asked just now, where a drain has lasted for so long.
+func (p *programme) isInUse(drained time.Duration) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return drained < p.window() && (p.asking > 0 || time.Since(p.asked) < goneAfter)
 }

@@ -59,6 +59,11 @@ func parseDirectives(query url.Values) (directives, error) {
 	return d, nil
 }
 
+// streamOf returns the stream id in the name of a playlist.
+func streamOf(file string) string {
+	return strings.TrimSuffix(strings.TrimSuffix(file, playlistSuffix), adaptiveSuffix)
+}
+
 // parse returns what a player asks for, if the player may play it.
 func (h *Handler) parse(r *http.Request) (request, error) {
 	var req request

@@ -17,6 +17,7 @@ var (
 	errFull     = errors.New("as many requests wait here as the server holds; try again in a few seconds")
 	errEnded    = errors.New("this request gave its place to another one; ask again")
 	errNoHint   = errors.New("this part will not come: load the playlist again")
+	errOff      = errors.New("HLS is off for this stream (spec.playback.hls.mode): play by WebRTC")
 	errNotReady = errors.New("the stream is live and has no whole segment yet; ask again")
 )
 

@@ -29,7 +29,7 @@ func (s *Server) apply(before, m config.Manifest) {
 	var streams []stream.Key
 	gaps := make(map[stream.Key]bool) // whether a pair tolerates gaps in a stream
 	for _, p := range m.Pairs {
-		key := failover.PairKey{App: p.Spec.App, Primary: p.Spec.Primary.StreamID, Backup: p.Spec.Backup.StreamID}
+		key := keyOf(&p.Spec)
 		policy := policyOf(p.Spec.Failover)
 		policy.Generation = m.Generation()
 		declared = append(declared, declaration{key, p.Name, policy, p.Spec.Paused})
@@ -47,6 +47,7 @@ func (s *Server) apply(before, m config.Manifest) {
 		s.registry.Stream(key).TolerateGaps(tolerated)
 	}
 	s.followPeer()
+	s.keepHLS(m)
 	for _, d := range declared {
 		if d.Paused {
 			for _, role := range legs {

@@ -34,7 +34,7 @@ func (s *Server) drain(ending, serving context.Context) error {
 		func() {
 			s.log.Info("draining", "viewers", s.whep.ViewerCount(), "publishers", len(s.published()), "timeout", s.drainTimeout())
 		},
-		s.registry.Drain, s.relay.Drain, s.peer.Drain, s.whep.Drain,
+		s.registry.Drain, s.relay.Drain, s.peer.Drain, s.whep.Drain, s.drainHLS,
 	} {
 		s.attempt(step)
 	}
@@ -65,7 +65,7 @@ func (s *Server) drain(ending, serving context.Context) error {
 // endUnneeded ends the publishers of streams that nobody needs.
 // It reports whether a draining server must go on.
 func (s *Server) endUnneeded() bool {
-	needed := s.whep.ViewerCount() > 0
+	needed := s.whep.ViewerCount() > 0 || s.hls != nil && s.hls.IsNeeded()
 	if !s.peer.Exists() {
 		return needed // its publishers have nowhere else to go
 	}

@@ -5,8 +5,10 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"time"
 
 	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/mediaserver/config"
 	"github.com/streampair/streampair/mediaserver/failover"
 	"github.com/streampair/streampair/mediaserver/hls"
 	"github.com/streampair/streampair/mediaserver/metrics"
@@ -20,8 +22,8 @@ func (s *Server) openHLS(m *metrics.Metrics) {
 	}
 	cfg := hls.Config{
 		BootID: s.bootID, Registry: s.registry, OpenPair: s.openHLSPair, PairOf: s.legacyPair, Authorize: s.access.Play,
-		Settings: hls.Settings{Segment: s.cfg.HLS.Segment, Part: s.cfg.HLS.Part, Window: s.cfg.HLS.Window},
-		Budget:   s.memory, Recovery: s.recovery, Logger: s.log, Metrics: m,
+		SettingsOf: s.hlsSettings, Origins: s.allowedOrigins,
+		Budget: s.memory, Recovery: s.recovery, Logger: s.log, Metrics: m,
 	}
 	if s.peer.Exists() {
 		cfg.Peers = &hls.Peers{
@@ -79,6 +81,12 @@ func (s *Server) registerHLSPeers(mux *http.ServeMux) {
 	}
 }
 
+func (s *Server) drainHLS() {
+	if s.hls != nil {
+		s.hls.Drain()
+	}
+}
+
 func (s *Server) closeHLS() {
 	if s.hls != nil {
 		s.hls.Close()
@@ -93,15 +101,71 @@ func (s *Server) openHLSPair(from netip.Prefix, key failover.PairKey) (hls.Pair,
 	return hls.Pair{Pair: r.pair, Watched: r.servesHLS.Store, Release: release}, nil
 }
 
+// hlsSettings returns the settings of the pair that declares a stream, or those of the flags.
+func (s *Server) hlsSettings(key failover.PairKey) hls.Settings {
+	settings := hls.DefaultSettings()
+	if s.cfg.HLS.Segment > 0 {
+		settings = hls.Settings{Segment: s.cfg.HLS.Segment, Part: s.cfg.HLS.Part, Window: s.cfg.HLS.Window}
+	}
+	p := s.declaring(key.App, key.Primary)
+	if p == nil || p.Spec.Playback.HLS == nil {
+		return settings
+	}
+	h := p.Spec.Playback.HLS
+	return hls.Settings{
+		Mode:    hlsModes[h.Mode],
+		Segment: time.Duration(h.SegmentSeconds) * time.Second, Part: time.Duration(h.PartMilliseconds) * time.Millisecond,
+		Window: time.Duration(h.WindowSeconds) * time.Second,
+	}
+}
+
+var hlsModes = map[v1alpha1.HLSMode]hls.Mode{
+	v1alpha1.HLSOnDemand: hls.OnDemand, v1alpha1.HLSAlways: hls.Always, v1alpha1.HLSOff: hls.Off,
+}
+
+// keepHLS has the playlists of the pairs made that want that all the time.
+func (s *Server) keepHLS(m config.Manifest) {
+	if s.hls == nil {
+		return
+	}
+	var keys []failover.PairKey
+	for i := range m.Pairs {
+		if p := &m.Pairs[i].Spec; p.Playback.HLS != nil && p.Playback.HLS.Mode == v1alpha1.HLSAlways && !p.Paused {
+			keys = append(keys, keyOf(p))
+		}
+	}
+	s.hls.Keep(keys)
+}
+
+// allowedOrigins returns the origins of the pages that may use the cookie of a viewer.
+func (s *Server) allowedOrigins(app, streamID string) []string {
+	if p := s.declaring(app, streamID); p != nil {
+		return p.Spec.Playback.AllowedOrigins
+	}
+	return nil
+}
+
+func keyOf(p *v1alpha1.StreamPairSpec) failover.PairKey {
+	return failover.PairKey{App: p.App, Primary: p.Primary.StreamID, Backup: p.Backup.StreamID}
+}
+
+// declaring returns the pair that declares a stream; nil: none does.
+func (s *Server) declaring(app, streamID string) *config.Pair {
+	pairs := s.Manifest().Pairs
+	for i := range pairs {
+		if p := &pairs[i].Spec; p.App == app && (p.Primary.StreamID == streamID || p.Backup.StreamID == streamID) {
+			return &pairs[i]
+		}
+	}
+	return nil
+}
+
 // legacyPair returns the pair that a player gets who names one of its streams and no backup. ok is
 // false if the manifest wants such players to get the stream alone, or if no pair has the stream.
 func (s *Server) legacyPair(app, streamID string) (key failover.PairKey, ok bool) {
-	for _, p := range s.Manifest().Pairs {
-		key = failover.PairKey{App: p.Spec.App, Primary: p.Spec.Primary.StreamID, Backup: p.Spec.Backup.StreamID}
-		if key.App != app || streamID != key.Primary && streamID != key.Backup {
-			continue
-		}
-		return key, p.Spec.Playback.LegacyClients == v1alpha1.LegacyClientsPair
+	p := s.declaring(app, streamID)
+	if p == nil {
+		return failover.PairKey{}, false
 	}
-	return failover.PairKey{}, false
+	return keyOf(&p.Spec), p.Spec.Playback.LegacyClients == v1alpha1.LegacyClientsPair
 }

@@ -21,6 +21,8 @@ import (
 
 	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/hack/hlscheck/rules"
+	"github.com/streampair/streampair/mediaserver/failover"
+	"github.com/streampair/streampair/mediaserver/hls"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
@@ -372,6 +374,36 @@ func TestAServerWithoutHLSSaysWhy(t *testing.T) {
 	text, err := io.ReadAll(res.Body)
 	if err != nil || res.StatusCode != http.StatusNotFound || !strings.Contains(string(text), "--hls") {
 		t.Errorf("status %d, %q, %v", res.StatusCode, text, err)
+	}
+}
+
+func TestTheManifestSaysHowHLSIsServed(t *testing.T) {
+	const hlsSpec = "  playback: {hls: {mode: %q, segmentSeconds: 1, partMilliseconds: 500, windowSeconds: 60}, allowedOrigins: [https://www.example.com]}\n"
+	s := startServer(t, sticky)
+	s.status() // the manifest of the start is in force now
+	for _, key := range []failover.PairKey{{App: "live", Primary: "primary", Backup: "backup"}, {App: "live", Primary: "backup"}} {
+		if got := s.hlsSettings(key); got != hls.DefaultSettings() {
+			t.Errorf("by default %+v", got)
+		}
+		for name, mode := range map[string]hls.Mode{"OnDemand": hls.OnDemand, "Always": hls.Always, "Off": hls.Off} {
+			if err := s.Configure([]byte(sticky + fmt.Sprintf(hlsSpec, name))); err != nil {
+				t.Fatal(err)
+			}
+			want := hls.Settings{Mode: mode, Segment: time.Second, Part: 500 * ms, Window: time.Minute}
+			if got := s.hlsSettings(key); got != want {
+				t.Errorf("%s: %+v", name, got)
+			}
+		}
+		if err := s.Configure([]byte(sticky)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Configure([]byte(sticky + fmt.Sprintf(hlsSpec, "Off"))); err != nil {
+		t.Fatal(err)
+	}
+	answer, text := s.do("GET", s.url("streams/primary.m3u8", "backupStreamId", "backup"), "", "Origin", "https://www.example.com")
+	if answer.StatusCode != http.StatusNotFound || !strings.Contains(text, "HLS is off") || answer.Header.Get("Access-Control-Allow-Origin") != "https://www.example.com" {
+		t.Errorf("%s: %s, %v", answer.Status, text, answer.Header)
 	}
 }
 

@@ -30,6 +30,8 @@ var brokenRules = []struct{ path, message, spec string }{
 	{"spec.playback.externalURL", "such as https://live.example.com", `playback: {externalURL: "https://[2001:db8:::1]"}`},
 	{"spec.playback.tlsSecretName", "must be the name of a Secret", `playback: {tlsSecretName: "*.example.com"}`},
 	{"spec.playback.tokenSecretRef", "set auth to Token or JWT", `playback: {tokenSecretRef: {name: keys}}`},
+	{"spec.playback.hls.partMilliseconds", "a part must not be longer than a segment", `playback: {hls: {segmentSeconds: 1, partMilliseconds: 1001}}`},
+	{"spec.playback.allowedOrigins[1]", "each origin must be as a browser sends it", `playback: {allowedOrigins: ["https://a.example.com", "https://a.example.com/"]}`},
 	{"spec.playback.tokenSecretRef.name", "must be the name of a Secret", `playback: {auth: JWT, tokenSecretRef: {name: a/b}}`},
 
 	{"spec.exposure.http.loadBalancer", "may be set only with type LoadBalancer", `exposure: {http: {loadBalancer: {class: x}}}`},
@@ -214,6 +216,7 @@ func TestTheDefinitionAndValidateAgreeOnAnyText(t *testing.T) {
 		"app":            func(p *StreamPair, s string) { p.Spec.App = s },
 		"streamID":       func(p *StreamPair, s string) { p.Spec.Primary.StreamID = s },
 		"externalURL":    func(p *StreamPair, s string) { p.Spec.Playback.ExternalURL = s },
+		"origin":         func(p *StreamPair, s string) { p.Spec.Playback.AllowedOrigins = []string{s} },
 		"tlsSecretName":  func(p *StreamPair, s string) { p.Spec.Playback.TLSSecretName = s },
 		"tokenSecretRef": func(p *StreamPair, s string) { p.Spec.Publish.TokenSecretRef = &SecretReference{Name: s} },
 		"http address": func(p *StreamPair, s string) {

@@ -6,6 +6,9 @@ const (
 	DefaultInputLossMilliseconds     = 1000
 	DefaultRecoverySeconds           = 10
 	DefaultMaxJitterMilliseconds     = 5000 // media servers fill it in: those of before refuse the field
+	DefaultHLSSegmentSeconds         = 2
+	DefaultHLSPartMilliseconds       = 250
+	DefaultHLSWindowSeconds          = 30
 	DefaultDrainTimeoutSeconds       = 30
 	DefaultNodeLossTolerationSeconds = 30
 )
@@ -37,6 +40,12 @@ func (p *Playback) setDefaults() {
 	}
 	setDefault(&p.Auth, PlaybackNone)
 	setDefault(&p.LegacyClients, LegacyClientsPair)
+	if p.HLS != nil {
+		setDefault(&p.HLS.Mode, HLSOnDemand)
+		setDefault(&p.HLS.SegmentSeconds, DefaultHLSSegmentSeconds)
+		setDefault(&p.HLS.PartMilliseconds, DefaultHLSPartMilliseconds)
+		setDefault(&p.HLS.WindowSeconds, DefaultHLSWindowSeconds)
+	}
 }
 
 func (m *MediaServer) setDefaults() {

@@ -41,6 +41,60 @@ const (
 	LegacyClientsStream LegacyClients = "Stream"
 )
 
+// HLSMode says when the playlists of a pair are made.
+//
+// +kubebuilder:validation:Enum=OnDemand;Always;Off
+type HLSMode string
+
+// The values of HLS.Mode.
+const (
+	// HLSOnDemand makes a playlist while somebody asks for it.
+	HLSOnDemand HLSMode = "OnDemand"
+	// HLSAlways makes the pair's playlist all the time.
+	HLSAlways HLSMode = "Always"
+	// HLSOff makes no playlist.
+	HLSOff HLSMode = "Off"
+)
+
+// HLS is about HLS and low-latency HLS.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.partMilliseconds) || self.partMilliseconds <= 1000 * (has(self.segmentSeconds) ? self.segmentSeconds : 2)",message="a part must not be longer than a segment: lower partMilliseconds, or raise segmentSeconds",fieldPath=".partMilliseconds"
+type HLS struct {
+	// mode says when playlists are made. OnDemand makes a playlist while somebody asks for
+	// it: the first viewer waits until a segment is there. Always makes the pair's playlist
+	// all the time, so that nobody waits, and a CDN can begin at any time. Off serves no HLS:
+	// write "Off" in quotes, because YAML takes it for a boolean.
+	// +optional
+	// +kubebuilder:default=OnDemand
+	Mode HLSMode `json:"mode,omitempty"`
+
+	// segmentSeconds is the shortest duration of a segment, in seconds, 1 to 10. A segment
+	// ends at the first IDR after that. A change counts for playlists that begin later.
+	// +optional
+	// +kubebuilder:default=2
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10
+	SegmentSeconds int32 `json:"segmentSeconds,omitempty"`
+
+	// partMilliseconds is the duration of a part, in milliseconds, 100 to 2000, rounded up to
+	// whole pictures. Players of low-latency HLS are some three parts behind. A change counts
+	// for playlists that begin later.
+	// +optional
+	// +kubebuilder:default=250
+	// +kubebuilder:validation:Minimum=100
+	// +kubebuilder:validation:Maximum=2000
+	PartMilliseconds int32 `json:"partMilliseconds,omitempty"`
+
+	// windowSeconds is how far a playlist goes back, in seconds, 1 to 3600, and at least six
+	// target durations. Each media pod keeps that much of the stream in memory, for each
+	// playlist that is made, and shortens the window when its memory is short.
+	// +optional
+	// +kubebuilder:default=30
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=3600
+	WindowSeconds int32 `json:"windowSeconds,omitempty"`
+}
+
 // Playback is about viewers.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.tokenSecretRef) || (has(self.auth) && self.auth != 'None')",message="tokenSecretRef does nothing with auth None: set auth to Token or JWT, or everybody can watch",fieldPath=".tokenSecretRef"
@@ -98,6 +152,21 @@ type Playback struct {
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=86400
 	ReplacedTokenGraceSeconds *int32 `json:"replacedTokenGraceSeconds,omitempty"`
+
+	// hls is about HLS and low-latency HLS. Default: playlists on demand, segments of 2 s,
+	// parts of 250 ms, and a window of 30 s.
+	// +optional
+	HLS *HLS `json:"hls,omitempty"`
+
+	// allowedOrigins are the origins of web pages that may play by HLS with the cookie
+	// streampair_token, such as https://www.example.com, at most 32. A page that shows its
+	// token in the query needs no entry.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MaxLength=300
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^https?://([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\\\\[[0-9A-Fa-f:.]+\\\\])(:[1-9][0-9]{0,4})?$')",message="each origin must be as a browser sends it: http:// or https://, a host, and no path, such as https://www.example.com"
+	AllowedOrigins []string `json:"allowedOrigins,omitempty"`
 
 	// legacyClients is for clients that cannot name a backup, such as an HLS player
 	// with a plain stream URL. Pair gives them the pair, with failover, under either stream

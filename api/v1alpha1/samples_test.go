@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -29,7 +30,7 @@ func TestSamplesAreAccepted(t *testing.T) {
 			for _, text := range documents(t, file) {
 				var pair StreamPair
 				object := map[string]any{
-					Kind: &pair, "Secret": &corev1.Secret{}, "Ingress": &networkingv1.Ingress{}, "Kustomization": &kustomization{},
+					Kind: &pair, "Secret": &corev1.Secret{}, "Ingress": &networkingv1.Ingress{}, "Kustomization": &kustomization{}, "HTTPRoute": &httpRoute{},
 				}[kind(t, text)]
 				if object == nil {
 					t.Fatalf("a document of kind %q", kind(t, text))
@@ -61,6 +62,33 @@ func TestSamplesAreAccepted(t *testing.T) {
 	if len(pairs) < 9 {
 		t.Errorf("only %d samples found", len(pairs))
 	}
+}
+
+// httpRoute has the fields of gateway.networking.k8s.io/v1 HTTPRoute that samples use.
+type httpRoute struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata"`
+	Spec              struct {
+		ParentRefs []struct {
+			Name string `json:"name"`
+		} `json:"parentRefs"`
+		Hostnames []string `json:"hostnames"`
+		Rules     []struct {
+			Matches []struct {
+				Path struct {
+					Type  string `json:"type"`
+					Value string `json:"value"`
+				} `json:"path"`
+			} `json:"matches"`
+			Timeouts struct {
+				Request string `json:"request"`
+			} `json:"timeouts"`
+			BackendRefs []struct {
+				Name string `json:"name"`
+				Port int    `json:"port"`
+			} `json:"backendRefs"`
+		} `json:"rules"`
+	} `json:"spec"`
 }
 
 // kustomization is what the samples' one has.

@@ -72,6 +72,8 @@ func pairCases() []pairCase {
 		{name: "playback and ICE servers as they should be", change: func(p *StreamPair) {
 			p.Spec.Playback.ExternalURL = "https://live.example.com:8443/tv"
 			p.Spec.Playback.Order = []PlaybackMethod{PlaybackHLS}
+			p.Spec.Playback.HLS = &HLS{Mode: HLSAlways, SegmentSeconds: 1, PartMilliseconds: 1000, WindowSeconds: 3600}
+			p.Spec.Playback.AllowedOrigins = []string{"https://www.example.com", "http://localhost:8080", "https://[2001:db8::1]"}
 			p.Spec.MediaServer.ICEServers = []ICEServer{{URLs: []string{"turns:turn.example.com:443?transport=tcp"}, CredentialSecretRef: &SecretReference{Name: "turn"}}}
 		}},
 
@@ -135,6 +137,16 @@ func pairCases() []pairCase {
 				LegacyClients: "None", TokenSecretRef: &SecretReference{},
 			}
 		}, want: []string{"spec.playback.order[1]", "spec.playback.externalURL", "spec.playback.auth", "spec.playback.tokenSecretRef.name", "spec.playback.legacyClients"}},
+		{name: "HLS", change: func(p *StreamPair) {
+			p.Spec.Playback.HLS = &HLS{Mode: "Never", SegmentSeconds: 11, PartMilliseconds: 99, WindowSeconds: 3601}
+			p.Spec.Playback.AllowedOrigins = []string{"https://a.example.com", "https://a.example.com", "*", "a.example.com", "https://a.example.com/"}
+		}, want: []string{
+			"spec.playback.hls.mode", "spec.playback.hls.segmentSeconds", "spec.playback.hls.partMilliseconds", "spec.playback.hls.windowSeconds",
+			"spec.playback.allowedOrigins[1]", "spec.playback.allowedOrigins[2]", "spec.playback.allowedOrigins[3]", "spec.playback.allowedOrigins[4]",
+		}},
+		{name: "a part that is longer than a segment", change: func(p *StreamPair) {
+			p.Spec.Playback.HLS = &HLS{SegmentSeconds: 1, PartMilliseconds: 1001}
+		}, want: []string{"spec.playback.hls.partMilliseconds"}},
 		{name: "an order of nothing", change: func(p *StreamPair) { p.Spec.Playback.Order = []PlaybackMethod{} }, want: []string{"spec.playback.order"}},
 		{name: "an external URL with a query", change: func(p *StreamPair) { p.Spec.Playback.ExternalURL = "https://a.example.com/?x" }, want: []string{"spec.playback.externalURL"}},
 		{name: "members of another exposure", change: func(p *StreamPair) {

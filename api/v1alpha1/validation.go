@@ -22,6 +22,8 @@ const (
 	MaxTokenGraceSeconds  = 86400
 	MaxExternalURLLength  = 1024
 	maxOrder              = 2
+	maxAllowedOrigins     = 32
+	maxOriginLength       = 300
 	maxImageLength        = 512
 	maxImagePullSecrets   = 16
 	maxNodeSelector       = 32
@@ -42,6 +44,7 @@ var (
 	pairName = regexp.MustCompile(`^[a-z]([-a-z0-9]*[a-z0-9])?$`)
 
 	// Of a URL just what can be put before "/{app}/play.html?…".
+	origin      = regexp.MustCompile(`^https?://([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?$`)
 	externalURL = regexp.MustCompile(`^https?://([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?(/[A-Za-z0-9._~/-]*)?$`)
 
 	image        = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@-]*$`)
@@ -137,7 +140,40 @@ func (p *Playback) validate(path *field.Path) field.ErrorList {
 	}
 	errs = append(errs, p.TokenSecretRef.validate(path.Child("tokenSecretRef"))...)
 	errs = append(errs, within(path.Child("replacedTokenGraceSeconds"), p.ReplacedTokenGraceSeconds, 0, MaxTokenGraceSeconds)...)
+	errs = append(errs, p.HLS.validate(path.Child("hls"))...)
+	errs = append(errs, set(path.Child("allowedOrigins"), p.AllowedOrigins, maxAllowedOrigins, validateOrigin)...)
 	return append(errs, oneOf(path.Child("legacyClients"), p.LegacyClients, LegacyClientsPair, LegacyClientsStream)...)
+}
+
+// Bounds of HLS. A part is at least 100 ms long: shorter ones cost more than they gain.
+const (
+	MaxHLSSegmentSeconds   = 10
+	MinHLSPartMilliseconds = 100
+	MaxHLSPartMilliseconds = 2000
+	MaxHLSWindowSeconds    = 3600
+)
+
+func (h *HLS) validate(path *field.Path) field.ErrorList {
+	if h == nil {
+		return nil
+	}
+	errs := oneOf(path.Child("mode"), h.Mode, HLSOnDemand, HLSAlways, HLSOff)
+	errs = append(errs, within(path.Child("segmentSeconds"), &h.SegmentSeconds, 1, MaxHLSSegmentSeconds)...)
+	errs = append(errs, within(path.Child("partMilliseconds"), &h.PartMilliseconds, MinHLSPartMilliseconds, MaxHLSPartMilliseconds)...)
+	errs = append(errs, within(path.Child("windowSeconds"), &h.WindowSeconds, 1, MaxHLSWindowSeconds)...)
+	if len(errs) == 0 && h.PartMilliseconds > 1000*h.SegmentSeconds {
+		errs = append(errs, field.Invalid(path.Child("partMilliseconds"), h.PartMilliseconds,
+			"a part must not be longer than a segment: lower partMilliseconds, or raise segmentSeconds"))
+	}
+	return errs
+}
+
+func validateOrigin(path *field.Path, value string) *field.Error {
+	if len(value) <= maxOriginLength && origin.MatchString(value) {
+		return nil
+	}
+	return field.Invalid(path, value,
+		"must be as a browser sends it: http:// or https://, a host, and no path, such as https://www.example.com")
 }
 
 func validateOrder(path *field.Path, order []PlaybackMethod) field.ErrorList {

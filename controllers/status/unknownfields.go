@@ -20,6 +20,8 @@ func unknownFields(pair *v1alpha1.StreamPair, pod *control.Status) []string {
 	}{
 		{"spec.exposure.http.trustedProxies", len(pair.Spec.Exposure.HTTP.TrustedProxies) > 0},
 		{"spec.failover.maxJitterMilliseconds", pair.Spec.Failover.MaxJitterMilliseconds != nil},
+		{"spec.playback.allowedOrigins", len(pair.Spec.Playback.AllowedOrigins) > 0},
+		{"spec.playback.hls", pair.Spec.Playback.HLS != nil},
 		{"spec.playback.replacedTokenGraceSeconds", pair.Spec.Playback.ReplacedTokenGraceSeconds != nil},
 		{"spec.publish.replacedTokenGraceSeconds", pair.Spec.Publish.ReplacedTokenGraceSeconds != nil},
 	} {

@@ -91,6 +91,27 @@ var schemaYAML = typed.YAMLObject(`types:
       default: Auto
 - name: com.github.streampair.streampair.api.v1alpha1.FailoverMode
   scalar: string
+- name: com.github.streampair.streampair.api.v1alpha1.HLS
+  map:
+    fields:
+    - name: mode
+      type:
+        namedType: com.github.streampair.streampair.api.v1alpha1.HLSMode
+      default: OnDemand
+    - name: partMilliseconds
+      type:
+        scalar: numeric
+      default: 250
+    - name: segmentSeconds
+      type:
+        scalar: numeric
+      default: 2
+    - name: windowSeconds
+      type:
+        scalar: numeric
+      default: 30
+- name: com.github.streampair.streampair.api.v1alpha1.HLSMode
+  scalar: string
 - name: com.github.streampair.streampair.api.v1alpha1.HTTPExposure
   map:
     fields:
@@ -314,6 +335,12 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.streampair.streampair.api.v1alpha1.Playback
   map:
     fields:
+    - name: allowedOrigins
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
     - name: auth
       type:
         namedType: com.github.streampair.streampair.api.v1alpha1.PlaybackAuth
@@ -321,6 +348,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: externalURL
       type:
         scalar: string
+    - name: hls
+      type:
+        namedType: com.github.streampair.streampair.api.v1alpha1.HLS
     - name: legacyClients
       type:
         namedType: com.github.streampair.streampair.api.v1alpha1.LegacyClients

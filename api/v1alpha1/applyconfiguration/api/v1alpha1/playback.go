@@ -41,6 +41,13 @@ type PlaybackApplyConfiguration struct {
 	// replaced. Then the media pods end the viewer's session. 0 to 86400. Default: the
 	// session is not ended.
 	ReplacedTokenGraceSeconds *int32 `json:"replacedTokenGraceSeconds,omitempty"`
+	// hls is about HLS and low-latency HLS. Default: playlists on demand, segments of 2 s,
+	// parts of 250 ms, and a window of 30 s.
+	HLS *HLSApplyConfiguration `json:"hls,omitempty"`
+	// allowedOrigins are the origins of web pages that may play by HLS with the cookie
+	// streampair_token, such as https://www.example.com, at most 32. A page that shows its
+	// token in the query needs no entry.
+	AllowedOrigins []string `json:"allowedOrigins,omitempty"`
 	// legacyClients is for clients that cannot name a backup, such as an HLS player
 	// with a plain stream URL. Pair gives them the pair, with failover, under either stream
 	// id. Stream gives them only the stream that they asked for.
@@ -100,6 +107,24 @@ func (b *PlaybackApplyConfiguration) WithTokenSecretRef(value *SecretReferenceAp
 // If called multiple times, the ReplacedTokenGraceSeconds field is set to the value of the last call.
 func (b *PlaybackApplyConfiguration) WithReplacedTokenGraceSeconds(value int32) *PlaybackApplyConfiguration {
 	b.ReplacedTokenGraceSeconds = &value
+	return b
+}
+
+// WithHLS sets the HLS field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the HLS field is set to the value of the last call.
+func (b *PlaybackApplyConfiguration) WithHLS(value *HLSApplyConfiguration) *PlaybackApplyConfiguration {
+	b.HLS = value
+	return b
+}
+
+// WithAllowedOrigins adds the given value to the AllowedOrigins field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the AllowedOrigins field.
+func (b *PlaybackApplyConfiguration) WithAllowedOrigins(values ...string) *PlaybackApplyConfiguration {
+	for i := range values {
+		b.AllowedOrigins = append(b.AllowedOrigins, values[i])
+	}
 	return b
 }
 

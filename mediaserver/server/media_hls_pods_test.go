@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
+	"path"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -23,10 +24,18 @@ import (
 type front struct {
 	*httptest.Server
 	turn  atomic.Uint32
+	over  atomic.Bool               // the players' requests do not count any more
 	doors [2]*mediatest.FaultyProxy // to each server
-	// answers are by server and status.
-	mu      sync.Mutex
-	answers map[string]int
+
+	mu      sync.Mutex     // guards all below
+	answers map[string]int // by server and status
+	refused []refusal
+}
+
+// A refusal is an answer with an error.
+type refusal struct {
+	status int
+	name   string // the last segment of the path
 }
 
 func newFront(t *testing.T, w *relayedPair) *front {
@@ -39,7 +48,7 @@ func newFront(t *testing.T, w *relayedPair) *front {
 		Rewrite:   func(*httputil.ProxyRequest) {},
 		Transport: roundTripper(f.roundTrip),
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			if !errors.Is(err, context.Canceled) {
+			if !errors.Is(err, context.Canceled) && !f.over.Load() {
 				t.Errorf("neither server answers %s: %v", r.URL, err)
 			}
 			w.WriteHeader(http.StatusBadGateway)
@@ -60,16 +69,42 @@ func (f *front) roundTrip(r *http.Request) (res *http.Response, err error) {
 		out := r.Clone(r.Context())
 		out.URL.Scheme, out.URL.Host = "http", f.doors[server].Addr()
 		if res, err = http.DefaultTransport.RoundTrip(out); err == nil {
-			f.mu.Lock()
-			f.answers[fmt.Sprintf("%s %d", legIDs[server], res.StatusCode)]++
-			f.mu.Unlock()
+			f.note(legIDs[server], res)
 			return res, nil
 		}
 	}
 	return nil, err
 }
 
-// read reads the pair's playlist at a base URL until stop is called.
+func (f *front) note(server string, res *http.Response) {
+	answer := fmt.Sprintf("%s %d", server, res.StatusCode)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.answers[answer]++
+	if res.StatusCode >= http.StatusBadRequest {
+		f.refused = append(f.refused, refusal{res.StatusCode, path.Base(res.Request.URL.Path)})
+	}
+}
+
+// gaveNoErrors checks that both servers answered, and that no player got an error. r has read all
+// playlists. A part that was only announced may not come.
+func (f *front) gaveNoErrors(t *testing.T, r *hlsReader) {
+	t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, id := range legIDs {
+		if f.answers[id+" 200"] == 0 {
+			t.Errorf("the %s's server gave no answer", id)
+		}
+	}
+	for _, one := range f.refused {
+		if _, listed := r.contents[one.name]; listed || one.status != http.StatusNotFound {
+			t.Errorf("status %d for %s", one.status, one.name)
+		}
+	}
+}
+
+// readHLS reads the pair's playlist at a base URL until stop is called.
 func readHLS(t *testing.T, base string) (r *hlsReader, stop func()) {
 	r = &hlsReader{t: t, url: base + "/live/streams/primary.m3u8?backupStreamId=backup", contents: make(map[string][sha256.Size]byte)}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -96,6 +131,7 @@ func (r *hlsReader) goesOn(t *testing.T, why string, segments int) {
 
 // Any request may go to either server.
 func TestEitherServerServesTheSameHLS(t *testing.T) {
+	t.Parallel()
 	w := startRelayedPair(t, sticky)
 	encoders := w.publishBoth()
 	f := newFront(t, w)
@@ -104,7 +140,7 @@ func TestEitherServerServesTheSameHLS(t *testing.T) {
 	r.goesOn(t, "at first", 3)
 	r.stoodStill()
 
-	const switches = 4
+	const switches = 2
 	for n := range switches {
 		active, other := n%2, 1-n%2
 		encoders[active].Kill()
@@ -131,18 +167,7 @@ func TestEitherServerServesTheSameHLS(t *testing.T) {
 	stop()
 
 	t.Logf("%d playlists, %d names, %d segments, %d discontinuities; answers: %v", r.reads, len(r.contents), len(r.segments), len(r.switched), f.answers)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, id := range legIDs {
-		if f.answers[id+" 200"] < r.reads/4 {
-			t.Errorf("the %s's server gave %d of %d playlists", id, f.answers[id+" 200"], r.reads)
-		}
-	}
-	for answer, n := range f.answers {
-		if answer[len(answer)-3] != '2' {
-			t.Errorf("%d answers: %s", n, answer)
-		}
-	}
+	f.gaveNoErrors(t, r)
 	w.servesTheSame(r)
 }
 
@@ -177,6 +202,7 @@ func (w *relayedPair) servesTheSame(r *hlsReader) {
 // While the servers do not hear each other, each goes on with its own playlist for its own players.
 // After that, there is one playlist again.
 func TestHLSGoesOnWhileTheServersAreCutOff(t *testing.T) {
+	t.Parallel()
 	w := startRelayedPair(t, sticky)
 	w.publishBoth()
 	var readers [2]*hlsReader
@@ -219,6 +245,7 @@ func TestHLSGoesOnWhileTheServersAreCutOff(t *testing.T) {
 
 // A playlist of one stream alone is the same at both servers, too.
 func TestEitherServerServesTheSameStreamAlone(t *testing.T) {
+	t.Parallel()
 	w := startRelayedPair(t, sticky)
 	w.publishBoth()
 	f := newFront(t, w)

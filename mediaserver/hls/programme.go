@@ -44,6 +44,7 @@ type programme struct {
 	cutter      *cut.Cutter
 	publication *stream.Publication // that the cutter cuts
 	serving     bool
+	mixedSound  bool // the warning of noteSound is shown
 	replica     *replica.Replica
 	clock       time.Duration     // of the replica
 	drafts      map[string]*draft // by the name of the peer
@@ -81,6 +82,7 @@ func (p *programme) run(ctx context.Context) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	defer p.leave()
+	defer p.endSound()
 	for {
 		var switched <-chan struct{}
 		var units <-chan *stream.AccessUnit
@@ -109,6 +111,7 @@ func (p *programme) run(ctx context.Context) {
 			p.receive(m)
 		case now := <-tick.C:
 			p.inspect()
+			p.noteSound()
 			if !p.isWanted(now) {
 				return
 			}

@@ -6,12 +6,14 @@ import (
 	"net/url"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
@@ -83,6 +85,7 @@ func TestPlayersOfHLSGoThroughSwitches(t *testing.T) {
 		p.screens = append(p.screens, shaka)
 		p.goThroughSwitches()
 		p.goThroughRestarts()
+		p.warnsOfMixedSound(false)
 		for _, text := range evaluate[[]string](shaka.page, `window.errors`) {
 			const partNotFound = "1001: " // BAD_HTTP_STATUS; see front.gaveNoErrors
 			if !strings.HasPrefix(text, partNotFound) || !strings.Contains(text, ",404,") {
@@ -96,6 +99,7 @@ func TestPlayersOfHLSGoThroughSwitches(t *testing.T) {
 		aac := file(t, primary)
 		p := newHLSPlayers(t, func(url string) *mediatest.Publisher { return mediatest.Publish(t, aac, url, "-stream_loop", "-1") })
 		p.goThroughSwitches()
+		p.warnsOfMixedSound(true)
 		p.ends()
 	})
 }
@@ -193,6 +197,16 @@ func (p *hlsPlayers) goThroughRestarts() {
 		p.play(stays, true, true)
 		p.see("the "+legIDs[leg]+"'s server is back", stays, time.Now())
 	}
+}
+
+// warnsOfMixedSound waits until both servers warn, or do not, that the legs' sounds differ.
+func (p *hlsPlayers) warnsOfMixedSound(want bool) {
+	p.t.Helper()
+	eventually.True(p.t, fmt.Sprintf("a warning of mixed sound: %v", want), func() bool {
+		return p.both(func(_ int, pair control.Pair) bool {
+			return slices.ContainsFunc(pair.Legs[1].Warnings, func(w control.Warning) bool { return w.Code == "MixedSound" }) == want
+		})
+	})
 }
 
 func (p *hlsPlayers) ends() {

@@ -32,7 +32,10 @@ if [ "$purpose" = test ]; then
 	# The race detector links with C.
 	have "${CC:-gcc}" || missing+=(gcc libc6-dev)
 	# For the tests with network namespaces, which root alone can make.
-	[ "$(uname)" != Linux ] || [ "$(id -u)" != 0 ] || have ip || missing+=(iproute2)
+	if [ "$(uname)" = Linux ] && [ "$(id -u)" = 0 ]; then
+		have ip || missing+=(iproute2)
+		have nft || missing+=(nftables)
+	fi
 fi
 if [ "$purpose" = cluster ]; then
 	have ip || missing+=(iproute2)

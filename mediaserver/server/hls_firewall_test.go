@@ -90,9 +90,6 @@ func TestThePagePlaysBehindFirewalls(t *testing.T) {
 	if !mediatest.CanMakeNamespaces() {
 		t.Skip("this needs root on Linux, and iproute2")
 	}
-	if _, err := exec.LookPath("nft"); err != nil {
-		t.Skip("this needs nftables: apt-get install nftables")
-	}
 	ns := mediatest.NewNamespace(t)
 	base := startBinaryIn(t, ns)
 	f := newFirewall(t, ns)

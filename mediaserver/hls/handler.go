@@ -16,7 +16,6 @@ import (
 	"github.com/streampair/streampair/mediaserver/budget"
 	"github.com/streampair/streampair/mediaserver/failover"
 	"github.com/streampair/streampair/mediaserver/hls/list"
-	"github.com/streampair/streampair/mediaserver/hls/replica"
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/recovery"
 	"github.com/streampair/streampair/mediaserver/stream"
@@ -313,8 +312,7 @@ func (h *Handler) start(from netip.Prefix, key failover.PairKey, asked time.Time
 		handler: h, key: key, stop: cancel, done: make(chan struct{}), changed: make(chan struct{}),
 		source: source{streams: []*stream.Stream{h.cfg.Registry.Stream(primary)}}, log: h.cfg.Logger.With("hls", key.String()),
 		texts: make(map[textKey]text), asked: asked, wanted: !asked.Before(time.Now().Add(-beat)),
-		inbox: make(chan received, inboxSize), news: make(chan struct{}), paused: make(chan struct{}),
-		drafts: make(map[string]*draft), replica: replica.New(0), beat: time.Now(),
+		sharing: newSharing(time.Now()),
 	}
 	pair := Pair{Watched: func(bool) {}, Release: func() {}}
 	if key.Backup != "" {

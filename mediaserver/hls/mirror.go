@@ -30,8 +30,12 @@ const (
 	// peerGrace is how long a programme that a peer has asked for waits for the first word of the
 	// peer.
 	peerGrace = 3 * time.Second
-	// reconnectAfter is the time between two connections to a peer that does not serve a programme.
-	reconnectAfter = 100 * time.Millisecond
+	// A lost connection to a peer is tried again after reconnectAfter. A peer that has been away for
+	// long is asked less often: after a reconnectShare-th of that time, but at least once every
+	// reconnectSeldom.
+	reconnectAfter  = 100 * time.Millisecond
+	reconnectShare  = 20
+	reconnectSeldom = 500 * time.Millisecond
 )
 
 // Peers is what a Handler knows of the servers that play the same pairs.
@@ -209,23 +213,28 @@ func (s *sender) changes() (messages []message) {
 
 // Pull reads a programme from a peer, again and again, until ctx ends.
 func (h *Handler) Pull(ctx context.Context, link Link, key failover.PairKey) {
+	heard := time.Now()
 	for ctx.Err() == nil {
 		h.mu.Lock()
 		p := h.all[key]
 		h.mu.Unlock()
 		if p != nil {
-			err := p.pull(ctx, link)
+			connected, err := p.pull(ctx, link)
+			if connected {
+				heard = time.Now()
+			}
 			p.log.Debug("the connection to the peer has ended", "peer", link.Name(), "error", err)
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(reconnectAfter):
+		case <-time.After(min(max(reconnectAfter, time.Since(heard)/reconnectShare), reconnectSeldom)):
 		}
 	}
 }
 
-// pull reads the programme from a peer until the connection ends.
-func (p *programme) pull(ctx context.Context, link Link) error {
+// pull reads the programme from a peer until the connection ends. connected reports whether the peer
+// had the programme.
+func (p *programme) pull(ctx context.Context, link Link) (connected bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	p.mu.Lock()
@@ -241,7 +250,7 @@ func (p *programme) pull(ctx context.Context, link Link) error {
 	}()
 	body, err := link.Open(ctx, pathOf(p.key, wanted))
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer body.Close()
 	defer p.hear(ctx, received{from: link.Name()})
@@ -250,19 +259,19 @@ func (p *programme) pull(ctx context.Context, link Link) error {
 	for {
 		var m message
 		if err := in.Decode(&m); err != nil {
-			return err
+			return true, err
 		}
 		switch {
 		case m.Run != nil:
 			run = m.Run
 			continue
 		case m.Part != nil && run == nil:
-			return errors.New("a part without a run")
+			return true, errors.New("a part without a run")
 		case m.Part != nil:
 			m.Part.Run = run
 		}
 		if !p.hear(ctx, received{link.Name(), &m}) {
-			return ctx.Err()
+			return true, ctx.Err()
 		}
 	}
 }
@@ -285,124 +294,4 @@ func (p *programme) hear(ctx context.Context, m received) bool {
 	case <-p.done:
 	}
 	return false
-}
-
-// A draft is the copy of a peer's list that has been received. It becomes the programme's list when
-// it goes as far as the peer's.
-type draft struct {
-	plan
-	list  *list.List
-	isOwn bool // it is the programme's list
-}
-
-// receive takes a message of a peer.
-func (p *programme) receive(m received) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if m.message == nil {
-		p.replica.Lost(m.from, p.clock)
-		delete(p.drafts, m.from)
-		return
-	}
-	d := p.drafts[m.from]
-	switch {
-	case m.Begin != nil:
-		p.drafts[m.from] = &draft{plan: m.Begin.Plan, list: list.New(m.Begin.List)}
-	case d == nil:
-	case m.Part != nil && d.isOwn:
-		p.inherited = p.handler.cfg.Registry.Now()
-		p.put(*m.Part)
-		p.trim(time.Now())
-	case m.Part != nil:
-		d.list.Add(*m.Part)
-	case m.End && d.isOwn:
-		p.end()
-	case m.End:
-		d.list.End()
-	}
-	if m.Report == nil {
-		return
-	}
-	p.replica.Heard(m.from, *m.Report, p.clock)
-	switch {
-	case d == nil:
-	case m.Report.Mode != replica.Write:
-		delete(p.drafts, m.from)
-	case d.isOwn:
-		p.next = m.Report.Next
-	}
-}
-
-// adopt makes the list of the leader the programme's own, once it has been received. p.mu must be
-// held.
-func (p *programme) adopt() {
-	d, report := p.drafts[p.leader], p.replica.Report(p.leader)
-	if p.mode != replica.Follow || p.isFollowing || d == nil || report == nil || d.list.Head() == (list.Position{}) || d.list.Head().Compare(report.Head) < 0 {
-		return
-	}
-	if p.list != nil {
-		d.list.ShowFrom(p.firstAfter(d.list))
-		p.retireAllBut(d.list)
-	}
-	p.plan, p.list, p.next = d.plan, d.list, report.Next
-	p.isFollowing, d.isOwn = true, true
-	p.inherited = p.handler.cfg.Registry.Now()
-	for _, segment := range p.list.All() {
-		for i, part := range segment.Parts {
-			p.store.add(part, i == 0)
-		}
-		if segment.Complete {
-			p.store.complete(segment)
-		}
-	}
-	p.log.Info("this server has the playlist of its peer", "peer", p.leader, "segments", len(p.list.All()))
-	p.trim(time.Now())
-	p.tell()
-	p.notify()
-}
-
-// firstAfter returns the media sequence number from which another list can take the place of this
-// one. Under each number, players must find the segment that they found before (draft section 6.2.1).
-// p.mu must be held.
-func (p *programme) firstAfter(next *list.List) int64 {
-	segments := p.list.Segments()
-	if len(segments) == 0 {
-		return 0
-	}
-	newest := segments[len(segments)-1]
-	for _, segment := range next.All() {
-		if segment.Sequence == newest.Sequence && segment.Name == newest.Name {
-			return segments[0].Sequence
-		}
-	}
-	return newest.Sequence + 1
-}
-
-// retireAllBut removes the segments of the list, in favour of another list. Players may still have a
-// playlist that names them. p.mu must be held.
-func (p *programme) retireAllBut(kept *list.List) {
-	names := make(map[cut.Name]bool)
-	for _, segment := range kept.All() {
-		names[segment.Name] = true
-	}
-	for _, segment := range p.list.All() {
-		if names[segment.Name] {
-			p.store.forget(segment)
-		} else {
-			p.store.retire([]*list.Segment{segment}, time.Now().Add(p.window()))
-		}
-	}
-	p.store.gone = dropNamed(p.store, names)
-}
-
-// dropNamed forgets the segments of these names that have left the playlist, and returns the others.
-func dropNamed(s *store, names map[cut.Name]bool) (rest []goneSegment) {
-	for _, one := range s.gone {
-		if names[one.Name] {
-			s.forget(one.Segment)
-		} else {
-			rest = append(rest, one)
-		}
-	}
-	return rest
 }

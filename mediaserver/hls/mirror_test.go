@@ -22,6 +22,7 @@ type mirror struct {
 	rigs  [2]*rig
 	mu    sync.Mutex // guards all below
 	isCut bool
+	held  chan struct{} // nothing passes until the channel is closed; nil: all passes
 	open  map[*io.PipeReader]bool
 }
 
@@ -92,7 +93,38 @@ func (l mirrorLink) Open(ctx context.Context, path string) (io.ReadCloser, error
 		l.rigs[l.to].mux.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil))
 		_ = out.Close()
 	}()
-	return in, nil
+	return heldReader{in, l.mirror}, nil
+}
+
+// A heldReader reads from the other rig, unless the test holds that up.
+type heldReader struct {
+	*io.PipeReader
+	m *mirror
+}
+
+func (r heldReader) Read(b []byte) (int, error) {
+	n, err := r.PipeReader.Read(b)
+	r.m.mu.Lock()
+	held := r.m.held
+	r.m.mu.Unlock()
+	if held != nil {
+		<-held
+	}
+	return n, err
+}
+
+// hold lets nothing pass between the rigs until release is called. Connections stay.
+func (m *mirror) hold() (release func()) {
+	held := make(chan struct{})
+	m.mu.Lock()
+	m.held = held
+	m.mu.Unlock()
+	return func() {
+		m.mu.Lock()
+		m.held = nil
+		m.mu.Unlock()
+		close(held)
+	}
 }
 
 // A pipeAnswer is a ResponseWriter that writes to a pipe.
@@ -191,6 +223,35 @@ func TestTheOtherServerGoesOnWithThePlaylist(t *testing.T) {
 		}
 		if strings.Count(after, "#EXT-X-DISCONTINUITY\n") != 1 || number(t, after, "#EXT-X-MEDIA-SEQUENCE") != number(t, before, "#EXT-X-MEDIA-SEQUENCE") {
 			t.Errorf("%s", after)
+		}
+	})
+}
+
+// A connection that brought nothing for some time brings what was sent before. Nothing of that gets
+// into the list of the server that has taken over.
+func TestWhatComesLateChangesNothing(t *testing.T) {
+	inMirror(t, func(m *mirror) {
+		defer m.publish()()
+		m.rigs[0].text(m.rigs[0].get(alone), http.StatusOK)
+		time.Sleep(5 * time.Second)
+		for _, d := range []time.Duration{200 * ms, 700 * ms, 1200 * ms, 3 * time.Second} {
+			release := m.hold()
+			time.Sleep(d)
+			release()
+			time.Sleep(6 * time.Second)
+			var texts [2]string
+			for i, r := range m.rigs {
+				texts[i] = r.text(r.get(alone), http.StatusOK)
+			}
+			// One of the two may begin later: see list.ShowFrom.
+			names := [2][]string{uris(texts[0], ""), uris(texts[1], "")}
+			common := min(len(names[0]), len(names[1]))
+			if common < 2 || !slices.Equal(names[0][len(names[0])-common:], names[1][len(names[1])-common:]) {
+				t.Errorf("held for %v:\n%s\nand\n%s", d, texts[0], texts[1])
+			}
+			if modes := m.modes(); modes[0] == modes[1] {
+				t.Errorf("held for %v: modes %v", d, modes)
+			}
 		}
 	})
 }

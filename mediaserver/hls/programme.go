@@ -35,8 +35,6 @@ type programme struct {
 	// onServing is called with each change of whether somebody asks, and there is media to serve.
 	onServing func(bool)
 
-	inbox chan received // what peers send
-
 	// Owned by run's goroutine:
 	on          *stream.Stream // the stream that is cut; nil: none
 	sub         *stream.Subscription
@@ -45,12 +43,6 @@ type programme struct {
 	publication *stream.Publication // that the cutter cuts
 	serving     bool
 	mixedSound  bool // the warning of noteSound is shown
-	replica     *replica.Replica
-	clock       time.Duration     // of the replica
-	drafts      map[string]*draft // by the name of the peer
-	// inherited is when the last part of another server came, on the media clock; 0: the newest part
-	// is this server's own.
-	inherited time.Duration
 
 	mu      sync.Mutex // guards all below
 	plan    plan
@@ -59,18 +51,12 @@ type programme struct {
 	next    cut.Name      // the part that is made next; zero: none is
 	hint    cut.Name      // the part that is shown next; zero: none is coming
 	changed chan struct{} // closed and replaced when what is shown changes
-	news    chan struct{} // closed and replaced when there is something to tell the peers
 	texts   map[textKey]text
 	asked   time.Time // when somebody last asked
 	asking  int       // requests that are being answered
 	wanted  bool      // whether somebody asks this server
 
-	mode   replica.Mode
-	leader string // the name of the peer that is followed
-	// isFollowing reports whether list is the leader's.
-	isFollowing bool
-	beat        time.Time     // when run last looked
-	paused      chan struct{} // closed and replaced when the connections to the peers are of no use
+	sharing
 }
 
 // run makes the playlist until ctx ends, the pair ends, or nobody asks any more.
@@ -117,59 +103,6 @@ func (p *programme) run(ctx context.Context) {
 			}
 		}
 	}
-}
-
-// isMirrored reports whether other servers may answer for this one.
-func (p *programme) isMirrored() bool { return p.handler.cfg.Peers != nil }
-
-// decide decides on the mode. It reports whether this server cuts the media.
-func (p *programme) decide(now time.Time) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	still := now.Sub(p.beat)
-	p.beat = now
-	p.clock += min(still, longestStep)
-	if p.isMirrored() {
-		p.replica.SetPeers(p.handler.cfg.Peers.Names(), p.clock)
-		if still > stillness {
-			p.log.Warn("the playlist stood still, so the peers are asked first", "for", still)
-			p.replica.Pause(p.clock)
-			clear(p.drafts)
-			close(p.paused)
-			p.paused = make(chan struct{})
-		}
-	}
-	if mode, leader := p.replica.Step(p.own(), p.clock); mode != p.mode || leader != p.leader {
-		p.log.Debug("the playlist has another writer", "mode", mode, "peer", leader)
-		p.mode, p.leader, p.isFollowing = mode, leader, false
-		p.tell()
-		p.notify()
-	}
-	p.adopt()
-	p.show()
-	return p.mode == replica.Write || p.mode == replica.Wait && p.sub != nil
-}
-
-// own returns what peers are told. p.mu must be held.
-func (p *programme) own() replica.Report {
-	r := replica.Report{
-		Server: p.handler.cfg.BootID, First: p.isMirrored() && p.handler.cfg.Peers.First, Mode: p.mode, Next: p.next, Wanted: p.wanted,
-	}
-	if p.mode == replica.Follow {
-		r.Leader = p.replica.Leader()
-	}
-	if p.list != nil && (p.mode != replica.Follow || p.isFollowing) {
-		if r.Head = p.list.Head(); r.Head != (list.Position{}) {
-			r.Discontinuity = p.list.DiscontinuitySequence()
-		}
-	}
-	return r
-}
-
-// tell wakes those who tell the peers. p.mu must be held.
-func (p *programme) tell() {
-	close(p.news)
-	p.news = make(chan struct{})
 }
 
 // show shows as much of the list to players as the peers have. p.mu must be held.

@@ -130,7 +130,8 @@ func (r *rig) publish(id string) (stop func()) {
 		for n := 0; ctx.Err() == nil; n++ {
 			at := time.Duration(n) * 40 * ms
 			picture := make([]byte, 1000)
-			copy(picture, []byte{0x41, 0x9a, byte(n), byte(n >> 8)})
+			copy(picture, []byte{0x41, 0x9a})
+			copy(picture[20:], []byte{byte(n), byte(n >> 8)}) // behind the slice header
 			nalus := [][]byte{picture}
 			if n%50 == 0 {
 				copy(picture, []byte{0x65, 0x88})

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -403,11 +404,11 @@ func TestAPlaylistIsKept(t *testing.T) {
 }
 
 func TestAPlaylistThatIsTurnedOffEnds(t *testing.T) {
-	settings := DefaultSettings()
+	var isOff atomic.Bool
 	inBubble(t, func(r *rig) {
 		defer r.publish("primary")()
 		r.text(r.get(alone), http.StatusOK)
-		settings.Mode = Off
+		isOff.Store(true)
 		time.Sleep(time.Second)
 		if all := r.programmes(); len(all) > 0 {
 			t.Errorf("%d playlists go on", len(all))
@@ -415,7 +416,15 @@ func TestAPlaylistThatIsTurnedOffEnds(t *testing.T) {
 		if text := r.text(r.get(alone), http.StatusNotFound); !strings.Contains(text, "spec.playback.hls.mode") {
 			t.Errorf("%s", text)
 		}
-	}, func(c *Config) { c.SettingsOf = func(failover.PairKey) Settings { return settings } })
+	}, func(c *Config) {
+		c.SettingsOf = func(failover.PairKey) Settings {
+			settings := DefaultSettings()
+			if isOff.Load() {
+				settings.Mode = Off
+			}
+			return settings
+		}
+	})
 }
 
 func TestPagesOfOtherSites(t *testing.T) {

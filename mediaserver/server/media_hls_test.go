@@ -33,7 +33,8 @@ type hlsReader struct {
 	url string // of the playlist
 	// mayWait reports whether the server may answer that nothing has come.
 	mayWait bool
-	// mayShorten reports whether the playlist may lose most of its segments at once.
+	// mayShorten reports whether another playlist may take the place of this one: most segments are lost
+	// at once, and what was announced does not come.
 	mayShorten atomic.Bool
 
 	mu       sync.Mutex // guards all below
@@ -163,7 +164,7 @@ func (r *hlsReader) run(ctx context.Context) {
 		}
 		asked := strings.Contains(directives, "_HLS_skip")
 		for _, breach := range r.rules.Next(rules.Fetch{Text: string(body), At: time.Now(), SkipAsked: asked}) {
-			if excused := breach.Rule == "window-short" && r.mayShorten.Load(); !breach.Advice && !excused {
+			if excused := r.mayShorten.Load() && (breach.Rule == "window-short" || breach.Rule == "hint-kept"); !breach.Advice && !excused {
 				r.t.Errorf("%v:\n%s", breach, body)
 			}
 		}

@@ -24,7 +24,7 @@ func TestServerAcceptsEveryRendering(t *testing.T) {
 		cluster.Kubectl(t, "create", "namespace", name)
 		t.Cleanup(func() { cluster.Kubectl(t, "delete", "namespace", name, "--wait=false") })
 	}
-	installMonitoringKinds(t, cluster)
+	installForeignKinds(t, cluster)
 
 	check := func(t *testing.T, manifests string) {
 		t.Helper()
@@ -235,19 +235,23 @@ func bound(objects []*unstructured.Unstructured) []*unstructured.Unstructured {
 	})
 }
 
-// installMonitoringKinds defines the kinds of the Prometheus operator, with any content:
-// what is in them is not checked here.
-func installMonitoringKinds(t *testing.T, cluster *kubetest.Cluster) {
+// installForeignKinds makes the API server know the kinds of others: of the Prometheus operator, and
+// of the Gateway API. They take any content: what is in them is not checked here.
+func installForeignKinds(t *testing.T, cluster *kubetest.Cluster) {
 	t.Helper()
-	for kind, plural := range map[string]string{
-		"ServiceMonitor": "servicemonitors", "PodMonitor": "podmonitors", "PrometheusRule": "prometheusrules",
+	const monitoring, gateway = "monitoring.coreos.com", "gateway.networking.k8s.io"
+	for _, one := range []struct{ kind, plural, group string }{
+		{"ServiceMonitor", "servicemonitors", monitoring}, {"PodMonitor", "podmonitors", monitoring},
+		{"PrometheusRule", "prometheusrules", monitoring}, {"HTTPRoute", "httproutes", gateway},
 	} {
-		crd := strings.NewReplacer("KIND", kind, "PLURAL", plural, "SINGULAR", strings.ToLower(kind)).Replace(`
+		crd := strings.NewReplacer("KIND", one.kind, "PLURAL", one.plural, "GROUP", one.group, "SINGULAR", strings.ToLower(one.kind)).Replace(`
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
-metadata: {name: PLURAL.monitoring.coreos.com}
+metadata:
+  name: PLURAL.GROUP
+  annotations: {api-approved.kubernetes.io: "unapproved, for a test"}
 spec:
-  group: monitoring.coreos.com
+  group: GROUP
   scope: Namespaced
   names: {kind: KIND, listKind: KINDList, plural: PLURAL, singular: SINGULAR}
   versions:
@@ -259,7 +263,7 @@ spec:
 		if _, err := cluster.KubectlInput(t, crd, "apply", "--server-side", "-f", "-"); err != nil {
 			t.Fatal(err)
 		}
-		name := plural + ".monitoring.coreos.com"
+		name := one.plural + "." + one.group
 		t.Cleanup(func() { cluster.Kubectl(t, "delete", "crd", name, "--wait=false") })
 		cluster.Kubectl(t, "wait", "--for=condition=Established", "--timeout=60s", "crd/"+name)
 	}

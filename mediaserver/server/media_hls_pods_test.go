@@ -10,10 +10,13 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"path"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/chromedp/chromedp"
 
 	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/mediatest"
@@ -206,17 +209,23 @@ func TestHLSGoesOnWhileTheServersAreCutOff(t *testing.T) {
 	w := startRelayedPair(t, sticky)
 	w.publishBoth()
 	var readers [2]*hlsReader
+	var screens [2]screen // of a viewer of each server
 	for i, s := range w.servers {
 		r, stop := readHLS(t, "http://"+s.Addresses().HTTP)
 		defer stop()
 		r.goesOn(t, "at first", 2)
 		r.stoodStill()
 		readers[i] = r
+		screens[i] = screen{&page{t, mediatest.Browser(t)}, "the viewer of the " + legIDs[i] + "'s server", "streampair.video()"}
+		screens[i].do(chromedp.Navigate(s.url("play.html", "name", "primary", "backupStreamId", "backup", "playOrder", "hls")))
+		screens[i].sees(0)
+		screens[i].record()
 	}
 	w.cut(func(g *mediatest.FaultyProxy) { g.Blackhole(true) })
 	for i, r := range readers {
 		r.goesOn(t, "while the servers are cut off", 5)
-		t.Logf("cut off: the playlist of the %s's server stood still for %v", legIDs[i], r.stoodStill().Round(ms))
+		screens[i].sees(i)
+		t.Logf("cut off: the playlist of the %s's server stood still for %v, and hls.js had no new picture for %v", legIDs[i], r.stoodStill().Round(ms), screens[i].longest())
 	}
 	for _, r := range readers {
 		r.mayShorten.Store(true) // one playlist goes on, and the other one's segments are not in it
@@ -224,7 +233,9 @@ func TestHLSGoesOnWhileTheServersAreCutOff(t *testing.T) {
 	w.heal()
 	for i, r := range readers {
 		r.goesOn(t, "after the cut", 3)
-		t.Logf("healed: the playlist of the %s's server stood still for %v", legIDs[i], r.stoodStill().Round(ms))
+		active := slices.Index(legIDs[:], w.servers[i].pair("sunday").ActiveStreamID)
+		screens[i].sees(active)
+		t.Logf("healed: the playlist of the %s's server stood still for %v, and hls.js had no new picture for %v", legIDs[i], r.stoodStill().Round(ms), screens[i].longest())
 	}
 	eventually.True(t, "both servers have the same playlist again", func() bool {
 		for i, r := range readers {

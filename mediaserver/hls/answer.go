@@ -137,7 +137,8 @@ func (h *Handler) servePlaylist(w http.ResponseWriter, r *http.Request) {
 		err := h.hold(r.Context(), from, p, h.reloadLimit(p), errLate, func() bool {
 			return p.isReady() && p.list.Has(req.sequence, int(req.part))
 		})
-		if err != nil && !(p.isMirrored() && errors.Is(err, errOver)) {
+		// If this server ends, the player gets what there is, and goes on at another server.
+		if goesOn := p.isMirrored() && errors.Is(err, errOver); err != nil && !goesOn {
 			h.refuse(w, kindPlaylist, err)
 			return
 		}

@@ -88,10 +88,10 @@ func (h *Handler) RegisterPeers(mux *http.ServeMux, admit func(http.ResponseWrit
 	})
 }
 
-// pathOf returns the path at which a peer serves a programme. wanted reports whether the peer is to
-// begin the programme.
-func pathOf(key failover.PairKey, wanted bool) string {
-	path := "/" + url.PathEscape(key.App) + "/hls/" + url.PathEscape(key.Primary) + "?backupStreamId=" + url.QueryEscape(key.Backup)
+// pathOf returns the path at which a peer serves a programme to a server. wanted reports whether the
+// peer is to begin the programme.
+func pathOf(key failover.PairKey, server string, wanted bool) string {
+	path := "/" + url.PathEscape(key.App) + "/hls/" + url.PathEscape(key.Primary) + "?backupStreamId=" + url.QueryEscape(key.Backup) + "&server=" + server
 	if wanted {
 		path += "&wanted=1"
 	}
@@ -112,7 +112,7 @@ func (h *Handler) servePeer(w http.ResponseWriter, r *http.Request, over <-chan 
 	defer admission.Hold(r.Context())()
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Cache-Control", "no-store")
-	s := sender{programme: p, out: gob.NewEncoder(w)}
+	s := sender{programme: p, to: query.Get("server"), out: gob.NewEncoder(w)}
 	ticker := time.NewTicker(beat)
 	defer ticker.Stop()
 	for {
@@ -152,12 +152,17 @@ func (h *Handler) programmeForPeer(key failover.PairKey, wanted bool) (*programm
 	if !wanted {
 		return nil, errNotMade
 	}
-	return h.start(netip.Prefix{}, key, time.Now().Add(peerGrace-lingerEmpty))
+	p, err := h.start(netip.Prefix{}, key, time.Time{})
+	if err == nil {
+		p.grace = time.Now().Add(peerGrace)
+	}
+	return p, err
 }
 
 // A sender sends a programme to one peer.
 type sender struct {
 	*programme
+	to   string // the boot id of the peer
 	out  *gob.Encoder
 	list *list.List // that is being sent; nil: none
 	run  *cut.Run   // the last one that was sent
@@ -168,12 +173,13 @@ type sender struct {
 func (s *sender) next() (messages []message, news <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.mode != replica.Write || s.programme.list == nil {
-		s.list = nil
-	} else {
-		messages = s.changes()
-	}
 	own := s.own()
+	// A follower passes the list on to others than its leader, who may not hear the leader.
+	if s.programme.list != nil && (s.mode == replica.Write || s.isFollowing && own.Leader != s.to) {
+		messages = s.changes()
+	} else {
+		s.list = nil
+	}
 	return append(messages, message{Report: &own}), s.news
 }
 
@@ -248,7 +254,7 @@ func (p *programme) pull(ctx context.Context, link Link) (connected bool, err er
 		case <-p.done:
 		}
 	}()
-	body, err := link.Open(ctx, pathOf(p.key, wanted))
+	body, err := link.Open(ctx, pathOf(p.key, p.handler.cfg.BootID, wanted))
 	if err != nil {
 		return false, err
 	}

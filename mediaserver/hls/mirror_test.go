@@ -347,7 +347,7 @@ func TestAMirroredPlaylistEnds(t *testing.T) {
 		if len(m.rigs[0].programmes()) != 1 || len(m.rigs[1].programmes()) != 1 {
 			t.Error("the playlist ended while it was wanted")
 		}
-		time.Sleep(20 * time.Second)
+		time.Sleep(50 * time.Second)
 		if a, b := m.rigs[0].programmes(), m.rigs[1].programmes(); len(a)+len(b) > 0 {
 			t.Errorf("%d and %d playlists stay", len(a), len(b))
 		}

@@ -55,6 +55,7 @@ type programme struct {
 	asked   time.Time // when somebody last asked
 	asking  int       // requests that are being answered
 	wanted  bool      // whether somebody asks this server
+	grace   time.Time // until then the programme goes on for a peer
 
 	sharing
 }
@@ -382,7 +383,10 @@ func (p *programme) isWanted(now time.Time) bool {
 	p.mu.Lock()
 	idle, begun := now.Sub(p.asked), p.list != nil && len(p.list.All()) > 0
 	p.wanted = p.asking > 0 || idle < lingerEmpty || begun && idle < p.handler.cfg.linger(p.plan.Target)
-	wanted := p.wanted || p.replica.IsWanted(p.clock)
+	if p.replica.IsWanted(p.clock) {
+		p.grace = now.Add(p.handler.cfg.linger(p.plan.Target)) // the players of a peer that ends come here
+	}
+	wanted := p.wanted || now.Before(p.grace)
 	if begun {
 		p.store.expire(now)
 	}

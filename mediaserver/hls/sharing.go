@@ -100,12 +100,11 @@ func (p *programme) tell() {
 	p.news = make(chan struct{})
 }
 
-// A draft is the copy of a peer's list that has been received. It becomes the programme's list when
-// it goes as far as the peer's.
+// A draft is the copy of a peer's list that is being received. When it goes as far as the leader's
+// list, it becomes the programme's list, and is no draft any more.
 type draft struct {
 	plan
-	list  *list.List
-	isOwn bool // it is the programme's list
+	list *list.List
 }
 
 // receive takes a message of a peer.
@@ -117,32 +116,31 @@ func (p *programme) receive(m received) {
 		delete(p.drafts, m.from)
 		return
 	}
+	isLeader := m.from == p.leader
 	d := p.drafts[m.from]
 	switch {
 	case m.Begin != nil:
-		p.drafts[m.from] = &draft{plan: m.Begin.Plan, list: list.New(m.Begin.List)}
-		p.isFollowing = p.isFollowing && m.from != p.leader
-	case d == nil:
-	case m.Part != nil && d.isOwn:
+		p.drafts[m.from] = &draft{m.Begin.Plan, list.New(m.Begin.List)}
+		p.isFollowing = p.isFollowing && !isLeader
+	case m.Part != nil && d != nil:
+		d.list.Add(*m.Part)
+	case m.End && d != nil:
+		d.list.End()
+	case m.Part != nil && p.isFollowing && isLeader:
 		p.inherited = p.handler.cfg.Registry.Now()
 		p.put(*m.Part)
 		p.trim(time.Now())
-	case m.Part != nil:
-		d.list.Add(*m.Part)
-	case m.End && d.isOwn:
+	case m.End && p.isFollowing && isLeader:
 		p.end()
-	case m.End:
-		d.list.End()
 	}
 	if m.Report == nil {
 		return
 	}
 	p.replica.Heard(m.from, *m.Report, p.clock)
-	switch {
-	case d == nil:
-	case m.Report.Mode != replica.Write:
+	if m.Report.Mode == replica.Wait {
 		delete(p.drafts, m.from)
-	case d.isOwn:
+	}
+	if p.isFollowing && isLeader {
 		p.next = m.Report.Next
 	}
 }
@@ -159,7 +157,8 @@ func (p *programme) adopt() {
 		p.retireAllBut(d.list)
 	}
 	p.plan, p.list, p.next = d.plan, d.list, report.Next
-	p.isFollowing, d.isOwn = true, true
+	p.isFollowing = true
+	delete(p.drafts, p.leader)
 	p.inherited = p.handler.cfg.Registry.Now()
 	for _, segment := range p.list.All() {
 		for i, part := range segment.Parts {

@@ -173,8 +173,9 @@ func (r *Replica) Mode() (mode Mode, leader string) { return r.mode, r.leader }
 
 // Step decides on the mode. own is what the server would report.
 func (r *Replica) Step(own Report, now time.Duration) (mode Mode, leader string) {
-	hasList := own.Head != list.Position{}
 	writer := r.bestWriter(now)
+	// Numbers never go back for players: a server does not follow a list that has fallen behind its own.
+	mayFollow := writer != "" && (!own.hasList() || own.Discontinuity <= r.peers[writer].report.Discontinuity)
 	switch r.mode {
 	case Write:
 		if writer != "" && r.peers[writer].report.isBetter(own) {
@@ -182,17 +183,23 @@ func (r *Replica) Step(own Report, now time.Duration) (mode Mode, leader string)
 		}
 	case Wait:
 		switch {
-		case writer != "":
+		case mayFollow:
 			r.turn(Follow, writer, now)
-		case r.isFirst(own, now) || now-r.since >= deadlock:
+		case r.isFirst(own, now):
 			r.turn(Write, "", now)
+		default:
+			if passer := r.passer(own, now); passer != "" {
+				r.turn(Follow, passer, now)
+			} else if now-r.since >= deadlock {
+				r.turn(Write, "", now)
+			}
 		}
 	case Follow:
 		switch {
-		case writer != "":
+		case r.isLed(own, writer, now):
+		case mayFollow:
 			r.turn(Follow, writer, now)
-		case r.isLeaderBack(now):
-		case hasList:
+		case own.hasList():
 			r.turn(Write, "", now)
 		default:
 			r.turn(Wait, "", now)
@@ -201,13 +208,36 @@ func (r *Replica) Step(own Report, now time.Duration) (mode Mode, leader string)
 	return r.mode, r.leader
 }
 
-// isLeaderBack reports whether the leader, which does not write at present, may soon do so again.
-func (r *Replica) isLeaderBack(now time.Duration) bool {
+func (r Report) hasList() bool { return r.Head != list.Position{} }
+
+// passesOn reports whether the server of r can be followed by another one: it writes, or it follows a
+// third server, which the other one does not hear.
+func (r Report) passesOn(to Report) bool {
+	return r.Mode == Write || r.Mode == Follow && r.hasList() && r.Leader != to.Server
+}
+
+// passer returns the name of a peer that passes the list of a third server on; empty: none does.
+func (r *Replica) passer(own Report, now time.Duration) string {
+	for name, p := range r.peers {
+		if p.isHeard(now) && p.report.passesOn(own) && !own.hasList() {
+			return name
+		}
+	}
+	return ""
+}
+
+// isLed reports whether the server goes on to follow its leader: no better one writes, and the leader
+// may soon be back if it is away.
+func (r *Replica) isLed(own Report, writer string, now time.Duration) bool {
 	leader := r.peers[r.leader]
 	switch {
 	case leader == nil || leader.isGone(now):
 		return false
 	case !leader.isHeard(now):
+		return writer == ""
+	case writer != "" && writer != r.leader:
+		return leader.report.Mode == Write && !r.peers[writer].report.isBetter(*leader.report)
+	case leader.report.passesOn(own):
 		return true
 	}
 	return leader.report.Server == r.server && now-leader.turned < patience
@@ -238,7 +268,7 @@ func (r *Replica) isFirst(own Report, now time.Duration) bool {
 	first := true
 	for _, p := range r.peers {
 		switch {
-		case p.isHeard(now) && p.report.Mode == Follow && p.report.Leader == own.Server:
+		case own.hasList() && p.isHeard(now) && p.report.Mode == Follow && p.report.Leader == own.Server:
 			return true
 		case p.isHeard(now):
 			first = first && own.comesBefore(*p.report)
@@ -252,9 +282,8 @@ func (r *Replica) isFirst(own Report, now time.Duration) bool {
 // comesBefore reports whether the server of r is to write rather than another one. A server that has
 // a list comes before one that has none.
 func (r Report) comesBefore(other Report) bool {
-	has, otherHas := r.Head != list.Position{}, other.Head != list.Position{}
-	if has != otherHas {
-		return has
+	if r.hasList() != other.hasList() {
+		return r.hasList()
 	}
 	return r.rank(other) > 0
 }

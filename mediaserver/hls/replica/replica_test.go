@@ -344,3 +344,65 @@ func TestEntriesAreShownWhenTheFollowerHasThem(t *testing.T) {
 	make(5, 80*ms+patience)
 	shown(3, 80*ms+patience) // until it has caught up; a list never hides what it has shown
 }
+
+// A server that hears nobody but a follower takes the list from the follower.
+func TestAFollowerPassesTheListOn(t *testing.T) {
+	r := New(0)
+	r.SetPeers([]string{"peer"}, 0)
+	at := func(n int64) list.Position { return list.Position{Sequence: n, Parts: 1} }
+	own, follower := Report{Server: "new"}, Report{Server: "b", First: true, Mode: Follow, Leader: "old", Discontinuity: 5, Head: at(9)}
+	r.Heard("peer", follower, 0)
+	if mode, leader := r.Step(own, 0); mode != Follow || leader != "peer" {
+		t.Fatalf("%v %s", mode, leader)
+	}
+	own.Mode, own.Leader, own.Discontinuity, own.Head = Follow, "b", 5, at(9)
+	for now := time.Duration(0); now < 5*time.Second; now += 100 * ms {
+		r.Heard("peer", follower, now)
+		if mode, _ := r.Step(own, now); mode != Follow {
+			t.Fatalf("at %v %v", now, mode)
+		}
+	}
+	follower.Mode, follower.Leader = Write, "" // the third server has gone
+	r.Heard("peer", follower, 5*time.Second)
+	if mode, leader := r.Step(own, 5*time.Second); mode != Follow || leader != "peer" {
+		t.Errorf("%v %s", mode, leader)
+	}
+}
+
+// A server whose leader has gone follows no list that has fallen behind its own.
+func TestNumbersDoNotGoBackToAnotherList(t *testing.T) {
+	r := New(0)
+	r.SetPeers([]string{"old", "new"}, 0)
+	head := list.Position{Sequence: 9, Parts: 1}
+	own := Report{Server: "p", First: true}
+	r.Heard("old", Report{Server: "old", Mode: Write, Discontinuity: 5, Head: head}, 0)
+	r.Step(own, 0)
+	own.Mode, own.Leader, own.Discontinuity, own.Head = Follow, "old", 5, head
+	r.Lost("old", 100*ms)
+	r.Heard("new", Report{Server: "new", Mode: Write, Discontinuity: 4, Head: head}, 500*ms)
+	if mode, _ := r.Step(own, 500*ms); mode != Write {
+		t.Errorf("mode %v", mode)
+	}
+}
+
+// A leader that has lost its list does not write a new one while a follower still has the list.
+func TestALeaderWithoutItsListLetsTheFollowerWrite(t *testing.T) {
+	head := list.Position{Sequence: 9, Parts: 1}
+	leader, follower := New(0), New(0)
+	leader.SetPeers([]string{"peer"}, 0)
+	follower.SetPeers([]string{"peer"}, 0)
+	a, b := Report{Server: "a", First: true, Mode: Write, Head: head}, Report{Server: "b"}
+	follower.Heard("peer", a, 0)
+	follower.Step(b, 0)
+	b.Mode, b.Leader, b.Head = Follow, "a", head
+	a.Mode, a.Head = Wait, list.Position{} // the programme ended, and began again
+	for now := time.Duration(0); now < 500*ms; now += 50 * ms {
+		leader.Heard("peer", b, now)
+		follower.Heard("peer", a, now)
+		a.Mode, _ = leader.Step(a, now)
+		b.Mode, _ = follower.Step(b, now)
+	}
+	if a.Mode != Follow || b.Mode != Write {
+		t.Errorf("the leader's mode is %v, and the follower's %v", a.Mode, b.Mode)
+	}
+}

@@ -153,6 +153,10 @@ func TestEitherServerServesTheSameHLS(t *testing.T) {
 		r.goesOn(t, "after a switch", 2)
 		t.Logf("switch %d: the playlist stood still for %v", n, r.stoodStill().Round(ms))
 	}
+	w.cut((*mediatest.FaultyProxy).Reset) // the connections between the servers are back at once
+	w.areConnected()
+	r.goesOn(t, "after a reset", 3)
+	t.Logf("reset: the playlist stood still for %v", r.stoodStill().Round(ms))
 	for leg, id := range legIDs { // the primary is on air
 		f.doors[leg].Close()
 		w.kill(leg)

@@ -18,13 +18,22 @@ var (
 	overBySilence = measure.Goal{Within: inputLoss + 300*time.Millisecond}
 )
 
+// hlsOverByCut and hlsOverBySilence are the same goals for an HLS viewer.
+const (
+	hlsOverByCut     = 2 * time.Second
+	hlsOverBySilence = inputLoss + hlsOverByCut
+)
+
 func TestTheActiveEncoderIsKilled(t *testing.T) {
 	eachRun(t, func(t *testing.T, active v1alpha1.Role) {
 		s := newFaultRun(t, active)
+		hls := s.openHLS(t, "")
 		s.do("kill the active encoder", s.encoders[s.active].Kill)
 		s.observe(aftermath)
 		s.figure("active encoder killed", "pion viewers of both pods", overByCut, s.watchers[s.active], s.watchers[s.standby])
 		s.figure("active encoder killed", "browser", overByCut, s.page)
+		s.hlsFigures(hls, "active encoder killed", hlsOverByCut, hlsOverByCut)
+		s.hlsIsRight(t, hls)
 		s.hasFailedOver(disconnected(s.active))
 	})
 }
@@ -32,11 +41,14 @@ func TestTheActiveEncoderIsKilled(t *testing.T) {
 func TestTheActiveEncoderIsConnectedButSilent(t *testing.T) {
 	eachRun(t, func(t *testing.T, active v1alpha1.Role) {
 		s := newFaultRun(t, active)
+		hls := s.openHLS(t, "")
 		s.do("freeze the active encoder", s.encoders[s.active].Freeze)
 		t.Cleanup(func() { s.must(s.encoders[s.active].Kill()) })
 		s.observe(inputLoss + aftermath)
 		s.figure("active encoder connected but silent", "pion viewers of both pods", overBySilence, s.watchers[s.active], s.watchers[s.standby])
 		s.figure("active encoder connected but silent", "browser", overBySilence, s.page)
+		s.hlsFigures(hls, "active encoder connected but silent", hlsOverBySilence, hlsOverBySilence)
+		s.hlsIsRight(t, hls)
 		s.hasFailedOver(silent(s.active))
 	})
 }

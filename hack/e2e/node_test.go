@@ -42,10 +42,12 @@ func (s *faultRun) loseNode(fault string, lose func(node string) error) {
 	}
 	node := s.pods[s.active].Spec.NodeName
 	s.moveOperatorOff(node)
+	hls := s.openHLS(s.t, "")
 	s.do(fault+": "+node, func() error { return lose(node) })
 	s.observe(12 * time.Second)
 	s.figure(fault, "viewers of the other pod", overBySilence, s.watchers[s.standby])
 	s.figure(fault, "its own (browser)", measure.Goal{Within: 5 * time.Second, Reconnects: true}, s.page)
+	s.hlsFigures(hls, fault, hlsOverBySilence, hlsOverBySilence)
 	s.waitFor(s.t, "Redundant=False")
 	// Redundant first says that its input is missing,
 	// and at the end that both pods are on one node.
@@ -62,6 +64,8 @@ func (s *faultRun) loseNode(fault string, lose func(node string) error) {
 			s.t.Errorf("the leg's pod %s is still bound to %s", pod.Name, node)
 		}
 	}
+	hls.Close()
+	s.hlsIsRight(s.t, hls)
 }
 
 // moveOperatorOff makes sure that the operator is not lost with the

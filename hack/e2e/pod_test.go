@@ -38,6 +38,7 @@ func TestTheMediaServerOfTheActiveLegIsKilled(t *testing.T) {
 			s.finish()
 			s = newFaultRun(t, active)
 		}
+		hls := s.openHLS(t, "")
 		s.do("kill -9 of the media server", func() error {
 			return s.cluster.KillContainer(t.Context(), s.pods[s.active].Status.ContainerStatuses[0].ContainerID)
 		})
@@ -45,7 +46,9 @@ func TestTheMediaServerOfTheActiveLegIsKilled(t *testing.T) {
 		const fault = "kill -9 of the active leg's media server"
 		s.figure(fault, "viewers of the other pod", measure.Goal{Within: 300 * time.Millisecond}, s.watchers[s.standby])
 		s.figure(fault, "its own (browser)", measure.Goal{Within: 2 * time.Second, Reconnects: true}, s.page)
+		s.hlsFigures(hls, fault, hlsOverByCut, hlsOverByCut)
 		s.legIsBack()
+		s.hlsIsRight(t, hls)
 	})
 }
 

@@ -5,6 +5,11 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -180,4 +185,63 @@ func TestOnlyTheHostsOwnCandidatesAreKept(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", base, diff)
 		}
 	}
+}
+
+func TestAnHLSViewerReadsBothLegs(t *testing.T) {
+	s := newTestServer(t)
+	watch(t, s)
+	v := WatchHLS(HLSConfig{
+		// Nothing listens at the second address, where requests go in turn.
+		Find: func(context.Context) []string { return []string{s.base, "http://127.0.0.1:1"} },
+		App:  "live", StreamID: "primary", BackupStreamID: "backup", Logf: t.Logf,
+	})
+	t.Cleanup(v.Close)
+	const parts = 10
+	eventually.True(t, "parts of the primary", func() bool { return len(v.Growths()) > parts })
+	if err := s.encoders[0].Kill(); err != nil {
+		t.Fatal(err)
+	}
+	eventually.True(t, "parts of the backup", func() bool { return len(v.Stays()) == 2 && len(v.Stays()[1].Parts) > parts })
+	stays := v.Stays()
+	for leg, stay := range stays {
+		name := filepath.Join(t.TempDir(), "stay.mp4")
+		if err := os.WriteFile(name, stay.Media, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		pictures := 0
+		err := mediatest.DecodeFile(t.Context(), name, 640, 360, func(m mediatest.Image) {
+			if code, ok := m.TimeCode(); !ok || code.Leg != leg {
+				t.Errorf("a picture of leg %d after discontinuity %d: %v", code.Leg, stay.Discontinuity, ok)
+			}
+			pictures++
+		})
+		if err != nil || pictures == 0 {
+			t.Errorf("%d pictures after discontinuity %d: %v", pictures, stay.Discontinuity, err)
+		}
+		for i, part := range stay.Parts {
+			if age := part.Read.Sub(part.End); age < -time.Minute || age > time.Minute || i > 0 && !part.End.After(stay.Parts[i-1].End) {
+				t.Errorf("part %d ends at %v, and was read at %v", i, part.End, part.Read)
+			}
+		}
+	}
+	if len(v.Mistakes()) > 0 {
+		t.Errorf("mistakes: %v", v.Mistakes())
+	}
+	if answers := v.Answers(); answers[s.base+" 200"] < 2*parts {
+		t.Errorf("answers: %v", answers)
+	}
+}
+
+func TestAnHLSViewerNotesWhatIsWrong(t *testing.T) {
+	missing := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(missing.Close)
+	v := WatchHLS(HLSConfig{
+		Find: func(context.Context) []string { return []string{missing.URL} },
+		App:  "live", StreamID: "primary", BackupStreamID: "backup",
+	})
+	t.Cleanup(v.Close)
+	eventually.True(t, "a mistake", func() bool {
+		mistakes := v.Mistakes()
+		return len(mistakes) > 0 && strings.Contains(mistakes[0], "answers 404")
+	})
 }

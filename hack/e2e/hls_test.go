@@ -1,0 +1,119 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/controllers/objects"
+	"github.com/streampair/streampair/hack/e2e/audience"
+	"github.com/streampair/streampair/hack/e2e/measure"
+	"github.com/streampair/streampair/mediaserver/mediatest"
+)
+
+// hlsCalm is how many times a playlist must have grown before it counts as running.
+const hlsCalm = 12
+
+// openHLS lets an HLS viewer play through all ready pods with an
+// image, which it asks in turn. Without an image it asks all ready pods.
+func (s *testCluster) openHLS(t *testing.T, image string) *audience.HLSViewer {
+	t.Helper()
+	v := audience.WatchHLS(audience.HLSConfig{
+		Find: func(ctx context.Context) []string { return s.readyBases(ctx, image) },
+		App:  "live", StreamID: "primary", BackupStreamID: "backup",
+		Logf: func(format string, args ...any) { s.timeline.say("HLS viewer: "+format, args...) },
+	})
+	t.Cleanup(v.Close)
+	s.eventually(t, "an HLS playlist that grows", func() bool { return len(v.Growths()) >= hlsCalm })
+	return v
+}
+
+// readyBases returns the base URLs of the ready pods with an image, or of all ready
+// pods. A proxy in front of the playback Service knows the same. Empty: nothing is known.
+func (s *testCluster) readyBases(ctx context.Context, image string) (bases []string) {
+	var list corev1.PodList
+	if s.kube.List(ctx, &list, client.InNamespace(options.namespace), client.MatchingLabels(objects.PairSelector(pairName))) != nil {
+		return nil
+	}
+	for _, pod := range list.Items {
+		known := image == "" || pod.Spec.Containers[0].Image == image
+		if known && pod.DeletionTimestamp.IsZero() && pod.Status.PodIP != "" && ready(&pod) {
+			bases = append(bases, base(&pod))
+		}
+	}
+	return bases
+}
+
+// hlsFigures adds what an HLS viewer noticed of a fault: when it had the first newer part
+// of the other leg, and for how long the playlist did not grow.
+func (s *faultRun) hlsFigures(v *audience.HLSViewer, fault string, toOther, still time.Duration) {
+	s.t.Helper()
+	other, found := s.firstPart(v, s.standby)
+	if !found {
+		s.t.Errorf("%s: the HLS viewer got no part of the %s", fault, s.standby)
+		return
+	}
+	s.hlsFigure(fault, "HLS viewer of both pods: the other leg's first newer part", toOther, other.Sub(s.fault))
+	s.hlsStoodStill(v, fault, still)
+}
+
+// hlsStoodStill adds the longest time since the fault in which the playlist did not grow.
+func (s *faultRun) hlsStoodStill(v *audience.HLSViewer, fault string, goal time.Duration) {
+	s.t.Helper()
+	gap := v.Growths().LongestGap(s.fault, time.Now())
+	s.timeline.say("FIGURE: the HLS playlist did not grow for %v from %s on", gap.Length, gap.Begin.Format("15:04:05.000"))
+	s.hlsFigure(fault, "HLS viewer of both pods: the playlist does not grow", goal, gap.Length)
+}
+
+func (s *faultRun) hlsFigure(fault, who string, within, figure time.Duration) {
+	s.t.Helper()
+	goal := measure.Goal{Within: within, Reconnects: true} // HLS has no sessions
+	s.t.Logf("%s: %s: %v (%s)", fault, who, figure.Round(time.Millisecond), goal)
+	s.judged(measure.What{Fault: fault, Who: who, Goal: goal.String()}, figure, 0, goal.Judge)
+}
+
+// firstPart returns when a viewer had the first part of a leg that was made after the fault.
+func (s *faultRun) firstPart(v *audience.HLSViewer, role v1alpha1.Role) (at time.Time, found bool) {
+	s.t.Helper()
+	for _, stay := range v.Stays() {
+		newer := slices.IndexFunc(stay.Parts, func(p audience.HLSPart) bool { return p.Read.After(s.fault) && p.End.After(s.fault) })
+		if newer >= 0 && s.legOf(stay) == role {
+			return stay.Parts[newer].Read, true
+		}
+	}
+	return time.Time{}, false
+}
+
+// legOf decodes what was read, and returns the leg that the pictures show.
+func (s *faultRun) legOf(stay audience.Stay) (role v1alpha1.Role) {
+	s.t.Helper()
+	name := filepath.Join(s.t.TempDir(), fmt.Sprintf("%d.mp4", stay.Discontinuity))
+	s.must(os.WriteFile(name, stay.Media, 0o600))
+	err := mediatest.DecodeFile(s.t.Context(), name, 640, 360, func(m mediatest.Image) {
+		if code, ok := m.TimeCode(); ok {
+			role = objects.Roles()[code.Leg]
+		}
+	})
+	if err != nil || role == "" {
+		s.t.Errorf("the parts after HLS discontinuity %d show no leg: %v", stay.Discontinuity, err)
+	}
+	return role
+}
+
+// hlsIsRight checks that no request of an HLS viewer failed, and that
+// its playlist kept the rules. So its numbers have never gone back.
+func (s *testCluster) hlsIsRight(t *testing.T, v *audience.HLSViewer) {
+	t.Helper()
+	for _, mistake := range v.Mistakes() {
+		t.Errorf("HLS viewer: %s", mistake)
+	}
+	t.Logf("the HLS viewer got these answers: %v", v.Answers())
+}

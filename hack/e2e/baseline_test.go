@@ -13,10 +13,13 @@ import (
 func TestABaselineWithoutAFault(t *testing.T) {
 	eachRun(t, func(t *testing.T, active v1alpha1.Role) {
 		s := newFaultRun(t, active)
+		hls := s.openHLS(t, "")
 		s.do("none", func() error { return nil })
 		s.observe(10 * time.Second)
 		s.figure("none", "pion viewers of both pods", measure.Goal{}, s.watchers[s.active], s.watchers[s.standby])
 		s.figure("none", "browser", measure.Goal{}, s.page)
+		s.hlsStoodStill(hls, "none", hlsSteady)
+		s.hlsIsRight(t, hls)
 		s.stays("active", string(s.active))
 	})
 }

@@ -18,10 +18,10 @@ var (
 	overBySilence = measure.Goal{Within: inputLoss + 300*time.Millisecond}
 )
 
-// hlsOverByCut and hlsOverBySilence are the same goals for an HLS viewer.
-const (
-	hlsOverByCut     = 2 * time.Second
-	hlsOverBySilence = inputLoss + hlsOverByCut
+// hlsOverByCut and hlsOverBySilence are the goals of an HLS viewer for the same faults.
+var (
+	hlsOverByCut     = hlsGoal{otherLeg: 2 * time.Second, still: time.Second}
+	hlsOverBySilence = hlsGoal{otherLeg: inputLoss + 2*time.Second, still: inputLoss + time.Second}
 )
 
 func TestTheActiveEncoderIsKilled(t *testing.T) {
@@ -32,7 +32,7 @@ func TestTheActiveEncoderIsKilled(t *testing.T) {
 		s.observe(aftermath)
 		s.figure("active encoder killed", "pion viewers of both pods", overByCut, s.watchers[s.active], s.watchers[s.standby])
 		s.figure("active encoder killed", "browser", overByCut, s.page)
-		s.hlsFigures(hls, "active encoder killed", hlsOverByCut, hlsOverByCut)
+		s.hlsFigures(hls, "active encoder killed", hlsOverByCut)
 		s.hlsIsRight(t, hls)
 		s.hasFailedOver(disconnected(s.active))
 	})
@@ -47,7 +47,7 @@ func TestTheActiveEncoderIsConnectedButSilent(t *testing.T) {
 		s.observe(inputLoss + aftermath)
 		s.figure("active encoder connected but silent", "pion viewers of both pods", overBySilence, s.watchers[s.active], s.watchers[s.standby])
 		s.figure("active encoder connected but silent", "browser", overBySilence, s.page)
-		s.hlsFigures(hls, "active encoder connected but silent", hlsOverBySilence, hlsOverBySilence)
+		s.hlsFigures(hls, "active encoder connected but silent", hlsOverBySilence)
 		s.hlsIsRight(t, hls)
 		s.hasFailedOver(silent(s.active))
 	})

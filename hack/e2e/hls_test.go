@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,8 +20,14 @@ import (
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
-// hlsCalm is how many times a playlist must have grown before it counts as running.
-const hlsCalm = 12
+const (
+	// hlsCalm is how many times a playlist must have grown before it counts as running.
+	hlsCalm = 12
+	// hlsSteady is the goal without a fault. Parts last for 267 ms.
+	hlsSteady = 500 * time.Millisecond
+)
+
+const hlsPath = "/live/streams/primary.m3u8?backupStreamId=backup"
 
 // openHLS lets an HLS viewer play through all ready pods with an
 // image, which it asks in turn. Without an image it asks all ready pods.
@@ -52,17 +59,20 @@ func (s *testCluster) readyBases(ctx context.Context, image string) (bases []str
 	return bases
 }
 
-// hlsFigures adds what an HLS viewer noticed of a fault: when it had the first newer part
-// of the other leg, and for how long the playlist did not grow.
-func (s *faultRun) hlsFigures(v *audience.HLSViewer, fault string, toOther, still time.Duration) {
+// An hlsGoal has the goals of an HLS viewer for a fault: from the fault to the first newer
+// part of the other leg, and the longest time in which the playlist does not grow.
+type hlsGoal struct{ otherLeg, still time.Duration }
+
+// hlsFigures adds what an HLS viewer noticed of a fault.
+func (s *faultRun) hlsFigures(v *audience.HLSViewer, fault string, goal hlsGoal) {
 	s.t.Helper()
 	other, found := s.firstPart(v, s.standby)
 	if !found {
 		s.t.Errorf("%s: the HLS viewer got no part of the %s", fault, s.standby)
 		return
 	}
-	s.hlsFigure(fault, "HLS viewer of both pods: the other leg's first newer part", toOther, other.Sub(s.fault))
-	s.hlsStoodStill(v, fault, still)
+	s.hlsFigure(fault, "HLS viewer: first newer part of the other leg", goal.otherLeg, other.Sub(s.fault))
+	s.hlsStoodStill(v, fault, goal.still)
 }
 
 // hlsStoodStill adds the longest time since the fault in which the playlist did not grow.
@@ -70,7 +80,7 @@ func (s *faultRun) hlsStoodStill(v *audience.HLSViewer, fault string, goal time.
 	s.t.Helper()
 	gap := v.Growths().LongestGap(s.fault, time.Now())
 	s.timeline.say("FIGURE: the HLS playlist did not grow for %v from %s on", gap.Length, gap.Begin.Format("15:04:05.000"))
-	s.hlsFigure(fault, "HLS viewer of both pods: the playlist does not grow", goal, gap.Length)
+	s.hlsFigure(fault, "HLS viewer: the playlist does not grow", goal, gap.Length)
 }
 
 func (s *faultRun) hlsFigure(fault, who string, within, figure time.Duration) {
@@ -116,4 +126,24 @@ func (s *testCluster) hlsIsRight(t *testing.T, v *audience.HLSViewer) {
 		t.Errorf("HLS viewer: %s", mistake)
 	}
 	t.Logf("the HLS viewer got these answers: %v", v.Answers())
+}
+
+// hasNoHLS checks that a pod of the version before has no playlists. So nobody can watch
+// by HLS there, and the HLS viewer of an upgrade only asks pods of the present version.
+func (s *faultRun) hasNoHLS(role v1alpha1.Role) {
+	s.t.Helper()
+	if code := ask(s.t, http.MethodGet, base(s.pods[role])+hlsPath, "", ""); code != http.StatusNotFound {
+		s.t.Errorf("the pod of the version before answers %d to a playlist, want 404. If it serves HLS, the HLS viewer must ask it too", code)
+	}
+}
+
+// hlsAsksBoth checks that both pods have served an HLS viewer.
+func (s *faultRun) hlsAsksBoth(v *audience.HLSViewer) {
+	s.t.Helper()
+	for _, role := range objects.Roles() {
+		pod, ok := s.pod(s.t, role)
+		if !ok || v.Answers()[base(pod)+" 200"] == 0 {
+			s.t.Errorf("the %s's pod has served no HLS: %v", role, v.Answers())
+		}
+	}
 }

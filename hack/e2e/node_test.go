@@ -47,7 +47,7 @@ func (s *faultRun) loseNode(fault string, lose func(node string) error) {
 	s.observe(12 * time.Second)
 	s.figure(fault, "viewers of the other pod", overBySilence, s.watchers[s.standby])
 	s.figure(fault, "its own (browser)", measure.Goal{Within: 5 * time.Second, Reconnects: true}, s.page)
-	s.hlsFigures(hls, fault, hlsOverBySilence, hlsOverBySilence)
+	s.hlsFigures(hls, fault, hlsOverBySilence)
 	s.waitFor(s.t, "Redundant=False")
 	// Redundant first says that its input is missing,
 	// and at the end that both pods are on one node.

@@ -104,11 +104,16 @@ func TestTheMediaImageIsUpdated(t *testing.T) {
 		here(t).needCluster(t)
 		s := newFaultRun(t, active)
 		image := s.otherImage(s.pods[s.active])
+		hls := s.openHLS(t, "")
 		s.do("update the media image to "+image, func() error {
 			s.change(t, pairName, func(p *v1alpha1.StreamPairSpec) { p.MediaServer.Image = image })
 			return nil
 		})
-		s.rollsOut("rolling update of the media image", image)
+		const fault = "rolling update of the media image"
+		s.rollsOut(fault, image)
+		s.hlsStoodStill(hls, fault, hlsOverByCut.still)
+		s.hlsAsksBoth(hls)
+		s.hlsIsRight(t, hls)
 	})
 }
 

@@ -46,7 +46,7 @@ func TestTheMediaServerOfTheActiveLegIsKilled(t *testing.T) {
 		const fault = "kill -9 of the active leg's media server"
 		s.figure(fault, "viewers of the other pod", measure.Goal{Within: 300 * time.Millisecond}, s.watchers[s.standby])
 		s.figure(fault, "its own (browser)", measure.Goal{Within: 2 * time.Second, Reconnects: true}, s.page)
-		s.hlsFigures(hls, fault, hlsOverByCut, hlsOverByCut)
+		s.hlsFigures(hls, fault, hlsOverByCut)
 		s.legIsBack()
 		s.hlsIsRight(t, hls)
 	})

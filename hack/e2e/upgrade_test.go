@@ -80,7 +80,11 @@ func testUpgrade(t *testing.T) {
 			})
 		}, before, present},
 		{"mixed: the primary's pod is of the version before, and is killed", func(t *testing.T) {
-			newFaultRunOf(t, v1alpha1.RolePrimary, mixed).testMixedVersions(v1alpha1.RolePrimary)
+			s := newFaultRunOf(t, v1alpha1.RolePrimary, mixed)
+			hls := s.openHLS(t, present.image)
+			s.hasNoHLS(v1alpha1.RolePrimary)
+			s.testMixedVersions(v1alpha1.RolePrimary)
+			s.hlsIsRight(t, hls)
 		}, before, present},
 		{"the primary's pod is updated", func(t *testing.T) {
 			newFaultRunOf(t, v1alpha1.RolePrimary, mixed).updatesActive("Auto", present)
@@ -95,6 +99,7 @@ func testUpgrade(t *testing.T) {
 			s := newFaultRun(t, v1alpha1.RoleBackup)
 			s.updatesStandby("upgraded again, Auto", present, func() error { return s.install(t.Context(), present) })
 		}, present, before},
+		// No HLS viewer is on here: the pod that is killed is the only one with HLS.
 		{"mixed: the backup's pod is of the version before, the primary's is killed", func(t *testing.T) {
 			newFaultRunOf(t, v1alpha1.RoleBackup, mixed).testMixedVersions(v1alpha1.RolePrimary)
 		}, present, before},
@@ -229,11 +234,18 @@ func (s *faultRun) updatesStandby(policy string, to version, start func() error)
 	}
 }
 
-// updatesActive resumes the rollout that updatesStandby held back.
+// updatesActive resumes the rollout that updatesStandby held back. An HLS
+// viewer begins at the only pod with HLS, and then asks both pods.
 func (s *faultRun) updatesActive(policy string, to version) {
 	s.t.Helper()
+	s.hasNoHLS(s.active)
+	hls := s.openHLS(s.t, to.image)
 	s.do("let the pod of the active leg roll", func() error { return s.resumeRollout(s.active) })
-	s.rollsOut("pod of the active leg updated, "+policy, to.image)
+	fault := "pod of the active leg updated, " + policy
+	s.rollsOut(fault, to.image)
+	s.hlsStoodStill(hls, fault, hlsOverByCut.still)
+	s.hlsAsksBoth(hls)
+	s.hlsIsRight(s.t, hls)
 	s.switchesArePlanned()
 }
 

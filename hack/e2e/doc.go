@@ -2,10 +2,11 @@
 // of a pair: no single fault of an encoder, process, pod or node takes the picture from
 // viewers. The package has only tests, and runs only with a cluster. `make e2e` starts one.
 //
-// The encoders are real, and so is the browser on the playback URL. Viewers
-// made of pion watch each pod separately. Faults are made in the cluster,
-// and figures measured at the clients. Start with testcluster_test.go, which
-// sets up pair, encoders and browser, and encoder_test.go, which has the simplest faults.
+// The encoders are real, and so is the browser on the playback URL. Viewers made
+// of pion watch each pod separately, and an HLS viewer asks both pods in turn.
+// Faults are made in the cluster, and figures measured at the clients. Start with
+// testcluster_test.go, which sets up pair, encoders and browser, and
+// encoder_test.go, which has the simplest faults.
 //
 // Upgrades begin with an earlier version, which hack/previous.sh
 // builds from the git history: see upgrade_test.go.

@@ -35,7 +35,7 @@ func (s *testCluster) openHLS(t *testing.T, image string) *audience.HLSViewer {
 	t.Helper()
 	v := audience.WatchHLS(audience.HLSConfig{
 		Find: func(ctx context.Context) []string { return s.readyBases(ctx, image) },
-		App:  "live", StreamID: "primary", BackupStreamID: "backup",
+		Path: hlsPath,
 		Logf: func(format string, args ...any) { s.timeline.say("HLS viewer: "+format, args...) },
 	})
 	t.Cleanup(v.Close)

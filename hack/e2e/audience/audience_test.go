@@ -187,13 +187,15 @@ func TestOnlyTheHostsOwnCandidatesAreKept(t *testing.T) {
 	}
 }
 
+const playlist = "/live/streams/primary.m3u8?backupStreamId=backup"
+
 func TestAnHLSViewerReadsBothLegs(t *testing.T) {
 	s := newTestServer(t)
 	watch(t, s)
 	v := WatchHLS(HLSConfig{
 		// Nothing listens at the second address, where requests go in turn.
 		Find: func(context.Context) []string { return []string{s.base, "http://127.0.0.1:1"} },
-		App:  "live", StreamID: "primary", BackupStreamID: "backup", Logf: t.Logf,
+		Path: playlist, Logf: t.Logf,
 	})
 	t.Cleanup(v.Close)
 	const parts = 10
@@ -237,7 +239,7 @@ func TestAnHLSViewerNotesWhatIsWrong(t *testing.T) {
 	t.Cleanup(missing.Close)
 	v := WatchHLS(HLSConfig{
 		Find: func(context.Context) []string { return []string{missing.URL} },
-		App:  "live", StreamID: "primary", BackupStreamID: "backup",
+		Path: playlist,
 	})
 	t.Cleanup(v.Close)
 	eventually.True(t, "a mistake", func() bool {

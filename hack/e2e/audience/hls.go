@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"sync"
 	"time"
@@ -20,8 +21,8 @@ type HLSConfig struct {
 	// Find returns the base URLs of the pods that may be asked, without a slash at the
 	// end. It is called again and again. If it returns none, the pods stay as they were.
 	Find func(ctx context.Context) []string
-	// App, StreamID and BackupStreamID name the pair's streams.
-	App, StreamID, BackupStreamID string
+	// Path is the path of the playlist, with the query that names the backup.
+	Path string
 	// Logf logs discontinuities and mistakes. Default: nothing is logged.
 	Logf func(format string, args ...any)
 }
@@ -145,17 +146,16 @@ func (v *HLSViewer) run(ctx context.Context) {
 
 // reload reads the playlist once, and what is new in it. It reports whether there was a playlist.
 func (v *HLSViewer) reload(ctx context.Context) bool {
-	path := fmt.Sprintf("/%s/streams/%s.m3u8?backupStreamId=%s", v.cfg.App, v.cfg.StreamID, v.cfg.BackupStreamID)
-	before := v.checker.Last()
+	request, before := v.cfg.Path, v.checker.Last()
 	asksDelta := false
 	if before != nil {
-		path += fmt.Sprintf("&_HLS_msn=%d&_HLS_part=%d", before.Next(), len(before.Open.Parts))
+		request += fmt.Sprintf("&_HLS_msn=%d&_HLS_part=%d", before.Next(), len(before.Open.Parts))
 		// Every second answer is a whole playlist, which delta updates are compared with.
 		if v.reads++; v.reads%2 == 0 {
-			path, asksDelta = path+"&_HLS_skip=YES", true
+			request, asksDelta = request+"&_HLS_skip=YES", true
 		}
 	}
-	body, ok := v.get(ctx, path)
+	body, ok := v.get(ctx, request)
 	if !ok {
 		return false
 	}
@@ -193,7 +193,7 @@ func (v *HLSViewer) get(ctx context.Context, path string) (body []byte, ok bool)
 
 // fetch reads a name of the playlist. A name must always have the same content.
 func (v *HLSViewer) fetch(ctx context.Context, name string) []byte {
-	body, ok := v.get(ctx, "/"+v.cfg.App+"/streams/"+name)
+	body, ok := v.get(ctx, path.Dir(v.cfg.Path)+"/"+name)
 	if !ok {
 		return nil
 	}

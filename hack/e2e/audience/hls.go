@@ -73,8 +73,12 @@ type HLSPart struct {
 	End time.Time
 }
 
-// keptParts is how many parts of a Stay are kept.
-const keptParts = 4
+const (
+	// keptParts is how many parts of a Stay are kept.
+	keptParts = 4
+	// mostMistakes bounds the mistakes that are noted. One mistake may cause hundreds.
+	mostMistakes = 20
+)
 
 // WatchHLS starts an HLSViewer. Close must be called.
 func WatchHLS(cfg HLSConfig) *HLSViewer {
@@ -110,7 +114,8 @@ func (v *HLSViewer) Stays() []Stay {
 	return slices.Clone(v.stays)
 }
 
-// Mistakes returns what was wrong so far, in the order in which it was noticed.
+// Mistakes returns what was wrong so far, in the order in which
+// it was noticed. Only the first mistakes are returned.
 func (v *HLSViewer) Mistakes() []string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -125,11 +130,13 @@ func (v *HLSViewer) Answers() map[string]int {
 }
 
 func (v *HLSViewer) mistake(format string, args ...any) {
-	text := time.Now().Format(clock) + " " + fmt.Sprintf(format, args...)
-	v.cfg.Logf("%s", text)
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.mistakes = append(v.mistakes, text)
+	if len(v.mistakes) < mostMistakes {
+		text := time.Now().Format(clock) + " " + fmt.Sprintf(format, args...)
+		v.cfg.Logf("%s", text)
+		v.mistakes = append(v.mistakes, text)
+	}
 }
 
 func (v *HLSViewer) run(ctx context.Context) {
@@ -160,10 +167,10 @@ func (v *HLSViewer) reload(ctx context.Context) bool {
 		return false
 	}
 	at := time.Now()
-	for _, breach := range v.checker.Next(rules.Fetch{Text: string(body), At: at, SkipAsked: asksDelta}) {
-		if !breach.Advice {
-			v.mistake("%v\n%s", breach, body)
-		}
+	breaches := slices.DeleteFunc(v.checker.Next(rules.Fetch{Text: string(body), At: at, SkipAsked: asksDelta}),
+		func(b rules.Breach) bool { return b.Advice })
+	if len(breaches) > 0 {
+		v.mistake("%v\n%s", breaches, body)
 	}
 	now := v.checker.Last()
 	if now == nil || now == before {

@@ -5,10 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"strconv"
-	"strings"
-	"syscall"
 	"time"
 
 	"github.com/streampair/streampair/hack/e2e/measure"
@@ -59,50 +56,6 @@ func beViewers(ctx context.Context, url string, n int) error {
 	return in.Err()
 }
 
-// A crowd is a process that holds viewers, so that their cost is not counted as the server's.
-type crowd struct {
-	t   *scope
-	in  *os.File
-	out *bufio.Scanner
-	cmd *exec.Cmd
-}
-
-func gather(t *scope, s *server, n int) *crowd {
-	self, err := os.Executable()
-	t.must(err)
-	c := &crowd{t: t, cmd: exec.Command(self, "-watch", s.http("whep/primary"+pairQuery), "-count", strconv.Itoa(n))}
-	r, w, err := os.Pipe()
-	t.must(err)
-	c.in, c.cmd.Stdin, c.cmd.Stderr = w, r, os.Stderr
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	stdout, err := c.cmd.StdoutPipe()
-	t.must(err)
-	t.must(c.cmd.Start())
-	t.must(r.Close())
-	c.out = bufio.NewScanner(stdout)
-	if !c.out.Scan() || c.out.Text() != "ready" {
-		t.Fatalf("the viewers did not connect")
-	}
-	return c
-}
-
-// packets returns how many packets the viewers have received.
-func (c *crowd) packets() int {
-	_, err := fmt.Fprintln(c.in)
-	c.t.must(err)
-	if !c.out.Scan() {
-		c.t.Fatalf("the viewers have ended")
-	}
-	n, err := strconv.Atoi(strings.TrimSpace(c.out.Text()))
-	c.t.must(err)
-	return n
-}
-
-func (c *crowd) leave() {
-	c.t.must(c.in.Close())
-	c.t.must(c.cmd.Wait())
-}
-
 // shares are repeated measurements of the share of one core.
 type shares []float64
 
@@ -115,11 +68,11 @@ func (s shares) cells(per float64) []string {
 	return []string{percent(f.Median()), percent(f.Worst())}
 }
 
-func loads(t *scope, s *server) shares {
-	t.sleep(settle)
+func loads(p *process) shares {
+	p.t.sleep(settle)
 	var out shares
 	for range loadRuns {
-		out = append(out, s.load(loadTime/loadRuns))
+		out = append(out, p.load(loadTime/loadRuns))
 	}
 	return out
 }
@@ -130,7 +83,7 @@ func measureLoad(t *scope, o options) []table {
 	defer s.stop()
 	out := table{title: "Cost, 720p30 at 2.5 Mbit/s, shares of one core", header: "figure | median | worst | memory"}
 	file := prepare(t, mediatest.Programme{Width: 1280, Height: 720, GOP: 2 * time.Second, BitrateBPS: 2_500_000})
-	idle := loads(t, s).median()
+	idle := loads(s.process).median()
 
 	say("%d publishers", publishers)
 	memory := s.memory()
@@ -138,7 +91,7 @@ func measureLoad(t *scope, o options) []table {
 	for i := range publishers {
 		encoders = append(encoders, publish(t, file, s.rtmp(fmt.Sprintf("publisher-%d", i))))
 	}
-	cost := loads(t, s).less(idle)
+	cost := loads(s.process).less(idle)
 	out.row(append(append([]string{"one RTMP publisher (of " + strconv.Itoa(publishers) + ")"}, cost.cells(publishers)...),
 		megabytes((s.memory()-memory)/publishers))...)
 	for _, e := range encoders {
@@ -147,19 +100,26 @@ func measureLoad(t *scope, o options) []table {
 
 	defer publish(t, file, s.rtmp("primary")).Stop()
 	t.until("on air", func() bool { return s.pair().OnAir })
-	base, memory := loads(t, s).median(), s.memory()
+	base, memory := loads(s.process).median(), s.memory()
 	for _, n := range o.viewers {
 		say("%d viewers", n)
-		c := gather(t, s, n)
-		begun, before := time.Now(), c.packets()
-		cost := loads(t, s).less(base)
-		rate := float64(c.packets()-before) / time.Since(begun).Seconds() / float64(n)
+		c := gather(t, "-watch", s.http("whep/primary"+pairQuery), "-count", strconv.Itoa(n))
+		begun, before := time.Now(), packets(c)
+		cost := loads(s.process).less(base)
+		rate := float64(packets(c)-before) / time.Since(begun).Seconds() / float64(n)
 		cells := append([]string{fmt.Sprintf("one viewer of %d (%.0f packets a second received by each)", n, rate)}, cost.cells(float64(n))...)
 		out.row(append(cells, megabytes((s.memory()-memory)/n))...)
 		c.leave()
 		t.until("all viewers are gone", func() bool { return s.pair().Viewers == 0 })
 	}
 	return []table{out}
+}
+
+// packets returns how many packets the viewers have received.
+func packets(c *crowd) int {
+	n, err := strconv.Atoi(c.ask(""))
+	c.t.must(err)
+	return n
 }
 
 func (s shares) less(base float64) shares {

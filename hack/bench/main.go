@@ -27,26 +27,32 @@ import (
 type options struct {
 	server   string
 	operator string
+	mediaMTX string
 	runs     int
 	viewers  []int
-	pairs    []int
-	kill     bool
-	only     string
+	// hlsViewers are the viewers of the streams of hlsCases.
+	hlsViewers []int
+	pairs      []int
+	kill       bool
+	only       string
 }
 
 func main() {
 	var o options
-	var viewers, pairs, watch string
+	var viewers, hlsViewers, pairs, watch, watchHLS string
 	var count int
 	flag.StringVar(&o.server, "server", "bin/streampair-mediaserver", "the media server's `FILE`")
 	flag.IntVar(&o.runs, "runs", 20, "`N` faults of each kind")
 	flag.StringVar(&viewers, "viewers", "50,100,200", "measure the cost of `N,N,…` viewers")
+	flag.StringVar(&hlsViewers, "hls-viewers", "500,2000", "measure the cost of HLS with `N,N` viewers of the two streams")
 	flag.StringVar(&o.operator, "operator", "bin/streampair-operator", "the operator's `FILE`")
 	flag.StringVar(&pairs, "pairs", "500,2000", "measure the operator with `N,N,…` pairs")
 	flag.BoolVar(&o.kill, "kill", true, "kill the leading operator, too, and wait for 2 minutes until its lease ends")
-	flag.StringVar(&o.only, "only", "", "measure one `PART`: kill, long-gop, silent, start, load, operator")
+	flag.StringVar(&o.only, "only", "", "measure one `PART`: kill, long-gop, silent, start, load, hls-load, operator")
+	flag.StringVar(&o.mediaMTX, "mediamtx", "", "measure HLS of MediaMTX, too: its `FILE`")
 	flag.StringVar(&watch, "watch", "", "be the viewers of a WHEP `URL` (started by bench itself)")
-	flag.IntVar(&count, "count", 0, "with -watch: `N` viewers")
+	flag.StringVar(&watchHLS, "watch-hls", "", "be the viewers of an HLS playlist's `URL` (started by bench itself)")
+	flag.IntVar(&count, "count", 0, "with -watch and -watch-hls: `N` viewers")
 	flag.Parse()
 
 	ctx, stop := interrupt.Context(os.Interrupt, syscall.SIGTERM)
@@ -55,8 +61,14 @@ func main() {
 		exitOn(beViewers(ctx, watch, count))
 		return
 	}
+	if watchHLS != "" {
+		exitOn(beHLSViewers(ctx, watchHLS, count))
+		return
+	}
 	var err error
 	o.viewers, err = numbers("-viewers", viewers, 1000)
+	exitOn(err)
+	o.hlsViewers, err = numbers("-hls-viewers", hlsViewers, 5000)
 	exitOn(err)
 	o.pairs, err = numbers("-pairs", pairs, 5000)
 	exitOn(err)
@@ -94,7 +106,7 @@ func run(ctx context.Context, o options) error {
 			measure func(*scope, options) []table
 		}{
 			{"kill", measureKill}, {"long-gop", measureLongGOP}, {"silent", measureSilence}, {"start", measureStart}, {"load", measureLoad},
-			{"operator", measureOperator},
+			{"hls-load", measureHLSLoad}, {"operator", measureOperator},
 		} {
 			if o.only == "" || o.only == part.name {
 				tables = append(tables, part.measure(t, o)...)

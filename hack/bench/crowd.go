@@ -1,0 +1,54 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+)
+
+// A crowd is a process that holds viewers, so that their cost is not counted as the server's.
+type crowd struct {
+	t   *scope
+	in  *os.File
+	out *bufio.Scanner
+	cmd *exec.Cmd
+}
+
+// gather starts this program with arguments that make it a crowd. It waits until the crowd is ready.
+func gather(t *scope, args ...string) *crowd {
+	self, err := os.Executable()
+	t.must(err)
+	c := &crowd{t: t, cmd: exec.Command(self, args...)}
+	r, w, err := os.Pipe()
+	t.must(err)
+	c.in, c.cmd.Stdin, c.cmd.Stderr = w, r, os.Stderr
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	stdout, err := c.cmd.StdoutPipe()
+	t.must(err)
+	t.must(c.cmd.Start())
+	t.must(r.Close())
+	c.out = bufio.NewScanner(stdout)
+	if !c.out.Scan() || c.out.Text() != "ready" {
+		t.Fatalf("the viewers did not connect")
+	}
+	return c
+}
+
+// ask sends the crowd a line, and returns the line that the crowd answers.
+func (c *crowd) ask(line string) string {
+	_, err := fmt.Fprintln(c.in, line)
+	c.t.must(err)
+	if !c.out.Scan() {
+		c.t.Fatalf("the viewers have ended")
+	}
+	return strings.TrimSpace(c.out.Text())
+}
+
+// leave ends the crowd.
+func (c *crowd) leave() {
+	c.t.must(c.in.Close())
+	c.t.must(c.cmd.Wait())
+}

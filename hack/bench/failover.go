@@ -44,14 +44,7 @@ func (b *bothLegs) runs(p *page, f fault, n int) *faultFigures {
 		usual, before := p.sightings(), p.statistics()
 		out.usualGap = append(out.usualGap, mediatest.LongestGap(usual, quiet, quiet.Add(aftermath)))
 		out.usualConcealed = append(out.usualConcealed, before.concealed()-quietStats.concealed())
-		epoch := victim.epoch()
-		var ages measure.Figures
-		for _, s := range usual {
-			if s.Leg == victim.programme.Leg {
-				ages = append(ages, mediatest.Age(s, epoch, fps, victim.programme.Duration))
-			}
-		}
-		out.usualAge = append(out.usualAge, ages.Median())
+		out.usualAge = append(out.usualAge, victim.ages(usual).Median())
 
 		at := time.Now()
 		f.inflict(victim)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 )
 
@@ -26,7 +25,7 @@ func (f *follower) run(ctx context.Context) error {
 	}
 	for ctx.Err() == nil {
 		awaited := f.next
-		parts, err := f.load(ctx, f.reload())
+		parts, err := f.load(ctx, reloadTarget(f.target, f.next))
 		if err != nil {
 			return err
 		}
@@ -42,15 +41,6 @@ func (f *follower) run(ctx context.Context) error {
 		}
 	}
 	return ctx.Err()
-}
-
-// reload returns the target that asks for the next part.
-func (f *follower) reload() string {
-	separator := "?"
-	if strings.Contains(f.target, "?") {
-		separator = "&"
-	}
-	return fmt.Sprintf("%s%s_HLS_msn=%d&_HLS_part=%d&_HLS_skip=YES", f.target, separator, f.next.sequence, f.next.part)
 }
 
 // load loads the playlist, and returns the parts that are new in it.

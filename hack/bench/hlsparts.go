@@ -58,6 +58,15 @@ func partsFrom(text []byte, from position) (parts []part, next position, err err
 	return parts, next, nil
 }
 
+// reloadTarget returns the path and query that ask for a playlist once it has a part.
+func reloadTarget(target string, p position) string {
+	separator := "?"
+	if strings.Contains(target, "?") {
+		separator = "&"
+	}
+	return fmt.Sprintf("%s%s_HLS_msn=%d&_HLS_part=%d&_HLS_skip=YES", target, separator, p.sequence, p.part)
+}
+
 // attribute returns the value of an attribute, without its quotation marks; empty: there is none.
 // No value in the lines that are read here has a comma.
 func attribute(list, name string) string {

@@ -3,6 +3,7 @@ package main
 import (
 	"time"
 
+	"github.com/streampair/streampair/hack/e2e/measure"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
@@ -14,6 +15,7 @@ type leg struct {
 	id        string
 	programme mediatest.Programme
 	file      string
+	also      string // where the encoder publishes too; empty: nowhere
 	encoder   *mediatest.Publisher
 	started   time.Time
 	reference *mediatest.Viewer
@@ -34,6 +36,9 @@ func prepare(t *scope, p mediatest.Programme) string {
 
 // publish starts an ffmpeg that sends the leg's file as a stream.
 func (l *leg) publish(streamID string) *mediatest.Publisher {
+	if l.also != "" {
+		return publishTwice(l.t, l.file, l.server.rtmp(streamID), l.also)
+	}
 	return publish(l.t, l.file, l.server.rtmp(streamID))
 }
 
@@ -42,6 +47,12 @@ func (l *leg) publish(streamID string) *mediatest.Publisher {
 func publish(t *scope, file, url string) *mediatest.Publisher {
 	return mediatest.Start(t, "-re", "-stream_loop", "-1", "-i", file, "-c", "copy",
 		"-max_interleave_delta", "1", "-f", "flv", "-flvflags", "no_duration_filesize", url)
+}
+
+// publishTwice sends a file like publish, to two servers. Both get each packet at the same time.
+func publishTwice(t *scope, file, url, other string) *mediatest.Publisher {
+	const to = "[f=flv:flvflags=no_duration_filesize:max_interleave_delta=1]"
+	return mediatest.Start(t, "-re", "-stream_loop", "-1", "-i", file, "-map", "0", "-c", "copy", "-f", "tee", to+url+"|"+to+other)
 }
 
 // start publishes, and waits until the leg can be switched to.
@@ -70,6 +81,17 @@ const fps = 30
 // age returns how long a picture of this leg was due before it was seen.
 func (l *leg) age(s mediatest.Sighting) time.Duration {
 	return mediatest.Age(s, l.epoch(), fps, l.programme.Duration)
+}
+
+// ages returns the ages of those pictures that are of this leg.
+func (l *leg) ages(seen []mediatest.Sighting) (out measure.Figures) {
+	epoch := l.epoch()
+	for _, s := range seen {
+		if s.Leg == l.programme.Leg {
+			out = append(out, mediatest.Age(s, epoch, fps, l.programme.Duration))
+		}
+	}
+	return out
 }
 
 // epoch returns when the programme began, judged by the earliest of the pictures

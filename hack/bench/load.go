@@ -64,9 +64,10 @@ func (s shares) cells(per float64) []string {
 	for _, one := range s {
 		f = append(f, time.Duration(one/per*float64(time.Second)))
 	}
-	percent := func(d time.Duration) string { return fmt.Sprintf("%.2f %%", 100*d.Seconds()) }
-	return []string{percent(f.Median()), percent(f.Worst())}
+	return []string{percent(f.Median().Seconds()), percent(f.Worst().Seconds())}
 }
+
+func percent(share float64) string { return fmt.Sprintf("%.2f %%", 100*share) }
 
 func loads(p *process) shares {
 	p.t.sleep(settle)

@@ -39,7 +39,7 @@ type options struct {
 
 func main() {
 	var o options
-	var viewers, hlsViewers, pairs, watch, watchHLS string
+	var viewers, hlsViewers, pairs, watch, watchHLS, waitHLS string
 	var count int
 	flag.StringVar(&o.server, "server", "bin/streampair-mediaserver", "the media server's `FILE`")
 	flag.IntVar(&o.runs, "runs", 20, "`N` faults of each kind")
@@ -48,11 +48,12 @@ func main() {
 	flag.StringVar(&o.operator, "operator", "bin/streampair-operator", "the operator's `FILE`")
 	flag.StringVar(&pairs, "pairs", "500,2000", "measure the operator with `N,N,…` pairs")
 	flag.BoolVar(&o.kill, "kill", true, "kill the leading operator, too, and wait for 2 minutes until its lease ends")
-	flag.StringVar(&o.only, "only", "", "measure one `PART`: kill, long-gop, silent, start, load, hls-load, operator")
+	flag.StringVar(&o.only, "only", "", "measure one `PART`: kill, long-gop, silent, start, load, hls, hls-load, hls-waiting, operator")
 	flag.StringVar(&o.mediaMTX, "mediamtx", "", "measure HLS of MediaMTX, too: its `FILE`")
 	flag.StringVar(&watch, "watch", "", "be the viewers of a WHEP `URL` (started by bench itself)")
 	flag.StringVar(&watchHLS, "watch-hls", "", "be the viewers of an HLS playlist's `URL` (started by bench itself)")
-	flag.IntVar(&count, "count", 0, "with -watch and -watch-hls: `N` viewers")
+	flag.StringVar(&waitHLS, "wait-hls", "", "be requests that wait for an HLS playlist's `URL` (started by bench itself)")
+	flag.IntVar(&count, "count", 0, "with -watch, -watch-hls and -wait-hls: `N` viewers")
 	flag.Parse()
 
 	ctx, stop := interrupt.Context(os.Interrupt, syscall.SIGTERM)
@@ -63,6 +64,10 @@ func main() {
 	}
 	if watchHLS != "" {
 		exitOn(beHLSViewers(ctx, watchHLS, count))
+		return
+	}
+	if waitHLS != "" {
+		exitOn(beWaiting(ctx, waitHLS, count))
 		return
 	}
 	var err error
@@ -106,7 +111,8 @@ func run(ctx context.Context, o options) error {
 			measure func(*scope, options) []table
 		}{
 			{"kill", measureKill}, {"long-gop", measureLongGOP}, {"silent", measureSilence}, {"start", measureStart}, {"load", measureLoad},
-			{"hls-load", measureHLSLoad}, {"operator", measureOperator},
+			{"hls", measureHLS}, {"hls-load", measureHLSLoad}, {"hls-waiting", measureHLSWaiting},
+			{"operator", measureOperator},
 		} {
 			if o.only == "" || o.only == part.name {
 				tables = append(tables, part.measure(t, o)...)

@@ -34,16 +34,28 @@ const watchPictures = `(() => {
 })()`
 
 func openPage(t *scope, s *server) *page {
-	browser := t.child()
-	p := &page{t: t, ctx: mediatest.Browser(browser), close: browser.CleanUp}
+	p := openBrowser(t)
 	p.open(s)
 	return p
 }
 
-func (p *page) open(s *server) {
-	mediatest.Open(p.t, p.ctx, s.http("play.html?name=primary&backupStreamId=backup&playOrder=webrtc"))
-	p.t.must(chromedp.Do(p.ctx, chromedp.Evaluate[chromedp.Void](watchPictures)))
+func openBrowser(t *scope) *page {
+	browser := t.child()
+	return &page{t: t, ctx: mediatest.Browser(browser), close: browser.CleanUp}
 }
+
+func (p *page) open(s *server) { p.openAt(s.http(playPage + "webrtc")) }
+
+// playPage is the player with the pair. The order of play follows.
+const playPage = "play.html?name=primary&backupStreamId=backup&playOrder="
+
+// openAt opens a page with a player, and notes the pictures that the page shows from then on.
+func (p *page) openAt(url string) {
+	mediatest.Open(p.t, p.ctx, url)
+	p.watch()
+}
+
+func (p *page) watch() { p.t.must(chromedp.Do(p.ctx, chromedp.Evaluate[chromedp.Void](watchPictures))) }
 
 // sightings returns the pictures shown since the last call.
 func (p *page) sightings() []mediatest.Sighting {

@@ -21,14 +21,6 @@ type hlsCase struct {
 	part      time.Duration
 }
 
-func hlsCases() []hlsCase {
-	const gop = 2 * time.Second
-	return []hlsCase{
-		{"2.5 Mbit/s, parts of 500 ms", mediatest.Programme{Width: 1280, Height: 720, GOP: gop, BitrateBPS: 2_500_000}, 500 * time.Millisecond},
-		{"300 kbit/s, parts of 1 s", mediatest.Programme{Width: 640, Height: 360, GOP: gop, BitrateBPS: 300_000}, time.Second},
-	}
-}
-
 // An hlsLoad is what viewers of HLS cost a server, and what they got.
 type hlsLoad struct {
 	origin
@@ -49,42 +41,49 @@ func (l hlsLoad) row(out *table) {
 		fmt.Sprintf("%.0f %%", 100*l.others))
 }
 
-// measureHLSLoad measures what viewers of low-latency HLS cost the server, and how late their
-// playlists come; and the same of MediaMTX at a number of viewers that both serve in time.
+// measureHLSLoad and measureLowHLSLoad measure what viewers of low-latency HLS cost the server, and how
+// late their playlists come; and the same of MediaMTX.
 func measureHLSLoad(t *scope, o options) []table {
-	var tables []table
-	for i, c := range hlsCases()[:min(2, len(o.hlsViewers))] {
-		n := o.hlsViewers[i]
-		out := table{
-			title:  "HLS, " + c.title + ", shares of one core; lateness is that of the reload",
-			header: "figure | median | worst | lateness, median | 99 % | worst | memory | all else used meanwhile",
-		}
-		file := prepare(t, c.programme)
-		ours := func(t *scope) origin {
-			return startServer(t, o.server, "--hls-part-milliseconds", strconv.FormatInt(c.part.Milliseconds(), 10)).hlsOrigin()
-		}
-		theirs := func(t *scope) origin {
-			return startMediaMTX(t, o.mediaMTX, "hlsPartDuration: "+c.part.String(), "hlsSegmentDuration: 2s")
-		}
-		measured := hlsLoadOf(t, ours, file, n)
-		measured.row(&out)
-		for o.mediaMTX != "" {
-			measured = hlsLoadOf(t, theirs, file, n)
-			measured.row(&out)
-			if measured.inTime(c) || n < 10 {
-				break
-			}
-			n /= 2
-		}
-		for round := 0; o.mediaMTX != "" && round < hlsRounds; round++ {
-			for _, start := range []func(*scope) origin{ours, theirs} {
-				measured = hlsLoadOf(t, start, file, n)
-				measured.row(&out)
-			}
-		}
-		tables = append(tables, out)
+	return hlsLoads(t, o, hlsCase{
+		"2.5 Mbit/s, parts of 500 ms",
+		mediatest.Programme{Width: 1280, Height: 720, GOP: 2 * time.Second, BitrateBPS: 2_500_000}, 500 * time.Millisecond,
+	}, o.hlsViewers[0])
+}
+
+func measureLowHLSLoad(t *scope, o options) []table {
+	return hlsLoads(t, o, hlsCase{
+		"300 kbit/s, parts of 1 s",
+		mediatest.Programme{Width: 640, Height: 360, GOP: 2 * time.Second, BitrateBPS: 300_000}, time.Second,
+	}, o.hlsViewers[len(o.hlsViewers)-1])
+}
+
+// hlsLoads measures n viewers, or half as many until all servers serve them in time.
+func hlsLoads(t *scope, o options, c hlsCase, n int) []table {
+	out := table{
+		title:  "HLS, " + c.title + ", shares of one core; lateness is that of the reload",
+		header: "figure | median | worst | lateness, median | 99 % | worst | memory | all else used meanwhile",
 	}
-	return tables
+	file := prepare(t, c.programme)
+	servers := []func(*scope) origin{func(t *scope) origin {
+		return startServer(t, o.server, "--hls-part-milliseconds", strconv.FormatInt(c.part.Milliseconds(), 10)).hlsOrigin()
+	}}
+	if o.mediaMTX != "" {
+		servers = append(servers, func(t *scope) origin {
+			return startMediaMTX(t, o.mediaMTX, "hlsPartDuration: "+c.part.String(), "hlsSegmentDuration: 2s")
+		})
+	}
+	for round := 0; round < hlsRounds; round++ {
+		inTime := true
+		for _, start := range servers {
+			measured := hlsLoadOf(t, start, file, n)
+			measured.row(&out)
+			inTime = inTime && measured.inTime(c)
+		}
+		if !inTime && n > 1 {
+			n, round = n/2, -1
+		}
+	}
+	return []table{out}
 }
 
 // hlsLoadOf measures what n viewers cost a server that has just been started.

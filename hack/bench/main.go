@@ -48,7 +48,7 @@ func main() {
 	flag.StringVar(&o.operator, "operator", "bin/streampair-operator", "the operator's `FILE`")
 	flag.StringVar(&pairs, "pairs", "500,2000", "measure the operator with `N,N,…` pairs")
 	flag.BoolVar(&o.kill, "kill", true, "kill the leading operator, too, and wait for 2 minutes until its lease ends")
-	flag.StringVar(&o.only, "only", "", "measure one `PART`: kill, long-gop, silent, start, load, hls, hls-load, hls-waiting, operator")
+	flag.StringVar(&o.only, "only", "", "measure one `PART`: kill, long-gop, silent, start, load, hls, hls-kill, hls-load, hls-load-low, hls-waiting, operator")
 	flag.StringVar(&o.mediaMTX, "mediamtx", "", "measure HLS of MediaMTX, too: its `FILE`")
 	flag.StringVar(&watch, "watch", "", "be the viewers of a WHEP `URL` (started by bench itself)")
 	flag.StringVar(&watchHLS, "watch-hls", "", "be the viewers of an HLS playlist's `URL` (started by bench itself)")
@@ -111,7 +111,7 @@ func run(ctx context.Context, o options) error {
 			measure func(*scope, options) []table
 		}{
 			{"kill", measureKill}, {"long-gop", measureLongGOP}, {"silent", measureSilence}, {"start", measureStart}, {"load", measureLoad},
-			{"hls", measureHLS}, {"hls-load", measureHLSLoad}, {"hls-waiting", measureHLSWaiting},
+			{"hls", measureHLS}, {"hls-kill", measureHLSKill}, {"hls-load", measureHLSLoad}, {"hls-load-low", measureLowHLSLoad}, {"hls-waiting", measureHLSWaiting},
 			{"operator", measureOperator},
 		} {
 			if o.only == "" || o.only == part.name {

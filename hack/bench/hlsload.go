@@ -27,7 +27,8 @@ type hlsLoad struct {
 	viewers int
 	cost    shares // of one core
 	memory  int    // for all of them, in bytes
-	others  float64
+	// others is what all else on the machine used meanwhile, as a share of one core.
+	others float64
 	hlsReport
 }
 
@@ -62,6 +63,9 @@ func hlsLoads(t *scope, o options, c hlsCase, n int) []table {
 	out := table{
 		title:  "HLS, " + c.title + ", shares of one core; lateness is that of the reload",
 		header: "figure | median | worst | lateness, median | 99 % | worst | memory | all else used meanwhile",
+	}
+	if !o.hlsSound {
+		c.programme.NoAudio, out.title = true, out.title+"; no sound"
 	}
 	file := prepare(t, c.programme)
 	servers := []func(*scope) origin{func(t *scope) origin {

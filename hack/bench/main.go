@@ -6,7 +6,11 @@
 // The operator's part runs the built operator with a
 // real API server and a stand-in for its media pods.
 //
-//	bench [-server FILE] [-operator FILE] [-runs N] [-viewers N,N,…] [-pairs N,N,…] [-kill=false] [-only PART]
+// The parts with HLS can measure MediaMTX (github.com/bluenviron/mediamtx) too,
+// in turns with the media server.
+//
+//	bench [-server FILE] [-operator FILE] [-mediamtx FILE] [-runs N] [-viewers N,N,…] [-hls-viewers N,N]
+//	      [-hls-sound=false] [-pairs N,N,…] [-kill=false] [-only PART]
 package main
 
 import (
@@ -30,8 +34,9 @@ type options struct {
 	mediaMTX string
 	runs     int
 	viewers  []int
-	// hlsViewers are the viewers of the streams of hlsCases.
+	// hlsViewers are the viewers of HLS at the high bit rate, and at the low one.
 	hlsViewers []int
+	hlsSound   bool
 	pairs      []int
 	kill       bool
 	only       string
@@ -45,6 +50,7 @@ func main() {
 	flag.IntVar(&o.runs, "runs", 20, "`N` faults of each kind")
 	flag.StringVar(&viewers, "viewers", "50,100,200", "measure the cost of `N,N,…` viewers")
 	flag.StringVar(&hlsViewers, "hls-viewers", "500,2000", "measure the cost of HLS with `N,N` viewers of the two streams")
+	flag.BoolVar(&o.hlsSound, "hls-sound", true, "measure the cost of HLS with sound, which MediaMTX has in a playlist of its own")
 	flag.StringVar(&o.operator, "operator", "bin/streampair-operator", "the operator's `FILE`")
 	flag.StringVar(&pairs, "pairs", "500,2000", "measure the operator with `N,N,…` pairs")
 	flag.BoolVar(&o.kill, "kill", true, "kill the leading operator, too, and wait for 2 minutes until its lease ends")

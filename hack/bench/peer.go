@@ -38,16 +38,16 @@ paths: {all_others: {}}
 // startMediaMTX starts MediaMTX, which is measured beside the media server. settings are lines of its
 // configuration.
 func startMediaMTX(t *scope, binary string, settings ...string) origin {
-	rtmp, http := freeAddress(t), freeAddress(t)
-	text := strings.NewReplacer("RTMP", rtmp, "HTTP", http, "SETTINGS", strings.Join(settings, "\n")).Replace(mediaMTXSettings)
+	publishing, playing := freeAddress(t), freeAddress(t)
+	text := strings.NewReplacer("RTMP", publishing, "HTTP", playing, "SETTINGS", strings.Join(settings, "\n")).Replace(mediaMTXSettings)
 	file := filepath.Join(t.TempDir(), "mediamtx.yml")
 	t.must(os.WriteFile(file, []byte(text), 0o600))
 	o := origin{
 		startProcess(t, exec.Command(binary, file)), "MediaMTX",
-		"rtmp://" + rtmp + "/live/primary", "http://" + http + "/live/primary/index.m3u8",
+		"rtmp://" + publishing + "/live/primary", "http://" + playing + "/live/primary/index.m3u8",
 	}
 	t.until("MediaMTX answers", func() bool {
-		c, err := net.Dial("tcp", http)
+		c, err := net.Dial("tcp", playing)
 		if err == nil {
 			_ = c.Close()
 		}
@@ -56,7 +56,7 @@ func startMediaMTX(t *scope, binary string, settings ...string) origin {
 	return o
 }
 
-// freeAddress returns an address of which nobody listens.
+// freeAddress returns an address on which nobody listens.
 func freeAddress(t *scope) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	t.must(err)

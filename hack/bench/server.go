@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -40,10 +39,7 @@ func startServer(t *scope, binary string, flags ...string) *server {
 	t.must(os.WriteFile(file, []byte(manifest), 0o600))
 	// The command port reports the other addresses,
 	// so only its own address must be chosen here.
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	t.must(err)
-	s := &server{control: l.Addr().String()}
-	t.must(l.Close())
+	s := &server{control: freeAddress(t)}
 	const free = "127.0.0.1:0"
 	s.process = startProcess(t, exec.Command(binary, append([]string{
 		"--pair", file, "--log-level", "error", "--control-address", s.control,

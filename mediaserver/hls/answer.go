@@ -244,7 +244,7 @@ func (h *Handler) servePiece(w http.ResponseWriter, r *http.Request) {
 	header.Set("Cache-Control", "max-age=31536000, immutable")
 	header.Set("ETag", `"`+name.String()+`"`)
 	h.count(kindMedia, outcomeOK)
-	http.ServeContent(w, r, "", time.Time{}, newContent(data))
+	http.ServeContent(wholeWriter{w}, r, "", time.Time{}, newContent(data))
 }
 
 var errNoPiece = errors.New("no playlist names this, or no longer: load the playlist again")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -359,6 +360,20 @@ func TestPlansKeepTracksAndDurations(t *testing.T) {
 				t.Errorf("%v, %+v", ok, p)
 			}
 		})
+	}
+}
+
+func TestContentIsSentWithoutABuffer(t *testing.T) {
+	for ranges, want := range map[string]string{
+		"": "abcdefghi", "bytes=0-0": "a", "bytes=2-3": "cd", "bytes=1-7": "bcdefgh", "bytes=-1": "i", "bytes=3-": "defghi",
+	} {
+		r, w := httptest.NewRequest(http.MethodGet, "/", nil), httptest.NewRecorder()
+		r.Header.Set("Range", ranges)
+		w.Header().Set("Content-Type", mediaType)
+		http.ServeContent(wholeWriter{w}, r, "", time.Time{}, newContent([][]byte{[]byte("abc"), {}, []byte("defgh"), []byte("i")}))
+		if got := w.Body.String(); got != want {
+			t.Errorf("%q: %q", ranges, got)
+		}
 	}
 }
 

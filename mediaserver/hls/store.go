@@ -2,6 +2,7 @@ package hls
 
 import (
 	"io"
+	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -147,4 +148,33 @@ func (c *content) Seek(offset int64, whence int) (int64, error) {
 	}
 	c.offset = max(offset, 0)
 	return c.offset, nil
+}
+
+// A wholeWriter sends a content without copying it into a buffer first. Only ReadFrom differs from the
+// ResponseWriter.
+type wholeWriter struct{ http.ResponseWriter }
+
+// ReadFrom is for http.ServeContent, which copies a number of bytes of the content.
+func (w wholeWriter) ReadFrom(r io.Reader) (sent int64, err error) {
+	limited, _ := r.(*io.LimitedReader)
+	if limited == nil {
+		return io.Copy(w.ResponseWriter, r)
+	}
+	c, _ := limited.R.(*content)
+	if c == nil {
+		return io.Copy(w.ResponseWriter, r)
+	}
+	at := c.offset
+	for _, slice := range c.slices {
+		if at >= int64(len(slice)) {
+			at -= int64(len(slice))
+			continue
+		}
+		n, err := w.Write(slice[at:min(int64(len(slice)), at+limited.N-sent)])
+		sent, at = sent+int64(n), 0
+		if err != nil || sent == limited.N {
+			return sent, err
+		}
+	}
+	return sent, nil
 }

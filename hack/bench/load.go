@@ -67,7 +67,13 @@ func (s shares) cells(per float64) []string {
 	return []string{percent(f.Median().Seconds()), percent(f.Worst().Seconds())}
 }
 
-func percent(share float64) string { return fmt.Sprintf("%.2f %%", 100*share) }
+// percent returns a share in percent, with at least two digits that count.
+func percent(share float64) string {
+	if share < 0.001 {
+		return fmt.Sprintf("%.3f %%", 100*share)
+	}
+	return fmt.Sprintf("%.2f %%", 100*share)
+}
 
 func loads(p *process) shares {
 	p.t.sleep(settle)

@@ -121,7 +121,7 @@ recording: ## Record a switch as the player shows it, for the README
 	@bin/demo -record docs/switch.gif
 
 .PHONY: bench
-bench: ## Measure failover, joining, viewers, publishers and many pairs, and print the tables
+bench: ## Measure failover, joining, viewers, publishers, HLS and many pairs, and print the tables
 	@hack/deps.sh bench
 	@$(MAKE) build commands
 	@go build -o bin/bench ./hack/bench

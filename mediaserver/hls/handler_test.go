@@ -343,15 +343,16 @@ func TestPlansKeepTracksAndDurations(t *testing.T) {
 		target, part time.Duration
 		ok           bool
 	}{
-		{"both alike", published(true, true, frame, 2*time.Second), published(true, true, frame, 2013*ms), true, true, 2 * time.Second, 269 * ms, true},
-		{"longer GOPs of the other leg", published(true, true, frame, time.Second), published(true, true, frame, 4*time.Second), true, true, 4 * time.Second, 269 * ms, true},
-		{"GOPs that do not divide", published(true, true, frame, 1500*ms), stream.Snapshot{}, true, true, 3 * time.Second, 269 * ms, true},
-		{"GOPs above the bound", published(true, true, frame, time.Minute), stream.Snapshot{}, true, true, maxTarget, 269 * ms, true},
-		{"GOPs that are unknown", published(true, true, frame, 0), stream.Snapshot{}, true, true, 4 * time.Second, 269 * ms, true},
+		{"both alike", published(true, true, frame, 2*time.Second), published(true, true, frame, 2013*ms), true, true, 2 * time.Second, 272 * ms, true},
+		{"times in whole milliseconds", published(true, true, 33*ms, 2*time.Second), stream.Snapshot{}, true, true, 2 * time.Second, 269 * ms, true},
+		{"longer GOPs of the other leg", published(true, true, frame, time.Second), published(true, true, frame, 4*time.Second), true, true, 4 * time.Second, 272 * ms, true},
+		{"GOPs that do not divide", published(true, true, frame, 1500*ms), stream.Snapshot{}, true, true, 3 * time.Second, 272 * ms, true},
+		{"GOPs above the bound", published(true, true, frame, time.Minute), stream.Snapshot{}, true, true, maxTarget, 272 * ms, true},
+		{"GOPs that are unknown", published(true, true, frame, 0), stream.Snapshot{}, true, true, 4 * time.Second, 272 * ms, true},
 		{"slow pictures", published(true, true, 200*ms, 2*time.Second), stream.Snapshot{}, true, true, 2 * time.Second, 402 * ms, true},
-		{"the other leg has the sound", published(true, false, frame, 2*time.Second), published(true, true, frame, 2*time.Second), true, true, 2 * time.Second, 269 * ms, true},
+		{"the other leg has the sound", published(true, false, frame, 2*time.Second), published(true, true, frame, 2*time.Second), true, true, 2 * time.Second, 272 * ms, true},
 		{"sound alone", published(false, true, 0, 0), stream.Snapshot{}, false, true, 2 * time.Second, 250 * ms, true},
-		{"the other leg has the picture", published(false, true, 0, 0), published(true, true, frame, 0), true, true, 4 * time.Second, 269 * ms, false},
+		{"the other leg has the picture", published(false, true, 0, 0), published(true, true, frame, 0), true, true, 4 * time.Second, 272 * ms, false},
 		{"nobody publishes", stream.Snapshot{}, stream.Snapshot{}, false, false, 0, 0, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {

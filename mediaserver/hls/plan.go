@@ -90,6 +90,7 @@ func wholeFrames(part, frame time.Duration) time.Duration {
 	}
 	frame = min(frame, slowestFrame)
 	n := (part + frame - 1) / frame
-	const rounding = 2 * time.Millisecond // RTMP's times are whole milliseconds
-	return (n*frame + rounding).Round(time.Millisecond)
+	// RTMP's times are whole milliseconds: of 30 pictures a second, two are mostly 33 ms apart.
+	const rounding = 500 * time.Microsecond
+	return (n*(frame+rounding) + time.Millisecond).Round(time.Millisecond)
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Failure, httpFailure, noConnection } from "./failure.ts";
-import { type Condition, jumpTo, observeFirst, patienceMs, steadyMs, wantsSecond } from "./fallback.ts";
+import { calmLatency, type Condition, jumpTo, observeFirst, patienceMs, steadyMs, wantsSecond } from "./fallback.ts";
 import type { Phase, View } from "./view.ts";
 
 function view(phase: Phase, failure?: Failure): View {
@@ -58,6 +58,12 @@ test("the second way ends once the first has played for a second", () => {
 
 test("the second way goes on if the first loses its picture again within a second", () => {
   assert.deepEqual(run([[0, connecting], [5_000, connecting], [9_000, playing], [9_900, lost], [11_000, lost]]), [false, true, true, true, true]);
+});
+
+test("HLS aims at the live edge again half a minute after its last stall", () => {
+  assert.equal(calmLatency(1.3, 0.8, 1_000, 31_000), 0.8);
+  assert.equal(calmLatency(1.3, 0.8, 1_001, 31_000), undefined, "a stall is too near");
+  assert.equal(calmLatency(0.8, 0.8, -Infinity, 31_000), undefined, "it aims there already");
 });
 
 test("HLS jumps to the live edge only from far behind, forward, and seldom", () => {

@@ -71,6 +71,17 @@ export interface LivePosition {
   readonly syncPosition: number;
 }
 
+/** HLS goes nearer to the live edge again when it has not stalled for so long. */
+const calmMs = 30_000;
+
+/**
+ * calmLatency is the latency to aim at again, in seconds; undefined: leave it. hls.js aims further
+ * behind the live edge with each stall, and stays there.
+ */
+export function calmLatency(targetLatency: number, leastLatency: number, stalledAt: number, now: number): number | undefined {
+  return targetLatency > leastLatency && now - stalledAt >= calmMs ? leastLatency : undefined;
+}
+
 /**
  * jumpTo is the position to jump to; undefined: stay. hls.js catches up by rate while
  * playback is at most a target duration late (its latency-controller.ts), and leaves alone

@@ -2,7 +2,7 @@ import type Hls from "hls.js";
 import type { ErrorData } from "hls.js";
 import { parseRetryAfter, refusedWait, retryWait } from "./backoff.ts";
 import { type Failure, httpFailure, internalFailure, unreachable } from "./failure.ts";
-import { jumpTo } from "./fallback.ts";
+import { calmLatency, jumpTo } from "./fallback.ts";
 import { hlsConfig } from "./hlsconfig.ts";
 import { tellError } from "./host.ts";
 import type { Figures } from "./statistics.ts";
@@ -64,6 +64,7 @@ export class HlsFallback {
   private stalled = false;
   private tickedAt = 0;
   private jumpedAt = -Infinity;
+  private stalledAt = -Infinity;
   private recoveredAt = -Infinity;
   private bytes = 0;
   private samples: Sample[] = [];
@@ -321,6 +322,14 @@ export class HlsFallback {
       targetDuration: latestLevelDetails.targetduration,
       syncPosition: liveSyncPosition,
     };
+    if (this.stalled || this.bufferingSince !== undefined) {
+      this.stalledAt = now;
+    }
+    const { partHoldBack, holdBack } = latestLevelDetails;
+    const calm = calmLatency(targetLatency, partHoldBack || holdBack || targetLatency, this.stalledAt, now);
+    if (calm !== undefined) {
+      hls.targetLatency = calm;
+    }
     const position = jumpTo(place, this.jumpedAt, now);
     if (position !== undefined) {
       this.jumpedAt = now;

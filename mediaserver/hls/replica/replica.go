@@ -21,9 +21,9 @@ import (
 )
 
 const (
-	// patience is how long a server waits for an answer: for the first word of its peers before it
-	// writes, for a lost connection to come back before it takes over, and for a follower to have an
-	// entry before the entry is shown all the same.
+	// patience is how long a server waits for the others. For that long it does not write without a
+	// word of its peers. It does not take over from a lost connection. It does not show an entry that
+	// a follower lacks.
 	patience = 300 * time.Millisecond
 	// silence is how long a connection may bring nothing until its peer counts as away.
 	silence = time.Second

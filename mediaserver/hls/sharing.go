@@ -57,7 +57,9 @@ func (p *programme) decide(now time.Time) bool {
 		}
 	}
 	if mode, leader := p.replica.Step(p.own(), p.clock); mode != p.mode || leader != p.leader {
-		p.log.Debug("the playlist has another writer", "mode", mode, "peer", leader)
+		if p.isMirrored() {
+			p.log.Info("who writes the playlist has changed", "thisServer", mode.String(), "before", p.mode.String(), "peer", leader)
+		}
 		if p.isFollowing {
 			p.reconnect() // the list is no longer the leader's, so nothing may be added to it from there
 		}

@@ -44,6 +44,11 @@ const (
 	Follow
 )
 
+// String returns the mode in words, for logs.
+func (m Mode) String() string {
+	return [...]string{"waits for its peers", "writes", "follows a peer"}[m]
+}
+
 // A Report is what a server tells its peers about one programme.
 type Report struct {
 	// Server is the boot id of the server. First reports whether it is the primary's server, which

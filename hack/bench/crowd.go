@@ -7,6 +7,9 @@ import (
 	"os/exec"
 	"strings"
 	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // A crowd is a process that holds viewers, so that their cost is not counted as the server's.
@@ -51,4 +54,15 @@ func (c *crowd) ask(line string) string {
 func (c *crowd) leave() {
 	c.t.must(c.in.Close())
 	c.t.must(c.cmd.Wait())
+}
+
+// startEach starts n viewers, by their number, and at most so many in a second.
+func startEach(viewers *errgroup.Group, n, perSecond int, be func(i int)) {
+	for i := range n {
+		viewers.Go(func() error {
+			be(i)
+			return nil
+		})
+		time.Sleep(time.Second / time.Duration(perSecond))
+	}
 }

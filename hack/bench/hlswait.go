@@ -67,13 +67,7 @@ func beWaiting(ctx context.Context, playlist string, n int) error {
 	defer cancel()
 	viewers, ctx := errgroup.WithContext(ctx)
 	q.asked.Add(n)
-	for i := range n {
-		viewers.Go(func() error {
-			q.wait(ctx, i)
-			return nil
-		})
-		time.Sleep(time.Second / waitJoinsPerSecond)
-	}
+	startEach(viewers, n, waitJoinsPerSecond, func(i int) { q.wait(ctx, i) })
 	q.asked.Wait()
 	time.Sleep(heldAfter)
 	fmt.Println("ready")

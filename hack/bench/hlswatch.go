@@ -57,13 +57,7 @@ func beHLSViewers(ctx context.Context, playlist string, n int) error {
 	defer cancel()
 	viewers, ctx := errgroup.WithContext(ctx)
 	a.joined.Add(n)
-	for i := range n {
-		viewers.Go(func() error {
-			a.watch(ctx, i)
-			return nil
-		})
-		time.Sleep(time.Second / hlsJoinsPerSecond)
-	}
+	startEach(viewers, n, hlsJoinsPerSecond, func(i int) { a.watch(ctx, i) })
 	if err := a.waitForAll(ctx); err != nil {
 		return err
 	}

@@ -17,22 +17,33 @@ func (t *timeline) live(pts time.Duration) time.Duration {
 	return t.last
 }
 
-// longestHole is the longest time without a picture after which cached pictures get times that
-// follow the last picture. Receivers derive the sender's clock from times and arrivals. libwebrtc's
-// TimestampExtrapolator takes a burst of such pictures for late by the length of the hole. It then
-// shows the pictures that follow half a second late, for many seconds.
-const longestHole = 500 * time.Millisecond
-
-// edge is how long before the newest picture the times of a burst begin at the earliest, after a
-// hole longer than longestHole.
-const edge = 20 * time.Millisecond
+const (
+	// longestHole is the longest time without a picture after which cached pictures get times that
+	// follow the last picture. Receivers derive the sender's clock from times and arrivals.
+	// libwebrtc's TimestampExtrapolator takes a burst of such pictures for late by the length of the
+	// hole. It then shows the pictures that follow half a second late, for many seconds.
+	longestHole = 500 * time.Millisecond
+	// holeEdge is how long before the newest picture the times of a burst begin at the earliest,
+	// after a hole longer than longestHole. Players hold pictures for 100 to 200 ms. So they show the
+	// last pictures of the burst at once.
+	holeEdge = 250 * time.Millisecond
+	// forgotten is the time without a picture after which receivers may have lost the sender's clock.
+	// TimestampExtrapolator begins anew after 10 s, with whatever picture comes first.
+	forgotten = 5 * time.Second
+	// newEdge takes the place of holeEdge for receivers that begin anew. They would show the pictures
+	// that follow late by newEdge.
+	newEdge = 20 * time.Millisecond
+)
 
 // burst prepares the times of cached pictures. The newest of them has the time newest. The caller
 // then calls live for each picture. Pictures older than the last picture that went out follow that
 // picture a tick apart, so that the decoder passes over them. The others have their own times.
 func (t *timeline) burst(newest time.Duration) {
-	if t.last == 0 || newest-t.last > longestHole {
-		t.last = max(t.last, newest-edge)
+	switch hole := newest - t.last; {
+	case t.last == 0 || hole > forgotten:
+		t.last = max(t.last, newest-newEdge)
+	case hole > longestHole:
+		t.last = newest - holeEdge
 	}
 }
 

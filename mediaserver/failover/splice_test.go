@@ -87,11 +87,12 @@ func TestBurst(t *testing.T) {
 	}{
 		{"a failover of 90 ms: the last three have their own time", last, last + 90*ms, 47, last + tick},
 		{"half a second of silence: those after the last have their own time", last, last + 500*ms, 37, last + tick},
-		{"a second of silence: receivers would take them for late", last, last + time.Second, 49, last + time.Second - edge + tick},
+		{"a second of silence: receivers would take all of them for late", last, last + time.Second, 43, last + time.Second - holeEdge + tick},
+		{"five seconds of silence: receivers still know the clock", last, last + 5*time.Second, 43, last + 5*time.Second - holeEdge + tick},
 		{"no time has passed", last, last, 50, last + tick},
 		{"the other leg's clock lags", last, last - time.Second, 50, last + tick},
-		{"a minute of silence", last, last + time.Minute, 49, last + time.Minute - edge + tick},
-		{"nothing before", 0, 3 * time.Second, 49, 3*time.Second - edge + tick},
+		{"a minute of silence: receivers begin anew", last, last + time.Minute, 49, last + time.Minute - newEdge + tick},
+		{"nothing before", 0, 3 * time.Second, 49, 3*time.Second - newEdge + tick},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,7 +18,9 @@ import (
 type discard struct{}
 
 func (discard) WriteRTP(_ *rtp.Header, payload []byte) (int, error) { return len(payload), nil }
-func (discard) Write(b []byte) (int, error)                         { return len(b), nil }
+func (discard) Flush() int                                          { return 0 }
+func (discard) WriteRTCP([]rtcp.Packet) error                       { return nil }
+func (discard) Close() error                                        { return nil }
 
 // BenchmarkFanOut sends one picture of ten packets to all viewers, without encryption and system
 // calls. It measures what Streampair adds to those. It must not allocate per viewer.
@@ -31,10 +34,9 @@ func BenchmarkFanOut(b *testing.B) {
 			})
 			var list []*Viewer
 			for range viewers {
-				v := &Viewer{output: o, cfg: ViewerConfig{Protocol: "bench"}, log: o.log, pc: &fakePeer{}, path: newPath(overUDP), done: make(chan struct{})}
+				v := &Viewer{output: o, cfg: ViewerConfig{Protocol: "bench"}, log: o.log, peer: discard{}, path: newPath(overUDP), done: make(chan struct{})}
 				v.connectTimer = time.AfterFunc(time.Hour, func() {})
 				v.video = o.newTrack(v, webrtc.RTPCodecTypeVideo)
-				v.video.writer = discard{}
 				if err := o.attach(v); err != nil {
 					b.Fatal(err)
 				}

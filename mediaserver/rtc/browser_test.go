@@ -185,13 +185,8 @@ func TestBrowserJoinsAndFollows(t *testing.T) {
 	})
 	mux.HandleFunc("POST /offer", func(w http.ResponseWriter, r *http.Request) {
 		offer, _ := io.ReadAll(r.Body)
-		codecs, selection := selected(t, string(offer), webrtc.RTPTransceiverDirectionRecvonly)
-		me, err := NewMediaEngine(codecs...)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		pc, err := s.engine.NewViewerConnection(me)
+		_, selection := selected(t, string(offer), webrtc.RTPTransceiverDirectionRecvonly)
+		pc, err := s.engine.NewViewerConnection(selection)
 		if err != nil {
 			t.Error(err)
 			return
@@ -201,7 +196,7 @@ func TestBrowserJoinsAndFollows(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		answer, err := s.engine.Answer(pc.PeerConnection, selection, Reach{})
+		answer, err := pc.Answer(Reach{})
 		if err != nil {
 			t.Error(err)
 		}
@@ -261,7 +256,7 @@ func TestBrowserJoinsAndFollows(t *testing.T) {
 
 	// A PLI leads to a replay while the source can't be asked.
 	decoded, keys := st.Decoded, st.KeyFrames
-	v.feedback(v.video, &rtcp.PictureLossIndication{MediaSSRC: v.video.ssrc})
+	v.feedbackOn(v.video, &rtcp.PictureLossIndication{MediaSSRC: v.video.ssrc})
 	count := mediatest.Eval[int](t, page, "frames.length")
 	mediatest.Await(t, page, 5*testLimit, fmt.Sprintf("frames.length > %d", count+60), "frames.length")
 	st = mediatest.Eval[browserStats](t, page, "stats()")

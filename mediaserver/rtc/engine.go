@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -93,8 +94,13 @@ type Engine struct {
 	udpMux   *ice.MultiUDPMuxDefault
 	tcpMux   *ice.TCPMuxDefault
 
+	loggers *pionLoggers
+	local   map[netip.Addr]bool // addresses of udp
+	// noSegments logs once that packets cannot be sent together to some viewer.
+	noSegments sync.Once
+
 	mu          sync.Mutex // guards certificate and advertised
-	certificate *webrtc.Certificate
+	certificate *certificate
 	advertised  []AdvertisedAddress // never changed, only replaced
 }
 
@@ -115,31 +121,30 @@ func NewEngine(cfg EngineConfig) (*Engine, error) {
 		e.closeSockets()
 		return nil, err
 	}
-	loggers := &pionLoggers{log: e.log}
+	e.loggers, e.local = &pionLoggers{log: e.log}, make(map[netip.Addr]bool, len(e.udp))
 	muxes := make([]ice.UDPMux, len(e.udp))
-	local := make(map[netip.Addr]bool, len(e.udp))
 	for i, conn := range e.udp {
-		muxes[i] = ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: conn, Logger: loggers.NewLogger("ice-udp")})
-		local[conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()] = true
+		muxes[i] = ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: conn, Logger: e.loggers.NewLogger("ice-udp")})
+		e.local[localAddress(conn).Addr()] = true
 	}
 	e.udpMux = ice.NewMultiUDPMuxDefault(muxes...)
 	e.tcpMux = ice.NewTCPMuxDefault(ice.TCPMuxParams{
 		Listener:                     e.tcp,
-		Logger:                       loggers.NewLogger("ice-tcp"),
+		Logger:                       e.loggers.NewLogger("ice-tcp"),
 		ReadBufferSize:               tcpReadBuffer,
 		WriteBufferSize:              0, // an icetcp.Conn has its own buffer
 		FirstStunBindTimeout:         5 * time.Second,
 		AliveDurationForConnFromStun: 10 * time.Second,
 	})
-	e.configure(loggers, local)
+	e.configure()
 	e.log.Info("listening for WebRTC", "port", e.Port(), "interfaces", len(e.udp), "advertised", cfg.AdvertiseAddresses)
 	return e, nil
 }
 
 // configure fills e.settings, which every PeerConnection shares.
-func (e *Engine) configure(loggers *pionLoggers, local map[netip.Addr]bool) {
+func (e *Engine) configure() {
 	s := &e.settings
-	s.LoggerFactory = loggers
+	s.LoggerFactory = e.loggers
 	s.SetICEUDPMux(e.udpMux)
 	s.SetICETCPMux(e.tcpMux)
 	s.SetLite(true)
@@ -148,10 +153,7 @@ func (e *Engine) configure(loggers *pionLoggers, local map[netip.Addr]bool) {
 	})
 	// listen has chosen the addresses already. Nothing more is left out here.
 	s.SetIncludeLoopbackCandidate(true)
-	s.SetIPFilter(func(ip net.IP) bool {
-		addr, _ := netip.AddrFromSlice(ip)
-		return local[addr.Unmap()]
-	})
+	s.SetIPFilter(e.isLocal)
 	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	// With active TCP, a "passive" TCP candidate in an offer would make the server
 	// connect to any address that the offerer chose.
@@ -175,24 +177,60 @@ func (e *Engine) NewPeerConnection(me *webrtc.MediaEngine, ir *interceptor.Regis
 	return e.newPeerConnection(e.settings, me, ir)
 }
 
-// A ViewerConnection is a viewer's PeerConnection, with what its ICE agent shows of
-// the path to the viewer.
-type ViewerConnection struct {
-	*webrtc.PeerConnection
-	path *path
+// isLocal reports whether the engine listens on an address.
+func (e *Engine) isLocal(ip net.IP) bool {
+	addr, _ := netip.AddrFromSlice(ip)
+	return e.local[addr.Unmap()]
 }
 
-// NewViewerConnection makes a PeerConnection for Output.AddViewer. The PeerConnection has no
-// interceptors, because an Output itself answers NACKs and sends reports. The caller must close it.
-func (e *Engine) NewViewerConnection(me *webrtc.MediaEngine) (*ViewerConnection, error) {
-	p := newPath(e.connection)
-	settings := e.settings
-	settings.SetICEBindingRequestHandler(p.request)
-	pc, err := e.newPeerConnection(settings, me, nil)
-	if err != nil {
-		return nil, err
+// agentOptions returns the options of a viewer's ICE agent. They are those of configure.
+func (e *Engine) agentOptions(p *path) []ice.AgentOption {
+	return []ice.AgentOption{
+		ice.WithICELite(true),
+		ice.WithLoggerFactory(e.loggers),
+		ice.WithUDPMux(e.udpMux),
+		ice.WithTCPMux(e.tcpMux),
+		ice.WithNetworkTypes([]ice.NetworkType{ice.NetworkTypeUDP4, ice.NetworkTypeUDP6, ice.NetworkTypeTCP4, ice.NetworkTypeTCP6}),
+		ice.WithCandidateTypes([]ice.CandidateType{ice.CandidateTypeHost}),
+		ice.WithIncludeLoopback(),
+		ice.WithIPFilter(e.isLocal),
+		ice.WithMulticastDNSMode(ice.MulticastDNSModeDisabled),
+		ice.WithDisableActiveTCP(),
+		ice.WithDisconnectedTimeout(disconnectedAfter),
+		ice.WithFailedTimeout(failedAfter),
+		ice.WithKeepaliveInterval(keepaliveInterval),
+		ice.WithBindingRequestHandler(p.request),
 	}
-	return &ViewerConnection{pc, p}, nil
+}
+
+// routeOf returns the route of a selected pair of candidates; nil: the pair is of ICE-TCP.
+func (e *Engine) routeOf(local, remote ice.Candidate) *route {
+	if remote.NetworkType().IsTCP() {
+		return nil
+	}
+	from, to := addressOf(local).Addr(), addressOf(remote)
+	for _, conn := range e.udp {
+		if to.IsValid() && localAddress(conn).Addr() == from {
+			return &route{conn, to}
+		}
+	}
+	return nil
+}
+
+// localAddress returns the address on which a socket listens.
+func localAddress(conn *net.UDPConn) netip.AddrPort {
+	address := conn.LocalAddr().(*net.UDPAddr).AddrPort()
+	return netip.AddrPortFrom(address.Addr().Unmap(), address.Port())
+}
+
+// addressOf returns the address of a candidate. It returns the zero value for a candidate with a
+// name.
+func addressOf(c ice.Candidate) netip.AddrPort {
+	address, err := netip.ParseAddr(c.Address())
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(address.Unmap(), uint16(c.Port()))
 }
 
 func (e *Engine) newPeerConnection(settings webrtc.SettingEngine, me *webrtc.MediaEngine, ir *interceptor.Registry) (*webrtc.PeerConnection, error) {
@@ -211,7 +249,7 @@ func (e *Engine) newPeerConnection(settings webrtc.SettingEngine, me *webrtc.Med
 	pc, err := api.NewPeerConnection(webrtc.Configuration{
 		BundlePolicy:  webrtc.BundlePolicyMaxBundle,
 		RTCPMuxPolicy: webrtc.RTCPMuxPolicyRequire,
-		Certificates:  []webrtc.Certificate{certificate},
+		Certificates:  []webrtc.Certificate{certificate.webrtc},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make peer connection: %w", err)
@@ -333,35 +371,48 @@ func (e *Engine) closeSockets() {
 	}
 }
 
-// currentCertificate returns the certificate that all connections share. To make one for each
-// viewer would cost more than the rest of the viewer's negotiation.
-func (e *Engine) currentCertificate(now time.Time) (webrtc.Certificate, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.certificate == nil || e.certificate.Expires().Sub(now) < certificateReserve {
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			return webrtc.Certificate{}, fmt.Errorf("make DTLS key: %w", err)
-		}
-		certificate, err := webrtc.GenerateCertificate(key)
-		if err != nil {
-			return webrtc.Certificate{}, fmt.Errorf("make DTLS certificate: %w", err)
-		}
-		e.certificate = certificate
-	}
-	return *e.certificate, nil
+// A certificate is the DTLS certificate, in the forms of the packages that use it.
+type certificate struct {
+	webrtc      webrtc.Certificate
+	tls         tls.Certificate
+	fingerprint string // as in a=fingerprint, RFC 8122 section 5
 }
 
-// RemoteAddress returns the address that a connected peer's media goes to and comes
-// from. It returns the zero value when that address is unknown.
-func RemoteAddress(pc *webrtc.PeerConnection) netip.Addr {
-	pair, err := pc.SCTP().Transport().ICETransport().GetSelectedCandidatePair()
-	if err != nil || pair == nil || pair.Remote == nil {
-		return netip.Addr{}
+// currentCertificate returns the certificate that all connections share. To make one for each
+// viewer would cost more than the rest of the viewer's negotiation.
+func (e *Engine) currentCertificate(now time.Time) (*certificate, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.certificate == nil || e.certificate.webrtc.Expires().Sub(now) < certificateReserve {
+		made, err := newCertificate()
+		if err != nil {
+			return nil, fmt.Errorf("make DTLS certificate: %w", err)
+		}
+		e.certificate = made
 	}
-	address, err := netip.ParseAddr(pair.Remote.Address)
+	return e.certificate, nil
+}
+
+func newCertificate() (*certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return netip.Addr{}
+		return nil, err
 	}
-	return address.Unmap()
+	made, err := webrtc.GenerateCertificate(key)
+	if err != nil {
+		return nil, err
+	}
+	text, err := made.PEM()
+	if err != nil {
+		return nil, err
+	}
+	pair, err := tls.X509KeyPair([]byte(text), []byte(text))
+	if err != nil {
+		return nil, err
+	}
+	fingerprints, err := made.GetFingerprints()
+	if err != nil {
+		return nil, err
+	}
+	return &certificate{*made, pair, fingerprints[0].Algorithm + " " + fingerprints[0].Value}, nil
 }

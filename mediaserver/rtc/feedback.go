@@ -4,34 +4,24 @@ import (
 	"time"
 
 	"github.com/pion/rtcp"
-	"github.com/pion/webrtc/v4"
 )
 
-// readFeedback handles the RTCP that a viewer sends about t until it is gone.
-func (v *Viewer) readFeedback(t *viewerTrack, from *webrtc.RTPSender) {
-	buf := make([]byte, receiveMTU)
-	for {
-		n, _, err := from.Read(buf)
-		if err != nil {
-			return
-		}
-		v.path.reported(time.Now()) // pion has checked that the viewer sent it
-		packets, err := rtcp.Unmarshal(buf[:n])
-		if err != nil {
-			continue
-		}
-		for _, p := range packets {
-			v.feedback(t, p)
+// feedback handles one compound RTCP packet of the viewer.
+func (v *Viewer) feedback(packets []rtcp.Packet) {
+	v.path.reported(time.Now())
+	for _, p := range packets {
+		for _, t := range v.tracks() {
+			v.feedbackOn(t, p)
 		}
 	}
 }
 
-// feedback handles one RTCP packet. A packet that is about both tracks comes once for each.
-func (v *Viewer) feedback(t *viewerTrack, p rtcp.Packet) {
+// feedbackOn handles what one RTCP packet says of t.
+func (v *Viewer) feedbackOn(t *viewerTrack, p rtcp.Packet) {
 	now := v.output.cfg.Now()
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if !v.connected || v.closed || t.writer == nil {
+	if !v.isConnected || v.closed {
 		return
 	}
 	switch p := p.(type) {
@@ -51,15 +41,20 @@ func (v *Viewer) feedback(t *viewerTrack, p rtcp.Packet) {
 			}
 		}
 	case *rtcp.ReceiverReport:
-		v.received(t, p.Reports, now)
+		v.receptionReported(t, p.Reports, now)
 	case *rtcp.SenderReport:
-		v.received(t, p.Reports, now)
+		v.receptionReported(t, p.Reports, now)
 	}
 }
 
 // resend answers a NACK (RFC 4585 section 6.2.1) from the history. A request for a packet that is
 // not there is counted too, because the search holds up the fanout and so other viewers.
 func (v *Viewer) resend(t *viewerTrack, pairs []rtcp.NackPair, now time.Duration) {
+	defer func() {
+		for range v.peer.Flush() {
+			v.drop("write_error")
+		}
+	}()
 	v.nacks.fill(now)
 	for _, pair := range pairs {
 		if v.nacks.level <= 0 {
@@ -81,7 +76,7 @@ func (v *Viewer) resend(t *viewerTrack, pairs []rtcp.NackPair, now time.Duration
 			size := len(p.payload) + rtpHeaderSize
 			v.nacks.level -= float64(size)
 			v.output.cfg.Egress.live(size, now)
-			if t.write(&p, sequence, timestamp) == sent {
+			if t.write(v.peer, &p, sequence, timestamp) == sent {
 				t.stats.Resent++
 				t.stats.Packets++ // RFC 3550 section 6.4.1 counts what was transmitted
 				t.stats.Bytes += uint64(len(p.payload))
@@ -128,8 +123,8 @@ func (l *replayLimit) allow(now time.Duration) bool {
 	return true
 }
 
-// received records a viewer's reception reports (RFC 3550 section 6.4.1).
-func (v *Viewer) received(t *viewerTrack, reports []rtcp.ReceptionReport, now time.Duration) {
+// receptionReported records a viewer's reception reports (RFC 3550 section 6.4.1).
+func (v *Viewer) receptionReported(t *viewerTrack, reports []rtcp.ReceptionReport, now time.Duration) {
 	for _, r := range reports {
 		if r.SSRC != t.ssrc {
 			continue
@@ -155,7 +150,7 @@ func (v *Viewer) report(now time.Duration) {
 	var compound []rtcp.Packet
 	names := &rtcp.SourceDescription{}
 	for _, t := range []*viewerTrack{v.video, v.audio} {
-		if t == nil || t.writer == nil || t.stats.Packets == 0 {
+		if t == nil || t.stats.Packets == 0 {
 			continue
 		}
 		compound = append(compound, &rtcp.SenderReport{
@@ -173,7 +168,7 @@ func (v *Viewer) report(now time.Duration) {
 	if len(compound) == 0 {
 		return
 	}
-	if err := v.pc.WriteRTCP(append(compound, names)); err != nil {
+	if err := v.peer.WriteRTCP(append(compound, names)); err != nil {
 		v.log.Debug("sender report", "error", err)
 	}
 }

@@ -32,8 +32,8 @@ func FuzzFeedback(f *testing.F) {
 		b.drain(v)
 		line.take(videoSSRC)
 		for _, p := range packets {
-			v.feedback(v.video, p)
-			v.feedback(v.audio, p)
+			v.feedbackOn(v.video, p)
+			v.feedbackOn(v.audio, p)
 		}
 		resent := 0
 		for _, p := range line.take(videoSSRC) {

@@ -19,15 +19,15 @@ func TestNACKIsAnsweredWithTheVeryPacket(t *testing.T) {
 	packets := w.take(videoSSRC)
 	for _, i := range []int{0, 1, 20, 39, 40, 41, 45} { // squeezed and live packets
 		number := packets[i].SequenceNumber
-		v.feedback(v.video, &rtcp.TransportLayerNack{MediaSSRC: videoSSRC, Nacks: []rtcp.NackPair{{PacketID: number}}})
+		v.feedbackOn(v.video, &rtcp.TransportLayerNack{MediaSSRC: videoSSRC, Nacks: []rtcp.NackPair{{PacketID: number}}})
 		again := w.take(videoSSRC)
 		if diff := cmp.Diff(packets[i:i+1], again); diff != "" {
 			t.Errorf("packet %d: %s", i, diff)
 		}
 	}
 	next := packets[45].SequenceNumber + 1
-	v.feedback(v.video, &rtcp.TransportLayerNack{MediaSSRC: videoSSRC, Nacks: []rtcp.NackPair{{PacketID: next}, {PacketID: next - 1000}}})
-	v.feedback(v.video, &rtcp.TransportLayerNack{MediaSSRC: 77, Nacks: []rtcp.NackPair{{PacketID: packets[0].SequenceNumber}}})
+	v.feedbackOn(v.video, &rtcp.TransportLayerNack{MediaSSRC: videoSSRC, Nacks: []rtcp.NackPair{{PacketID: next}, {PacketID: next - 1000}}})
+	v.feedbackOn(v.video, &rtcp.TransportLayerNack{MediaSSRC: 77, Nacks: []rtcp.NackPair{{PacketID: packets[0].SequenceNumber}}})
 	if again := w.take(videoSSRC); len(again) != 0 {
 		t.Errorf("%d packets sent that were never sent before, or for another SSRC", len(again))
 	}
@@ -44,7 +44,7 @@ func TestNACKsOfOneViewerAreLimited(t *testing.T) {
 	packets := w.take(videoSSRC)
 	nack := &rtcp.TransportLayerNack{MediaSSRC: videoSSRC, Nacks: []rtcp.NackPair{{PacketID: packets[0].SequenceNumber, LostPackets: 0x3ff}}}
 	for range 1000 {
-		v.feedback(v.video, nack)
+		v.feedbackOn(v.video, nack)
 	}
 	bytes := 0
 	for _, p := range w.take(videoSSRC) {
@@ -62,8 +62,8 @@ func TestPLIOfAnAskableSourceAsksIt(t *testing.T) {
 	v, w := b.viewer()
 	b.serve(v)
 	w.take(videoSSRC)
-	v.feedback(v.video, &rtcp.PictureLossIndication{MediaSSRC: videoSSRC})
-	v.feedback(v.video, &rtcp.FullIntraRequest{FIR: []rtcp.FIREntry{{SSRC: videoSSRC}}})
+	v.feedbackOn(v.video, &rtcp.PictureLossIndication{MediaSSRC: videoSSRC})
+	v.feedbackOn(v.video, &rtcp.FullIntraRequest{FIR: []rtcp.FIREntry{{SSRC: videoSSRC}}})
 	if b.asked != 2 {
 		t.Errorf("asked %d times, want 2", b.asked)
 	}
@@ -82,7 +82,7 @@ func TestPLIOfAnotherSourceReplaysSinceTheIDR(t *testing.T) {
 	packets := w.take(videoSSRC)
 
 	pli := &rtcp.PictureLossIndication{MediaSSRC: videoSSRC}
-	v.feedback(v.video, pli)
+	v.feedbackOn(v.video, pli)
 	b.serve(v)
 	if got := w.take(videoSSRC); len(got) != 0 {
 		t.Fatalf("%d packets before there is room for them on the time line", len(got))
@@ -97,14 +97,14 @@ func TestPLIOfAnotherSourceReplaysSinceTheIDR(t *testing.T) {
 	if got, want := again[21].Timestamp, uint32(ticks(b.at, videoClockRate)); got != want {
 		t.Errorf("ends at %d, want at the live edge %d", got, want)
 	}
-	v.feedback(v.video, &rtcp.TransportLayerNack{MediaSSRC: videoSSRC, Nacks: []rtcp.NackPair{
+	v.feedbackOn(v.video, &rtcp.TransportLayerNack{MediaSSRC: videoSSRC, Nacks: []rtcp.NackPair{
 		{PacketID: packets[5].SequenceNumber}, {PacketID: again[5].SequenceNumber},
 	}})
 	if diff := cmp.Diff([]rtp.Packet{packets[5], again[5]}, w.take(videoSSRC)); diff != "" {
 		t.Error("NACK of the same picture sent twice:", diff)
 	}
 
-	v.feedback(v.video, pli) // refused: too soon
+	v.feedbackOn(v.video, pli) // refused: too soon
 	b.write(1, false, 100)
 	b.serve(v)
 	if got := w.take(videoSSRC); len(got) != 1 {
@@ -118,7 +118,7 @@ func TestPLIAfterWhichAnIDRComesReplaysNothing(t *testing.T) {
 	v, w := b.viewer()
 	b.serve(v)
 	w.take(videoSSRC)
-	v.feedback(v.video, &rtcp.PictureLossIndication{MediaSSRC: videoSSRC})
+	v.feedbackOn(v.video, &rtcp.PictureLossIndication{MediaSSRC: videoSSRC})
 	b.write(1, true, 100)
 	b.serve(v)
 	if got := w.take(videoSSRC); len(got) != 2 {
@@ -174,7 +174,7 @@ func TestSenderReportsFollowTheMediaClock(t *testing.T) {
 	}
 	// The round trip is the 50 ms since the server's report less the viewer's delay of 20 ms.
 	b.now += 50 * time.Millisecond
-	v.feedback(v.video, &rtcp.ReceiverReport{Reports: []rtcp.ReceptionReport{{
+	v.feedbackOn(v.video, &rtcp.ReceiverReport{Reports: []rtcp.ReceptionReport{{
 		SSRC: videoSSRC, LastSenderReport: uint32(w.reports[3].(*rtcp.SenderReport).NTPTime >> 16), Delay: 65536 / 50, FractionLost: 64,
 	}}})
 	s := v.Stats()

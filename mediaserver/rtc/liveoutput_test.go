@@ -114,12 +114,8 @@ func (s *liveOutput) join(settings webrtc.SettingEngine, edit func(string) strin
 	<-gathered
 	sdp := pc.LocalDescription().SDP
 
-	codecs, selection := selected(s.t, sdp, webrtc.RTPTransceiverDirectionRecvonly)
-	engine, err := NewMediaEngine(codecs...)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	server, err := s.engine.NewViewerConnection(engine)
+	_, selection := selected(s.t, sdp, webrtc.RTPTransceiverDirectionRecvonly)
+	server, err := s.engine.NewViewerConnection(selection)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -127,7 +123,7 @@ func (s *liveOutput) join(settings webrtc.SettingEngine, edit func(string) strin
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	p.answer, err = s.engine.Answer(server.PeerConnection, selection, Reach{})
+	p.answer, err = server.Answer(Reach{})
 	if err != nil {
 		s.t.Fatal(err)
 	}

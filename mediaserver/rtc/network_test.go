@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/sdpoffer"
 )
 
 func TestViewerOverTheNetwork(t *testing.T) {
@@ -103,14 +104,7 @@ func TestViewerOverTheNetwork(t *testing.T) {
 
 func TestViewerWhoNeverConnectsIsDropped(t *testing.T) {
 	s := newLiveOutput(t, func(cfg *OutputConfig) { cfg.ConnectTimeout = 50 * time.Millisecond })
-	me, err := NewMediaEngine(webrtc.RTPCodecParameters{
-		PayloadType:        96,
-		RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeH264, ClockRate: videoClockRate},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	pc, err := s.engine.NewViewerConnection(me)
+	pc, err := s.engine.NewViewerConnection(videoSelection(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,6 +131,15 @@ func TestViewerWhoNeverConnectsIsDropped(t *testing.T) {
 	}
 }
 
+// videoSelection returns the selection of an offer to receive a picture.
+func videoSelection(t *testing.T) *sdpoffer.Selection {
+	const offer = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=ice-ufrag:user\r\na=ice-pwd:passwordpasswordpassword\r\na=fingerprint:sha-256 AA\r\n" +
+		"m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=recvonly\r\na=rtpmap:96 H264/90000\r\n" +
+		"a=fmtp:96 packetization-mode=1;profile-level-id=42e01f\r\n"
+	_, selection := selected(t, offer, webrtc.RTPTransceiverDirectionRecvonly)
+	return selection
+}
+
 func TestOutputThatStoppedTakesNoViewers(t *testing.T) {
 	s := &liveOutput{t: t, engine: newTestEngine(t, EngineConfig{Logger: slog.New(slog.DiscardHandler)}), started: time.Now()}
 	o := NewOutput(OutputConfig{Now: s.now, Metrics: metrics.New(prometheus.NewRegistry())})
@@ -145,11 +148,11 @@ func TestOutputThatStoppedTakesNoViewers(t *testing.T) {
 	if err := o.Run(ctx); err != context.Canceled {
 		t.Errorf("Run: %v", err)
 	}
-	pc, err := s.engine.NewViewerConnection(&webrtc.MediaEngine{})
+	pc, err := s.engine.NewViewerConnection(videoSelection(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer pc.GracefulClose()
+	defer pc.Close()
 	if _, err := o.AddViewer(pc, ViewerConfig{Protocol: "test"}); err != ErrOutputClosed {
 		t.Errorf("AddViewer: %v", err)
 	}

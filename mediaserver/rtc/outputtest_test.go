@@ -31,13 +31,15 @@ func testPicture(idr bool, size int) *stream.AccessUnit {
 	return &stream.AccessUnit{Kind: stream.Video, Format: testFormat, IDR: idr, NALUs: [][]byte{nalu(header, size)}}
 }
 
-// A fakePeer is the far end of a viewer without a network. It is the writer of both
-// tracks, and the peer.
+// A fakePeer is the far end of a viewer without a network. It is the viewer's
+// peer.
 type fakePeer struct {
 	mu      sync.Mutex
 	packets []rtp.Packet
 	reports []rtcp.Packet
 	closed  int
+	written bool // since the last Flush
+	lost    int  // what the next Flush returns if something was written
 	// fail returns the result of writing a packet, if it is not nil.
 	fail func(h *rtp.Header) (int, error)
 }
@@ -50,11 +52,20 @@ func (w *fakePeer) WriteRTP(h *rtp.Header, payload []byte) (int, error) {
 			return n, err
 		}
 	}
+	w.written = true
 	w.packets = append(w.packets, rtp.Packet{Header: *h, Payload: payload})
 	return len(payload), nil
 }
 
-func (w *fakePeer) Write([]byte) (int, error) { panic("not used") }
+// Flush implements peer. A fakePeer keeps nothing back.
+func (w *fakePeer) Flush() (lost int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.written {
+		lost, w.lost, w.written = w.lost, 0, false
+	}
+	return lost
+}
 
 func (w *fakePeer) WriteRTCP(packets []rtcp.Packet) error {
 	w.mu.Lock()
@@ -63,7 +74,7 @@ func (w *fakePeer) WriteRTCP(packets []rtcp.Packet) error {
 	return nil
 }
 
-func (w *fakePeer) GracefulClose() error {
+func (w *fakePeer) Close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.closed++
@@ -133,12 +144,12 @@ func (b *outputTest) write(n int, idr bool, size int) {
 func (b *outputTest) viewer() (*Viewer, *fakePeer) {
 	b.t.Helper()
 	w := &fakePeer{}
-	v := &Viewer{output: b.o, cfg: ViewerConfig{ID: "v", Protocol: "test"}, log: b.o.log, pc: w, path: newPath(overUDP), since: time.Now(), done: make(chan struct{})}
+	v := &Viewer{output: b.o, cfg: ViewerConfig{ID: "v", Protocol: "test"}, log: b.o.log, peer: w, path: newPath(overUDP), since: time.Now(), done: make(chan struct{})}
 	v.path.now = b.o.cfg.Now
 	v.connectTimer = time.AfterFunc(time.Hour, func() {})
 	v.video, v.audio = b.o.newTrack(v, webrtc.RTPCodecTypeVideo), b.o.newTrack(v, webrtc.RTPCodecTypeAudio)
-	v.video.writer, v.video.ssrc, v.video.payloadType = w, videoSSRC, videoPT
-	v.audio.writer, v.audio.ssrc, v.audio.payloadType = w, audioSSRC, audioPT
+	v.video.ssrc, v.video.payloadType = videoSSRC, videoPT
+	v.audio.ssrc, v.audio.payloadType = audioSSRC, audioPT
 	if err := b.o.attach(v); err != nil {
 		b.t.Fatal(err)
 	}

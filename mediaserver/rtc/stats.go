@@ -33,7 +33,7 @@ func (v *Viewer) Stats() ViewerStats {
 	defer v.mu.Unlock()
 	stats := ViewerStats{
 		ID: v.cfg.ID, Protocol: v.cfg.Protocol, Since: v.since,
-		Connected: v.connected, JoinDuration: v.joined, RoundTrip: v.roundTrip, PLIs: v.plis,
+		Connected: v.isConnected, JoinDuration: v.joined, RoundTrip: v.roundTrip, PLIs: v.plis,
 	}
 	if v.video != nil {
 		stats.Video = v.video.stats

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -42,22 +43,24 @@ type ViewerConfig struct {
 	// block. Default: nothing.
 	OnMedia func()
 	// OnClosed is called once when the viewer is gone, on its own goroutine, after the
-	// PeerConnection has been closed. Default: nothing.
+	// connection has been closed. Default: nothing.
 	OnClosed func(reason string)
 }
 
-// A peer is what a Viewer needs of its PeerConnection after negotiation.
+// A peer is what a Viewer needs of its connection. Viewer.mu guards all but Close.
 type peer interface {
+	WriteRTP(h *rtp.Header, payload []byte) (int, error)
+	Flush() (lost int)
 	WriteRTCP(packets []rtcp.Packet) error
-	GracefulClose() error
+	Close() error
 }
 
-// A Viewer is one session that plays an Output. It owns its PeerConnection.
+// A Viewer is one session that plays an Output. It owns its connection.
 type Viewer struct {
 	output *Output
 	cfg    ViewerConfig
 	log    *slog.Logger
-	pc     peer
+	peer   peer
 	path   *path
 	fanout *fanout
 	// wake makes the fanout serve the viewer again.
@@ -67,11 +70,10 @@ type Viewer struct {
 	connectTimer *time.Timer
 	closeOnce    sync.Once
 	done         chan struct{}
-	readers      sync.WaitGroup
 
 	mu           sync.Mutex // guards all below, including the tracks; held while sending
 	video, audio *viewerTrack
-	connected    bool
+	isConnected  bool
 	closed       bool
 	pace         bucket        // bounds how fast media is sent to this viewer
 	nacks        bucket        // bounds how much is resent to this viewer
@@ -86,40 +88,33 @@ type Viewer struct {
 	hasMedia     bool // a packet has been sent
 }
 
-// AddViewer adds the output's tracks to pc and serves the viewer once it is connected. It must be
-// called before the offer is accepted or made. From then on the Viewer owns pc and its connection
-// state handler. The Viewer closes pc when the viewer leaves, vanishes, does not connect in time
-// or can't be reached any more. On an error the caller still owns pc.
-func (o *Output) AddViewer(pc *ViewerConnection, cfg ViewerConfig) (*Viewer, error) {
-	pc.path.now = o.cfg.Now
+// AddViewer adds the output's tracks to a connection, and serves the viewer once it is connected. It
+// must be called before ViewerConnection.Answer. From then on the Viewer owns the connection. The
+// Viewer closes it when the viewer leaves, vanishes, does not connect in time or can't be reached
+// any more. On an error the caller still owns the connection.
+func (o *Output) AddViewer(c *ViewerConnection, cfg ViewerConfig) (*Viewer, error) {
+	c.path.now = o.cfg.Now
 	v := &Viewer{
 		output: o,
 		cfg:    cfg,
 		log:    o.log.With("viewer", cfg.ID),
-		pc:     pc,
-		path:   pc.path,
+		peer:   c,
+		path:   c.path,
 		since:  time.Now(),
 		done:   make(chan struct{}),
 	}
-	var senders []*webrtc.RTPSender
-	var tracks []*viewerTrack
+	c.events = v
 	if cfg.Video {
 		v.video = o.newTrack(v, webrtc.RTPCodecTypeVideo)
-		tracks = append(tracks, v.video)
 	}
 	if cfg.Audio {
 		v.audio = o.newTrack(v, webrtc.RTPCodecTypeAudio)
-		tracks = append(tracks, v.audio)
 	}
-	for _, t := range tracks {
-		s, err := pc.AddTrack(t)
-		if err != nil {
-			return nil, fmt.Errorf("add %s track: %w", t.kind, err)
+	for _, t := range v.tracks() {
+		var ok bool
+		if t.ssrc, t.payloadType, ok = c.addStream(t.kind); !ok {
+			return nil, fmt.Errorf("the offer has no %s section that is served", t.kind)
 		}
-		senders = append(senders, s)
-	}
-	for i, t := range tracks {
-		v.readers.Go(func() { v.safely(func() { v.readFeedback(t, senders[i]) }) })
 	}
 	v.connectTimer = time.AfterFunc(math.MaxInt64, func() {
 		if !v.Connected() {
@@ -132,8 +127,18 @@ func (o *Output) AddViewer(pc *ViewerConnection, cfg ViewerConfig) (*Viewer, err
 		return nil, err
 	}
 	v.connectTimer.Reset(o.cfg.ConnectTimeout)
-	pc.OnConnectionStateChange(v.connectionState)
 	return v, nil
+}
+
+// tracks returns the viewer's tracks.
+func (v *Viewer) tracks() []*viewerTrack {
+	tracks := make([]*viewerTrack, 0, 2)
+	for _, t := range []*viewerTrack{v.video, v.audio} {
+		if t != nil {
+			tracks = append(tracks, t)
+		}
+	}
+	return tracks
 }
 
 func (o *Output) newTrack(v *Viewer, kind webrtc.RTPCodecType) *viewerTrack {
@@ -161,29 +166,22 @@ func (v *Viewer) safely(work func()) {
 	}
 }
 
-// connectionState is called by pion, in no particular order.
-func (v *Viewer) connectionState(state webrtc.PeerConnectionState) {
-	v.safely(func() { v.changed(state) })
-}
+// connected implements connectionEvents.
+func (v *Viewer) connected() { v.safely(v.connect) }
 
-func (v *Viewer) changed(state webrtc.PeerConnectionState) {
-	switch state {
-	case webrtc.PeerConnectionStateConnected:
-		v.connect()
-	case webrtc.PeerConnectionStateFailed:
-		v.end(ClosedVanished)
-	case webrtc.PeerConnectionStateClosed:
-		v.end(ClosedByViewer)
-	}
-}
+// disconnected implements connectionEvents.
+func (v *Viewer) disconnected(reason string) { v.end(reason) }
+
+// received implements connectionEvents.
+func (v *Viewer) received(packets []rtcp.Packet) { v.safely(func() { v.feedback(packets) }) }
 
 // connect marks v as connected, once, so that its fanout serves v.
 func (v *Viewer) connect() {
 	now := v.output.cfg.Now()
 	v.mu.Lock()
-	first := !v.connected && !v.closed
+	first := !v.isConnected && !v.closed
 	if first {
-		v.connected = true
+		v.isConnected = true
 		v.connectedAt, v.nextReport, v.failingSince, v.lastPicture = now, now, -1, -1
 		v.path.connected(now)
 		v.pace = newBucket(v.output.cfg.ViewerBPS, viewerBurst, now)
@@ -205,7 +203,7 @@ func (v *Viewer) connect() {
 func (v *Viewer) Connected() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.connected
+	return v.isConnected
 }
 
 // Done is closed when the viewer is gone.
@@ -226,15 +224,14 @@ func (v *Viewer) end(reason string) {
 func (v *Viewer) finish(reason string) {
 	v.mu.Lock()
 	v.closed = true
-	connected := v.connected
+	connected := v.isConnected
 	v.mu.Unlock()
 	v.connectTimer.Stop()
 	v.safely(func() {
-		if err := v.pc.GracefulClose(); err != nil {
-			v.log.Debug("close peer connection", "error", err)
+		if err := v.peer.Close(); err != nil {
+			v.log.Debug("close the viewer's connection", "error", err)
 		}
 	})
-	v.readers.Wait()
 	if connected {
 		v.output.cfg.Metrics.Viewers.WithLabelValues(v.cfg.Protocol).Dec()
 	}

@@ -11,7 +11,7 @@ const unsentLimit = 5 * time.Second
 func (v *Viewer) serve(now time.Duration, scratch []packet) time.Duration {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if !v.connected || v.closed {
+	if !v.isConnected || v.closed {
 		return idleInterval
 	}
 	if !v.consents(now) {
@@ -19,10 +19,10 @@ func (v *Viewer) serve(now time.Duration, scratch []packet) time.Duration {
 	}
 	v.pace.fill(now)
 	again := idleInterval
-	if v.audio != nil && v.audio.writer != nil && v.serveTrack(v.audio, now, scratch) {
+	if v.audio != nil && v.serveTrack(v.audio, now, scratch) {
 		again = pacingInterval
 	}
-	if v.video != nil && v.video.writer != nil {
+	if v.video != nil {
 		if v.serveTrack(v.video, now, scratch) {
 			again = pacingInterval
 		}
@@ -67,6 +67,7 @@ func (v *Viewer) consents(now time.Duration) bool {
 func (v *Viewer) serveTrack(t *viewerTrack, now time.Duration, scratch []packet) (paced bool) {
 	count := t.stats.Packets
 	liveBytes, paced := v.sendTrack(t, now, scratch)
+	v.flush(t, count, now)
 	if liveBytes > 0 || t.stats.Packets > count {
 		v.account(t, count, liveBytes, now)
 	}
@@ -102,14 +103,8 @@ func (v *Viewer) sendTrack(t *viewerTrack, now time.Duration, scratch []packet) 
 				t.catchUp(uint64(v.pace.bytesPerSecond*catchUpAfter.Seconds()) / uint64(v.output.cfg.PacketSize))
 				return liveBytes, true
 			}
-			result := t.send(p)
-			if result == sent {
-				v.failingSince = -1
-			} else {
+			if result := t.send(p); result != sent {
 				v.countFailure(result, now)
-			}
-			if result == notReady {
-				return liveBytes, true
 			}
 			if !burst {
 				liveBytes += size
@@ -122,6 +117,17 @@ func (v *Viewer) sendTrack(t *viewerTrack, now time.Duration, scratch []packet) 
 	}
 	t.blocked = false
 	return liveBytes, false
+}
+
+// flush sends what sendTrack has written. count is t's number of packets before.
+func (v *Viewer) flush(t *viewerTrack, count uint64, now time.Duration) {
+	lost := v.peer.Flush()
+	for range lost {
+		v.countFailure(writeFailed, now)
+	}
+	if t.lose(lost); t.stats.Packets > count {
+		v.failingSince = -1
+	}
 }
 
 // account accounts for what sendTrack sent. count is t's number of packets before.

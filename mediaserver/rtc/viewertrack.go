@@ -1,9 +1,6 @@
 package rtc
 
 import (
-	"errors"
-	"strings"
-
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 )
@@ -23,9 +20,6 @@ const squeezeSpan = videoClockRate / 2
 // maxSegments bounds how far back a viewer's NACKs are understood. A segment begins
 // when the viewer joins, and after each gap.
 const maxSegments = 32
-
-// errNotNegotiated is returned when a viewer's answer has no format for a track.
-var errNotNegotiated = errors.New("the viewer did not accept the track's format")
 
 // A segment is a run of packets that went to a viewer in the history's order without a gap. It
 // maps the viewer's sequence numbers to packets of the history, and gives the timestamp with which
@@ -69,8 +63,7 @@ func (s *segment) squeeze(first, edge position, after int64) bool {
 }
 
 // A viewerTrack is one track of one viewer: its position in the history, its own
-// sequence numbers, and the SSRC and payload type that were negotiated. It implements
-// webrtc.TrackLocal. Viewer.mu guards all state.
+// sequence numbers, and the SSRC and payload type that were negotiated. Viewer.mu guards all state.
 //
 // Sequence numbers are the viewer's own. Packets that are skipped until an IDR take no number, so
 // the receiver does not ask for them. Packets that are sent twice (the pictures since the last
@@ -100,18 +93,6 @@ type viewerTrack struct {
 	replays replayLimit
 }
 
-// ID implements webrtc.TrackLocal.
-func (t *viewerTrack) ID() string { return t.kind.String() }
-
-// RID implements webrtc.TrackLocal.
-func (t *viewerTrack) RID() string { return "" }
-
-// StreamID implements webrtc.TrackLocal.
-func (t *viewerTrack) StreamID() string { return mediaStreamID }
-
-// Kind implements webrtc.TrackLocal.
-func (t *viewerTrack) Kind() webrtc.RTPCodecType { return t.kind }
-
 // clockRate returns the rate of the track's RTP timestamps, in ticks per second.
 func (t *viewerTrack) clockRate() int64 {
 	if t.kind == webrtc.RTPCodecTypeVideo {
@@ -120,64 +101,30 @@ func (t *viewerTrack) clockRate() int64 {
 	return audioClockRate
 }
 
-// Bind implements webrtc.TrackLocal. pion calls it with what was negotiated.
-func (t *viewerTrack) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
-	want := webrtc.MimeTypeH264
-	if t.kind == webrtc.RTPCodecTypeAudio {
-		want = webrtc.MimeTypeOpus
-	}
-	for _, codec := range ctx.CodecParameters() {
-		if !strings.EqualFold(codec.MimeType, want) {
-			continue
-		}
-		t.viewer.mu.Lock()
-		defer t.viewer.mu.Unlock()
-		t.writer = ctx.WriteStream()
-		t.ssrc, t.payloadType = uint32(ctx.SSRC()), uint8(codec.PayloadType)
-		t.viewer.fanout.signal() // pion binds after it has reported that it is connected
-		return codec, nil
-	}
-	return webrtc.RTPCodecParameters{}, errNotNegotiated
-}
-
-// Unbind implements webrtc.TrackLocal.
-func (t *viewerTrack) Unbind(webrtc.TrackLocalContext) error {
-	t.viewer.mu.Lock()
-	defer t.viewer.mu.Unlock()
-	t.writer = nil
-	return nil
-}
-
 // A sendResult is what became of a packet.
 type sendResult int
 
 const (
 	sent sendResult = iota
-	// bufferFull means that the peer's ICE-TCP connection takes no more. pion wrote
-	// nothing, but reports no error.
+	// bufferFull means that the peer's ICE-TCP connection takes no more.
 	bufferFull
 	writeFailed
-	// notReady is like bufferFull, before anything was sent. pion binds a track before it
-	// connects the track's writer, so it has not quite finished connecting. The packet is
-	// tried again; otherwise the viewer would lose its first picture.
-	notReady
 )
 
 // An rtpWriter addresses packets to one viewer.
 type rtpWriter struct {
-	base        uint32                  // random offset of timestamps
-	writer      webrtc.TrackLocalWriter // nil until bound
+	base        uint32 // random offset of timestamps
 	ssrc        uint32
 	payloadType uint8
 	header      rtp.Header // reused for every packet; it never has extensions
 }
 
-// write sends p under the given sequence number and timestamp. It allocates nothing.
-func (w *rtpWriter) write(p *packet, sequence uint64, timestamp int64) sendResult {
+// write gives p to a peer under the given sequence number and timestamp. It allocates nothing.
+func (w *rtpWriter) write(to peer, p *packet, sequence uint64, timestamp int64) sendResult {
 	h := &w.header
 	h.Version, h.PayloadType, h.SSRC = 2, w.payloadType, w.ssrc
 	h.Marker, h.SequenceNumber, h.Timestamp = p.marker, uint16(sequence), w.base+uint32(timestamp)
-	n, err := w.writer.WriteRTP(&w.header, p.payload)
+	n, err := to.WriteRTP(&w.header, p.payload)
 	switch {
 	case err != nil:
 		return writeFailed
@@ -192,10 +139,7 @@ func (w *rtpWriter) write(p *packet, sequence uint64, timestamp int64) sendResul
 func (t *viewerTrack) send(p *packet) sendResult {
 	s := &t.segments[len(t.segments)-1]
 	timestamp := s.timestamp(p)
-	result := t.write(p, t.sequence, timestamp)
-	if result == bufferFull && t.stats.Packets == 0 {
-		return notReady
-	}
+	result := t.write(t.viewer.peer, p, t.sequence, timestamp)
 	t.sequence++
 	t.cursor++
 	t.lastTimestamp, t.inPicture = timestamp, !p.marker
@@ -209,6 +153,15 @@ func (t *viewerTrack) send(p *packet) sendResult {
 	t.stats.Packets++
 	t.stats.Bytes += uint64(len(p.payload))
 	return sent
+}
+
+// lose notes that packets that send had taken could not be sent.
+func (t *viewerTrack) lose(packets int) {
+	t.stats.Packets -= min(t.stats.Packets, uint64(packets))
+	t.stats.Dropped += uint64(packets)
+	if packets > 0 && t.needsEntry { // the pictures after them can't be decoded
+		t.waiting, t.resume = true, t.cursor
+	}
 }
 
 // begin starts a segment at a position of the history.

@@ -68,28 +68,33 @@ func TestViewerWhoJoinsWhenTheSourceIsSilentTakesNowForThePresent(t *testing.T) 
 		t.Errorf("then live at %d, want %d", got, want)
 	}
 	nack := &rtcp.TransportLayerNack{MediaSSRC: videoSSRC, Nacks: []rtcp.NackPair{{PacketID: packets[12].SequenceNumber}}}
-	v.feedback(v.video, nack)
+	v.feedbackOn(v.video, nack)
 	if diff := cmp.Diff(packets[12:13], w.take(videoSSRC)); diff != "" {
 		t.Error(diff)
 	}
 }
 
-func TestFirstPacketIsTriedUntilItsWayIsReady(t *testing.T) {
+func TestPacketsThatCouldNotBeSentEndThePicture(t *testing.T) {
 	b := newOutputTest(t, nil)
 	b.write(10, true, 100)
 	v, w := b.viewer()
-	w.fail = func(*rtp.Header) (int, error) { return 0, nil } // as pion does between Bind and connecting its writer
-	if again := b.serve(v); again > pacingInterval {
-		t.Errorf("looks again after %s", again)
-	}
-	w.fail = nil
 	b.serve(v)
-	packets := w.take(videoSSRC)
-	if len(packets) != 11 || !startsPicture(packets[0]) {
-		t.Errorf("%d packets, want the picture joined with", len(packets))
+	before := len(w.take(videoSSRC))
+	w.lost = 1 // found out when all were written
+	b.write(1, false, 100)
+	b.serve(v)
+	b.write(5, false, 100)
+	b.serve(v)
+	if got := w.take(videoSSRC); len(got) != 1 {
+		t.Errorf("%d packets that can't be decoded were sent", len(got)-1)
 	}
-	if s := v.Stats().Video; s.Dropped != 0 {
-		t.Errorf("%d packets dropped", s.Dropped)
+	if s := v.Stats().Video; s.Dropped != 1 || s.Packets != uint64(before) {
+		t.Errorf("%d packets dropped and %d sent, want 1 and %d", s.Dropped, s.Packets, before)
+	}
+	b.write(1, true, 100)
+	b.serve(v)
+	if got := w.take(videoSSRC); len(got) != 2 || !startsPicture(got[0]) {
+		t.Errorf("%d packets, want the next IDR", len(got))
 	}
 }
 
@@ -143,7 +148,7 @@ func TestNumbersWrap(t *testing.T) {
 		}
 	}
 
-	v.feedback(v.video, &rtcp.TransportLayerNack{MediaSSRC: videoSSRC, Nacks: []rtcp.NackPair{{PacketID: 0xfff1, LostPackets: 1<<15 | 1}}})
+	v.feedbackOn(v.video, &rtcp.TransportLayerNack{MediaSSRC: videoSSRC, Nacks: []rtcp.NackPair{{PacketID: 0xfff1, LostPackets: 1<<15 | 1}}})
 	again := w.take(videoSSRC)
 	want := []rtp.Packet{video[1], video[2], video[17]}
 	if diff := cmp.Diff(want, again); diff != "" {
@@ -202,7 +207,7 @@ func TestPacketThatFailsSkipsToTheNextIDR(t *testing.T) {
 				t.Errorf("%d dropped and %d skipped, want 1 and 17", s.Dropped, s.Skipped)
 			}
 			// The packets after the gap can still be asked for.
-			v.feedback(v.video, &rtcp.TransportLayerNack{MediaSSRC: videoSSRC, Nacks: []rtcp.NackPair{{PacketID: after[3].SequenceNumber}}})
+			v.feedbackOn(v.video, &rtcp.TransportLayerNack{MediaSSRC: videoSSRC, Nacks: []rtcp.NackPair{{PacketID: after[3].SequenceNumber}}})
 			if diff := cmp.Diff(after[3:4], w.take(videoSSRC)); diff != "" {
 				t.Error(diff)
 			}

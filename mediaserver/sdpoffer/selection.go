@@ -35,8 +35,31 @@ type Choice struct {
 	Layers []Layer
 }
 
+// A Transport is the client's end of the transport that all served sections share.
+type Transport struct {
+	// Ufrag and Password are the client's ICE credentials, RFC 8839 section 5.4.
+	Ufrag, Password string
+	// Hash and Fingerprint are of the client's certificate, RFC 8122 section 5.
+	Hash, Fingerprint string
+	// Passive reports whether the client can only be the DTLS server. Otherwise it is the DTLS client.
+	Passive bool
+}
+
+// A Served is a section that is served.
+type Served struct {
+	// Kind is "audio" or "video", and Mid is the section's name.
+	Kind, Mid string
+	// Format is the format to serve. Its RTCP feedback is what both Choice.Format and the offer have.
+	Format webrtc.RTPCodecParameters
+}
+
 // A Selection is the part of an offer that is answered. It does not refer to the offer.
 type Selection struct {
+	// Transport is the client's end of the transport.
+	Transport Transport
+	// Served are the served sections, in the order of the offer.
+	Served []Served
+
 	offer    string
 	rejected []string // by section; empty for a served section
 	accepted []string // by served section: lines to add to pion's answer
@@ -61,11 +84,12 @@ func (o *Offer) Select(choices ...Choice) (*Selection, error) {
 	if _, ok := first(o.attributes, "extmap-allow-mixed"); ok {
 		b.WriteString("a=extmap-allow-mixed\r\n")
 	}
-	if err := o.writeTransport(&b, choices); err != nil {
+	transport, err := o.clientTransport(choices)
+	if err != nil {
 		return nil, err
 	}
-	setup := o.setup(choices)
-	s := &Selection{bundled: o.bundle != nil, rejected: make([]string, len(o.Sections))}
+	o.writeTransport(&b, choices, transport)
+	s := &Selection{Transport: transport, bundled: o.bundle != nil, rejected: make([]string, len(o.Sections))}
 	for i := range o.Sections {
 		s.rejected[i] = o.Sections[i].reject()
 	}
@@ -75,7 +99,8 @@ func (o *Offer) Select(choices ...Choice) (*Selection, error) {
 		if c.Direction == webrtc.RTPTransceiverDirectionSendonly {
 			s.accepted[i] = section.acceptedLayers(c.Layers)
 		}
-		section.write(&b, c, setup)
+		section.write(&b, c, transport)
+		s.Served = append(s.Served, section.served(c))
 		if i == 0 {
 			o.writeCandidates(&b)
 		}
@@ -199,57 +224,82 @@ func (o *Offer) transport(choices []Choice) [][]sdp.Attribute {
 	return append(append(served, tagged...), o.attributes)
 }
 
-// writeTransport writes the credentials and the fingerprint of the transport that all
-// sections share, as attributes of the session.
-func (o *Offer) writeTransport(b *strings.Builder, choices []Choice) *Error {
-	levels := o.transport(choices)
-	find := func(name string) (string, int) {
-		for i, attributes := range levels {
-			if value, ok := first(attributes, name); ok {
-				return value, i
-			}
+// findTransport returns a transport attribute, and the index in o.transport at which it is; -1:
+// there is none.
+func (o *Offer) findTransport(choices []Choice, name string) (value string, level int) {
+	for i, attributes := range o.transport(choices) {
+		if value, ok := first(attributes, name); ok {
+			return value, i
 		}
-		return "", -1
 	}
-	ufrag, level := find("ice-ufrag")
-	if ufrag == "" || len(ufrag) > maxCredential {
-		return malformed("it has no usable a=ice-ufrag")
-	}
-	password, ok := first(levels[level], "ice-pwd") // a password belongs to the ufrag of the same level
-	if !ok {
-		password, _ = find("ice-pwd")
-	}
-	if password == "" || len(password) > maxCredential {
-		return malformed("it has no usable a=ice-pwd")
-	}
-	fingerprint, _ := find("fingerprint")
-	if len(strings.Fields(fingerprint)) != 2 {
-		return malformed("it has no usable a=fingerprint")
-	}
-	fmt.Fprintf(b, "a=ice-ufrag:%s\r\na=ice-pwd:%s\r\na=fingerprint:%s\r\n", ufrag, password, fingerprint)
-	if options, _ := find("ice-options"); slices.Contains(strings.Fields(options), "trickle") {
-		b.WriteString("a=ice-options:trickle\r\n")
-	}
-	return nil
+	return "", -1
 }
 
-// setup returns the client's DTLS role on the shared transport (a=setup, RFC 8842 section 5). The
-// role is active unless the client can only be passive. So the server is the DTLS server whenever
-// it can choose, as RFC 9725 wants. pion answers each of the two roles with the other.
-func (o *Offer) setup(choices []Choice) string {
-	for _, attributes := range o.transport(choices) {
-		if value, ok := first(attributes, "setup"); ok {
-			if value == "passive" {
-				return "passive"
-			}
-			break
-		}
+// clientTransport returns the client's end of the transport that all sections share.
+func (o *Offer) clientTransport(choices []Choice) (Transport, error) {
+	ufrag, level := o.findTransport(choices, "ice-ufrag")
+	if ufrag == "" || len(ufrag) > maxCredential {
+		return Transport{}, malformed("it has no usable a=ice-ufrag")
 	}
-	return "active"
+	password, ok := first(o.transport(choices)[level], "ice-pwd") // a password belongs to the ufrag of the same level
+	if !ok {
+		password, _ = o.findTransport(choices, "ice-pwd")
+	}
+	if password == "" || len(password) > maxCredential {
+		return Transport{}, malformed("it has no usable a=ice-pwd")
+	}
+	value, _ := o.findTransport(choices, "fingerprint")
+	fingerprint := strings.Fields(value)
+	if len(fingerprint) != 2 {
+		return Transport{}, malformed("it has no usable a=fingerprint")
+	}
+	return Transport{
+		Ufrag: strings.Clone(ufrag), Password: strings.Clone(password),
+		Hash: strings.Clone(fingerprint[0]), Fingerprint: strings.Clone(fingerprint[1]), Passive: o.isPassive(choices),
+	}, nil
+}
+
+// writeTransport writes the client's transport as attributes of the session.
+func (o *Offer) writeTransport(b *strings.Builder, choices []Choice, t Transport) {
+	fmt.Fprintf(b, "a=ice-ufrag:%s\r\na=ice-pwd:%s\r\na=fingerprint:%s %s\r\n", t.Ufrag, t.Password, t.Hash, t.Fingerprint)
+	if options, _ := o.findTransport(choices, "ice-options"); slices.Contains(strings.Fields(options), "trickle") {
+		b.WriteString("a=ice-options:trickle\r\n")
+	}
+}
+
+// isPassive reports whether the client can only be the DTLS server (a=setup, RFC 8842 section 5). So
+// the server is the DTLS server whenever it can choose, as RFC 9725 wants.
+func (o *Offer) isPassive(choices []Choice) bool {
+	setup, _ := o.findTransport(choices, "setup")
+	return setup == "passive"
+}
+
+// served returns what is served of the section.
+func (s *Section) served(c Choice) Served {
+	f := c.Format
+	if c.Parameters != "" {
+		f.SDPFmtpLine = c.Parameters
+	}
+	f.RTCPFeedback = slices.DeleteFunc(slices.Clone(f.RTCPFeedback), func(fb webrtc.RTCPFeedback) bool {
+		return !s.offersFeedback(f.PayloadType, strings.TrimSpace(fb.Type+" "+fb.Parameter))
+	})
+	return Served{Kind: strings.Clone(s.Kind), Mid: strings.Clone(s.mid), Format: f}
+}
+
+// offersFeedback reports whether the section offers RTCP feedback for a format, RFC 4585 section 4.2.
+func (s *Section) offersFeedback(payloadType webrtc.PayloadType, feedback string) bool {
+	return slices.ContainsFunc(s.attributes, func(a sdp.Attribute) bool {
+		format, offered, _ := strings.Cut(a.Value, " ")
+		return a.Key == "rtcp-fb" && offered == feedback && (format == "*" || format == fmt.Sprint(payloadType))
+	})
 }
 
 // write writes the section for pion.
-func (s *Section) write(b *strings.Builder, c Choice, setup string) {
+func (s *Section) write(b *strings.Builder, c Choice, t Transport) {
+	setup := "active" // pion answers each of the two roles with the other
+	if t.Passive {
+		setup = "passive"
+	}
 	f := c.Format
 	_, encoding, _ := strings.Cut(f.MimeType, "/")
 	fmt.Fprintf(b, "m=%s 9 UDP/TLS/RTP/SAVPF %d\r\nc=IN IP4 0.0.0.0\r\na=mid:%s\r\na=%s\r\na=rtcp-mux\r\na=rtpmap:%d %s/%d",

@@ -28,6 +28,12 @@ import (
 type fakePeer struct {
 	*Session
 	front *testFront
+	pc    *webrtc.PeerConnection
+}
+
+// AddCandidate implements Candidates.
+func (p *fakePeer) AddCandidate(candidate string) error {
+	return p.pc.AddICECandidate(webrtc.ICECandidateInit{Candidate: candidate})
 }
 
 func (p *fakePeer) Negotiate(offer string) (string, *Refusal) {
@@ -40,14 +46,14 @@ func (p *fakePeer) Negotiate(offer string) (string, *Refusal) {
 		close(p.front.negotiating)
 		<-p.front.proceed
 	}
-	p.Connection, p.Ufrags = newConnection(p.front.t), []string{"user"}
+	p.pc, p.Candidates, p.Ufrags = newConnection(p.front.t), p, []string{"user"}
 	return "the answer", nil
 }
 
 func (p *fakePeer) Abandon() {
 	p.front.abandoned++
-	if p.Connection != nil {
-		_ = p.Connection.Close()
+	if p.pc != nil {
+		_ = p.pc.Close()
 	}
 }
 
@@ -60,7 +66,7 @@ func (p *fakePeer) End(why Ending) {
 	if p.SetEnding() || why != Deleted {
 		p.front.endings <- why
 	}
-	_ = p.Connection.GracefulClose()
+	_ = p.pc.GracefulClose()
 	p.Leave()
 }
 
@@ -114,7 +120,7 @@ func newTestFront(t *testing.T, change func(*FrontConfig)) *testFront {
 			if Token(r) == "unknown" {
 				return nil, Refuse(http.StatusUnauthorized, ReasonUnauthorized, "Send a token.")
 			}
-			return func(s *Session) Peer { return &fakePeer{s, f} }, nil
+			return func(s *Session) Peer { return &fakePeer{Session: s, front: f} }, nil
 		},
 		ICEServers: func(*http.Request) []webrtc.ICEServer {
 			return []webrtc.ICEServer{{URLs: []string{"stun:stun.example.net"}}}

@@ -5,8 +5,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/pion/webrtc/v4"
-
 	"github.com/streampair/streampair/mediaserver/admission"
 )
 
@@ -16,9 +14,9 @@ type Session struct {
 	ID string
 	// Place is the session's place.
 	Place *admission.Place
-	// Connection is the session's PeerConnection, and Ufrags are the client's ICE username
+	// Candidates takes the client's trickled candidates, and Ufrags are the client's ICE username
 	// fragments. Peer.Negotiate sets both.
-	Connection *webrtc.PeerConnection
+	Candidates Candidates
 	Ufrags     []string
 
 	front       *Front
@@ -34,6 +32,13 @@ type Session struct {
 
 	mu         sync.Mutex // guards candidates
 	candidates int        // how many were trickled
+}
+
+// Candidates takes trickled candidates.
+type Candidates interface {
+	// AddCandidate takes the value of an a=candidate line (RFC 8839 section 5.1). The error says that
+	// the candidate cannot be used.
+	AddCandidate(candidate string) error
 }
 
 // A Peer is the protocol's side of a Session. It has the media.

@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"slices"
 
-	"github.com/pion/webrtc/v4"
-
 	"github.com/streampair/streampair/mediaserver/sdpfrag"
 )
 
@@ -51,17 +49,13 @@ func (f *Front) patch(w http.ResponseWriter, r *http.Request, s *Session) *Refus
 	return nil
 }
 
-// addCandidates gives the candidates of a fragment to the PeerConnection. It returns how many it
+// addCandidates gives the candidates of a fragment to the session's connection. It returns how many it
 // ignored, by reason.
 func (s *Session) addCandidates(f sdpfrag.Fragment) (ignored map[string]int) {
 	ignored = map[string]int{ignoredUnreadable: f.Unreadable, ignoredSurplus: f.Surplus}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range f.Candidates {
-		init := webrtc.ICECandidateInit{Candidate: c.Value}
-		if c.Mid != "" {
-			init.SDPMid = &c.Mid
-		}
 		switch {
 		case !sdpfrag.HasAddress(c.Value):
 			ignored[ignoredUnusable]++
@@ -69,7 +63,7 @@ func (s *Session) addCandidates(f sdpfrag.Fragment) (ignored map[string]int) {
 			ignored[ignoredSurplus]++
 		default:
 			s.candidates++
-			if s.Connection.AddICECandidate(init) != nil {
+			if s.Candidates.AddCandidate(c.Value) != nil {
 				ignored[ignoredUnusable]++
 			}
 		}

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pion/webrtc/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/streampair/streampair/mediaserver/mediatest"
@@ -32,7 +31,7 @@ func answering(f testing.TB) func(offer string) (answer string, r *signalling.Re
 		f.Fatal(err)
 	}
 	f.Cleanup(engine.Close)
-	h := NewHandler(Config{Engine: engine, Metrics: m, Logger: log})
+	output := rtc.NewOutput(rtc.OutputConfig{Now: func() time.Duration { return 0 }, Metrics: m, Logger: log})
 	return func(offer string) (string, *signalling.Refusal) {
 		formats, r := selectFormats(offer)
 		if r != nil {
@@ -41,21 +40,16 @@ func answering(f testing.TB) func(offer string) (answer string, r *signalling.Re
 		if r := formats.complete(nil); r != nil {
 			return "", r
 		}
-		pc, err := h.peerConnection(formats)
+		connection, err := engine.NewViewerConnection(formats.offer)
 		if err != nil {
 			return "", signalling.Refuse(500, "internal", "%v", err)
 		}
-		defer func() { _ = pc.GracefulClose() }()
-		for _, codec := range formats.codecs {
-			track, err := webrtc.NewTrackLocalStaticRTP(codec.RTPCodecCapability, codec.MimeType, "stream")
-			if err != nil {
-				return "", signalling.Refuse(500, "internal", "%v", err)
-			}
-			if _, err := pc.AddTransceiverFromTrack(track, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly}); err != nil {
-				return "", signalling.Refuse(500, "internal", "%v", err)
-			}
+		viewer, err := output.AddViewer(connection, rtc.ViewerConfig{Protocol: protocol, Video: formats.video, Audio: formats.audio})
+		if err != nil {
+			return "", signalling.Refuse(500, "internal", "%v", err)
 		}
-		answer, err := h.answer(pc.PeerConnection, formats, rtc.Reach{})
+		defer viewer.Close()
+		answer, err := connection.Answer(rtc.Reach{})
 		if err != nil {
 			return "", signalling.Refuse(400, signalling.ReasonMalformedOffer, "%v", err)
 		}

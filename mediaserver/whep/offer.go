@@ -19,7 +19,6 @@ type selection struct {
 	parsed       *sdpoffer.Offer
 	choices      []sdpoffer.Choice
 	offer        *sdpoffer.Selection // selection of the choices; made by complete
-	codecs       []webrtc.RTPCodecParameters
 	video, audio bool
 	ufrags       []string // ICE username fragments of the viewer, one per section
 }
@@ -57,17 +56,13 @@ func selectFormats(text string) (selection, *signalling.Refusal) {
 // complete decides what the answer says of each format. sps is the sequence parameter
 // set of the pictures on air, or nil if there are none.
 func (s *selection) complete(sps []byte) *signalling.Refusal {
-	s.codecs = nil
 	for i := range s.choices {
 		c := &s.choices[i]
-		codec := c.Format
 		if s.parsed.Sections[c.Section].Kind == "audio" {
-			codec.SDPFmtpLine = stereoOpus
-		} else if rtc.IsUnspecifiedH264(codec) {
-			c.Parameters = rtc.CompleteH264(codec.SDPFmtpLine, sps)
-			codec.SDPFmtpLine = c.Parameters
+			c.Parameters = stereoOpus
+		} else if rtc.IsUnspecifiedH264(c.Format) {
+			c.Parameters = rtc.CompleteH264(c.Format.SDPFmtpLine, sps)
 		}
-		s.codecs = append(s.codecs, codec)
 	}
 	var err error
 	if s.offer, err = s.parsed.Select(s.choices...); err != nil {

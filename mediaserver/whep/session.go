@@ -1,12 +1,9 @@
 package whep
 
 import (
-	"fmt"
 	"net/http"
 	"net/netip"
 	"strings"
-
-	"github.com/pion/webrtc/v4"
 
 	"github.com/streampair/streampair/mediaserver/admission"
 	"github.com/streampair/streampair/mediaserver/rtc"
@@ -21,6 +18,7 @@ type session struct {
 	from                    netip.Prefix // the viewer's network
 	app, streamID, backupID string
 	reach                   rtc.Reach
+	connection              *rtc.ViewerConnection
 	viewer                  *rtc.Viewer
 	release                 func() // gives the output back; nil: the session has no output
 	// revoked is closed when the token that opened the session is no longer valid; may be nil.
@@ -56,14 +54,14 @@ func (s *session) Negotiate(offer string) (string, *signalling.Refusal) {
 	if refusal := formats.complete(output.SPS()); refusal != nil {
 		return "", refusal
 	}
-	pc, err := h.peerConnection(formats)
+	connection, err := h.cfg.Engine.NewViewerConnection(formats.offer)
 	if err != nil {
-		h.log.Error("make peer connection", "viewer", signalling.LogName(s.ID), "error", err)
+		h.log.Error("make the viewer's connection", "viewer", signalling.LogName(s.ID), "error", err)
 		return "", signalling.Refuse(http.StatusInternalServerError, "internal",
 			"The server could not make a WebRTC connection; report this with the server's log.")
 	}
-	s.Connection = pc.PeerConnection
-	s.viewer, err = output.AddViewer(pc, rtc.ViewerConfig{
+	s.connection, s.Candidates = connection, connection
+	s.viewer, err = output.AddViewer(connection, rtc.ViewerConfig{
 		ID: signalling.LogName(s.ID), Protocol: protocol, Video: formats.video, Audio: formats.audio,
 		OnConnected: s.connected, OnMedia: s.Place.Hold,
 		OnClosed: func(string) {
@@ -74,7 +72,7 @@ func (s *session) Negotiate(offer string) (string, *signalling.Refusal) {
 	if err != nil {
 		return "", refuseOpen(err)
 	}
-	answer, err := h.answer(s.Connection, formats, s.reach)
+	answer, err := connection.Answer(s.reach)
 	if err != nil {
 		return "", signalling.RefuseOffer("The offer can't be answered", err)
 	}
@@ -89,7 +87,7 @@ func refuseOpen(err error) *signalling.Refusal {
 // connected records that a session has connected. From now on the session counts for the
 // address that its media goes to. An HTTP proxy can't hide that address.
 func (s *session) connected() {
-	if address := rtc.RemoteAddress(s.Connection); address.IsValid() {
+	if address := s.connection.RemoteAddress(); address.IsValid() {
 		s.Place.Move(admission.NetworkOf(address))
 	}
 	s.Place.Serve()
@@ -101,8 +99,8 @@ func (s *session) Abandon() {
 		s.viewer.Close() // gives back all that the session holds
 		return
 	}
-	if s.Connection != nil {
-		_ = s.handler.cfg.Recovery.Do(protocol, func() { _ = s.Connection.Close() })
+	if s.connection != nil {
+		_ = s.handler.cfg.Recovery.Do(protocol, func() { _ = s.connection.Close() })
 	}
 	if s.release != nil {
 		s.release()
@@ -124,28 +122,4 @@ func (s *session) End(why signalling.Ending) {
 		s.handler.drop("pushed_out")
 	}
 	s.viewer.Close()
-}
-
-// answer accepts the offer with the parameters of the selected formats. pion by itself
-// would repeat the parameters of the offer.
-func (h *Handler) answer(pc *webrtc.PeerConnection, formats selection, reach rtc.Reach) (string, error) {
-	for _, transceiver := range pc.GetTransceivers() {
-		for _, codec := range formats.codecs {
-			if !strings.HasPrefix(codec.MimeType, transceiver.Kind().String()+"/") {
-				continue
-			}
-			if err := transceiver.SetCodecPreferences([]webrtc.RTPCodecParameters{codec}); err != nil {
-				return "", fmt.Errorf("set %s format: %w", transceiver.Kind(), err)
-			}
-		}
-	}
-	return h.cfg.Engine.Answer(pc, formats.offer, reach)
-}
-
-func (h *Handler) peerConnection(formats selection) (*rtc.ViewerConnection, error) {
-	me, err := rtc.NewMediaEngine(formats.codecs...)
-	if err != nil {
-		return nil, err
-	}
-	return h.cfg.Engine.NewViewerConnection(me)
 }

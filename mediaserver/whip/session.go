@@ -43,6 +43,7 @@ type session struct {
 	reach      rtc.Reach
 	request    stream.PublishRequest
 	log        *slog.Logger
+	pc         *webrtc.PeerConnection // set by Negotiate
 
 	connected atomic.Bool
 	wantIDR   atomic.Bool
@@ -122,8 +123,8 @@ func (s *session) Abandon() {
 	if publication != nil {
 		publication.End(stream.EndError)
 	}
-	if s.Connection != nil {
-		s.safely(func() { _ = s.Connection.GracefulClose() })
+	if s.pc != nil {
+		s.safely(func() { _ = s.pc.GracefulClose() })
 	}
 }
 
@@ -210,7 +211,7 @@ func (s *session) negotiate(o offer) (answer string, err error) {
 	if err != nil {
 		return "", err
 	}
-	s.Connection = pc
+	s.pc, s.Candidates = pc, candidates{pc}
 	pc.OnTrack(s.onTrack)
 	pc.OnConnectionStateChange(s.onState)
 	answer, err = s.handler.cfg.Engine.Answer(pc, o.selection, s.reach)
@@ -218,6 +219,15 @@ func (s *session) negotiate(o offer) (answer string, err error) {
 		return "", err
 	}
 	return withStereo(answer, o.opus), nil
+}
+
+// candidates gives trickled candidates to a PeerConnection.
+type candidates struct{ pc *webrtc.PeerConnection }
+
+// AddCandidate implements signalling.Candidates. All sections share the transport, so a candidate
+// needs no section.
+func (c candidates) AddCandidate(candidate string) error {
+	return c.pc.AddICECandidate(webrtc.ICECandidateInit{Candidate: candidate})
 }
 
 // onState is called by pion when the connection's state changes.
@@ -245,7 +255,7 @@ func (s *session) run() {
 			s.end(stream.EndError, err)
 		}
 	})
-	s.safely(func() { _ = s.Connection.GracefulClose() })
+	s.safely(func() { _ = s.pc.GracefulClose() })
 	s.incoming.readers.Wait()
 }
 
@@ -297,7 +307,7 @@ func (s *session) receive() error {
 			}
 			var packets []rtcp.Packet
 			if packets, err = r.tick(now); len(packets) > 0 {
-				_ = s.Connection.WriteRTCP(packets) // a lost packet is sent again later
+				_ = s.pc.WriteRTCP(packets) // a lost packet is sent again later
 			}
 		}
 		if errors.Is(err, stream.ErrPublicationEnded) {

@@ -19,7 +19,7 @@ func (c *ViewerConnection) describe(reach Reach) (string, error) {
 		setup = "active"
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "v=0\r\no=- %d 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=msid-semantic:WMS *\r\na=fingerprint:%s\r\na=ice-lite\r\na=group:BUNDLE",
+	fmt.Fprintf(&b, "v=0\r\no=- %d 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=msid-semantic:WMS *\r\na=fingerprint:%s\r\na=group:BUNDLE",
 		rand.Uint64()>>1, c.certificate.fingerprint)
 	for _, s := range c.selection.Served {
 		b.WriteString(" " + s.Mid)

@@ -41,7 +41,8 @@ type connectionEvents interface {
 // packages of these names do the protocols. A PeerConnection of pion would have twice the
 // goroutines and more memory, and would send each packet with a system call of its own.
 //
-// The server is an ICE-lite agent (RFC 8445 section 2.5): it answers checks and sends none.
+// The server's ICE agent is a full one (RFC 8445), but sends triggered checks alone: nothing goes to
+// an address that has not first sent an authenticated check.
 type ViewerConnection struct {
 	engine      *Engine
 	selection   *sdpoffer.Selection
@@ -102,8 +103,8 @@ func (c *ViewerConnection) RemoteAddress() netip.Addr {
 	return addressOf(pair.Remote).Addr()
 }
 
-// AddCandidate checks a trickled candidate (RFC 8840). A lite agent has no use for it, since it
-// answers whoever reaches it. The error says that the candidate cannot be read.
+// AddCandidate checks a trickled candidate (RFC 8840). The server has no use for it, because it
+// answers whoever reaches it, and sends no checks to addresses it was told. The error says that the candidate cannot be read.
 func (c *ViewerConnection) AddCandidate(candidate string) error {
 	_, err := ice.UnmarshalCandidate(strings.TrimPrefix(candidate, "candidate:"))
 	return err
@@ -119,7 +120,7 @@ func (c *ViewerConnection) Answer(reach Reach) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	selected := c.engine.tcp.NewSessionConn()
+	session := c.engine.tcp.NewSessionConn()
 	err = errors.Join(
 		c.agent.OnConnectionStateChange(func(state ice.ConnectionState) {
 			if state == ice.ConnectionStateFailed {
@@ -127,12 +128,13 @@ func (c *ViewerConnection) Answer(reach Reach) (string, error) {
 			}
 		}),
 		c.agent.OnSelectedCandidatePairChange(func(local, remote ice.Candidate) {
+			to, overTCP := addressOf(remote), remote.NetworkType().IsTCP()
 			c.route.Store(c.engine.routeOf(local, remote))
-			var tcp netip.AddrPort
-			if remote.NetworkType().IsTCP() {
-				tcp = addressOf(remote)
+			c.path.selectAddress(to, overTCP)
+			if !overTCP {
+				to = netip.AddrPort{}
 			}
-			selected.Select(tcp)
+			session.Select(to)
 		}),
 	)
 	if err != nil {

@@ -183,10 +183,12 @@ func (e *Engine) isLocal(ip net.IP) bool {
 	return e.local[addr.Unmap()]
 }
 
-// agentOptions returns the options of a viewer's ICE agent. They are those of configure.
+// agentOptions returns the options of a viewer's ICE agent. They are those of configure, but for
+// ICE-lite: the agent checks the addresses that have sent an authenticated check, and no others,
+// because it is never told the viewer's candidates. A client that waits for such a check connects
+// sooner.
 func (e *Engine) agentOptions(p *path) []ice.AgentOption {
 	return []ice.AgentOption{
-		ice.WithICELite(true),
 		ice.WithLoggerFactory(e.loggers),
 		ice.WithUDPMux(e.udpMux),
 		ice.WithTCPMux(e.tcpMux),
@@ -265,17 +267,10 @@ func (e *Engine) newPeerConnection(settings webrtc.SettingEngine, me *webrtc.Med
 	return pc, nil
 }
 
-// connection returns the ICE-TCP connection by which the packets of a source come. It
-// returns nil when they come over UDP, and when the connection is gone.
-func (e *Engine) connection(from source) connection {
-	if !from.NetworkType().IsTCP() {
-		return nil
-	}
-	ip, err := netip.ParseAddr(from.Address())
-	if err != nil {
-		return nil
-	}
-	if c := e.tcp.Find(netip.AddrPortFrom(ip, uint16(from.Port()))); c != nil {
+// connection returns the ICE-TCP connection from an address. It returns nil when the connection is
+// gone.
+func (e *Engine) connection(from netip.AddrPort) connection {
+	if c := e.tcp.Find(from); c != nil {
 		return c
 	}
 	return nil

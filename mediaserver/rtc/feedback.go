@@ -8,7 +8,6 @@ import (
 
 // feedback handles one compound RTCP packet of the viewer.
 func (v *Viewer) feedback(packets []rtcp.Packet) {
-	v.path.reported(time.Now())
 	for _, p := range packets {
 		for _, t := range v.tracks() {
 			v.feedbackOn(t, p)

@@ -2,6 +2,7 @@ package rtc
 
 import (
 	"log/slog"
+	"net/netip"
 	"slices"
 	"sync"
 	"testing"
@@ -226,4 +227,4 @@ func selected(t testing.TB, text string, client webrtc.RTPTransceiverDirection) 
 }
 
 // overUDP finds no connection, because every viewer of an outputTest is on UDP.
-func overUDP(source) connection { return nil }
+func overUDP(netip.AddrPort) connection { return nil }

@@ -78,7 +78,6 @@ type Viewer struct {
 	pace         bucket        // bounds how fast media is sent to this viewer
 	nacks        bucket        // bounds how much is resent to this viewer
 	failingSince time.Duration // when the first write since the last success failed; -1: none
-	lastPicture  time.Duration // when the last picture was sent; negative: never
 	paused       bool          // because the viewer gives no consent
 	nextReport   time.Duration
 	joined       time.Duration // from connected to the end of the first picture; 0 until then
@@ -182,8 +181,8 @@ func (v *Viewer) connect() {
 	first := !v.isConnected && !v.closed
 	if first {
 		v.isConnected = true
-		v.connectedAt, v.nextReport, v.failingSince, v.lastPicture = now, now, -1, -1
-		v.path.connected(now)
+		v.connectedAt, v.nextReport, v.failingSince = now, now, -1
+		v.path.connected()
 		v.pace = newBucket(v.output.cfg.ViewerBPS, viewerBurst, now)
 		v.nacks = newBucket(nackBPS, nackBurst, now)
 		v.output.cfg.Metrics.Viewers.WithLabelValues(v.cfg.Protocol).Inc()

@@ -43,7 +43,7 @@ func (v *Viewer) serve(now time.Duration, scratch []packet) time.Duration {
 // consents reports whether media may be sent to the viewer now. A viewer whose consent
 // has returned goes on where a joining viewer would begin.
 func (v *Viewer) consents(now time.Duration) bool {
-	given := v.path.consent(v.lastPicture).given(now)
+	given := v.path.consents(now)
 	switch {
 	case !given && !v.paused:
 		v.paused = true
@@ -134,9 +134,6 @@ func (v *Viewer) flush(t *viewerTrack, count uint64, now time.Duration) {
 func (v *Viewer) account(t *viewerTrack, count uint64, liveBytes int, now time.Duration) {
 	if liveBytes > 0 {
 		v.output.cfg.Egress.live(liveBytes, now)
-	}
-	if t == v.video && t.stats.Packets > count {
-		v.lastPicture = now
 	}
 	if count == 0 && t.stats.Packets > 0 {
 		if !v.hasMedia && v.cfg.OnMedia != nil {

@@ -51,6 +51,7 @@ type ViewerConnection struct {
 	path        *path
 	events      connectionEvents  // set by Output.AddViewer
 	ssrcs       map[string]uint32 // by kind of media; see addStream
+	sender      int               // number of the viewer's fanout; set by Output.AddViewer
 	// route is where packets go; nil: not known yet, or over ICE-TCP.
 	route atomic.Pointer[route]
 
@@ -120,7 +121,7 @@ func (c *ViewerConnection) Answer(reach Reach) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	session := c.engine.tcp.NewSessionConn()
+	session, sockets := c.engine.tcp.NewSessionConn(), c.engine.senders[c.sender%len(c.engine.senders)]
 	err = errors.Join(
 		c.agent.OnConnectionStateChange(func(state ice.ConnectionState) {
 			if state == ice.ConnectionStateFailed {
@@ -129,7 +130,7 @@ func (c *ViewerConnection) Answer(reach Reach) (string, error) {
 		}),
 		c.agent.OnSelectedCandidatePairChange(func(local, remote ice.Candidate) {
 			to, overTCP := addressOf(remote), remote.NetworkType().IsTCP()
-			c.route.Store(c.engine.routeOf(local, remote))
+			c.route.Store(sockets.routeOf(local, remote))
 			c.path.selectAddress(to, overTCP)
 			if !overTCP {
 				to = netip.AddrPort{}

@@ -17,6 +17,7 @@ import (
 	"github.com/pion/dtls/v3"
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
+	"github.com/pion/transport/v4/stdnet"
 	"github.com/pion/webrtc/v4"
 
 	"github.com/streampair/streampair/mediaserver/admission"
@@ -86,13 +87,15 @@ type EngineConfig struct {
 // network passes no UDP, one TCP port of the same number. It is safe for
 // concurrent use.
 type Engine struct {
-	cfg      EngineConfig
-	log      *slog.Logger
-	settings webrtc.SettingEngine
-	udp      []*net.UDPConn
-	tcp      *icetcp.Listener
-	udpMux   *ice.MultiUDPMuxDefault
-	tcpMux   *ice.TCPMuxDefault
+	cfg        EngineConfig
+	log        *slog.Logger
+	settings   webrtc.SettingEngine
+	udp        []*net.UDPConn
+	senders    []*senderSockets
+	interfaces *stdnet.Net // as they were at the start; each agent would read them anew
+	tcp        *icetcp.Listener
+	udpMux     *ice.MultiUDPMuxDefault
+	tcpMux     *ice.TCPMuxDefault
 
 	loggers *pionLoggers
 	local   map[netip.Addr]bool // addresses of udp
@@ -115,6 +118,10 @@ func NewEngine(cfg EngineConfig) (*Engine, error) {
 	}
 	e := &Engine{cfg: cfg, log: cfg.Logger.With("component", "rtc"), advertised: cfg.AdvertiseAddresses}
 	if err := e.listen(); err != nil {
+		return nil, err
+	}
+	if err := e.openSenders(); err != nil {
+		e.closeSockets()
 		return nil, err
 	}
 	if _, err := e.currentCertificate(time.Now()); err != nil {
@@ -190,6 +197,7 @@ func (e *Engine) isLocal(ip net.IP) bool {
 func (e *Engine) agentOptions(p *path) []ice.AgentOption {
 	return []ice.AgentOption{
 		ice.WithLoggerFactory(e.loggers),
+		ice.WithNet(e.interfaces),
 		ice.WithUDPMux(e.udpMux),
 		ice.WithTCPMux(e.tcpMux),
 		ice.WithNetworkTypes([]ice.NetworkType{ice.NetworkTypeUDP4, ice.NetworkTypeUDP6, ice.NetworkTypeTCP4, ice.NetworkTypeTCP6}),
@@ -203,20 +211,6 @@ func (e *Engine) agentOptions(p *path) []ice.AgentOption {
 		ice.WithKeepaliveInterval(keepaliveInterval),
 		ice.WithBindingRequestHandler(p.request),
 	}
-}
-
-// routeOf returns the route of a selected pair of candidates; nil: the pair is of ICE-TCP.
-func (e *Engine) routeOf(local, remote ice.Candidate) *route {
-	if remote.NetworkType().IsTCP() {
-		return nil
-	}
-	from, to := addressOf(local).Addr(), addressOf(remote)
-	for _, conn := range e.udp {
-		if to.IsValid() && localAddress(conn).Addr() == from {
-			return &route{conn, to}
-		}
-	}
-	return nil
 }
 
 // localAddress returns the address on which a socket listens.
@@ -355,9 +349,11 @@ func (e *Engine) Close() {
 	_ = e.tcp.Close()
 	_ = e.tcpMux.Close()
 	_ = e.udpMux.Close()
+	e.closeSenders()
 }
 
 func (e *Engine) closeSockets() {
+	e.closeSenders()
 	for _, conn := range e.udp {
 		_ = conn.Close()
 	}

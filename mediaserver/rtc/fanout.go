@@ -9,13 +9,14 @@ import (
 // A fanout is a goroutine that serves some of an Output's viewers.
 type fanout struct {
 	output  *Output
+	number  int // from 0
 	wake    chan struct{}
 	viewers atomic.Pointer[[]*Viewer] // replaced under Output.mu, never changed
 	scratch []packet
 }
 
-func newFanout(o *Output) *fanout {
-	s := &fanout{output: o, wake: make(chan struct{}, 1), scratch: make([]packet, 32)}
+func newFanout(o *Output, number int) *fanout {
+	s := &fanout{output: o, number: number, wake: make(chan struct{}, 1), scratch: make([]packet, 32)}
 	s.set(nil)
 	return s
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -80,8 +81,8 @@ type OutputConfig struct {
 	// the output plays; default: they do not.
 	Budget   *budget.Budget
 	Declared func() bool
-	// Senders is the number of goroutines among which viewers are divided. Default: 1,
-	// because more would meet at the one UDP socket's lock.
+	// Senders is the number of goroutines among which viewers are divided. Default: the number of
+	// processor cores.
 	Senders int
 	// ConnectTimeout is how long a viewer may take from AddViewer to connected;
 	// default 15 s. StallTimeout is how long nothing may get through to a connected
@@ -170,7 +171,7 @@ func NewOutput(cfg OutputConfig) *Output {
 	setDefault(&cfg.HistoryPackets, maxVideoPackets)
 	cfg.HistoryPackets = min(cfg.HistoryPackets, maxVideoPackets)
 	setDefault(&cfg.HistoryBytes, maxVideoBytes)
-	setDefault(&cfg.Senders, 1)
+	setDefault(&cfg.Senders, runtime.GOMAXPROCS(0))
 	setDefault(&cfg.ConnectTimeout, 15*time.Second)
 	setDefault(&cfg.StallTimeout, 10*time.Second)
 	o := &Output{
@@ -188,8 +189,8 @@ func NewOutput(cfg OutputConfig) *Output {
 	} else {
 		o.start = startNumbers{videoTimestamp: rand.Uint32(), audioTimestamp: rand.Uint32()}
 	}
-	for range cfg.Senders {
-		o.fanouts = append(o.fanouts, newFanout(o))
+	for number := range cfg.Senders {
+		o.fanouts = append(o.fanouts, newFanout(o, number))
 	}
 	return o
 }

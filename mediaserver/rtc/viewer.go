@@ -125,6 +125,7 @@ func (o *Output) AddViewer(c *ViewerConnection, cfg ViewerConfig) (*Viewer, erro
 		v.connectTimer.Stop()
 		return nil, err
 	}
+	c.sender = v.fanout.number
 	v.connectTimer.Reset(o.cfg.ConnectTimeout)
 	return v, nil
 }

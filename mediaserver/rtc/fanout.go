@@ -12,7 +12,11 @@ type fanout struct {
 	number  int // from 0
 	wake    chan struct{}
 	viewers atomic.Pointer[[]*Viewer] // replaced under Output.mu, never changed
+
+	// Only the goroutine uses the following.
 	scratch []packet
+	load    workload
+	first   int // number of the viewer with which the next round begins, modulo their number
 }
 
 func newFanout(o *Output, number int) *fanout {
@@ -47,36 +51,55 @@ func (s *fanout) keepRunning(ctx context.Context) error {
 	}
 }
 
-// serve serves one viewer. A panic ends that viewer alone.
-func (s *fanout) serve(v *Viewer) (wait time.Duration, err error) {
+// serve serves one viewer. With shed the viewer loses its pictures up to the next IDR. A panic ends
+// that viewer alone.
+func (s *fanout) serve(v *Viewer, now time.Duration, shed bool) (wait time.Duration, err error) {
 	defer s.output.cfg.Recovery.Caught(panicLabel, &err)
-	return v.serve(s.output.cfg.Now(), s.scratch), nil
+	if shed {
+		v.shed(now)
+	}
+	return v.serve(now, s.scratch), nil
 }
 
 func (s *fanout) run(ctx context.Context) error {
 	timer := time.NewTimer(idleInterval)
 	defer timer.Stop()
-	for turn := 0; ; turn++ {
+	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-s.wake:
 		case <-timer.C:
 		}
-		wait := idleInterval
-		list := s.list()
-		// Each round begins with another viewer. Otherwise the rest of the egress rate
-		// would always go to the same viewers.
-		for i := range list {
-			v := list[(i+turn)%len(list)]
-			again, err := s.serve(v)
-			if err != nil {
-				v.end(ClosedFailed)
-				continue
-			}
-			wait = min(wait, again)
-		}
-		clear(s.scratch) // releases the payloads
-		timer.Reset(wait)
+		timer.Reset(s.round())
 	}
+}
+
+// round serves all viewers once. It returns the longest time after which they must be served again.
+//
+// Each round begins with another viewer. Otherwise the rest of the egress rate would always go to
+// the same viewers. After a round without time for all, the next round begins with the first viewer
+// that lost its pictures.
+func (s *fanout) round() (wait time.Duration) {
+	list, next := s.list(), 0
+	s.load.begin(s.output.cfg.Now())
+	wait = idleInterval
+	for i := range list {
+		now := s.output.cfg.Now()
+		shed := s.load.mustShed(now)
+		if shed && next == 0 {
+			next = i
+		}
+		v := list[(s.first+i)%len(list)]
+		again, err := s.serve(v, now, shed)
+		if err != nil {
+			v.end(ClosedFailed)
+			continue
+		}
+		wait = min(wait, again)
+	}
+	s.load.end(s.output.cfg.Now())
+	s.first += max(1, next)
+	clear(s.scratch) // releases the payloads
+	return wait
 }

@@ -354,6 +354,9 @@ func (o *Output) attach(v *Viewer) error {
 	if o.closed {
 		return ErrOutputClosed
 	}
+	if o.cfg.Egress.overloaded(o.cfg.Now()) {
+		return ErrOverloaded
+	}
 	v.fanout = slices.MinFunc(o.fanouts, func(a, b *fanout) int { return len(a.list()) - len(b.list()) })
 	v.wake = v.fanout.signal
 	v.fanout.set(append(slices.Clone(v.fanout.list()), v))

@@ -52,11 +52,28 @@ func (b *bucket) fill(now time.Duration) {
 }
 
 // An Egress bounds the rate at which a server sends bursts (joins, splices) to all viewers of
-// all outputs. Live media are never delayed, but they use the rate up.
+// all outputs. Live media are never delayed, but they use the rate up. An Egress also knows whether
+// the server keeps up with its viewers.
 type Egress struct {
-	mu     sync.Mutex // guards bucket
-	bucket bucket
-	bps    int64
+	bps int64
+
+	mu           sync.Mutex // guards the rest
+	bucket       bucket
+	overloadedAt time.Duration // when pictures were last left out because of the CPU
+}
+
+// noteOverload notes that pictures are left out because the server does not keep up.
+func (e *Egress) noteOverload(now time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.overloadedAt = now
+}
+
+// overloaded reports whether the server has not kept up lately.
+func (e *Egress) overloaded(now time.Duration) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.overloadedAt != 0 && now < e.overloadedAt+overloadMemory
 }
 
 // NewEgress returns an Egress of that many bits per second; 0 means DefaultEgressBPS.

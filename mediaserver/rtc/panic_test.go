@@ -61,7 +61,7 @@ func TestAPanicInTheHistoryMakesTheServerGiveUp(t *testing.T) {
 	v, _ := b.viewer()
 	b.write(1, true, 100)
 	b.o.video.ring = nil // no packet can be read from it
-	if _, err := v.fanout.serve(v); !recovery.Is(err) {
+	if _, err := v.fanout.serve(v, b.now, false); !recovery.Is(err) {
 		t.Fatalf("got %v", err)
 	}
 	if r.Reason() == nil {

@@ -1,6 +1,7 @@
 package whep
 
 import (
+	"errors"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -81,7 +82,11 @@ func (s *session) Negotiate(offer string) (string, *signalling.Refusal) {
 
 // refuseOpen returns the refusal for an output that cannot be had now.
 func refuseOpen(err error) *signalling.Refusal {
-	return signalling.RefuseForNow("open", retryAfter, "%v", err)
+	reason := "open"
+	if errors.Is(err, rtc.ErrOverloaded) {
+		reason = "overload"
+	}
+	return signalling.RefuseForNow(reason, retryAfter, "%v", err)
 }
 
 // connected records that a session has connected. From now on the session counts for the

@@ -18,7 +18,7 @@ func TestBurstIsPacedPerViewer(t *testing.T) {
 		t.Errorf("%d bytes at once, limit %d", bytes, viewerBurst)
 	}
 	took := b.drain(v)
-	if want := 240 * time.Millisecond; took < want*9/10 || took > want*11/10 {
+	if want := (300_000 - viewerBurst) * time.Microsecond; took < want*9/10 || took > want*11/10 {
 		t.Errorf("the rest took %s, want about %s", took, want)
 	}
 	follows(t, append(packets, w.take(videoSSRC)...))

@@ -1,9 +1,10 @@
 // Package rtc is what publishing and playing over WebRTC share: the one UDP and TCP port of all
-// PeerConnections, and the packetised output of a pair with its viewers.
+// connections, and the packetised output of a pair with its viewers.
 //
 // Packages whip and whep are the signalling protocols, and package failover chooses
-// what goes out. Start with Engine, which makes PeerConnections, and Output, which
-// takes access units and Opus packets and serves them to Viewers.
+// what goes out. Start with Engine, which makes the PeerConnections of publishers and the
+// ViewerConnections of viewers. Then see Output, which takes access units and Opus packets
+// and serves them to Viewers.
 //
 // An Output packetises once, into one bounded history per track. A viewer is a
 // position in that history plus its own sequence numbers. Joining, pacing and skipping

@@ -2,6 +2,7 @@ package rtc
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strings"
 
@@ -20,7 +21,7 @@ func (c *ViewerConnection) describe(reach Reach) (string, error) {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "v=0\r\no=- %d 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=msid-semantic:WMS *\r\na=fingerprint:%s\r\na=group:BUNDLE",
-		rand.Uint64()>>1, c.certificate.fingerprint)
+		rand.N(uint64(1<<62)), c.certificate.fingerprint)
 	for _, s := range c.selection.Served {
 		b.WriteString(" " + s.Mid)
 	}
@@ -70,7 +71,7 @@ func (c *ViewerConnection) addStream(kind webrtc.RTPCodecType) (ssrc uint32, pay
 			continue
 		}
 		for ssrc == 0 || ssrc == c.ssrcs["video"] || ssrc == c.ssrcs["audio"] {
-			ssrc = rand.Uint32()
+			ssrc = rand.N(uint32(math.MaxUint32))
 		}
 		c.ssrcs[s.Kind] = ssrc
 		return ssrc, uint8(s.Format.PayloadType), true

@@ -55,7 +55,7 @@ type ViewerConnection struct {
 	// route is where packets go; nil: not known yet, or over ICE-TCP.
 	route atomic.Pointer[route]
 
-	ctx    context.Context // ends with Close
+	ctx    context.Context //nolint:containedctx // the connection's life, which Close ends
 	cancel context.CancelFunc
 	ended  sync.WaitGroup
 

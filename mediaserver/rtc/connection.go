@@ -104,8 +104,9 @@ func (c *ViewerConnection) RemoteAddress() netip.Addr {
 	return addressOf(pair.Remote).Addr()
 }
 
-// AddCandidate checks a trickled candidate (RFC 8840). The server has no use for it, because it
-// answers whoever reaches it, and sends no checks to addresses it was told. The error says that the candidate cannot be read.
+// AddCandidate checks a trickled candidate (RFC 8840). The server has no use for it: it answers
+// whoever reaches it, and checks no address that it was told. The error says that the candidate
+// cannot be read.
 func (c *ViewerConnection) AddCandidate(candidate string) error {
 	_, err := ice.UnmarshalCandidate(strings.TrimPrefix(candidate, "candidate:"))
 	return err

@@ -155,22 +155,26 @@ func TestAPlayerIsEndedIfItsLineIsSlowerThanTheStream(t *testing.T) {
 		}()
 	}
 	began := time.Now()
-	for _, p := range players[1:] {
-		e.playUntil("a slow player's end", func() bool {
+	hasEnded := func(p *player) func() bool {
+		return func() bool {
 			select {
 			case p.ended = <-p.end:
 				return true
 			default:
 				return false
 			}
-		})
+		}
+	}
+	for _, p := range players[1:] {
+		e.playUntil("a slow player's end", hasEnded(p))
 		if p.ended == nil {
 			t.Errorf("the player at %.2f was not ended", p.rate)
 		}
 	}
 	e.play(time.Until(began.Add(18 * time.Second)))
 	close(players[0].done)
-	if err := <-players[0].end; err != nil {
+	e.playUntil("the end of the last player, which may wait for media", hasEnded(players[0]))
+	if err := players[0].ended; err != nil {
 		t.Errorf("the player whose line is fast enough: %v", err)
 	}
 }

@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// A crowd is a process that holds viewers, so that their cost is not counted as the server's.
+// A crowd is a process that holds viewers or a publisher, so that their cost is not counted as the
+// server's.
 type crowd struct {
 	t   *scope
 	in  *os.File
@@ -32,10 +33,11 @@ func gather(t *scope, args ...string) *crowd {
 	stdout, err := c.cmd.StdoutPipe()
 	t.must(err)
 	t.must(c.cmd.Start())
+	t.Cleanup(func() { _ = w.Close() })
 	t.must(r.Close())
 	c.out = bufio.NewScanner(stdout)
 	if !c.out.Scan() || c.out.Text() != "ready" {
-		t.Fatalf("the viewers did not connect")
+		t.Fatalf("the clients did not connect: bench %s", strings.Join(args, " "))
 	}
 	return c
 }
@@ -45,10 +47,13 @@ func (c *crowd) ask(line string) string {
 	_, err := fmt.Fprintln(c.in, line)
 	c.t.must(err)
 	if !c.out.Scan() {
-		c.t.Fatalf("the viewers have ended")
+		c.t.Fatalf("the clients have ended: %v", c.cmd.Args[1:])
 	}
 	return strings.TrimSpace(c.out.Text())
 }
+
+// cpu returns the CPU time that the crowd has used.
+func (c *crowd) cpu() time.Duration { return cpuOf(c.t, c.cmd.Process.Pid) }
 
 // leave ends the crowd.
 func (c *crowd) leave() {

@@ -6,15 +6,16 @@
 // The operator's part runs the built operator with a
 // real API server and a stand-in for its media pods.
 //
-// The parts with HLS can measure MediaMTX (github.com/bluenviron/mediamtx) too,
-// in turns with the media server.
+// The parts with HLS, fan-out and joining can measure MediaMTX (github.com/bluenviron/mediamtx) too,
+// in turns with the media server. Fan-out is measured only if -only names it.
 //
 //	bench [-server FILE] [-operator FILE] [-mediamtx FILE] [-runs N] [-viewers N,N,…] [-hls-viewers N,N]
-//	      [-hls-sound=false] [-pairs N,N,…] [-kill=false] [-only PART]
+//	      [-hls-sound=false] [-cores N] [-seconds N] [-kbps N] [-pairs N,N,…] [-kill=false] [-only PART]
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -37,52 +38,73 @@ type options struct {
 	// hlsViewers are the viewers of HLS at the high bit rate, and at the low one.
 	hlsViewers []int
 	hlsSound   bool
-	pairs      []int
-	kill       bool
-	only       string
+	// cores are those of the server in the parts fanout, fanout-sound and join. window is how long
+	// each run of fan-out is measured. kbps is the bit rate of the video.
+	cores  int
+	window time.Duration
+	kbps   int
+	pairs  []int
+	kill   bool
+	only   string
 }
 
 func main() {
 	var o options
-	var viewers, hlsViewers, pairs, watch, watchHLS, waitHLS string
-	var count int
+	var viewers, hlsViewers, pairs, watch, watchHLS, waitHLS, watchLight, publish, video, sound string
+	var count, seconds int
 	flag.StringVar(&o.server, "server", "bin/streampair-mediaserver", "the media server's `FILE`")
-	flag.IntVar(&o.runs, "runs", 20, "`N` faults of each kind")
+	flag.IntVar(&o.runs, "runs", 20, "`N` faults of each kind, joins, or measurements of fan-out")
 	flag.StringVar(&viewers, "viewers", "50,100,200", "measure the cost of `N,N,…` viewers")
 	flag.StringVar(&hlsViewers, "hls-viewers", "500,2000", "measure the cost of HLS with `N,N` viewers of the two streams")
 	flag.BoolVar(&o.hlsSound, "hls-sound", true, "measure the cost of HLS with sound, which MediaMTX has in a playlist of its own")
 	flag.StringVar(&o.operator, "operator", "bin/streampair-operator", "the operator's `FILE`")
 	flag.StringVar(&pairs, "pairs", "500,2000", "measure the operator with `N,N,…` pairs")
 	flag.BoolVar(&o.kill, "kill", true, "kill the leading operator, too, and wait for 2 minutes until its lease ends")
-	flag.StringVar(&o.only, "only", "", "measure one `PART`: kill, long-gop, silent, start, load, hls, hls-kill, hls-load, hls-load-low, hls-waiting, operator")
-	flag.StringVar(&o.mediaMTX, "mediamtx", "", "measure HLS of MediaMTX, too: its `FILE`")
+	flag.StringVar(&o.only, "only", "", "measure one `PART`: kill, long-gop, silent, start, load, hls, hls-kill, hls-load, hls-load-low, hls-waiting, fanout, fanout-sound, join, operator")
+	flag.StringVar(&o.mediaMTX, "mediamtx", "", "measure HLS, fan-out and joining of MediaMTX, too: its `FILE`")
+	flag.IntVar(&o.cores, "cores", 1, "fan-out and joining: `N` cores for the server, and as many others for its load")
+	flag.IntVar(&seconds, "seconds", 15, "fan-out: measure for `N` seconds")
+	flag.IntVar(&o.kbps, "kbps", 2500, "fan-out and joining: `N` kbit/s of video")
 	flag.StringVar(&watch, "watch", "", "be the viewers of a WHEP `URL` (started by bench itself)")
 	flag.StringVar(&watchHLS, "watch-hls", "", "be the viewers of an HLS playlist's `URL` (started by bench itself)")
 	flag.StringVar(&waitHLS, "wait-hls", "", "be requests that wait for an HLS playlist's `URL` (started by bench itself)")
-	flag.IntVar(&count, "count", 0, "with -watch, -watch-hls and -wait-hls: `N` viewers")
+	flag.StringVar(&watchLight, "watch-light", "", "be viewers of a WHEP `URL` that cost little (started by bench itself)")
+	flag.StringVar(&publish, "publish", "", "publish to a WHIP `URL` (started by bench itself)")
+	flag.StringVar(&video, "video", "", "with -publish: the `FILE` of H.264")
+	flag.StringVar(&sound, "sound", "", "with -publish: the `FILE` of Opus, or none")
+	flag.IntVar(&count, "count", 0, "with -watch, -watch-light, -watch-hls and -wait-hls: `N` viewers")
 	flag.Parse()
 
 	ctx, stop := interrupt.Context(os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if watch != "" {
+	switch {
+	case watch != "":
 		exitOn(beViewers(ctx, watch, count))
 		return
-	}
-	if watchHLS != "" {
+	case watchLight != "":
+		exitOn(beLightViewers(ctx, watchLight, count))
+		return
+	case publish != "":
+		exitOn(bePublisher(ctx, publish, video, sound))
+		return
+	case watchHLS != "":
 		exitOn(beHLSViewers(ctx, watchHLS, count))
 		return
-	}
-	if waitHLS != "" {
+	case waitHLS != "":
 		exitOn(beWaiting(ctx, waitHLS, count))
 		return
 	}
 	var err error
-	o.viewers, err = numbers("-viewers", viewers, 1000)
+	o.viewers, err = numbers("-viewers", viewers, 3000)
 	exitOn(err)
 	o.hlsViewers, err = numbers("-hls-viewers", hlsViewers, 5000)
 	exitOn(err)
 	o.pairs, err = numbers("-pairs", pairs, 5000)
 	exitOn(err)
+	o.window = time.Duration(seconds) * time.Second
+	if o.cores < 1 || seconds < 1 || o.kbps < 100 || o.runs < 1 {
+		exitOn(errors.New("-cores, -seconds and -runs take a number from 1, and -kbps from 100"))
+	}
 	exitOn(run(ctx, o))
 }
 
@@ -118,9 +140,9 @@ func run(ctx context.Context, o options) error {
 		}{
 			{"kill", measureKill}, {"long-gop", measureLongGOP}, {"silent", measureSilence}, {"start", measureStart}, {"load", measureLoad},
 			{"hls", measureHLS}, {"hls-kill", measureHLSKill}, {"hls-load", measureHLSLoad}, {"hls-load-low", measureLowHLSLoad}, {"hls-waiting", measureHLSWaiting},
-			{"operator", measureOperator},
+			{"join", measureJoin}, {"operator", measureOperator}, {"fanout", measureFanout}, {"fanout-sound", measureFanoutSound},
 		} {
-			if o.only == "" || o.only == part.name {
+			if o.only == part.name || o.only == "" && !strings.HasPrefix(part.name, "fanout") {
 				tables = append(tables, part.measure(t, o)...)
 			}
 		}

@@ -40,20 +40,30 @@ paths: {all_others: {}}
 func startMediaMTX(t *scope, binary string, settings ...string) origin {
 	publishing, playing := freeAddress(t), freeAddress(t)
 	text := strings.NewReplacer("RTMP", publishing, "HTTP", playing, "SETTINGS", strings.Join(settings, "\n")).Replace(mediaMTXSettings)
-	file := filepath.Join(t.TempDir(), "mediamtx.yml")
-	t.must(os.WriteFile(file, []byte(text), 0o600))
 	o := origin{
-		startProcess(t, exec.Command(binary, file)), "MediaMTX",
+		startProcess(t, exec.Command(binary, mediaMTXFile(t, text))), "MediaMTX",
 		"rtmp://" + publishing + "/live/primary", "http://" + playing + "/live/primary/index.m3u8",
 	}
-	t.until("MediaMTX answers", func() bool {
-		c, err := net.Dial("tcp", playing)
+	t.until("MediaMTX answers", listens(playing))
+	return o
+}
+
+// mediaMTXFile writes a configuration, and returns the path of its file.
+func mediaMTXFile(t *scope, text string) string {
+	file := filepath.Join(t.TempDir(), "mediamtx.yml")
+	t.must(os.WriteFile(file, []byte(text), 0o600))
+	return file
+}
+
+// listens returns a condition, which holds when somebody listens on the address.
+func listens(address string) func() bool {
+	return func() bool {
+		c, err := net.Dial("tcp", address)
 		if err == nil {
 			_ = c.Close()
 		}
 		return err == nil
-	})
-	return o
+	}
 }
 
 // freeAddress returns an address on which nobody listens.

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/pion/dtls/v3/pkg/crypto/selfsign"
+	"github.com/pion/srtp/v3"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/streampair/streampair/hack/e2e/measure"
+)
+
+const (
+	// lightJoinsPerSecond bounds how fast light viewers join.
+	lightJoinsPerSecond = 50
+	// One light viewer of sampleEvery decrypts and measures, and at least samplesAtLeast do.
+	sampleEvery    = 10
+	samplesAtLeast = 5
+)
+
+// A lightReport says what light viewers have received since the last report.
+type lightReport struct {
+	Packets, Bytes, Frames int64
+	Missing, Reordered     int64
+	Undecryptable          int64
+	Dark                   int // viewers that have received no picture
+	Delays                 int // pictures whose delay was measured
+	Fastest, P50, P99      time.Duration
+}
+
+// A lightReader reads the sockets of many viewers, in one goroutine.
+type lightReader struct {
+	poller *lightPoller
+
+	mu      sync.Mutex // guards viewers, and what those have received
+	viewers []*lightViewer
+}
+
+// add makes the reader read the viewer's socket.
+func (r *lightReader) add(v *lightViewer) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.viewers = append(r.viewers, v)
+	return r.poller.watch(v.socket, len(r.viewers)-1)
+}
+
+// begin gives a viewer its keys.
+func (r *lightReader) begin(v *lightViewer, keys *srtp.Context) {
+	if v.samples {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		v.keys = keys
+	}
+}
+
+// run reads until the context ends.
+func (r *lightReader) run(ctx context.Context) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	for ctx.Err() == nil {
+		err := r.poller.wait(checkInterval, func(number int) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			v := r.viewers[number]
+			r.poller.read(v.socket, v.receive)
+		})
+		if err != nil {
+			return fmt.Errorf("wait for packets: %w", err)
+		}
+	}
+	return nil
+}
+
+// renew keeps the consent of all viewers until the context ends.
+func (r *lightReader) renew(ctx context.Context) error {
+	ticker := time.NewTicker(checkInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-ticker.C:
+			r.mu.Lock()
+			all := r.viewers // of which none is ever replaced
+			r.mu.Unlock()
+			for _, v := range all {
+				v.renew(now)
+			}
+		}
+	}
+}
+
+// report returns what has been received since the last report.
+func (r *lightReader) report() (out lightReport) {
+	r.mu.Lock()
+	var delays measure.Figures
+	for _, v := range r.viewers {
+		t := &v.tally
+		out.Packets, out.Bytes, out.Frames = out.Packets+t.packets, out.Bytes+t.bytes, out.Frames+t.frames
+		out.Missing += t.videoSeq.missing + t.audioSeq.missing
+		out.Reordered += t.videoSeq.reordered + t.audioSeq.reordered
+		out.Undecryptable += v.broken
+		if t.frames == 0 {
+			out.Dark++
+		}
+		delays = append(delays, v.delays...)
+		t.reset()
+		v.delays, v.broken = v.delays[:0], 0
+	}
+	r.mu.Unlock()
+	out.Delays, out.Fastest, out.P50, out.P99 = len(delays), delays.Quantile(0), delays.Median(), delays.Quantile(0.99)
+	return out
+}
+
+// beLightViewers holds n light viewers of a WHEP URL until its standard input ends. It prints "ready"
+// once all are connected. For each line of the input it prints a lightReport.
+func beLightViewers(ctx context.Context, url string, n int) error {
+	certificate, err := selfsign.GenerateSelfSigned()
+	if err != nil {
+		return err
+	}
+	poller, err := newLightPoller()
+	if err != nil {
+		return err
+	}
+	r := &lightReader{poller: poller}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	work, ctx := errgroup.WithContext(ctx)
+	work.Go(func() error { return r.run(ctx) })
+	work.Go(func() error { return r.renew(ctx) })
+	joining, joinCtx := errgroup.WithContext(ctx)
+	every := max(1, min(sampleEvery, n/samplesAtLeast))
+	for i := range n {
+		joining.Go(func() error {
+			v := &lightViewer{from: playerAddress(i), samples: i%every == 0}
+			if err := v.join(joinCtx, url, r, certificate); err != nil {
+				return fmt.Errorf("viewer %d of %s: %w", i+1, url, err)
+			}
+			return nil
+		})
+		time.Sleep(time.Second / lightJoinsPerSecond)
+	}
+	if err := joining.Wait(); err != nil {
+		return err
+	}
+	fmt.Println("ready")
+	in := bufio.NewScanner(os.Stdin)
+	for in.Scan() {
+		if err := json.NewEncoder(os.Stdout).Encode(r.report()); err != nil {
+			return err
+		}
+	}
+	cancel()
+	if err := work.Wait(); err != nil {
+		return err
+	}
+	return in.Err()
+}

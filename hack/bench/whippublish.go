@@ -186,7 +186,8 @@ func sleepUntil(ctx context.Context, at time.Time) bool {
 	}
 }
 
-// readPictures returns the access units of an H.264 file in Annex B, with start codes.
+// readPictures returns the access units of an H.264 file in Annex B. Each begins with a start code, and
+// has no zeros behind its last NAL unit.
 func readPictures(file string) ([][]byte, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -207,7 +208,7 @@ func readPictures(file string) ([][]byte, error) {
 		slice := kind == 1 || kind == 5
 		// A first slice has first_mb_in_slice 0, which is one bit (ITU-T H.264 section 7.4.1.2.4).
 		if sliced && (kind >= 6 && kind <= 9 || slice && text[from+1]&0x80 != 0) {
-			all, begin, sliced = append(all, text[begin:at]), at, false
+			all, begin, sliced = append(all, bytes.TrimRight(text[begin:at], "\x00")), at, false
 		}
 		sliced = sliced || slice
 	}

@@ -24,6 +24,7 @@ type fanoutRun struct {
 	cpu        time.Duration // for a viewer-second
 	perPacket  time.Duration // CPU for a packet that a viewer received
 	packets    float64       // a second, at each viewer
+	pictures   float64       // a second, at each viewer
 	memory     int           // for a viewer, in bytes
 	goroutines float64       // for a viewer
 	idle       float64       // share of the time of the load's cores that the load left
@@ -61,7 +62,7 @@ func fanouts(t *scope, o options, title string, media fanoutMedia) []table {
 	out := table{
 		title: fmt.Sprintf("Fan-out by WebRTC, 1080p30 at %d kbit/s, %s, %d core(s) for the server, medians of %d runs of %v",
 			o.kbps, title, o.cores, o.runs, o.window),
-		header: "figure | CPU a viewer-second | CPU a packet | packets a second | delay, median | 99 % | memory | goroutines | " +
+		header: "figure | CPU a viewer-second | CPU a packet | packets a second | pictures a second | delay, median | 99 % | memory | goroutines | " +
 			"load's cores idle | packets missing | reordered | viewers without a picture",
 	}
 	servers := fanoutServers(o)
@@ -110,6 +111,7 @@ func fanoutOf(t *scope, o options, start func(*scope) fanoutServer, media fanout
 	r.cpu = time.Duration(float64(used) / float64(n) / took.Seconds())
 	r.perPacket = used / time.Duration(max(1, r.Packets))
 	r.packets = float64(r.Packets) / float64(n) / took.Seconds()
+	r.pictures = float64(r.Frames) / float64(n) / took.Seconds()
 	r.memory = (s.memory() - memory) / n
 	r.goroutines = float64(s.goroutineCount()-goroutines) / float64(n)
 	viewers.leave()
@@ -141,6 +143,7 @@ func fanoutRow(out *table, runs []fanoutRun) {
 		fmt.Sprintf("%.2f ms", medianOf(runs, func(r fanoutRun) time.Duration { return r.cpu }).Seconds()*1000),
 		fmt.Sprintf("%.2f µs", medianOf(runs, func(r fanoutRun) time.Duration { return r.perPacket }).Seconds()*1e6),
 		fmt.Sprintf("%.0f", medianOf(runs, func(r fanoutRun) float64 { return r.packets })),
+		fmt.Sprintf("%.1f", medianOf(runs, func(r fanoutRun) float64 { return r.pictures })),
 		ms(medianOf(runs, func(r fanoutRun) time.Duration { return r.P50 })),
 		ms(medianOf(runs, func(r fanoutRun) time.Duration { return r.P99 })),
 		fmt.Sprintf("%.0f kB", float64(medianOf(runs, func(r fanoutRun) int { return r.memory }))/1000),

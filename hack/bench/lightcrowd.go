@@ -3,10 +3,13 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,8 +21,8 @@ import (
 )
 
 const (
-	// lightJoinsPerSecond bounds how fast light viewers join.
-	lightJoinsPerSecond = 50
+	// joinAttempts is how often a light viewer opens a session until one is connected.
+	joinAttempts = 4
 	// One light viewer of sampleEvery decrypts and measures, and at least samplesAtLeast do.
 	sampleEvery    = 10
 	samplesAtLeast = 5
@@ -31,6 +34,7 @@ type lightReport struct {
 	Missing, Reordered     int64
 	Undecryptable          int64
 	Dark                   int // viewers that have received no picture
+	Retries                int // sessions, since the start, that did not connect
 	Delays                 int // pictures whose delay was measured
 	Fastest, P50, P99      time.Duration
 }
@@ -39,8 +43,9 @@ type lightReport struct {
 type lightReader struct {
 	poller *lightPoller
 
-	mu      sync.Mutex // guards viewers, and what those have received
+	mu      sync.Mutex // guards all below, and what the viewers have received
 	viewers []*lightViewer
+	retries int
 }
 
 // add makes the reader read the viewer's socket.
@@ -49,6 +54,18 @@ func (r *lightReader) add(v *lightViewer) error {
 	defer r.mu.Unlock()
 	r.viewers = append(r.viewers, v)
 	return r.poller.watch(v.socket, len(r.viewers)-1)
+}
+
+// join opens sessions of a viewer until one is connected.
+func (r *lightReader) join(ctx context.Context, url string, certificate tls.Certificate, from netip.Addr, samples bool) (err error) {
+	for range joinAttempts {
+		v := &lightViewer{from: from, samples: samples}
+		if err = v.join(ctx, url, r, certificate); err == nil || ctx.Err() != nil {
+			return err
+		}
+		r.drop(v)
+	}
+	return err
 }
 
 // begin gives a viewer its keys.
@@ -60,6 +77,18 @@ func (r *lightReader) begin(v *lightViewer, keys *srtp.Context) {
 	}
 }
 
+// drop makes the reader forget a session that has not connected. Its socket stays open, because a check
+// may be on its way to it.
+func (r *lightReader) drop(v *lightViewer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.retries++
+	if i := slices.Index(r.viewers, v); i >= 0 {
+		r.viewers[i] = nil
+		r.poller.forget(v.socket)
+	}
+}
+
 // run reads until the context ends.
 func (r *lightReader) run(ctx context.Context) error {
 	runtime.LockOSThread()
@@ -68,8 +97,9 @@ func (r *lightReader) run(ctx context.Context) error {
 		err := r.poller.wait(checkInterval, func(number int) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			v := r.viewers[number]
-			r.poller.read(v.socket, v.receive)
+			if v := r.viewers[number]; v != nil {
+				r.poller.read(v.socket, v.receive)
+			}
 		})
 		if err != nil {
 			return fmt.Errorf("wait for packets: %w", err)
@@ -88,10 +118,12 @@ func (r *lightReader) renew(ctx context.Context) error {
 			return nil
 		case now := <-ticker.C:
 			r.mu.Lock()
-			all := r.viewers // of which none is ever replaced
+			all := slices.Clone(r.viewers)
 			r.mu.Unlock()
 			for _, v := range all {
-				v.renew(now)
+				if v != nil {
+					v.renew(now)
+				}
 			}
 		}
 	}
@@ -101,7 +133,11 @@ func (r *lightReader) renew(ctx context.Context) error {
 func (r *lightReader) report() (out lightReport) {
 	r.mu.Lock()
 	var delays measure.Figures
+	out.Retries = r.retries
 	for _, v := range r.viewers {
+		if v == nil {
+			continue
+		}
 		t := &v.tally
 		out.Packets, out.Bytes, out.Frames = out.Packets+t.packets, out.Bytes+t.bytes, out.Frames+t.frames
 		out.Missing += t.videoSeq.missing + t.audioSeq.missing
@@ -140,13 +176,12 @@ func beLightViewers(ctx context.Context, url string, n int) error {
 	every := max(1, min(sampleEvery, n/samplesAtLeast))
 	for i := range n {
 		joining.Go(func() error {
-			v := &lightViewer{from: playerAddress(i), samples: i%every == 0}
-			if err := v.join(joinCtx, url, r, certificate); err != nil {
+			if err := r.join(joinCtx, url, certificate, playerAddress(i), i%every == 0); err != nil {
 				return fmt.Errorf("viewer %d of %s: %w", i+1, url, err)
 			}
 			return nil
 		})
-		time.Sleep(time.Second / lightJoinsPerSecond)
+		time.Sleep(time.Second / joinsPerSecond)
 	}
 	if err := joining.Wait(); err != nil {
 		return err

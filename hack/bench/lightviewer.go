@@ -26,7 +26,7 @@ import (
 
 const (
 	// lightConnectLimit bounds how long a light viewer may take from its offer to its SRTP keys.
-	lightConnectLimit = 60 * time.Second
+	lightConnectLimit = 20 * time.Second
 	// checkInterval is the time between two connectivity checks until one is answered.
 	checkInterval = 100 * time.Millisecond
 	// consentInterval is the shortest time between two checks for consent (RFC 7675). The longest

@@ -91,10 +91,15 @@ func newLightPoller() (*lightPoller, error) {
 	return p, nil
 }
 
-// watch adds a socket. ready is called with its number.
+// watch adds a socket. The number is what wait reports.
 func (p *lightPoller) watch(s lightSocket, number int) error {
 	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(number)}
 	return unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, s.fd, &event)
+}
+
+// forget removes a socket.
+func (p *lightPoller) forget(s lightSocket) {
+	_ = unix.EpollCtl(p.epoll, unix.EPOLL_CTL_DEL, s.fd, nil) // it fails only for a socket that is not watched
 }
 
 // wait calls ready with the number of each socket that has datagrams. It returns after some time

@@ -47,8 +47,6 @@ func TestTheFanoutBenchMeasures(t *testing.T) {
 				t.Errorf("%s: %d packets are missing, %d came out of order, %d could not be decrypted", name, r.Missing, r.Reordered, r.Undecryptable)
 			case r.Delays == 0 || r.Fastest <= 0 || r.P99 < r.P50:
 				t.Errorf("%s: %d delays from %v on, median %v, 99 %% %v", name, r.Delays, r.Fastest, r.P50, r.P99)
-			case r.goroutines <= 0:
-				t.Errorf("%s: %.1f goroutines a viewer", name, r.goroutines)
 			}
 		}
 	})

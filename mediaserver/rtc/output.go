@@ -137,6 +137,7 @@ type Output struct {
 	videoFrame           uint64
 	videoLast, audioLast int64 // last RTP time in ticks; -1 before the first
 	audioNext            time.Duration
+	silence              silence
 	payloads             [][]byte // scratch
 	packets              []packet // scratch
 
@@ -261,15 +262,23 @@ func (o *Output) WriteVideo(at time.Duration, u *stream.AccessUnit, burst bool) 
 }
 
 // WriteOpus adds one Opus packet of that duration and wakes the fanouts. at is on the same
-// clock as in WriteVideo, so that sound and picture stay together.
+// clock as in WriteVideo, so that sound and picture stay together. Most packets of a long silence
+// are not sent.
 func (o *Output) WriteOpus(at, duration time.Duration, opus []byte) {
 	o.writeMu.Lock()
 	defer o.writeMu.Unlock()
-	timestamp := max(ticks(at, audioClockRate), o.audioLast+1)
-	// RFC 7587 section 4.2: the marker is set on the first packet after a pause.
-	marker := o.audioLast < 0 || at > o.audioNext+duration/2
-	o.audioLast, o.audioNext = timestamp, at+duration
-	o.packets = append(o.packets[:0], packet{payload: opus, timestamp: timestamp, marker: marker, entry: true})
+	late := o.audioLast < 0 || at > o.audioNext+duration/2
+	o.audioNext = at + duration
+	if late {
+		o.silence = silence{} // receivers conceal the gap
+	}
+	payload, resumes := o.silence.transmit(at, duration, opus)
+	if payload == nil {
+		return
+	}
+	o.audioLast = max(ticks(at, audioClockRate), o.audioLast+1)
+	// RFC 3551 section 4.1: the marker is set on the first packet after a pause.
+	o.packets = append(o.packets[:0], packet{payload: payload, timestamp: o.audioLast, marker: late || resumes, entry: true})
 	o.publish(o.audio)
 }
 

@@ -169,13 +169,17 @@ func (v *viewer) sees(leg, n int, since time.Time) mediatest.Sighting {
 	return first
 }
 
-// hears waits until sound of a duration has arrived since a moment.
+// hears waits until sound of a duration has arrived since a moment. A pause in a silence counts.
 func (v *viewer) hears(d time.Duration, since time.Time) {
 	v.t.Helper()
 	eventually.True(v.t, "sound", func() bool {
 		packets := v.Audio().Packets
 		from, _ := slices.BinarySearchFunc(packets, since, func(p mediatest.Packet, t time.Time) int { return p.Arrival.Compare(t) })
-		return time.Duration(len(packets)-from)*20*ms >= d
+		if from == len(packets) {
+			return false
+		}
+		played := int32(packets[len(packets)-1].Timestamp - packets[from].Timestamp)
+		return time.Duration(played)*time.Second/48000+20*ms >= d
 	})
 }
 

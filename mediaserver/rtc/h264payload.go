@@ -13,6 +13,12 @@ const (
 	naluTypeSTAPA = 24
 	naluTypeFUA   = 28
 
+	stapaHeaderSize = 1
+	stapaLengthSize = 2 // before each NAL unit
+	// maxAggregated is the greatest number of NAL units in a STAP-A. Older versions of libwebrtc
+	// note the types of ten at most.
+	maxAggregated = 10
+
 	fuaHeaderSize = 2
 	fuaStart      = 0x80
 	fuaEnd        = 0x40
@@ -22,39 +28,72 @@ const (
 // 6184). Each payload has at most limit bytes. The format's parameter sets precede an IDR, so
 // that a decoder can start, and parameters can change, at any IDR.
 //
-// A NAL unit that fits is used without a copy, because access units are immutable.
+// NAL units that fit into one packet together share it, in decoding order. So parameter sets arrive
+// together or are lost together. A NAL unit that fits alone is used without a copy, because
+// access units are immutable.
 func appendH264Payloads(dst [][]byte, u *stream.AccessUnit, limit int) [][]byte {
+	var shared aggregate
 	if u.IDR && u.Format != nil {
-		dst = appendParameterSets(dst, u.Format.SPS, u.Format.PPS, limit)
+		dst = shared.add(dst, u.Format.SPS, limit)
+		dst = shared.add(dst, u.Format.PPS, limit)
 	}
 	for _, nalu := range u.NALUs {
-		dst = appendNALU(dst, nalu, limit)
+		dst = shared.add(dst, nalu, limit)
 	}
+	return shared.flush(dst, limit)
+}
+
+// An aggregate holds the NAL units of the next packet. They are several only if they fit together.
+type aggregate struct {
+	nalus [maxAggregated][]byte
+	n     int
+	size  int // of the NAL units as a STAP-A, in bytes
+}
+
+// add adds a NAL unit. If it does not fit to the others, these are appended to dst before.
+func (a *aggregate) add(dst [][]byte, nalu []byte, limit int) [][]byte {
+	if len(nalu) == 0 {
+		return dst
+	}
+	size := stapaLengthSize + len(nalu)
+	if a.n == len(a.nalus) || a.n > 0 && a.size+size > limit {
+		dst = a.flush(dst, limit)
+	}
+	if a.n == 0 {
+		a.size = stapaHeaderSize
+	}
+	a.nalus[a.n] = nalu
+	a.n++
+	a.size += size
 	return dst
 }
 
-// appendParameterSets puts SPS and PPS into one STAP-A (RFC 6184 section 5.7.1) if
-// they fit. So they arrive together or are lost together.
-func appendParameterSets(dst [][]byte, sps, pps []byte, limit int) [][]byte {
-	size := 1 + 2 + len(sps) + 2 + len(pps)
-	if len(sps) == 0 || len(pps) == 0 || size > limit {
-		return appendNALU(appendNALU(dst, sps, limit), pps, limit)
+// flush appends the payloads of the NAL units, and forgets these. Several of them become one STAP-A
+// (RFC 6184 section 5.7.1).
+func (a *aggregate) flush(dst [][]byte, limit int) [][]byte {
+	nalus := a.nalus[:a.n]
+	a.n = 0
+	switch len(nalus) {
+	case 0:
+		return dst
+	case 1:
+		return appendNALU(dst, nalus[0], limit)
 	}
-	b := make([]byte, 1, size)
-	b[0] = max(sps[0]&naluRefMask, pps[0]&naluRefMask) | naluTypeSTAPA
-	for _, nalu := range [][]byte{sps, pps} {
+	b := make([]byte, stapaHeaderSize, a.size)
+	var ref byte
+	for _, nalu := range nalus {
+		ref = max(ref, nalu[0]&naluRefMask)
 		b = binary.BigEndian.AppendUint16(b, uint16(len(nalu)))
 		b = append(b, nalu...)
 	}
+	b[0] = ref | naluTypeSTAPA
 	return append(dst, b)
 }
 
 // appendNALU appends one NAL unit, either whole or in FU-A fragments (RFC 6184 section
-// 5.8). All fragments share a single allocation.
+// 5.8). The fragments are as few as possible, and all but the last are of the same size: one system
+// call can send them (see outbox). They share a single allocation.
 func appendNALU(dst [][]byte, nalu []byte, limit int) [][]byte {
-	if len(nalu) == 0 {
-		return dst
-	}
 	if len(nalu) <= limit {
 		return append(dst, nalu)
 	}

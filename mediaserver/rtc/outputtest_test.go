@@ -20,8 +20,9 @@ import (
 
 const frameInterval = time.Second / 30
 
-// testFormat is the format of testPicture's pictures.
-var testFormat = &stream.Format{Codec: stream.H264, SPS: nalu(0x67, 20), PPS: nalu(0x68, 5)}
+// testFormat is the format of testPicture's pictures. Its parameter sets fill a packet together, so
+// that no picture is in that packet.
+var testFormat = &stream.Format{Codec: stream.H264, SPS: nalu(0x67, defaultPacketSize-rtpHeaderSize-10), PPS: nalu(0x68, 5)}
 
 // testPicture returns a picture of that many bytes.
 func testPicture(idr bool, size int) *stream.AccessUnit {

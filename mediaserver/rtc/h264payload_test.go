@@ -178,12 +178,12 @@ func TestEachAccessUnitComesBackFromNoMorePacketsThanBefore(t *testing.T) {
 
 // BenchmarkH264Payloads makes the payloads of one picture.
 func BenchmarkH264Payloads(b *testing.B) {
-	sei := nalu(0x06, 40)
+	sei, format := nalu(0x06, 40), &stream.Format{Codec: stream.H264, SPS: nalu(0x67, 30), PPS: nalu(0x68, 6)}
 	for _, test := range []struct {
 		name string
 		unit stream.AccessUnit
 	}{
-		{"an IDR of 40 kB with SEI", stream.AccessUnit{IDR: true, Format: testFormat, NALUs: [][]byte{sei, nalu(0x65, 40_000)}}},
+		{"an IDR of 40 kB with SEI", stream.AccessUnit{IDR: true, Format: format, NALUs: [][]byte{sei, nalu(0x65, 40_000)}}},
 		{"a picture of 10 kB", stream.AccessUnit{NALUs: [][]byte{nalu(0x41, 10_000)}}},
 		{"a picture of 10 kB with SEI", stream.AccessUnit{NALUs: [][]byte{sei, nalu(0x41, 10_000)}}},
 		{"a small picture", stream.AccessUnit{NALUs: [][]byte{nalu(0x41, 900)}}},

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -97,6 +98,42 @@ func TestAnEncoderThatFallsSilentIsRanked(t *testing.T) {
 
 func dropsAudio(r *mediatest.Replayer) { r.Drop(false, true) }
 func dropsVideo(r *mediatest.Replayer) { r.Drop(true, false) }
+
+func TestAStreamWithoutSoundCostsAViewerFewPackets(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, sticky)
+	s.replay("primary", mediatest.Programme{NoAudio: true}, mediatest.ReplayOptions{})
+	s.onAir("primary", true, false)
+	v := s.watchPair()
+	v.hears(2*time.Second, time.Time{})
+	from := time.Now()
+	v.sees(0, 4*fps, from)
+	took := time.Since(from)
+	packets := slices.DeleteFunc(v.Audio().Packets, func(p mediatest.Packet) bool { return p.Arrival.Before(from) })
+	rate := float64(len(packets)) / took.Seconds()
+	t.Logf("%.1f packets of sound a second", rate)
+	if rate > 5 {
+		t.Errorf("%.1f packets of sound a second where there is none", rate)
+	}
+
+	s.replay("backup", mediatest.Programme{Leg: 1}, mediatest.ReplayOptions{})
+	s.onAir("primary", true, true)
+	if err := s.Select("sunday", "Backup"); err != nil {
+		t.Fatal(err)
+	}
+	s.onAir("backup", true, true)
+	begun := time.Now()
+	v.sees(1, 5*fps, begun)
+	r := v.leaves()
+	r.isContinuous()
+	r.isInSync(3, 300*ms, 300*ms)
+	r.hasSound(maxSilence, begun.Add(time.Second))
+	heard := inOrder(r.audio.Packets)
+	i := slices.IndexFunc(heard, func(p mediatest.Packet) bool { return p.Arrival.After(from) && len(p.Payload) > 1 })
+	if i < 0 || !heard[i].Marker {
+		t.Error("the first packet of sound after the pause has no marker")
+	}
+}
 
 // A browser that shares a still screen goes from 30 pictures a
 // second to one. The default loss time is exactly one second.

@@ -29,8 +29,12 @@ func (c *ViewerConnection) describe(reach Reach) (string, error) {
 	for i, s := range c.selection.Served {
 		f := s.Format
 		_, encoding, _ := strings.Cut(f.MimeType, "/")
-		fmt.Fprintf(&b, "m=%s 9 UDP/TLS/RTP/SAVPF %d\r\nc=IN IP4 0.0.0.0\r\na=setup:%s\r\na=mid:%s\r\na=ice-ufrag:%s\r\na=ice-pwd:%s\r\na=rtcp-mux\r\na=rtcp-rsize\r\n",
-			s.Kind, f.PayloadType, setup, s.Mid, ufrag, password)
+		formats := fmt.Sprint(f.PayloadType)
+		if s.RTX != 0 {
+			formats += fmt.Sprintf(" %d", s.RTX)
+		}
+		fmt.Fprintf(&b, "m=%s 9 UDP/TLS/RTP/SAVPF %s\r\nc=IN IP4 0.0.0.0\r\na=setup:%s\r\na=mid:%s\r\na=ice-ufrag:%s\r\na=ice-pwd:%s\r\na=rtcp-mux\r\na=rtcp-rsize\r\n",
+			s.Kind, formats, setup, s.Mid, ufrag, password)
 		fmt.Fprintf(&b, "a=rtpmap:%d %s/%d", f.PayloadType, encoding, f.ClockRate)
 		if f.Channels > 0 {
 			fmt.Fprintf(&b, "/%d", f.Channels)
@@ -42,7 +46,10 @@ func (c *ViewerConnection) describe(reach Reach) (string, error) {
 		for _, feedback := range f.RTCPFeedback {
 			fmt.Fprintf(&b, "a=rtcp-fb:%d %s\r\n", f.PayloadType, strings.TrimSpace(feedback.Type+" "+feedback.Parameter))
 		}
-		c.describeStream(&b, s.Kind)
+		if s.RTX != 0 {
+			fmt.Fprintf(&b, "a=rtpmap:%d rtx/%d\r\na=fmtp:%d apt=%d\r\n", s.RTX, f.ClockRate, s.RTX, f.PayloadType)
+		}
+		c.describeStreams(&b, s.Kind)
 		if i == 0 {
 			writeCandidates(&b, offeredTo(reach, c.engine.candidates(), c.engine.offered(), c.engine.Port()))
 			b.WriteString("a=end-of-candidates\r\n")
@@ -51,32 +58,58 @@ func (c *ViewerConnection) describe(reach Reach) (string, error) {
 	return b.String(), nil
 }
 
-// describeStream writes the direction of a section, and the stream that is sent in it (RFC 5576,
-// RFC 8830).
-func (c *ViewerConnection) describeStream(b *strings.Builder, kind string) {
-	ssrc, ok := c.ssrcs[kind]
+// sentStreams are the streams of one kind of media that are sent to a viewer.
+type sentStreams struct{ ssrc, rtx uint32 } // rtx is 0 without retransmissions
+
+// describeStreams writes the direction of a section, and the streams that are sent in it (RFC 5576,
+// RFC 8830). FID ties the retransmissions to their stream (RFC 4588 section 8.1).
+func (c *ViewerConnection) describeStreams(b *strings.Builder, kind string) {
+	s, ok := c.streams[kind]
 	if !ok {
 		b.WriteString("a=inactive\r\n")
 		return
 	}
-	fmt.Fprintf(b, "a=ssrc:%d cname:%s\r\na=ssrc:%d msid:%s %s\r\na=msid:%s %s\r\na=sendonly\r\n",
-		ssrc, mediaStreamID, ssrc, mediaStreamID, kind, mediaStreamID, kind)
+	ssrcs := []uint32{s.ssrc}
+	if s.rtx != 0 {
+		fmt.Fprintf(b, "a=ssrc-group:FID %d %d\r\n", s.ssrc, s.rtx)
+		ssrcs = append(ssrcs, s.rtx)
+	}
+	for _, ssrc := range ssrcs {
+		fmt.Fprintf(b, "a=ssrc:%d cname:%s\r\na=ssrc:%d msid:%s %s\r\n", ssrc, mediaStreamID, ssrc, mediaStreamID, kind)
+	}
+	fmt.Fprintf(b, "a=msid:%s %s\r\na=sendonly\r\n", mediaStreamID, kind)
 }
 
-// addStream returns the SSRC and the payload type of the viewer's stream of that kind. ok is false
-// if the offer has no section for it.
-func (c *ViewerConnection) addStream(kind webrtc.RTPCodecType) (ssrc uint32, payloadType uint8, ok bool) {
+// addStream returns the viewer's stream of that kind, and the stream of its retransmissions. ok is
+// false if the offer has no section for it.
+func (c *ViewerConnection) addStream(kind webrtc.RTPCodecType) (stream rtpStream, rtx rtxStream, ok bool) {
 	for _, s := range c.selection.Served {
 		if s.Kind != kind.String() {
 			continue
 		}
-		for ssrc == 0 || ssrc == c.ssrcs["video"] || ssrc == c.ssrcs["audio"] {
-			ssrc = rand.N(uint32(math.MaxUint32))
+		stream = rtpStream{c.newSSRC(0), uint8(s.Format.PayloadType)}
+		if s.RTX != 0 {
+			rtx.rtpStream = rtpStream{c.newSSRC(stream.ssrc), uint8(s.RTX)}
+			rtx.sequence = uint16(rand.N(1 << 15))
 		}
-		c.ssrcs[s.Kind] = ssrc
-		return ssrc, uint8(s.Format.PayloadType), true
+		c.streams[s.Kind] = sentStreams{stream.ssrc, rtx.ssrc}
+		return stream, rtx, true
 	}
-	return 0, 0, false
+	return stream, rtx, false
+}
+
+// newSSRC returns a random SSRC that none of the viewer's streams has, and that is not taken.
+func (c *ViewerConnection) newSSRC(taken uint32) uint32 {
+	for {
+		ssrc := rand.N(uint32(math.MaxUint32))
+		free := ssrc != 0 && ssrc != taken
+		for _, s := range c.streams {
+			free = free && ssrc != s.ssrc && ssrc != s.rtx
+		}
+		if free {
+			return ssrc
+		}
+	}
 }
 
 // candidates returns the addresses at which the engine listens, UDP first.

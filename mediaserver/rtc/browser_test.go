@@ -5,12 +5,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -157,7 +159,7 @@ async function stats() {
   return {
     decoded: all.video.framesDecoded, dropped: all.video.framesDropped, lost: all.video.packetsLost + all.audio.packetsLost,
     freezes: all.video.freezeCount, freezeSeconds: all.video.totalFreezesDuration, nacks: all.video.nackCount, plis: all.video.pliCount,
-    discarded: all.video.packetsDiscarded || 0, keyFrames: all.video.keyFramesDecoded,
+    discarded: all.video.packetsDiscarded || 0, retransmitted: all.video.retransmittedPacketsReceived || 0, keyFrames: all.video.keyFramesDecoded,
     delay: all.video.jitterBufferDelay / all.video.jitterBufferEmittedCount,
     skew: all.video.estimatedPlayoutTimestamp - all.audio.estimatedPlayoutTimestamp, synced: !!all.video.estimatedPlayoutTimestamp && !!all.audio.estimatedPlayoutTimestamp,
   };
@@ -166,9 +168,9 @@ async function stats() {
 
 // browserStats is what the page's stats() returns.
 type browserStats struct {
-	Decoded, Dropped, Lost, Freezes, Nacks, PLIs, Discarded, KeyFrames int
-	FreezeSeconds, Delay, Skew                                         float64
-	Synced                                                             bool
+	Decoded, Dropped, Lost, Freezes, Nacks, PLIs, Discarded, KeyFrames, Retransmitted int
+	FreezeSeconds, Delay, Skew                                                        float64
+	Synced                                                                            bool
 }
 
 // TestBrowserJoinsAndFollows shows that a real browser takes what only its decoder, clock and
@@ -177,70 +179,13 @@ type browserStats struct {
 func TestBrowserJoinsAndFollows(t *testing.T) {
 	units := accessUnits(t, mediatest.Spec{Duration: 20 * time.Second, GOP: 4 * time.Second})
 	s := newLiveOutput(t, nil)
-	viewers := make(chan *Viewer, 1)
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/html")
-		fmt.Fprint(w, viewerPage)
-	})
-	mux.HandleFunc("POST /offer", func(w http.ResponseWriter, r *http.Request) {
-		offer, _ := io.ReadAll(r.Body)
-		_, selection := selected(t, string(offer), webrtc.RTPTransceiverDirectionRecvonly)
-		pc, err := s.engine.NewViewerConnection(selection)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		v, err := s.output.AddViewer(pc, ViewerConfig{ID: "browser", Protocol: "test", Video: true, Audio: true})
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		answer, err := pc.Answer(Reach{})
-		if err != nil {
-			t.Error(err)
-		}
-		fmt.Fprint(w, answer)
-		viewers <- v
-	})
-	web := httptest.NewServer(mux)
-	t.Cleanup(web.Close)
+	address, viewers := s.serveBrowser(func(*Viewer) {})
 	page := mediatest.Browser(t)
 
-	// 30 pictures a second, 110 of them before the browser comes: 3.6 s after an IDR.
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	joining := make(chan struct{})
-	go func() {
-		defer close(stopped)
-		begin := s.now()
-		for i := 0; ; i++ {
-			at := begin + time.Duration(i)*frameInterval
-			select {
-			case <-stop:
-				return
-			case <-time.After(at - s.now()):
-			}
-			s.output.WriteVideo(at, units[i%len(units)], false)
-			if i == 110 {
-				close(joining)
-			}
-		}
-	}()
-	go func() {
-		for at := s.now(); ; at += 20 * time.Millisecond {
-			select {
-			case <-stop:
-				return
-			case <-time.After(at - s.now()):
-				s.output.WriteOpus(at, 20*time.Millisecond, opusSilence)
-			}
-		}
-	}()
-	defer func() { <-stopped }()
-	defer close(stop)
-
+	// 110 pictures come before the browser: 3.6 s after an IDR.
+	joining := s.feed(units, 110)
 	<-joining
-	mediatest.Open(t, page, web.URL)
+	mediatest.Open(t, page, address)
 	mediatest.Await(t, page, 5*testLimit, "frames.length > 0", "")
 	v := <-viewers
 	first := mediatest.Eval[float64](t, page, "frames[0][0] - connected")
@@ -266,6 +211,113 @@ func TestBrowserJoinsAndFollows(t *testing.T) {
 		t.Errorf("%d PLIs and %d packets lost after pictures were sent again", st.PLIs, st.Lost)
 	}
 	inStep(t, page)
+}
+
+// serveBrowser serves the page of a viewer. prepare is called before the viewer connects.
+func (s *liveOutput) serveBrowser(prepare func(*Viewer)) (address string, viewers <-chan *Viewer) {
+	s.t.Helper()
+	made := make(chan *Viewer, 1)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprint(w, viewerPage)
+	})
+	mux.HandleFunc("POST /offer", func(w http.ResponseWriter, r *http.Request) {
+		offer, _ := io.ReadAll(r.Body)
+		_, selection := selected(s.t, string(offer), webrtc.RTPTransceiverDirectionRecvonly)
+		pc, err := s.engine.NewViewerConnection(selection)
+		if err != nil {
+			s.t.Error(err)
+			return
+		}
+		v, err := s.output.AddViewer(pc, ViewerConfig{ID: "browser", Protocol: "test", Video: true, Audio: true})
+		if err != nil {
+			s.t.Error(err)
+			return
+		}
+		prepare(v)
+		answer, err := pc.Answer(Reach{})
+		if err != nil {
+			s.t.Error(err)
+		}
+		fmt.Fprint(w, answer)
+		made <- v
+	})
+	web := httptest.NewServer(mux)
+	s.t.Cleanup(web.Close)
+	return web.URL, made
+}
+
+// feed writes 30 pictures a second, and sound, until the test ends. joining is closed when that
+// many pictures have been written.
+func (s *liveOutput) feed(units []*stream.AccessUnit, before int) (joining <-chan struct{}) {
+	stop, ready := make(chan struct{}), make(chan struct{})
+	var feeding sync.WaitGroup
+	feeding.Go(func() {
+		begin := s.now()
+		for i := 0; ; i++ {
+			at := begin + time.Duration(i)*frameInterval
+			select {
+			case <-stop:
+				return
+			case <-time.After(at - s.now()):
+			}
+			s.output.WriteVideo(at, units[i%len(units)], false)
+			if i == before {
+				close(ready)
+			}
+		}
+	})
+	feeding.Go(func() {
+		for at := s.now(); ; at += 20 * time.Millisecond {
+			select {
+			case <-stop:
+				return
+			case <-time.After(at - s.now()):
+				s.output.WriteOpus(at, 20*time.Millisecond, opusSilence)
+			}
+		}
+	})
+	s.t.Cleanup(func() {
+		close(stop)
+		feeding.Wait()
+	})
+	return ready
+}
+
+// A lossyPeer loses packets at random, as a network does.
+type lossyPeer struct {
+	peer
+	loss   func() float64 // 0 to 1
+	random *rand.Rand
+}
+
+// WriteRTP implements peer.
+func (l *lossyPeer) WriteRTP(h *rtp.Header, payload []byte) (int, error) {
+	if l.random.Float64() < l.loss() {
+		return len(payload), nil
+	}
+	return l.peer.WriteRTP(h, payload)
+}
+
+// TestBrowserRepairsLossByRTX shows that a real browser asks for lost packets, and finds them in the
+// stream of retransmissions.
+func TestBrowserRepairsLossByRTX(t *testing.T) {
+	units := accessUnits(t, mediatest.Spec{Duration: 20 * time.Second, GOP: 4 * time.Second})
+	s := newLiveOutput(t, nil)
+	address, viewers := s.serveBrowser(func(v *Viewer) {
+		v.peer = &lossyPeer{peer: v.peer, loss: func() float64 { return .05 }, random: rand.New(rand.NewPCG(1, 2))}
+	})
+	page := mediatest.Browser(t)
+	<-s.feed(units, 10)
+	mediatest.Open(t, page, address)
+	mediatest.Await(t, page, 5*testLimit, "frames.length > 30", "")
+	mediatest.Await(t, page, 5*testLimit, "stats().then(s => { window.last = s; }), window.last && last.decoded > 300 && last.retransmitted > 20", "window.last")
+	st, v := mediatest.Eval[browserStats](t, page, "last"), (<-viewers).Stats()
+	t.Logf("with 5 %% lost: %+v; server: %+v, round trip %s", st, v.Video, v.RoundTrip)
+	if v.Video.Resent < 20 {
+		t.Errorf("%d packets sent again", v.Video.Resent)
+	}
 }
 
 // inStep waits until the browser plays sound and picture in step. The browser moves the

@@ -49,9 +49,9 @@ type ViewerConnection struct {
 	certificate *certificate
 	agent       *ice.Agent
 	path        *path
-	events      connectionEvents  // set by Output.AddViewer
-	ssrcs       map[string]uint32 // by kind of media; see addStream
-	sender      int               // number of the viewer's fanout; set by Output.AddViewer
+	events      connectionEvents       // set by Output.AddViewer
+	streams     map[string]sentStreams // by kind of media; see addStream
+	sender      int                    // number of the viewer's fanout; set by Output.AddViewer
 	// route is where packets go; nil: not known yet, or over ICE-TCP.
 	route atomic.Pointer[route]
 
@@ -86,7 +86,7 @@ func (e *Engine) NewViewerConnection(selection *sdpoffer.Selection) (*ViewerConn
 	if err != nil {
 		return nil, err
 	}
-	c := &ViewerConnection{engine: e, selection: selection, certificate: certificate, path: newPath(e.connection), ssrcs: map[string]uint32{}}
+	c := &ViewerConnection{engine: e, selection: selection, certificate: certificate, path: newPath(e.connection), streams: map[string]sentStreams{}}
 	if c.agent, err = ice.NewAgentWithOptions(e.agentOptions(c.path)...); err != nil {
 		return nil, fmt.Errorf("make ICE agent: %w", err)
 	}

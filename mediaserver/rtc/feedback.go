@@ -46,8 +46,9 @@ func (v *Viewer) feedbackOn(t *viewerTrack, p rtcp.Packet) {
 	}
 }
 
-// resend answers a NACK (RFC 4585 section 6.2.1) from the history. A request for a packet that is
-// not there is counted too, because the search holds up the fanout and so other viewers.
+// resend answers a NACK (RFC 4585 section 6.2.1) from the history, by RTX if the viewer takes that.
+// A request for a packet that is not there is counted too, because the search holds up the fanout and
+// so other viewers.
 func (v *Viewer) resend(t *viewerTrack, pairs []rtcp.NackPair, now time.Duration) {
 	defer func() {
 		for range v.peer.Flush() {
@@ -72,13 +73,15 @@ func (v *Viewer) resend(t *viewerTrack, pairs []rtcp.NackPair, now time.Duration
 				v.drop("nack_limit")
 				return false
 			}
-			size := len(p.payload) + rtpHeaderSize
+			size := len(p.payload) + osnSize + rtpHeaderSize
 			v.nacks.level -= float64(size)
 			v.output.cfg.Egress.live(size, now)
-			if t.write(v.peer, &p, sequence, timestamp) == sent {
+			if t.writeAgain(v.peer, &p, sequence, timestamp) == sent {
 				t.stats.Resent++
-				t.stats.Packets++ // RFC 3550 section 6.4.1 counts what was transmitted
-				t.stats.Bytes += uint64(len(p.payload))
+				if t.rtx.ssrc == 0 { // RFC 3550 section 6.4.1 counts what was transmitted in the stream
+					t.stats.Packets++
+					t.stats.Bytes += uint64(len(p.payload))
+				}
 				v.output.cfg.Metrics.PacketsResent.Inc()
 			}
 			return true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -26,6 +27,8 @@ type liveOutput struct {
 	engine  *Engine
 	output  *Output
 	started time.Time
+	// withoutRTX makes clients that take no retransmissions as a stream of their own.
+	withoutRTX bool
 }
 
 func newLiveOutput(t *testing.T, change func(*OutputConfig)) *liveOutput {
@@ -74,6 +77,7 @@ type pionClient struct {
 	video, audio []rtp.Packet
 	reports      []*rtcp.SenderReport
 	names        []string
+	repaired     int           // packets that came by RTX
 	longestGap   time.Duration // longest time between two video packets
 	lastVideo    time.Time
 }
@@ -113,6 +117,9 @@ func (s *liveOutput) join(settings webrtc.SettingEngine, edit func(string) strin
 	}
 	<-gathered
 	sdp := pc.LocalDescription().SDP
+	if s.withoutRTX {
+		sdp = strings.ReplaceAll(sdp, " rtx/90000", " other/90000")
+	}
 
 	_, selection := selected(s.t, sdp, webrtc.RTPTransceiverDirectionRecvonly)
 	server, err := s.engine.NewViewerConnection(selection)
@@ -139,11 +146,14 @@ func (s *liveOutput) join(settings webrtc.SettingEngine, edit func(string) strin
 func (p *pionClient) track(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
 	go p.reportsOf(receiver)
 	for {
-		packet, _, err := track.ReadRTP()
+		packet, attributes, err := track.ReadRTP()
 		if err != nil {
 			return
 		}
 		p.mu.Lock()
+		if attributes.Get(webrtc.AttributeRtxSsrc) != nil {
+			p.repaired++
+		}
 		if track.Kind() == webrtc.RTPCodecTypeVideo {
 			now := time.Now()
 			if !p.lastVideo.IsZero() {

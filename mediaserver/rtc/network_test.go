@@ -29,6 +29,7 @@ func TestViewerOverTheNetwork(t *testing.T) {
 	const size = 300
 	start := startNumbers{videoSequence: 0xfff0, audioSequence: 0xfffe, videoTimestamp: 0xffff_fff0, audioTimestamp: 0xffff_fff0}
 	s := newLiveOutput(t, func(cfg *OutputConfig) { cfg.start = &start })
+	s.withoutRTX = true
 	// 40 pictures, the first of them an IDR, come before any viewer.
 	for i := range 40 {
 		s.output.WriteVideo(s.now(), testPicture(i == 0, size), false)

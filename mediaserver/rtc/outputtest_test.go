@@ -55,7 +55,7 @@ func (w *fakePeer) WriteRTP(h *rtp.Header, payload []byte) (int, error) {
 		}
 	}
 	w.written = true
-	w.packets = append(w.packets, rtp.Packet{Header: *h, Payload: payload})
+	w.packets = append(w.packets, rtp.Packet{Header: *h, Payload: slices.Clone(payload)})
 	return len(payload), nil
 }
 
@@ -217,7 +217,8 @@ func selected(t testing.TB, text string, client webrtc.RTPTransceiverDirection) 
 	for i, section := range offer.Sections {
 		if codec, ok := AnswerFormat(section.Kind, section.Formats); ok {
 			codecs = append(codecs, codec)
-			choices = append(choices, sdpoffer.Choice{Section: i, Format: codec, Direction: client})
+			rtx, _ := OfferedRTX(section.Formats, codec)
+			choices = append(choices, sdpoffer.Choice{Section: i, Format: codec, RTX: rtx, Direction: client})
 		}
 	}
 	selection, err := offer.Select(choices...)

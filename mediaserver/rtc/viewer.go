@@ -111,7 +111,7 @@ func (o *Output) AddViewer(c *ViewerConnection, cfg ViewerConfig) (*Viewer, erro
 	}
 	for _, t := range v.tracks() {
 		var ok bool
-		if t.ssrc, t.payloadType, ok = c.addStream(t.kind); !ok {
+		if t.rtpStream, t.rtx, ok = c.addStream(t.kind); !ok {
 			return nil, fmt.Errorf("the offer has no %s section that is served", t.kind)
 		}
 	}

@@ -23,8 +23,9 @@ const maxSegments = 32
 
 // A segment is a run of packets that went to a viewer in the history's order without a gap. It
 // maps the viewer's sequence numbers to packets of the history, and gives the timestamp with which
-// each packet was sent. So a NACK is answered with the very same packet. A different packet under
-// the same number would also break AES-GCM, because the number is part of the nonce.
+// each packet was sent. So a NACK is answered with the very same packet, or with its copy in the
+// stream of retransmissions. A different packet under the same number would also break AES-GCM,
+// because the number is part of the nonce.
 type segment struct {
 	sequence uint64 // the viewer's extended sequence number of the first packet
 	index    uint64 // that packet's index in the history
@@ -113,17 +114,22 @@ const (
 
 // An rtpWriter addresses packets to one viewer.
 type rtpWriter struct {
-	base        uint32 // random offset of timestamps
-	ssrc        uint32
-	payloadType uint8
-	header      rtp.Header // reused for every packet; it never has extensions
+	base uint32 // random offset of timestamps
+	rtpStream
+	rtx    rtxStream
+	header rtp.Header // reused for every packet; it never has extensions
 }
 
 // write gives p to a peer under the given sequence number and timestamp. It allocates nothing.
 func (w *rtpWriter) write(to peer, p *packet, sequence uint64, timestamp int64) sendResult {
+	return w.writeOn(w.rtpStream, to, p, uint16(sequence), timestamp)
+}
+
+// writeOn gives p to a peer as a packet of that stream.
+func (w *rtpWriter) writeOn(s rtpStream, to peer, p *packet, sequence uint16, timestamp int64) sendResult {
 	h := &w.header
-	h.Version, h.PayloadType, h.SSRC = 2, w.payloadType, w.ssrc
-	h.Marker, h.SequenceNumber, h.Timestamp = p.marker, uint16(sequence), w.base+uint32(timestamp)
+	h.Version, h.PayloadType, h.SSRC = 2, s.payloadType, s.ssrc
+	h.Marker, h.SequenceNumber, h.Timestamp = p.marker, sequence, w.base+uint32(timestamp)
 	n, err := to.WriteRTP(&w.header, p.payload)
 	switch {
 	case err != nil:

@@ -26,6 +26,8 @@ type Choice struct {
 	Section int
 	// Format is one of the section's formats, with its payload type.
 	Format webrtc.RTPCodecParameters
+	// RTX is the payload type of a viewer's retransmissions, RFC 4588. Default: 0, which is none.
+	RTX webrtc.PayloadType
 	// Parameters replace the format's parameters (a=fmtp). Default: those of the offer.
 	Parameters string
 	// Direction is what the client is taken to offer: recvonly for a viewer, sendonly
@@ -51,6 +53,8 @@ type Served struct {
 	Kind, Mid string
 	// Format is the format to serve. Its RTCP feedback is what both Choice.Format and the offer have.
 	Format webrtc.RTPCodecParameters
+	// RTX is Choice.RTX, or 0 if NACKs are not negotiated, because they ask for retransmissions.
+	RTX webrtc.PayloadType
 }
 
 // A Selection is the part of an offer that is answered. It does not refer to the offer.
@@ -283,7 +287,11 @@ func (s *Section) served(c Choice) Served {
 	f.RTCPFeedback = slices.DeleteFunc(slices.Clone(f.RTCPFeedback), func(fb webrtc.RTCPFeedback) bool {
 		return !s.offersFeedback(f.PayloadType, strings.TrimSpace(fb.Type+" "+fb.Parameter))
 	})
-	return Served{Kind: strings.Clone(s.Kind), Mid: strings.Clone(s.mid), Format: f}
+	served := Served{Kind: strings.Clone(s.Kind), Mid: strings.Clone(s.mid), Format: f}
+	if slices.Contains(f.RTCPFeedback, webrtc.RTCPFeedback{Type: webrtc.TypeRTCPFBNACK}) {
+		served.RTX = c.RTX
+	}
+	return served
 }
 
 // offersFeedback reports whether the section offers RTCP feedback for a format, RFC 4585 section 4.2.

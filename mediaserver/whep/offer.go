@@ -37,7 +37,8 @@ func selectFormats(text string) (selection, *signalling.Refusal) {
 		if kind := section.Kind; section.Used && section.Receives() && (kind == "video" || kind == "audio") && !s.has(kind) {
 			wanted = true
 			if codec, ok := rtc.AnswerFormat(kind, section.Formats); ok {
-				s.choices = append(s.choices, sdpoffer.Choice{Section: i, Format: codec, Direction: webrtc.RTPTransceiverDirectionRecvonly})
+				rtx, _ := rtc.OfferedRTX(section.Formats, codec)
+				s.choices = append(s.choices, sdpoffer.Choice{Section: i, Format: codec, RTX: rtx, Direction: webrtc.RTPTransceiverDirectionRecvonly})
 				s.add(kind)
 			}
 		}

@@ -61,7 +61,7 @@ func TestSessionFromOfferToDelete(t *testing.T) {
 	if diff := cmp.Diff(wantLinks, response.Header.Values("Link")); diff != "" {
 		t.Error("Link:", diff)
 	}
-	for _, want := range []string{"stereo=1", "a=setup:passive", "a=sendonly", "a=rtcp-fb:", "nack pli"} {
+	for _, want := range []string{"stereo=1", "a=setup:passive", "a=sendonly", "a=rtcp-fb:", "nack pli", " rtx/90000", "a=ssrc-group:FID "} {
 		if !strings.Contains(answer, want) {
 			t.Errorf("no %q in the answer:\n%s", want, answer)
 		}

@@ -7,19 +7,22 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // Metrics are the collectors of one media server.
 type Metrics struct {
-	StreamsLive        prometheus.Gauge
-	IngestBytes        *prometheus.CounterVec // app, stream, kind
-	IngestBitrateBPS   *prometheus.GaugeVec   // app, stream
-	Publications       *prometheus.CounterVec // protocol
-	PublishRefusals    *prometheus.CounterVec // protocol, reason
-	GuardRefusals      *prometheus.CounterVec // reason
-	PairActiveLeg      *prometheus.GaugeVec   // pair, leg
-	Switches           *prometheus.CounterVec // pair, reason
-	SwitchSeconds      *prometheus.HistogramVec
-	Viewers            *prometheus.GaugeVec   // protocol
-	ViewerRefusals     *prometheus.CounterVec // reason
-	ViewersDropped     *prometheus.CounterVec // reason
-	ViewerPauses       prometheus.Counter
+	StreamsLive      prometheus.Gauge
+	IngestBytes      *prometheus.CounterVec // app, stream, kind
+	IngestBitrateBPS *prometheus.GaugeVec   // app, stream
+	Publications     *prometheus.CounterVec // protocol
+	PublishRefusals  *prometheus.CounterVec // protocol, reason
+	GuardRefusals    *prometheus.CounterVec // reason
+	PairActiveLeg    *prometheus.GaugeVec   // pair, leg
+	Switches         *prometheus.CounterVec // pair, reason
+	SwitchSeconds    *prometheus.HistogramVec
+	Viewers          *prometheus.GaugeVec   // protocol
+	ViewerRefusals   *prometheus.CounterVec // reason
+	ViewersDropped   *prometheus.CounterVec // reason
+	ViewerPauses     prometheus.Counter
+	// What viewers say, once a second each.
+	ViewerLossRatio, ViewerJitterSeconds, ViewerRoundTripSeconds, ViewerEstimateBPS prometheus.Histogram
+
 	ReadersStalled     *prometheus.CounterVec // door
 	FramesDropped      *prometheus.CounterVec // where
 	PacketsDropped     *prometheus.CounterVec // reason
@@ -56,6 +59,11 @@ func New(reg prometheus.Registerer) *Metrics {
 		reg.MustRegister(g)
 		return g
 	}
+	histogram := func(name, help string, buckets ...float64) prometheus.Histogram {
+		h := prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "streampair", Name: name, Help: help, Buckets: buckets})
+		reg.MustRegister(h)
+		return h
+	}
 	m := &Metrics{
 		StreamsLive:      gauge("streams_live", "Streams that a publisher is feeding now.").WithLabelValues(),
 		IngestBytes:      counter("ingest_bytes_total", "Media bytes received from publishers.", "app", "stream", "kind"),
@@ -70,6 +78,18 @@ func New(reg prometheus.Registerer) *Metrics {
 		ViewersDropped:   counter("viewers_dropped_total", "Viewers disconnected by the server.", "reason"),
 		ViewerPauses: counter("viewer_pauses_total",
 			"Pauses of sending to viewers from whose address nothing authentic came.").WithLabelValues(),
+		ViewerLossRatio: histogram("viewer_loss_ratio",
+			"Share of packets lost on the way to a viewer (0 to 1), before RTX repairs it. Each viewer counts once a second.",
+			.005, .01, .02, .05, .1, .15, .2, .3, .5),
+		ViewerJitterSeconds: histogram("viewer_jitter_seconds",
+			"Jitter of the packets that reach a viewer. Each viewer counts once a second.",
+			.001, .0025, .005, .01, .025, .05, .1, .25),
+		ViewerRoundTripSeconds: histogram("viewer_round_trip_seconds",
+			"Round trip to a viewer. Each viewer counts once a second.",
+			.005, .01, .025, .05, .1, .2, .3, .5, 1, 2.5),
+		ViewerEstimateBPS: histogram("viewer_estimated_bits_per_second",
+			"A viewer's own estimate of what the way to it takes. Each viewer that estimates counts once a second.",
+			250e3, 500e3, 1e6, 2e6, 4e6, 8e6, 16e6, 32e6, 64e6),
 		ReadersStalled: counter("readers_stalled_total",
 			"Readers over TCP ended because they do not read, or read too slowly.", "door"),
 		FramesDropped:  counter("frames_dropped_total", "Access units dropped.", "where"),

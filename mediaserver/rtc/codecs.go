@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/pion/webrtc/v4"
+
+	"github.com/streampair/streampair/mediaserver/sdpoffer"
 )
 
 // AnswerFormat returns the format with which to answer a section of an offer. For a "video"
@@ -22,6 +24,21 @@ func AnswerFormat(kind string, formats []webrtc.RTPCodecParameters) (codec webrt
 		return OfferedOpus(formats)
 	}
 	return webrtc.RTPCodecParameters{}, false
+}
+
+// ViewerChoice returns how a viewer's section of an offer is served: in its AnswerFormat, with RTX if
+// that is offered. The viewer is asked for its estimates of what the way to it takes (REMB). ok is
+// false when the section offers no usable format.
+func ViewerChoice(section int, kind string, formats []webrtc.RTPCodecParameters) (choice sdpoffer.Choice, ok bool) {
+	format, ok := AnswerFormat(kind, formats)
+	if !ok {
+		return choice, false
+	}
+	if kind == "video" {
+		format.RTCPFeedback = append(format.RTCPFeedback, webrtc.RTCPFeedback{Type: webrtc.TypeRTCPFBGoogREMB})
+	}
+	rtx, _ := offeredRTX(formats, format)
+	return sdpoffer.Choice{Section: section, Format: format, RTX: rtx, Direction: webrtc.RTPTransceiverDirectionRecvonly}, true
 }
 
 // HighestH264 returns the offered H.264 format with which to answer. That is the highest

@@ -9,6 +9,10 @@ import (
 // feedback handles one compound RTCP packet of the viewer.
 func (v *Viewer) feedback(packets []rtcp.Packet) {
 	for _, p := range packets {
+		if p, ok := p.(*rtcp.ReceiverEstimatedMaximumBitrate); ok {
+			v.estimated(p)
+			continue
+		}
 		for _, t := range v.tracks() {
 			v.feedbackOn(t, p)
 		}
@@ -123,25 +127,6 @@ func (l *replayLimit) allow(now time.Duration) bool {
 	}
 	l.next, l.holdoff = now+l.holdoff, min(2*l.holdoff, maxReplayHoldoff)
 	return true
-}
-
-// receptionReported records a viewer's reception reports (RFC 3550 section 6.4.1).
-func (v *Viewer) receptionReported(t *viewerTrack, reports []rtcp.ReceptionReport, now time.Duration) {
-	for _, r := range reports {
-		if r.SSRC != t.ssrc {
-			continue
-		}
-		t.stats.FractionLost = float64(r.FractionLost) / 256
-		t.stats.Jitter = time.Duration(r.Jitter) * time.Second / time.Duration(t.clockRate())
-		if r.LastSenderReport == 0 {
-			continue
-		}
-		// Middle 32 bits of NTP time: units of 1/65536 s, wrapping.
-		passed := uint32(v.output.ntp(now)>>16) - r.LastSenderReport - r.Delay
-		if passed < 1<<31 {
-			v.roundTrip = time.Duration(passed) * time.Second / (1 << 16)
-		}
-	}
 }
 
 // report sends sender reports that tie both tracks' RTP clocks to the media clock. The time

@@ -217,8 +217,11 @@ func selected(t testing.TB, text string, client webrtc.RTPTransceiverDirection) 
 	for i, section := range offer.Sections {
 		if codec, ok := AnswerFormat(section.Kind, section.Formats); ok {
 			codecs = append(codecs, codec)
-			rtx, _ := OfferedRTX(section.Formats, codec)
-			choices = append(choices, sdpoffer.Choice{Section: i, Format: codec, RTX: rtx, Direction: client})
+			choice, _ := ViewerChoice(i, section.Kind, section.Formats)
+			if client != webrtc.RTPTransceiverDirectionRecvonly {
+				choice = sdpoffer.Choice{Section: i, Format: codec, Direction: client}
+			}
+			choices = append(choices, choice)
 		}
 	}
 	selection, err := offer.Select(choices...)

@@ -15,10 +15,10 @@ const mimeTypeRTX = "video/rtx"
 // osnSize is the size of the original sequence number in a retransmission, in bytes.
 const osnSize = 2
 
-// OfferedRTX returns the payload type with which packets of another payload type are sent again
+// offeredRTX returns the payload type with which packets of another payload type are sent again
 // (RFC 4588 section 8.1). It is that of the first RTX format whose apt names the other. ok is false
 // when there is none.
-func OfferedRTX(formats []webrtc.RTPCodecParameters, of webrtc.RTPCodecParameters) (payloadType webrtc.PayloadType, ok bool) {
+func offeredRTX(formats []webrtc.RTPCodecParameters, of webrtc.RTPCodecParameters) (payloadType webrtc.PayloadType, ok bool) {
 	associated := strconv.Itoa(int(of.PayloadType))
 	for _, f := range formats {
 		if strings.EqualFold(f.MimeType, mimeTypeRTX) && f.ClockRate == of.ClockRate && fmtpParameters(f.SDPFmtpLine)["apt"] == associated {

@@ -127,7 +127,7 @@ func TestOfferedRTX(t *testing.T) {
 		{"of another rate", []webrtc.RTPCodecParameters{h264, format(103, "rtx", 8000, "apt=102")}, 0},
 		{"two of them", []webrtc.RTPCodecParameters{format(103, "rtx", videoClockRate, "apt=102"), format(104, "rtx", videoClockRate, "apt=102")}, 103},
 	} {
-		if got, ok := OfferedRTX(test.formats, h264); got != test.want || ok != (test.want != 0) {
+		if got, ok := offeredRTX(test.formats, h264); got != test.want || ok != (test.want != 0) {
 			t.Errorf("%s: payload type %d, %v; want %d", test.name, got, ok, test.want)
 		}
 	}

@@ -8,7 +8,8 @@ type TrackStats struct {
 	// Dropped packets could not be written. Skipped packets were left out after that,
 	// until the next IDR.
 	Dropped, Skipped uint64
-	// Nacked packets were asked for again. Resent packets were sent again.
+	// Nacked packets were asked for again. Resent packets were sent again; they are among Packets
+	// and Bytes if they were sent in the same stream, without RTX.
 	Nacked, Resent uint64
 	// FractionLost (0 to 1) and Jitter are from the viewer's last reception report.
 	FractionLost float64
@@ -23,6 +24,9 @@ type ViewerStats struct {
 	// JoinDuration is the time from connected until the first picture was sent; 0 before.
 	JoinDuration time.Duration
 	RoundTrip    time.Duration
+	// EstimateBPS is the viewer's own estimate of what the way to it takes, in bits per second
+	// (REMB); 0: none has come.
+	EstimateBPS  float64
 	PLIs         uint64
 	Video, Audio TrackStats
 }
@@ -33,7 +37,7 @@ func (v *Viewer) Stats() ViewerStats {
 	defer v.mu.Unlock()
 	stats := ViewerStats{
 		ID: v.cfg.ID, Protocol: v.cfg.Protocol, Since: v.since,
-		Connected: v.isConnected, JoinDuration: v.joined, RoundTrip: v.roundTrip, PLIs: v.plis,
+		Connected: v.isConnected, JoinDuration: v.joined, RoundTrip: v.reception.roundTrip, EstimateBPS: v.reception.estimateBPS, PLIs: v.plis,
 	}
 	if v.video != nil {
 		stats.Video = v.video.stats

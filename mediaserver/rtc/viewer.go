@@ -82,7 +82,7 @@ type Viewer struct {
 	nextReport   time.Duration
 	joined       time.Duration // from connected to the end of the first picture; 0 until then
 	connectedAt  time.Duration
-	roundTrip    time.Duration
+	reception    reception
 	plis         uint64
 	hasMedia     bool // a packet has been sent
 }
@@ -240,7 +240,9 @@ func (v *Viewer) finish(reason string) {
 	}
 	stats := v.Stats()
 	v.log.Info("viewer gone", "reason", reason, "duration", time.Since(v.since).Round(time.Millisecond),
-		"packets", stats.Video.Packets+stats.Audio.Packets, "dropped", stats.Video.Dropped+stats.Audio.Dropped)
+		"packets", stats.Video.Packets+stats.Audio.Packets, "dropped", stats.Video.Dropped+stats.Audio.Dropped,
+		"resent", stats.Video.Resent+stats.Audio.Resent, "plis", stats.PLIs, "lastLossRatio", stats.Video.FractionLost,
+		"lastRoundTrip", stats.RoundTrip, "lastEstimateBPS", stats.EstimateBPS)
 	v.output.detach(v)
 	if v.cfg.OnClosed != nil {
 		v.safely(func() { v.cfg.OnClosed(reason) })

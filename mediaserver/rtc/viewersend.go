@@ -33,6 +33,7 @@ func (v *Viewer) serve(now time.Duration, scratch []packet) time.Duration {
 	if now >= v.nextReport {
 		v.nextReport = now + reportInterval
 		v.report(now)
+		v.observe()
 		if c := v.path.connection(); c != nil && c.Waiting() > unsentLimit {
 			v.end(ClosedStalled)
 		}

@@ -3,8 +3,6 @@ package whep
 import (
 	"net/http"
 
-	"github.com/pion/webrtc/v4"
-
 	"github.com/streampair/streampair/mediaserver/rtc"
 	"github.com/streampair/streampair/mediaserver/sdpoffer"
 	"github.com/streampair/streampair/mediaserver/signalling"
@@ -36,9 +34,8 @@ func selectFormats(text string) (selection, *signalling.Refusal) {
 	for i, section := range offer.Sections {
 		if kind := section.Kind; section.Used && section.Receives() && (kind == "video" || kind == "audio") && !s.has(kind) {
 			wanted = true
-			if codec, ok := rtc.AnswerFormat(kind, section.Formats); ok {
-				rtx, _ := rtc.OfferedRTX(section.Formats, codec)
-				s.choices = append(s.choices, sdpoffer.Choice{Section: i, Format: codec, RTX: rtx, Direction: webrtc.RTPTransceiverDirectionRecvonly})
+			if choice, ok := rtc.ViewerChoice(i, kind, section.Formats); ok {
+				s.choices = append(s.choices, choice)
 				s.add(kind)
 			}
 		}

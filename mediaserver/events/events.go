@@ -39,6 +39,9 @@ type Config struct {
 	// that name has ended, see signalling.EventsID. ok is false if
 	// this server has no such session. Default: there are no sessions.
 	Session func(name string) (ended <-chan struct{}, ok bool)
+	// Reduced reports whether the viewer of the session of that name gets IDRs only. changed is
+	// closed when that changes. Default: no viewer ever does.
+	Reduced func(session string) (reduced bool, changed <-chan struct{})
 	// BaseURLs returns the URLs at which viewers reach each pod of the pair,
 	// and a channel that is closed when the URLs change. Default: none.
 	BaseURLs func() (urls []string, changed <-chan struct{})
@@ -91,6 +94,9 @@ func NewHandler(cfg Config) *Handler {
 	if cfg.Session == nil {
 		cfg.Session = func(string) (<-chan struct{}, bool) { return nil, false }
 	}
+	if cfg.Reduced == nil {
+		cfg.Reduced = func(string) (bool, <-chan struct{}) { return false, nil }
+	}
 	if cfg.Revoked == nil {
 		cfg.Revoked = func(string, string, string) <-chan struct{} { return nil }
 	}
@@ -132,6 +138,9 @@ type State struct {
 	// ServedBy is the leg whose pod serves the requested session. It is
 	// empty if no session was requested, or if one server has both legs.
 	ServedBy failover.Role `json:"servedBy"`
+	// Reduced says that the requested session gets IDRs only, because too many packets are lost on
+	// the way to it. All pictures return by themselves when that ends.
+	Reduced bool `json:"reduced,omitempty"`
 }
 
 // LegState is the state of one leg.
@@ -300,6 +309,10 @@ func (h *Handler) follow(ctx context.Context, s *sse.Stream, f following) error 
 		baseURLs, moved := h.cfg.BaseURLs()
 		status, changed := f.pair.Watch()
 		f.state.BaseURLs = append([]string{}, baseURLs...)
+		var reduction <-chan struct{}
+		if f.session != "" {
+			f.state.Reduced, reduction = h.cfg.Reduced(f.session)
+		}
 		if err := s.Send("state", h.state(f.state, status)); err != nil {
 			return err
 		}
@@ -322,6 +335,8 @@ func (h *Handler) follow(ctx context.Context, s *sse.Stream, f following) error 
 			case <-changed:
 				waiting = false
 			case <-moved:
+				waiting = false
+			case <-reduction:
 				waiting = false
 			case now := <-beat.C:
 				if err := s.Send("heartbeat", Heartbeat{now.UTC()}); err != nil {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/failover"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/metrics"
@@ -65,13 +67,15 @@ func TestPlayersAreToldWhatIsOnAir(t *testing.T) {
 		<-done
 	}()
 	released := make(chan struct{})
+	release := sync.OnceFunc(func() { close(released) })
+	var way reducedWay
 	mux := http.NewServeMux()
 	NewHandler(Config{
 		Open: func(_ netip.Prefix, _, streamID, backupID string) (*failover.Pair, func(), error) {
 			if streamID != "primary" || backupID != "backup" {
 				return nil, nil, errors.New("no more pairs")
 			}
-			return pair, func() { close(released) }, nil
+			return pair, release, nil
 		},
 		Authorize: func(_, _, _, token string) error {
 			if token == "paused" {
@@ -82,7 +86,11 @@ func TestPlayersAreToldWhatIsOnAir(t *testing.T) {
 			}
 			return nil
 		},
-		Epoch: registry.Epoch(), Metrics: m,
+		Session: func(name string) (<-chan struct{}, bool) {
+			return make(chan struct{}), name == "mine" || name == "other"
+		},
+		Reduced: way.reducedOf,
+		Epoch:   registry.Epoch(), Metrics: m,
 	}).Register(mux)
 	server := httptest.NewServer(mux)
 	defer server.Close()
@@ -144,5 +152,50 @@ func TestPlayersAreToldWhatIsOnAir(t *testing.T) {
 	case <-released:
 	case <-time.After(10 * time.Second):
 		t.Error("the pair was not released when the player went away")
+	}
+
+	mine := mediatest.FollowEvents(t, server.URL+"/live/events/primary?backupStreamId=backup&token=secret&session=mine")
+	for _, reduced := range []bool{false, true, false} {
+		way.set(reduced)
+		var state State
+		eventually.True(t, "the state says whether the viewer gets IDRs only", func() bool {
+			mine.Next("state", &state)
+			return state.Reduced == reduced
+		})
+	}
+	way.set(true)
+	var state State
+	other := mediatest.FollowEvents(t, server.URL+"/live/events/primary?backupStreamId=backup&token=secret&session=other")
+	other.Next("state", &state)
+	mine.Close()
+	other.Close()
+	if state.Reduced {
+		t.Error("another viewer is told so too")
+	}
+}
+
+// A reducedWay says whether the viewer of the session "mine" gets IDRs only.
+type reducedWay struct {
+	mu      sync.Mutex // guards the rest
+	reduced bool
+	changed chan struct{}
+}
+
+func (w *reducedWay) reducedOf(session string) (bool, <-chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.changed == nil {
+		w.changed = make(chan struct{})
+	}
+	return w.reduced && session == "mine", w.changed
+}
+
+func (w *reducedWay) set(reduced bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.reduced = reduced
+	if w.changed != nil {
+		close(w.changed)
+		w.changed = nil
 	}
 }

@@ -20,6 +20,7 @@ type Metrics struct {
 	ViewerRefusals   *prometheus.CounterVec // reason
 	ViewersDropped   *prometheus.CounterVec // reason
 	ViewerPauses     prometheus.Counter
+	ViewerReductions prometheus.Counter
 	// What viewers say, once a second each.
 	ViewerLossRatio, ViewerJitterSeconds, ViewerRoundTripSeconds, ViewerEstimateBPS prometheus.Histogram
 
@@ -78,6 +79,8 @@ func New(reg prometheus.Registerer) *Metrics {
 		ViewersDropped:   counter("viewers_dropped_total", "Viewers disconnected by the server.", "reason"),
 		ViewerPauses: counter("viewer_pauses_total",
 			"Pauses of sending to viewers from whose address nothing authentic came.").WithLabelValues(),
+		ViewerReductions: counter("viewer_reductions_total",
+			"Viewers that were given IDRs only, because more than 15 % of their packets were lost for 5 s.").WithLabelValues(),
 		ViewerLossRatio: histogram("viewer_loss_ratio",
 			"Share of packets lost on the way to a viewer (0 to 1), before RTX repairs it. Each viewer counts once a second.",
 			.005, .01, .02, .05, .1, .15, .2, .3, .5),

@@ -27,6 +27,7 @@ type pairState struct {
 	Warnings       []warning `json:"warnings"`
 	BaseURLs       []string  `json:"baseURLs"`
 	ServedBy       string    `json:"servedBy"`
+	Reduced        bool      `json:"reduced,omitempty"`
 }
 
 type leg struct {

@@ -67,6 +67,7 @@ type state struct {
 	Switches          int      `json:"switches"`
 	ConnectionsOpened int      `json:"connectionsOpened"`
 	ServedBy          string   `json:"servedBy"`
+	Reduced           bool     `json:"reduced"`
 	Notices           []string `json:"notices"`
 }
 

@@ -17,6 +17,7 @@ const (
 type reception struct {
 	roundTrip   time.Duration
 	estimateBPS float64 // the viewer's last REMB; 0: none
+	highest     uint32  // highest extended sequence number of the video that has come; 0: unknown
 
 	// These report what has come since the last observe.
 	reported, timed, estimated bool
@@ -43,6 +44,9 @@ func (v *Viewer) receptionReported(t *viewerTrack, reports []rtcp.ReceptionRepor
 		t.stats.Jitter = min(maxReportedTime, time.Duration(r.Jitter)*time.Second/time.Duration(t.clockRate()))
 		if t == v.mainTrack() {
 			v.reception.reported = true
+		}
+		if t == v.video {
+			v.lossReported(&r, now)
 		}
 		if r.LastSenderReport == 0 {
 			continue

@@ -26,7 +26,9 @@ type ViewerStats struct {
 	RoundTrip    time.Duration
 	// EstimateBPS is the viewer's own estimate of what the way to it takes, in bits per second
 	// (REMB); 0: none has come.
-	EstimateBPS  float64
+	EstimateBPS float64
+	// Reduced reports whether the viewer gets IDRs only, because of the loss on the way to it.
+	Reduced      bool
 	PLIs         uint64
 	Video, Audio TrackStats
 }
@@ -37,7 +39,7 @@ func (v *Viewer) Stats() ViewerStats {
 	defer v.mu.Unlock()
 	stats := ViewerStats{
 		ID: v.cfg.ID, Protocol: v.cfg.Protocol, Since: v.since,
-		Connected: v.isConnected, JoinDuration: v.joined, RoundTrip: v.reception.roundTrip, EstimateBPS: v.reception.estimateBPS, PLIs: v.plis,
+		Connected: v.isConnected, JoinDuration: v.joined, RoundTrip: v.reception.roundTrip, EstimateBPS: v.reception.estimateBPS, PLIs: v.plis, Reduced: v.loss.reduced,
 	}
 	if v.video != nil {
 		stats.Video = v.video.stats

@@ -83,8 +83,11 @@ type Viewer struct {
 	joined       time.Duration // from connected to the end of the first picture; 0 until then
 	connectedAt  time.Duration
 	reception    reception
-	plis         uint64
-	hasMedia     bool // a packet has been sent
+	loss         lossState
+	// reductionChanged is closed when Reduced changes; nil: nobody waits for that.
+	reductionChanged chan struct{}
+	plis             uint64
+	hasMedia         bool // a packet has been sent
 }
 
 // AddViewer adds the output's tracks to a connection, and serves the viewer once it is connected. It

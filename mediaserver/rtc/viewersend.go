@@ -26,7 +26,7 @@ func (v *Viewer) serve(now time.Duration, scratch []packet) time.Duration {
 		if v.serveTrack(v.video, now, scratch) {
 			again = pacingInterval
 		}
-		if v.video.waiting {
+		if v.video.waiting && !v.video.entriesOnly {
 			v.output.askForIDR(now)
 		}
 	}
@@ -53,7 +53,7 @@ func (v *Viewer) consents(now time.Duration) bool {
 	case given && v.paused:
 		v.paused = false
 		v.log.Info("viewer resumed")
-		v.failingSince, v.nextReport = -1, now
+		v.failingSince, v.nextReport, v.loss = -1, now, v.loss.interrupted()
 		for _, t := range []*viewerTrack{v.video, v.audio} {
 			if t != nil {
 				t.rejoin()

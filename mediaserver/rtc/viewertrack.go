@@ -84,6 +84,7 @@ type viewerTrack struct {
 	// joining reports whether an earlier entry point will do too, with its pictures squeezed.
 	waiting, joining bool
 	resume           uint64
+	entriesOnly      bool   // leave out all pictures but IDRs
 	replay           bool   // resend the pictures from the last entry point on
 	burstEnd         uint64 // packets before this index are counted as a burst
 	lastTimestamp    int64  // of the last packet sent
@@ -158,6 +159,9 @@ func (t *viewerTrack) send(p *packet) sendResult {
 	}
 	t.stats.Packets++
 	t.stats.Bytes += uint64(len(p.payload))
+	if t.entriesOnly && p.marker {
+		t.waiting, t.resume = true, t.cursor
+	}
 	return sent
 }
 

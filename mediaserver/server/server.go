@@ -305,7 +305,7 @@ func (s *Server) sessionsHandler() http.Handler {
 	s.registerHLS(mux)
 	s.peer.Register(mux)
 	events.NewHandler(events.Config{
-		Open: s.openPair, Authorize: s.access.Play, Revoked: s.access.Revoked, Session: s.whep.Session,
+		Open: s.openPair, Authorize: s.access.Play, Revoked: s.access.Revoked, Session: s.whep.Session, Reduced: s.whep.Reduced,
 		BaseURLs: s.baseURLs.watch, Alternate: s.alternate, Role: failover.Role(s.cfg.Role),
 		MaxListeners: s.cfg.limits.eventStreams, Epoch: s.registry.Epoch(), Draining: s.draining, Metrics: s.pairs.metrics,
 	}).Register(mux)

@@ -177,16 +177,30 @@ func (f *Front) Peers() []Peer {
 // false if there is no such session now. The session's id is accepted too, because pages from
 // servers older than EventsHeader send the id.
 func (f *Front) Ended(name string) (ended <-chan struct{}, ok bool) {
+	s, ok := f.named(name)
+	if !ok {
+		return nil, false
+	}
+	return s.left, true
+}
+
+// PeerOf returns the peer of the session that Ended would find.
+func (f *Front) PeerOf(name string) (peer Peer, ok bool) {
+	s, ok := f.named(name)
+	if !ok {
+		return nil, false
+	}
+	return s.peer, true
+}
+
+func (f *Front) named(name string) (*Session, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := f.events[name]
 	if s == nil {
 		s = f.sessions[name]
 	}
-	if s == nil || s.ending {
-		return nil, false
-	}
-	return s.left, true
+	return s, s != nil && !s.ending
 }
 
 // find returns the session that a request names. The session may be of an earlier process; the

@@ -142,6 +142,16 @@ func (h *Handler) ViewerCount() int { return h.front.Door.Taken() }
 // has ended: see signalling.Front.Ended.
 func (h *Handler) Session(name string) (ended <-chan struct{}, ok bool) { return h.front.Ended(name) }
 
+// Reduced reports whether the viewer of the session with that signalling.EventsID gets IDRs only: see
+// rtc.Viewer.Reduced. changed is nil if there is no such session.
+func (h *Handler) Reduced(name string) (reduced bool, changed <-chan struct{}) {
+	peer, ok := h.front.PeerOf(name)
+	if !ok {
+		return false, nil
+	}
+	return peer.(*session).viewer.Reduced()
+}
+
 // EndRevoked ends the sessions whose Config.Revoked is closed. The caller calls it at
 // intervals. A goroutine for each viewer would nearly always wait in vain.
 func (h *Handler) EndRevoked() {

@@ -49,6 +49,7 @@ function pair(over: Partial<PairState> = {}): PairState {
     warnings: [],
     baseURLs: [],
     servedBy: "",
+    reduced: false,
     ...over,
   };
 }

@@ -31,6 +31,7 @@ export function publishHooks(parameters: PlayParameters, notices: readonly strin
         legs: pair?.legs ?? [],
         warnings: pair?.warnings ?? [],
         servedBy: pair?.servedBy ?? "",
+        reduced: pair?.reduced ?? false,
         eventsConnected,
         /** Sessions opened since the page was loaded. */
         connectionsOpened: opened,

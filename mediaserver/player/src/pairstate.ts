@@ -34,6 +34,8 @@ export interface PairState {
   readonly baseURLs: readonly string[];
   /** Which of them serves the session whose events these are: "Primary", "Backup" or "". */
   readonly servedBy: string;
+  /** The server sends key pictures only, because too much is lost on the way to this page. */
+  readonly reduced: boolean;
 }
 
 /**
@@ -71,6 +73,7 @@ export function parsePairState(data: string): PairState | undefined {
     // By position, so what is no address stays in its place.
     baseURLs: list(o["baseURLs"]).map(string),
     servedBy: string(o["servedBy"]),
+    reduced: o["reduced"] === true,
   };
 }
 

@@ -74,7 +74,7 @@ test("the pair's state is read, and a strange one breaks nothing", () => {
     '{"streamId":"primary","backupStreamId":"backup","active":"Backup","activeStreamId":"backup","onAir":true,' +
       '"reason":"PrimaryInputLost","since":"2026-11-22T12:00:00Z","switches":2,' +
       '"legs":[{"role":"Primary","streamId":"primary","live":false,"rank":"None"},{"role":"Backup","sampleAspect":1.25}],' +
-      '"warnings":[{"role":"Primary","code":"BFrames","message":"Turn B-frames off."}],"baseURLs":[7,"http://b.test"],"servedBy":"Backup","new":{}}',
+      '"warnings":[{"role":"Primary","code":"BFrames","message":"Turn B-frames off."}],"baseURLs":[7,"http://b.test"],"servedBy":"Backup","reduced":true,"new":{}}',
   );
   assert.equal(state?.activeStreamId, "backup");
   assert.equal(state?.switches, 2);
@@ -84,6 +84,7 @@ test("the pair's state is read, and a strange one breaks nothing", () => {
   assert.equal(state?.warnings[0]?.code, "BFrames");
   assert.deepEqual(state?.baseURLs, ["", "http://b.test"]);
   assert.equal(state?.servedBy, "Backup");
+  assert.equal(state?.reduced, true);
   for (const bad of ["", "null", "[]", "7", "{", '{"onAir":"yes"}']) {
     assert.equal(parsePairState(bad), undefined, bad);
   }
@@ -101,6 +102,7 @@ test("the pair's state is read, and a strange one breaks nothing", () => {
     warnings: [],
     baseURLs: [],
     servedBy: "",
+    reduced: false,
   });
 });
 

@@ -1,7 +1,7 @@
 import type { Figures } from "./statistics.ts";
 import type { Snapshot } from "./playback.ts";
 import type { PairState } from "./pairstate.ts";
-import { bitrateWords, legWords, reasonWords } from "./words.ts";
+import { bitrateWords, legWords, reasonWords, reducedWords } from "./words.ts";
 
 /** What the person can ask for. */
 export interface Wishes {
@@ -32,6 +32,7 @@ export class Ui {
   private noticeTimer: number | undefined;
   private notices: readonly string[] = [];
   private pair: PairState | undefined;
+  private reduced = false;
   private soundOnly = false;
 
   constructor(private readonly figures: () => { figures: Figures | undefined; connection: string }) {
@@ -91,6 +92,21 @@ export class Ui {
     label("pause", s.paused || idle ? "Play" : "Pause", "k");
     label("mute", s.muted ? "Unmute" : "Mute", "m");
     this.renderBadge(s);
+    this.tellReduced(s.pair?.reduced === true);
+  }
+
+  /** tellReduced says once that the picture moves in steps; the statistics panel says so until that ends. */
+  private tellReduced(reduced: boolean): void {
+    if (reduced === this.reduced) {
+      return;
+    }
+    this.reduced = reduced;
+    if (reduced) {
+      this.notify([...this.notices, reducedWords]);
+    } else {
+      this.notices = this.notices.filter((notice) => notice !== reducedWords);
+      element("notice").hidden = true;
+    }
   }
 
   /** fail shows a message that nothing will replace: a wrong address, a page that broke. */

@@ -27,6 +27,10 @@ export function waitingWords(p: PlayParameters, state: PairState | undefined, se
     : { message: `The stream “${p.name}” is away.`, detail };
 }
 
+/** What a viewer is told while the server sends key pictures only. */
+export const reducedWords =
+  "Too much is lost between the server and you: the picture moves in steps. It becomes smooth again by itself when the connection is better.";
+
 /** The server's reasons; a newer server may have more. */
 const reasons: Readonly<Record<string, string>> = {
   NoLiveStream: "no stream is live",

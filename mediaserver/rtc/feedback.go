@@ -51,8 +51,7 @@ func (v *Viewer) feedbackOn(t *viewerTrack, p rtcp.Packet) {
 }
 
 // resend answers a NACK (RFC 4585 section 6.2.1) from the history, by RTX if the viewer takes that.
-// A request for a packet that is not there is counted too, because the search holds up the fanout and
-// so other viewers.
+// A request in vain is counted too, because it holds up the fanout and so other viewers.
 func (v *Viewer) resend(t *viewerTrack, pairs []rtcp.NackPair, now time.Duration) {
 	defer func() {
 		for range v.peer.Flush() {
@@ -67,6 +66,11 @@ func (v *Viewer) resend(t *viewerTrack, pairs []rtcp.NackPair, now time.Duration
 		}
 		pair.Range(func(number uint16) bool {
 			t.stats.Nacked++
+			if !t.resends.allow(number, now, v.reception.roundTrip) {
+				v.nacks.level -= rtpHeaderSize
+				v.drop("nack_repeated")
+				return true
+			}
 			p, sequence, timestamp, ok := t.find(number)
 			if !ok {
 				v.nacks.level -= rtpHeaderSize

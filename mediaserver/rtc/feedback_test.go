@@ -38,20 +38,47 @@ func TestNACKIsAnsweredWithTheVeryPacket(t *testing.T) {
 
 func TestNACKsOfOneViewerAreLimited(t *testing.T) {
 	b := newOutputTest(t, nil)
-	b.write(10, true, 1000)
+	b.write(400, true, 1000)
 	v, w := b.viewer()
-	b.serve(v)
-	packets := w.take(videoSSRC)
-	nack := &rtcp.TransportLayerNack{MediaSSRC: videoSSRC, Nacks: []rtcp.NackPair{{PacketID: packets[0].SequenceNumber, LostPackets: 0x3ff}}}
-	for range 1000 {
-		v.feedbackOn(v.video, nack)
+	b.drain(v)
+	for _, p := range w.take(videoSSRC) {
+		v.feedbackOn(v.video, &rtcp.TransportLayerNack{MediaSSRC: videoSSRC, Nacks: []rtcp.NackPair{{PacketID: p.SequenceNumber}}})
 	}
 	bytes := 0
 	for _, p := range w.take(videoSSRC) {
 		bytes += len(p.Payload)
 	}
-	if bytes > nackBurst+2000 {
+	if bytes < nackBurst/2 || bytes > nackBurst+2000 {
 		t.Errorf("%d bytes sent again at once, limit %d", bytes, nackBurst)
+	}
+}
+
+func TestOnePacketIsSentAgainOnlyAFewTimes(t *testing.T) {
+	b := newOutputTest(t, nil)
+	b.write(1, true, 1000)
+	v, w := b.viewer()
+	b.serve(v)
+	nack := &rtcp.TransportLayerNack{MediaSSRC: videoSSRC, Nacks: []rtcp.NackPair{{PacketID: w.take(videoSSRC)[1].SequenceNumber}}}
+	ask := func(times int, every time.Duration) (again int) {
+		for range times {
+			v.feedbackOn(v.video, nack)
+			b.now += every
+		}
+		return len(w.take(videoSSRC))
+	}
+	if n := ask(100, 40*time.Microsecond); n != 1 {
+		t.Errorf("sent again %d times within 5 ms, want once", n)
+	}
+	v.reception.roundTrip = 100 * time.Millisecond
+	if n := ask(10, 30*time.Millisecond); n != 2 {
+		t.Errorf("sent again %d times within 300 ms, want twice: the round trip is 100 ms", n)
+	}
+	if n := ask(100, 40*time.Millisecond); n != maxResends-3 {
+		t.Errorf("sent again %d times within 4 s, want %d", n, maxResends-3)
+	}
+	b.now += 2 * resendMemory // another packet has the number by then
+	if n := ask(1, 0); n != 1 {
+		t.Error("not sent again after a while")
 	}
 }
 

@@ -29,6 +29,10 @@ type liveOutput struct {
 	started time.Time
 	// withoutRTX makes clients that take no retransmissions as a stream of their own.
 	withoutRTX bool
+	// alone makes each packet leave by itself, so that the kernel can lose a single one.
+	alone bool
+	// interceptors gives clients interceptors. Default: none.
+	interceptors func(*interceptor.Registry)
 }
 
 func newLiveOutput(t *testing.T, change func(*OutputConfig)) *liveOutput {
@@ -94,8 +98,12 @@ func (s *liveOutput) join(settings webrtc.SettingEngine, edit func(string) strin
 	// Packets that are resent on request must arrive although nothing was lost.
 	settings.DisableSRTPReplayProtection(true)
 	settings.LoggerFactory = &pionLoggers{log: slog.New(slog.DiscardHandler)}
+	registry := &interceptor.Registry{}
+	if s.interceptors != nil {
+		s.interceptors(registry)
+	}
 	pc, err := webrtc.NewAPI(webrtc.WithMediaEngine(me), webrtc.WithSettingEngine(settings),
-		webrtc.WithInterceptorRegistry(&interceptor.Registry{})).NewPeerConnection(webrtc.Configuration{})
+		webrtc.WithInterceptorRegistry(registry)).NewPeerConnection(webrtc.Configuration{})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -130,6 +138,7 @@ func (s *liveOutput) join(settings webrtc.SettingEngine, edit func(string) strin
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	server.alone = s.alone
 	p.answer, err = server.Answer(Reach{})
 	if err != nil {
 		s.t.Fatal(err)

@@ -26,13 +26,13 @@ func TestLossDecidesWhoGetsIDRsOnly(t *testing.T) {
 		{"20 % for less than 5 s", []reports{{4, second, 300, .2, false}, {1, second, 300, 0, false}, {4, second, 300, .2, false}}},
 		{"20 % for 5 s", []reports{{4, second, 300, .2, false}, {1, second, 300, .2, true}}},
 		{"everything for a moment", []reports{{3, second, 300, 0, false}, {2, second, 300, 1, false}, {10, second, 300, .1, false}}},
-		{"the loss ends", []reports{{6, second, 300, .2, true}, {4, second, 60, 0, true}, {1, second, 60, 0, false}, {10, second, 300, 0, false}}},
+		{"the loss ends", []reports{{6, second, 300, .2, true}, {7, second, 60, 0, true}, {1, second, 60, 0, false}, {10, second, 300, 0, false}}},
 		{"the loss becomes less", []reports{{6, second, 300, .2, true}, {60, second, 300, .06, true}, {5, second, 300, .03, false}}},
 		{"reports about nothing", []reports{{6, second, 300, .2, true}, {60, second, 0, 0, true}}},
 		{"one small IDR in 2 s, at the end of the loss", []reports{{6, second, 300, .2, true}, {2, 2 * second, 20, 0, true}, {1, 2 * second, 20, 0, false}}},
 		{"one small IDR in 2 s, during the loss", []reports{{6, second, 300, .2, true}, {30, 2 * second, 20, .15, true}}},
 		{"one tiny IDR in 2 s, at the end of the loss", []reports{{6, second, 300, .2, true}, {2, 2 * second, 4, 0, true}, {3, 2 * second, 4, 0, false}}},
-		{"reports that say it often", []reports{{49, second / 10, 30, .2, false}, {1, second / 10, 30, .2, true}}},
+		{"reports that say it often", []reports{{55, second / 10, 30, .2, false}, {1, second / 10, 30, .2, true}}},
 		{"few packets, all lost, then none for long", []reports{{9, second, 1, 1, false}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -93,6 +93,7 @@ type viewerTrack struct {
 
 	stats   TrackStats
 	replays replayLimit
+	resends resends
 }
 
 // clockRate returns the rate of the track's RTP timestamps, in ticks per second.

@@ -69,6 +69,19 @@ func TestPage(t *testing.T) {
 		v.screenshot("notice")
 	})
 
+	t.Run("a viewer who gets key pictures only is told", func(t *testing.T) {
+		d := newFakeServer(t)
+		v := open(t, browser, d.url("play.html"+pair))
+		v.awaitPlaying(red)
+		d.setState(func(s *pairState) { s.Reduced = true })
+		v.await(`streampair.state().reduced && text("notice").startsWith("Too much is lost") && !document.getElementById("notice").hidden`)
+		v.press("i")
+		v.await(`document.getElementById("warnings").textContent.includes("Too much is lost")`)
+		v.screenshot("reduced")
+		d.setState(func(s *pairState) { s.Reduced = false })
+		v.await(`!streampair.state().reduced && document.getElementById("notice").hidden && !document.getElementById("warnings").textContent.includes("Too much is lost")`)
+	})
+
 	t.Run("WebRTC plays at once where the server refuses HLS", func(t *testing.T) {
 		d := newFakeServer(t)
 		v := open(t, browser, d.url("play.html?name=primary&backupStreamId=backup&playOrder=hls,webrtc"))

@@ -14,7 +14,7 @@ const (
 	// lossPeriod is for how long the loss must be beyond one of the two.
 	lossPeriod = 5 * time.Second
 	// samplePackets is how many packets make a share that means something: with 20 % lost, one sample
-	// in thirty says at most 15 %. After lossPeriod sparsePackets must do, because a viewer that gets
+	// in twenty says at most 15 %. After lossPeriod sparsePackets must do, because a viewer that gets
 	// IDRs only may get few packets.
 	samplePackets = 200
 	sparsePackets = 10

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -321,6 +322,53 @@ func TestBrowserRepairsLossByRTX(t *testing.T) {
 	if v.Video.Resent < 20 {
 		t.Errorf("%d packets sent again", v.Video.Resent)
 	}
+}
+
+// TestBrowserPlaysIDRsOnlyWhileMuchIsLost shows that a real browser shows the pictures of a viewer that
+// gets IDRs only, and plays on when the loss has ended.
+func TestBrowserPlaysIDRsOnlyWhileMuchIsLost(t *testing.T) {
+	units := accessUnits(t, mediatest.Spec{Duration: 20 * time.Second, GOP: 2 * time.Second})
+	s := newLiveOutput(t, nil)
+	var losing atomic.Bool
+	address, viewers := s.serveBrowser(func(v *Viewer) {
+		v.peer = &lossyPeer{peer: v.peer, random: rand.New(rand.NewPCG(3, 4)), loss: func() float64 {
+			if losing.Load() {
+				return .25
+			}
+			return 0
+		}}
+	})
+	page := mediatest.Browser(t)
+	<-s.feed(units, 10)
+	mediatest.Open(t, page, address)
+	mediatest.Await(t, page, 5*testLimit, "frames.length > 60", "")
+	v := <-viewers
+	// shows waits until the page has decoded that many IDRs more.
+	keyFrames := 0
+	shows := func(more int) browserStats {
+		mediatest.Await(t, page, 5*testLimit, fmt.Sprintf("stats().then(s => { window.last = s; }), window.last && last.keyFrames >= %d", keyFrames+more), "window.last")
+		st := mediatest.Eval[browserStats](t, page, "last")
+		keyFrames = st.KeyFrames
+		return st
+	}
+
+	losing.Store(true)
+	began := time.Now()
+	eventually.True(t, "the viewer gets IDRs only", func() bool { return v.Stats().Reduced })
+	t.Logf("IDRs only after %s with 25 %%: %+v", time.Since(began).Round(time.Millisecond), shows(0))
+	before := shows(2) // what was on its way has been shown by then
+	after := shows(3)
+	t.Logf("with IDRs only: %+v; server: %+v", after, v.Stats())
+	if n := after.Decoded - before.Decoded; n != after.KeyFrames-before.KeyFrames {
+		t.Errorf("%d pictures, %d of them IDRs", n, after.KeyFrames-before.KeyFrames)
+	}
+
+	losing.Store(false)
+	ended := time.Now()
+	eventually.True(t, "the viewer gets all pictures again", func() bool { return !v.Stats().Reduced })
+	t.Logf("all pictures again %s after the loss has ended", time.Since(ended).Round(time.Millisecond))
+	count := mediatest.Eval[int](t, page, "frames.length")
+	mediatest.Await(t, page, 5*testLimit, fmt.Sprintf("frames.length > %d", count+100), "frames.length")
 }
 
 // inStep waits until the browser plays sound and picture in step. The browser moves the

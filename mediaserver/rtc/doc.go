@@ -8,7 +8,8 @@
 //
 // An Output packetises once, into one bounded history per track. A viewer is a
 // position in that history plus its own sequence numbers. Joining, pacing and skipping
-// after a loss move this position. A NACK is answered from the history. RTP timestamps
+// after a loss move this position. A NACK is answered from the history, by RTX (RFC 4588) where
+// the viewer takes that. A viewer with much loss gets IDRs only (lossState). RTP timestamps
 // and sender reports both come from the server's media clock. So a viewer's sound and
 // picture stay together, whatever happens upstream.
 package rtc

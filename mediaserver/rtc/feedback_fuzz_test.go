@@ -20,6 +20,9 @@ func FuzzFeedback(f *testing.F) {
 	add(&rtcp.PictureLossIndication{MediaSSRC: videoSSRC}, &rtcp.FullIntraRequest{FIR: []rtcp.FIREntry{{SSRC: videoSSRC}}})
 	add(&rtcp.ReceiverReport{Reports: []rtcp.ReceptionReport{{SSRC: videoSSRC, LastSenderReport: 1, Delay: 1 << 31}, {SSRC: audioSSRC}}})
 	add(&rtcp.SenderReport{Reports: []rtcp.ReceptionReport{{SSRC: videoSSRC, LastSenderReport: 0xffffffff}}})
+	add(&rtcp.ReceiverReport{Reports: []rtcp.ReceptionReport{
+		{SSRC: videoSSRC, LastSequenceNumber: 1}, {SSRC: videoSSRC, LastSequenceNumber: 1 << 14, FractionLost: 255}, {SSRC: videoSSRC, FractionLost: 255},
+	}}, &rtcp.ReceiverEstimatedMaximumBitrate{Bitrate: 1e9, SSRCs: []uint32{videoSSRC}})
 	f.Fuzz(func(t *testing.T, input []byte) {
 		packets, err := rtcp.Unmarshal(input)
 		if err != nil {
@@ -31,12 +34,12 @@ func FuzzFeedback(f *testing.F) {
 		b.write(20, true, 3000)
 		b.drain(v)
 		line.take(videoSSRC)
-		for _, p := range packets {
-			v.feedbackOn(v.video, p)
-			v.feedbackOn(v.audio, p)
+		if input[len(input)-1]%2 == 1 { // both kinds of viewers
+			takesRTX(v)
 		}
+		v.feedback(packets)
 		resent := 0
-		for _, p := range line.take(videoSSRC) {
+		for _, p := range append(line.take(videoSSRC), line.take(rtxSSRC)...) {
 			resent += len(p.Payload)
 		}
 		if resent > nackBurst+defaultPacketSize {

@@ -73,6 +73,12 @@ func TestSessionFromOfferToDelete(t *testing.T) {
 	if s.handler.ViewerCount() != 1 || s.output.ViewerCount() != 1 {
 		t.Errorf("%d sessions and %d viewers, want 1 and 1", s.handler.ViewerCount(), s.output.ViewerCount())
 	}
+	if reduced, changed := s.handler.Reduced(response.Header.Get(signalling.EventsHeader)); reduced || changed == nil {
+		t.Errorf("a new viewer gets IDRs only: %v; followed: %v", reduced, changed != nil)
+	}
+	if reduced, changed := s.handler.Reduced("unknown"); reduced || changed != nil {
+		t.Error("a viewer that is not there can be followed")
+	}
 
 	if r, body := s.do("DELETE", strings.Replace(location, "primary", "other", 1), ""); r.StatusCode != http.StatusNotFound {
 		t.Errorf("DELETE under another stream's URL: %s %s", r.Status, body)

@@ -27,9 +27,6 @@ import (
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// opusSilence is a 20 ms packet of silence (RFC 6716: CELT only, fullband, mono).
-var opusSilence = []byte{0xf8, 0xff, 0xfe}
-
 // accessUnits returns an H.264 file as access units of one slice each.
 func accessUnits(t *testing.T, spec mediatest.Spec) []*stream.AccessUnit {
 	t.Helper()
@@ -270,13 +267,15 @@ func (s *liveOutput) feed(units []*stream.AccessUnit, before int) (joining <-cha
 			}
 		}
 	})
+	encode := newTestEncoder(s.t)
 	feeding.Go(func() {
+		// Chromium tells no playout time of silence.
 		for at := s.now(); ; at += 20 * time.Millisecond {
 			select {
 			case <-stop:
 				return
 			case <-time.After(at - s.now()):
-				s.output.WriteOpus(at, 20*time.Millisecond, opusSilence)
+				s.output.WriteOpus(at, 20*time.Millisecond, encode(buzz))
 			}
 		}
 	})

@@ -11,5 +11,5 @@
 // after a loss move this position. A NACK is answered from the history, by RTX (RFC 4588) where
 // the viewer takes that. A viewer with much loss gets IDRs only (lossState). RTP timestamps
 // and sender reports both come from the server's media clock. So a viewer's sound and
-// picture stay together, whatever happens upstream.
+// picture stay together, whatever happens upstream. Of a long silence few packets are sent.
 package rtc

@@ -9,6 +9,9 @@ import (
 	"pgregory.net/rapid"
 )
 
+// opusSilence is a 20 ms packet of silence (RFC 6716: CELT only, fullband, mono).
+var opusSilence = []byte{0xf8, 0xff, 0xfe}
+
 // sound is an Opus packet that is not silence.
 var sound = []byte{0xfc, 1, 2, 3}
 
@@ -132,17 +135,42 @@ func TestEveryPacketOfSoundIsSentAndNoSilenceBecomesAGap(t *testing.T) {
 	})
 }
 
-// A decoder plays zeros in a pause, and after the pause what it would have played without.
-func TestAPauseSoundsAsSilence(t *testing.T) {
+// samples is the number of samples of a packet of 20 ms.
+const samples = audioClockRate / 50
+
+// buzz is 20 ms of a loud stereo tone of 500 Hz. It can be repeated without a click.
+var buzz = func() []float32 {
+	pcm := make([]float32, 2*samples)
+	for i := range pcm {
+		pcm[i] = float32(i/2%96)/96 - 0.5
+	}
+	return pcm
+}()
+
+// newTestEncoder returns a function that makes Opus packets of 20 ms.
+func newTestEncoder(t testing.TB) func(pcm []float32) []byte {
+	t.Helper()
 	encoder, err := gopus.NewEncoder(gopus.EncoderConfig{SampleRate: audioClockRate, Channels: 2, Application: gopus.ApplicationLowDelay})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return func(pcm []float32) []byte {
+		opus := make([]byte, 1276)
+		n, err := encoder.Encode(pcm, opus)
+		if err != nil {
+			t.Error(err)
+		}
+		return opus[:n]
+	}
+}
+
+// A decoder plays zeros in a pause, and after the pause what it would have played without.
+func TestAPauseSoundsAsSilence(t *testing.T) {
+	encode := newTestEncoder(t)
 	decoder, err := gopus.NewDecoder(gopus.DefaultDecoderConfig(audioClockRate, 2))
 	if err != nil {
 		t.Fatal(err)
 	}
-	const samples = audioClockRate / 50
 	decode := func(opus []byte) (loudest float32) {
 		pcm := make([]float32, 2*samples)
 		n, err := decoder.Decode(opus, pcm)
@@ -154,25 +182,13 @@ func TestAPauseSoundsAsSilence(t *testing.T) {
 		}
 		return loudest
 	}
-	loud := make([]float32, 2*samples)
-	for i := range loud {
-		loud[i] = float32(i%96)/96 - 0.5
-	}
-	buf := make([]byte, 1276)
-	encode := func(pcm []float32) []byte {
-		n, err := encoder.Encode(pcm, buf)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return buf[:n]
-	}
 	for range 10 {
-		decode(encode(loud))
+		decode(encode(buzz))
 	}
 	var s silence
+	none := make([]float32, 2*samples)
 	for at := time.Duration(0); at < 5*time.Second; at += 20 * time.Millisecond {
-		opus := encode(make([]float32, 2*samples))
-		if payload, _ := s.transmit(at, 20*time.Millisecond, opus); payload != nil {
+		if payload, _ := s.transmit(at, 20*time.Millisecond, encode(none)); payload != nil {
 			if loudest := decode(payload); at > time.Second && loudest > 1e-6 {
 				t.Fatalf("a sample of %g %v after the sound", loudest, at)
 			}
@@ -182,7 +198,7 @@ func TestAPauseSoundsAsSilence(t *testing.T) {
 		t.Fatal("the encoder's silence was not recognised")
 	}
 	for i := range 5 {
-		if loudest := decode(encode(loud)); i > 0 && loudest < 0.3 || loudest > 1 {
+		if loudest := decode(encode(buzz)); i > 0 && loudest < 0.3 || loudest > 1 {
 			t.Errorf("the loudest sample of packet %d after the pause is %g", i, loudest)
 		}
 	}

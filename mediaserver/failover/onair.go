@@ -75,6 +75,12 @@ func (p *Pair) burstTime(s stream.Snapshot) time.Duration {
 	return time.Duration(s.GOPFrames)*decodeTime + p.cfg.Output.BurstDuration(s.GOPBytes)
 }
 
+// burstIsSooner reports whether the pictures in a leg's cache are on screen sooner than its next IDR.
+// The IDRs of some encoders are irregular, as at changes of scene. Their next IDR is not waited for.
+func (p *Pair) burstIsSooner(s stream.Snapshot, now time.Duration) bool {
+	return !s.RegularIDRs || burstIsSooner(p.burstTime(s), s.LastIDR, s.IDRInterval, now)
+}
+
 // carryOut puts l on air. It begins with next, or with the contents of l's cache if next is nil.
 func (p *Pair) carryOut(d Decision, l *leg, next *stream.AccessUnit) {
 	from, now := p.state.Active, p.now()

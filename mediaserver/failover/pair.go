@@ -326,7 +326,7 @@ func (p *Pair) follow(d Decision, legs Legs, snaps []stream.Snapshot, now time.D
 	if legs.Leg(d.Active).videoLive(p.policyInForce(), now) {
 		if waiting := p.target == d.Active && p.giveUp != 0; waiting && now < p.giveUp {
 			return
-		} else if !waiting && !burstIsSooner(p.burstTime(snap), snap.LastIDR, snap.IDRInterval, now) {
+		} else if !waiting && !p.burstIsSooner(snap, now) {
 			p.target, p.giveUp = d.Active, snap.LastIDR+snap.IDRInterval+lateIDR
 			l.source.Stream().RequestIDR()
 			return

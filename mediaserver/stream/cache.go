@@ -39,6 +39,8 @@ type gopCache struct {
 	firstPicture, lastIDR time.Duration
 	// idrInterval is the time between the last two IDRs; 0: unknown.
 	idrInterval time.Duration
+	// regularIDRs reports whether the interval before was about as long.
+	regularIDRs bool
 }
 
 // footprint returns about how much memory u occupies. That is more than the payload: a flood of
@@ -89,7 +91,9 @@ func (c *gopCache) addVideo(u *AccessUnit) {
 	switch {
 	case u.IDR:
 		if c.lastIDR != 0 {
-			c.idrInterval = u.Arrival - c.lastIDR
+			interval := u.Arrival - c.lastIDR
+			c.regularIDRs = (interval - c.idrInterval).Abs() <= interval/10
+			c.idrInterval = interval
 		}
 		c.lastIDR = u.Arrival
 		c.forgetVideo(false)

@@ -131,6 +131,14 @@ func TestIDRInterval(t *testing.T) {
 			if snap := p.Stream().Snapshot(); snap.IDRInterval != want || snap.LastIDR != lastIDR || snap.GOPFrames != 2 || snap.GOPBytes != 1100 {
 				t.Errorf("%+v, want an interval of %v, last at %v", snap, want, lastIDR)
 			}
+			if regular := p.Stream().Snapshot().RegularIDRs; regular != (i > 1) {
+				t.Errorf("after %d IDRs: regular %v", i+1, regular)
+			}
+		}
+		time.Sleep(time.Second) // a change of scene
+		writeIDR(t, p, r.Now())
+		if snap := p.Stream().Snapshot(); snap.IDRInterval != 5*time.Second || snap.RegularIDRs {
+			t.Errorf("%+v, want an irregular interval of 5 s", snap)
 		}
 		p.End(EndClosed)
 	})

@@ -17,7 +17,10 @@ type Snapshot struct {
 	// arrived. IDRInterval is the time between the last two IDRs; 0: unknown.
 	GOPFrames, GOPBytes  int
 	LastIDR, IDRInterval time.Duration
-	Warnings             []Warning
+	// RegularIDRs reports whether the last two intervals between IDRs differ by at most a tenth. Only
+	// then is the time of the next IDR known.
+	RegularIDRs bool
+	Warnings    []Warning
 	// Leaving reports whether the server that has the publisher is about to end.
 	Leaving bool
 	// Undeclared reports whether there are StreamPairs and none of them names the stream.
@@ -84,6 +87,6 @@ func (s *Stream) Snapshot() Snapshot {
 	}
 	snap.EntryPoint = p.cache.beginsWithIDR() || p.entryOnDemand
 	snap.GOPFrames, snap.GOPBytes = len(p.cache.video), p.cache.videoBytes
-	snap.LastIDR, snap.IDRInterval = p.cache.lastIDR, p.cache.idrInterval
+	snap.LastIDR, snap.IDRInterval, snap.RegularIDRs = p.cache.lastIDR, p.cache.idrInterval, p.cache.regularIDRs
 	return snap
 }

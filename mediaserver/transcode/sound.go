@@ -170,12 +170,15 @@ func (v *view) forwardSoundFromChild(f soundFrame, ok bool) {
 		if recovery.Is(c.err) {
 			v.rawPub.Expel() // the next child must not meet the same bytes
 		}
-		v.sound.cannotDecode = !v.sound.gaveFrame
+		v.sound.cannotDecode = v.sound.cannotDecode || !v.sound.gaveFrame
 		v.loseSound("exited")
 		return
 	}
 	at := c.answered(f)
-	v.sound.gaveFrame, v.sound.cannotDecode = true, false
+	v.sound.gaveFrame = true
+	if c.given >= provenFrames && c.decodesMost() {
+		v.sound.cannotDecode = false
+	}
 	if v.sound.failures > 0 && time.Since(c.started) > stableAfter {
 		v.sound.failures = 0
 		v.judgeSound()
@@ -185,7 +188,7 @@ func (v *view) forwardSoundFromChild(f soundFrame, ok bool) {
 	})
 }
 
-// superviseSound ends a child that hangs or is no longer needed. It also updates the warnings,
+// superviseSound ends a child that hangs, that cannot decode the sound, or that is no longer needed. It also updates the warnings,
 // because other streams may have taken the last slot, or released one.
 func (v *view) superviseSound() {
 	now := time.Now()
@@ -197,8 +200,12 @@ func (v *view) superviseSound() {
 		v.stopSound()
 	case c != nil && c.hangs(now):
 		v.log.Info("ffmpeg hangs", "pid", c.pid)
-		v.sound.cannotDecode = !v.sound.gaveFrame && len(c.input) == 0
+		v.sound.cannotDecode = v.sound.cannotDecode || !v.sound.gaveFrame && len(c.input) == 0
 		v.loseSound("hung")
+	case c != nil && c.decodesTooLittle():
+		v.log.Info("ffmpeg cannot decode most of the sound", "pid", c.pid)
+		v.sound.cannotDecode = true
+		v.loseSound("undecodable")
 	case c != nil && now.Sub(c.started) > maxChildAge:
 		v.stopSound() // the next frame starts another child
 	}

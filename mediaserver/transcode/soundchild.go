@@ -17,6 +17,8 @@ const (
 	// soundBegins is the time with which the first frame goes in. FLV has no negative times, and
 	// the encoder's first packet is one frame earlier than its input.
 	soundBegins = time.Second
+	// provenFrames is how many frames show that sound can be decoded again.
+	provenFrames = 10
 	// soundHangs is how long a soundChild may give nothing before it counts as hanging.
 	soundHangs = 5 * time.Second
 )
@@ -42,6 +44,8 @@ type soundChild struct {
 	waitsSince time.Time // when the first frame without an answer went in, or the input went on after a pause
 	fedAt      time.Time // when the last frame went in
 	delivered  bool
+	// written and given count the frames that went in and came out since the last judgement.
+	written, given int
 }
 
 // A soundFrame is one AAC frame. at is its time at the child's input or output.
@@ -97,6 +101,7 @@ func (c *soundChild) write(u *stream.AccessUnit) bool {
 		c.placed = c.placed[1:]
 	}
 	c.next += c.length
+	c.written++
 	now := time.Now()
 	if c.waitsSince.IsZero() || now.Sub(c.fedAt) > inputPause {
 		c.waitsSince = now
@@ -108,11 +113,28 @@ func (c *soundChild) write(u *stream.AccessUnit) bool {
 // answered records that a frame has come out, and returns its media-clock time.
 func (c *soundChild) answered(f soundFrame) time.Duration {
 	c.delivered, c.waitsSince = true, time.Time{}
+	c.given++
 	// Milliseconds are rounded, so a frame may come out up to half a millisecond before its time.
 	for len(c.placed) > 1 && c.placed[1].in <= f.at+time.Millisecond {
 		c.placed = c.placed[1:]
 	}
 	return c.placed[0].pts + f.at - c.placed[0].in
+}
+
+// decodesMost reports whether a good share of the frames that ffmpeg has read come out again. Of
+// damaged sound hardly any frame does.
+func (c *soundChild) decodesMost() bool { return 4*c.given >= c.written-len(c.input) }
+
+// decodesTooLittle reports whether hardly any frame of the last soundHangs came out.
+func (c *soundChild) decodesTooLittle() bool {
+	if time.Duration(c.written)*c.length < soundHangs {
+		return false
+	}
+	if !c.decodesMost() {
+		return true
+	}
+	c.written, c.given = 0, 0
+	return false
 }
 
 // hangs reports whether the child gets frames but no longer gives any.

@@ -130,13 +130,13 @@ func (c *ViewerConnection) Answer(reach Reach) (string, error) {
 			}
 		}),
 		c.agent.OnSelectedCandidatePairChange(func(local, remote ice.Candidate) {
-			to, overTCP := addressOf(remote), remote.NetworkType().IsTCP()
 			c.route.Store(sockets.routeOf(local, remote))
-			c.path.selectAddress(to, overTCP)
-			if !overTCP {
-				to = netip.AddrPort{}
+			c.path.selectPair(local, remote)
+			var tcp netip.AddrPort
+			if remote.NetworkType().IsTCP() {
+				tcp = addressOf(remote)
 			}
-			session.Select(to)
+			session.Select(tcp)
 		}),
 	)
 	if err != nil {

@@ -35,10 +35,11 @@ type path struct {
 	selected atomic.Pointer[selection]
 }
 
-// A selection is the viewer's address to which media are sent.
+// A selection is the pair of addresses between which media are sent.
 type selection struct {
-	address    netip.AddrPort
-	connection connection // nil: UDP
+	local      netip.AddrPort
+	address    netip.AddrPort // of the viewer
+	connection connection     // nil: UDP
 }
 
 func newPath(find func(netip.AddrPort) connection) *path {
@@ -46,20 +47,24 @@ func newPath(find func(netip.AddrPort) connection) *path {
 }
 
 // request records a binding request whose integrity was checked. It is an ICE agent's binding
-// request handler. It always returns false, so that it never selects another pair.
-func (p *path) request(_ *stun.Message, _, remote ice.Candidate, pair *ice.CandidatePair) bool {
-	if s := p.selected.Load(); s == nil || s.address == addressOf(remote) {
+// request handler. It reports whether the agent must select the pair. The client has nominated the
+// pair, and has answered a check on it. By itself the agent would stay with a pair of higher
+// priority, which the client may have left because it no longer works.
+func (p *path) request(m *stun.Message, local, remote ice.Candidate, pair *ice.CandidatePair) bool {
+	s := p.selected.Load()
+	if s == nil || s.address == addressOf(remote) {
 		p.heardAt.Store(int64(p.now()))
 		p.pair.Store(pair)
 	}
-	return false
+	isSelected := s != nil && s.address == addressOf(remote) && s.local == addressOf(local)
+	return s != nil && !isSelected && m.Contains(stun.AttrUseCandidate) && pair.ResponsesReceived() > 0
 }
 
-// selectAddress records the address that the ICE agent has selected.
-func (p *path) selectAddress(to netip.AddrPort, tcp bool) {
-	s := &selection{address: to}
-	if tcp {
-		s.connection = p.find(to)
+// selectPair records the pair that the ICE agent has selected.
+func (p *path) selectPair(local, remote ice.Candidate) {
+	s := &selection{local: addressOf(local), address: addressOf(remote)}
+	if remote.NetworkType().IsTCP() {
+		s.connection = p.find(s.address)
 	}
 	p.selected.Store(s)
 	p.connected()

@@ -6,6 +6,7 @@ import (
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/rtp"
+	"github.com/pion/stun/v3"
 )
 
 func TestWhatCountsAsConsent(t *testing.T) {
@@ -18,13 +19,13 @@ func TestWhatCountsAsConsent(t *testing.T) {
 		}
 		return c
 	}
-	viewer, other := host(1), host(2)
+	server, viewer, other := host(9), host(1), host(2)
 	p := newPath(overUDP)
 	p.now = func() time.Duration { return now }
 	request := func(at time.Duration, from ice.Candidate) {
 		now = at
-		if p.request(nil, nil, from, nil) {
-			t.Error("a request selects its address")
+		if p.request(stun.New(), server, from, nil) {
+			t.Error("a request that nominates nothing selects its address")
 		}
 	}
 	expect := func(what string, at time.Duration, want bool) {
@@ -34,7 +35,7 @@ func TestWhatCountsAsConsent(t *testing.T) {
 		}
 	}
 	request(100*s, viewer)
-	p.selectAddress(addressOf(viewer), false)
+	p.selectPair(server, viewer)
 	expect("for almost ten seconds", 110*s-1, true)
 	expect("after ten seconds", 110*s, false)
 	request(105*s, viewer)
@@ -42,7 +43,7 @@ func TestWhatCountsAsConsent(t *testing.T) {
 	request(110*s, other)
 	expect("a request from another address", 115*s, false)
 	now = 120 * s
-	p.selectAddress(addressOf(other), false)
+	p.selectPair(server, other)
 	expect("the other address, which has answered a check", 130*s-1, true)
 }
 

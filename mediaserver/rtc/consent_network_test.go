@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/ice/v4"
 	"github.com/pion/stun/v3"
 	"github.com/pion/webrtc/v4"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -225,5 +226,74 @@ func TestAViewerThatOnlyRenewsConsentIsNeverPaused(t *testing.T) {
 	p.wait(t, "more pictures", func() bool { return len(p.video) > had+10 })
 	if n := testutil.ToFloat64(s.output.cfg.Metrics.ViewerPauses); n != 0 {
 		t.Errorf("paused %v times", n)
+	}
+}
+
+// attribute returns the value of the first such attribute of an SDP.
+func attribute(t *testing.T, sdp, name string) string {
+	t.Helper()
+	for line := range strings.Lines(sdp) {
+		if value, ok := strings.CutPrefix(line, "a="+name+":"); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	t.Fatalf("no a=%s", name)
+	return ""
+}
+
+// A viewer's line has failed, and another one of lower priority takes its place.
+func TestAViewerIsFollowedToAPairOfLowerPriority(t *testing.T) {
+	_, p, f := joinThrough(t)
+	offer := p.pc.LocalDescription().SDP
+	user := attribute(t, p.answer, "ice-ufrag") + ":" + attribute(t, offer, "ice-ufrag")
+	line, err := net.DialUDP("udp4", nil, f.own.RemoteAddr().(*net.UDPAddr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = line.Close() }()
+	send := func(what ...stun.Setter) {
+		m, err := stun.Build(what...)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, _ = line.Write(m.Raw)
+	}
+	toServer := stun.NewShortTermIntegrity(attribute(t, p.answer, "ice-pwd"))
+	fromViewer := stun.NewShortTermIntegrity(attribute(t, offer, "ice-pwd"))
+	media := make(chan struct{})
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		buf, got := make([]byte, 2048), 0
+		for {
+			n, err := line.Read(buf)
+			if err != nil {
+				return
+			}
+			check := &stun.Message{Raw: buf[:n]}
+			switch {
+			case !stun.IsMessage(buf[:n]):
+				if got++; got == 100 {
+					close(media)
+				}
+			case check.Decode() == nil && check.Type == stun.BindingRequest:
+				from := line.RemoteAddr().(*net.UDPAddr)
+				send(check, stun.BindingSuccess, &stun.XORMappedAddress{IP: from.IP, Port: from.Port}, fromViewer, stun.Fingerprint)
+			}
+		}
+	})
+	defer reading.Wait()
+	defer func() { _ = line.Close() }()
+	for deadline := time.Now().Add(testLimit); ; {
+		send(stun.BindingRequest, stun.TransactionID, stun.NewUsername(user), ice.UseCandidate(), ice.AttrControlling(1), ice.PriorityAttr(1),
+			toServer, stun.Fingerprint)
+		select {
+		case <-media:
+			return
+		case <-time.After(100 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("media do not follow")
+		}
 	}
 }

@@ -63,7 +63,10 @@ func (v *Viewer) shed(now time.Duration) {
 		return
 	}
 	v.output.cfg.Metrics.PacketsDropped.WithLabelValues("overload").Add(float64(head.index - t.cursor))
-	v.output.cfg.Egress.noteOverload(now)
+	if v.output.cfg.Egress.noteOverload(now) {
+		v.output.log.Warn("the CPU is not enough for all viewers: some lose pictures up to the next IDR, and new viewers are refused. " +
+			"Give the server more CPU, or lower --max-viewers")
+	}
 	t.skip(head.index)
 	t.waiting, t.resume = true, head.index
 }

@@ -62,11 +62,14 @@ type Egress struct {
 	overloadedAt time.Duration // when pictures were last left out because of the CPU
 }
 
-// noteOverload notes that pictures are left out because the server does not keep up.
-func (e *Egress) noteOverload(now time.Duration) {
+// noteOverload notes that pictures are left out because the server does not keep up. It reports
+// whether the server has kept up until now.
+func (e *Egress) noteOverload(now time.Duration) (begins bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	begins = e.overloadedAt == 0 || now >= e.overloadedAt+overloadMemory
 	e.overloadedAt = now
+	return begins
 }
 
 // overloaded reports whether the server has not kept up lately.

@@ -155,7 +155,7 @@ func fanoutRow(out *table, runs []fanoutRun) {
 }
 
 // medianOf returns the upper median of one figure.
-func medianOf[F cmp.Ordered](runs []fanoutRun, figure func(fanoutRun) F) F {
+func medianOf[R any, F cmp.Ordered](runs []R, figure func(R) F) F {
 	var all []F
 	for _, r := range runs {
 		all = append(all, figure(r))

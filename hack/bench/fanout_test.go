@@ -15,7 +15,7 @@ import (
 
 // TestMain makes the test's program the publisher or the viewers, when the bench starts itself.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && slices.Contains([]string{"-publish", "-watch-light"}, os.Args[1]) {
+	if len(os.Args) > 1 && slices.Contains([]string{"-publish", "-publish-rtmp", "-watch-light"}, os.Args[1]) {
 		main()
 		return
 	}
@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 }
 
 // The test is a short run of the bench. It says nothing about the figures.
-func TestTheFanoutBenchMeasures(t *testing.T) {
+func TestTheFanoutAndIngestBenchesMeasure(t *testing.T) {
 	mediatest.SkipInShort(t)
 	binary := filepath.Join(t.TempDir(), "streampair-mediaserver")
 	build := exec.Command("go", "build", "-trimpath", "-o", binary, "../../mediaserver/cmd/streampair-mediaserver")
@@ -48,6 +48,13 @@ func TestTheFanoutBenchMeasures(t *testing.T) {
 			case r.Delays == 0 || r.Fastest <= 0 || r.P99 < r.P50:
 				t.Errorf("%s: %d delays from %v on, median %v, 99 %% %v", name, r.Delays, r.Fastest, r.P50, r.P99)
 			}
+		}
+		o.publishers = 4
+		tape := prepare(s, mediatest.Programme{GOP: ingestGOP, BitrateBPS: o.kbps * 1000})
+		r, _ := ingestOf(s, o, ingestServers(o)[0], tape)
+		t.Logf("ingest: %+v", r)
+		if r.idle <= 0 || r.idle > 1 {
+			t.Errorf("ingest: the load left %v of its cores idle", r.idle)
 		}
 	})
 	if err != nil {

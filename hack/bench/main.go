@@ -6,11 +6,11 @@
 // The operator's part runs the built operator with a
 // real API server and a stand-in for its media pods.
 //
-// The parts with HLS, fan-out and joining can measure MediaMTX (github.com/bluenviron/mediamtx) too,
-// in turns with the media server. Fan-out is measured only if -only names it.
+// The parts with HLS, fan-out, joining and ingest can measure MediaMTX (github.com/bluenviron/mediamtx) too,
+// in turns with the media server. Fan-out and ingest are measured only if -only names them.
 //
 //	bench [-server FILE] [-operator FILE] [-mediamtx FILE] [-runs N] [-viewers N,N,…] [-hls-viewers N,N]
-//	      [-hls-sound=false] [-cores N] [-seconds N] [-kbps N] [-pairs N,N,…] [-kill=false] [-only PART]
+//	      [-hls-sound=false] [-cores N] [-seconds N] [-kbps N] [-publishers N] [-pairs N,N,…] [-kill=false] [-only PART]
 package main
 
 import (
@@ -38,19 +38,20 @@ type options struct {
 	// hlsViewers are the viewers of HLS at the high bit rate, and at the low one.
 	hlsViewers []int
 	hlsSound   bool
-	// cores are those of the server in the parts fanout, fanout-sound and join. window is how long
-	// each run of fan-out is measured. kbps is the bit rate of the video.
-	cores  int
-	window time.Duration
-	kbps   int
-	pairs  []int
-	kill   bool
-	only   string
+	// cores are those of the server in the parts fanout, fanout-sound, join and ingest. window is how
+	// long each run of fan-out and ingest is measured. kbps is the bit rate of the video.
+	cores      int
+	window     time.Duration
+	kbps       int
+	publishers int
+	pairs      []int
+	kill       bool
+	only       string
 }
 
 func main() {
 	var o options
-	var viewers, hlsViewers, pairs, watch, watchHLS, waitHLS, watchLight, publish, video, sound string
+	var viewers, hlsViewers, pairs, watch, watchHLS, waitHLS, watchLight, publish, publishRTMP, video, sound string
 	var count, seconds int
 	flag.StringVar(&o.server, "server", "bin/streampair-mediaserver", "the media server's `FILE`")
 	flag.IntVar(&o.runs, "runs", 20, "`N` faults of each kind, joins, or measurements of fan-out")
@@ -60,19 +61,21 @@ func main() {
 	flag.StringVar(&o.operator, "operator", "bin/streampair-operator", "the operator's `FILE`")
 	flag.StringVar(&pairs, "pairs", "500,2000", "measure the operator with `N,N,…` pairs")
 	flag.BoolVar(&o.kill, "kill", true, "kill the leading operator, too, and wait for 2 minutes until its lease ends")
-	flag.StringVar(&o.only, "only", "", "measure one `PART`: kill, long-gop, silent, start, load, hls, hls-kill, hls-load, hls-load-low, hls-waiting, fanout, fanout-sound, join, operator")
-	flag.StringVar(&o.mediaMTX, "mediamtx", "", "measure HLS, fan-out and joining of MediaMTX, too: its `FILE`")
-	flag.IntVar(&o.cores, "cores", 1, "fan-out and joining: `N` cores for the server, and as many others for its load")
-	flag.IntVar(&seconds, "seconds", 15, "fan-out: measure for `N` seconds")
-	flag.IntVar(&o.kbps, "kbps", 2500, "fan-out and joining: `N` kbit/s of video")
+	flag.StringVar(&o.only, "only", "", "measure one `PART`: kill, long-gop, silent, start, load, hls, hls-kill, hls-load, hls-load-low, hls-waiting, fanout, fanout-sound, join, ingest, operator")
+	flag.StringVar(&o.mediaMTX, "mediamtx", "", "measure HLS, fan-out, joining and ingest of MediaMTX, too: its `FILE`")
+	flag.IntVar(&o.cores, "cores", 1, "fan-out, joining and ingest: `N` cores for the server, and as many others for its load")
+	flag.IntVar(&seconds, "seconds", 15, "fan-out and ingest: measure for `N` seconds")
+	flag.IntVar(&o.kbps, "kbps", 2500, "fan-out, joining and ingest: `N` kbit/s of video")
+	flag.IntVar(&o.publishers, "publishers", 50, "ingest: `N` publishers")
 	flag.StringVar(&watch, "watch", "", "be the viewers of a WHEP `URL` (started by bench itself)")
 	flag.StringVar(&watchHLS, "watch-hls", "", "be the viewers of an HLS playlist's `URL` (started by bench itself)")
 	flag.StringVar(&waitHLS, "wait-hls", "", "be requests that wait for an HLS playlist's `URL` (started by bench itself)")
 	flag.StringVar(&watchLight, "watch-light", "", "be viewers of a WHEP `URL` that cost little (started by bench itself)")
 	flag.StringVar(&publish, "publish", "", "publish to a WHIP `URL` (started by bench itself)")
-	flag.StringVar(&video, "video", "", "with -publish: the `FILE` of H.264")
+	flag.StringVar(&publishRTMP, "publish-rtmp", "", "publish many streams to RTMP `URL`s that begin so (started by bench itself)")
+	flag.StringVar(&video, "video", "", "with -publish: the `FILE` of H.264; with -publish-rtmp: the FLV file")
 	flag.StringVar(&sound, "sound", "", "with -publish: the `FILE` of Opus, or none")
-	flag.IntVar(&count, "count", 0, "with -watch, -watch-light, -watch-hls and -wait-hls: `N` viewers")
+	flag.IntVar(&count, "count", 0, "with -watch, -watch-light, -watch-hls and -wait-hls: `N` viewers; with -publish-rtmp: `N` streams")
 	flag.Parse()
 
 	ctx, stop := interrupt.Context(os.Interrupt, syscall.SIGTERM)
@@ -86,6 +89,9 @@ func main() {
 		return
 	case publish != "":
 		exitOn(bePublisher(ctx, publish, video, sound))
+		return
+	case publishRTMP != "":
+		exitOn(bePublishers(ctx, publishRTMP, video, count))
 		return
 	case watchHLS != "":
 		exitOn(beHLSViewers(ctx, watchHLS, count))
@@ -102,8 +108,8 @@ func main() {
 	o.pairs, err = numbers("-pairs", pairs, 5000)
 	exitOn(err)
 	o.window = time.Duration(seconds) * time.Second
-	if o.cores < 1 || seconds < 1 || o.kbps < 100 || o.runs < 1 {
-		exitOn(errors.New("-cores, -seconds and -runs take a number from 1, and -kbps from 100"))
+	if o.cores < 1 || seconds < 1 || o.kbps < 100 || o.runs < 1 || o.publishers < 1 {
+		exitOn(errors.New("-cores, -seconds, -publishers and -runs take a number from 1, and -kbps from 100"))
 	}
 	exitOn(run(ctx, o))
 }
@@ -140,9 +146,9 @@ func run(ctx context.Context, o options) error {
 		}{
 			{"kill", measureKill}, {"long-gop", measureLongGOP}, {"silent", measureSilence}, {"start", measureStart}, {"load", measureLoad},
 			{"hls", measureHLS}, {"hls-kill", measureHLSKill}, {"hls-load", measureHLSLoad}, {"hls-load-low", measureLowHLSLoad}, {"hls-waiting", measureHLSWaiting},
-			{"join", measureJoin}, {"operator", measureOperator}, {"fanout", measureFanout}, {"fanout-sound", measureFanoutSound},
+			{"join", measureJoin}, {"ingest", measureIngest}, {"operator", measureOperator}, {"fanout", measureFanout}, {"fanout-sound", measureFanoutSound},
 		} {
-			if o.only == part.name || o.only == "" && !strings.HasPrefix(part.name, "fanout") {
+			if o.only == part.name || o.only == "" && !strings.HasPrefix(part.name, "fanout") && part.name != "ingest" {
 				tables = append(tables, part.measure(t, o)...)
 			}
 		}

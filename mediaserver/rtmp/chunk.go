@@ -2,6 +2,7 @@ package rtmp
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"errors"
@@ -34,7 +35,7 @@ type message struct {
 	typ       messageType
 	streamID  uint32
 	timestamp uint32
-	// payload is valid until the next message is read.
+	// payload is valid until the next message is read, unless it is taken.
 	payload []byte
 	// dropped is the length of a message that was too long for its type and was not
 	// kept. 0 means that payload is the whole message.
@@ -56,6 +57,7 @@ type chunkReader struct {
 	chunkSize  int
 	streams    map[uint32]*chunkStream
 	unfinished int // bytes buffered for incomplete messages
+	capacity   int // bytes of all buffers
 	delivered  *chunkStream
 	lengthSize int // length size of the NAL units in video messages
 	scratch    [11]byte
@@ -125,8 +127,26 @@ func (r *chunkReader) next() (message, error) {
 func (r *chunkReader) release() {
 	if c := r.delivered; c != nil {
 		r.delivered = nil
-		c.empty()
+		r.empty(c)
 	}
+}
+
+// take gives the payload of the last returned message to the caller, who may keep it. The payload
+// occupies no memory beyond its length.
+func (r *chunkReader) take() []byte {
+	c := r.delivered
+	payload := c.buf
+	if len(payload) < cap(payload) {
+		return bytes.Clone(payload)
+	}
+	r.setBuffer(c, nil)
+	return payload
+}
+
+// setBuffer replaces the buffer of a chunk stream.
+func (r *chunkReader) setBuffer(c *chunkStream, b []byte) {
+	r.capacity += cap(b) - cap(c.buf)
+	c.buf = b
 }
 
 // chunk reads one chunk and returns its chunk stream.
@@ -223,15 +243,15 @@ func mayBeDropped(t messageType) bool {
 // forget drops the incomplete message.
 func (r *chunkReader) forget(c *chunkStream) {
 	r.unfinished -= len(c.buf)
-	c.empty()
+	r.empty(c)
 }
 
 // empty frees the buffer for the next message. It does not keep a large buffer,
 // because a client could have one on each chunk stream.
-func (c *chunkStream) empty() {
+func (r *chunkReader) empty(c *chunkStream) {
 	c.received = 0
 	if c.buf = c.buf[:0]; cap(c.buf) > keptCapacity {
-		c.buf = nil
+		r.setBuffer(c, nil)
 	}
 }
 
@@ -290,9 +310,12 @@ func (r *chunkReader) chunkData(c *chunkStream) error {
 	for n > 0 {
 		have, step := len(c.buf), min(n, max(readStep, cap(c.buf)-len(c.buf)))
 		if have+step > cap(c.buf) {
-			grown := make([]byte, have, min(c.length, max(2*cap(c.buf), have+step)))
+			grown := make([]byte, have, min(c.length, max(2*cap(c.buf), readStep)))
 			copy(grown, c.buf)
-			c.buf = grown
+			r.setBuffer(c, grown)
+			if !r.hasRoom() {
+				return refuse(ReasonMemory, outOfMemory)
+			}
 		}
 		read, err := io.ReadFull(r.r, c.buf[have:have+step])
 		c.buf = c.buf[:have+read]
@@ -302,9 +325,6 @@ func (r *chunkReader) chunkData(c *chunkStream) error {
 		if err != nil {
 			return err
 		}
-		if !r.hasRoom() {
-			return refuse(ReasonMemory, outOfMemory)
-		}
 	}
 	return nil
 }
@@ -313,14 +333,7 @@ const outOfMemory = "the server is short of memory for streams that no StreamPai
 
 // hasRoom reports whether there is memory for the buffers of all chunk streams.
 func (r *chunkReader) hasRoom() bool {
-	if r.hasMemory == nil {
-		return true
-	}
-	bytes := 0
-	for _, c := range r.streams {
-		bytes += cap(c.buf)
-	}
-	return r.hasMemory(bytes)
+	return r.hasMemory == nil || r.hasMemory(r.capacity)
 }
 
 // readOversized reads n bytes of a message that is too long. Of a video message it keeps what
@@ -333,12 +346,13 @@ func (r *chunkReader) readOversized(c *chunkStream, n int) error {
 		b, _ := r.r.Peek(min(n, r.r.Buffered()))
 		if !c.dropped {
 			had := len(c.buf)
-			c.buf = c.filter.append(c.buf, b)
+			r.setBuffer(c, c.filter.append(c.buf, b))
 			r.unfinished += len(c.buf) - had
 		}
 		if len(c.buf) > r.messageLimit(c.typ) || r.unfinished > r.limits.MaxUnfinished || !r.hasRoom() {
 			r.unfinished -= len(c.buf)
-			c.buf, c.dropped = nil, true
+			r.setBuffer(c, nil)
+			c.dropped = true
 		}
 		c.received += len(b)
 		n -= len(b)

@@ -19,6 +19,7 @@ type client struct {
 	testing.TB
 	net.Conn
 	chunkSize int
+	sent      int           // bytes
 	closed    chan struct{} // the server has closed
 
 	mu       sync.Mutex
@@ -135,7 +136,8 @@ func (c *client) waitClosed() {
 
 // send writes, and reports false if the server has closed the connection.
 func (c *client) send(parts ...[]byte) bool {
-	_, err := c.Write(bytes.Join(parts, nil))
+	n, err := c.Write(bytes.Join(parts, nil))
+	c.sent += n
 	return err == nil
 }
 

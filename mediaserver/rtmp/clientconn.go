@@ -15,6 +15,9 @@ import (
 type clientConn struct {
 	conn   net.Conn // TCP, or TLS over TCP
 	limits Limits
+	// received counts the bytes that Read has returned, modulo 2^32. It is for the goroutine that
+	// calls Read.
+	received uint32
 
 	mu         sync.Mutex // guards all below
 	publishing bool
@@ -63,6 +66,7 @@ func (w *clientConn) Read(b []byte) (int, error) {
 	}
 
 	n, err := w.conn.Read(b)
+	w.received += uint32(n)
 
 	w.mu.Lock()
 	defer w.mu.Unlock()

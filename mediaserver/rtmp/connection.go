@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -19,7 +18,7 @@ import (
 )
 
 // A connection is one client. It is the net.Conn that go-rtmp reads and closes, and
-// the Handler that go-rtmp calls. Both happen on one goroutine of go-rtmp. Only writes
+// the Handler that go-rtmp calls. Both happen on one goroutine of go-rtmp. go-rtmp's writes
 // come from another goroutine.
 type connection struct {
 	gortmp.DefaultHandler
@@ -41,7 +40,7 @@ func (s *Server) newConnection(conn net.Conn) *connection {
 		server: s,
 		remote: conn.RemoteAddr().String(),
 	}
-	c.tooLong, c.messages.hasMemory = c.reportDropped, c.hasMemory
+	c.onMedia, c.tooLong, c.messages.hasMemory = c.media, c.reportDropped, c.hasMemory
 	return c
 }
 
@@ -151,39 +150,20 @@ func (c *connection) OnPlay(*gortmp.StreamContext, uint32, *rtmpmessage.NetStrea
 	return c.refuse(refusePublisher(ReasonPlay, statusPlayFailed, "this server takes streams by RTMP but does not play them; open its play.html page"))
 }
 
-// OnVideo passes a video message to the publication.
-func (c *connection) OnVideo(timestamp uint32, payload io.Reader) (err error) {
-	defer c.recovered(&err)
-	body, err := c.body(payload)
-	if err != nil || c.feed == nil {
-		return err
+// media passes an audio or video message to the publication, and keeps the body.
+func (c *connection) media(t messageType, timestamp uint32, body []byte) (err error) {
+	if c.feed == nil {
+		return nil
 	}
-	if err := c.feed.Video(timestamp, body); err != nil {
-		return c.refuse(refuseMedia(err))
+	if t == typeVideo {
+		err = c.feed.Video(timestamp, body)
+	} else {
+		err = c.feed.Audio(timestamp, body)
 	}
-	return nil
-}
-
-// OnAudio passes an audio message to the publication.
-func (c *connection) OnAudio(timestamp uint32, payload io.Reader) (err error) {
-	defer c.recovered(&err)
-	body, err := c.body(payload)
-	if err != nil || c.feed == nil {
-		return err
-	}
-	if err := c.feed.Audio(timestamp, body); err != nil {
-		return c.refuse(refuseMedia(err))
+	if err != nil {
+		return refuseMedia(err)
 	}
 	return nil
-}
-
-// body copies a payload, because go-rtmp reuses the buffer that its reader reads from.
-func (c *connection) body(payload io.Reader) ([]byte, error) {
-	b := make([]byte, c.mediaSize)
-	if _, err := io.ReadFull(payload, b); err != nil {
-		return nil, fmt.Errorf("read payload: %w", err)
-	}
-	return b, nil
 }
 
 // OnFCUnpublish ends the publication. OnDeleteStream and closeStream are two other ways to do so.

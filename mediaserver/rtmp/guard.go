@@ -2,6 +2,7 @@ package rtmp
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 
@@ -20,9 +21,7 @@ const (
 const (
 	chunkStreamControl = 2
 	chunkStreamCommand = 3
-	chunkStreamAudio   = 4
 	chunkStreamOwn     = 5
-	chunkStreamVideo   = 6
 )
 
 // maxMessageStreams is how many message streams a client may have open (section
@@ -33,15 +32,22 @@ const maxMessageStreams = 8
 // from asking for an acknowledgement of each byte.
 const minAckWindow = 64 << 10
 
+// defaultAckWindow is the acknowledgement window of both directions, in bytes, if the client sets none.
+const defaultAckWindow = 5_000_000
+
+// readBufferSize is the size of a connection's read buffer, in bytes. Most pictures of a publisher
+// fit, so they take one read.
+const readBufferSize = 16 << 10
+
 // maxHeaderSize is the size of a basic header, a message header and an extended
 // timestamp, in bytes.
 const maxHeaderSize = 1 + 11 + 4
 
 // A guard is the net.Conn that go-rtmp reads. What Read returns is always well-formed: the client's
-// handshake, one Set Chunk Size, then messages of one chunk each. Three kinds of messages pass:
-// commands that go-rtmp knows, on message streams that exist; audio and video of a publisher; and
-// acknowledgement windows of a sensible size. The guard handles other messages itself, drops and
-// counts them, or ends the connection. It adds limits and deadlines, which go-rtmp lacks.
+// handshake, one Set Chunk Size, then messages of one chunk each. Only commands that go-rtmp knows
+// pass, on message streams that exist. The guard gives audio and video of a publisher to onMedia, so
+// that they are copied once. It handles other messages itself, drops and counts them, or ends the
+// connection. It adds limits and deadlines, which go-rtmp lacks.
 //
 // go-rtmp can't handle the following, which the guard keeps away: AMF0 that is deep, huge or of an
 // unexpected type; messages that are empty, of unknown type or on an unknown stream; extended
@@ -62,10 +68,19 @@ type guard struct {
 	publishStream   uint32                  // the message stream being published, or 0
 	commandStream   uint32                  // of the last publish or play; a status goes to it
 	failed          error                   // what Read returns from now on
-	mediaSize       int                     // bytes of the audio or video message being read
+	acknowledge     acknowledgements
+	// onMedia is called with each audio and video message of a publisher, and may keep the body. An
+	// error ends the connection.
+	onMedia func(t messageType, timestamp uint32, body []byte) error
 	// tooLong is called with the type and length of a publisher's message that was
 	// dropped because it is too long.
 	tooLong func(t messageType, length int)
+}
+
+// acknowledgements are what the client has been told of the bytes that came, section 5.4.3.
+type acknowledgements struct {
+	window uint32 // bytes; 0: the client is told no more
+	told   uint32 // bytes that came until the last acknowledgement, modulo 2^32
 }
 
 // An aggregate is the part of an aggregate message that has not been read yet.
@@ -79,7 +94,8 @@ type aggregate struct {
 func newGuard(w *clientConn, counts *prometheus.CounterVec) *guard {
 	return &guard{
 		clientConn: w, counts: counts, handshake: handshakeBytes,
-		messages: newChunkReader(bufio.NewReaderSize(w, 8<<10), w.limits),
+		acknowledge: acknowledgements{window: defaultAckWindow},
+		messages:    newChunkReader(bufio.NewReaderSize(w, readBufferSize), w.limits),
 	}
 }
 
@@ -144,6 +160,7 @@ func (g *guard) nextMessage() error {
 	if err != nil {
 		return err
 	}
+	g.acknowledgeBytes()
 	if m.dropped > 0 {
 		if g.publishStream != 0 {
 			g.tooLong(m.typ, m.dropped)
@@ -155,8 +172,14 @@ func (g *guard) nextMessage() error {
 	}
 	switch m.typ {
 	case typeAudio, typeVideo:
-		return g.media(m)
+		if g.publishStream == 0 {
+			return g.drop(ReasonNotPublishing)
+		}
+		return g.media(m.typ, m.timestamp, g.messages.take())
 	case typeAggregate:
+		if g.publishStream == 0 {
+			return g.drop(ReasonNotPublishing)
+		}
 		g.aggregate = aggregate{rest: m.payload, message: m}
 		return nil
 	case typeCommandAMF3, typeDataAMF3:
@@ -185,21 +208,10 @@ func (g *guard) drop(r Reason) error {
 	return nil
 }
 
-// media emits audio or video of a client that publishes, on the message stream that it
-// publishes on.
-func (g *guard) media(m message) error {
-	if g.publishStream == 0 {
-		return g.drop(ReasonNotPublishing)
-	}
+// media hands on a message of a client that publishes.
+func (g *guard) media(t messageType, timestamp uint32, body []byte) error {
 	g.clientConn.media()
-	g.mediaSize = len(m.payload)
-	m.streamID = g.publishStream
-	if m.typ == typeAudio {
-		g.emit(chunkStreamAudio, m)
-	} else {
-		g.emit(chunkStreamVideo, m)
-	}
-	return nil
+	return g.onMedia(t, timestamp, body)
 }
 
 func (g *guard) nextOfAggregate() error {
@@ -216,20 +228,39 @@ func (g *guard) nextOfAggregate() error {
 	if !isMedia || len(m.payload) == 0 || len(m.payload) > g.messages.messageLimit(m.typ) {
 		return g.drop(ReasonAggregate)
 	}
-	return g.media(m)
+	return g.media(m.typ, m.timestamp, bytes.Clone(m.payload))
 }
 
-// ackWindow emits Window Acknowledgement Size, section 5.4.4. go-rtmp then sends the
-// acknowledgements that some encoders wait for.
+// ackWindow carries out Window Acknowledgement Size, section 5.4.4. Some encoders wait for the
+// acknowledgements.
 func (g *guard) ackWindow(m message) error {
 	if len(m.payload) < 4 {
 		return g.drop(ReasonAckWindow)
 	}
-	if size := binary.BigEndian.Uint32(m.payload); size < minAckWindow || size > 0x7fffffff {
+	size := binary.BigEndian.Uint32(m.payload)
+	if size < minAckWindow || size > 0x7fffffff {
 		return g.drop(ReasonAckWindow)
 	}
-	g.emit(chunkStreamControl, message{typ: typeAckWindow, payload: m.payload[:4]})
+	if g.acknowledge.window != 0 {
+		g.acknowledge.window = size
+	}
 	return nil
+}
+
+// acknowledgeBytes sends an acknowledgement (section 5.4.3) when half a window has come since the
+// last one. go-rtmp writes on the same chunk stream, but only until the client is connected.
+func (g *guard) acknowledgeBytes() {
+	a, came := &g.acknowledge, g.received
+	if !g.connected || a.window == 0 || came-a.told < a.window/2 {
+		return
+	}
+	a.told = came
+	_, err := g.Write(appendMessage(nil, chunkStreamControl, serverChunkSize, message{
+		typ: typeAcknowledgement, payload: binary.BigEndian.AppendUint32(nil, came),
+	}))
+	if err != nil {
+		a.window = 0 // the client does not read; its media are welcome
+	}
 }
 
 // command emits the commands that a publisher needs, if the session is in the right

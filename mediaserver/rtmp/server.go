@@ -250,9 +250,9 @@ func onConnect(log *slog.Logger) func(net.Conn) (io.ReadWriteCloser, *gortmp.Con
 			RPreset:                   preset,
 			ControlState: gortmp.StreamControlStateConfig{
 				DefaultBandwidthWindowSize: 5_000_000,
-				DefaultAckWindowSize:       5_000_000,
+				DefaultAckWindowSize:       defaultAckWindow,
 				DefaultBandwidthLimitType:  rtmpmessage.LimitTypeDynamic,
-				MaxChunkStreams:            chunkStreamVideo + 1,
+				MaxChunkStreams:            chunkStreamOwn + 1,
 				MaxMessageStreams:          maxMessageStreams,
 				MaxMessageSize:             maxChunkSize,
 			},

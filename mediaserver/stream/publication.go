@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/streampair/streampair/mediaserver/budget"
 )
 
@@ -84,7 +86,8 @@ type Publication struct {
 	cache            gopCache
 	connectionMemory *budget.Account // see Hold
 	rate             rate
-	silence          *time.Timer // sets the bit rate in the metrics to zero; nil before the first
+	ingestBytes      [2]prometheus.Counter // by Kind; nil before the first access unit
+	silence          *time.Timer           // sets the bit rate in the metrics to zero; nil before the first
 	malformed        uint64
 	warnings         []Warning
 	logged           []string // codes of faults and warnings

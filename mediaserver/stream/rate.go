@@ -40,7 +40,10 @@ func (p *Publication) count(u *AccessUnit, size int) {
 	if s.parent != nil {
 		return
 	}
-	s.metrics.IngestBytes.WithLabelValues(s.key.App, s.key.ID, u.Kind.String()).Add(float64(size))
+	if p.ingestBytes[u.Kind] == nil {
+		p.ingestBytes[u.Kind] = s.metrics.IngestBytes.WithLabelValues(s.key.App, s.key.ID, u.Kind.String())
+	}
+	p.ingestBytes[u.Kind].Add(float64(size))
 	if p.rate.add(size, u.Arrival) && p == s.current {
 		s.metrics.IngestBitrateBPS.WithLabelValues(s.key.App, s.key.ID).Set(float64(p.rate.bps))
 		if p.silence == nil {

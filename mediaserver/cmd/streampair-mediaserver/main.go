@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/streampair/streampair/mediaserver/config"
@@ -21,7 +22,14 @@ import (
 // version is set by the linker.
 var version = "devel"
 
+// gcPercent is the growth of the heap, in percent, at which Go collects garbage. The heap is mostly
+// media, which costs little to collect, so less memory than Go's default of 100 is well spent.
+const gcPercent = 50
+
 func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	// The first signal drains; a second one ends the process at once.

@@ -3,6 +3,8 @@ module github.com/streampair/streampair
 go 1.26.0
 
 require (
+	github.com/MicahParks/jwkset v0.11.4
+	github.com/MicahParks/keyfunc/v3 v3.9.2
 	github.com/bluenviron/mediacommon/v2 v2.9.2
 	github.com/chromedp/chromedp v0.23.0
 	github.com/go-logr/logr v1.4.4

@@ -25,11 +25,13 @@ func Effects() map[string]Effect {
 
 		"playback":                EffectRunning,
 		"playback.tokenSecretRef": EffectReplace,
+		"playback.jwks.secretRef": EffectReplace,
 		"playback.tlsSecretName":  EffectReplace,
 		"playback.externalURL":    EffectOperator,
 
 		"publish":                EffectRunning,
 		"publish.tokenSecretRef": EffectReplace,
+		"publish.jwks.secretRef": EffectReplace,
 
 		"exposure":                     EffectOperator,
 		"exposure.http.trustedProxies": EffectRunning,

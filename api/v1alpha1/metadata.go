@@ -31,6 +31,9 @@ const (
 	// SecretKeyJWTKey signs what a viewer must show with spec.playback.auth JWT, at least
 	// 32 bytes. In the same Secret as playToken.
 	SecretKeyJWTKey = "jwtKey"
+	// SecretKeyJWKS is a JSON Web Key Set, in the Secret of spec.playback.jwks.secretRef or
+	// spec.publish.jwks.secretRef.
+	SecretKeyJWKS = "jwks"
 	// SecretKeyClusterToken is the bearer token of the command port, and of one media pod
 	// with the other. In the generated Secret only.
 	SecretKeyClusterToken = "clusterToken"

@@ -98,6 +98,7 @@ type HLS struct {
 // Playback is about viewers.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.tokenSecretRef) || (has(self.auth) && self.auth != 'None')",message="tokenSecretRef does nothing with auth None: set auth to Token or JWT, or everybody can watch",fieldPath=".tokenSecretRef"
+// +kubebuilder:validation:XValidation:rule="!has(self.jwks) || (has(self.auth) && self.auth == 'JWT')",message="jwks does nothing without auth JWT: set auth to JWT",fieldPath=".jwks"
 type Playback struct {
 	// order is the order in which the player tries the ways to play. WebRTC has well under
 	// a second of delay. HLS has more, and passes through firewalls and CDNs.
@@ -131,8 +132,9 @@ type Playback struct {
 	// auth says what a viewer must show.
 	//
 	// None lets everybody watch. Token asks for the pair's play token (`?token=`). JWT asks
-	// for a JSON Web Token (`?token=`) signed with HS256 and the key jwtKey, with exp. Its aud
-	// has streampair:NAMESPACE/NAME, or its sub is the pair's name or one of its stream ids.
+	// for a JSON Web Token (`?token=`) with exp, signed with HS256 and the key jwtKey, or with
+	// a key of jwks. Its aud has streampair:NAMESPACE/NAME, or its sub is the pair's name or
+	// one of its stream ids.
 	// +optional
 	// +kubebuilder:default=None
 	Auth PlaybackAuth `json:"auth,omitempty"`
@@ -143,6 +145,16 @@ type Playback struct {
 	// publish.tokenSecretRef, or generated.
 	// +optional
 	TokenSecretRef *SecretReference `json:"tokenSecretRef,omitempty"`
+
+	// jwks says who signs the viewers' JSON Web Tokens, in place of jwtKey.
+	// +optional
+	JWKS *JWKS `json:"jwks,omitempty"`
+
+	// endSessionsAtExpiry ends the session of a viewer when the viewer's JSON Web Token
+	// expires. The player can renew its token, and then plays on without a break. Default:
+	// a token is only checked when a session opens.
+	// +optional
+	EndSessionsAtExpiry bool `json:"endSessionsAtExpiry,omitempty"`
 
 	// replacedTokenGraceSeconds is how long, in seconds, a viewer may continue to watch
 	// after the viewer's play token, or the key of the viewer's JSON Web Token, was

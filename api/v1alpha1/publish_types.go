@@ -14,6 +14,8 @@ const (
 )
 
 // Publish is about encoders.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.jwks) || !has(self.auth) || self.auth != 'None'",message="jwks does nothing with auth None: set auth to Token, or everybody can publish",fieldPath=".jwks"
 type Publish struct {
 	// auth says what an encoder must show.
 	//
@@ -35,6 +37,13 @@ type Publish struct {
 	// replacedTokenGraceSeconds is set.
 	// +optional
 	TokenSecretRef *SecretReference `json:"tokenSecretRef,omitempty"`
+
+	// jwks says who signs JSON Web Tokens that encoders may show in place of the publish
+	// token. Such a token has exp, and publish among the words of scope (RFC 8693 section
+	// 4.2). Its aud has streampair:NAMESPACE/NAME, or its sub is the pair's name or one of
+	// its stream ids.
+	// +optional
+	JWKS *JWKS `json:"jwks,omitempty"`
 
 	// tokenGeneration: raise it by one to have the generated tokens made anew, for instance
 	// when one got into the wrong hands. It does nothing to a Secret of your own, and leaves

@@ -128,8 +128,10 @@ func TestTheCompleteSampleHasEveryField(t *testing.T) {
 	if err := yaml.Unmarshal(documents(t, filepath.Join(samples, "streampair-complete.yaml"))[0], &sample); err != nil {
 		t.Fatal(err)
 	}
-	// The surfaces are alike: a field that one of them shows need not be in the others.
-	anySurface := strings.NewReplacer(".exposure.http.", ".exposure.*.", ".exposure.rtmp.", ".exposure.*.", ".exposure.webrtc.", ".exposure.*.")
+	// The surfaces are alike: a field that one of them shows need not be in the others. The same
+	// holds for key sets.
+	anySurface := strings.NewReplacer(".exposure.http.", ".exposure.*.", ".exposure.rtmp.", ".exposure.*.", ".exposure.webrtc.", ".exposure.*.",
+		".playback.jwks.", ".*.jwks.", ".publish.jwks.", ".*.jwks.")
 	present := map[string]bool{}
 	var look func(path string, value any)
 	look = func(path string, value any) {

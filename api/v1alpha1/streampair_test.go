@@ -137,6 +137,18 @@ func pairCases() []pairCase {
 				LegacyClients: "None", TokenSecretRef: &SecretReference{},
 			}
 		}, want: []string{"spec.playback.order[1]", "spec.playback.externalURL", "spec.playback.auth", "spec.playback.tokenSecretRef.name", "spec.playback.legacyClients"}},
+		{name: "key sets", change: func(p *StreamPair) {
+			p.Spec.Publish.JWKS = &JWKS{URL: "http://login.example.com/keys", Issuer: strings.Repeat("a", 1025)}
+			p.Spec.Playback.Auth = PlaybackJWT
+			p.Spec.Playback.JWKS = &JWKS{URL: "https://login.example.com/keys", SecretRef: &SecretReference{}, Audiences: []string{"a", "", "a"}}
+		}, want: []string{
+			"spec.playback.jwks", "spec.playback.jwks.secretRef.name", "spec.playback.jwks.audiences[1]", "spec.playback.jwks.audiences[2]",
+			"spec.publish.jwks.url", "spec.publish.jwks.issuer",
+		}},
+		{name: "key sets that nobody asks", change: func(p *StreamPair) {
+			p.Spec.Publish.Auth, p.Spec.Publish.JWKS = PublishNone, &JWKS{URL: "https://login.example.com/keys"}
+			p.Spec.Playback.JWKS = &JWKS{URL: "https://login.example.com/keys"}
+		}, want: []string{"spec.playback.jwks", "spec.publish.jwks"}},
 		{name: "HLS", change: func(p *StreamPair) {
 			p.Spec.Playback.HLS = &HLS{Mode: "Never", SegmentSeconds: 11, PartMilliseconds: 99, WindowSeconds: 3601}
 			p.Spec.Playback.AllowedOrigins = []string{"https://a.example.com", "https://a.example.com", "*", "a.example.com", "https://a.example.com/"}

@@ -1,9 +1,11 @@
 package v1alpha1
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -21,6 +23,7 @@ const (
 	MaxDrainSeconds       = 3600
 	MaxTokenGraceSeconds  = 86400
 	MaxExternalURLLength  = 1024
+	MaxJWKSURLLength      = 1024
 	maxOrder              = 2
 	maxAllowedOrigins     = 32
 	maxOriginLength       = 300
@@ -31,6 +34,8 @@ const (
 	maxICEServers         = 8
 	maxICEServerURLs      = 8
 	maxICEServerURLLength = 512
+	maxAudiences          = 8
+	maxClaimLength        = 1024
 	pathSegmentCharacters = "letters, digits, '.', '_' and '-', starting with a letter or digit"
 )
 
@@ -45,6 +50,7 @@ var (
 
 	// Of a URL just what can be put before "/{app}/play.html?…".
 	origin      = regexp.MustCompile(`^https?://([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?$`)
+	jwksURL     = regexp.MustCompile(`^https://([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?(/[!-~]*)?$`)
 	externalURL = regexp.MustCompile(`^https?://([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?(/[A-Za-z0-9._~/-]*)?$`)
 
 	image        = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@-]*$`)
@@ -121,6 +127,11 @@ func (f *Failover) validate(path *field.Path) field.ErrorList {
 func (p *Publish) validate(path *field.Path) field.ErrorList {
 	errs := oneOf(path.Child("auth"), p.Auth, PublishToken, PublishNone)
 	errs = append(errs, p.TokenSecretRef.validate(path.Child("tokenSecretRef"))...)
+	if p.JWKS != nil && p.Auth == PublishNone {
+		errs = append(errs, field.Forbidden(path.Child("jwks"),
+			"does nothing with auth None: set auth to Token, or everybody can publish"))
+	}
+	errs = append(errs, p.JWKS.validate(path.Child("jwks"))...)
 	if p.TokenGeneration < 0 {
 		errs = append(errs, field.Invalid(path.Child("tokenGeneration"), p.TokenGeneration, "must not be negative"))
 	}
@@ -139,10 +150,38 @@ func (p *Playback) validate(path *field.Path) field.ErrorList {
 			"does nothing with auth None: set auth to Token or JWT, or everybody can watch"))
 	}
 	errs = append(errs, p.TokenSecretRef.validate(path.Child("tokenSecretRef"))...)
+	if p.JWKS != nil && p.Auth != PlaybackJWT {
+		errs = append(errs, field.Forbidden(path.Child("jwks"), "does nothing without auth JWT: set auth to JWT"))
+	}
+	errs = append(errs, p.JWKS.validate(path.Child("jwks"))...)
 	errs = append(errs, within(path.Child("replacedTokenGraceSeconds"), p.ReplacedTokenGraceSeconds, 0, MaxTokenGraceSeconds)...)
 	errs = append(errs, p.HLS.validate(path.Child("hls"))...)
 	errs = append(errs, set(path.Child("allowedOrigins"), p.AllowedOrigins, maxAllowedOrigins, validateOrigin)...)
 	return append(errs, oneOf(path.Child("legacyClients"), p.LegacyClients, LegacyClientsPair, LegacyClientsStream)...)
+}
+
+func (j *JWKS) validate(path *field.Path) field.ErrorList {
+	if j == nil {
+		return nil
+	}
+	var errs field.ErrorList
+	switch {
+	case (j.URL != "") == (j.SecretRef != nil):
+		errs = append(errs, field.Required(path, "set exactly one of url and secretRef"))
+	case j.URL != "" && (len(j.URL) > MaxJWKSURLLength || !jwksURL.MatchString(j.URL) || strings.Contains(j.URL, "#")):
+		errs = append(errs, field.Invalid(path.Child("url"), j.URL,
+			"must be an https:// URL without user and fragment, such as https://login.example.com/.well-known/jwks.json"))
+	}
+	errs = append(errs, j.SecretRef.validate(path.Child("secretRef"))...)
+	if len(j.Issuer) > maxClaimLength {
+		errs = append(errs, field.TooLong(path.Child("issuer"), "", maxClaimLength))
+	}
+	return append(errs, set(path.Child("audiences"), j.Audiences, maxAudiences, func(path *field.Path, value string) *field.Error {
+		if value == "" || len(value) > maxClaimLength {
+			return field.Invalid(path, value, fmt.Sprintf("must have 1 to %d bytes", maxClaimLength))
+		}
+		return nil
+	})...)
 }
 
 // Bounds of HLS. A part is at least 100 ms long: shorter ones cost more than they gain.

@@ -166,7 +166,7 @@ func Stale(existing *corev1.Secret, pair *v1alpha1.StreamPair, now time.Time) []
 	needs(v1alpha1.SecretKeyPlayToken,
 		token(ownsPlaybackKeys(pair) && spec.Playback.Auth == v1alpha1.PlaybackToken, has.PlayToken))
 	needs(v1alpha1.SecretKeyJWTKey,
-		ownsPlaybackKeys(pair) && spec.Playback.Auth == v1alpha1.PlaybackJWT && len(has.JWTKey) < minJWTKeyLength)
+		needsJWTKey(pair) && len(has.JWTKey) < minJWTKeyLength)
 	needs(v1alpha1.SecretKeyClusterToken, !tokenForm.MatchString(has.ClusterToken))
 	needs(v1alpha1.SecretKeyControlCert,
 		!isControlCertificate(has.ControlCert, has.ControlKey, objects.ControlServerName(pair.Namespace, pair.Name), now))
@@ -183,6 +183,11 @@ func ownsPublishKeys(pair *v1alpha1.StreamPair) bool {
 // viewers have no Secret of their own, their key is in the publishers' Secret.
 func ownsPlaybackKeys(pair *v1alpha1.StreamPair) bool {
 	return isGenerated(pair, cmp.Or(pair.Spec.Playback.TokenSecretRef, pair.Spec.Publish.TokenSecretRef))
+}
+
+// needsJWTKey reports whether the operator makes the key of the viewers' JSON Web Tokens.
+func needsJWTKey(pair *v1alpha1.StreamPair) bool {
+	return ownsPlaybackKeys(pair) && pair.Spec.Playback.Auth == v1alpha1.PlaybackJWT && pair.Spec.Playback.JWKS == nil
 }
 
 // isGenerated reports whether ref refers to the pair's generated Secret.
@@ -251,7 +256,7 @@ func Fault(pair *v1alpha1.StreamPair, secret *corev1.Secret) string {
 		{v1alpha1.SecretKeyPlayToken, keys.PlayToken != "", tokenForm.MatchString(keys.PlayToken),
 			ownsPlaybackKeys(pair) && spec.Playback.Auth == v1alpha1.PlaybackToken},
 		{v1alpha1.SecretKeyJWTKey, keys.JWTKey != "", len(keys.JWTKey) >= minJWTKeyLength,
-			ownsPlaybackKeys(pair) && spec.Playback.Auth == v1alpha1.PlaybackJWT},
+			needsJWTKey(pair)},
 		{v1alpha1.SecretKeyClusterToken, keys.ClusterToken != "", tokenForm.MatchString(keys.ClusterToken), true},
 		{v1alpha1.SecretKeyControlCert, len(keys.ControlCert) > 0, isKeyPair(keys.ControlCert, keys.ControlKey), true},
 	} {

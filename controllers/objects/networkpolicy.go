@@ -2,6 +2,9 @@ package objects
 
 import (
 	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -40,6 +43,9 @@ func networkPolicy(pair *v1alpha1.StreamPair, s Settings) Object {
 	if pair.Spec.MediaServer.Egress == v1alpha1.EgressRestricted {
 		spec.WithPolicyTypes(networkingv1.PolicyTypeEgress).
 			WithEgress(nameServersRule(s), openShiftNameServersRule(), peerEgressRule(pair))
+		if urls := jwksURLs(pair); len(urls) > 0 {
+			spec.WithEgress(jwksRule(urls))
+		}
 	}
 	policy := networkingv1ac.NetworkPolicy(pair.Name, pair.Namespace).WithSpec(spec)
 	return New(pair, KindNetworkPolicy, policy, policy.ObjectMetaApplyConfiguration, PairLabels(pair.Name))
@@ -90,6 +96,25 @@ func peerEgressRule(pair *v1alpha1.StreamPair) *networkingv1ac.NetworkPolicyEgre
 			policyPort(corev1.ProtocolTCP, PortPeer),
 			policyPort(corev1.ProtocolTCP, PortHTTP)).
 		WithTo(podsOfPair(pair))
+}
+
+// jwksRule opens the ports of the URLs of JSON Web Key Sets, at any address: no rule can
+// have a name. The media server itself calls public addresses only, and those of --jwks-networks.
+func jwksRule(urls []string) *networkingv1ac.NetworkPolicyEgressRuleApplyConfiguration {
+	rule := networkingv1ac.NetworkPolicyEgressRule()
+	var ports []int32
+	for _, one := range urls {
+		port := int32(443)
+		if u, err := url.Parse(one); err == nil && u.Port() != "" {
+			n, _ := strconv.ParseInt(u.Port(), 10, 32) // the API server has checked the URL
+			port = int32(n)
+		}
+		if !slices.Contains(ports, port) {
+			ports = append(ports, port)
+			rule.WithPorts(policyPort(corev1.ProtocolTCP, port))
+		}
+	}
+	return rule
 }
 
 // nameServersRule opens DNS to the usual name servers, and to those that the operator

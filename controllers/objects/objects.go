@@ -33,6 +33,9 @@ type Settings struct {
 	// AllowPodImages lets spec.mediaServer.image choose the image. Default: false,
 	// because otherwise whoever may write a StreamPair could run any image.
 	AllowPodImages bool
+	// JWKSNetworks are the networks, in CIDR notation, of private addresses that media
+	// pods may call for a JSON Web Key Set.
+	JWKSNetworks []string
 	// MaxViewers is the limit of viewers of one media
 	// pod at a time; 0: the media server's default.
 	MaxViewers int

@@ -3,6 +3,7 @@ package objects
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -158,7 +159,21 @@ func mediaServerArgs(pair *v1alpha1.StreamPair, role v1alpha1.Role, s Settings) 
 	if s.MaxViewers > 0 {
 		args = append(args, "--max-viewers="+strconv.Itoa(s.MaxViewers))
 	}
+	if len(s.JWKSNetworks) > 0 && len(jwksURLs(pair)) > 0 {
+		args = append(args, "--jwks-networks="+strings.Join(s.JWKSNetworks, ","))
+	}
 	return args
+}
+
+// jwksURLs returns the URLs of JSON Web Key Sets that the media pods call.
+func jwksURLs(pair *v1alpha1.StreamPair) []string {
+	var urls []string
+	for _, set := range []*v1alpha1.JWKS{pair.Spec.Publish.JWKS, pair.Spec.Playback.JWKS} {
+		if url := set.CalledURL(); url != "" && !slices.Contains(urls, url) {
+			urls = append(urls, url)
+		}
+	}
+	return urls
 }
 
 // containerPorts returns the ports for the Services and, with HostPort, for the node.

@@ -22,6 +22,9 @@ func unknownFields(pair *v1alpha1.StreamPair, pod *control.Status) []string {
 		{"spec.failover.maxJitterMilliseconds", pair.Spec.Failover.MaxJitterMilliseconds != nil},
 		{"spec.playback.allowedOrigins", len(pair.Spec.Playback.AllowedOrigins) > 0},
 		{"spec.playback.hls", pair.Spec.Playback.HLS != nil},
+		{"spec.playback.endSessionsAtExpiry", pair.Spec.Playback.EndSessionsAtExpiry},
+		{"spec.playback.jwks", pair.Spec.Playback.JWKS != nil},
+		{"spec.publish.jwks", pair.Spec.Publish.JWKS != nil},
 		{"spec.playback.replacedTokenGraceSeconds", pair.Spec.Playback.ReplacedTokenGraceSeconds != nil},
 		{"spec.publish.replacedTokenGraceSeconds", pair.Spec.Publish.ReplacedTokenGraceSeconds != nil},
 	} {

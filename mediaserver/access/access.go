@@ -8,28 +8,33 @@
 // names are closed. A media pod in a cluster never accepts or plays a stream that no pair names:
 // see [NewDeclaredOnly].
 //
-// A viewer's JSON Web Token (playback.auth JWT) is signed with HS256 and the pair's
-// jwtKey. It must have exp, and say which pair it is for:
+// A viewer's JSON Web Token (playback.auth JWT) is signed with HS256 and the pair's jwtKey, or by
+// one of the pair's [Signers]. A publisher's token is signed by one of the pair's Signers, and has
+// the word publish in scope (RFC 8693 section 4.2). So no viewer's token publishes, whoever signed
+// it. A token must have exp, and say which pair it is for:
 //
 //   - aud (RFC 7519 section 4.1.3), a string or an array, must have the pair's
-//     [Pair.Audience], streampair:NAMESPACE/NAME, if aud is there at all.
+//     [Pair.Audience], streampair:NAMESPACE/NAME, or one of the Signers' audiences, if aud is there
+//     at all.
 //   - sub must be the pair's name or one of its two stream ids. It may be missing where aud
-//     is there.
+//     is there, and may be anything where aud is one of the Signers' audiences.
+//   - iss must be the Signers' issuer, if they have one.
 //
 // Either way the token opens the whole pair. Without aud, a sub that two pairs of one server would
 // accept opens neither: a token for one audience must not open another. nbf is honoured. A crit
 // header is refused (RFC 7515 section 4.1.11: no extension is known here). Other claims are
 // ignored. A token is checked when a session opens. A session that plays is not cut when its token
-// expires.
+// expires, unless [Pair.EndAtExpiry] is set: see [Policy.Validity].
 //
 // A Policy also knows the tokens that were in force before. So sessions that those tokens admitted
-// can be ended: see [Policy.Revoked] and [Policy.ReplacedPublishTokens].
+// can be ended: see [Policy.Validity] and [Policy.ReplacedPublishTokens].
 //
 // Start at [Policy].
 package access
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
@@ -72,9 +77,29 @@ type Pair struct {
 	PlayToken    string                // for Playback Token; empty: nobody gets in
 	JWTKey       string                // HMAC key for Playback JWT; empty: nobody gets in
 
+	PublishSigners  *Signers // whose tokens publish beside PublishToken; nil: nobody's
+	PlaybackSigners *Signers // whose tokens play, in place of those of JWTKey; nil: nobody's
+	// EndAtExpiry ends a viewer's session when the viewer's JSON Web Token expires.
+	EndAtExpiry bool
+
 	// PlaybackGrace is how long a viewer may go on watching after the viewer's credential was
 	// replaced; nil: for as long as the viewer likes.
 	PlaybackGrace *time.Duration
+}
+
+// Keys find the key that checks a JSON Web Token's signature, for the jwt package. Package jwks has
+// two kinds.
+type Keys interface {
+	Key(ctx context.Context, token *jwt.Token) (any, error)
+}
+
+// Signers are who signs JSON Web Tokens.
+type Signers struct {
+	// ID names the Keys and the Issuer: the tokens of Signers with the same ID are the same.
+	ID        string
+	Keys      Keys
+	Issuer    string   // what iss must be; empty: iss is not looked at
+	Audiences []string // what aud may be, beside Pair.Audience
 }
 
 // Audience returns the pair's name in the aud claim of a JSON Web Token.
@@ -152,13 +177,16 @@ type streamKey struct{ app, id string }
 type rules struct {
 	open    bool // whether streams that no pair names are open to everybody
 	streams map[streamKey][]Pair
-	// acceptingPairs counts the pairs that accept a JSON Web Token signed with that key for that sub.
+	// acceptingPairs counts the pairs that accept a JSON Web Token of that signer for that sub.
 	acceptingPairs map[signedSubject]int
 	// opened has the streams that a publish token opens, by the token's SHA-256.
 	opened map[[sha256.Size]byte]map[stream.Key]bool
 }
 
-type signedSubject struct{ key, sub string }
+type signedSubject struct {
+	of       use
+	key, sub string
+}
 
 func newRules(pairs []Pair) *rules {
 	r := &rules{
@@ -166,9 +194,12 @@ func newRules(pairs []Pair) *rules {
 		opened: make(map[[sha256.Size]byte]map[stream.Key]bool),
 	}
 	for _, pair := range pairs {
-		if pair.Playback == v1alpha1.PlaybackJWT {
-			for _, sub := range pair.subjects() {
-				r.acceptingPairs[signedSubject{pair.JWTKey, sub}]++
+		for _, sub := range pair.subjects() {
+			if pair.Playback == v1alpha1.PlaybackJWT {
+				r.acceptingPairs[signedSubject{ofJWTKey, pair.playbackSigners().ID, sub}]++
+			}
+			if pair.PublishSigners != nil {
+				r.acceptingPairs[signedSubject{ofPublishToken, pair.PublishSigners.ID, sub}]++
 			}
 		}
 		if pair.Publish != v1alpha1.PublishNone || pair.Playback != v1alpha1.PlaybackNone {
@@ -189,21 +220,27 @@ func (r *rules) publish(app, streamID, token string) (authenticated bool, err er
 		return false, r.undeclaredFor(stream.Key{App: app, ID: streamID}, token)
 	}
 	open, running := true, false
+	refusal := ErrUnauthorized
 	for _, pair := range pairs {
 		running = running || !pair.Paused
 		if pair.Publish == v1alpha1.PublishNone {
 			continue
 		}
 		open = false
-		if !pair.Paused && sameToken(token, pair.PublishToken) {
+		if pair.Paused {
+			continue
+		}
+		err := r.checkPublisher(&pair, token)
+		if err == nil {
 			return true, nil
 		}
+		refusal = err
 	}
 	switch {
 	case !running:
 		return false, stream.ErrUndeclared
 	case !open:
-		return false, ErrUnauthorized
+		return false, refusal
 	}
 	return false, nil
 }
@@ -276,61 +313,23 @@ func (r *rules) undeclared() error {
 }
 
 func (r *rules) checkViewer(p *Pair, token string) error {
-	if p.Playback == v1alpha1.PlaybackJWT {
-		return r.checkJWT(p, token)
-	}
-	if sameToken(token, p.PlayToken) {
+	switch {
+	case p.Playback == v1alpha1.PlaybackJWT:
+		return r.checkJWT(p, ofJWTKey, p.playbackSigners(), token)
+	case sameToken(token, p.PlayToken):
 		return nil
 	}
 	return ErrUnauthorized
 }
 
-// viewerClaims are the claims that are checked. Audience is nil if there is no aud. An empty aud is
-// for nobody.
-type viewerClaims struct {
-	jwt.RegisteredClaims
-	Audience *jwt.ClaimStrings `json:"aud"`
-}
-
-func (r *rules) checkJWT(p *Pair, token string) error {
-	if p.JWTKey == "" || token == "" || len(token) > maxTokenLength {
-		return ErrUnauthorized
-	}
-	var claims viewerClaims
-	// The list of methods keeps out "none", and a public key used as HMAC key.
-	_, err := jwt.ParseWithClaims(token, &claims,
-		func(t *jwt.Token) (any, error) {
-			if _, critical := t.Header["crit"]; critical {
-				return nil, errors.New("its crit header asks for extensions that this server does not know")
-			}
-			return []byte(p.JWTKey), nil
-		},
-		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
-		jwt.WithExpirationRequired(),
-		jwt.WithLeeway(clockLeeway))
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrUnauthorized, err)
-	}
-	if reason := r.refuseClaims(p, claims); reason != "" {
-		return fmt.Errorf("%w: %s", ErrUnauthorized, reason)
-	}
-	return nil
-}
-
-// refuseClaims returns why a token with these claims is not for the pair; empty: it is.
-func (r *rules) refuseClaims(p *Pair, claims viewerClaims) string {
-	addressed := claims.Audience != nil
+func (r *rules) checkPublisher(p *Pair, token string) error {
 	switch {
-	case addressed && !slices.Contains(*claims.Audience, p.Audience()):
-		return "its aud is for something else; it must be streampair:NAMESPACE/NAME of the StreamPair"
-	case claims.Subject == "" && !addressed:
-		return "it has neither aud nor sub"
-	case claims.Subject != "" && !slices.Contains(p.subjects(), claims.Subject):
-		return "its sub is for something else"
-	case !addressed && r.acceptingPairs[signedSubject{p.JWTKey, claims.Subject}] > 1:
-		return "its sub is for more than one StreamPair of this server; add the aud streampair:NAMESPACE/NAME"
+	case sameToken(token, p.PublishToken):
+		return nil
+	case p.PublishSigners != nil && isJWT(token):
+		return r.checkJWT(p, ofPublishToken, p.PublishSigners, token)
 	}
-	return ""
+	return ErrUnauthorized
 }
 
 // sameToken reports whether two tokens are equal. It takes the same time wherever they differ, and

@@ -42,7 +42,7 @@ func (p *Pair) credentials() map[use]string {
 	switch {
 	case p.Playback == v1alpha1.PlaybackToken && p.PlayToken != "":
 		values[ofPlayToken] = p.PlayToken
-	case p.Playback == v1alpha1.PlaybackJWT && p.JWTKey != "":
+	case p.Playback == v1alpha1.PlaybackJWT && p.PlaybackSigners == nil && p.JWTKey != "":
 		values[ofJWTKey] = p.JWTKey
 	}
 	return values
@@ -78,26 +78,32 @@ func follow(known []*credential, pairs []Pair, now time.Time) []*credential {
 	return next
 }
 
-// Revoked returns a channel that is closed when whoever was admitted to watch with this token must
-// go: the pair's play token, or the key of its JSON Web Tokens, was replaced longer ago than the
-// pair allows. For viewers who needed no token the channel is nil, and so never closed.
-func (p *Policy) Revoked(app, streamID, token string) <-chan struct{} {
+// Validity returns until when somebody may watch whom this token has just admitted. revoked is
+// closed when the pair's play token, or the key of its JSON Web Tokens, was replaced longer ago than
+// the pair allows; nil: never. until is when the token expires, if the pair ends sessions then;
+// zero: the session need not end.
+func (p *Policy) Validity(app, streamID, token string) (revoked <-chan struct{}, until time.Time) {
+	r := p.rules.Load()
+	for _, pair := range r.streams[streamKey{app, streamID}] {
+		if pair.EndAtExpiry && pair.Playback == v1alpha1.PlaybackJWT && isJWT(token) {
+			until = expiry(token)
+		}
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	r := p.rules.Load()
 	// The newest credential comes first: a token that two keys admit is good while either key is.
 	for _, c := range slices.Backward(p.credentials) {
 		if c.use == ofPublishToken || c.pair.App != app || streamID != c.pair.PrimaryID && streamID != c.pair.BackupID {
 			continue
 		}
 		if r.checkViewer(&c.pair, token) == nil {
-			return c.ended
+			return c.ended, until
 		}
 	}
-	return nil
+	return nil, until
 }
 
-// Expire closes the channels that Revoked returned and whose time is over.
+// Expire closes the channels that Validity returned and whose time is over.
 func (p *Policy) Expire(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

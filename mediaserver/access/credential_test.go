@@ -49,13 +49,13 @@ func TestAReplacedCredentialEndsItsViewers(t *testing.T) {
 	} {
 		t.Run(kind.name, func(t *testing.T) {
 			p := New(kind.pair(kind.old, &minute))
-			admitted := p.Revoked("live", "backup", kind.oldToken)
+			admitted, _ := p.Validity("live", "backup", kind.oldToken)
 			if admitted == nil || isClosed(admitted) {
 				t.Fatal("a viewer of the credential in force has no channel, or a closed one")
 			}
 			p.replace(kind.pair(kind.next, &minute), start)
-			late := p.Revoked("live", "primary", kind.oldToken) // as if the viewer was admitted a moment before
-			newcomer := p.Revoked("live", "primary", kind.newToken)
+			late, _ := p.Validity("live", "primary", kind.oldToken) // as if the viewer was admitted a moment before
+			newcomer, _ := p.Validity("live", "primary", kind.newToken)
 			p.Expire(start.Add(minute - 1))
 			if isClosed(admitted) {
 				t.Error("ended within the grace")
@@ -66,7 +66,7 @@ func TestAReplacedCredentialEndsItsViewers(t *testing.T) {
 			}
 
 			unset := New(kind.pair(kind.old, nil))
-			stays := unset.Revoked("live", "primary", kind.oldToken)
+			stays, _ := unset.Validity("live", "primary", kind.oldToken)
 			unset.replace(kind.pair(kind.next, nil), start)
 			unset.Expire(start.Add(1000 * time.Hour))
 			if isClosed(stays) {
@@ -79,7 +79,7 @@ func TestAReplacedCredentialEndsItsViewers(t *testing.T) {
 			}
 
 			back := New(kind.pair(kind.old, &minute))
-			returned := back.Revoked("live", "primary", kind.oldToken)
+			returned, _ := back.Validity("live", "primary", kind.oldToken)
 			back.replace(kind.pair(kind.next, &minute), start)
 			back.replace(kind.pair(kind.old, &minute), start)
 			back.Expire(start.Add(time.Hour))
@@ -89,7 +89,7 @@ func TestAReplacedCredentialEndsItsViewers(t *testing.T) {
 		})
 	}
 	open := New([]Pair{pair("demo", "primary", "backup", nil)})
-	if open.Revoked("live", "primary", "") != nil {
+	if revoked, until := open.Validity("live", "primary", ""); revoked != nil || !until.IsZero() {
 		t.Error("who needed no token came by none that can be replaced")
 	}
 }

@@ -85,6 +85,10 @@ type Config struct {
 	// or the PROXY protocol. The manifest may trust more proxies.
 	TrustedProxies []netip.Prefix
 
+	// JWKSNetworks have the private addresses at which the URLs of
+	// JSON Web Key Sets may be. Default: only public addresses are called.
+	JWKSNetworks []netip.Prefix
+
 	// MaxViewers bounds the WHEP sessions at a time. A player of FLV is only admitted while
 	// WHEP sessions and players of FLV together are fewer. Default 1000; 0: no limit.
 	MaxViewers int

@@ -36,6 +36,7 @@ type flags struct {
 	pairs         list
 	advertise     list
 	proxies       list
+	jwksNetworks  list
 	addresses     []addressFlag
 	tlsCert       string
 	tlsKey        string
@@ -92,6 +93,7 @@ func newFlags() *flags {
 	f.address("webrtc-address", ":8189", "WebRTC media on `ADDRESS`, UDP and TCP", func(c *Config) *string { return &c.WebRTCAddress })
 	f.set.Var(&f.advertise, "advertise-address", "tell browsers `IP[:udpPort[:tcpPort]]` as the media address; may be repeated. Needed behind NAT")
 	f.set.Var(&f.proxies, "trusted-proxies", "trust the client addresses that proxies in `NETWORKS` name by X-Forwarded-For or the PROXY protocol. NETWORKS is a list of CIDRs; may be repeated. Without the flag the manifest's proxies are trusted, or none")
+	f.set.Var(&f.jwksNetworks, "jwks-networks", "let the URLs of JSON Web Key Sets (jwks.url) be at private addresses of `NETWORKS`, a list of CIDRs; may be repeated. Without the flag only public addresses are called")
 	f.address("probe-address", ":9090", "/livez, /readyz and /metrics on `ADDRESS`", func(c *Config) *string { return &c.ProbeAddress })
 	f.address("health-address", "", "/livez and /readyz alone on `ADDRESS`, for the kubelet's probes: each client address has places of its own. Without the flag "+DefaultHealthAddress+" with --role, and off without --role", func(c *Config) *string { return &c.HealthAddress })
 	f.address("control-address", "127.0.0.1:9091", "status and commands on `ADDRESS`. It must be on loopback, unless the next three flags are given", func(c *Config) *string { return &c.ControlAddress })
@@ -206,7 +208,8 @@ func (f *flags) config(pod Pod) (Config, Mistakes) {
 			c.AdvertiseAddresses = append(c.AdvertiseAddresses, address)
 		}
 	}
-	c.TrustedProxies = f.trustedProxies(&mistakes)
+	c.TrustedProxies = f.networks("trusted-proxies", &f.proxies, admission.ParseProxy, &mistakes)
+	c.JWKSNetworks = f.networks("jwks-networks", &f.jwksNetworks, netip.ParsePrefix, &mistakes)
 	c.MaxViewers = f.count("max-viewers", f.maxViewers, &mistakes)
 	c.MaxTranscodes = f.count("max-transcodes", f.maxTranscodes, &mistakes)
 	c.HLS = f.hls.config(f.where, &mistakes)
@@ -225,16 +228,16 @@ func (f *flags) config(pod Pod) (Config, Mistakes) {
 	return c, mistakes
 }
 
-// trustedProxies parses the networks of --trusted-proxies.
-func (f *flags) trustedProxies(mistakes *Mistakes) []netip.Prefix {
+// networks parses the networks of a flag.
+func (f *flags) networks(name string, value flag.Value, parse func(string) (netip.Prefix, error), mistakes *Mistakes) []netip.Prefix {
 	var networks []netip.Prefix
-	for _, text := range strings.Split(f.proxies.String(), ",") {
+	for _, text := range strings.Split(value.String(), ",") {
 		if text = strings.TrimSpace(text); text == "" {
 			continue
 		}
-		network, err := admission.ParseProxy(text)
+		network, err := parse(text)
 		if err != nil {
-			mistakes.add("%s: %v", f.where("trusted-proxies"), err)
+			mistakes.add("%s: %v", f.where(name), err)
 			continue
 		}
 		networks = append(networks, network)

@@ -22,6 +22,7 @@ const (
 	KeyPublishToken = v1alpha1.SecretKeyPublishToken
 	KeyPlayToken    = v1alpha1.SecretKeyPlayToken
 	KeyJWTKey       = v1alpha1.SecretKeyJWTKey
+	KeyJWKS         = v1alpha1.SecretKeyJWKS
 )
 
 // minJWTKeyLength is the length of the hash: HS256 needs
@@ -118,7 +119,9 @@ type Pair struct {
 type Keys struct {
 	PublishToken string // set if publish.auth is Token
 	PlayToken    string // set if playback.auth is Token
-	JWTKey       string // set if playback.auth is JWT
+	JWTKey       string // set if playback.auth is JWT, and playback.jwks is not
+	PublishJWKS  string // JSON; set if publish.jwks has a secretRef
+	PlaybackJWKS string // JSON; set if playback.jwks has a secretRef
 
 	// GeneratedPublishToken and GeneratedPlayToken say that nobody
 	// configured the token. It must be shown once, or nobody knows it.
@@ -152,6 +155,7 @@ func (m Manifest) Access() []access.Pair {
 			PlayToken:    p.Keys.PlayToken,
 			JWTKey:       p.Keys.JWTKey,
 
+			EndAtExpiry:   p.Spec.Playback.EndSessionsAtExpiry,
 			PlaybackGrace: seconds(p.Spec.Playback.ReplacedTokenGraceSeconds),
 		})
 	}

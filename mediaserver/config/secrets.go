@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/mediaserver/jwks"
 )
 
 // An ICEServer is a STUN or TURN server that browsers
@@ -134,6 +135,12 @@ func (p *Pair) keptKeys(before Pair) Keys {
 	if !sameSecret(ref, refThen) {
 		kept.JWTKey = ""
 	}
+	if !sameSecret(now.Publish.JWKS.Secret(), then.Publish.JWKS.Secret()) {
+		kept.PublishJWKS = ""
+	}
+	if !sameSecret(now.Playback.JWKS.Secret(), then.Playback.JWKS.Secret()) {
+		kept.PlaybackJWKS = ""
+	}
 	return kept
 }
 
@@ -171,6 +178,9 @@ func (p *Pair) resolveKeys(s *secrets, kept Keys) field.ErrorList {
 		token, made := look(KeyPlayToken, path, ref)
 		p.Keys.PlayToken, p.Keys.GeneratedPlayToken = tokenOr(token, made, kept.PlayToken, kept.GeneratedPlayToken)
 	case v1alpha1.PlaybackJWT:
+		if p.Spec.Playback.JWKS != nil {
+			break
+		}
 		before := len(errs)
 		key, made := look(KeyJWTKey, path, ref)
 		p.Keys.JWTKey = cmp.Or(key, kept.JWTKey)
@@ -181,12 +191,25 @@ func (p *Pair) resolveKeys(s *secrets, kept Keys) field.ErrorList {
 				"auth JWT needs a Secret with the key jwtKey"))
 		}
 	}
+	set := func(of *v1alpha1.JWKS, part, kept string) string {
+		if of.Secret() == nil {
+			return ""
+		}
+		text, _ := look(KeyJWKS, field.NewPath("spec", part, "jwks", "secretRef"), of.SecretRef)
+		return cmp.Or(text, kept)
+	}
+	p.Keys.PublishJWKS = set(p.Spec.Publish.JWKS, "publish", kept.PublishJWKS)
+	p.Keys.PlaybackJWKS = set(p.Spec.Playback.JWKS, "playback", kept.PlaybackJWKS)
 	return errs
 }
 
 func judgeKey(key string) func(string) string {
 	return func(value string) string {
 		switch {
+		case key == KeyJWKS:
+			if _, err := jwks.Parse([]byte(value)); err != nil {
+				return fmt.Sprintf("cannot be used: %v", err)
+			}
 		case key == KeyJWTKey && len(value) < minJWTKeyLength:
 			return fmt.Sprintf("must have at least %d bytes", minJWTKeyLength)
 		case key != KeyJWTKey && !tokenForm.MatchString(value):

@@ -13,6 +13,7 @@ import (
 
 	"github.com/streampair/streampair/mediaserver/admission"
 	"github.com/streampair/streampair/mediaserver/failover"
+	"github.com/streampair/streampair/mediaserver/jwks"
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/signalling"
 	"github.com/streampair/streampair/mediaserver/sse"
@@ -30,11 +31,13 @@ type Config struct {
 	// viewer, with 404 if stream.IsUnknown and otherwise with 503.
 	Open func(from netip.Prefix, app, streamID, backupID string) (pair *failover.Pair, release func(), err error)
 	// Authorize checks whether the token lets a viewer play. The error's text is shown
-	// to the viewer, with 404 if stream.IsUnknown and otherwise with 401.
+	// to the viewer, with 404 if stream.IsUnknown, 503 if jwks.ErrUnavailable,
+	// and otherwise with 401.
 	Authorize func(app, streamID, backupID, token string) error
-	// Revoked returns a channel that is closed when the token's players
-	// must be disconnected. Default: nil, so that none must be.
-	Revoked func(app, streamID, token string) <-chan struct{}
+	// Validity returns until when players who showed this token may
+	// stay: until revoked is closed, and until the time. Zero values
+	// mean for ever. Default: for ever.
+	Validity func(app, streamID, token string) (revoked <-chan struct{}, until time.Time)
 	// Session returns a channel that is closed when the session of
 	// that name has ended, see signalling.EventsID. ok is false if
 	// this server has no such session. Default: there are no sessions.
@@ -97,8 +100,8 @@ func NewHandler(cfg Config) *Handler {
 	if cfg.Reduced == nil {
 		cfg.Reduced = func(string) (bool, <-chan struct{}) { return false, nil }
 	}
-	if cfg.Revoked == nil {
-		cfg.Revoked = func(string, string, string) <-chan struct{} { return nil }
+	if cfg.Validity == nil {
+		cfg.Validity = func(string, string, string) (<-chan struct{}, time.Time) { return nil, time.Time{} }
 	}
 	if cfg.BaseURLs == nil {
 		cfg.BaseURLs = func() ([]string, <-chan struct{}) { return nil, nil }
@@ -246,7 +249,6 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (following, bool
 	query := r.URL.Query()
 	f := following{
 		draining: h.cfg.Draining,
-		revoked:  h.cfg.Revoked(r.PathValue("app"), r.PathValue("streamId"), signalling.Token(r)),
 		state:    State{StreamID: r.PathValue("streamId"), BackupStreamID: query.Get("backupStreamId")},
 	}
 	select {
@@ -258,10 +260,14 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (following, bool
 	case stream.IsUnknown(err):
 		h.refuse(w, "unknown_stream", http.StatusNotFound, err)
 		return f, false
+	case errors.Is(err, jwks.ErrUnavailable):
+		h.sendElsewhere(w, "5", "keys", err)
+		return f, false
 	case err != nil:
 		h.refuse(w, "unauthorized", http.StatusUnauthorized, err)
 		return f, false
 	}
+	f.revoked, f.until = h.cfg.Validity(r.PathValue("app"), f.state.StreamID, signalling.Token(r))
 	if session := query.Get("session"); session != "" {
 		ended, ok := h.cfg.Session(session)
 		if !ok {
@@ -288,6 +294,8 @@ type following struct {
 	pair *failover.Pair
 	// revoked is closed when the player must be disconnected; may be nil.
 	revoked <-chan struct{}
+	// until is when the player must be disconnected; zero: never.
+	until time.Time
 	// session is the id of the player's session; empty: the player named none.
 	session string
 	// ended is closed when the player's session ends; nil: the player named none.
@@ -305,6 +313,11 @@ type following struct {
 func (h *Handler) follow(ctx context.Context, s *sse.Stream, f following) error {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
+	if !f.until.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, f.until)
+		defer cancel()
+	}
 	for {
 		baseURLs, moved := h.cfg.BaseURLs()
 		status, changed := f.pair.Watch()

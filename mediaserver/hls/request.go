@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/streampair/streampair/mediaserver/failover"
+	"github.com/streampair/streampair/mediaserver/jwks"
 	"github.com/streampair/streampair/mediaserver/signalling"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
@@ -102,7 +103,10 @@ func (h *Handler) authorize(r *http.Request, streamID, backupID string) (byQuery
 	if cookie, _ := r.Cookie(tokenCookie); cookie != nil && h.cfg.Authorize(app, streamID, backupID, cookie.Value) == nil {
 		return "", nil
 	}
-	if err := h.cfg.Authorize(app, streamID, backupID, signalling.Token(r)); err != nil {
+	switch err := h.cfg.Authorize(app, streamID, backupID, signalling.Token(r)); {
+	case errors.Is(err, jwks.ErrUnavailable):
+		return "", err
+	case err != nil:
 		return "", &unauthorized{err}
 	}
 	if signalling.BearerToken(r) != "" {

@@ -33,6 +33,7 @@ type Metrics struct {
 	FFmpegChildren     prometheus.Gauge
 	FFmpegRestarts     *prometheus.CounterVec // reason
 	HTTPRequestRefusal *prometheus.CounterVec // reason
+	JWKSFetches        *prometheus.CounterVec // result
 	RelayFailures      *prometheus.CounterVec // reason
 	RelayRefusals      *prometheus.CounterVec // reason
 	PeersConnected     *prometheus.GaugeVec   // transport
@@ -103,6 +104,8 @@ func New(reg prometheus.Registerer) *Metrics {
 			"ICE candidates that clients sent after their offer and that were ignored: unreadable, unusable or surplus.", "protocol", "reason"),
 		FFmpegChildren: gauge("ffmpeg_children", "ffmpeg processes running.").WithLabelValues(),
 		FFmpegRestarts: counter("ffmpeg_restarts_total", "ffmpeg processes replaced.", "reason"),
+		JWKSFetches: counter("jwks_fetches_total",
+			"Fetches of JSON Web Key Sets from their URLs, by result: success or failure.", "result"),
 		HTTPRequestRefusal: counter("http_requests_refused_total",
 			"HTTP requests refused before they did anything.", "reason"),
 		RelayFailures:   counter("relay_failures_total", "Connections to the peer that failed or ended.", "reason"),

@@ -35,9 +35,10 @@ type HandlerConfig struct {
 	// shown to the player, with 404 if stream.IsUnknown and otherwise 401. Default: no players
 	// are served.
 	Play func(app, streamID, token string) error
-	// Revoked returns a channel that is closed when a player who showed this token must go.
+	// Validity returns until when a player who showed this token may stay: until revoked is
+	// closed, and until the time. Zero values mean for ever.
 	// Default: nil, and no player must go.
-	Revoked func(app, streamID, token string) <-chan struct{}
+	Validity func(app, streamID, token string) (revoked <-chan struct{}, until time.Time)
 	// Door limits the places of players; nil: there is no limit.
 	Door *admission.Door
 	// Full reports whether the server has as many viewers as it accepts. Its argument is the number
@@ -67,8 +68,8 @@ func NewHandler(cfg HandlerConfig) *Handler {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	if cfg.Revoked == nil {
-		cfg.Revoked = func(string, string, string) <-chan struct{} { return nil }
+	if cfg.Validity == nil {
+		cfg.Validity = func(string, string, string) (<-chan struct{}, time.Time) { return nil, time.Time{} }
 	}
 	if cfg.Full == nil {
 		cfg.Full = func(int) bool { return false }

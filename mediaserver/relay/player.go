@@ -8,6 +8,7 @@ import (
 
 	"github.com/streampair/streampair/mediaserver/admission"
 	"github.com/streampair/streampair/mediaserver/flv"
+	"github.com/streampair/streampair/mediaserver/jwks"
 	"github.com/streampair/streampair/mediaserver/signalling"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
@@ -24,12 +25,15 @@ const (
 // servePlayer sends a stream to a player.
 func (h *Handler) servePlayer(w http.ResponseWriter, r *http.Request, key stream.Key) {
 	w.Header().Set("Access-Control-Allow-Origin", "*") // players may be in pages of other sites; no cookie is used
-	if err := h.cfg.Play(key.App, key.ID, signalling.Token(r)); err != nil {
-		if stream.IsUnknown(err) {
-			h.refuse(w, http.StatusNotFound, "unknown_stream", err.Error())
-		} else {
-			h.refuse(w, http.StatusUnauthorized, "unauthorized", err.Error())
-		}
+	switch err := h.cfg.Play(key.App, key.ID, signalling.Token(r)); {
+	case stream.IsUnknown(err):
+		h.refuse(w, http.StatusNotFound, "unknown_stream", err.Error())
+		return
+	case errors.Is(err, jwks.ErrUnavailable):
+		h.sendElsewhere(w, "5", "full", err.Error())
+		return
+	case err != nil:
+		h.refuse(w, http.StatusUnauthorized, "unauthorized", err.Error())
 		return
 	}
 	select {
@@ -58,9 +62,14 @@ func (h *Handler) servePlayer(w http.ResponseWriter, r *http.Request, key stream
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
+	revoked, until := h.cfg.Validity(key.App, key.ID, signalling.Token(r))
+	if !until.IsZero() {
+		ctx, cancel = context.WithDeadline(ctx, until)
+		defer cancel()
+	}
 	go func() {
 		select {
-		case <-h.cfg.Revoked(key.App, key.ID, signalling.Token(r)):
+		case <-revoked:
 			cancel()
 		case <-ctx.Done():
 		}

@@ -40,7 +40,7 @@ func (s *Server) apply(before, m config.Manifest) {
 		}
 	}
 	s.registry.Declare(streams)
-	s.access.Replace(m.Access())
+	s.access.Replace(s.accessPairs(m))
 	s.trustProxies(m)
 	s.pairs.declare(declared)
 	for key, tolerated := range gaps {

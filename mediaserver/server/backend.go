@@ -66,7 +66,7 @@ func (s *Server) Status() api.Status {
 	st.PeerRelay = s.peer.Status(s.ports.relay != nil)
 	manifest := s.Manifest()
 	version := manifest.Version()
-	st.ConfigGeneration, st.ConfigUID, st.ConfigMistakes = version.Generation, string(version.UID), s.config.mistakes()
+	st.ConfigGeneration, st.ConfigUID, st.ConfigMistakes = version.Generation, string(version.UID), append(s.config.mistakes(), s.keySetMistakes()...)
 	st.UnknownFields = append([]string{}, manifest.UnknownFields...)
 	for _, mistake := range st.ConfigMistakes {
 		st.ConfigErrors = append(st.ConfigErrors, mistake.Message) // for an operator before version 0.2.0

@@ -26,8 +26,8 @@ func (s *Server) peerConfig() peer.Config {
 func (s *Server) openRelay(m *metrics.Metrics) {
 	s.relay = relay.NewHandler(relay.HandlerConfig{
 		Registry: s.registry, Clear: s.peer.ClearAccess(),
-		Play:    func(app, streamID, token string) error { return s.access.Play(app, streamID, "", token) },
-		Revoked: s.access.Revoked, Full: s.isFull, Alternate: s.alternate,
+		Play:     func(app, streamID, token string) error { return s.access.Play(app, streamID, "", token) },
+		Validity: s.access.Validity, Full: s.isFull, Alternate: s.alternate,
 		Door: admission.NewDoor(admission.DoorConfig{
 			Name: "flv", Limits: admission.Limits{Max: s.cfg.MaxViewers}, Metrics: m,
 		}),

@@ -48,7 +48,7 @@ func (r revocation) due(now time.Time) bool {
 	return r.OtherLive || !r.Live
 }
 
-// endRevoked ends the sessions opened with replaced tokens, until ctx ends.
+// endRevoked ends the sessions opened with replaced or expired tokens, until ctx ends.
 func (s *Server) endRevoked(ctx context.Context) error {
 	lastEnds := make(map[string]time.Time) // by pair
 	tick := time.NewTicker(revocationInterval)
@@ -59,7 +59,7 @@ func (s *Server) endRevoked(ctx context.Context) error {
 			return ctx.Err()
 		case now := <-tick.C:
 			s.access.Expire(now)
-			s.whep.EndRevoked()
+			s.whep.EndInvalid(now)
 			s.endRevokedPublishers(now, lastEnds)
 		}
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/events"
 	"github.com/streampair/streampair/mediaserver/failover"
 	"github.com/streampair/streampair/mediaserver/hls"
+	"github.com/streampair/streampair/mediaserver/jwks"
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/peer"
 	"github.com/streampair/streampair/mediaserver/player"
@@ -73,6 +74,7 @@ type Server struct {
 	memory   *budget.Budget // of all caches and histories
 	registry *stream.Registry
 	access   *access.Policy
+	keySets  *jwks.Directory
 	engine   *rtc.Engine
 	pairs    *pairs
 	baseURLs baseURLs
@@ -93,7 +95,7 @@ func New(cfg Config) (*Server, error) {
 	s.draining = make(chan struct{})
 	s.config = configuration{
 		files: cfg.Files, keepsStreams: cfg.Role != "", sources: configSources{inForce: cfg.Sources, file: cfg.Sources}, log: s.log,
-		apply: s.apply, renew: func(m config.Manifest) { s.access.Replace(m.Access()) }, changed: s.changes.notify,
+		apply: s.apply, renew: func(m config.Manifest) { s.access.Replace(s.accessPairs(m)) }, changed: s.changes.notify,
 	}
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m := metrics.New(s.metrics)
@@ -105,10 +107,11 @@ func New(cfg Config) (*Server, error) {
 	s.recovery = recovery.New(recovery.Config{Logger: s.log, Panics: m.Panics})
 	s.openMemory()
 	s.registry = stream.NewRegistry(stream.Config{OnChange: s.streamChanged, Budget: s.memory, Logger: s.log, Metrics: m})
+	s.openKeySets()
 	if cfg.Role == "" {
-		s.access = access.New(cfg.Manifest.Access())
+		s.access = access.New(s.accessPairs(cfg.Manifest))
 	} else {
-		s.access = access.NewDeclaredOnly(cfg.Manifest.Access())
+		s.access = access.NewDeclaredOnly(s.accessPairs(cfg.Manifest))
 	}
 	s.pairs = &pairs{
 		registry: s.registry, memory: s.memory, hasPeer: s.cfg.Peer != "",
@@ -164,7 +167,7 @@ func (s *Server) open(m *metrics.Metrics) error {
 		Logger: s.log, Metrics: m, Recovery: s.recovery,
 	})
 	s.whep = whep.NewHandler(whep.Config{
-		Engine: s.engine, Open: s.openOutput, Authorize: s.mayWatch, Revoked: s.access.Revoked, Origin: s.origin(), Alternate: s.alternate,
+		Engine: s.engine, Open: s.openOutput, Authorize: s.mayWatch, Validity: s.access.Validity, Origin: s.origin(), Alternate: s.alternate,
 		MaxViewers: s.cfg.MaxViewers, ICEServers: s.iceServers,
 		Logger: s.log, Metrics: m, Recovery: s.recovery,
 	})
@@ -232,6 +235,7 @@ func (s *Server) run(ctx context.Context) error {
 	g.Go(func() error { return s.drainSafely(ending, ctx) })
 	g.Go(func() error { return watch(ctx, s.watched()) })
 	g.Go(func() error { return s.peer.Run(ctx) })
+	g.Go(func() error { return s.keySets.Run(ctx) })
 	g.Go(func() error { return s.endRevoked(ctx) })
 	if s.rtmp != nil {
 		g.Go(func() error { return s.rtmp.Run(ctx) })
@@ -292,6 +296,7 @@ func (s *Server) peerHandler(sessions http.Handler) http.Handler {
 	s.relay.RegisterPeers(mux)
 	s.registerHLSPeers(mux)
 	s.peer.RegisterPeers(mux, sessions)
+	mux.HandleFunc("GET "+keySetsPath, s.serveKeySets)
 	return mux
 }
 
@@ -305,7 +310,7 @@ func (s *Server) sessionsHandler() http.Handler {
 	s.registerHLS(mux)
 	s.peer.Register(mux)
 	events.NewHandler(events.Config{
-		Open: s.openPair, Authorize: s.access.Play, Revoked: s.access.Revoked, Session: s.whep.Session, Reduced: s.whep.Reduced,
+		Open: s.openPair, Authorize: s.access.Play, Validity: s.access.Validity, Session: s.whep.Session, Reduced: s.whep.Reduced,
 		BaseURLs: s.baseURLs.watch, Alternate: s.alternate, Role: failover.Role(s.cfg.Role),
 		MaxListeners: s.cfg.limits.eventStreams, Epoch: s.registry.Epoch(), Draining: s.draining, Metrics: s.pairs.metrics,
 	}).Register(mux)

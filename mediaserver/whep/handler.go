@@ -8,12 +8,15 @@ package whep
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"time"
 
 	"github.com/pion/webrtc/v4"
 
+	"github.com/streampair/streampair/mediaserver/jwks"
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/recovery"
 	"github.com/streampair/streampair/mediaserver/rtc"
@@ -66,11 +69,11 @@ type Config struct {
 	// the moment is no error. Required.
 	Open func(from netip.Prefix, app, streamID, backupID string) (output *rtc.Output, release func(), err error)
 	// Authorize returns nil if the token opens the stream. After an error the viewer gets
-	// 404 if stream.IsUnknown, or else 401. Default: everybody may watch.
+	// 404 if stream.IsUnknown, 503 if jwks.ErrUnavailable, or else 401. Default: everybody may watch.
 	Authorize func(app, streamID, backupID, token string) error
-	// Revoked returns a channel that is closed when sessions that were opened with this token must
-	// end; see EndRevoked. Nil means that they need never end. Default: nil.
-	Revoked func(app, streamID, token string) <-chan struct{}
+	// Validity returns until when a session that this token opened may last: until revoked is
+	// closed, and until the time; see EndInvalid. Zero values mean for ever. Default: for ever.
+	Validity func(app, streamID, token string) (revoked <-chan struct{}, until time.Time)
 	// MaxViewers bounds the sessions at one time; 0 means no limit. When there are that many, a
 	// new session takes the place of one that has not connected, if there is one.
 	MaxViewers int
@@ -106,8 +109,8 @@ func NewHandler(cfg Config) *Handler {
 	if cfg.Authorize == nil {
 		cfg.Authorize = func(string, string, string, string) error { return nil }
 	}
-	if cfg.Revoked == nil {
-		cfg.Revoked = func(string, string, string) <-chan struct{} { return nil }
+	if cfg.Validity == nil {
+		cfg.Validity = func(string, string, string) (<-chan struct{}, time.Time) { return nil, time.Time{} }
 	}
 	if cfg.ICEServers == nil {
 		cfg.ICEServers = func(string, string, string) []webrtc.ICEServer { return nil }
@@ -152,18 +155,14 @@ func (h *Handler) Reduced(name string) (reduced bool, changed <-chan struct{}) {
 	return peer.(*session).viewer.Reduced()
 }
 
-// EndRevoked ends the sessions whose Config.Revoked is closed. The caller calls it at
+// EndInvalid ends the sessions that Config.Validity allows no longer. The caller calls it at
 // intervals. A goroutine for each viewer would nearly always wait in vain.
-func (h *Handler) EndRevoked() {
+func (h *Handler) EndInvalid(now time.Time) {
 	for _, p := range h.front.Peers() {
 		s := p.(*session)
-		select {
-		case <-s.revoked:
-			if s.SetEnding() {
-				h.drop("token_replaced")
-				go s.viewer.Close()
-			}
-		default:
+		if why := s.validity.Load().ended(now); why != "" && s.SetEnding() {
+			h.drop(why)
+			go s.viewer.Close()
 		}
 	}
 }
@@ -189,6 +188,8 @@ func (h *Handler) authorize(r *http.Request) (func(*signalling.Session) signalli
 	switch err := h.cfg.Authorize(app, streamID, backupID, signalling.Token(r)); {
 	case stream.IsUnknown(err):
 		return nil, refuseUnknown(err)
+	case errors.Is(err, jwks.ErrUnavailable):
+		return nil, signalling.RefuseForNow("open", retryAfter, "%v", err)
 	case err != nil:
 		return nil, signalling.Refuse(http.StatusUnauthorized, signalling.ReasonUnauthorized, "%v", err)
 	}

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/streampair/streampair/mediaserver/admission"
 	"github.com/streampair/streampair/mediaserver/rtc"
@@ -21,9 +23,27 @@ type session struct {
 	reach                   rtc.Reach
 	connection              *rtc.ViewerConnection
 	viewer                  *rtc.Viewer
-	release                 func() // gives the output back; nil: the session has no output
-	// revoked is closed when the token that opened the session is no longer valid; may be nil.
-	revoked <-chan struct{}
+	release                 func()                   // gives the output back; nil: the session has no output
+	validity                atomic.Pointer[validity] // of the token that opened or renewed the session
+}
+
+// A validity is until when a session may last.
+type validity struct {
+	revoked <-chan struct{} // closed: no longer; may be nil
+	until   time.Time       // zero: for ever
+}
+
+// ended returns why the session must end, for the metrics; empty: it need not.
+func (v *validity) ended(now time.Time) string {
+	select {
+	case <-v.revoked:
+		return "token_replaced"
+	default:
+	}
+	if !v.until.IsZero() && now.After(v.until) {
+		return "token_expired"
+	}
+	return ""
 }
 
 // newSession returns a session that has not begun yet.
@@ -32,8 +52,14 @@ func (h *Handler) newSession(front *signalling.Session, r *http.Request) *sessio
 	app, streamID, backupID := target(r)
 	// Clones do not keep the whole URL of a stranger.
 	s.app, s.streamID, s.backupID = strings.Clone(app), strings.Clone(streamID), strings.Clone(backupID)
-	s.revoked = h.cfg.Revoked(s.app, s.streamID, signalling.Token(r))
+	s.setValidity(signalling.Token(r))
 	return s
+}
+
+// setValidity notes until when the session may last by a token that opens its stream.
+func (s *session) setValidity(token string) {
+	revoked, until := s.handler.cfg.Validity(s.app, s.streamID, token)
+	s.validity.Store(&validity{revoked, until})
 }
 
 // Negotiate implements signalling.Peer. It makes the viewer and its answer.

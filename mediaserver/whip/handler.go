@@ -20,6 +20,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"github.com/streampair/streampair/mediaserver/admission"
+	"github.com/streampair/streampair/mediaserver/jwks"
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/recovery"
 	"github.com/streampair/streampair/mediaserver/rtc"
@@ -132,11 +133,13 @@ func (h *Handler) authorize(r *http.Request) (func(*signalling.Session) signalli
 	switch {
 	case errors.Is(err, stream.ErrUndeclared):
 		return nil, refusePublish(err)
+	case errors.Is(err, jwks.ErrUnavailable):
+		return nil, signalling.RefuseForNow("Unavailable", 5, "Publishing %s is refused: %v.", key, err)
 	case err != nil && token == "":
 		return nil, signalling.Refuse(http.StatusUnauthorized, signalling.ReasonUnauthorized,
 			"Publishing %s needs a token: send it as \"Authorization: Bearer …\" or append ?token=… to the URL.", key)
 	case err != nil:
-		return nil, signalling.Refuse(http.StatusForbidden, "Forbidden",
+		return nil, signalling.Refuse(http.StatusUnauthorized, "Forbidden",
 			"Publishing %s is refused: %v. Send the publish token of its StreamPair as \"Authorization: Bearer …\" or append ?token=… to the URL.", key, err)
 	}
 	if !authenticated {

@@ -240,8 +240,8 @@ func TestTokens(t *testing.T) {
 	}{
 		{"/live/whip/primary", nil, 401},
 		{"/live/whip/primary", []string{"Authorization", "Basic secret"}, 401},
-		{"/live/whip/primary", []string{"Authorization", "Bearer wrong"}, 403},
-		{"/live/whip/primary?token=wrong", nil, 403},
+		{"/live/whip/primary", []string{"Authorization", "Bearer wrong"}, 401},
+		{"/live/whip/primary?token=wrong", nil, 401},
 	} {
 		res, body := s.do(t, http.MethodPost, test.path, sdpType, offer, test.header...)
 		if res.StatusCode != test.want {

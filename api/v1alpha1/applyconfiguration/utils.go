@@ -34,6 +34,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.ICEServerApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("IngestStatus"):
 		return &apiv1alpha1.IngestStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("JWKS"):
+		return &apiv1alpha1.JWKSApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Leg"):
 		return &apiv1alpha1.LegApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("LegAddresses"):

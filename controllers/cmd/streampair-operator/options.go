@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -87,6 +88,7 @@ func parseOptions(args []string, env func(string) string, help io.Writer) (optio
 	f.BoolVar(&o.settings.Objects.AllowPodImages, "allow-pod-images", false, "let pairs choose their image (spec.mediaServer.image)")
 	f.IntVar(&o.settings.Objects.MaxViewers, "max-viewers", 0, "accept `N` viewers at a time for each media pod; 0: the media server's default")
 	metricsNamespaces := f.String("metrics-namespaces", "", "let only pods of these `NAMESPACES` read the metrics of media pods; default: all")
+	jwksNetworks := f.String("jwks-networks", "", "let media pods call URLs of JSON Web Key Sets at private addresses of these `NETWORKS`, a list of CIDRs; default: public addresses only")
 	f.BoolVar(&o.settings.Objects.ClusterChoosesUser, "cluster-chooses-user", false, "leave user and group out of media pods; for OpenShift, which assigns them")
 	adopts := f.Bool("adopt-orphans", true, "adopt objects of a pair that lost their owner, for example in a restore; false: report them as a conflict")
 	allowed := f.String("allowed-exposures", "ClusterIP,NodePort,LoadBalancer",
@@ -126,6 +128,12 @@ func parseOptions(args []string, env func(string) string, help io.Writer) (optio
 	o.settings.Namespaced = len(o.namespaces) > 0
 	o.settings.LeaveOrphans = !*adopts
 	o.settings.Objects.MetricsNamespaces = namespacesOf("--metrics-namespaces", *metricsNamespaces)
+	for _, network := range list(*jwksNetworks) {
+		if _, err := netip.ParsePrefix(network); err != nil {
+			add("--jwks-networks: %q is no network such as 10.0.0.0/8", network)
+		}
+		o.settings.Objects.JWKSNetworks = append(o.settings.Objects.JWKSNetworks, network)
+	}
 	if o.settings.Concurrency < 1 {
 		add("--concurrency: %d, but at least 1 pair at a time", o.settings.Concurrency)
 	}

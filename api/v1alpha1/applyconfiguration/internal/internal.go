@@ -181,6 +181,24 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: whip
       type:
         scalar: string
+- name: com.github.streampair.streampair.api.v1alpha1.JWKS
+  map:
+    fields:
+    - name: audiences
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: issuer
+      type:
+        scalar: string
+    - name: secretRef
+      type:
+        namedType: com.github.streampair.streampair.api.v1alpha1.SecretReference
+    - name: url
+      type:
+        scalar: string
 - name: com.github.streampair.streampair.api.v1alpha1.LabelValue
   scalar: string
 - name: com.github.streampair.streampair.api.v1alpha1.Labels
@@ -345,12 +363,18 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.streampair.streampair.api.v1alpha1.PlaybackAuth
       default: None
+    - name: endSessionsAtExpiry
+      type:
+        scalar: boolean
     - name: externalURL
       type:
         scalar: string
     - name: hls
       type:
         namedType: com.github.streampair.streampair.api.v1alpha1.HLS
+    - name: jwks
+      type:
+        namedType: com.github.streampair.streampair.api.v1alpha1.JWKS
     - name: legacyClients
       type:
         namedType: com.github.streampair.streampair.api.v1alpha1.LegacyClients
@@ -384,6 +408,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.streampair.streampair.api.v1alpha1.PublishAuth
       default: Token
+    - name: jwks
+      type:
+        namedType: com.github.streampair.streampair.api.v1alpha1.JWKS
     - name: replacedTokenGraceSeconds
       type:
         scalar: numeric

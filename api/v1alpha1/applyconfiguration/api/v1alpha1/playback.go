@@ -28,14 +28,21 @@ type PlaybackApplyConfiguration struct {
 	// auth says what a viewer must show.
 	//
 	// None lets everybody watch. Token asks for the pair's play token (`?token=`). JWT asks
-	// for a JSON Web Token (`?token=`) signed with HS256 and the key jwtKey, with exp. Its aud
-	// has streampair:NAMESPACE/NAME, or its sub is the pair's name or one of its stream ids.
+	// for a JSON Web Token (`?token=`) with exp, signed with HS256 and the key jwtKey, or with
+	// a key of jwks. Its aud has streampair:NAMESPACE/NAME, or its sub is the pair's name or
+	// one of its stream ids.
 	Auth *apiv1alpha1.PlaybackAuth `json:"auth,omitempty"`
 	// tokenSecretRef names a Secret of your own with the key playToken (in the form of
 	// publishToken) or jwtKey (at least 32 bytes). Use it if whoever reads this Secret must
 	// not read the publish token. Without it the keys are read from the Secret of
 	// publish.tokenSecretRef, or generated.
 	TokenSecretRef *SecretReferenceApplyConfiguration `json:"tokenSecretRef,omitempty"`
+	// jwks says who signs the viewers' JSON Web Tokens, in place of jwtKey.
+	JWKS *JWKSApplyConfiguration `json:"jwks,omitempty"`
+	// endSessionsAtExpiry ends the session of a viewer when the viewer's JSON Web Token
+	// expires. The player can renew its token, and then plays on without a break. Default:
+	// a token is only checked when a session opens.
+	EndSessionsAtExpiry *bool `json:"endSessionsAtExpiry,omitempty"`
 	// replacedTokenGraceSeconds is how long, in seconds, a viewer may continue to watch
 	// after the viewer's play token, or the key of the viewer's JSON Web Token, was
 	// replaced. Then the media pods end the viewer's session. 0 to 86400. Default: the
@@ -99,6 +106,22 @@ func (b *PlaybackApplyConfiguration) WithAuth(value apiv1alpha1.PlaybackAuth) *P
 // If called multiple times, the TokenSecretRef field is set to the value of the last call.
 func (b *PlaybackApplyConfiguration) WithTokenSecretRef(value *SecretReferenceApplyConfiguration) *PlaybackApplyConfiguration {
 	b.TokenSecretRef = value
+	return b
+}
+
+// WithJWKS sets the JWKS field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the JWKS field is set to the value of the last call.
+func (b *PlaybackApplyConfiguration) WithJWKS(value *JWKSApplyConfiguration) *PlaybackApplyConfiguration {
+	b.JWKS = value
+	return b
+}
+
+// WithEndSessionsAtExpiry sets the EndSessionsAtExpiry field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the EndSessionsAtExpiry field is set to the value of the last call.
+func (b *PlaybackApplyConfiguration) WithEndSessionsAtExpiry(value bool) *PlaybackApplyConfiguration {
+	b.EndSessionsAtExpiry = &value
 	return b
 }
 

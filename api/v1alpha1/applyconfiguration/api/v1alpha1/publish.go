@@ -29,6 +29,11 @@ type PublishApplyConfiguration struct {
 	// token holds for encoders that come; those that publish go on, unless
 	// replacedTokenGraceSeconds is set.
 	TokenSecretRef *SecretReferenceApplyConfiguration `json:"tokenSecretRef,omitempty"`
+	// jwks says who signs JSON Web Tokens that encoders may show in place of the publish
+	// token. Such a token has exp, and publish among the words of scope (RFC 8693 section
+	// 4.2). Its aud has streampair:NAMESPACE/NAME, or its sub is the pair's name or one of
+	// its stream ids.
+	JWKS *JWKSApplyConfiguration `json:"jwks,omitempty"`
 	// tokenGeneration: raise it by one to have the generated tokens made anew, for instance
 	// when one got into the wrong hands. It does nothing to a Secret of your own, and leaves
 	// jwtKey as it is, as what signs with it would have to follow: to renew that, delete the
@@ -60,6 +65,14 @@ func (b *PublishApplyConfiguration) WithAuth(value apiv1alpha1.PublishAuth) *Pub
 // If called multiple times, the TokenSecretRef field is set to the value of the last call.
 func (b *PublishApplyConfiguration) WithTokenSecretRef(value *SecretReferenceApplyConfiguration) *PublishApplyConfiguration {
 	b.TokenSecretRef = value
+	return b
+}
+
+// WithJWKS sets the JWKS field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the JWKS field is set to the value of the last call.
+func (b *PublishApplyConfiguration) WithJWKS(value *JWKSApplyConfiguration) *PublishApplyConfiguration {
+	b.JWKS = value
 	return b
 }
 

@@ -1,0 +1,66 @@
+package jwks
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"syscall"
+)
+
+// closed are the networks that netip has no name for and that are not the public internet
+// (IANA's special-purpose address registries, RFC 6890).
+var closed = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"),       // this network
+	netip.MustParsePrefix("100.64.0.0/10"),   // shared by carriers
+	netip.MustParsePrefix("192.0.0.0/24"),    // protocol assignments
+	netip.MustParsePrefix("192.0.2.0/24"),    // documentation
+	netip.MustParsePrefix("198.18.0.0/15"),   // benchmarks
+	netip.MustParsePrefix("198.51.100.0/24"), // documentation
+	netip.MustParsePrefix("203.0.113.0/24"),  // documentation
+	netip.MustParsePrefix("240.0.0.0/4"),     // reserved, and broadcast
+	netip.MustParsePrefix("64:ff9b::/96"),    // NAT64, which may lead to any IPv4 address
+	netip.MustParsePrefix("64:ff9b:1::/48"),  // NAT64 for local use
+	netip.MustParsePrefix("100::/64"),        // discard
+	netip.MustParsePrefix("2001::/23"),       // protocol assignments, Teredo among them
+	netip.MustParsePrefix("2001:db8::/32"),   // documentation
+	netip.MustParsePrefix("2002::/16"),       // 6to4, which may lead to any IPv4 address
+	netip.MustParsePrefix("fec0::/10"),       // site-local of old
+}
+
+// isPublic reports whether the address is on the public internet.
+func isPublic(a netip.Addr) bool {
+	a = a.Unmap().WithZone("")
+	return a.IsGlobalUnicast() && !a.IsPrivate() &&
+		!slices.ContainsFunc(closed, func(network netip.Prefix) bool { return network.Contains(a) })
+}
+
+// newClient returns a client that calls public addresses and the allowed networks only, whatever a
+// name resolves to. The client follows no redirects.
+func newClient(allowed []netip.Prefix) *http.Client {
+	dialer := &net.Dialer{Timeout: fetchTimeout, Control: func(_, address string, _ syscall.RawConn) error {
+		return judgeAddress(address, allowed)
+	}}
+	return &http.Client{
+		Timeout:   fetchTimeout,
+		Transport: &http.Transport{DialContext: dialer.DialContext, MaxResponseHeaderBytes: MaxBytes, DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return errors.New("the URL redirects: name the URL of the key set itself")
+		},
+	}
+}
+
+// judgeAddress returns why a host and port must not be called; nil: it may.
+func judgeAddress(address string, allowed []netip.Prefix) error {
+	ap, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return err
+	}
+	a := ap.Addr().Unmap().WithZone("")
+	if isPublic(a) || slices.ContainsFunc(allowed, func(network netip.Prefix) bool { return network.Contains(a) }) {
+		return nil
+	}
+	return fmt.Errorf("%v is not a public address: allow its network with --jwks-networks", a)
+}

@@ -1,6 +1,7 @@
 package jwks
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -39,13 +40,13 @@ func isPublic(a netip.Addr) bool {
 
 // newClient returns a client that calls public addresses and the allowed networks only, whatever a
 // name resolves to. The client follows no redirects.
-func newClient(allowed []netip.Prefix) *http.Client {
+func newClient(allowed []netip.Prefix, config *tls.Config) *http.Client {
 	dialer := &net.Dialer{Timeout: fetchTimeout, Control: func(_, address string, _ syscall.RawConn) error {
 		return judgeAddress(address, allowed)
 	}}
 	return &http.Client{
 		Timeout:   fetchTimeout,
-		Transport: &http.Transport{DialContext: dialer.DialContext, MaxResponseHeaderBytes: MaxBytes, DisableKeepAlives: true},
+		Transport: &http.Transport{DialContext: dialer.DialContext, TLSClientConfig: config, MaxResponseHeaderBytes: MaxBytes, DisableKeepAlives: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return errors.New("the URL redirects: name the URL of the key set itself")
 		},

@@ -3,6 +3,7 @@ package jwks
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,6 +28,8 @@ const (
 type Config struct {
 	// Networks are the networks of private addresses that may be called. Default: none.
 	Networks []netip.Prefix
+	// TLS is how the URLs are called. Default: with the system's authorities.
+	TLS *tls.Config
 	// Peers asks the server's peers for their keys. Default: there are no peers.
 	Peers func(context.Context) []Keys
 	// OnFetch is called after each fetch, for the log and the metrics. Default: nothing.
@@ -56,7 +59,7 @@ func (d *Directory) Use(urls []string) {
 	for _, u := range urls {
 		next[u] = d.sources[u]
 		if next[u] == nil {
-			next[u] = newSource(u, newClient(d.cfg.Networks), d.wakeUp)
+			next[u] = newSource(u, newClient(d.cfg.Networks, d.cfg.TLS), d.wakeUp)
 		}
 	}
 	d.sources = next

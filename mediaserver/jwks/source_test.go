@@ -2,7 +2,6 @@ package jwks
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -96,14 +95,16 @@ func text(b []byte) http.HandlerFunc {
 // source returns a source of the site, and runs its directory. change can change the configuration.
 func (s *site) source(t *testing.T, change func(*Config)) *Source {
 	t.Helper()
-	cfg := Config{Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Logger: slog.New(slog.DiscardHandler)}
+	cfg := Config{
+		Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Logger: slog.New(slog.DiscardHandler),
+		TLS: s.Client().Transport.(*http.Transport).TLSClientConfig,
+	}
 	if change != nil {
 		change(&cfg)
 	}
 	d := NewDirectory(cfg)
 	d.Use([]string{s.URL})
 	source := d.Source(s.URL)
-	source.client.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {

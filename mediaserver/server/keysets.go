@@ -26,7 +26,7 @@ const (
 // openKeySets makes what fetches the keys of JSON Web Tokens.
 func (s *Server) openKeySets() {
 	s.keySets = jwks.NewDirectory(jwks.Config{
-		Networks: s.cfg.JWKSNetworks, Peers: s.peersKeySets, Logger: s.log,
+		Networks: s.cfg.JWKSNetworks, TLS: s.cfg.keySetTLS, Peers: s.peersKeySets, Logger: s.log,
 		OnFetch: func(_ string, err error) {
 			result := "success"
 			if err != nil {

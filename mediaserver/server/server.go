@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"net"
 	"net/http"
@@ -55,6 +56,8 @@ type Config struct {
 	limits      *limits                                                              // default: defaultLimits
 	lookup      func(ctx context.Context, host string) ([]netip.Addr, error)         // of the peer's name; default: the system's
 	dial        func(ctx context.Context, network, address string) (net.Conn, error) // to the peers; default: the system's
+	// keySetTLS is how URLs of key sets are called. It is for tests. Default: with the system's authorities.
+	keySetTLS *tls.Config
 	// onChange is called when a stream changes, with the
 	// stream's lock held. It is for tests. Default: nothing.
 	onChange func()

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -127,7 +126,7 @@ func (d *Directory) fetch(ctx context.Context, s *Source) {
 		return
 	}
 	if err != nil {
-		_, fetched := s.fault()
+		fetched, _ := s.fault()
 		d.cfg.Logger.Warn("the keys of JSON Web Tokens could not be fetched", "url", s.url, "error", err, "keysFrom", fetched)
 	}
 	if d.cfg.OnFetch != nil {
@@ -169,17 +168,12 @@ func cause(err error) string {
 	return err.Error()
 }
 
-// Faults returns, for each URL whose last fetch failed, why it failed.
+// Faults returns, for each URL without keys that count, why its last fetch failed.
 func (d *Directory) Faults() map[string]string {
 	faults := make(map[string]string)
 	for _, s := range d.all() {
-		err, fetched := s.fault()
-		switch {
-		case err == nil:
-		case fetched.IsZero():
+		if _, err := s.fault(); err != nil && s.lacksKeys(time.Now()) {
 			faults[s.url] = cause(err)
-		default:
-			faults[s.url] = fmt.Sprintf("%s; the keys of %s count for 24 hours", cause(err), fetched.UTC().Format(time.RFC3339))
 		}
 	}
 	return faults

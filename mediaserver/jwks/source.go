@@ -119,7 +119,8 @@ func (s *Source) ask(ctx context.Context) bool {
 func (s *Source) begin(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.fetching || !s.schedule.isDue(now) && !(s.wanted && s.schedule.mayAsk(now)) {
+	wanted := s.wanted && s.schedule.mayAsk(now)
+	if s.fetching || !wanted && !s.schedule.isDue(now) {
 		return false
 	}
 	s.fetching, s.wanted, s.schedule.asked = true, false, now
@@ -207,9 +208,9 @@ func (s *Source) lacksKeys(now time.Time) bool {
 	return !s.schedule.isValid(now)
 }
 
-// fault returns why the last fetch failed, and since when the keys are those in force.
-func (s *Source) fault() (err error, fetched time.Time) { //nolint:revive // the error is the subject here
+// fault returns when the keys in force were fetched, and why the last fetch failed.
+func (s *Source) fault() (fetched time.Time, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.err, s.schedule.fetched
+	return s.schedule.fetched, s.err
 }

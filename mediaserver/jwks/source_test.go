@@ -143,7 +143,7 @@ func TestATokenIsTakenByTheKeysOfTheURL(t *testing.T) {
 	source.mu.Lock()
 	source.schedule.asked, source.schedule.fetched = time.Time{}, time.Now().Add(-validFor+time.Hour)
 	source.mu.Unlock()
-	eventually.True(t, "the failure is seen", func() bool { err, _ := source.fault(); return err != nil })
+	eventually.True(t, "the failure is seen", func() bool { _, err := source.fault(); return err != nil })
 	if err := check(source, other.token(t)); err != nil {
 		t.Errorf("while the URL fails: %v", err)
 	}
@@ -186,9 +186,12 @@ func TestWhatAURLMayNotAnswer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			source := newSite(t, tt.answer).source(t, nil)
-			eventually.True(t, "the failure is seen", func() bool { err, _ := source.fault(); return err != nil })
-			if err, _ := source.fault(); !strings.Contains(err.Error(), tt.says) {
+			eventually.True(t, "the failure is seen", func() bool { _, err := source.fault(); return err != nil })
+			if _, err := source.fault(); !strings.Contains(err.Error(), tt.says) {
 				t.Errorf("%v, want %q", err, tt.says)
+			}
+			if cause := cause(func() error { _, err := source.fault(); return err }()); cause == "" || strings.Contains(cause, "127.0.0.1") {
+				t.Errorf("the cause is %q", cause)
 			}
 			if err := check(source, newSigner(t, "x", jwt.SigningMethodEdDSA).token(t)); !errors.Is(err, ErrUnavailable) {
 				t.Errorf("a token: %v", err)
@@ -203,8 +206,8 @@ func TestWhatAURLMayNotAnswer(t *testing.T) {
 func TestPrivateAddressesAreNotCalled(t *testing.T) {
 	s := newSite(t, text(nil))
 	source := s.source(t, func(c *Config) { c.Networks = nil })
-	eventually.True(t, "the failure is seen", func() bool { err, _ := source.fault(); return err != nil })
-	if err, _ := source.fault(); !strings.Contains(err.Error(), "--jwks-networks") || s.requests.Load() > 0 {
+	eventually.True(t, "the failure is seen", func() bool { _, err := source.fault(); return err != nil })
+	if _, err := source.fault(); !strings.Contains(err.Error(), "--jwks-networks") || s.requests.Load() > 0 {
 		t.Errorf("%v, after %d requests", err, s.requests.Load())
 	}
 }
@@ -223,7 +226,7 @@ func TestAServerThatStartsTakesThePeersKeys(t *testing.T) {
 		}
 	})
 	eventually.True(t, "the token is taken", func() bool { return check(source, known.token(t)) == nil })
-	if _, since := source.fault(); !since.Equal(fetched) {
+	if since, _ := source.fault(); !since.Equal(fetched) {
 		t.Errorf("the keys count from %v, and the peer fetched them at %v", since, fetched)
 	}
 }

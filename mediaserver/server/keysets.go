@@ -58,7 +58,7 @@ func (s *Server) serveKeySets(w http.ResponseWriter, _ *http.Request) {
 	_ = json.NewEncoder(w).Encode(s.keySets.Keys()) // the peer has gone
 }
 
-// keySetMistakes returns which URLs of key sets cannot be fetched, and why.
+// keySetMistakes returns from which URLs of key sets there are no keys, and why.
 func (s *Server) keySetMistakes() []api.ConfigMistake {
 	var mistakes []api.ConfigMistake
 	faults := s.keySets.Faults()

@@ -124,12 +124,18 @@ func registerForwarded(mux *http.ServeMux, next http.Handler) {
 // eachRoute calls route for each kind of request about a session. id finds the session's id.
 func eachRoute(route func(pattern string, id func(*http.Request) string)) {
 	for _, protocol := range []string{"whip", "whep"} {
-		for _, method := range []string{http.MethodPatch, http.MethodDelete} {
-			route(method+" /{app}/"+protocol+"/{streamId}/{session}", func(r *http.Request) string { return r.PathValue("session") })
+		for _, method := range []string{http.MethodGet, http.MethodPatch, http.MethodDelete} {
+			route(method+" /{app}/"+protocol+"/{streamId}/{session}", sessionOf)
 		}
 	}
+	// The events of a viewer's session, see whep.Events.
+	route("POST /{app}/whep/{streamId}/{session}/sse", sessionOf)
+	route("GET /{app}/whep/{streamId}/{session}/sse/{events}", sessionOf)
+	route("DELETE /{app}/whep/{streamId}/{session}/sse/{events}", sessionOf)
 	route("GET /{app}/events/{streamId}", func(r *http.Request) string { return r.URL.Query().Get("session") })
 }
+
+func sessionOf(r *http.Request) string { return r.PathValue("session") }
 
 // A verdict says who answers a request.
 type verdict int

@@ -337,6 +337,19 @@ func (p *pairs) all() []*runningPair {
 	return out
 }
 
+// onAir reports whether the pair of a play URL has media. changed is closed when that may have
+// changed; nil: there is no such pair now.
+func (p *pairs) onAir(app, primary, backup string) (onAir bool, changed <-chan struct{}) {
+	p.mu.Lock()
+	r := p.open[failover.PairKey{App: app, Primary: primary, Backup: backup}]
+	p.mu.Unlock()
+	if r == nil {
+		return false, nil
+	}
+	status, changed := r.pair.Watch()
+	return status.OnAir, changed
+}
+
 // declaredPair returns the declared pair of that name; nil: there is none.
 func (p *pairs) declaredPair(name string) *runningPair {
 	p.mu.Lock()

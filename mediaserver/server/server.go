@@ -172,6 +172,7 @@ func (s *Server) open(m *metrics.Metrics) error {
 	s.whep = whep.NewHandler(whep.Config{
 		Engine: s.engine, Open: s.openOutput, Authorize: s.mayWatch, Validity: s.access.Validity, Origin: s.origin(), Alternate: s.alternate,
 		MaxViewers: s.cfg.MaxViewers, ICEServers: s.iceServers,
+		Events: &whep.EventsConfig{OnAir: s.pairs.onAir, Draining: s.draining, MaxStreams: s.cfg.limits.eventStreams},
 		Logger: s.log, Metrics: m, Recovery: s.recovery,
 	})
 	if err := s.openPorts(tlsConfig); err != nil {

@@ -139,13 +139,14 @@ func (f *Front) Shutdown(ctx context.Context) error {
 // Register mounts the endpoint and the sessions.
 func (f *Front) Register(mux *http.ServeMux) {
 	endpoint := "/{app}/" + f.cfg.Protocol + "/{streamId}"
-	mux.HandleFunc(endpoint, f.handler("Accept-Post", sdpoffer.ContentType, f.serveEndpoint))
-	mux.HandleFunc(endpoint+"/{session}", f.handler("Accept-Patch", sdpfrag.ContentType, f.serveSession))
+	mux.HandleFunc(endpoint, f.Handler("Accept-Post", sdpoffer.ContentType, f.serveEndpoint))
+	mux.HandleFunc(endpoint+"/{session}", f.Handler("Accept-Patch", sdpfrag.ContentType, f.serveSession))
 }
 
-// handler returns a handler with the headers that all answers have. accept names the header with
-// the type of the bodies that are accepted.
-func (f *Front) handler(accept, contentType string, serve func(http.ResponseWriter, *http.Request) *Refusal) http.HandlerFunc {
+// Handler returns a handler with the headers that all answers have. It answers with the Refusal that
+// serve returns, counts it and logs it. accept names the header with the type of the bodies that are
+// accepted; empty: none.
+func (f *Front) Handler(accept, contentType string, serve func(http.ResponseWriter, *http.Request) *Refusal) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
 		// Pages of any origin may use the API. The token authorises the request. A browser does
@@ -153,7 +154,9 @@ func (f *Front) handler(accept, contentType string, serve func(http.ResponseWrit
 		header.Set("Access-Control-Allow-Origin", "*")
 		header.Set("Access-Control-Expose-Headers", "Location, ETag, Link, Accept-Post, Accept-Patch, Retry-After, "+EventsHeader)
 		header.Set("Cache-Control", "no-store")
-		header.Set(accept, contentType)
+		if accept != "" {
+			header.Set(accept, contentType)
+		}
 		if refusal := serve(w, r); refusal != nil {
 			f.refuse(w, r, refusal)
 		}
@@ -161,41 +164,51 @@ func (f *Front) handler(accept, contentType string, serve func(http.ResponseWrit
 }
 
 func (f *Front) serveEndpoint(w http.ResponseWriter, r *http.Request) *Refusal {
-	const allowed = "OPTIONS, POST"
+	const allowed = "GET, HEAD, OPTIONS, POST"
 	switch r.Method {
 	case http.MethodPost:
 		return f.post(w, r)
+	case http.MethodGet, http.MethodHead:
+		// There is no content (RFC 9725 section 4.1). The type tells players what the URL is for
+		// (draft-ietf-wish-whep, WHEP Endpoint URL Discoverability).
+		w.Header().Set("Content-Type", sdpoffer.ContentType)
+		w.Header().Set("Content-Length", "0")
+		return nil
 	case http.MethodOptions:
 		// Clients may ask for ICE servers before they make an offer (RFC 9725 section 4.6).
 		// A browser's preflight has no token and does not need them.
 		if _, refusal := f.cfg.Authorize(r); refusal == nil {
 			f.linkICEServers(w, r)
 		}
-		preflight(w, allowed)
+		Preflight(w, allowed)
 		return nil
 	}
-	return refuseMethod(w, allowed, "To open a session, POST an SDP offer here.")
+	return RefuseMethod(w, allowed, "To open a session, POST an SDP offer here.")
 }
 
 func (f *Front) serveSession(w http.ResponseWriter, r *http.Request) *Refusal {
-	const allowed = "DELETE, OPTIONS, PATCH"
+	const allowed = "DELETE, GET, HEAD, OPTIONS, PATCH"
 	switch r.Method {
 	case http.MethodOptions:
-		preflight(w, allowed)
+		Preflight(w, allowed)
 		return nil
-	case http.MethodPatch, http.MethodDelete:
+	case http.MethodGet, http.MethodHead, http.MethodPatch, http.MethodDelete:
 	default:
-		return refuseMethod(w, allowed, "A session takes PATCH and DELETE only.")
+		return RefuseMethod(w, allowed, "A session takes PATCH and DELETE only.")
 	}
 	s, refusal := f.find(r)
-	switch {
-	case refusal != nil:
+	if refusal != nil {
 		return refusal
-	case r.Method == http.MethodPatch:
-		return f.patch(w, r, s)
 	}
-	s.peer.End(Deleted)
-	w.WriteHeader(http.StatusOK)
+	switch r.Method {
+	case http.MethodPatch:
+		return f.patch(w, r, s)
+	case http.MethodDelete:
+		s.peer.End(Deleted)
+		w.WriteHeader(http.StatusOK)
+	default: // a session has no content, RFC 9725 section 4.1
+		w.WriteHeader(http.StatusNoContent)
+	}
 	return nil
 }
 
@@ -205,7 +218,7 @@ func (f *Front) post(w http.ResponseWriter, r *http.Request) *Refusal {
 	if refusal != nil {
 		return refusal
 	}
-	offer, refusal := readBody(w, r, sdpoffer.ContentType, sdpoffer.MaxBytes)
+	offer, refusal := ReadBody(w, r, sdpoffer.ContentType, sdpoffer.MaxBytes)
 	if refusal != nil {
 		return refusal
 	}
@@ -223,7 +236,7 @@ func (f *Front) post(w http.ResponseWriter, r *http.Request) *Refusal {
 	s.peer.Begin(r, header)
 	f.linkICEServers(w, r)
 	header.Set("Content-Type", sdpoffer.ContentType)
-	header.Set("Location", sessionPath(r, s.ID))
+	header.Set("Location", PathBelow(r, s.ID))
 	header.Set("ETag", s.etag)
 	header.Set("Accept-Patch", sdpfrag.ContentType)
 	w.WriteHeader(http.StatusCreated)
@@ -238,17 +251,18 @@ func (f *Front) linkICEServers(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// preflight answers OPTIONS.
-func preflight(w http.ResponseWriter, allowed string) {
+// Preflight answers OPTIONS, RFC 9725 section 4.2. allowed are the methods of the resource.
+func Preflight(w http.ResponseWriter, allowed string) {
 	header := w.Header()
 	header.Set("Allow", allowed)
 	header.Set("Access-Control-Allow-Methods", "OPTIONS, POST, PATCH, DELETE")
 	header.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, If-Match")
 	header.Set("Access-Control-Max-Age", preflightAge)
-	w.WriteHeader(http.StatusNoContent)
+	w.WriteHeader(http.StatusOK)
 }
 
-func refuseMethod(w http.ResponseWriter, allowed, message string) *Refusal {
+// RefuseMethod returns the Refusal of a method that the resource does not have.
+func RefuseMethod(w http.ResponseWriter, allowed, message string) *Refusal {
 	w.Header().Set("Allow", allowed)
 	return Refuse(http.StatusMethodNotAllowed, ReasonMethod, "%s", message)
 }
@@ -275,8 +289,8 @@ func (f *Front) refuse(w http.ResponseWriter, r *http.Request, refused *Refusal)
 	http.Error(w, refused.Message, refused.Status)
 }
 
-// readBody reads a request's body, which must have the given type and at most limit bytes.
-func readBody(w http.ResponseWriter, r *http.Request, contentType string, limit int64) ([]byte, *Refusal) {
+// ReadBody reads a request's body, which must have the given type and at most limit bytes.
+func ReadBody(w http.ResponseWriter, r *http.Request, contentType string, limit int64) ([]byte, *Refusal) {
 	got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || got != contentType {
 		return nil, Refuse(http.StatusUnsupportedMediaType, ReasonContentType, "Send the body as Content-Type: %s.", contentType)

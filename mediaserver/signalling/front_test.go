@@ -204,7 +204,10 @@ func TestTheSameMistakeHasTheSameAnswer(t *testing.T) {
 		{"nothing new", "PATCH", session, "", patchType, 204, ""},
 		{"an unreadable candidate", "PATCH", session, "a=candidate:x\r\n", patchType, 204, ""},
 		{"more candidates than are taken", "PATCH", session, strings.Repeat(candidate, 500), patchType, 204, ""},
-		{"the end", "DELETE", session, "", nil, 200, ""},
+		{"GET", "GET", session, "", nil, 204, ""},
+		{"HEAD", "HEAD", session, "", nil, 204, ""},
+		{"GET of another session", "GET", session + "0", "", nil, 404, ReasonNoSession},
+		{"the end", "DELETE", session, "", with(nil, "If-Match", `"x"`), 200, ""},
 		{"the end again", "DELETE", session, "", nil, 404, ReasonNoSession},
 	} {
 		f.refused = nil
@@ -225,6 +228,9 @@ func TestTheSameMistakeHasTheSameAnswer(t *testing.T) {
 		}
 		if (test.status == 401) != strings.HasPrefix(header.Get("WWW-Authenticate"), "Bearer") || (test.status == 405) != (header.Get("Allow") != "") {
 			t.Errorf("%s: %v", test.name, header)
+		}
+		if header.Get("ETag") != "" { // RFC 9725 section 4.3.2: a PATCH with candidates makes no new one
+			t.Errorf("%s: ETag %s", test.name, header.Get("ETag"))
 		}
 	}
 	if f.abandoned != 2 {
@@ -264,9 +270,9 @@ func TestIgnoredCandidatesAreCounted(t *testing.T) {
 func TestOptions(t *testing.T) {
 	f := newTestFront(t, nil)
 	for path, want := range map[string]map[string]string{
-		"/live/whep/primary":               {"Accept-Post": sdpoffer.ContentType, "Allow": "OPTIONS, POST", "Link": `<stun:stun.example.net>; rel="ice-server"`},
-		"/live/whep/primary?token=unknown": {"Accept-Post": sdpoffer.ContentType, "Allow": "OPTIONS, POST", "Link": ""},
-		"/live/whep/primary/s1":            {"Accept-Patch": sdpfrag.ContentType, "Allow": "DELETE, OPTIONS, PATCH", "Link": ""},
+		"/live/whep/primary":               {"Accept-Post": sdpoffer.ContentType, "Allow": "GET, HEAD, OPTIONS, POST", "Link": `<stun:stun.example.net>; rel="ice-server"`},
+		"/live/whep/primary?token=unknown": {"Accept-Post": sdpoffer.ContentType, "Allow": "GET, HEAD, OPTIONS, POST", "Link": ""},
+		"/live/whep/primary/s1":            {"Accept-Patch": sdpfrag.ContentType, "Allow": "DELETE, GET, HEAD, OPTIONS, PATCH", "Link": ""},
 	} {
 		w := f.do(http.MethodOptions, path, "")
 		want["Access-Control-Max-Age"] = preflightAge
@@ -274,8 +280,19 @@ func TestOptions(t *testing.T) {
 		for name := range want {
 			got[name] = w.Header().Get(name)
 		}
-		if diff := cmp.Diff(want, got); diff != "" || w.Code != http.StatusNoContent {
+		if diff := cmp.Diff(want, got); diff != "" || w.Code != http.StatusOK {
 			t.Errorf("%s: %d (-want +got):\n%s", path, w.Code, diff)
+		}
+	}
+}
+
+func TestAnEndpointHasNoContentAndTellsWhatItTakes(t *testing.T) {
+	f := newTestFront(t, nil)
+	for _, method := range []string{http.MethodGet, http.MethodHead} {
+		w := f.do(method, "/live/whep/primary", "")
+		header := w.Header()
+		if w.Code != http.StatusOK || w.Body.Len() > 0 || header.Get("Content-Type") != sdpoffer.ContentType || header.Get("Content-Length") != "0" {
+			t.Errorf("%s: %d %v %q", method, w.Code, header, w.Body)
 		}
 	}
 }

@@ -23,13 +23,13 @@ func TestRefusalsAreLoggedWithTheirReason(t *testing.T) {
 	r.Header.Set("User-Agent", "Encoder/1.0 "+strings.Repeat("x", 1000))
 	r.SetPathValue("app", "live")
 	r.SetPathValue("streamId", "primary")
-	l.write(r, "whip", Refuse(406, "UnsupportedMedia", "The offer has no track."))
+	l.write(r, "whip", Refuse(422, "UnsupportedMedia", "The offer has no track."))
 	var line map[string]any
 	if err := json.Unmarshal(out.Bytes(), &line); err != nil {
 		t.Fatal(err)
 	}
 	for key, want := range map[string]any{
-		"level": "INFO", "protocol": "whip", "stream": "live/primary", "method": "POST", "status": 406.0,
+		"level": "INFO", "protocol": "whip", "stream": "live/primary", "method": "POST", "status": 422.0,
 		"reason": "UnsupportedMedia", "message": "The offer has no track.", "remote": "192.0.2.1:1234",
 	} {
 		if line[key] != want {

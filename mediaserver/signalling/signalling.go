@@ -63,14 +63,14 @@ func quote(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\r", "", "\n", "").Replace(s) + `"`
 }
 
-// maxPrefix bounds the prefixes in a session's path, in bytes.
+// maxPrefix bounds the prefixes in a path, in bytes.
 const maxPrefix = 256
 
-// sessionPath returns the path of a session, below the URL of the request that began it. A proxy
-// that strips a prefix off the path names the prefix in X-Forwarded-Prefix, and the client needs
-// that prefix. A client that makes the header up misleads only itself.
-func sessionPath(r *http.Request, sessionID string) string {
-	path := strings.TrimSuffix(r.URL.EscapedPath(), "/") + "/" + sessionID
+// PathBelow returns the path of a resource, such as a session, below the URL of the request that
+// made it. A proxy that strips a prefix off the path names the prefix in X-Forwarded-Prefix, and the
+// client needs that prefix. A client that makes the header up misleads only itself.
+func PathBelow(r *http.Request, name string) string {
+	path := strings.TrimSuffix(r.URL.EscapedPath(), "/") + "/" + name
 	// With several proxies, each adds the prefix that it stripped, the outermost first.
 	var prefix strings.Builder
 	for _, part := range strings.Split(strings.Join(r.Header.Values("X-Forwarded-Prefix"), ","), ",") {

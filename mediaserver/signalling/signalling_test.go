@@ -120,7 +120,7 @@ func TestLocationHasThePrefixThatAProxyStripped(t *testing.T) {
 			for _, prefix := range test.prefixes {
 				r.Header.Add("X-Forwarded-Prefix", prefix)
 			}
-			if got := sessionPath(r, "s1"); got != test.want {
+			if got := PathBelow(r, "s1"); got != test.want {
 				t.Errorf("%s, want %s", got, test.want)
 			}
 		})

@@ -24,7 +24,7 @@ const (
 // supported, so a session has one ICE session, and a request without If-Match can mean no other.
 // A client whose network has changed opens a new session.
 func (f *Front) patch(w http.ResponseWriter, r *http.Request, s *Session) *Refusal {
-	body, refusal := readBody(w, r, sdpfrag.ContentType, sdpfrag.MaxSize)
+	body, refusal := ReadBody(w, r, sdpfrag.ContentType, sdpfrag.MaxSize)
 	if refusal != nil {
 		return refusal
 	}
@@ -44,8 +44,7 @@ func (f *Front) patch(w http.ResponseWriter, r *http.Request, s *Session) *Refus
 	for reason, n := range s.addCandidates(fragment) {
 		f.cfg.Metrics.CandidatesIgnored.WithLabelValues(f.cfg.Protocol, reason).Add(float64(n))
 	}
-	w.Header().Set("ETag", s.etag)
-	w.WriteHeader(http.StatusNoContent)
+	w.WriteHeader(http.StatusNoContent) // without an ETag, RFC 9725 section 4.3.2
 	return nil
 }
 

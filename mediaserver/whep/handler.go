@@ -7,6 +7,7 @@
 package whep
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
+	"github.com/streampair/streampair/mediaserver/admission"
 	"github.com/streampair/streampair/mediaserver/jwks"
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/recovery"
@@ -36,6 +38,9 @@ const (
 	// minConnecting. They may have connectingUnlimited when the number of viewers is not limited.
 	minConnecting       = 64
 	connectingUnlimited = 1024
+
+	// defaultEventStreams is the default of EventsConfig.MaxStreams.
+	defaultEventStreams = 4096
 )
 
 // reasonLabels are WHEP's words for reasons, which are label values of its metric.
@@ -86,6 +91,8 @@ type Config struct {
 	// none is known. It is told to viewers that are refused because this server is
 	// full or about to end. Default: none is known.
 	Alternate func() string
+	// Events configures the events of sessions. Default: there are none.
+	Events *EventsConfig
 	// Recovery confines a panic to its session; default: a panic ends the process.
 	Recovery *recovery.Recovery
 	// Logger receives the log. Default: nothing is logged.
@@ -99,6 +106,8 @@ type Handler struct {
 	cfg   Config
 	log   *slog.Logger
 	front *signalling.Front
+	// eventDoor has the places of the GETs that follow events; nil: there are no events.
+	eventDoor *admission.Door
 }
 
 // NewHandler returns a Handler without sessions.
@@ -111,6 +120,9 @@ func NewHandler(cfg Config) *Handler {
 	}
 	if cfg.Validity == nil {
 		cfg.Validity = func(string, string, string) (<-chan struct{}, time.Time) { return nil, time.Time{} }
+	}
+	if cfg.Alternate == nil {
+		cfg.Alternate = func() string { return "" }
 	}
 	if cfg.ICEServers == nil {
 		cfg.ICEServers = func(string, string, string) []webrtc.ICEServer { return nil }
@@ -125,6 +137,12 @@ func NewHandler(cfg Config) *Handler {
 		CountRefusal: func(reason string) { cfg.Metrics.ViewerRefusals.WithLabelValues(reason).Inc() },
 		Recovery:     cfg.Recovery, Logger: h.log, Metrics: cfg.Metrics,
 	})
+	if cfg.Events != nil {
+		places := cmp.Or(cfg.Events.MaxStreams, defaultEventStreams)
+		h.eventDoor = admission.NewDoor(admission.DoorConfig{
+			Name: "whep_events", Metrics: cfg.Metrics, Limits: admission.Limits{Max: places, MaxLeaving: places},
+		})
+	}
 	return h
 }
 
@@ -136,7 +154,12 @@ func maxConnecting(maxViewers int) int {
 }
 
 // Register adds the handler's routes to mux.
-func (h *Handler) Register(mux *http.ServeMux) { h.front.Register(mux) }
+func (h *Handler) Register(mux *http.ServeMux) {
+	h.front.Register(mux)
+	if h.cfg.Events != nil {
+		h.registerEvents(mux)
+	}
+}
 
 // ViewerCount returns the number of sessions, including those that are being negotiated.
 func (h *Handler) ViewerCount() int { return h.front.Door.Taken() }

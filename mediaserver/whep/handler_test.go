@@ -54,8 +54,8 @@ func TestRefusals(t *testing.T) {
 		{"nothing", "/live/whep/a", "", nil, 400, "", "bad_offer"},
 		{"too long", "/live/whep/a", strings.Repeat("a=x\r\n", 20000), nil, 413, "65536", "body_too_large"},
 		{"offer that sends", "/live/whep/a", strings.ReplaceAll(offer, "recvonly", "sendonly"), nil, 400, "recvonly", "bad_offer"},
-		{"no format in common", "/live/whep/a", vp8, nil, 406, "H.264", "no_common_format"},
-		{"neither H.264 nor Opus", "/live/whep/a", strings.NewReplacer("opus/", "speex/", "H264/", "VP9/").Replace(offer), nil, 406, "Opus", "no_common_format"},
+		{"no format in common", "/live/whep/a", vp8, nil, 422, "H.264", "no_common_format"},
+		{"neither H.264 nor Opus", "/live/whep/a", strings.NewReplacer("opus/", "speex/", "H264/", "VP9/").Replace(offer), nil, 422, "Opus", "no_common_format"},
 		{"no token", "/live/whep/private", offer, nil, 401, errPrivate.Error(), "unauthorized"},
 		{"wrong token", "/live/whep/private?token=wrong", offer, nil, 401, errPrivate.Error(), "unauthorized"},
 		{"header before URL", "/live/whep/private?token=right+token", offer, []string{"Authorization", "Bearer wrong"}, 401, errPrivate.Error(), "unauthorized"},
@@ -123,9 +123,9 @@ func TestEachSectionIsAnsweredByItself(t *testing.T) {
 		{"all parameters: as offered", head + h264 + "a=fmtp:127 packetization-mode=1;profile-level-id=42e01f\r\n", true, 201, []string{served, "profile-level-id=42e01f"}},
 		{"PCMU beside it is rejected alone", head + h264 + pcmu, true, 201, []string{served, unserved, "a=mid:1"}},
 		{"VP8 beside Opus is rejected alone", head + vp8 + opus, true, 201, []string{"m=video 0 UDP/TLS/RTP/SAVPF 96", "m=audio 9 UDP/TLS/RTP/SAVPF 111"}},
-		{"PCMU alone", head + pcmu, true, 406, []string{"H.264"}},
-		{"VP8 and PCMU", head + vp8 + pcmu, true, 406, []string{"H.264"}},
-		{"mode 0 by its name", head + h264 + "a=fmtp:127 packetization-mode=0\r\n", true, 406, []string{"packetization-mode=1"}},
+		{"PCMU alone", head + pcmu, true, 422, []string{"H.264"}},
+		{"VP8 and PCMU", head + vp8 + pcmu, true, 422, []string{"H.264"}},
+		{"mode 0 by its name", head + h264 + "a=fmtp:127 packetization-mode=0\r\n", true, 422, []string{"packetization-mode=1"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if test.playing && s.output.SPS() == nil {
@@ -200,7 +200,7 @@ func TestOptions(t *testing.T) {
 		"/live/whep/primary/s1": "Accept-Patch",
 	} {
 		response, _ := s.do("OPTIONS", path, "", "Origin", "https://elsewhere.example", "Access-Control-Request-Method", "POST")
-		if response.StatusCode != http.StatusNoContent || response.Header.Get(want) == "" {
+		if response.StatusCode != http.StatusOK || response.Header.Get(want) == "" {
 			t.Errorf("%s: %s, %s %q", path, response.Status, want, response.Header.Get(want))
 		}
 		for _, name := range []string{"Authorization", "Content-Type", "If-Match"} {
@@ -214,10 +214,10 @@ func TestOptions(t *testing.T) {
 			}
 		}
 	}
-	for path, allowed := range map[string]string{"/live/whep/primary": "OPTIONS, POST", "/live/whep/primary/s1": "DELETE, OPTIONS, PATCH"} {
-		response, _ := s.do("GET", path, "")
+	for path, allowed := range map[string]string{"/live/whep/primary": "GET, HEAD, OPTIONS, POST", "/live/whep/primary/s1": "DELETE, GET, HEAD, OPTIONS, PATCH"} {
+		response, _ := s.do("PUT", path, "")
 		if response.StatusCode != http.StatusMethodNotAllowed || response.Header.Get("Allow") != allowed {
-			t.Errorf("GET %s: %s, Allow %q, want 405 and %q", path, response.Status, response.Header.Get("Allow"), allowed)
+			t.Errorf("PUT %s: %s, Allow %q, want 405 and %q", path, response.Status, response.Header.Get("Allow"), allowed)
 		}
 	}
 	if got := testutil.ToFloat64(s.handler.cfg.Metrics.ViewerRefusals.WithLabelValues("method")); got != 2 {

@@ -45,7 +45,7 @@ func selectFormats(text string) (selection, *signalling.Refusal) {
 		return selection{}, signalling.Refuse(http.StatusBadRequest, signalling.ReasonMalformedOffer,
 			"The offer does not ask to receive video or audio: offer a=recvonly.")
 	case len(s.choices) == 0:
-		return selection{}, signalling.Refuse(http.StatusNotAcceptable, signalling.ReasonUnsupportedMedia,
+		return selection{}, signalling.Refuse(http.StatusUnprocessableEntity, signalling.ReasonUnsupportedMedia,
 			"The offer has no format that is sent here: offer video in H.264 (packetization-mode=1; Baseline, Main or High), or audio in Opus.")
 	}
 	return s, nil

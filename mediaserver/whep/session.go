@@ -14,6 +14,9 @@ import (
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
+// maxEndpoint bounds the URL that a session keeps, in bytes. A token in it may be long.
+const maxEndpoint = 4 << 10
+
 // A session is the WHEP session of one viewer.
 type session struct {
 	*signalling.Session
@@ -23,8 +26,12 @@ type session struct {
 	reach                   rtc.Reach
 	connection              *rtc.ViewerConnection
 	viewer                  *rtc.Viewer
-	release                 func()                   // gives the output back; nil: the session has no output
-	validity                atomic.Pointer[validity] // of the token that opened or renewed the session
+	output                  *rtc.Output // of the viewer
+	events                  eventStreams
+	// endpoint is the path and query of the URL at which the session was opened; empty: it is too long.
+	endpoint string
+	release  func()                   // gives the output back; nil: the session has no output
+	validity atomic.Pointer[validity] // of the token that opened or renewed the session
 }
 
 // A validity is until when a session may last.
@@ -52,6 +59,9 @@ func (h *Handler) newSession(front *signalling.Session, r *http.Request) *sessio
 	app, streamID, backupID := target(r)
 	// Clones do not keep the whole URL of a stranger.
 	s.app, s.streamID, s.backupID = strings.Clone(app), strings.Clone(streamID), strings.Clone(backupID)
+	if endpoint := r.URL.RequestURI(); len(endpoint) <= maxEndpoint {
+		s.endpoint = strings.Clone(endpoint)
+	}
 	s.setValidity(signalling.Token(r))
 	return s
 }
@@ -77,7 +87,7 @@ func (s *session) Negotiate(offer string) (string, *signalling.Refusal) {
 	case err != nil:
 		return "", refuseOpen(err)
 	}
-	s.release = release
+	s.output, s.release = output, release
 	if refusal := formats.complete(output.SPS()); refusal != nil {
 		return "", refusal
 	}
@@ -139,8 +149,11 @@ func (s *session) Abandon() {
 }
 
 // Begin implements signalling.Peer.
-func (s *session) Begin(_ *http.Request, answer http.Header) {
+func (s *session) Begin(r *http.Request, answer http.Header) {
 	answer.Set(signalling.EventsHeader, signalling.EventsID(s.ID))
+	if s.handler.cfg.Events != nil {
+		s.announceEvents(r, answer)
+	}
 }
 
 // MayUse implements signalling.Peer. Whoever knows the session's id may use the session, because

@@ -34,15 +34,11 @@ var (
 	}
 )
 
-// Codes of a track that is rejected, and of a track that is left out because there is
-// another of its kind. RTMP publishers get the same codes.
+// Codes of a track that is rejected. RTMP publishers get the same codes.
 const (
 	warningUnsupportedVideo = "UnsupportedVideo"
 	warningUnsupportedAudio = "UnsupportedAudio"
-	warningMultitrack       = "Multitrack"
 )
-
-const surplusTracks = "The publisher offers more than one track of a kind: the first is played, the others are rejected. Send one video and one audio track."
 
 // faultOfCodec returns the fault of a track without a format that the server takes.
 func faultOfCodec(section *sdpoffer.Section) *stream.Fault {

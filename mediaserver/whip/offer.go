@@ -26,13 +26,12 @@ type offer struct {
 	tracks    tracks
 	// faults of tracks that are rejected for their codecs, by stream.Kind
 	faults [2]*stream.Fault
-	// surplus reports whether the offer has more than one track of a kind.
-	surplus bool
 }
 
 // parseOffer checks which tracks of an offer the server can take. If it can take at least
 // one, it rejects the others alone, and the publication tells of them. If it can take
-// none, the refusal tells the publisher in words what to change.
+// none, the refusal tells the publisher in words what to change. An offer with two tracks
+// of a kind is refused, RFC 9725 section 4.4.2.
 func parseOffer(text string) (offer, *signalling.Refusal) {
 	parsed, err := sdpoffer.Parse(text)
 	if err != nil {
@@ -41,6 +40,7 @@ func parseOffer(text string) (offer, *signalling.Refusal) {
 	var o offer
 	var choices []sdpoffer.Choice
 	var rejected []string
+	var offered [2]bool // by stream.Kind
 	for i := range parsed.Sections {
 		section := &parsed.Sections[i]
 		if !section.Used {
@@ -50,14 +50,15 @@ func parseOffer(text string) (offer, *signalling.Refusal) {
 			rejected = append(rejected, reason)
 			continue
 		}
-		if o.has(section) {
-			o.surplus = true
-			continue
+		kind := kindOf(section)
+		if offered[kind] {
+			return offer{}, unsupported(fmt.Sprintf("The offer has more than one %s track", section.Kind))
 		}
+		offered[kind] = true
 		codec, ok := rtc.AnswerFormat(section.Kind, section.Formats)
 		if !ok {
 			rejected = append(rejected, fmt.Sprintf("The offer's %s track cannot be taken: it has %s", section.Kind, offeredFormats(section)))
-			o.faults[kindOf(section)] = faultOfCodec(section)
+			o.faults[kind] = faultOfCodec(section)
 			continue
 		}
 		choice := sdpoffer.Choice{Section: i, Format: codec, Direction: webrtc.RTPTransceiverDirectionSendonly}
@@ -87,18 +88,9 @@ func kindOf(section *sdpoffer.Section) stream.Kind {
 	return stream.Video
 }
 
-// has reports whether a track of the section's kind has been taken already.
-func (o *offer) has(section *sdpoffer.Section) bool {
-	if kindOf(section) == stream.Audio {
-		return o.tracks.audio
-	}
-	return o.tracks.video
-}
-
 // add records that a track is taken with that choice. Video comes first.
 func (o *offer) add(section *sdpoffer.Section, choice *sdpoffer.Choice) {
 	codec := choice.Format
-	o.faults[kindOf(section)] = nil
 	if section.Kind == "audio" {
 		o.codecs = append(o.codecs, codec)
 		o.opus = &codec
@@ -131,7 +123,7 @@ func checkSection(section *sdpoffer.Section) string {
 }
 
 func unsupported(reason string) *signalling.Refusal {
-	return signalling.Refuse(http.StatusNotAcceptable, signalling.ReasonUnsupportedMedia, "%s: %s.", reason, supported)
+	return signalling.Refuse(http.StatusUnprocessableEntity, signalling.ReasonUnsupportedMedia, "%s: %s.", reason, supported)
 }
 
 // offeredFormats returns the names of a section's codecs, for the message.

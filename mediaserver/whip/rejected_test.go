@@ -38,13 +38,6 @@ func TestASectionThatCannotBeTakenIsRejectedAlone(t *testing.T) {
 		"mode 0 only":  {offer: replaced(t, "packetization-mode=1", "packetization-mode=0"), rejected: []string{"video"}, faults: [2]string{warningUnsupportedVideo, ""}, warnings: []string{warningUnsupportedVideo}},
 		"Speex":        {offer: replaced(t, "opus/48000/2", "speex/48000/2"), rejected: []string{"audio"}, faults: [2]string{"", warningUnsupportedAudio}, warnings: []string{warningUnsupportedAudio}},
 		"data channel": {options: encoderOptions{dataChannel: true}, rejected: []string{"application"}},
-		"two video tracks": {
-			offer: func(o string) string {
-				video, _, _ := strings.Cut(o[strings.Index(o, "m=video"):], "m=audio")
-				return o + strings.Replace(video, "a=mid:", "a=mid:x", 1)
-			},
-			rejected: []string{"video"}, warnings: []string{warningMultitrack},
-		},
 		"a video track that only receives": {
 			offer: func(o string) string {
 				i := strings.Index(o, "m=video")

@@ -179,9 +179,6 @@ func (s *session) Negotiate(text string) (answer string, refusal *signalling.Ref
 			publication.SetFault(stream.Kind(kind), fault)
 		}
 	}
-	if o.surplus {
-		publication.Warn(warningMultitrack, surplusTracks)
-	}
 	answer, err = s.negotiate(o)
 	if err != nil {
 		return "", signalling.RefuseOffer("The offer cannot be answered", err)

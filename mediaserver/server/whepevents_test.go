@@ -34,13 +34,13 @@ func TestEventsOfWHEPAreAboutThePair(t *testing.T) {
 	if name := events.NextName(&viewers); name != "viewercount" || viewers.ViewerCount != 1 {
 		t.Errorf("at first: %s %+v", name, viewers)
 	}
-	backup := w.publish(1, 1)
-	events.Next("active", &nothing)
 	primary := w.publish(0, 0)
-	w.play(1, true, true)
-	backup.Kill()
-	w.play(0, true, false) // which is no event: the pair has media all the time
+	events.Next("active", &nothing)
+	backup := w.publish(1, 1)
+	w.play(0, true, true)
 	primary.Kill()
+	w.play(1, false, true) // which is no event: the pair has media all the time
+	backup.Kill()
 	if name := events.NextName(&nothing); name != "inactive" {
 		t.Errorf("%s, want inactive", name)
 	}

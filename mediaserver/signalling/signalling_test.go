@@ -78,7 +78,7 @@ func TestReadBody(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(test.body))
 			r.Header.Set("Content-Type", test.contentType)
-			body, err := readBody(httptest.NewRecorder(), r, "application/sdp", 10)
+			body, err := ReadBody(httptest.NewRecorder(), r, "application/sdp", 10)
 			switch {
 			case err == nil && (test.status != 0 || string(body) != test.body):
 				t.Errorf("got %q, want status %d", body, test.status)
@@ -89,7 +89,7 @@ func TestReadBody(t *testing.T) {
 	}
 	r := httptest.NewRequest(http.MethodPost, "/", iotest.ErrReader(http.ErrHandlerTimeout))
 	r.Header.Set("Content-Type", "application/sdp")
-	if _, err := readBody(httptest.NewRecorder(), r, "application/sdp", 10); err == nil || err.Status != http.StatusBadRequest {
+	if _, err := ReadBody(httptest.NewRecorder(), r, "application/sdp", 10); err == nil || err.Status != http.StatusBadRequest {
 		t.Errorf("a body that breaks off: %v", err)
 	}
 }

@@ -1,6 +1,9 @@
 // Command streampair-mediaserver ingests the two streams of StreamPairs and plays them
 // to viewers, switching from one to the other inside the running track. It needs no
 // cluster: --pair takes the same manifest that Kubernetes does.
+//
+// With check-whip or check-whep it tries a server of any make against the text of the protocol
+// instead, see package conformance.
 package main
 
 import (
@@ -43,6 +46,9 @@ func main() {
 }
 
 func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) error {
+	if protocol := protocolOf(args); protocol != "" {
+		return check(ctx, protocol, args[1:], env, stdout)
+	}
 	cfg, err := config.Load(args, env)
 	if errors.Is(err, flag.ErrHelp) {
 		_, err = fmt.Fprint(stdout, config.Usage())

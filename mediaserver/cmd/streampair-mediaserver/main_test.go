@@ -3,6 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +14,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/streampair/streampair/mediaserver/conformance"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -67,6 +73,35 @@ func TestAWrongManifestIsOneLinePerMistake(t *testing.T) {
 		if len(lines) != 3 || !strings.Contains(lines[i], field) {
 			t.Fatalf("got %q, want three lines, one of %s", lines, field)
 		}
+	}
+}
+
+func TestCheckSaysWhatAServerDoesWrong(t *testing.T) {
+	refuses := httptest.NewServer(http.NotFoundHandler())
+	defer refuses.Close()
+	for _, command := range []string{"check-whip", "check-whep"} {
+		var table, text bytes.Buffer
+		err := run(t.Context(), []string{command, "--timeout", "1m", refuses.URL}, nil, &table, io.Discard)
+		if err == nil || !strings.Contains(err.Error(), "MUST") || !strings.Contains(table.String(), "POST of an offer opens a session") {
+			t.Errorf("%s: %v\n%s", command, err, &table)
+		}
+		err = run(t.Context(), []string{command, "-o", "json", refuses.URL}, []string{"TOKEN=secret"}, &text, io.Discard)
+		var report conformance.Report
+		if decoded := json.Unmarshal(text.Bytes(), &report); err == nil || decoded != nil || report.URL != refuses.URL || len(report.Results) < 30 {
+			t.Errorf("%s: %v, %v\n%s", command, err, decoded, &text)
+		}
+		if strings.Contains(text.String(), "secret") {
+			t.Errorf("%s shows the token:\n%s", command, &text)
+		}
+	}
+	for _, wrong := range [][]string{{}, {"one", "two"}, {"ftp://a.example"}, {"-o", "xml", refuses.URL}, {"--tokens", "x", refuses.URL}} {
+		if err := run(t.Context(), append([]string{"check-whep"}, wrong...), nil, io.Discard, io.Discard); err == nil || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q: %v, want one line", wrong, err)
+		}
+	}
+	var help bytes.Buffer
+	if err := run(t.Context(), []string{"check-whip", "--help"}, nil, &help, io.Discard); err != nil || !strings.Contains(help.String(), "--insecure") {
+		t.Errorf("%v\n%s", err, &help)
 	}
 }
 

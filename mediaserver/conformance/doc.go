@@ -1,0 +1,12 @@
+// Package conformance tries a WHIP or WHEP server of any make against the text of its protocol: WHIP
+// against RFC 9725, WHEP against draft-ietf-wish-whep-03 and its extension of server-sent events.
+//
+// It needs nothing of the server but the URL of an endpoint, and a token if the server demands one.
+// It makes requests that are right, and requests that the server must refuse. It negotiates with
+// pion, and waits for media: a WHEP endpoint must play a live stream. A WHIP endpoint gets a small
+// picture and silence, so the stream should be nobody's.
+//
+// Every check has a section of the text, and is a MUST or a SHOULD there. SHALL counts as MUST. What
+// the text leaves to the server is not checked: what a server does not have is skipped. Start with
+// Run.
+package conformance

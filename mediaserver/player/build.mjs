@@ -1,8 +1,10 @@
 // Bundles src into dist: `node build.mjs`. With --tests it bundles the unit tests into
-// .test instead, where `node --test` runs them.
+// .test instead, where `node --test` runs them. With --package FOLDER VERSION it makes the
+// npm package of the custom element.
 import { mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
@@ -11,10 +13,13 @@ const source = join(here, "src");
 /** Browsers that can play: all of these have WebRTC, H.264 and requestVideoFrameCallback or a fallback. */
 const target = ["es2021", "chrome92", "edge92", "firefox100", "safari15"];
 
-/** bundle returns the bundles as files, and their names by those of their sources: "play.ts" -> "assets/play-ABC.js". */
+/**
+ * bundle returns the bundles as files, and their names by those of their sources: "play.ts" ->
+ * "assets/play-ABC.js". A source with another name for its bundle is {in, out}.
+ */
 async function bundle(dist, names, options) {
   const result = await build({
-    entryPoints: names.map((name) => join(source, name)),
+    entryPoints: names.map((name) => (typeof name === "string" ? join(source, name) : { ...name, in: join(source, name.in) })),
     outdir: join(dist, "assets"),
     outbase: source,
     entryNames: "[name]-[hash]",
@@ -37,19 +42,22 @@ async function bundle(dist, names, options) {
   return { assets, files: result.outputFiles.map((file) => [`assets/${basename(file.path)}`, file.text]) };
 }
 
+/** The custom element may have at most so many bytes, as the server sends it and compressed by a proxy. */
+const budget = { plain: 85_000, gzip: 28_000 };
+
 async function bundlePages() {
   const dist = join(here, "dist");
-  // A page loads hls.js when it needs it, and must know its name.
-  const hls = await bundle(dist, ["hlsjs.ts"], { banner: { js: `/*! hls.js, Apache-2.0: see NOTICE */` } });
-  const pages = await bundle(dist, ["play.ts", "publish.ts", "play.css", "publish.css"], {
-    define: { HLS_SCRIPT: JSON.stringify(hls.assets.get("hlsjs.ts")) },
-  });
-  const { assets } = pages;
-  const files = new Map([...hls.files, ...pages.files]);
+  const { files, defines } = await bundleLibraries(dist);
+  const pages = await bundle(dist, ["play.ts", "publish.ts", "play.css", "publish.css"], { define: defines });
+  const element = await bundle(dist, [{ in: "elementscript.ts", out: "player" }], { define: defines, format: "iife" });
+  for (const [name, content] of [...pages.files, ...element.files]) {
+    files.set(name, content);
+  }
+  weigh(element.files[0][1]);
   for (const page of ["play.html", "publish.html"]) {
     const html = await readFile(join(source, page), "utf8");
     const filled = html.replace(/\{\{([\w.]+)\}\}/g, (_, name) => {
-      const asset = assets.get(name);
+      const asset = pages.assets.get(name);
       if (!asset) {
         throw new Error(`${page} names ${name}, which was not built`);
       }
@@ -58,6 +66,50 @@ async function bundlePages() {
     files.set(page, filled);
   }
   await replaceFiles(dist, files);
+}
+
+/** bundleLibraries bundles what a player loads when it needs it, and tells a player's bundle the names. */
+async function bundleLibraries(dist) {
+  const libraries = await bundle(dist, ["hlsjs.ts", "hlsjsfull.ts"], { banner: { js: `/*! hls.js, Apache-2.0: see NOTICE */` } });
+  const style = await bundle(dist, ["element.css"], {});
+  return {
+    files: new Map(libraries.files),
+    defines: {
+      HLS_SCRIPT: JSON.stringify(libraries.assets.get("hlsjs.ts")),
+      HLS_CAPTIONS_SCRIPT: JSON.stringify(libraries.assets.get("hlsjsfull.ts")),
+      ELEMENT_STYLE: JSON.stringify(style.files[0][1]),
+    },
+  };
+}
+
+function weigh(script) {
+  const size = { plain: Buffer.byteLength(script), gzip: gzipSync(script, { level: 9 }).length };
+  console.log(`player.js: ${size.plain} bytes of ${budget.plain}, compressed ${size.gzip} of ${budget.gzip}`);
+  if (size.plain > budget.plain || size.gzip > budget.gzip) {
+    throw new Error("player.js is larger than its budget, which stands in build.mjs");
+  }
+}
+
+/** bundlePackage fills a folder with the npm package of the custom element, of that version. */
+async function bundlePackage(folder, version) {
+  const { defines } = await bundleLibraries(folder);
+  const options = { define: defines, sourcemap: false };
+  const module = await bundle(folder, ["elementmodule.ts"], options);
+  const script = await bundle(folder, [{ in: "elementscript.ts", out: "player" }], { ...options, format: "iife" });
+  const manifest = { ...JSON.parse(await readFile(join(here, "npm/package.json"), "utf8")), version };
+  const files = new Map([
+    ["package.json", `${JSON.stringify(manifest, null, 2)}\n`],
+    ["player.mjs", module.files[0][1]],
+    ["player.js", script.files[0][1]],
+  ]);
+  for (const [name, path] of [["player.d.ts", "npm/player.d.ts"], ["README.md", "npm/README.md"], ["LICENSE", "../../LICENSE"]]) {
+    files.set(name, await readFile(join(here, path), "utf8"));
+  }
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true });
+  for (const [name, content] of files) {
+    await writeFile(join(folder, name), content);
+  }
 }
 
 /**
@@ -100,4 +152,17 @@ async function bundleTests() {
   });
 }
 
-await (process.argv.includes("--tests") ? bundleTests() : bundlePages());
+const [what, ...words] = process.argv.slice(2);
+switch (what) {
+  case undefined:
+    await bundlePages();
+    break;
+  case "--tests":
+    await bundleTests();
+    break;
+  case "--package":
+    await bundlePackage(...words);
+    break;
+  default:
+    throw new Error(`${what} is neither --tests nor --package FOLDER VERSION`);
+}

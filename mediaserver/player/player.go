@@ -1,6 +1,7 @@
 // Package player serves the pages that people open: play.html, which plays a stream or a
-// pair, and publish.html, which publishes a browser's camera. It holds their TypeScript
-// sources (src), which `make build` bundles into dist, and embeds dist.
+// pair, and publish.html, which publishes a browser's camera. It also serves player.js, which
+// puts the same player into pages of others, as the custom element <stream-pair>. The package holds
+// the TypeScript sources (src), which `make build` bundles into dist, and embeds dist.
 //
 // The package carries no media. The pages speak WHEP, WHIP and server-sent events to the rest of
 // the server. They use addresses relative to their own, so they also work behind a proxy that adds
@@ -69,7 +70,8 @@ func contentSecurityPolicy(scripts []string) string {
 //	GET /{app}/play.html        the player
 //	GET /{app}/publish.html     camera and microphone to WHIP
 //	GET /{app}/play/html        redirects to play.html with the same query
-//	GET /{app}/assets/{file}    scripts and styles, for pages of earlier versions
+//	GET /{app}/player.js        the custom element <stream-pair>
+//	GET /{app}/assets/{file}    scripts and styles by immutable names
 func Register(mux *http.ServeMux) {
 	register(mux, dist)
 }
@@ -78,7 +80,9 @@ func register(mux *http.ServeMux, files fs.FS) {
 	mux.Handle("GET /{app}/play.html", page(files, "play.html"))
 	mux.Handle("GET /{app}/publish.html", page(files, "publish.html"))
 	mux.HandleFunc("GET /{app}/play/html", redirectToPlayer)
-	mux.Handle("GET /{app}/assets/{file}", assets(files))
+	found, err := readAssets(files)
+	mux.Handle("GET /{app}/player.js", assets(found, err, func(*http.Request) string { return elementScript }))
+	mux.Handle("GET /{app}/assets/{file}", assets(found, err, func(r *http.Request) string { return r.PathValue("file") }))
 }
 
 // redirectToPlayer answers the player address of other servers. The location is
@@ -96,8 +100,12 @@ func redirectToPlayer(w http.ResponseWriter, r *http.Request) {
 type file struct {
 	name    string
 	content []byte
+	digest  [sha256.Size]byte
 	etag    string
 	caching string
+	// location is the immutable name of the content, relative to where the content is served by
+	// another name; otherwise empty.
+	location string
 }
 
 func readFile(files fs.FS, name, caching string) (*file, error) {
@@ -110,7 +118,7 @@ func readFile(files fs.FS, name, caching string) (*file, error) {
 
 func newFile(name, caching string, content []byte) *file {
 	sum := sha256.Sum256(content)
-	return &file{name: name, content: content, etag: `"` + hex.EncodeToString(sum[:16]) + `"`, caching: caching}
+	return &file{name: name, content: content, digest: sum, etag: `"` + hex.EncodeToString(sum[:16]) + `"`, caching: caching}
 }
 
 func (f *file) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -118,6 +126,11 @@ func (f *file) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", contentType(f.name))
 	h.Set("Cache-Control", f.caching)
 	h.Set("ETag", f.etag)
+	if f.location != "" {
+		// RFC 9110 section 8.7, RFC 9530 section 3: the name and the digest for Subresource Integrity.
+		h.Set("Content-Location", f.location)
+		h.Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(f.digest[:])+":")
+	}
 	http.ServeContent(w, r, f.name, time.Time{}, bytes.NewReader(f.content))
 }
 
@@ -184,17 +197,21 @@ func page(files fs.FS, name string) http.Handler {
 	})
 }
 
-// assets serves the files beside the pages. All are read at the start. So an unknown
-// name costs only a map lookup and can reach no other file.
-func assets(files fs.FS) http.Handler {
-	found, err := readAssets(files)
+// assets serves the files beside the pages, by the name that nameOf returns. All are read at the
+// start. So an unknown name costs only a map lookup and can reach no other file.
+func assets(found map[string]*file, err error, nameOf func(*http.Request) string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("X-Content-Type-Options", "nosniff")
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		// Pages of any origin may load the custom element, and check its integrity. The files are public.
+		h.Set("Access-Control-Allow-Origin", "*")
+		h.Set("Access-Control-Expose-Headers", "Content-Location, Repr-Digest")
+		h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 		if err != nil {
 			http.Error(w, notBuilt, http.StatusServiceUnavailable)
 			return
 		}
-		name := r.PathValue("file")
+		name := nameOf(r)
 		f, ok := found[name]
 		if !ok {
 			// A load balancer may bring a page of another version here. This version's
@@ -208,6 +225,9 @@ func assets(files fs.FS) http.Handler {
 		f.ServeHTTP(w, r)
 	})
 }
+
+// elementScript is the name of the custom element's script in every version.
+const elementScript = "player-*.js"
 
 var assetHash = regexp.MustCompile(`-[A-Za-z0-9]+\.`)
 
@@ -233,6 +253,9 @@ func readAssets(files fs.FS) (map[string]*file, error) {
 	}
 	if len(found) == 0 {
 		return nil, errors.New("no embedded assets")
+	}
+	if element, ok := found[elementScript]; ok {
+		element.location = "assets/" + element.name
 	}
 	return found, nil
 }

@@ -19,8 +19,9 @@ var built = fstest.MapFS{
 <link rel="stylesheet" href="assets/play-DEF456.css">
 <script type="module" src="assets/play-ABC123.js"></script>
 play`)},
-	"dist/publish.html":          {Data: []byte("<!doctype html>publish")},
-	"dist/assets/play-ABC123.js": {Data: []byte("code()")},
+	"dist/publish.html":            {Data: []byte("<!doctype html>publish")},
+	"dist/assets/play-ABC123.js":   {Data: []byte("code()")},
+	"dist/assets/player-GHI789.js": {Data: []byte("element()")},
 	"dist/assets/play-DEF456.css": {
 		Data: []byte("body{}"),
 	},
@@ -65,6 +66,14 @@ func TestPagesAndAssets(t *testing.T) {
 			answer{200, "text/javascript; charset=utf-8", "no-cache", "nosniff"}},
 		"no asset of any build": {built, "GET", "/live/assets/other-OLD.js",
 			answer{404, "text/plain; charset=utf-8", "", "nosniff"}},
+		"the custom element": {built, "GET", "/live/player.js",
+			answer{200, "text/javascript; charset=utf-8", "no-cache", "nosniff"}},
+		"the custom element, asked for its head": {built, "HEAD", "/live/player.js",
+			answer{200, "text/javascript; charset=utf-8", "no-cache", "nosniff"}},
+		"the custom element by its immutable name": {built, "GET", "/live/assets/player-GHI789.js",
+			answer{200, "text/javascript; charset=utf-8", "public, max-age=31536000, immutable", "nosniff"}},
+		"the custom element, not built": {notBuiltYet, "GET", "/live/player.js",
+			answer{503, "text/plain; charset=utf-8", "", "nosniff"}},
 		"an asset's folder": {built, "GET", "/live/assets/..%2Fplay.html",
 			answer{404, "text/plain; charset=utf-8", "", "nosniff"}},
 		"a page that takes no POST": {built, "POST", "/live/play.html",
@@ -143,5 +152,24 @@ func TestTheOtherAddressLeadsToThePlayer(t *testing.T) {
 		if got := r.Header.Get("Location"); r.StatusCode != http.StatusFound || got != want {
 			t.Errorf("%s leads to %d %q, want 302 %q", target, r.StatusCode, got, want)
 		}
+	}
+}
+
+func TestTheCustomElementTellsItsImmutableNameAndDigest(t *testing.T) {
+	r := request(t, built, "GET", "/live/player.js", nil)
+	sum := sha256.Sum256([]byte("element()"))
+	for header, want := range map[string]string{
+		"Content-Location":             "assets/player-GHI789.js",
+		"Repr-Digest":                  "sha-256=:" + base64.StdEncoding.EncodeToString(sum[:]) + ":",
+		"Access-Control-Allow-Origin":  "*",
+		"Cross-Origin-Resource-Policy": "cross-origin",
+	} {
+		if got := r.Header.Get(header); got != want {
+			t.Errorf("%s is %q, want %q", header, got, want)
+		}
+	}
+	byName := request(t, built, "GET", "/live/assets/player-GHI789.js", nil)
+	if got := byName.Header.Get("Access-Control-Allow-Origin"); got != "*" {
+		t.Errorf("by its immutable name: Access-Control-Allow-Origin is %q, so no page can check its integrity", got)
 	}
 }

@@ -80,6 +80,16 @@ export function hlsAddress(base: string, p: PlayParameters): string {
   return url.href;
 }
 
+/** renewToken puts another token in the place of the one in an address; other addresses stay. */
+export function renewToken(address: string, token: string): string {
+  const url = new URL(address);
+  if (token === "" || !url.searchParams.has("token") || url.searchParams.get("token") === token) {
+    return address;
+  }
+  url.searchParams.set("token", token);
+  return url.href;
+}
+
 /** eventsSessionOf is what a server without the header Streampair-Events-Session calls a session: its id. */
 export function eventsSessionOf(resource: string | undefined): string {
   return resource === undefined ? "" : decodeURIComponent(new URL(resource).pathname.split("/").pop() ?? "");

@@ -34,7 +34,7 @@ export class EventFeed {
   /** Server clock minus this machine's, milliseconds; undefined before the first heartbeat. */
   clockOffsetMs: number | undefined;
 
-  private url = "";
+  private url = () => "";
   private request: AbortController | undefined;
   private attempt = 0;
   private retryTimer: number | undefined;
@@ -45,14 +45,17 @@ export class EventFeed {
   /** changed is called after state, health or gone has changed. */
   constructor(private readonly changed: () => void) {}
 
-  /** follow turns to the session of a connection; nothing happens if it is followed already. */
+  /**
+   * follow turns to the session of a connection; nothing happens if it is followed already. The
+   * address is asked for each time that the events are opened, because the token may be another.
+   */
   follow(connection: number, url: () => string): void {
     if (this.follows === connection && this.watchTimer !== undefined) {
       return;
     }
     this.stop();
     this.follows = connection;
-    this.url = url();
+    this.url = url;
     this.health = { ok: false, since: performance.now() };
     this.heard = false;
     this.gone = false;
@@ -98,7 +101,7 @@ export class EventFeed {
   /** read returns when the stream has ended, with the time to wait before the next. */
   private async read(signal: AbortSignal): Promise<number> {
     try {
-      const response = await fetch(this.url, { signal, cache: "no-store", headers: { Accept: "text/event-stream" } });
+      const response = await fetch(this.url(), { signal, cache: "no-store", headers: { Accept: "text/event-stream" } });
       const body = response.status === 200 ? response.body : null;
       if (body === null) {
         const asked = parseRetryAfter(response.headers.get("Retry-After"), Date.now());

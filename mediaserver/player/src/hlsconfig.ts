@@ -18,6 +18,8 @@ const patient: LoaderConfig = {
 };
 
 export const hlsConfig: Partial<HlsConfig> = {
+  // Captions are shown when they are asked for, which takes the larger build of hls.js.
+  enableCEA708Captions: false,
   // The page's policy forbids workers whose script is no file of the server.
   enableWorker: false,
   lowLatencyMode: true,

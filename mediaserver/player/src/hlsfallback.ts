@@ -4,12 +4,13 @@ import { parseRetryAfter, refusedWait, retryWait } from "./backoff.ts";
 import { type Failure, httpFailure, internalFailure, unreachable } from "./failure.ts";
 import { calmLatency, jumpTo } from "./fallback.ts";
 import { hlsConfig } from "./hlsconfig.ts";
-import { tellError } from "./host.ts";
+import { type Tell, tellFailure } from "./host.ts";
 import type { Figures } from "./statistics.ts";
 import type { HlsFacts } from "./view.ts";
 
-/** The asset with hls.js, relative to the page; build.mjs fills it in. */
+/** The assets with hls.js, and with hls.js and captions, relative to the app; build.mjs fills them in. */
 declare const HLS_SCRIPT: string;
+declare const HLS_CAPTIONS_SCRIPT: string;
 
 const tickMs = 250;
 /** A playlist that was refused is asked for again after this time at the earliest. */
@@ -46,7 +47,9 @@ function hasMediaSource(): boolean {
  * element is seen or heard.
  */
 export class HlsFallback {
-  private hlsjs: typeof Hls | undefined;
+  /** hls.js by its script. */
+  private readonly hlsjs = new Map<string, typeof Hls>();
+  private captions = false;
   private hls: Hls | undefined;
   private timer: number | undefined;
   /** Counts what was opened, so that what comes late for an earlier one is known. */
@@ -77,8 +80,13 @@ export class HlsFallback {
     readonly video: HTMLVideoElement,
     /** Names the stream in messages. */
     private readonly name: string,
+    /** The address of the app, ending in "/": hls.js is below it. */
+    private readonly base: URL,
+    /** The same address with the token of now. */
+    private readonly renewed: (url: string) => string,
     /** The playlist's address; another one where the attempts before have failed, if there is one. */
     private readonly address: (attempt: number) => string,
+    private readonly tell: Tell,
     /** Called after facts changed, and several times a second while it runs. */
     private readonly changed: () => void,
   ) {
@@ -86,6 +94,7 @@ export class HlsFallback {
     video.addEventListener("waiting", () => this.buffers());
     video.addEventListener("playing", () => this.buffered());
     video.addEventListener("error", () => this.nativeError());
+    video.textTracks.addEventListener("addtrack", () => this.showCaptions());
   }
 
   get runs(): boolean {
@@ -146,6 +155,29 @@ export class HlsFallback {
     this.unload();
   }
 
+  /** setCaptions shows captions or not. What plays begins anew if captions need the other hls.js. */
+  setCaptions(on: boolean): void {
+    this.captions = on;
+    if (on && this.hls !== undefined && !this.hls.config.enableCEA708Captions) {
+      this.unload();
+      this.nextAt = 0;
+    }
+    this.showCaptions();
+  }
+
+  /** hasCaptions: there were some in what has been played. */
+  get hasCaptions(): boolean {
+    return this.video.textTracks.length > 0;
+  }
+
+  private showCaptions(): void {
+    let first = true;
+    for (const track of this.video.textTracks) {
+      track.mode = this.captions && first ? "showing" : "hidden";
+      first = false;
+    }
+  }
+
   /** retryNow ends the wait under way. */
   retryNow(): void {
     this.nextAt = 0;
@@ -185,14 +217,36 @@ export class HlsFallback {
       return;
     }
     try {
-      const library = (this.hlsjs ??= await loadHls(number));
+      const { captions } = this;
+      const library = await this.load(captions ? HLS_CAPTIONS_SCRIPT : HLS_SCRIPT, number);
       if (number === this.opened && this.runs) {
-        this.attach(new library(hlsConfig), library, url);
+        const xhrSetup = (xhr: XMLHttpRequest, url: string) => this.renew(xhr, url);
+        this.attach(new library({ ...hlsConfig, enableCEA708Captions: captions, xhrSetup }), library, url);
       }
     } catch {
       if (number === this.opened && this.runs) {
         this.fail(unreachable);
       }
+    }
+  }
+
+  /** load loads hls.js once. The number makes a browser try again that remembers a failure. */
+  private async load(script: string, number: number): Promise<typeof Hls> {
+    const loaded = this.hlsjs.get(script);
+    if (loaded !== undefined) {
+      return loaded;
+    }
+    const url = new URL(`${script}#${number}`, this.base).href;
+    const { default: library } = (await import(/* webpackIgnore: true */ /* @vite-ignore */ url)) as { default: typeof Hls };
+    this.hlsjs.set(script, library);
+    return library;
+  }
+
+  /** renew sends a request with the token of now, not with that of the playlist that names it. */
+  private renew(xhr: XMLHttpRequest, url: string): void {
+    const renewed = this.renewed(url);
+    if (renewed !== url) {
+      xhr.open("GET", renewed, true);
     }
   }
 
@@ -303,7 +357,7 @@ export class HlsFallback {
     const wait = failure.lasting ? refusedWait(random, failure.retryAfterMs) : retryWait(this.attempts, random, failure.retryAfterMs);
     this.nextAt = performance.now() + Math.max(leastWaitMs, wait);
     if (!dark) {
-      tellError(failure);
+      tellFailure(this.tell, failure);
     }
     this.changed();
   }
@@ -345,10 +399,4 @@ export class HlsFallback {
     const start = (this.video as { getStartDate?: () => Date }).getStartDate?.().getTime();
     return start === undefined || Number.isNaN(start) ? undefined : start + this.video.currentTime * 1000;
   }
-}
-
-/** loadHls loads hls.js. The number makes a browser try again that remembers a failure. */
-async function loadHls(number: number): Promise<typeof Hls> {
-  const module = (await import(new URL(`${HLS_SCRIPT}#${number}`, document.baseURI).href)) as { default: typeof Hls };
-  return module.default;
 }

@@ -1,26 +1,28 @@
 /**
- * What the player tells the page around it: each event as a DOM event on the player's
- * document, for scripts in it, and by postMessage to the page that embeds it. Nothing
- * told is secret (never a token), so any page that embeds the player may hear it.
+ * What a player tells the page around it. Nothing told is secret (never a token), so any
+ * page that embeds the player may hear it.
  */
 import type { Failure } from "./failure.ts";
 import type { PairState } from "./pairstate.ts";
 import type { View } from "./view.ts";
 
+/** Which leg is on air, and why. */
+export interface ActiveLeg {
+  readonly role: string;
+  readonly streamId: string;
+  readonly reason: string;
+  readonly since: string;
+  readonly switches: number;
+}
+
 /** The events and their details; docs/players.md documents them for embedders. */
 export interface HostEvents {
   /** Another leg, or another switch of the same: which one is on air. */
-  "streampair:active": {
-    readonly role: string;
-    readonly streamId: string;
-    readonly reason: string;
-    readonly since: string;
-    readonly switches: number;
-  };
+  readonly active: ActiveLeg;
   /** No moving picture at the moment, and why. */
-  "streampair:waiting": { readonly phase: string; readonly message: string };
+  readonly waiting: { readonly phase: string; readonly message: string };
   /** The picture moves, or the sound of a programme without one. */
-  "streampair:playing": {
+  readonly playing: {
     readonly role: string;
     readonly streamId: string;
     readonly width: number;
@@ -28,24 +30,36 @@ export interface HostEvents {
     readonly muted: boolean;
   };
   /** Something failed; with retrying the player goes on by itself. */
-  "streampair:error": { readonly code: string; readonly message: string; readonly retrying: boolean };
+  readonly error: { readonly code: string; readonly message: string; readonly retrying: boolean };
+  /** The token, a JSON Web Token, ends within a minute: give the player another. */
+  readonly tokenexpiring: { readonly expires: string; readonly secondsLeft: number };
 }
 
-export function tellHost<K extends keyof HostEvents>(type: K, detail: HostEvents[K]): void {
+/** A Tell hands an event to the page around the player. */
+export type Tell = <K extends keyof HostEvents>(type: K, detail: HostEvents[K]) => void;
+
+/**
+ * tellAround is the Tell of a page that is nothing but a player: a DOM event on its document, for
+ * scripts in it, and by postMessage to the page that embeds it.
+ */
+export const tellAround: Tell = (name, detail) => {
+  const type = `streampair:${name}`;
   document.dispatchEvent(new CustomEvent(type, { detail, bubbles: true }));
   if (window.parent !== window) {
     window.parent.postMessage({ type, detail }, "*");
   }
-}
+};
 
-/** tellError reports a failure that the player retries. */
-export function tellError(failure: Failure): void {
-  tellHost("streampair:error", { code: failure.code, message: failure.message, retrying: true });
+/** tellFailure reports a failure that the player retries. */
+export function tellFailure(tell: Tell, failure: Failure): void {
+  tell("error", { code: failure.code, message: failure.message, retrying: true });
 }
 
 /** ActiveReporter reports each change of the leg on air once. */
 export class ActiveReporter {
   private last = "";
+
+  constructor(private readonly tell: Tell) {}
 
   report(state: PairState | undefined): void {
     if (state === undefined || state.active === "") {
@@ -56,28 +70,29 @@ export class ActiveReporter {
       return;
     }
     this.last = key;
-    tellHost("streampair:active", {
-      role: state.active,
-      streamId: state.activeStreamId,
-      reason: state.reason,
-      since: state.since,
-      switches: state.switches,
-    });
+    this.tell("active", activeLeg(state));
   }
+}
+
+export function activeLeg(state: PairState): ActiveLeg {
+  const { active, activeStreamId, reason, since, switches } = state;
+  return { role: active, streamId: activeStreamId, reason, since, switches };
 }
 
 /** ViewReporter reports what the page shows, once each time that it changes. */
 export class ViewReporter {
   private last: View = { phase: "idle", message: "", detail: "", failure: undefined };
 
+  constructor(private readonly tell: Tell) {}
+
   /** report is given the details of a picture as a function, because they are seldom needed. */
-  report(view: View, playing: () => HostEvents["streampair:playing"]): void {
+  report(view: View, playing: () => HostEvents["playing"]): void {
     const before = this.last;
     this.last = view;
     if (view.phase === "playing" && before.phase !== "playing") {
-      tellHost("streampair:playing", playing());
+      this.tell("playing", playing());
     } else if (view.phase !== "playing" && view.phase !== "idle" && view.message !== before.message) {
-      tellHost("streampair:waiting", { phase: view.phase, message: view.message });
+      this.tell("waiting", { phase: view.phase, message: view.message });
     }
   }
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parsePlayParameters } from "./parameters.ts";
 
-const defaults = { backupStreamId: "", order: ["webrtc", "hls"], token: "", autoplay: true, mute: false, badge: false, statistics: false };
+const defaults = { backupStreamId: "", order: ["webrtc", "hls"], token: "", autoplay: true, mute: false, volume: 1, captions: false, badge: false, statistics: false };
 
 test("a name alone plays that stream with every default", () => {
   assert.deepEqual(parsePlayParameters("?name=primary"), { parameters: { ...defaults, name: "primary" }, notices: [] });
@@ -10,7 +10,7 @@ test("a name alone plays that stream with every default", () => {
 
 test("every parameter is read", () => {
   const search =
-    "?name=primary&backupStreamId=backup&playOrder=hls&token=s%2Be&autoplay=false&mute=true&badge=1&statistics=1";
+    "?name=primary&backupStreamId=backup&playOrder=hls&token=s%2Be&autoplay=false&mute=true&captions=1&badge=1&statistics=1";
   assert.deepEqual(parsePlayParameters(search), {
     parameters: {
       name: "primary",
@@ -19,6 +19,8 @@ test("every parameter is read", () => {
       token: "s+e",
       autoplay: false,
       mute: true,
+      volume: 1,
+      captions: true,
       badge: true,
       statistics: true,
     },

@@ -10,12 +10,19 @@ export interface PlayParameters {
   readonly backupStreamId: string;
   /** The ways to play, the first preferred; one or two. */
   readonly order: readonly Way[];
-  /** Sent as a bearer token to WHEP and in the query of the event stream and of HLS; "" for none. */
-  readonly token: string;
+  /**
+   * Sent as a bearer token to WHEP and in the query of the event stream and of HLS; "" for none. It
+   * may be replaced while the stream is played, and counts from the next request on.
+   */
+  token: string;
   /** Start without being asked; default true. */
   readonly autoplay: boolean;
   /** Start without sound; default false. */
   readonly mute: boolean;
+  /** 0 to 1. */
+  readonly volume: number;
+  /** Play by HLS first and show its captions; default false. */
+  readonly captions: boolean;
   /** Show which leg is on air; default false. */
   readonly badge: boolean;
   /** Open the statistics panel; default false. */
@@ -49,18 +56,20 @@ export function parsePlayParameters(search: string): Parsed {
     token: text(query, "token"),
     autoplay: flag(query, "autoplay", true, notices),
     mute: flag(query, "mute", false, notices),
+    volume: 1,
+    captions: flag(query, "captions", false, notices),
     badge: flag(query, "badge", false, notices),
     statistics: flag(query, "statistics", false, notices),
   };
 
-  const problem = problemOf(name, backupStreamId);
+  const problem = name === "" ? addressWithoutName : problemOf(name, backupStreamId);
   return problem === undefined ? { parameters, notices } : { parameters, notices, problem };
 }
 
-function problemOf(name: string, backupStreamId: string): string | undefined {
-  if (name === "") {
-    return "The address names no stream. Add ?name= and the stream's name, for example play.html?name=primary.";
-  }
+const addressWithoutName = "The address names no stream. Add ?name= and the stream's name, for example play.html?name=primary.";
+
+/** problemOf says why a stream of this name cannot be played; undefined if it can. */
+export function problemOf(name: string, backupStreamId: string): string | undefined {
   if (!streamId.test(name)) {
     return `“${shorten(name)}” cannot be a stream's name. ${nameRule}`;
   }
@@ -80,7 +89,7 @@ export function validStreamId(id: string): boolean {
 }
 
 /** playOrder reads a play order. Unknown entries are skipped with a notice; where all are, the default is used. */
-function playOrder(value: string, notices: string[]): readonly Way[] {
+export function playOrder(value: string, notices: string[]): readonly Way[] {
   const asked = [...new Set(value.split(",").map((entry) => entry.trim().toLowerCase()))].filter((entry) => entry !== "");
   const known = asked.filter((entry): entry is Way => entry === "webrtc" || entry === "hls");
   const skipped = asked.filter((entry) => !known.some((way) => way === entry));

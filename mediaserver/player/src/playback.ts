@@ -1,9 +1,9 @@
-import { eventsAddress, hlsAddress, raceTargets } from "./bases.ts";
+import { eventsAddress, hlsAddress, raceTargets, renewToken } from "./bases.ts";
 import type { Connection } from "./connection.ts";
 import { EventFeed } from "./events.ts";
 import { type Condition, observeFirst, wantsSecond } from "./fallback.ts";
 import { HlsFallback } from "./hlsfallback.ts";
-import { ActiveReporter, ViewReporter } from "./host.ts";
+import { ActiveReporter, type Tell, ViewReporter } from "./host.ts";
 import type { PairState } from "./pairstate.ts";
 import type { PlayParameters, Way } from "./parameters.ts";
 import { Player } from "./player.ts";
@@ -16,6 +16,8 @@ export interface Snapshot {
   readonly view: View;
   readonly pair: PairState | undefined;
   readonly muted: boolean;
+  /** 0 to 1. */
+  readonly volume: number;
   /** The browser refused sound; a tap brings it. */
   readonly mutedByBrowser: boolean;
   /** The browser refuses to play at all before a tap. */
@@ -23,6 +25,8 @@ export interface Snapshot {
   readonly paused: boolean;
   /** There is a frame on screen. */
   readonly picture: boolean;
+  /** Captions are wanted. */
+  readonly captions: boolean;
 }
 
 const idle: View = { phase: "idle", message: "", detail: "", failure: undefined };
@@ -35,14 +39,15 @@ export class Playback {
   /** The way whose element is in front. */
   way: Way;
 
-  private readonly order: readonly Way[];
+  private order: readonly Way[];
   private readonly sound: Sound;
   private readonly player: Player;
   private readonly hls: HlsFallback;
   /** The pair's events while no WebRTC session has any. */
   private readonly feed = new EventFeed(() => this.evaluate());
-  private readonly active = new ActiveReporter();
-  private readonly views = new ViewReporter();
+  private readonly active: ActiveReporter;
+  private readonly views: ViewReporter;
+  private captions = false;
   private readonly running = new Set<Way>();
   private condition: Condition | undefined;
   private evaluating = false;
@@ -53,13 +58,18 @@ export class Playback {
     hlsVideo: HTMLVideoElement,
     /** The address of the app, ending in "/". */
     private readonly base: URL,
+    tell: Tell,
     private readonly render: (snapshot: Snapshot) => void,
   ) {
     this.order = parameters.order;
+    this.sound = new Sound([...webrtcVideos, hlsVideo], parameters.mute, parameters.volume, () => this.draw());
+    this.active = new ActiveReporter(tell);
+    this.views = new ViewReporter(tell);
+    this.player = new Player(parameters, webrtcVideos, base, this.sound, tell, () => this.evaluate());
+    const renewed = (url: string) => renewToken(url, parameters.token);
+    this.hls = new HlsFallback(hlsVideo, parameters.name, base, renewed, (attempt) => this.playlist(attempt), tell, () => this.evaluate());
+    this.useCaptions(parameters.captions && this.canCaption);
     this.way = this.order[0] ?? "webrtc";
-    this.sound = new Sound([...webrtcVideos, hlsVideo], parameters.mute, () => this.draw());
-    this.player = new Player(parameters, webrtcVideos, base, this.sound, () => this.evaluate());
-    this.hls = new HlsFallback(hlsVideo, parameters.name, (attempt) => this.playlist(attempt), () => this.evaluate());
   }
 
   start(): void {
@@ -82,12 +92,58 @@ export class Playback {
     this.start();
   }
 
-  toggleMute(): void {
-    this.sound.setMuted(!this.sound.muted);
+  /** release ends all ways and empties the elements, for good. */
+  release(): void {
+    this.stop();
+    this.player.release();
   }
 
-  togglePause(): void {
-    this.sound.setPaused(!this.sound.paused);
+  setMuted(muted: boolean): void {
+    this.sound.setMuted(muted);
+  }
+
+  /** setVolume takes 0 to 1. */
+  setVolume(volume: number): void {
+    this.sound.setVolume(volume);
+  }
+
+  setPaused(paused: boolean): void {
+    this.sound.setPaused(paused);
+  }
+
+  /** canCaption: HLS is among the ways. No browser lets a page read the captions in what comes by WebRTC. */
+  get canCaption(): boolean {
+    return this.parameters.order.includes("hls");
+  }
+
+  /** setCaptions shows captions or not. They come by HLS only, so that HLS is the first way meanwhile. */
+  setCaptions(on: boolean): void {
+    if (!this.canCaption || on === this.captions) {
+      return;
+    }
+    this.useCaptions(on);
+    this.condition = undefined;
+    if (this.running.size > 0) {
+      this.order.slice(0, 1).filter((way) => !this.running.has(way)).forEach((way) => this.begin(way));
+    }
+    this.evaluate();
+  }
+
+  private useCaptions(on: boolean): void {
+    const { order } = this.parameters;
+    this.captions = on;
+    this.order = on ? ["hls", ...order.filter((way) => way !== "hls")] : order;
+    this.hls.setCaptions(on);
+  }
+
+  /** setToken replaces the token, without a new connection. */
+  setToken(token: string): void {
+    this.parameters.token = token;
+  }
+
+  /** clockOffsetMs is the server's clock minus this machine's; 0 where it is not known. */
+  get clockOffsetMs(): number {
+    return this.events.clockOffsetMs ?? 0;
   }
 
   /** retryNow ends the waits under way. */
@@ -110,7 +166,7 @@ export class Playback {
   }
 
   get figures(): Figures | undefined {
-    return this.way === "hls" ? this.hls.figures(this.events.clockOffsetMs ?? 0) : this.player.figures;
+    return this.way === "hls" ? this.hls.figures(this.clockOffsetMs) : this.player.figures;
   }
 
   /** connection is the WebRTC connection that is shown, or that will be. */
@@ -124,9 +180,9 @@ export class Playback {
   }
 
   get snapshot(): Snapshot {
-    const { muted, mutedByBrowser, needsTap, paused } = this.sound;
+    const { muted, volume, mutedByBrowser, needsTap, paused } = this.sound;
     const picture = this.way === "hls" ? this.hls.hasPicture : this.player.hasPicture;
-    return { view: this.view, pair: this.events.state, muted, mutedByBrowser, needsTap, paused, picture };
+    return { view: this.view, pair: this.events.state, muted, volume, mutedByBrowser, needsTap, paused, picture, captions: this.captions };
   }
 
   /** Numbers for the hooks. */

@@ -3,7 +3,7 @@ import { Connection } from "./connection.ts";
 import { type Act, type Facts, type MoveFacts, decide, followed, settledMs, swapAt } from "./decide.ts";
 import { EventFeed } from "./events.ts";
 import type { Failure } from "./failure.ts";
-import { tellError } from "./host.ts";
+import { type Tell, tellFailure } from "./host.ts";
 import { Lane } from "./lane.ts";
 import type { PlayParameters } from "./parameters.ts";
 import { stretchedAspect } from "./pairstate.ts";
@@ -57,6 +57,7 @@ export class Player {
     /** The address of the app, ending in "/": WHEP and events are below it. */
     private readonly base: URL,
     private readonly sound: Sound,
+    private readonly tell: Tell,
     private readonly changed: () => void,
   ) {
     this.feed = new EventFeed(() => this.feedChanged());
@@ -81,6 +82,12 @@ export class Player {
     this.shown?.close();
     this.lastFailure = undefined;
     this.needs = 0;
+  }
+
+  /** release ends the sessions and empties the elements, for good. */
+  release(): void {
+    this.stop();
+    this.shown?.release();
   }
 
   /** retryNow ends the waits under way. */
@@ -243,7 +250,7 @@ export class Player {
       if (failure.code === "server-lost") {
         this.shown?.markLost();
       }
-      tellError(failure);
+      tellFailure(this.tell, failure);
     }
     const now = performance.now();
     this.lanes.push(...targets.map((target) => new Lane(target, pace, this.needs, now)));
@@ -276,7 +283,7 @@ export class Player {
     }
     this.lastFailure = failure;
     if (lane.failed(failure, performance.now())) {
-      tellError(failure);
+      tellFailure(this.tell, failure);
     }
   }
 

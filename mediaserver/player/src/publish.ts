@@ -2,7 +2,7 @@
 import { type Choice, type Option, cameraOptions, capture, captureWords, microphoneOptions, stopAll } from "./devices.ts";
 import { nameRule, shorten, validStreamId } from "./parameters.ts";
 import { Publisher } from "./publisher.ts";
-import { element } from "./ui.ts";
+import { element } from "./page.ts";
 import { bitrateWords } from "./words.ts";
 
 const base = new URL(".", window.location.href);

@@ -1,3 +1,5 @@
+import { followPictureInPicture } from "./pictureinpicture.ts";
+
 /**
  * Sound decides which of the elements is seen and heard, and deals with browsers
  * that refuse sound, or playback, until somebody has tapped the page.
@@ -13,6 +15,8 @@ export class Sound {
   constructor(
     private readonly videos: readonly HTMLVideoElement[],
     public muted: boolean,
+    /** 0 to 1. */
+    public volume: number,
     private readonly changed: () => void,
   ) {}
 
@@ -32,6 +36,8 @@ export class Sound {
       }
     }
     video.muted = this.muted;
+    video.volume = this.volume;
+    followPictureInPicture(this.videos, video);
     if (this.paused) {
       video.pause();
     } else {
@@ -45,6 +51,15 @@ export class Sound {
     if (this.element !== undefined) {
       this.element.muted = muted;
       void this.play(this.element);
+    }
+    this.changed();
+  }
+
+  /** setVolume takes 0 to 1; other values become the nearest of them. */
+  setVolume(volume: number): void {
+    this.volume = Math.min(1, Math.max(0, volume));
+    if (this.element !== undefined) {
+      this.element.volume = this.volume;
     }
     this.changed();
   }

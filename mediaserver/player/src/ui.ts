@@ -1,6 +1,8 @@
-import type { Figures } from "./statistics.ts";
+import { type Parts, setLabel } from "./markup.ts";
+import { canPictureInPicture, togglePictureInPicture } from "./pictureinpicture.ts";
 import type { Snapshot } from "./playback.ts";
 import type { PairState } from "./pairstate.ts";
+import type { Figures } from "./statistics.ts";
 import { bitrateWords, legWords, reasonWords, reducedWords } from "./words.ts";
 
 /** What the person can ask for. */
@@ -9,90 +11,141 @@ export interface Wishes {
   retry(): void;
   toggleMute(): void;
   togglePause(): void;
+  toggleCaptions(): void;
+  /** setVolume takes 0 to 1. */
+  setVolume(volume: number): void;
+}
+
+/** Where a player stands. */
+export interface Place {
+  /** Keys and movements there are meant for the player. */
+  readonly keys: EventTarget;
+  /** What fills the screen. */
+  readonly screen: HTMLElement;
+  /** Ends the player: listeners of what is not the player's own end with it. */
+  readonly signal: AbortSignal;
 }
 
 /** Controls hide after this long without a movement. */
 const quietMs = 3_000;
 const noticeMs = 10_000;
+/** A key changes the volume by this. */
+const volumeStep = 0.1;
+/** A player smaller than this, in CSS pixels, has no room for all. */
+const narrowWidth = 520;
+const small = { width: 340, height: 260 };
 
-/** element finds a part of the page; a missing one is a mistake of ours, found by the first test. */
-export function element<T extends HTMLElement = HTMLElement>(id: string): T {
-  const found = document.getElementById(id);
-  if (found === null) {
-    throw new Error(`the page has no #${id}`);
-  }
-  return found as T;
-}
-
-/** The user interface of play.html: it shows Snapshots and turns clicks and keys into wishes. */
+/** The user interface of a player: it shows Snapshots and turns clicks and keys into wishes. */
 export class Ui {
-  private readonly root = element("player");
   private wishes: Wishes | undefined;
   private quietTimer: number | undefined;
   private noticeTimer: number | undefined;
   private notices: readonly string[] = [];
   private pair: PairState | undefined;
+  private volume = 1;
   private reduced = false;
   private soundOnly = false;
+  private controls = true;
+  private said = "";
 
-  constructor(private readonly figures: () => { figures: Figures | undefined; connection: string }) {
-    this.set("quiet", false);
-    this.set("full", false);
-    this.set("paused", false);
-    this.set("muted", false);
-    this.set("statistics", false);
-    if (!document.fullscreenEnabled && !("webkitEnterFullscreen" in HTMLVideoElement.prototype)) {
-      element("fullscreen").hidden = true; // an iframe without the permission
+  constructor(
+    private readonly parts: Parts,
+    private readonly place: Place,
+    private readonly figures: () => { figures: Figures | undefined; connection: string },
+  ) {
+    for (const name of ["quiet", "full", "paused", "muted", "statistics", "picture", "captions"]) {
+      this.set(name, false);
     }
-    document.addEventListener("fullscreenchange", () => this.fullscreenChanged());
+    this.set("controls", true);
+    parts.root.dataset["phase"] = "connecting";
+    parts.fullscreen.hidden = !document.fullscreenEnabled && !("webkitEnterFullscreen" in HTMLVideoElement.prototype); // an iframe without the permission
+    parts.pictureInPicture.hidden = !canPictureInPicture();
+    parts.volume.hidden = !volumeCanBeSet();
+    parts.captions.hidden = true;
+    const { signal } = place;
+    document.addEventListener("fullscreenchange", () => this.fullscreenChanged(), { signal });
     for (const type of ["pointermove", "pointerdown", "keydown", "focusin"]) {
-      document.addEventListener(type, () => this.stir(), { passive: true });
+      place.keys.addEventListener(type, () => this.stir(), { passive: true, signal });
     }
+    this.followSize();
+    signal.addEventListener("abort", () => {
+      window.clearTimeout(this.quietTimer);
+      window.clearTimeout(this.noticeTimer);
+    });
   }
 
   connect(wishes: Wishes): void {
+    const { parts } = this;
     this.wishes = wishes;
-    const onClick = (id: string, act: () => void) => element(id).addEventListener("click", act);
-    onClick("big-play", () => wishes.play());
-    onClick("unmute", () => wishes.play());
-    onClick("retry", () => wishes.retry());
-    onClick("pause", () => wishes.togglePause());
-    onClick("mute", () => wishes.toggleMute());
-    onClick("fullscreen", () => this.toggleFullscreen());
-    onClick("toggle-badge", () => this.toggleBadge());
-    onClick("toggle-statistics", () => this.toggleStatistics());
-    onClick("close-statistics", () => this.toggleStatistics(false));
-    for (const video of this.root.querySelectorAll("video")) {
+    const onClick = (button: HTMLElement, act: () => void) => button.addEventListener("click", act);
+    onClick(parts.bigPlay, () => wishes.play());
+    onClick(parts.unmute, () => wishes.play());
+    onClick(parts.retry, () => wishes.retry());
+    onClick(parts.pause, () => wishes.togglePause());
+    onClick(parts.mute, () => wishes.toggleMute());
+    onClick(parts.captions, () => wishes.toggleCaptions());
+    onClick(parts.pictureInPicture, () => this.togglePictureInPicture());
+    onClick(parts.fullscreen, () => this.toggleFullscreen());
+    onClick(parts.toggleBadge, () => this.toggleBadge());
+    onClick(parts.toggleStatistics, () => this.toggleStatistics());
+    onClick(parts.close, () => {
+      this.toggleStatistics(false);
+      parts.toggleStatistics.focus(); // what had the focus has gone
+    });
+    parts.volume.addEventListener("input", () => wishes.setVolume(parts.volume.valueAsNumber));
+    for (const video of [...parts.videos, parts.hls]) {
       video.addEventListener("click", () => {
-        if (!element("unmute").hidden) {
+        if (!parts.unmute.hidden) {
           wishes.play(); // any tap will do
         }
       });
-      video.addEventListener("dblclick", () => this.toggleFullscreen());
+      video.addEventListener("dblclick", () => {
+        if (this.controls) {
+          this.toggleFullscreen();
+        }
+      });
     }
-    document.addEventListener("keydown", (event) => this.key(event));
+    this.place.keys.addEventListener("keydown", (event) => this.key(event as KeyboardEvent), { signal: this.place.signal });
     this.stir();
   }
 
+  /** showControls has the bar and the keys work, or not. */
+  showControls(on: boolean): void {
+    this.controls = on;
+    this.set("controls", on);
+    this.parts.bar.hidden = !on;
+  }
+
   render(s: Snapshot): void {
+    const { parts } = this;
     this.pair = s.pair;
+    this.volume = s.volume;
     const idle = s.view.phase === "idle";
-    this.root.dataset["phase"] = s.view.phase;
+    parts.root.dataset["phase"] = s.view.phase;
     this.soundOnly = s.view.phase === "playing" && !s.picture;
     this.set("picture", s.picture);
     this.set("paused", s.paused || idle);
     this.set("muted", s.muted);
-    setText("message", s.view.message);
-    setText("detail", s.view.detail);
-    setText("live-text", s.paused ? "Paused" : liveWords[s.view.phase]);
-    element("retry").hidden = s.view.phase !== "error";
-    element("big-play").hidden = !(idle || s.needsTap);
-    element("unmute").hidden = !s.mutedByBrowser || s.needsTap;
-    element("sound-only").hidden = !this.soundOnly;
-    label("pause", s.paused || idle ? "Play" : "Pause", "k");
-    label("mute", s.muted ? "Unmute" : "Mute", "m");
+    setText(parts.message, s.view.message);
+    setText(parts.detail, s.view.detail);
+    setText(parts.liveText, s.paused ? "Paused" : liveWords[s.view.phase]);
+    parts.retry.hidden = s.view.phase !== "error";
+    parts.bigPlay.hidden = !((idle && this.controls) || s.needsTap);
+    parts.unmute.hidden = !s.mutedByBrowser || s.needsTap;
+    parts.soundOnly.hidden = !this.soundOnly;
+    setLabel(parts.pause, s.paused || idle ? "Play" : "Pause");
+    setLabel(parts.mute, s.muted ? "Unmute" : "Mute");
+    parts.captions.setAttribute("aria-pressed", String(s.captions));
+    parts.volume.valueAsNumber = s.muted ? 0 : s.volume;
+    parts.volume.setAttribute("aria-valuetext", `${Math.round((s.muted ? 0 : s.volume) * 100)} %`);
     this.renderBadge(s);
     this.tellReduced(s.pair?.reduced === true);
+    this.say(spoken(s));
+  }
+
+  /** offerCaptions shows the button for captions. */
+  offerCaptions(on: boolean): void {
+    this.parts.captions.hidden = !on;
   }
 
   /** tellReduced says once that the picture moves in steps; the statistics panel says so until that ends. */
@@ -105,61 +158,67 @@ export class Ui {
       this.notify([...this.notices, reducedWords]);
     } else {
       this.notices = this.notices.filter((notice) => notice !== reducedWords);
-      element("notice").hidden = true;
+      this.parts.notice.hidden = true;
     }
   }
 
   /** fail shows a message that nothing will replace: a wrong address, a page that broke. */
   fail(message: string, detail: string): void {
-    this.root.dataset["phase"] = "error";
+    const { parts } = this;
+    parts.root.dataset["phase"] = "error";
     this.set("unusable", true);
-    for (const id of ["retry", "big-play", "unmute", "sound-only", "badge"]) {
-      element(id).hidden = true;
+    for (const part of [parts.retry, parts.bigPlay, parts.unmute, parts.soundOnly, parts.badge, parts.bar]) {
+      part.hidden = true;
     }
-    setText("message", message);
-    setText("detail", detail);
+    setText(parts.message, message);
+    setText(parts.detail, detail);
+    this.say(message);
   }
 
   /** notify shows notices for some seconds; the statistics panel keeps them. */
   notify(notices: readonly string[]): void {
     this.notices = notices;
-    const box = element("notice");
+    const box = this.parts.notice;
     box.textContent = notices.join(" ");
     box.hidden = notices.length === 0;
+    if (!box.hidden) {
+      this.say(box.textContent);
+    }
     window.clearTimeout(this.noticeTimer);
     this.noticeTimer = window.setTimeout(() => (box.hidden = true), noticeMs);
   }
 
-  toggleBadge(on = element("badge").hidden === true): void {
-    element("badge").hidden = !on;
-    element("toggle-badge").setAttribute("aria-pressed", String(on));
+  toggleBadge(on = this.parts.badge.hidden === true): void {
+    this.parts.badge.hidden = !on;
+    this.parts.toggleBadge.setAttribute("aria-pressed", String(on));
   }
 
-  toggleStatistics(on = element("statistics").hidden === true): void {
-    element("statistics").hidden = !on;
-    element("toggle-statistics").setAttribute("aria-expanded", String(on));
+  toggleStatistics(on = this.parts.statistics.hidden === true): void {
+    this.parts.statistics.hidden = !on;
+    this.parts.toggleStatistics.setAttribute("aria-expanded", String(on));
     this.set("statistics", on);
     this.renderStatistics();
   }
 
   /** renderStatistics fills the panel, if it is open. Called once a second. */
   renderStatistics(): void {
-    if (element("statistics").hidden) {
+    if (this.parts.statistics.hidden) {
       return;
     }
     const { figures: f, connection } = this.figures();
     const pair = this.pair;
-    setText("stat-leg", pair === undefined ? "–" : pair.onAir ? legWords(pair) : `nothing (last: ${legWords(pair)})`);
-    setText("stat-switches", pair === undefined ? "–" : switchWords(pair));
-    setText("stat-picture", f?.width && f.height ? `${f.width} × ${f.height}` : this.soundOnly ? "none, sound only" : "–");
-    setText("stat-fps", f?.fps === undefined ? "–" : `${f.fps.toFixed(1)} frames/s${f.framesDropped > 0 ? `, ${f.framesDropped} dropped` : ""}`);
-    setText("stat-bitrate", f?.bitrateBPS === undefined ? "–" : bitrateWords(f.bitrateBPS));
-    setText("stat-delay", delayWords(f));
-    setText("stat-rebuffering", f?.rebufferings === undefined ? "–" : `${f.rebufferings} times, ${((f.rebufferedMs ?? 0) / 1000).toFixed(1)} s`);
-    setText("stat-rtt", f?.rttMs === undefined ? "–" : `${Math.round(f.rttMs)} ms`);
-    setText("stat-lost", f === undefined || f.rebufferings !== undefined ? "–" : `${f.packetsLost} packets`);
-    setText("stat-codecs", [f?.videoCodec, f?.audioCodec].filter(Boolean).join(", ") || "–");
-    setText("stat-connection", connection);
+    const show = (id: Parameters<Parts["figure"]>[0], text: string) => setText(this.parts.figure(id), text);
+    show("leg", pair === undefined ? "–" : pair.onAir ? legWords(pair) : `nothing (last: ${legWords(pair)})`);
+    show("switches", pair === undefined ? "–" : switchWords(pair));
+    show("picture", f?.width && f.height ? `${f.width} × ${f.height}` : this.soundOnly ? "none, sound only" : "–");
+    show("fps", f?.fps === undefined ? "–" : `${f.fps.toFixed(1)} frames/s${f.framesDropped > 0 ? `, ${f.framesDropped} dropped` : ""}`);
+    show("bitrate", f?.bitrateBPS === undefined ? "–" : bitrateWords(f.bitrateBPS));
+    show("delay", delayWords(f));
+    show("rebuffering", f?.rebufferings === undefined ? "–" : `${f.rebufferings} times, ${((f.rebufferedMs ?? 0) / 1000).toFixed(1)} s`);
+    show("rtt", f?.rttMs === undefined ? "–" : `${Math.round(f.rttMs)} ms`);
+    show("lost", f === undefined || f.rebufferings !== undefined ? "–" : `${f.packetsLost} packets`);
+    show("codecs", [f?.videoCodec, f?.audioCodec].filter(Boolean).join(", ") || "–");
+    show("connection", connection);
     this.renderWarnings();
   }
 
@@ -168,7 +227,7 @@ export class Ui {
       ...(this.pair?.warnings ?? []).map((w) => ({ text: `${w.role}: ${w.message}`, notice: false })),
       ...this.notices.map((text) => ({ text, notice: true })),
     ];
-    const list = element("warnings");
+    const list = this.parts.warnings;
     const key = JSON.stringify(items);
     if (list.dataset["key"] === key) {
       return; // a list that is rebuilt every second cannot be selected or read aloud
@@ -185,64 +244,88 @@ export class Ui {
   }
 
   private renderBadge(s: Snapshot): void {
-    const badge = element("badge");
+    const { badge, badgeText } = this.parts;
     badge.dataset["role"] = s.pair?.active ?? "";
     badge.dataset["air"] = s.pair?.onAir === false ? "no" : "yes";
-    setText("badge-text", legWords(s.pair));
+    setText(badgeText, legWords(s.pair));
+  }
+
+  /** say has a screen reader say something once. */
+  private say(text: string): void {
+    if (text !== this.said && text !== "") {
+      this.said = text;
+      setText(this.parts.announcer, text);
+    }
   }
 
   private key(event: KeyboardEvent): void {
-    if (event.ctrlKey || event.altKey || event.metaKey || event.repeat) {
+    if (!this.controls || event.ctrlKey || event.altKey || event.metaKey || event.defaultPrevented) {
       return;
     }
-    const onButton = event.target instanceof HTMLButtonElement;
-    switch (event.key) {
-      case " ":
-        if (onButton) {
-          return; // it presses the button
-        }
-        this.wishes?.togglePause();
-        break;
-      case "k":
-        this.wishes?.togglePause();
-        break;
-      case "m":
-        this.wishes?.toggleMute();
-        break;
-      case "f":
-        this.toggleFullscreen();
-        break;
-      case "i":
-        this.toggleStatistics();
-        break;
-      case "b":
-        this.toggleBadge();
-        break;
-      case "Escape":
-        this.toggleStatistics(false);
-        return;
-      default:
-        return;
+    // Inside of a shadow root the event says where it really is.
+    const at = event.composedPath()[0];
+    const step = event.key === "ArrowUp" ? volumeStep : event.key === "ArrowDown" ? -volumeStep : undefined;
+    if (step !== undefined && at !== this.parts.volume) {
+      this.wishes?.setVolume(this.volume + step);
+      event.preventDefault();
+      return;
     }
-    event.preventDefault();
+    const act = this.keyAct(event.key, at instanceof HTMLButtonElement);
+    if (act !== undefined && !event.repeat) {
+      act();
+      event.preventDefault();
+    } else if (event.key === "Escape") {
+      this.toggleStatistics(false);
+    }
+  }
+
+  private keyAct(key: string, onButton: boolean): (() => void) | undefined {
+    switch (key) {
+      case " ":
+        return onButton ? undefined : () => this.wishes?.togglePause(); // it presses the button
+      case "k":
+        return () => this.wishes?.togglePause();
+      case "m":
+        return () => this.wishes?.toggleMute();
+      case "c":
+        return this.parts.captions.hidden ? undefined : () => this.wishes?.toggleCaptions();
+      case "p":
+        return this.parts.pictureInPicture.hidden ? undefined : () => this.togglePictureInPicture();
+      case "f":
+        return () => this.toggleFullscreen();
+      case "i":
+        return () => this.toggleStatistics();
+      case "b":
+        return () => this.toggleBadge();
+    }
+    return undefined;
+  }
+
+  private get shown(): HTMLVideoElement | undefined {
+    return this.parts.root.querySelector<HTMLVideoElement>("video.shown") ?? undefined;
+  }
+
+  togglePictureInPicture(): void {
+    const { videos, hls } = this.parts;
+    void togglePictureInPicture([...videos, hls], this.shown).catch(() => this.notify(["The browser does not allow picture in picture now."]));
   }
 
   private toggleFullscreen(): void {
-    if (document.fullscreenElement !== null) {
+    const { screen } = this.place;
+    if (fills(screen)) {
       void document.exitFullscreen().catch(() => {});
     } else if (document.fullscreenEnabled) {
-      void this.root.requestFullscreen().catch(() => this.notify(["The browser does not allow full screen here."]));
+      void screen.requestFullscreen().catch(() => this.notify(["The browser does not allow full screen here."]));
     } else {
       // An iPhone gives full screen to the video element only.
-      const video = this.root.querySelector<HTMLVideoElement & { webkitEnterFullscreen?: () => void }>("video.shown");
-      video?.webkitEnterFullscreen?.();
+      (this.shown as { webkitEnterFullscreen?: () => void } | undefined)?.webkitEnterFullscreen?.();
     }
   }
 
   private fullscreenChanged(): void {
-    const full = document.fullscreenElement !== null;
+    const full = fills(this.place.screen);
     this.set("full", full);
-    label("fullscreen", full ? "Leave full screen" : "Full screen", "f");
+    setLabel(this.parts.fullscreen, full ? "Leave full screen" : "Full screen");
   }
 
   private stir(): void {
@@ -251,8 +334,22 @@ export class Ui {
     this.quietTimer = window.setTimeout(() => this.set("quiet", true), quietMs);
   }
 
+  /** followSize lays a player out for the room that it has, which may be a corner of a large page. */
+  private followSize(): void {
+    const { root } = this.parts;
+    const observer = new ResizeObserver(() => {
+      const { clientWidth: width, clientHeight: height } = root;
+      this.set("narrow", width <= narrowWidth);
+      this.set("small", width <= small.width || height <= small.height);
+      root.style.setProperty("--width", `${width}px`);
+      root.style.setProperty("--height", `${height}px`);
+    });
+    observer.observe(root);
+    this.place.signal.addEventListener("abort", () => observer.disconnect());
+  }
+
   private set(name: string, on: boolean): void {
-    this.root.dataset[name] = on ? "yes" : "no";
+    this.parts.root.dataset[name] = on ? "yes" : "no";
   }
 }
 
@@ -264,6 +361,25 @@ const liveWords: Readonly<Record<Snapshot["view"]["phase"], string>> = {
   reconnecting: "Reconnecting",
   error: "Problem",
 };
+
+/** spoken is what a screen reader says of a snapshot. */
+function spoken(s: Snapshot): string {
+  if (s.view.phase !== "playing") {
+    return s.view.message;
+  }
+  return s.paused ? "Paused" : s.pair === undefined || s.pair.active === "" ? "Playing live" : `Playing live: ${legWords(s.pair)}`;
+}
+
+function fills(element: HTMLElement): boolean {
+  return document.fullscreenElement !== null && element.matches(":fullscreen");
+}
+
+/** volumeCanBeSet: an iPhone has its keys for that, and leaves the element at 1. */
+function volumeCanBeSet(): boolean {
+  const probe = document.createElement("video");
+  probe.volume = 0.5;
+  return probe.volume === 0.5;
+}
 
 function switchWords(pair: PairState): string {
   return pair.switches === 0 || pair.reason === "" ? String(pair.switches) : `${pair.switches}, last: ${reasonWords(pair.reason)}`;
@@ -277,16 +393,9 @@ function delayWords(f: Figures | undefined): string {
   return `about ${Math.round(f.delayMs)} ms${buffer === undefined ? "" : ` (${buffer})`}`;
 }
 
-function setText(id: string, text: string): void {
-  const e = element(id);
+function setText(element: HTMLElement | null | undefined, text: string): void {
   // Setting the same text again would make a screen reader say it again.
-  if (e.textContent !== text) {
-    e.textContent = text;
+  if (element && element.textContent !== text) {
+    element.textContent = text;
   }
-}
-
-function label(id: string, text: string, key: string): void {
-  const e = element(id);
-  e.setAttribute("aria-label", text);
-  e.title = `${text} (${key})`;
 }

@@ -1,0 +1,413 @@
+package player_test
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/streampair/streampair/hack/eventually"
+	"github.com/streampair/streampair/mediaserver/mediatest"
+)
+
+// elementTools is the script of a page with custom elements: their events, the colour of their
+// picture, and what the page's policy was violated by.
+const elementTools = `
+window.heard = [];
+window.violations = [];
+document.addEventListener("securitypolicyviolation", e => violations.push(e.violatedDirective + " " + e.blockedURI));
+window.listen = element => {
+	for (const type of ["ready", "playing", "waiting", "stalled", "switched", "error", "tokenexpiring", "pausechange", "volumechange"])
+		element.addEventListener(type, e => heard.push({type, of: element.id, ...e.detail}));
+};
+document.querySelectorAll("stream-pair").forEach(listen);
+window.part = (id, element = document.querySelector("stream-pair")) => element.shadowRoot.getElementById(id);
+window.text = (id, element) => part(id, element).hidden ? "" : part(id, element).textContent.trim();
+window.colour = (element = document.querySelector("stream-pair")) => {
+	const v = element.video;
+	if (!v || v.readyState < 2 || !v.videoWidth || !element.state.picture) return "none";
+	const canvas = document.createElement("canvas");
+	canvas.width = canvas.height = 1;
+	const context = canvas.getContext("2d");
+	context.drawImage(v, v.videoWidth / 2, v.videoHeight / 3, 1, 1, 0, 0, 1, 1);
+	const [r, , b] = context.getImageData(0, 0, 1, 1).data;
+	return r > 120 && b < 90 ? "red" : b > 120 && r < 90 ? "blue" : "other";
+};
+window.plays = (want, element = document.querySelector("stream-pair")) => element?.state?.phase === "playing" && colour(element) === want;
+window.focused = () => document.activeElement?.shadowRoot?.activeElement?.id ?? document.activeElement?.id ?? "";
+`
+
+// A site is a page of another origin than the server's.
+type site struct {
+	viewer
+	url string
+}
+
+// newSite opens a page with that body, under that policy if it is not empty. SERVER in both stands
+// for the server's origin.
+func newSite(t *testing.T, browser context.Context, server, policy, body string) site {
+	t.Helper()
+	if _, err := os.Stat("dist/play.html"); err != nil {
+		t.Fatal("the player was not built: run make build")
+	}
+	fill := func(text string) string { return strings.ReplaceAll(text, "SERVER", server) }
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /", func(w http.ResponseWriter, _ *http.Request) {
+		if policy != "" {
+			w.Header().Set("Content-Security-Policy", fill(policy))
+		}
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = fmt.Fprintf(w, "<!doctype html>\n<html lang=\"en\"><title>Site</title>\n<main><h1>Site</h1>\n%s\n</main>\n<script src=\"/tools.js\"></script></html>\n", fill(body))
+	})
+	mux.HandleFunc("GET /tools.js", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/javascript")
+		_, _ = w.Write([]byte(elementTools))
+	})
+	s := httptest.NewServer(mux)
+	t.Cleanup(s.Close)
+	page := site{viewer{t, mediatest.Tab(t, browser)}, s.URL}
+	mediatest.Open(t, page.ctx, s.URL)
+	return page
+}
+
+func (s site) await(expression string) {
+	s.t.Helper()
+	mediatest.Await(s.t, s.ctx, limit, expression,
+		`({state: document.querySelector("stream-pair")?.state, heard: window.heard, violations: window.violations, said: document.querySelector("stream-pair")?.shadowRoot?.textContent, focused: focused()})`)
+}
+
+func (s site) run(script string) {
+	s.t.Helper()
+	s.eval("(() => {" + script + "; return \"\"; })()")
+}
+
+const (
+	loading = `<script src="SERVER/live/player.js"></script>`
+	element = `<stream-pair id="one" name="primary" backup="backup" play-order="webrtc" autoplay controls></stream-pair>`
+)
+
+func origin(d *fakeServer) string { return "http://" + d.address }
+
+// ended counts the sessions that viewers have ended.
+func (d *fakeServer) ended() int { return get(d, func() int { return d.deletes }) }
+
+func TestElement(t *testing.T) {
+	browser := mediatest.Browser(t)
+
+	t.Run("in a page of another origin", func(t *testing.T) {
+		d := newFakeServer(t)
+		s := newSite(t, browser, origin(d), "", loading+element)
+		s.await(`plays("red")`)
+		s.await(`heard.some(e => e.type === "playing" && e.streamId === "primary" && e.width === 640) && !heard.some(e => e.type === "switched")`)
+		s.screenshot("element")
+		d.switchTo("Backup", "backup", "PrimaryInputLost")
+		s.await(`plays("blue") && heard.some(e => e.type === "switched" && e.role === "Backup" && e.reason === "PrimaryInputLost" && e.switches === 1)`)
+		s.await(`text("announcer") === "Playing live: Backup · backup"`)
+		d.setState(func(p *pairState) { p.setOnAir(false) })
+		s.await(`heard.some(e => e.type === "stalled" && e.message === "Both streams are away.") && text("message") === "Both streams are away."`)
+		d.switchTo("Primary", "primary", "Selected")
+		s.await(`plays("red") && heard.filter(e => e.type === "playing").length === 2`)
+		if got := d.offers(); got != 1 {
+			t.Errorf("%d sessions were opened, want 1", got)
+		}
+	})
+
+	t.Run("methods, properties and their events", func(t *testing.T) {
+		d := newFakeServer(t)
+		s := newSite(t, browser, origin(d), "", loading+strings.Replace(element, "autoplay", "", 1))
+		s.await(`customElements.get("stream-pair") && one.state?.phase === "idle" && one.paused`)
+		if got := d.offers(); got != 0 {
+			t.Errorf("%d sessions were opened before play()", got)
+		}
+		s.run(`one.play()`)
+		s.await(`plays("red") && !one.paused && heard.filter(e => e.type === "ready").length === 1`)
+		s.run(`one.pause()`)
+		s.await(`one.paused && one.video.paused && heard.some(e => e.type === "pausechange")`)
+		s.run(`one.play()`)
+		s.await(`!one.paused && !one.video.paused`)
+		s.run(`heard.length = 0; one.volume = 0.25; one.muted = true`)
+		s.await(`one.muted && one.volume === 0.25 && one.video.muted && one.video.volume === 0.25 && heard.filter(e => e.type === "volumechange").length === 2 && one.video.volume === 0.25`)
+		s.run(`one.muted = false; one.badge = one.statistics = true; one.controls = false`)
+		s.await(`!one.video.muted && text("badge") === "Primary · primary" && part("bar").hidden && one.hasAttribute("badge") && !one.hasAttribute("controls")`)
+		s.await(`text("stat-picture") === "640 × 360"`)
+		s.await(`(one.stats().then(s => window.last = s), window.last?.videoCodec === "H264")`)
+		s.run(`one.addEventListener("error", e => { if (e.bubbles) heard.push({type: "bubbling"}); }); one.name = "a/b"`)
+		s.await(`text("message").startsWith("“a/b” cannot be a stream's name.") && heard.some(e => e.type === "error" && e.code === "bad-address" && !e.retrying) && one.state === null`)
+		eventually.True(t, "the session has ended", func() bool { return d.ended() == 1 })
+		s.run(`one.setAttribute("name", "primary"); one.play()`)
+		s.await(`one.state?.phase === "idle" && one.volume === 0.25`)
+		s.run(`one.play()`)
+		s.await(`plays("red") && one.video.volume === 0.25 && !heard.some(e => e.type === "bubbling")`)
+	})
+
+	t.Run("a token that is replaced counts from the next connection on", func(t *testing.T) {
+		d := newFakeServer(t)
+		s := newSite(t, browser, origin(d), "", loading+strings.Replace(element, "autoplay", `autoplay token="first"`, 1))
+		s.await(`plays("red") && one.token === "first"`)
+		s.run(`one.token = "second"; window.before = one.video`)
+		time.Sleep(time.Second)
+		if got := d.offers(); got != 1 {
+			t.Errorf("%d sessions, want the first alone", got)
+		}
+		d.locked(func() {
+			for _, session := range d.sessions {
+				session.frozen = true
+			}
+		})
+		s.await(`one.video !== window.before && plays("red") && one.getAttribute("token") === "first"`)
+		if got, want := get(d, func() []string { return slices.Clone(d.tokens) }), []string{"Bearer first", "Bearer second"}; !slices.Equal(got, want) {
+			t.Errorf("tokens %q, want %q", got, want)
+		}
+	})
+
+	t.Run("a JSON Web Token that ends soon is told, once", func(t *testing.T) {
+		d := newFakeServer(t)
+		s := newSite(t, browser, origin(d), "", loading+element)
+		s.await(`plays("red")`)
+		token := func(left time.Duration) string {
+			claims, err := json.Marshal(map[string]any{"exp": time.Now().Add(left).Unix()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return "e30." + base64.RawURLEncoding.EncodeToString(claims) + ".c2lnbmVk"
+		}
+		s.run(fmt.Sprintf(`one.token = %q`, token(time.Hour)))
+		time.Sleep(2500 * time.Millisecond)
+		s.run(fmt.Sprintf(`if (heard.some(e => e.type === "tokenexpiring")) throw new Error("told too soon"); one.token = %q`, token(50*time.Second)))
+		s.await(`heard.some(e => e.type === "tokenexpiring" && e.secondsLeft > 20 && e.secondsLeft <= 50 && new Date(e.expires) > new Date())`)
+		time.Sleep(2500 * time.Millisecond)
+		s.await(`heard.filter(e => e.type === "tokenexpiring").length === 1`)
+	})
+
+	t.Run("removed, moved and put back", func(t *testing.T) {
+		d := newFakeServer(t)
+		s := newSite(t, browser, origin(d), "", loading+element+`<section id="other"></section>`)
+		s.await(`plays("red")`)
+		s.run(`other.append(one)`)
+		s.await(`plays("red") && !one.video.paused`)
+		if got := d.offers(); got != 1 {
+			t.Errorf("%d sessions, want 1: a move is no reason for another", got)
+		}
+		s.run(`window.gone = one; window.video = one.video; one.remove()`)
+		eventually.True(t, "the session has ended", func() bool { return d.ended() == 1 && d.viewers() == 0 })
+		eventually.True(t, "nobody follows the events", func() bool { return get(d, func() int { return len(d.feeds) }) == 0 })
+		s.await(`gone.state === null && gone.video === null && video.srcObject === null && gone.shadowRoot.childElementCount === 0`)
+		time.Sleep(2 * time.Second)
+		if got := d.offers(); got != 1 {
+			t.Errorf("%d sessions, want 1: an element that was removed opens none", got)
+		}
+		s.run(`document.body.append(gone)`)
+		s.await(`plays("red")`)
+	})
+
+	t.Run("twice in one page", func(t *testing.T) {
+		d := newFakeServer(t)
+		s := newSite(t, browser, origin(d), "", loading+element+strings.Replace(element, "one", "two", 1))
+		s.await(`plays("red", one) && plays("red", two)`)
+		s.screenshot("element-twice")
+		s.run(`part("mute", one).focus()`)
+		s.press("m")
+		s.await(`one.muted && !two.muted && one.video.muted && !two.video.muted`)
+		s.run(`one.remove()`)
+		eventually.True(t, "one session has ended", func() bool { return d.ended() == 1 && d.viewers() == 1 })
+		d.switchTo("Backup", "backup", "PrimaryInputLost")
+		s.await(`plays("blue", two)`)
+	})
+
+	t.Run("under a strict policy with trusted types", func(t *testing.T) {
+		d := newFakeServer(t)
+		const policy = "default-src 'none'; script-src 'self' SERVER; connect-src SERVER; base-uri 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+		s := newSite(t, browser, origin(d), policy, loading+strings.Replace(element, "autoplay", "autoplay badge statistics", 1))
+		s.await(`plays("red") && violations.length === 0`)
+		s.await(`getComputedStyle(part("bar")).display === "flex" && getComputedStyle(part("player")).position === "absolute"`)
+		d.setState(func(p *pairState) {
+			p.Legs[0].SampleAspect = 1.5
+			p.Warnings = []warning{{"Primary", "BFrames", `<img src=x onerror="window.hacked = 1"><b>bold</b>`}}
+		})
+		s.await(`text("warnings").includes("<b>bold</b>") && one.shadowRoot.querySelector("img, b") === null && one.video.classList.contains("stretched")`)
+		s.screenshot("element-policy")
+		d.switchTo("Backup", "backup", "<i>reason</i>")
+		s.await(`plays("blue") && text("stat-switches").includes("<i>reason</i>") && window.hacked === undefined && violations.length === 0`)
+	})
+
+	t.Run("as a module, and with the integrity of its immutable name", func(t *testing.T) {
+		d := newFakeServer(t)
+		s := newSite(t, browser, origin(d), "", `<script type="module">import "SERVER/live/player.js";</script>`+element)
+		s.await(`plays("red")`)
+		r, err := http.Head(d.url("player.js"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = r.Body.Close()
+		digest, _ := strings.CutPrefix(r.Header.Get("Repr-Digest"), "sha-256=:")
+		script := fmt.Sprintf(`<script src="SERVER/live/%s" integrity="sha256-%s" crossorigin></script>`, r.Header.Get("Content-Location"), strings.TrimSuffix(digest, ":"))
+		s = newSite(t, browser, origin(d), "", script+element)
+		s.await(`plays("red")`)
+	})
+
+	t.Run("an element that cannot play says why", func(t *testing.T) {
+		d := newFakeServer(t)
+		s := newSite(t, browser, origin(d), "", `<stream-pair id="one" autoplay></stream-pair>`+loading)
+		s.await(`text("message") === "The element names no stream: <stream-pair name=…>."`)
+		s.run(`one.name = "primary"; one.server = "http://["`)
+		s.await(`text("message").startsWith("The element's server is no address:")`)
+		s.run(fmt.Sprintf(`one.server = %q`, d.url("")))
+		s.await(`plays("red")`)
+	})
+}
+
+func TestElementByKeyboard(t *testing.T) {
+	browser := mediatest.Browser(t)
+	d := newFakeServer(t)
+	s := newSite(t, browser, origin(d), "", loading+element+`<a href="#" id="after">After</a>`)
+	s.await(`plays("red")`)
+	var reached []string
+	for range 20 {
+		s.press("\t")
+		at := s.eval(`focused()`)
+		if at == "after" {
+			break
+		}
+		if name := s.eval(`(e => e.getAttribute("aria-label") || e.textContent.trim())(document.activeElement.shadowRoot.activeElement)`); name == "" {
+			t.Errorf("#%s has no name", at)
+		}
+		reached = append(reached, at)
+	}
+	if want := []string{"pause", "mute", "volume", "captions", "toggle-badge", "toggle-statistics", "picture-in-picture", "fullscreen"}; !slices.Equal(visible(s, want), reached) {
+		t.Errorf("the keyboard reaches %q, want %q", reached, visible(s, want))
+	}
+	press := func(id, key, until string) {
+		t.Helper()
+		s.run(fmt.Sprintf(`part(%q).focus()`, id))
+		s.press(key)
+		s.await(until)
+	}
+	press("mute", " ", `one.muted && part("mute").getAttribute("aria-label") === "Unmute"`)
+	press("mute", "\r", `!one.muted`)
+	press("pause", "\r", `one.paused && text("announcer") === "Paused"`)
+	press("pause", "k", `!one.paused`)
+	press("volume", "\ue402", `one.volume < 1`) // arrow down, left and right move the slider
+	press("toggle-badge", "\r", `text("badge") === "Primary · primary" && part("toggle-badge").getAttribute("aria-pressed") === "true"`)
+	press("toggle-statistics", "\r", `!part("statistics").hidden && part("toggle-statistics").getAttribute("aria-expanded") === "true"`)
+	press("close-statistics", "\r", `part("statistics").hidden && focused() === "toggle-statistics"`)
+	press("fullscreen", "\r", `one.matches(":fullscreen") && part("fullscreen").getAttribute("aria-label") === "Leave full screen"`)
+	press("fullscreen", "f", `!one.matches(":fullscreen")`)
+	// Keys elsewhere in the page are the page's.
+	s.run(`document.getElementById("after").focus()`)
+	s.press("m")
+	s.press("k")
+	s.stays(time.Second, `!one.muted && !one.paused`)
+}
+
+// visible leaves out what the browser cannot do.
+func visible(s site, ids []string) (shown []string) {
+	for _, id := range ids {
+		if mediatest.Eval[bool](s.t, s.ctx, fmt.Sprintf(`!part(%q).hidden`, id)) {
+			shown = append(shown, id)
+		}
+	}
+	return shown
+}
+
+// TestAccessibility has axe-core look at the player in all its states.
+func TestAccessibility(t *testing.T) {
+	browser := mediatest.Browser(t)
+	axe, err := os.ReadFile("node_modules/axe-core/axe.min.js")
+	if err != nil {
+		t.Fatal("this test needs axe-core: run make build")
+	}
+	check := func(t *testing.T, v viewer, what string) {
+		t.Helper()
+		v.eval(string(axe) + "\n;\"axe\"")
+		type violation struct {
+			ID, Impact, Help string
+			Nodes            []struct{ HTML, FailureSummary string }
+		}
+		result := decode[struct {
+			Violations []violation
+			Passes     int
+		}](v, `axe.run(document, {resultTypes: ["violations"]}).then(r => JSON.stringify({violations: r.violations, passes: r.passes.length}))`)
+		if result.Passes < 10 {
+			t.Errorf("%s: only %d rules were checked", what, result.Passes)
+		}
+		for _, found := range result.Violations {
+			t.Errorf("%s: %s (%s): %s: %+v", what, found.ID, found.Impact, found.Help, found.Nodes)
+		}
+	}
+
+	t.Run("the element", func(t *testing.T) {
+		d := newFakeServer(t)
+		s := newSite(t, browser, origin(d), "", loading+element+strings.NewReplacer("one", "two", "autoplay", "").Replace(element))
+		s.await(`plays("red")`)
+		check(t, s.viewer, "playing and idle")
+		s.run(`one.badge = one.statistics = true`)
+		d.setState(func(p *pairState) {
+			p.Reduced = true
+			p.Warnings = []warning{{"Primary", "BFrames", "The encoder sends B-frames."}}
+		})
+		s.await(`text("warnings").includes("B-frames")`)
+		check(t, s.viewer, "with statistics, badge and notice")
+		d.setState(func(p *pairState) { p.setOnAir(false) })
+		s.await(`text("message") === "Both streams are away."`)
+		check(t, s.viewer, "waiting")
+		d.locked(func() {
+			d.refuse = func(w http.ResponseWriter) bool {
+				http.Error(w, "unauthorized", http.StatusUnauthorized)
+				return true
+			}
+		})
+		s.run(`two.play()`)
+		s.await(`two.state.phase === "error" && !part("retry", two).hidden`)
+		check(t, s.viewer, "refused")
+	})
+
+	t.Run("the page", func(t *testing.T) {
+		d := newFakeServer(t)
+		v := open(t, browser, d.url("play.html"+pair+"&badge=1&statistics=1"))
+		v.awaitPlaying(red)
+		check(t, v, "playing")
+		v = open(t, browser, d.url("play.html"))
+		v.await(`text("message").startsWith("The address names no stream.")`)
+		check(t, v, "without a name")
+	})
+}
+
+func TestElementInReact(t *testing.T) {
+	browser := mediatest.Browser(t)
+	out := filepath.Join(t.TempDir(), "react.js")
+	build := exec.CommandContext(t.Context(), "node_modules/.bin/esbuild", "testdata/react.jsx", "--bundle", "--jsx=automatic",
+		`--define:process.env.NODE_ENV="development"`, "--outfile="+out, "--log-level=warning")
+	if log, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("bundle the page: %v: %s", err, log)
+	}
+	bundle, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := newFakeServer(t)
+	s := newSite(t, browser, origin(d), "", loading+`<div id="root"></div>`)
+	s.eval(string(bundle) + "\n;\"react\"")
+	s.await(`plays("red") && text("badge") === "Primary · primary"`)
+	d.switchTo("Backup", "backup", "PrimaryInputLost")
+	s.await(`plays("blue") && document.getElementById("leg").textContent === "Backup"`)
+	s.run(`document.getElementById("renew").click()`)
+	s.await(`document.querySelector("stream-pair").token === "second"`)
+	s.run(`document.getElementById("toggle").click()`)
+	s.await(`document.querySelector("stream-pair") === null`)
+	eventually.True(t, "the session has ended", func() bool { return d.viewers() == 0 })
+	s.run(`document.getElementById("toggle").click()`)
+	s.await(`plays("blue")`)
+	tokens := get(d, func() []string { return slices.Clone(d.tokens) })
+	if first, last := tokens[0], tokens[len(tokens)-1]; first != "Bearer first" || last != "Bearer second" {
+		t.Errorf("tokens %q", tokens)
+	}
+}

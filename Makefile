@@ -27,11 +27,11 @@ PACKAGES ?= ./...
 PLAYER := mediaserver/player
 FFMPEG8 := mediaserver/mediatest/testdata/ffmpeg8
 SHAKA := mediaserver/mediatest/testdata/shaka
-PLAYER_SOURCES := $(wildcard $(PLAYER)/src/*) $(PLAYER)/build.mjs $(PLAYER)/tsconfig.json
+PLAYER_SOURCES := $(wildcard $(PLAYER)/src/* $(PLAYER)/npm/*) $(PLAYER)/build.mjs $(PLAYER)/tsconfig.json
 
 .PHONY: help
 help: ## List the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## Build, start the server and two encoders, and print the URL to watch
@@ -59,6 +59,11 @@ unit: ## Run the tests that need nothing but Go, in less than a minute once they
 build: .cache/player.built ## Build bin/streampair-mediaserver, with the player inside
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' \
 		-o bin/ ./mediaserver/cmd/streampair-mediaserver
+
+.PHONY: player-package
+player-package: .cache/player.installed ## Pack the npm package of the custom element <stream-pair> into bin, and publish nothing
+	@cd $(PLAYER) && node build.mjs --package ../../bin/player-package '$(VERSION)' \
+		&& npm pack --silent --pack-destination ../../bin ../../bin/player-package
 
 .PHONY: commands
 commands: ## Build bin/streampair-operator and bin/kubectl-streampair

@@ -91,11 +91,12 @@ function weigh(script) {
 }
 
 /** bundlePackage fills a folder with the npm package of the custom element, of that version. */
-async function bundlePackage(folder, version) {
+async function bundlePackage(folder, name) {
+  const [, release] = /^v?(\d+\.\d+\.\d+(?:-[\w.-]+)?)$/.exec(name) ?? [];
+  const version = release ?? `0.0.0-g${name.replace(/[^A-Za-z0-9-]/g, "-")}`; // what is no release has git's name
   const { defines } = await bundleLibraries(folder);
-  const options = { define: defines, sourcemap: false };
-  const module = await bundle(folder, ["elementmodule.ts"], options);
-  const script = await bundle(folder, [{ in: "elementscript.ts", out: "player" }], { ...options, format: "iife" });
+  const module = await bundle(folder, ["elementmodule.ts"], { define: defines });
+  const script = await bundle(folder, [{ in: "elementscript.ts", out: "player" }], { define: defines, format: "iife" });
   const manifest = { ...JSON.parse(await readFile(join(here, "npm/package.json"), "utf8")), version };
   const files = new Map([
     ["package.json", `${JSON.stringify(manifest, null, 2)}\n`],

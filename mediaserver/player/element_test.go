@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp/kb"
+
 	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
@@ -295,7 +297,8 @@ func TestElementByKeyboard(t *testing.T) {
 	press("mute", "\r", `!one.muted`)
 	press("pause", "\r", `one.paused && text("announcer") === "Paused"`)
 	press("pause", "k", `!one.paused`)
-	press("volume", "\ue402", `one.volume < 1`) // arrow down, left and right move the slider
+	press("volume", kb.ArrowLeft, `one.volume < 1 && one.video.volume < 1`)
+	press("mute", kb.ArrowUp, `one.volume === 1`)
 	press("toggle-badge", "\r", `text("badge") === "Primary · primary" && part("toggle-badge").getAttribute("aria-pressed") === "true"`)
 	press("toggle-statistics", "\r", `!part("statistics").hidden && part("toggle-statistics").getAttribute("aria-expanded") === "true"`)
 	press("close-statistics", "\r", `part("statistics").hidden && focused() === "toggle-statistics"`)

@@ -18,7 +18,6 @@ const patient: LoaderConfig = {
 };
 
 export const hlsConfig: Partial<HlsConfig> = {
-  // Captions are shown when they are asked for, which takes the larger build of hls.js.
   enableCEA708Captions: false,
   // The page's policy forbids workers whose script is no file of the server.
   enableWorker: false,
@@ -31,4 +30,13 @@ export const hlsConfig: Partial<HlsConfig> = {
   // HlsFallback waits and tries the first playlist again. hls.js does so with all after it.
   manifestLoadPolicy: { default: once },
   playlistLoadPolicy: { default: patient },
+};
+
+/** What is different while captions are shown, which takes the larger build of hls.js. */
+export const captionsConfig: Partial<HlsConfig> = {
+  enableCEA708Captions: true,
+  // hls.js 1.7.4 forgets at each part what it has read of captions (its timeline-controller.ts).
+  lowLatencyMode: false,
+  // Its own tracks load "data:,WEBVTT", which the policy of a page may forbid.
+  renderTextTracksNatively: false,
 };

@@ -3,7 +3,7 @@ import type { ErrorData } from "hls.js";
 import { parseRetryAfter, refusedWait, retryWait } from "./backoff.ts";
 import { type Failure, httpFailure, internalFailure, unreachable } from "./failure.ts";
 import { calmLatency, jumpTo } from "./fallback.ts";
-import { hlsConfig } from "./hlsconfig.ts";
+import { captionsConfig, hlsConfig } from "./hlsconfig.ts";
 import { type Tell, tellFailure } from "./host.ts";
 import type { Figures } from "./statistics.ts";
 import type { HlsFacts } from "./view.ts";
@@ -25,6 +25,9 @@ const leastRebufferingMs = 100;
 const rateMs = 1_000;
 /** hls.js may repair its buffer this often. */
 const recoverySpacingMs = 10_000;
+/** What hls.js calls the first channel of CEA-608. */
+const firstCaptions = "textTrack1";
+const keptCuesSeconds = 30;
 
 interface Sample {
   readonly at: number;
@@ -50,6 +53,8 @@ export class HlsFallback {
   /** hls.js by its script. */
   private readonly hlsjs = new Map<string, typeof Hls>();
   private captions = false;
+  /** The captions that hls.js has found. A text track cannot be removed, so it is used again. */
+  private track: TextTrack | undefined;
   private hls: Hls | undefined;
   private timer: number | undefined;
   /** Counts what was opened, so that what comes late for an earlier one is known. */
@@ -165,17 +170,18 @@ export class HlsFallback {
     this.showCaptions();
   }
 
-  /** hasCaptions: there were some in what has been played. */
-  get hasCaptions(): boolean {
-    return this.video.textTracks.length > 0;
+  /** showCaptions shows the first track of captions: the one made here, or the browser's own. */
+  private showCaptions(): void {
+    for (const [i, track] of [...this.video.textTracks].entries()) {
+      track.mode = this.captions && i === 0 ? "showing" : "hidden";
+    }
   }
 
-  private showCaptions(): void {
-    let first = true;
-    for (const track of this.video.textTracks) {
-      track.mode = this.captions && first ? "showing" : "hidden";
-      first = false;
-    }
+  /** addCues shows captions from now on, and forgets those that are long over. */
+  private addCues(cues: readonly VTTCue[]): void {
+    const track = (this.track ??= this.video.addTextTrack("captions", "Captions"));
+    [...(track.cues ?? [])].filter((cue) => cue.endTime < this.video.currentTime - keptCuesSeconds).forEach((cue) => track.removeCue(cue));
+    cues.forEach((cue) => track.addCue(cue));
   }
 
   /** retryNow ends the wait under way. */
@@ -221,7 +227,7 @@ export class HlsFallback {
       const library = await this.load(captions ? HLS_CAPTIONS_SCRIPT : HLS_SCRIPT, number);
       if (number === this.opened && this.runs) {
         const xhrSetup = (xhr: XMLHttpRequest, url: string) => this.renew(xhr, url);
-        this.attach(new library({ ...hlsConfig, enableCEA708Captions: captions, xhrSetup }), library, url);
+        this.attach(new library({ ...hlsConfig, ...(captions ? captionsConfig : {}), xhrSetup }), library, url);
       }
     } catch {
       if (number === this.opened && this.runs) {
@@ -259,6 +265,11 @@ export class HlsFallback {
       const isAudio = (codec: string) => /^(mp4a|opus)/i.test(codec);
       this.codecs = { video: codecs.find((codec) => !isAudio(codec)) ?? "", audio: codecs.find(isAudio) ?? "" };
     });
+    hls.on(Events.CUES_PARSED, (_, { track, cues }) => {
+      if (track === firstCaptions) {
+        this.addCues(cues);
+      }
+    });
     hls.on(Events.ERROR, (_, data) => this.erred(data));
     hls.loadSource(url);
     hls.attachMedia(this.video);
@@ -277,6 +288,7 @@ export class HlsFallback {
     this.hls?.destroy();
     this.hls = undefined;
     this.samples = [];
+    [...(this.track?.cues ?? [])].forEach((cue) => this.track?.removeCue(cue));
     if (this.video.hasAttribute("src")) {
       this.video.removeAttribute("src");
       this.video.load();
@@ -380,7 +392,8 @@ export class HlsFallback {
       this.stalledAt = now;
     }
     const { partHoldBack, holdBack } = latestLevelDetails;
-    const calm = calmLatency(targetLatency, partHoldBack || holdBack || targetLatency, this.stalledAt, now);
+    const leastLatency = (hls.config.lowLatencyMode && partHoldBack) || holdBack || targetLatency;
+    const calm = calmLatency(targetLatency, leastLatency, this.stalledAt, now);
     if (calm !== undefined) {
       hls.targetLatency = calm;
     }

@@ -267,16 +267,18 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (following, bool
 		h.refuse(w, "unauthorized", http.StatusUnauthorized, err)
 		return f, false
 	}
-	f.revoked, f.until = h.cfg.Validity(r.PathValue("app"), f.state.StreamID, signalling.Token(r))
+	revoked, until := h.cfg.Validity(r.PathValue("app"), f.state.StreamID, signalling.Token(r))
 	if session := query.Get("session"); session != "" {
 		ended, ok := h.cfg.Session(session)
 		if !ok {
 			h.refuse(w, "unknown_session", http.StatusNotFound, errNoSession)
 			return f, false
 		}
-		f.session, f.ended, f.state.ServedBy = session, ended, h.cfg.Role
+		// The session ends when its token does, and may have been given another.
+		f.session, f.ended, f.state.ServedBy, f.revoked = session, ended, h.cfg.Role, revoked
 		return f, true
 	}
+	f.revoked, f.until = revoked, until
 	if f.state.Draining {
 		h.sendElsewhere(w, "1", "draining", errDraining)
 		return f, false

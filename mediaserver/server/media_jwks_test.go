@@ -234,16 +234,33 @@ func TestASessionEndsWithItsToken(t *testing.T) {
 	i := newIssuer(t)
 	s := startServer(t, i.manifest(", endSessionsAtExpiry: true"), i.call)
 	s.replay("primary?token=publish-me-1", mediatest.Programme{}, mediatest.ReplayOptions{})
-	short := i.token(jwt.MapClaims{"exp": time.Now().Add(3 * time.Second).Unix()})
-	long := i.token(nil)
-	var viewers []*viewer
-	for _, token := range []string{short, long} {
-		viewers = append(viewers, s.watch(mediatest.WatchOptions{}, "primary", "backupStreamId", "backup", "token", token))
+	expires := time.Now().Add(5 * time.Second)
+	short, long := i.token(jwt.MapClaims{"exp": expires.Unix()}), i.token(nil)
+	watch := func(token string) *viewer {
+		return s.watch(mediatest.WatchOptions{}, "primary", "backupStreamId", "backup", "token", token)
 	}
-	eventually.True(t, "one viewer is left", func() bool { return s.whep.ViewerCount() == 1 })
-	select {
-	case <-viewers[0].Connected():
-	default:
-		t.Error("the viewer whose token expired was never connected")
+	ends, renewed, stays := watch(short), watch(short), watch(long)
+	for what, wrong := range map[string]struct {
+		token string
+		code  int
+	}{
+		"an expired token": {i.token(jwt.MapClaims{"exp": time.Now().Add(-time.Minute).Unix()}), http.StatusUnauthorized},
+		"no token":         {"", http.StatusUnauthorized},
+		"a huge token":     {strings.Repeat("a", 9<<10), http.StatusRequestEntityTooLarge},
+	} {
+		if answer, _ := s.do(http.MethodPatch, renewed.Session().String(), wrong.token, "Content-Type", "application/jwt"); answer.StatusCode != wrong.code {
+			t.Errorf("%s is answered with %d", what, answer.StatusCode)
+		}
+	}
+	if answer, body := s.do(http.MethodPatch, renewed.Session().String(), long, "Content-Type", "application/jwt"); answer.StatusCode != http.StatusNoContent {
+		t.Errorf("another token is answered with %d: %s", answer.StatusCode, body)
+	}
+	eventually.True(t, "two viewers are left", func() bool { return time.Now().After(expires) && s.whep.ViewerCount() == 2 })
+	is := func(v *viewer) int {
+		answer, _ := s.do(http.MethodGet, v.Session().String(), "")
+		return answer.StatusCode
+	}
+	if got := [3]int{is(ends), is(renewed), is(stays)}; got != [3]int{http.StatusNotFound, http.StatusNoContent, http.StatusNoContent} {
+		t.Errorf("the sessions are answered with %v", got)
 	}
 }

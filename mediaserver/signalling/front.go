@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"mime"
 	"net/http"
 	"strconv"
 	"sync"
@@ -202,6 +201,9 @@ func (f *Front) serveSession(w http.ResponseWriter, r *http.Request) *Refusal {
 	}
 	switch r.Method {
 	case http.MethodPatch:
+		if renewer, can := s.peer.(Renewer); can && isOf(r, TokenType) {
+			return renew(w, r, renewer)
+		}
 		return f.patch(w, r, s)
 	case http.MethodDelete:
 		s.peer.End(Deleted)
@@ -291,8 +293,7 @@ func (f *Front) refuse(w http.ResponseWriter, r *http.Request, refused *Refusal)
 
 // ReadBody reads a request's body, which must have the given type and at most limit bytes.
 func ReadBody(w http.ResponseWriter, r *http.Request, contentType string, limit int64) ([]byte, *Refusal) {
-	got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || got != contentType {
+	if !isOf(r, contentType) {
 		return nil, Refuse(http.StatusUnsupportedMediaType, ReasonContentType, "Send the body as Content-Type: %s.", contentType)
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout)) // not every writer can

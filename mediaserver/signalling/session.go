@@ -58,6 +58,13 @@ type Peer interface {
 	MayUse(r *http.Request) bool
 }
 
+// A Renewer is a Peer whose client may show another token, for a session that lasts as long as its
+// token. The client sends the token by PATCH, as a body of TokenType.
+type Renewer interface {
+	// Renew checks the token, which holds from now on.
+	Renew(token string) *Refusal
+}
+
 // An Ending is why a Front ends a session.
 type Ending int
 

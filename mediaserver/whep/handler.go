@@ -208,15 +208,23 @@ func target(r *http.Request) (app, streamID, backupID string) {
 // authorize decides whether a viewer may watch.
 func (h *Handler) authorize(r *http.Request) (func(*signalling.Session) signalling.Peer, *signalling.Refusal) {
 	app, streamID, backupID := target(r)
-	switch err := h.cfg.Authorize(app, streamID, backupID, signalling.Token(r)); {
-	case stream.IsUnknown(err):
-		return nil, refuseUnknown(err)
-	case errors.Is(err, jwks.ErrUnavailable):
-		return nil, signalling.RefuseForNow("open", retryAfter, "%v", err)
-	case err != nil:
-		return nil, signalling.Refuse(http.StatusUnauthorized, signalling.ReasonUnauthorized, "%v", err)
+	if refusal := h.check(app, streamID, backupID, signalling.Token(r)); refusal != nil {
+		return nil, refusal
 	}
 	return func(s *signalling.Session) signalling.Peer { return h.newSession(s, r) }, nil
+}
+
+// check returns why a token does not open the streams; nil: the token opens them.
+func (h *Handler) check(app, streamID, backupID, token string) *signalling.Refusal {
+	switch err := h.cfg.Authorize(app, streamID, backupID, token); {
+	case stream.IsUnknown(err):
+		return refuseUnknown(err)
+	case errors.Is(err, jwks.ErrUnavailable):
+		return signalling.RefuseForNow("open", retryAfter, "%v", err)
+	case err != nil:
+		return signalling.Refuse(http.StatusUnauthorized, signalling.ReasonUnauthorized, "%v", err)
+	}
+	return nil
 }
 
 // refuseUnknown returns the refusal for an error that stream.IsUnknown.

@@ -72,6 +72,15 @@ func (s *session) setValidity(token string) {
 	s.validity.Store(&validity{revoked, until})
 }
 
+// Renew implements signalling.Renewer.
+func (s *session) Renew(token string) *signalling.Refusal {
+	if refusal := s.handler.check(s.app, s.streamID, s.backupID, token); refusal != nil {
+		return refusal
+	}
+	s.setValidity(token)
+	return nil
+}
+
 // Negotiate implements signalling.Peer. It makes the viewer and its answer.
 func (s *session) Negotiate(offer string) (string, *signalling.Refusal) {
 	h := s.handler

@@ -86,6 +86,11 @@ export class Connection {
     }
   }
 
+  /** renew gives the session another token. */
+  renew(token: string): void {
+    void this.session.renew(token);
+  }
+
   /** close ends the session. The element keeps its last frame until it is given another stream. */
   close(): void {
     this.closed = true;

@@ -139,6 +139,7 @@ export class Playback {
   /** setToken replaces the token, without a new connection. */
   setToken(token: string): void {
     this.parameters.token = token;
+    this.player.renew(token);
   }
 
   /** clockOffsetMs is the server's clock minus this machine's; 0 where it is not known. */

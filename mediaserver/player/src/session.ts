@@ -125,6 +125,18 @@ export class Session {
     this.pc.close();
   }
 
+  /**
+   * renew tells the server another token, for a session that lasts as long as its token. A server
+   * of the release before does not take the token: its session goes on, or ends and is opened anew.
+   */
+  async renew(token: string): Promise<void> {
+    if (this.resource !== undefined && token !== "" && !this.closed) {
+      await this.request("PATCH", this.resource, { headers: { "Content-Type": "application/jwt" }, body: token }).catch(() => {
+        // The session ends with its token then, and the player opens another.
+      });
+    }
+  }
+
   private deleteResource(): void {
     if (this.resource !== undefined) {
       void fetch(this.resource, { method: "DELETE", keepalive: true, headers: this.authorization() }).catch(() => {

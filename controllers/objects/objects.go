@@ -36,6 +36,8 @@ type Settings struct {
 	// JWKSNetworks are the networks, in CIDR notation, of private addresses that media
 	// pods may call for a JSON Web Key Set.
 	JWKSNetworks []string
+	// NoViewerReports turns off the reports of players on what their viewers see.
+	NoViewerReports bool
 	// MaxViewers is the limit of viewers of one media
 	// pod at a time; 0: the media server's default.
 	MaxViewers int

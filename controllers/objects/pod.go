@@ -162,6 +162,9 @@ func mediaServerArgs(pair *v1alpha1.StreamPair, role v1alpha1.Role, s Settings) 
 	if len(s.JWKSNetworks) > 0 && len(jwksURLs(pair)) > 0 {
 		args = append(args, "--jwks-networks="+strings.Join(s.JWKSNetworks, ","))
 	}
+	if s.NoViewerReports {
+		args = append(args, "--no-viewer-reports")
+	}
 	return args
 }
 

@@ -97,6 +97,9 @@ type Config struct {
 	// change of its parameters, and for its sound. Default 4; 0: none.
 	MaxTranscodes int
 
+	// NoViewerReports turns off the reports of players on what their viewers see.
+	NoViewerReports bool
+
 	HLS HLS
 
 	LogFormat string     // text or json; default text

@@ -37,6 +37,7 @@ type flags struct {
 	advertise     list
 	proxies       list
 	jwksNetworks  list
+	noReports     bool
 	addresses     []addressFlag
 	tlsCert       string
 	tlsKey        string
@@ -109,6 +110,7 @@ func newFlags() *flags {
 	f.set.StringVar(&f.drainTimeout, "drain-timeout", "0s", "when the server is told to end, wait at most `DURATION` until viewers and the other leg's server no longer need it")
 	f.set.StringVar(&f.maxViewers, "max-viewers", "1000", "at most `N` viewers at a time; 0: no limit")
 	f.set.StringVar(&f.maxTranscodes, "max-transcodes", "4", "re-encode at most `N` streams at a time, each with up to 3 ffmpeg processes; 0: none")
+	f.set.BoolVar(&f.noReports, "no-viewer-reports", false, "take no reports of players on what their viewers see")
 	f.hls.define(f.set)
 	f.set.StringVar(&f.logFormat, "log-format", logText, "`FORMAT` of the log: text or json")
 	f.set.StringVar(&f.logLevel, "log-level", "info", "the least `LEVEL` that is logged: debug, info, warn or error")
@@ -212,6 +214,7 @@ func (f *flags) config(pod Pod) (Config, Mistakes) {
 	c.JWKSNetworks = f.networks("jwks-networks", &f.jwksNetworks, netip.ParsePrefix, &mistakes)
 	c.MaxViewers = f.count("max-viewers", f.maxViewers, &mistakes)
 	c.MaxTranscodes = f.count("max-transcodes", f.maxTranscodes, &mistakes)
+	c.NoViewerReports = f.noReports
 	c.HLS = f.hls.config(f.where, &mistakes)
 	c.LogFormat = f.logFormat
 	if c.LogFormat != logText && c.LogFormat != logJSON {

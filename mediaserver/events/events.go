@@ -38,6 +38,8 @@ type Config struct {
 	// stay: until revoked is closed, and until the time. Zero values
 	// mean for ever. Default: for ever.
 	Validity func(app, streamID, token string) (revoked <-chan struct{}, until time.Time)
+	// ReportShare returns State.ReportShare. Default: 0.
+	ReportShare func() float64
 	// Session returns a channel that is closed when the session of
 	// that name has ended, see signalling.EventsID. ok is false if
 	// this server has no such session. Default: there are no sessions.
@@ -94,6 +96,9 @@ func NewHandler(cfg Config) *Handler {
 	if cfg.MaxListeners == 0 {
 		cfg.MaxListeners = 4096
 	}
+	if cfg.ReportShare == nil {
+		cfg.ReportShare = func() float64 { return 0 }
+	}
 	if cfg.Session == nil {
 		cfg.Session = func(string) (<-chan struct{}, bool) { return nil, false }
 	}
@@ -144,6 +149,9 @@ type State struct {
 	// Reduced says that the requested session gets IDRs only, because too many packets are lost on
 	// the way to it. All pictures return by themselves when that ends.
 	Reduced bool `json:"reduced,omitempty"`
+	// ReportShare is the share of players, from 0 to 1, that are to report what their viewers see, see
+	// package qoe. A player decides once, by chance, whether it is one of them.
+	ReportShare float64 `json:"reportShare,omitempty"`
 }
 
 // LegState is the state of one leg.
@@ -323,7 +331,7 @@ func (h *Handler) follow(ctx context.Context, s *sse.Stream, f following) error 
 	for {
 		baseURLs, moved := h.cfg.BaseURLs()
 		status, changed := f.pair.Watch()
-		f.state.BaseURLs = append([]string{}, baseURLs...)
+		f.state.BaseURLs, f.state.ReportShare = append([]string{}, baseURLs...), h.cfg.ReportShare()
 		var reduction <-chan struct{}
 		if f.session != "" {
 			f.state.Reduced, reduction = h.cfg.Reduced(f.session)

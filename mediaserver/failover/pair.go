@@ -187,7 +187,7 @@ func (p *Pair) now() time.Duration { return p.legs[0].source.Stream().Now() }
 func (p *Pair) Run(ctx context.Context) error {
 	defer close(p.done)
 	p.showActive(p.Status())
-	defer p.forgetMetrics()
+	defer p.cfg.Metrics.ForgetPair(p.cfg.Name)
 	defer p.setDemand(false)
 	p.began = p.now()
 	for {

@@ -4,8 +4,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
@@ -138,10 +136,4 @@ func (p *Pair) showActive(s Status) {
 		}
 		p.cfg.Metrics.PairActiveLeg.WithLabelValues(p.cfg.Name, string(l.Role)).Set(active)
 	}
-}
-
-func (p *Pair) forgetMetrics() {
-	label := prometheus.Labels{"pair": p.cfg.Name}
-	p.cfg.Metrics.PairActiveLeg.DeletePartialMatch(label)
-	p.cfg.Metrics.Switches.DeletePartialMatch(label)
 }

@@ -34,19 +34,28 @@ type Metrics struct {
 	FFmpegRestarts     *prometheus.CounterVec // reason
 	HTTPRequestRefusal *prometheus.CounterVec // reason
 	JWKSFetches        *prometheus.CounterVec // result
-	RelayFailures      *prometheus.CounterVec // reason
-	RelayRefusals      *prometheus.CounterVec // reason
-	PeersConnected     *prometheus.GaugeVec   // transport
-	SessionForwards    *prometheus.CounterVec // result
-	CachesStarved      *prometheus.CounterVec // class
-	HLSProgrammes      prometheus.Gauge
-	HLSBytes           prometheus.Gauge
-	HLSRequests        *prometheus.CounterVec // kind, outcome
-	Panics             *prometheus.CounterVec // where
-	TLSNotAfter        *prometheus.GaugeVec   // no labels: there is no series without a certificate
-	AdmissionPlaces    *prometheus.GaugeVec   // door
-	AdmissionRefusals  *prometheus.CounterVec // door, reason
-	AdmissionEnded     *prometheus.CounterVec // door, reason
+
+	// What players report, see package qoe.
+	ViewerReports         *prometheus.CounterVec   // pair, leg, way
+	ViewerStalls          *prometheus.CounterVec   // pair, leg, way
+	ViewerStalledSeconds  *prometheus.CounterVec   // pair, leg, way
+	ViewerJoinSeconds     *prometheus.HistogramVec // pair, leg, way
+	ViewerLatencySeconds  *prometheus.HistogramVec // pair, leg, way
+	ViewerPacketsLost     *prometheus.CounterVec   // pair, leg
+	ViewerPacketsReceived *prometheus.CounterVec   // pair, leg
+	RelayFailures         *prometheus.CounterVec   // reason
+	RelayRefusals         *prometheus.CounterVec   // reason
+	PeersConnected        *prometheus.GaugeVec     // transport
+	SessionForwards       *prometheus.CounterVec   // result
+	CachesStarved         *prometheus.CounterVec   // class
+	HLSProgrammes         prometheus.Gauge
+	HLSBytes              prometheus.Gauge
+	HLSRequests           *prometheus.CounterVec // kind, outcome
+	Panics                *prometheus.CounterVec // where
+	TLSNotAfter           *prometheus.GaugeVec   // no labels: there is no series without a certificate
+	AdmissionPlaces       *prometheus.GaugeVec   // door
+	AdmissionRefusals     *prometheus.CounterVec // door, reason
+	AdmissionEnded        *prometheus.CounterVec // door, reason
 }
 
 // New makes the metrics and registers them with reg.
@@ -60,6 +69,11 @@ func New(reg prometheus.Registerer) *Metrics {
 		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "streampair", Name: name, Help: help}, labels)
 		reg.MustRegister(g)
 		return g
+	}
+	histograms := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+		h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "streampair", Name: name, Help: help, Buckets: buckets}, labels)
+		reg.MustRegister(h)
+		return h
 	}
 	histogram := func(name, help string, buckets ...float64) prometheus.Histogram {
 		h := prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "streampair", Name: name, Help: help, Buckets: buckets})
@@ -106,6 +120,19 @@ func New(reg prometheus.Registerer) *Metrics {
 		FFmpegRestarts: counter("ffmpeg_restarts_total", "ffmpeg processes replaced.", "reason"),
 		JWKSFetches: counter("jwks_fetches_total",
 			"Fetches of JSON Web Key Sets from their URLs, by result: success or failure.", "result"),
+		ViewerReports: counter("viewer_reports_total", "Reports of players on what their viewers see.", "pair", "leg", "way"),
+		ViewerStalls: counter("viewer_stalls_total", "Times that playing stopped at a viewer, as players report.",
+			"pair", "leg", "way"),
+		ViewerStalledSeconds: counter("viewer_stalled_seconds_total", "Time that playing stood still at viewers, as players report.",
+			"pair", "leg", "way"),
+		ViewerJoinSeconds: histograms("viewer_join_seconds", "Time from a player's start to its first picture, as players report.",
+			[]float64{.1, .25, .5, 1, 2, 4, 8, 16, 32}, "pair", "leg", "way"),
+		ViewerLatencySeconds: histograms("viewer_latency_seconds", "How far viewers are behind the encoder, as players report.",
+			[]float64{.05, .1, .2, .4, .8, 1.5, 3, 6, 12, 24}, "pair", "leg", "way"),
+		ViewerPacketsLost: counter("viewer_packets_lost_total", "RTP packets that did not reach viewers, as players report.",
+			"pair", "leg"),
+		ViewerPacketsReceived: counter("viewer_packets_received_total", "RTP packets that reached viewers, as players report.",
+			"pair", "leg"),
 		HTTPRequestRefusal: counter("http_requests_refused_total",
 			"HTTP requests refused before they did anything.", "reason"),
 		RelayFailures:   counter("relay_failures_total", "Connections to the peer that failed or ended.", "reason"),
@@ -131,6 +158,17 @@ func New(reg prometheus.Registerer) *Metrics {
 	}, []string{"urgency"})
 	reg.MustRegister(m.SwitchSeconds)
 	return m
+}
+
+// ForgetPair removes the series of a pair.
+func (m *Metrics) ForgetPair(name string) {
+	label := prometheus.Labels{"pair": name}
+	for _, series := range []interface{ DeletePartialMatch(prometheus.Labels) int }{
+		m.PairActiveLeg, m.Switches, m.ViewerReports, m.ViewerStalls, m.ViewerStalledSeconds,
+		m.ViewerJoinSeconds, m.ViewerLatencySeconds, m.ViewerPacketsLost, m.ViewerPacketsReceived,
+	} {
+		series.DeletePartialMatch(label)
+	}
 }
 
 // RegisterMemory registers what caches and histories hold, in bytes: the limit for all, and

@@ -340,14 +340,19 @@ func (p *pairs) all() []*runningPair {
 // onAir reports whether the pair of a play URL has media. changed is closed when that may have
 // changed; nil: there is no such pair now.
 func (p *pairs) onAir(app, primary, backup string) (onAir bool, changed <-chan struct{}) {
-	p.mu.Lock()
-	r := p.open[failover.PairKey{App: app, Primary: primary, Backup: backup}]
-	p.mu.Unlock()
+	r := p.opened(failover.PairKey{App: app, Primary: primary, Backup: backup})
 	if r == nil {
 		return false, nil
 	}
 	status, changed := r.pair.Watch()
 	return status.OnAir, changed
+}
+
+// opened returns the pair of a key; nil: there is none now.
+func (p *pairs) opened(key failover.PairKey) *runningPair {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.open[key]
 }
 
 // declaredPair returns the declared pair of that name; nil: there is none.

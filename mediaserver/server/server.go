@@ -26,6 +26,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/peer"
 	"github.com/streampair/streampair/mediaserver/player"
+	"github.com/streampair/streampair/mediaserver/qoe"
 	"github.com/streampair/streampair/mediaserver/recovery"
 	"github.com/streampair/streampair/mediaserver/relay"
 	"github.com/streampair/streampair/mediaserver/rtc"
@@ -209,6 +210,15 @@ func (s *Server) openOutput(from netip.Prefix, app, streamID, backupID string) (
 	return r.output, release, nil
 }
 
+// reportedPair returns the name of a running pair, and its leg on air.
+func (s *Server) reportedPair(app, streamID, backupID string) (name, leg string, ok bool) {
+	r := s.pairs.opened(failover.PairKey{App: app, Primary: streamID, Backup: backupID})
+	if r == nil {
+		return "", "", false
+	}
+	return r.name, string(r.pair.Status().Active), true
+}
+
 func (s *Server) openPair(from netip.Prefix, app, streamID, backupID string) (*failover.Pair, func(), error) {
 	r, release, err := s.pairs.acquire(from, app, streamID, backupID)
 	if err != nil {
@@ -313,8 +323,14 @@ func (s *Server) sessionsHandler() http.Handler {
 	s.relay.Register(mux)
 	s.registerHLS(mux)
 	s.peer.Register(mux)
+	reportShare := func() float64 { return 0 }
+	if !s.cfg.NoViewerReports {
+		qoe.NewHandler(qoe.Config{Authorize: s.access.Play, Pair: s.reportedPair, Metrics: s.counters}).Register(mux)
+		reportShare = func() float64 { return qoe.Share(s.whep.ViewerCount()) }
+	}
 	events.NewHandler(events.Config{
-		Open: s.openPair, Authorize: s.access.Play, Validity: s.access.Validity, Session: s.whep.Session, Reduced: s.whep.Reduced,
+		ReportShare: reportShare,
+		Open:        s.openPair, Authorize: s.access.Play, Validity: s.access.Validity, Session: s.whep.Session, Reduced: s.whep.Reduced,
 		BaseURLs: s.baseURLs.watch, Alternate: s.alternate, Role: failover.Role(s.cfg.Role),
 		MaxListeners: s.cfg.limits.eventStreams, Epoch: s.registry.Epoch(), Draining: s.draining, Metrics: s.pairs.metrics,
 	}).Register(mux)

@@ -1,0 +1,158 @@
+package qoe
+
+import (
+	"errors"
+	"hash/maphash"
+	"io"
+	"mime"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/streampair/streampair/mediaserver/admission"
+	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/signalling"
+	"github.com/streampair/streampair/mediaserver/stream"
+)
+
+const (
+	// ContentType is the type of a report.
+	ContentType = "application/cmcd"
+	// Interval is the time between two reports of a player.
+	Interval = 10 * time.Second
+	// bodyTimeout bounds the time until a report has come.
+	bodyTimeout = 10 * time.Second
+
+	// A network may send so many reports a second, and a burst of them; all together may send more.
+	// Networks with the same hash share a limit, so that strangers do not choose how much memory is taken.
+	networkRate, networkBurst = 5, 50
+	allRate, allBurst         = 200, 400
+	networkLimits             = 256
+)
+
+// Share returns which share of the players should report while there are so many viewers, so that a
+// server gets some 20 reports a second at most.
+func Share(viewers int) float64 {
+	const enough = 200
+	return min(1, enough/float64(max(viewers, 1)))
+}
+
+// Config says what a Handler asks.
+type Config struct {
+	// Authorize checks whether the token lets a viewer play. The error's text is shown to the viewer,
+	// with 404 if stream.IsUnknown and otherwise with 401. Required.
+	Authorize func(app, streamID, backupID, token string) error
+	// Pair returns the name of a pair, and the leg that is on air: Primary, Backup or empty. ok is
+	// false if nobody plays the pair here. Required.
+	Pair func(app, streamID, backupID string) (name, leg string, ok bool)
+	// Metrics is required.
+	Metrics *metrics.Metrics
+}
+
+// A Handler takes reports. It is safe for concurrent use.
+type Handler struct {
+	cfg      Config
+	seed     maphash.Seed
+	all      *rate.Limiter
+	networks [networkLimits]*rate.Limiter
+}
+
+// NewHandler returns a Handler.
+func NewHandler(cfg Config) *Handler {
+	h := &Handler{cfg: cfg, seed: maphash.MakeSeed(), all: rate.NewLimiter(allRate, allBurst)}
+	for i := range h.networks {
+		h.networks[i] = rate.NewLimiter(networkRate, networkBurst)
+	}
+	return h
+}
+
+// Register mounts the resource:
+//
+//	POST /{app}/qoe?name=ID[&backupStreamId=ID][&token=TOKEN]    a report
+func (h *Handler) Register(mux *http.ServeMux) { mux.HandleFunc("/{app}/qoe", h.serve) }
+
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request) {
+	header := w.Header()
+	header.Set("Access-Control-Allow-Origin", "*") // players may be in pages of other sites; no cookie is used
+	header.Set("Cache-Control", "no-store")
+	switch r.Method {
+	case http.MethodOptions:
+		header.Set("Allow", "OPTIONS, POST")
+		header.Set("Access-Control-Allow-Methods", "OPTIONS, POST")
+		header.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
+		header.Set("Access-Control-Max-Age", "86400")
+		w.WriteHeader(http.StatusNoContent)
+		return
+	case http.MethodPost:
+	default:
+		header.Set("Allow", "OPTIONS, POST")
+		h.refuse(w, "method", http.StatusMethodNotAllowed, errors.New("POST a report here"))
+		return
+	}
+	if !h.mayReport(admission.NetworkOf(admission.AddressOf(r.RemoteAddr)), time.Now()) {
+		header.Set("Retry-After", "10")
+		h.refuse(w, "qoe_rate", http.StatusTooManyRequests, errors.New("too many reports: send one in 10 seconds"))
+		return
+	}
+	app, query := r.PathValue("app"), r.URL.Query()
+	streamID, backupID := query.Get("name"), query.Get("backupStreamId")
+	switch err := h.cfg.Authorize(app, streamID, backupID, signalling.Token(r)); {
+	case stream.IsUnknown(err):
+		h.refuse(w, "unknown_stream", http.StatusNotFound, err)
+		return
+	case err != nil:
+		h.refuse(w, "unauthorized", http.StatusUnauthorized, err)
+		return
+	}
+	if got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || got != ContentType {
+		h.refuse(w, "content_type", http.StatusUnsupportedMediaType, errors.New("send the report as Content-Type: "+ContentType))
+		return
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout)) // not every writer can
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBytes))
+	if err != nil {
+		h.refuse(w, "body", http.StatusRequestEntityTooLarge, err)
+		return
+	}
+	report, err := Parse(body)
+	if err != nil {
+		h.refuse(w, "malformed", http.StatusBadRequest, errors.New("the report cannot be read: "+err.Error()))
+		return
+	}
+	if name, leg, ok := h.cfg.Pair(app, streamID, backupID); ok {
+		h.count(name, leg, report)
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// mayReport reports whether a client of that network may report now.
+func (h *Handler) mayReport(from netip.Prefix, now time.Time) bool {
+	return h.networks[maphash.Comparable(h.seed, from)%networkLimits].AllowN(now, 1) && h.all.AllowN(now, 1)
+}
+
+func (h *Handler) refuse(w http.ResponseWriter, reason string, code int, err error) {
+	h.cfg.Metrics.HTTPRequestRefusal.WithLabelValues(reason).Inc()
+	http.Error(w, err.Error(), code)
+}
+
+// count adds a report to the metrics.
+func (h *Handler) count(pair, leg string, r Report) {
+	way := "webrtc"
+	if r.HLS {
+		way = "hls"
+	}
+	m := h.cfg.Metrics
+	m.ViewerReports.WithLabelValues(pair, leg, way).Inc()
+	m.ViewerStalls.WithLabelValues(pair, leg, way).Add(float64(r.Stalls))
+	m.ViewerStalledSeconds.WithLabelValues(pair, leg, way).Add(r.Stalled.Seconds())
+	for _, join := range r.Joins {
+		m.ViewerJoinSeconds.WithLabelValues(pair, leg, way).Observe(join.Seconds())
+	}
+	for _, latency := range r.Latencies {
+		m.ViewerLatencySeconds.WithLabelValues(pair, leg, way).Observe(latency.Seconds())
+	}
+	m.ViewerPacketsLost.WithLabelValues(pair, leg).Add(float64(r.Lost))
+	m.ViewerPacketsReceived.WithLabelValues(pair, leg).Add(float64(r.Received))
+}

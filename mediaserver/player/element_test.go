@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -70,6 +68,7 @@ func newSite(t *testing.T, browser context.Context, server, policy, body string)
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		_, _ = fmt.Fprintf(w, "<!doctype html>\n<html lang=\"en\"><title>Site</title>\n<main><h1>Site</h1>\n%s\n</main>\n<script src=\"/tools.js\"></script></html>\n", fill(body))
 	})
+	mux.HandleFunc("GET /token", renewedToken)
 	mux.HandleFunc("GET /tools.js", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/javascript")
 		_, _ = w.Write([]byte(elementTools))
@@ -386,19 +385,14 @@ func TestAccessibility(t *testing.T) {
 
 func TestElementInReact(t *testing.T) {
 	browser := mediatest.Browser(t)
-	out := filepath.Join(t.TempDir(), "react.js")
-	build := exec.CommandContext(t.Context(), "node_modules/.bin/esbuild", "testdata/react.jsx", "--bundle", "--jsx=automatic",
-		`--define:process.env.NODE_ENV="development"`, "--outfile="+out, "--log-level=warning")
-	if log, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("bundle the page: %v: %s", err, log)
-	}
-	bundle, err := os.ReadFile(out)
+	page, err := os.ReadFile("testdata/react.jsx")
 	if err != nil {
 		t.Fatal(err)
 	}
+	script := bundled(t, "react.jsx", string(page))
 	d := newFakeServer(t)
 	s := newSite(t, browser, origin(d), "", loading+`<div id="root"></div>`)
-	s.eval(string(bundle) + "\n;\"react\"")
+	s.eval(script + "\n;\"react\"")
 	s.await(`plays("red") && text("badge") === "Primary · primary"`)
 	d.switchTo("Backup", "backup", "PrimaryInputLost")
 	s.await(`plays("blue") && document.getElementById("leg").textContent === "Backup"`)

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
 	"github.com/streampair/streampair/hack/eventually"
@@ -240,6 +241,50 @@ func TestElement(t *testing.T) {
 		s.await(`plays("blue") && text("stat-switches").includes("<i>reason</i>") && window.hacked === undefined && violations.length === 0`)
 	})
 
+	t.Run("an older server, whose events tell less, and no player.js of its own", func(t *testing.T) {
+		d, old := newFakeServer(t), newFakeServer(t)
+		old.locked(func() { old.namesByID, old.bare = true, true })
+		s := newSite(t, browser, origin(d), "", loading+strings.Replace(element, "autoplay", `autoplay badge server="`+old.url("")+`"`, 1))
+		s.await(`plays("red") && one.state.active === "Primary" && text("badge") === "primary"`)
+		old.switchTo("Backup", "backup", "PrimaryInputLost")
+		s.await(`plays("blue") && text("badge") === "backup" && !heard.some(e => e.type === "error")`)
+		if first, second := d.offers(), old.offers(); first != 0 || second != 1 {
+			t.Errorf("%d and %d sessions were opened, want none and one", first, second)
+		}
+	})
+
+	t.Run("the server that it came from is killed: the other of the pair plays", func(t *testing.T) {
+		primary, backup := newFakePair(t)
+		policy := "default-src 'none'; script-src 'self' SERVER; connect-src SERVER " + origin(backup)
+		s := newSite(t, browser, origin(primary), policy, loading+element)
+		s.await(`plays("red") && one.state.servedBy === "Primary"`)
+		primary.kill()
+		s.await(`plays("red") && one.state.servedBy === "Backup" && heard.some(e => e.type === "error" && e.code === "server-lost" && e.retrying) && violations.length === 0`)
+		if first, second := primary.offers(), backup.offers(); first != 1 || second != 1 {
+			t.Errorf("%d and %d sessions were opened, want one each", first, second)
+		}
+	})
+
+	t.Run("picture in picture stays with the picture through a new connection", func(t *testing.T) {
+		d := newFakeServer(t)
+		s := newSite(t, browser, origin(d), "", loading+element)
+		s.await(`plays("red")`)
+		if !mediatest.Eval[bool](t, s.ctx, `document.pictureInPictureEnabled`) {
+			t.Skip("this Chromium has no picture in picture")
+		}
+		s.do(chromedp.Click(chromedp.JSPath(`document.querySelector("stream-pair").shadowRoot.getElementById("picture-in-picture")`)))
+		s.await(`one.shadowRoot.pictureInPictureElement === one.video && document.pictureInPictureElement === one`)
+		s.run(`window.before = one.video`)
+		d.locked(func() {
+			for _, session := range d.sessions {
+				session.frozen = true
+			}
+		})
+		s.await(`one.video !== before && plays("red") && one.shadowRoot.pictureInPictureElement === one.video`)
+		s.do(chromedp.Click(chromedp.JSPath(`document.querySelector("stream-pair").shadowRoot.getElementById("picture-in-picture")`)))
+		s.await(`document.pictureInPictureElement === null`)
+	})
+
 	t.Run("as a module, and with the integrity of its immutable name", func(t *testing.T) {
 		d := newFakeServer(t)
 		s := newSite(t, browser, origin(d), "", `<script type="module">import "SERVER/live/player.js";</script>`+element)
@@ -264,6 +309,15 @@ func TestElement(t *testing.T) {
 		s.run(fmt.Sprintf(`one.server = %q`, d.url("")))
 		s.await(`plays("red")`)
 	})
+}
+
+func TestAnElementThatMayNotMakeSoundStartsMutedWithOneTapToUnmute(t *testing.T) {
+	browser := mediatest.Browser(t, chromedp.Flag("autoplay-policy", "document-user-activation-required"))
+	d := newFakeServer(t)
+	s := newSite(t, browser, origin(d), "", loading+strings.Replace(element, "controls", "", 1))
+	s.await(`plays("red") && one.muted && one.state.mutedByBrowser && text("unmute") === "Tap to unmute" && part("bar").hidden`)
+	s.do(chromedp.Click(chromedp.JSPath(`document.querySelector("stream-pair").shadowRoot.getElementById("unmute")`)))
+	s.await(`plays("red") && !one.muted && !one.video.muted && !one.video.paused && part("unmute").hidden`)
 }
 
 func TestElementByKeyboard(t *testing.T) {
@@ -370,6 +424,14 @@ func TestAccessibility(t *testing.T) {
 		s.run(`two.play()`)
 		s.await(`two.state.phase === "error" && !part("retry", two).hidden`)
 		check(t, s.viewer, "refused")
+	})
+
+	t.Run("the publisher's page", func(t *testing.T) {
+		v := openPublisher(t, browser, newFakeServer(t), "?name=primary")
+		check(t, v, "ready")
+		v.click("#start")
+		mediatest.Await(t, v.ctx, limit, `streampair.state().phase === "live"`, publisherState)
+		check(t, v, "live")
 	})
 
 	t.Run("the page", func(t *testing.T) {

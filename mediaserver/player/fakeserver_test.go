@@ -48,6 +48,7 @@ type fakeServer struct {
 	feeds     map[chan string]struct{}
 	noFeed    bool
 	namesByID bool           // sessions in events' URLs are named by their ids
+	bare      bool           // the events have the fields that they have always had
 	followed  []string       // names of sessions in events' URLs
 	links     []string       // of each answer
 	received  map[string]int // RTP packets by codec, from publishers

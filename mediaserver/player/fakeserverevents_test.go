@@ -79,7 +79,11 @@ func (d *fakeServer) switchTo(role, streamID, reason string) {
 func (d *fakeServer) stateEvent() string { // mu must be held
 	d.state.ServerTime = time.Now().UTC().Format(time.RFC3339Nano)
 	d.state.ServedBy = d.role
-	data, err := json.Marshal(d.state)
+	var told any = d.state
+	if d.bare {
+		told = map[string]any{"streamId": d.state.StreamID, "active": d.state.Active, "activeStreamId": d.state.ActiveStreamID, "onAir": d.state.OnAir}
+	}
+	data, err := json.Marshal(told)
 	if err != nil {
 		panic(err)
 	}

@@ -15,6 +15,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/config"
@@ -22,7 +25,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/server"
 )
 
-const manifest = `
+const everybody = `
 apiVersion: media.streampair.dev/v1alpha1
 kind: StreamPair
 metadata: {name: sunday}
@@ -32,8 +35,19 @@ spec:
   publish: {auth: None}
 `
 
-// startServer runs a whole media server until the test ends.
-func startServer(t *testing.T) *server.Server {
+const viewersKey = "0123456789abcdef0123456789abcdef"
+
+// signed are the parts of a manifest by which viewers need a JSON Web Token.
+const signed = `  playback: {auth: JWT, tokenSecretRef: {name: keys}}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: keys}
+stringData: {jwtKey: ` + viewersKey + `}
+`
+
+// startServer runs a whole media server with that manifest until the test ends.
+func startServer(t *testing.T, manifest string) *server.Server {
 	t.Helper()
 	m, err := config.ParseManifest(config.Manifest{}, config.Source{Name: "manifest", Content: []byte(manifest)})
 	if err != nil {
@@ -93,7 +107,7 @@ const strict = "default-src 'none'; script-src 'self' ORIGIN; connect-src ORIGIN
 
 func TestElementThroughASwitchOfAServerBehindAPrefix(t *testing.T) {
 	browser := mediatest.Browser(t)
-	s := startServer(t)
+	s := startServer(t, everybody)
 	publish := func(id, color string) *mediatest.Publisher {
 		file := mediatest.File(t, mediatest.Spec{Color: color})
 		return mediatest.Publish(t, file, "rtmp://"+s.Addresses().RTMP+"/live/"+id, "-stream_loop", "-1")
@@ -119,10 +133,33 @@ func TestElementThroughASwitchOfAServerBehindAPrefix(t *testing.T) {
 	eventually.True(t, "no session is left", func() bool { return viewersOf(s) == 0 })
 }
 
+// TestPlaybackByHLSOutlivesAToken: a playlist names its segments with the token by which it was asked for.
+func TestPlaybackByHLSOutlivesAToken(t *testing.T) {
+	browser := mediatest.Browser(t)
+	s := startServer(t, everybody+signed)
+	mediatest.Publish(t, mediatest.File(t, mediatest.Spec{Color: "0xff0000"}), "rtmp://"+s.Addresses().RTMP+"/live/primary", "-stream_loop", "-1")
+	token := func(expires time.Time) string {
+		token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.RegisteredClaims{Subject: "sunday", ExpiresAt: jwt.NewNumericDate(expires)}).SignedString([]byte(viewersKey))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
+	expires := time.Now().Add(20 * time.Second)
+	p := newSite(t, browser, "http://"+s.Addresses().HTTP, "", loading+
+		strings.NewReplacer(`"webrtc"`, `"hls"`, "autoplay", `autoplay token="`+token(expires)+`"`).Replace(element))
+	p.await(`plays("red") && one.state.protocol === "hls" && heard.some(e => e.type === "tokenexpiring")`)
+	p.run(`one.video.addEventListener("emptied", () => heard.push({type: "emptied"})); one.token = "` + token(expires.Add(time.Hour)) + `"`)
+	const leeway, window = 15 * time.Second, 10 * time.Second // more than the server's leeway, and some segments
+	time.Sleep(time.Until(expires.Add(leeway + window)))
+	p.run(`window.position = one.video.currentTime`)
+	p.await(`plays("red") && one.video.currentTime > position + 3 && !heard.some(e => e.type === "emptied" || e.type === "stalled" || e.type === "error")`)
+}
+
 // A browser shows no page what else is in a picture that comes by WebRTC.
 func TestCaptionsAreShownByHLS(t *testing.T) {
 	browser := mediatest.Browser(t)
-	s := startServer(t)
+	s := startServer(t, everybody)
 	mediatest.Start(t, "-re", "-fflags", "+genpts", "-framerate", "30", "-f", "h264", "-i", captioned(t), "-c", "copy", "-f", "flv", "rtmp://"+s.Addresses().RTMP+"/live/primary")
 	p := newSite(t, browser, "http://"+s.Addresses().HTTP, strings.ReplaceAll(strict, "ORIGIN", "SERVER"),
 		loading+strings.Replace(element, ` play-order="webrtc"`, "", 1))

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { eventsAddress, eventsSessionOf, moveTargets, ownBase, raceTargets, whepAddress } from "./bases.ts";
+import { eventsAddress, eventsSessionOf, moveTargets, ownBase, raceTargets, renewToken, whepAddress } from "./bases.ts";
 import { parsePairState } from "./pairstate.ts";
 import { parsePlayParameters } from "./parameters.ts";
 
@@ -61,4 +61,12 @@ test("addresses name the pair, the session and the token", () => {
 test("without a name of its own for events a session goes by its id", () => {
   assert.equal(eventsSessionOf(`${b}whep/primary/p1a2b3c4dXYZ`), "p1a2b3c4dXYZ");
   assert.equal(eventsSessionOf(undefined), "");
+});
+
+test("another token takes the place of the one in an address", () => {
+  assert.equal(renewToken("https://a.test/live/s/1.mp4?token=old&_HLS_msn=7", "n/w"), "https://a.test/live/s/1.mp4?token=n%2Fw&_HLS_msn=7");
+  for (const address of ["https://a.test/live/s/1.mp4?b=1", "https://a.test/live/s/1.mp4?token=new"]) {
+    assert.equal(renewToken(address, "new"), address);
+  }
+  assert.equal(renewToken("https://a.test/?token=old", ""), "https://a.test/?token=old");
 });

@@ -27,6 +27,7 @@ PACKAGES ?= ./...
 PLAYER := mediaserver/player
 FFMPEG8 := mediaserver/mediatest/testdata/ffmpeg8
 SHAKA := mediaserver/mediatest/testdata/shaka
+CLIENTS := mediaserver/mediatest/testdata/clients
 PLAYER_SOURCES := $(wildcard $(PLAYER)/src/* $(PLAYER)/npm/*) $(PLAYER)/build.mjs $(PLAYER)/tsconfig.json
 
 .PHONY: help
@@ -43,7 +44,7 @@ demo: ## Build, start the server and two encoders, and print the URL to watch
 .PHONY: test
 test: ## Run all tests with the race detector; as root, install ffmpeg and Chromium first
 	@hack/deps.sh test
-	@$(MAKE) build commands .cache/ffmpeg8.installed .cache/shaka.installed
+	@$(MAKE) build commands .cache/ffmpeg8.installed .cache/shaka.installed .cache/clients.built
 	cd $(PLAYER) && npm run --silent typecheck && npm test --silent
 	@# Kubernetes only for those who need it: its first build takes minutes.
 	if [[ $$(go list -deps -test $(PACKAGES)) == *controllers/kubetest* ]]; then \
@@ -199,7 +200,7 @@ e2e-soak: ## Make random faults in such a cluster for ten minutes
 
 .PHONY: clean
 clean: ## Remove everything that was built
-	rm -rf bin .cache $(PLAYER)/node_modules $(PLAYER)/.test $(FFMPEG8)/node_modules $(SHAKA)/node_modules
+	rm -rf bin .cache $(PLAYER)/node_modules $(PLAYER)/.test $(FFMPEG8)/node_modules $(SHAKA)/node_modules $(CLIENTS)/node_modules $(CLIENTS)/dist
 	find $(PLAYER)/dist -mindepth 1 ! -name .gitkeep -delete
 
 # npm ci is slow, so it runs only when the lock file has changed.
@@ -218,6 +219,12 @@ clean: ## Remove everything that was built
 .cache/shaka.installed: $(SHAKA)/package-lock.json
 	@hack/deps.sh build
 	cd $(SHAKA) && npm ci --silent
+	@mkdir -p .cache && touch $@
+
+# Clients of WHEP and WHIP of others for tests.
+.cache/clients.built: $(CLIENTS)/package-lock.json $(CLIENTS)/clients.js
+	@hack/deps.sh build
+	cd $(CLIENTS) && npm ci --silent && npm run --silent build
 	@mkdir -p .cache && touch $@
 
 .cache/player.built: .cache/player.installed $(PLAYER_SOURCES)

@@ -16,7 +16,6 @@ type client struct {
 	connected, ended chan struct{}
 	// arrived receives the kind of a track, or of the packets about it, once for each track.
 	arrived chan string
-	senders []*webrtc.TrackLocalStaticSample
 
 	running sync.WaitGroup
 	stop    func()

@@ -71,26 +71,22 @@ func NewHandler(cfg Config) *Handler {
 // Register mounts the resource:
 //
 //	POST /{app}/qoe?name=ID[&backupStreamId=ID][&token=TOKEN]    a report
-func (h *Handler) Register(mux *http.ServeMux) { mux.HandleFunc("/{app}/qoe", h.serve) }
+func (h *Handler) Register(mux *http.ServeMux) {
+	mux.HandleFunc("POST /{app}/qoe", h.serve)
+	mux.HandleFunc("OPTIONS /{app}/qoe", func(w http.ResponseWriter, _ *http.Request) {
+		header := w.Header()
+		header.Set("Access-Control-Allow-Origin", "*")
+		header.Set("Access-Control-Allow-Methods", "OPTIONS, POST")
+		header.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
+		header.Set("Access-Control-Max-Age", "86400")
+		w.WriteHeader(http.StatusNoContent)
+	})
+}
 
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Access-Control-Allow-Origin", "*") // players may be in pages of other sites; no cookie is used
 	header.Set("Cache-Control", "no-store")
-	switch r.Method {
-	case http.MethodOptions:
-		header.Set("Allow", "OPTIONS, POST")
-		header.Set("Access-Control-Allow-Methods", "OPTIONS, POST")
-		header.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
-		header.Set("Access-Control-Max-Age", "86400")
-		w.WriteHeader(http.StatusNoContent)
-		return
-	case http.MethodPost:
-	default:
-		header.Set("Allow", "OPTIONS, POST")
-		h.refuse(w, "method", http.StatusMethodNotAllowed, errors.New("POST a report here"))
-		return
-	}
 	if !h.mayReport(admission.NetworkOf(admission.AddressOf(r.RemoteAddr)), time.Now()) {
 		header.Set("Retry-After", "10")
 		h.refuse(w, "qoe_rate", http.StatusTooManyRequests, errors.New("too many reports: send one in 10 seconds"))

@@ -80,6 +80,16 @@ export function hlsAddress(base: string, p: PlayParameters): string {
   return url.href;
 }
 
+/** reportAddress takes reports of what the viewer sees. */
+export function reportAddress(base: string, p: PlayParameters): string {
+  const url = new URL("qoe", base);
+  url.searchParams.set("name", p.name);
+  if (p.backupStreamId !== "") {
+    url.searchParams.set("backupStreamId", p.backupStreamId);
+  }
+  return url.href;
+}
+
 /** renewToken puts another token in the place of the one in an address; other addresses stay. */
 export function renewToken(address: string, token: string): string {
   const url = new URL(address);

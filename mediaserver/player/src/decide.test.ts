@@ -50,6 +50,7 @@ function pair(over: Partial<PairState> = {}): PairState {
     baseURLs: [],
     servedBy: "",
     reduced: false,
+    reportShare: 0,
     ...over,
   };
 }

@@ -3,6 +3,7 @@ import type { Tell } from "./host.ts";
 import { type Parts, buildParts } from "./markup.ts";
 import type { Parsed, PlayParameters, Way } from "./parameters.ts";
 import { type Snapshot, Playback } from "./playback.ts";
+import { Reporter } from "./reporter.ts";
 import { expiringMs, tokenExpiry } from "./token.ts";
 import { Ui } from "./ui.ts";
 
@@ -31,12 +32,14 @@ export class MountedPlayer {
   readonly playback: Playback | undefined;
 
   private readonly tell: Tell;
+  private readonly reporter: Reporter;
   private readonly end = new AbortController();
   /** The token that is known to end soon. */
   private told = "";
 
   constructor({ root, keys, screen, base, tell, changed }: Mounting, { parameters: asked, notices, problem }: Parsed) {
     this.tell = tell;
+    this.reporter = new Reporter(base.href, asked);
     this.parts = buildParts(root);
     this.parameters = { ...asked, order: asked.order.filter((way) => canPlay(way, this.parts.hls)) };
     this.ui = new Ui(this.parts, { keys, screen, signal: this.end.signal }, () => this.figures());
@@ -117,6 +120,7 @@ export class MountedPlayer {
 
   private tick(playback: Playback): void {
     this.ui.renderStatistics();
+    this.report(playback);
     const { token } = this.parameters;
     const expiry = tokenExpiry(token);
     const left = expiry === undefined ? Infinity : expiry - Date.now() - playback.clockOffsetMs;
@@ -124,6 +128,16 @@ export class MountedPlayer {
       this.told = token;
       this.tell("tokenexpiring", { expires: new Date(expiry).toISOString(), secondsLeft: Math.max(0, Math.round(left / 1000)) });
     }
+  }
+
+  private report(playback: Playback): void {
+    const { phase } = playback.snapshot.view;
+    if (phase === "idle") {
+      this.reporter.stop();
+      return;
+    }
+    const sample = { at: performance.now(), way: playback.way, playing: phase === "playing", figures: playback.figures };
+    this.reporter.observe(sample, playback.reportShare);
   }
 
   private fail(code: string, message: string, detail: string): void {

@@ -36,6 +36,8 @@ export interface PairState {
   readonly servedBy: string;
   /** The server sends key pictures only, because too much is lost on the way to this page. */
   readonly reduced: boolean;
+  /** Which share of the players, 0 to 1, is to report what its viewer sees. */
+  readonly reportShare: number;
 }
 
 /**
@@ -74,6 +76,7 @@ export function parsePairState(data: string): PairState | undefined {
     baseURLs: list(o["baseURLs"]).map(string),
     servedBy: string(o["servedBy"]),
     reduced: o["reduced"] === true,
+    reportShare: number(o["reportShare"]),
   };
 }
 

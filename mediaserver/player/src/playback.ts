@@ -170,6 +170,11 @@ export class Playback {
     return this.way === "hls" ? this.hls.figures(this.clockOffsetMs) : this.player.figures;
   }
 
+  /** reportShare is which share of the players the server asks for reports. */
+  get reportShare(): number {
+    return this.events.state?.reportShare ?? 0;
+  }
+
   /** connection is the WebRTC connection that is shown, or that will be. */
   get connection(): Connection | undefined {
     return this.way === "hls" ? undefined : this.player.connection;

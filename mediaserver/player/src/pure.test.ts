@@ -74,7 +74,7 @@ test("the pair's state is read, and a strange one breaks nothing", () => {
     '{"streamId":"primary","backupStreamId":"backup","active":"Backup","activeStreamId":"backup","onAir":true,' +
       '"reason":"PrimaryInputLost","since":"2026-11-22T12:00:00Z","switches":2,' +
       '"legs":[{"role":"Primary","streamId":"primary","live":false,"rank":"None"},{"role":"Backup","sampleAspect":1.25}],' +
-      '"warnings":[{"role":"Primary","code":"BFrames","message":"Turn B-frames off."}],"baseURLs":[7,"http://b.test"],"servedBy":"Backup","reduced":true,"new":{}}',
+      '"warnings":[{"role":"Primary","code":"BFrames","message":"Turn B-frames off."}],"baseURLs":[7,"http://b.test"],"servedBy":"Backup","reduced":true,"reportShare":0.5,"new":{}}',
   );
   assert.equal(state?.activeStreamId, "backup");
   assert.equal(state?.switches, 2);
@@ -85,6 +85,7 @@ test("the pair's state is read, and a strange one breaks nothing", () => {
   assert.deepEqual(state?.baseURLs, ["", "http://b.test"]);
   assert.equal(state?.servedBy, "Backup");
   assert.equal(state?.reduced, true);
+  assert.equal(state?.reportShare, 0.5);
   for (const bad of ["", "null", "[]", "7", "{", '{"onAir":"yes"}']) {
     assert.equal(parsePairState(bad), undefined, bad);
   }
@@ -103,6 +104,7 @@ test("the pair's state is read, and a strange one breaks nothing", () => {
     baseURLs: [],
     servedBy: "",
     reduced: false,
+    reportShare: 0,
   });
 });
 
@@ -186,9 +188,11 @@ test("figures come from two readings", () => {
     delayMs: 90,
     jitterBufferMs: 50,
     rttMs: 12,
+    packetsReceived: 3_600,
     packetsLost: 2,
     framesDropped: 1,
     freezes: 0,
+    frozenMs: 0,
     videoCodec: "H264",
     audioCodec: "",
   });

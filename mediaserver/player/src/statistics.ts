@@ -20,6 +20,7 @@ export interface VideoReading extends TrackReading {
   readonly framesDecoded: number;
   readonly framesDropped: number;
   readonly freezes: number;
+  readonly frozenSeconds: number;
 }
 
 export interface AudioReading extends TrackReading {
@@ -54,9 +55,12 @@ export interface Figures {
   /** The part of it that the browser holds frames back to even out the network. */
   readonly jitterBufferMs: number | undefined;
   readonly rttMs: number | undefined;
+  readonly packetsReceived: number;
   readonly packetsLost: number;
   readonly framesDropped: number;
   readonly freezes: number;
+  /** For how long the picture stood still in all, milliseconds. */
+  readonly frozenMs: number;
   readonly videoCodec: string;
   readonly audioCodec: string;
   /** How often, and for how many milliseconds in all, the picture stood because no media had come; HLS only. */
@@ -138,6 +142,7 @@ function readVideo(s: Stat, byId: Map<string, Stat>): VideoReading {
     framesDecoded: count(s["framesDecoded"]),
     framesDropped: count(s["framesDropped"]),
     freezes: count(s["freezeCount"]),
+    frozenSeconds: count(s["totalFreezesDuration"]),
   };
 }
 
@@ -172,9 +177,11 @@ export function figures(
     delayMs: delayMs(video ?? after.audio, clockOffsetMs, wallMs),
     jitterBufferMs: jitterBufferMs(before?.video ?? before?.audio, video ?? after.audio),
     rttMs: after.rttMs,
+    packetsReceived: (video?.packets ?? 0) + (after.audio?.packets ?? 0),
     packetsLost: (video?.lost ?? 0) + (after.audio?.lost ?? 0),
     framesDropped: video?.framesDropped ?? 0,
     freezes: video?.freezes ?? 0,
+    frozenMs: (video?.frozenSeconds ?? 0) * 1000,
     videoCodec: video?.codec ?? "",
     audioCodec: after.audio?.codec ?? "",
   };

@@ -151,12 +151,14 @@ func TestElement(t *testing.T) {
 		s.await(`plays("red") && one.video.volume === 0.25 && !heard.some(e => e.type === "bubbling")`)
 	})
 
-	t.Run("a token that is replaced counts from the next connection on", func(t *testing.T) {
+	t.Run("a token that is replaced is told to the session, and counts from the next connection on", func(t *testing.T) {
 		d := newFakeServer(t)
 		s := newSite(t, browser, origin(d), "", loading+strings.Replace(element, "autoplay", `autoplay token="first"`, 1))
 		s.await(`plays("red") && one.token === "first"`)
 		s.run(`one.token = "second"; window.before = one.video`)
-		time.Sleep(time.Second)
+		eventually.True(t, "the session has another token", func() bool {
+			return slices.Equal(get(d, func() []string { return slices.Clone(d.renewed) }), []string{"s1 second"})
+		})
 		if got := d.offers(); got != 1 {
 			t.Errorf("%d sessions, want the first alone", got)
 		}

@@ -42,6 +42,7 @@ type fakeServer struct {
 	made      int
 	refuse    func(w http.ResponseWriter) bool // refuses an offer; nil: no offer is refused
 	tokens    []string                         // authorization of each offer
+	renewed   []string                         // tokens that sessions were given later
 	state     pairState
 	silent    bool // no video is sent
 	mute      bool // no sound is sent

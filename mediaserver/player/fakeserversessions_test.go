@@ -136,6 +136,11 @@ func (d *fakeServer) negotiate(s *session, offer string, addTracks func(*webrtc.
 func (d *fakeServer) patch(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(io.LimitReader(r.Body, 1<<16))
 	id := r.PathValue("id")
+	if r.Header.Get("Content-Type") == "application/jwt" {
+		d.locked(func() { d.renewed = append(d.renewed, id+" "+string(body)) })
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
 	switch {
 	case r.Header.Get("Content-Type") != "application/trickle-ice-sdpfrag",
 		r.Header.Get("If-Match") != `"`+id+`"`,

@@ -37,8 +37,8 @@ spec:
 
 const viewersKey = "0123456789abcdef0123456789abcdef"
 
-// signed are the parts of a manifest by which viewers need a JSON Web Token.
-const signed = `  playback: {auth: JWT, tokenSecretRef: {name: keys}}
+// signed are the parts of a manifest by which viewers need a JSON Web Token as long as they watch.
+const signed = `  playback: {auth: JWT, tokenSecretRef: {name: keys}, endSessionsAtExpiry: true}
 ---
 apiVersion: v1
 kind: Secret
@@ -133,8 +133,9 @@ func TestElementThroughASwitchOfAServerBehindAPrefix(t *testing.T) {
 	eventually.True(t, "no session is left", func() bool { return viewersOf(s) == 0 })
 }
 
-// TestPlaybackByHLSOutlivesAToken: a playlist names its segments with the token by which it was asked for.
-func TestPlaybackByHLSOutlivesAToken(t *testing.T) {
+// TestPlaybackOutlivesAToken: a session of WebRTC is told the next token, and HLS asks with it for
+// segments that a playlist names with the token before.
+func TestPlaybackOutlivesAToken(t *testing.T) {
 	browser := mediatest.Browser(t)
 	s := startServer(t, everybody+signed)
 	mediatest.Publish(t, mediatest.File(t, mediatest.Spec{Color: "0xff0000"}), "rtmp://"+s.Addresses().RTMP+"/live/primary", "-stream_loop", "-1")
@@ -146,14 +147,15 @@ func TestPlaybackByHLSOutlivesAToken(t *testing.T) {
 		return token
 	}
 	expires := time.Now().Add(20 * time.Second)
-	p := newSite(t, browser, "http://"+s.Addresses().HTTP, "", loading+
-		strings.NewReplacer(`"webrtc"`, `"hls"`, "autoplay", `autoplay token="`+token(expires)+`"`).Replace(element))
-	p.await(`plays("red") && one.state.protocol === "hls" && heard.some(e => e.type === "tokenexpiring")`)
-	p.run(`one.video.addEventListener("emptied", () => heard.push({type: "emptied"})); one.token = "` + token(expires.Add(time.Hour)) + `"`)
+	first := strings.Replace(element, "autoplay", `autoplay token="`+token(expires)+`"`, 1)
+	p := newSite(t, browser, "http://"+s.Addresses().HTTP, "", loading+first+strings.NewReplacer("one", "two", `"webrtc"`, `"hls"`).Replace(first))
+	p.await(`plays("red", one) && plays("red", two) && heard.filter(e => e.type === "tokenexpiring").length === 2`)
+	p.run(`one.token = two.token = "` + token(expires.Add(time.Hour)) + `"; two.video.addEventListener("emptied", () => heard.push({type: "emptied"}))`)
 	const leeway, window = 15 * time.Second, 10 * time.Second // more than the server's leeway, and some segments
 	time.Sleep(time.Until(expires.Add(leeway + window)))
-	p.run(`window.position = one.video.currentTime`)
-	p.await(`plays("red") && one.video.currentTime > position + 3 && !heard.some(e => e.type === "emptied" || e.type === "stalled" || e.type === "error")`)
+	p.run(`window.before = [one.video.currentTime, two.video.currentTime]`)
+	p.await(`plays("red", one) && plays("red", two) && one.video.currentTime > before[0] + 3 && two.video.currentTime > before[1] + 3`)
+	p.await(`one.state.connectionsOpened === 1 && one.state.eventsConnected && !heard.some(e => ["emptied", "stalled", "error"].includes(e.type))`)
 }
 
 // A browser shows no page what else is in a picture that comes by WebRTC.

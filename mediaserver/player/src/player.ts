@@ -143,12 +143,12 @@ export class Player {
     };
   }
 
-  /** pending are the connections that wait to be shown. */
   /** renew gives all connections another token. */
   renew(token: string): void {
     [this.shown, ...this.pending].forEach((connection) => connection?.renew(token));
   }
 
+  /** pending are the connections that wait to be shown. */
   private get pending(): Connection[] {
     return this.lanes.flatMap((lane) => lane.connection ?? []);
   }

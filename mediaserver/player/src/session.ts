@@ -44,6 +44,7 @@ export class Session {
   private trickleTimer: number | undefined;
   private trickling = true;
   private closed = false;
+  private nextToken = "";
   private readonly abort = new AbortController();
 
   constructor(
@@ -94,6 +95,7 @@ export class Session {
     await pc.setRemoteDescription({ type: "answer", sdp: answer });
     this.answered = true;
     accepted();
+    void this.renew(this.nextToken);
     this.trickleSoon();
   }
 
@@ -130,7 +132,9 @@ export class Session {
    * of the release before does not take the token: its session goes on, or ends and is opened anew.
    */
   async renew(token: string): Promise<void> {
-    if (this.resource !== undefined && token !== "" && !this.closed) {
+    if (this.resource === undefined) {
+      this.nextToken = token; // the offer is on its way
+    } else if (token !== "" && !this.closed) {
       await this.request("PATCH", this.resource, { headers: { "Content-Type": "application/jwt" }, body: token }).catch(() => {
         // The session ends with its token then, and the player opens another.
       });

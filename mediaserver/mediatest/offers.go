@@ -1,6 +1,7 @@
 package mediatest
 
 import (
+	"embed"
 	"fmt"
 	"strings"
 )
@@ -92,3 +93,18 @@ func HostileOffers() []OfferShape {
 		{Sections: 14, Candidates: 100, SSRCs: 60, Extensions: 60, Feedback: 30, Formats: 60},
 	}
 }
+
+// RecordedOffer returns the offer of testdata/offers/NAME.sdp, which a real client has made. The
+// offers gstreamer-… are of webrtcbin 1.22.0, with what whipsink, whipclientsink (retransmissions,
+// error correction and transport-wide feedback) and whepsrc tell it.
+func RecordedOffer(tb TB, name string) string {
+	tb.Helper()
+	text, err := recordedOffers.ReadFile("testdata/offers/" + name + ".sdp")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return strings.ReplaceAll(string(text), "\n", "\r\n")
+}
+
+//go:embed testdata/offers
+var recordedOffers embed.FS

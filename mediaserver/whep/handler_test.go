@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/streampair/streampair/hack/eventually"
+	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/rtc"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
@@ -145,6 +146,23 @@ func TestEachSectionIsAnsweredByItself(t *testing.T) {
 				t.Errorf("the answer has other sections than the offer:\n%s", answer)
 			}
 		})
+	}
+}
+
+// GStreamer's whepsrc, as it was recorded: the sound is bundle-only, and H.264 has no parameters.
+func TestGStreamersOfferIsServed(t *testing.T) {
+	s := newServer(t, nil)
+	response, answer := s.post("/live/whep/primary", mediatest.RecordedOffer(t, "gstreamer-whepsrc"))
+	if response.StatusCode != http.StatusCreated {
+		t.Fatal(response.Status, answer)
+	}
+	for _, want := range []string{
+		"a=group:BUNDLE video0 audio1\r\n", "m=video 9 UDP/TLS/RTP/SAVPF 127\r\n", "a=mid:video0\r\n", "packetization-mode=1",
+		"m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n", "a=mid:audio1\r\n",
+	} {
+		if !strings.Contains(answer, want) {
+			t.Errorf("no %q in the answer:\n%s", want, answer)
+		}
 	}
 }
 

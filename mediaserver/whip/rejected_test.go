@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
@@ -21,6 +22,31 @@ func replaced(t *testing.T, pairs ...string) func(string) string {
 			}
 		}
 		return strings.NewReplacer(pairs...).Replace(offer)
+	}
+}
+
+// GStreamer's offers, as they were recorded: the sound is bundle-only, and has no port.
+func TestGStreamersOffersAreTaken(t *testing.T) {
+	s := newTestServer(t, nil)
+	for _, name := range []string{"gstreamer-whipsink", "gstreamer-whipclientsink"} {
+		res, answer := s.do(t, http.MethodPost, "/live/whip/primary", sdpType, mediatest.RecordedOffer(t, name))
+		if res.StatusCode != http.StatusCreated {
+			t.Fatalf("%s: %s: %s", name, res.Status, answer)
+		}
+		for _, want := range []string{
+			"a=group:BUNDLE video0 audio1\r\n", "m=video 9 UDP/TLS/RTP/SAVPF 96\r\n", "a=mid:video0\r\n", "m=audio 9 UDP/TLS/RTP/SAVPF 97\r\n", "a=mid:audio1\r\n",
+		} {
+			if !strings.Contains(answer, want) {
+				t.Errorf("%s: no %q in the answer:\n%s", name, want, answer)
+			}
+		}
+		if n := strings.Count(answer, "a=recvonly\r\n"); n != 2 {
+			t.Errorf("%s: %d sections are taken, want 2:\n%s", name, n, answer)
+		}
+		if w := s.registry.Stream(primary).Snapshot().Warnings; len(w) > 0 {
+			t.Errorf("%s: warnings: %v", name, w)
+		}
+		s.do(t, http.MethodDelete, res.Header.Get("Location"), "", "")
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +18,8 @@ import (
 	"github.com/pion/interceptor"
 	"github.com/pion/webrtc/v4"
 	"go.uber.org/goleak"
+
+	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -24,6 +27,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // That a right server passes is shown in mediaserver/server. Here each check meets a server that is
 // wrong.
 func TestEachCheckCanFail(t *testing.T) {
+	mediatest.SkipInShort(t) // it waits for what never comes
 	for _, protocol := range []Protocol{WHIP, WHEP} {
 		t.Run(string(protocol), func(t *testing.T) {
 			failed := map[string]string{}
@@ -216,6 +220,30 @@ func TestAReportHasATextAndAJSONForm(t *testing.T) {
 	if err != nil || !strings.Contains(string(text), `"results":[{"check":"one","section":"RFC 9725 4.1","level":"MUST","outcome":"pass","seen":"204"}`) {
 		t.Errorf("%s %v", text, err)
 	}
+}
+
+// No answer of a server ends the command.
+func FuzzAnswer(f *testing.F) {
+	f.Add("v=0\r\na=group:BUNDLE 0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:0\r\na=msid:- x\r\n", `</sse>; rel="ice-server"; events="a,b"`, "/session/1")
+	f.Add("m=", "<", "")
+	f.Add("\nm=\nm=\na=msid:", `<turn:>;rel=ice-server;username="\`, "/")
+	offer, err := makeOffer(WHEP)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, body, link, location string) {
+		r := &run{config: Config{Protocol: WHEP, URL: "http://a.example/whep"}}
+		r.first = session{offer: offer, url: location, answer: answer{
+			status: http.StatusCreated, url: &url.URL{Path: "/"}, body: body, header: http.Header{"Link": {link}, "Location": {location}, "Etag": {link}},
+		}}
+		r.second = r.first
+		r.try(t.Context(), "", answerChecks(), []check{opens, waits, eventChecks()[0]})
+		for _, one := range r.report.Results {
+			if one.Outcome == "" || strings.ContainsAny(one.Seen, "\x1b\n") {
+				t.Errorf("%+v", one)
+			}
+		}
+	})
 }
 
 func TestLinks(t *testing.T) {

@@ -58,8 +58,7 @@ type EventsConfig struct {
 	MaxStreams int
 }
 
-// registerEvents mounts the extension. The name of a session in these URLs is its EventsID, because
-// proxies log URLs and the session's id lets its owner end the session.
+// registerEvents mounts the extension.
 func (h *Handler) registerEvents(mux *http.ServeMux) {
 	const endpoint = "/{app}/whep/{streamId}/{session}/sse"
 	mux.HandleFunc(endpoint, h.front.Handler("Accept-Post", "application/json", h.serveEvents))
@@ -68,7 +67,7 @@ func (h *Handler) registerEvents(mux *http.ServeMux) {
 
 // announceEvents adds the Link header to the answer to the offer r.
 func (s *session) announceEvents(r *http.Request, answer http.Header) {
-	answer.Add("Link", "<"+signalling.PathBelow(r, signalling.EventsID(s.ID))+`/sse>; rel="`+eventsRelation+
+	answer.Add("Link", "<"+signalling.PathBelow(r, s.ID)+`/sse>; rel="`+eventsRelation+
 		`"; events="`+strings.Join(supportedEvents(), ",")+`"`)
 }
 
@@ -87,11 +86,17 @@ func (h *Handler) serveEvents(w http.ResponseWriter, r *http.Request) *signallin
 	if refusal != nil {
 		return refusal
 	}
+	if r.PathValue("session") != s.ID { // whoever knows no more than the name of events makes none
+		return refuseNoSession()
+	}
 	wanted, refusal := readEventList(w, r)
 	if refusal != nil {
 		return refusal
 	}
-	w.Header().Set("Location", signalling.PathBelow(r, s.events.create(wanted)))
+	// An EventSource sends no token, and proxies log what it asks for again and again. So that URL
+	// has the name which gives no right to the session.
+	location := signalling.PathBelow(r, s.events.create(wanted))
+	w.Header().Set("Location", strings.Replace(location, s.ID, signalling.EventsID(s.ID), 1))
 	w.WriteHeader(http.StatusCreated)
 	return nil
 }
@@ -146,27 +151,34 @@ func (h *Handler) serveEventStream(w http.ResponseWriter, r *http.Request) *sign
 	return h.follow(w, r, s, e)
 }
 
-// sessionOf returns the session whose events a request is about.
+// sessionOf returns the session whose events a request is about. The request has the session's id or
+// its EventsID.
 func (h *Handler) sessionOf(r *http.Request) (*session, *signalling.Refusal) {
 	if peer, ok := h.front.PeerOf(r.PathValue("session")); ok {
 		if s := peer.(*session); s.app == r.PathValue("app") && s.streamID == r.PathValue("streamId") {
 			return s, nil
 		}
 	}
-	return nil, signalling.Refuse(http.StatusNotFound, signalling.ReasonNoSession, "There is no such session, or it has ended; POST a new offer.")
+	return nil, refuseNoSession()
+}
+
+func refuseNoSession() *signalling.Refusal {
+	return signalling.Refuse(http.StatusNotFound, signalling.ReasonNoSession, "There is no such session, or it has ended; POST a new offer.")
 }
 
 // follow sends the events of e until the viewer disconnects, or e or its session ends.
 func (h *Handler) follow(w http.ResponseWriter, r *http.Request, s *session, e *eventStream) *signalling.Refusal {
 	ended, ok := h.front.Ended(r.PathValue("session"))
 	if !ok {
-		return signalling.Refuse(http.StatusNotFound, signalling.ReasonNoSession, "The session has ended; POST a new offer.")
+		return refuseNoSession()
 	}
 	ctx, end := context.WithCancel(r.Context())
 	defer end()
 	place, err := h.eventDoor.Enter(s.from, end)
 	if err != nil {
-		return signalling.RefuseForNow(reasonTooManyStreams, retryAfter, "As many follow events as this server accepts; try again later.")
+		refusal := signalling.Refuse(http.StatusServiceUnavailable, reasonTooManyStreams, "As many follow events as this server accepts; try again later.")
+		refusal.RetryAfter = retryAfter
+		return refusal
 	}
 	defer place.Leave()
 	place.Serve()

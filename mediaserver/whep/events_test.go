@@ -2,11 +2,13 @@ package whep
 
 import (
 	"net/http"
+	"path"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/streampair/streampair/mediaserver/mediatest"
+	"github.com/streampair/streampair/mediaserver/signalling"
 )
 
 // air is whether a stream has media.
@@ -69,14 +71,18 @@ func TestEvents(t *testing.T) {
 		t.Errorf("%s %s", link, list)
 	}
 	link = strings.TrimPrefix(link, "/tv")
-	if id := created.Header.Get("Location"); strings.Contains(link, id[strings.LastIndex(id, "/")+1:]) {
-		t.Error("the URL of the events has the session's id, with which everybody can end the session")
-	}
-
 	made, body := s.do("POST", link, "", "X-Forwarded-Prefix", "/tv") // without a list: all events
 	location := made.Header.Get("Location")
-	if made.StatusCode != http.StatusCreated || !strings.HasPrefix(location, "/tv"+link+"/") {
+	if made.StatusCode != http.StatusCreated || !strings.HasPrefix(location, "/tv/live/whep/primary/") {
 		t.Fatal(made.Status, body, location)
+	}
+	session := path.Base(created.Header.Get("Location"))
+	if strings.Contains(location, session) {
+		t.Error("the URL of an event stream has the session's id, which lets everybody end the session")
+	}
+	byName := strings.Replace(link, session, created.Header.Get(signalling.EventsHeader), 1)
+	if refused, body := s.do("POST", byName, ""); refused.StatusCode != http.StatusNotFound {
+		t.Errorf("POST by the events' name: %s %s", refused.Status, body)
 	}
 	location = strings.TrimPrefix(location, "/tv")
 	var empty struct{}

@@ -136,7 +136,7 @@ func TestElement(t *testing.T) {
 		s.await(`one.paused && one.video.paused && heard.some(e => e.type === "pausechange")`)
 		s.run(`one.play()`)
 		s.await(`!one.paused && !one.video.paused`)
-		s.run(`heard.length = 0; one.volume = 0.25; one.muted = true`)
+		s.run(`heard.length = 0; try { one.volume = 2; } catch (e) { if (e instanceof RangeError) one.volume = 0.25; } one.muted = true`)
 		s.await(`one.muted && one.volume === 0.25 && one.video.muted && one.video.volume === 0.25 && heard.filter(e => e.type === "volumechange").length === 2 && one.video.volume === 0.25`)
 		s.run(`one.muted = false; one.badge = one.statistics = true; one.controls = false`)
 		s.await(`!one.video.muted && text("badge") === "Primary · primary" && part("bar").hidden && one.hasAttribute("badge") && !one.hasAttribute("controls")`)
@@ -146,9 +146,10 @@ func TestElement(t *testing.T) {
 		s.await(`text("message").startsWith("“a/b” cannot be a stream's name.") && heard.some(e => e.type === "error" && e.code === "bad-address" && !e.retrying) && one.state === null`)
 		eventually.True(t, "the session has ended", func() bool { return d.ended() == 1 })
 		s.run(`one.setAttribute("name", "primary"); one.play()`)
-		s.await(`one.state?.phase === "idle" && one.volume === 0.25`)
-		s.run(`one.play()`)
 		s.await(`plays("red") && one.video.volume === 0.25 && !heard.some(e => e.type === "bubbling")`)
+		s.run(`one.name = "backup"; one.removeAttribute("backup")`)
+		s.await(`plays("red") && one.state.name === "backup" && one.state.backupStreamId === ""`)
+		eventually.True(t, "each session but the last has ended", func() bool { return d.ended() == 2 && d.viewers() == 1 })
 	})
 
 	t.Run("a token that is replaced is told to the session, and counts from the next connection on", func(t *testing.T) {

@@ -110,7 +110,7 @@ export interface StreamPairElement extends HTMLElement {
   token: string;
   /** Whether sound is off now. The attribute `muted` is its first value. */
   muted: boolean;
-  /** 0 to 1. */
+  /** 0 to 1; another value is a RangeError. */
   volume: number;
   /** Whether captions are wanted. They come by HLS, which is played first meanwhile. The attribute `captions` is its first value. */
   captions: boolean;
@@ -122,7 +122,7 @@ export interface StreamPairElement extends HTMLElement {
   /** The element with the picture; null while there is none. */
   readonly video: HTMLVideoElement | null;
 
-  /** Starts, or goes on at the live edge. Browsers allow sound only during a click or a key. */
+  /** Starts, or goes on at the live edge. Before the element is in a document: starts when it is. Browsers allow sound only during a click or a key. */
   play(): void;
   /** Freezes the picture. */
   pause(): void;

@@ -26,7 +26,10 @@ export class StreamPairElement extends Base implements declared.StreamPairElemen
   static ownServer: string | undefined;
 
   private player: MountedPlayer | undefined;
-  private due = false;
+  /** Another player is due. */
+  private anew = false;
+  /** The next player plays from its beginning. */
+  private playDue = false;
   private events = new ElementEvents(this);
   private wantedToken = "";
   private wantedMuted = false;
@@ -149,6 +152,9 @@ export class StreamPairElement extends Base implements declared.StreamPairElemen
     return this.playback?.snapshot.volume ?? this.wantedVolume;
   }
   set volume(value: number) {
+    if (!(value >= 0 && value <= 1)) {
+      throw new RangeError("volume is a number from 0 to 1");
+    }
     this.wantedVolume = value;
     this.playback?.setVolume(value);
   }
@@ -176,11 +182,13 @@ export class StreamPairElement extends Base implements declared.StreamPairElemen
   }
 
   play(): void {
+    this.playDue = this.playback === undefined;
     this.playback?.setPaused(false);
     this.playback?.tapped();
   }
 
   pause(): void {
+    this.playDue = false;
     this.playback?.setPaused(true);
   }
 
@@ -219,14 +227,12 @@ export class StreamPairElement extends Base implements declared.StreamPairElemen
    * attributes that change at a time make one player.
    */
   private refresh(anew = false): void {
-    if (anew) {
-      this.due = true;
-    }
+    this.anew ||= anew;
     queueMicrotask(() => {
-      if (this.player !== undefined && (!this.isConnected || this.due)) {
+      if (this.player !== undefined && (!this.isConnected || this.anew)) {
         this.unmount();
       }
-      this.due = false;
+      this.anew = false;
       if (this.player === undefined && this.isConnected) {
         this.mount();
       }
@@ -251,9 +257,14 @@ export class StreamPairElement extends Base implements declared.StreamPairElemen
     this.events = new ElementEvents(this);
     this.player = new MountedPlayer({ root, keys: root, screen: this, base, tell, changed }, problem === undefined ? parsed : { ...parsed, problem });
     this.player.ui.showControls(this.controls && this.playback !== undefined);
+    if (this.playDue && this.playback !== undefined) {
+      this.play();
+    }
   }
 
   private unmount(): void {
+    // Who watches one stream and is given another goes on watching.
+    this.playDue ||= this.isConnected && this.playback !== undefined && this.playback.snapshot.view.phase !== "idle";
     const { muted, volume, captions } = this;
     [this.wantedMuted, this.wantedVolume, this.wantedCaptions] = [muted, volume, captions];
     this.player?.remove();

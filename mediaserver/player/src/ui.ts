@@ -53,10 +53,9 @@ export class Ui {
     private readonly place: Place,
     private readonly figures: () => { figures: Figures | undefined; connection: string },
   ) {
-    for (const name of ["quiet", "full", "paused", "muted", "statistics", "picture", "captions"]) {
+    for (const name of ["quiet", "full", "paused", "muted", "statistics", "picture"]) {
       this.set(name, false);
     }
-    this.set("controls", true);
     parts.root.dataset["phase"] = "connecting";
     parts.fullscreen.hidden = !document.fullscreenEnabled && !("webkitEnterFullscreen" in HTMLVideoElement.prototype); // an iframe without the permission
     parts.pictureInPicture.hidden = !canPictureInPicture();
@@ -112,7 +111,6 @@ export class Ui {
   /** showControls has the bar and the keys work, or not. */
   showControls(on: boolean): void {
     this.controls = on;
-    this.set("controls", on);
     this.parts.bar.hidden = !on;
   }
 

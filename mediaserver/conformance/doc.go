@@ -1,5 +1,6 @@
 // Package conformance tries a WHIP or WHEP server of any make against the text of its protocol: WHIP
-// against RFC 9725, WHEP against draft-ietf-wish-whep-03 and its extension of server-sent events.
+// against RFC 9725, WHEP against draft-ietf-wish-whep-03. HEAD is of the editor's copy that followed
+// -03, and events are of the draft of extensions beside it (github.com/wish-wg).
 //
 // It needs nothing of the server but the URL of an endpoint, and a token if the server demands one.
 // It makes requests that are right, and requests that the server must refuse. It negotiates with

@@ -14,7 +14,7 @@ func endpointChecks() []check {
 		{"OPTIONS is answered for CORS", "4.2", "4.3", Must, answersPreflight},
 		{"OPTIONS tells what POST takes", "4.2", "4.3", Should, tellsAcceptPost},
 		{"GET of the endpoint has no content", "4.1", "4.1", Must, getsEndpoint},
-		{"HEAD tells that it is an endpoint", "", "URL discoverability", Should, headsEndpoint},
+		{"HEAD tells that it is an endpoint", "", "whep editor's copy 4.2", Should, headsEndpoint},
 		{"a body of another type is refused", "4.2", "4.2.4", Must, refusesOtherType},
 		{"a body that is no SDP is refused", "4.2", "4.2.4", Must, refusesOtherBody},
 		{"no common format is refused with 422 or 400", "4.4.3", "", Should, refusesForeignFormat},

@@ -15,7 +15,7 @@ import (
 const eventsRelation = "urn:ietf:params:whep:ext:core:server-sent-events"
 
 // eventsSection is where the extension is defined: webrtc-http-egress-events.md, beside the draft.
-const eventsSection = "extensions: events"
+const eventsSection = "whep extensions 4"
 
 // An eventRun is what the checks of the extension have found so far.
 type eventRun struct {

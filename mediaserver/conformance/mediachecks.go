@@ -28,7 +28,7 @@ func endChecks() []check {
 		{"DELETE ends the session", "4.2", "4.3", Must, deletes},
 		{"the connection ends with the session", "4.2", "4.3", Must, disconnects},
 		{"a session that has ended is gone", "4.2", "4.3", Should, isGone},
-		{"event streams end with their session", "", "extensions: events", Must, eventsEnd},
+		{"event streams end with their session", "", eventsSection, Must, eventsEnd},
 	}
 }
 

@@ -39,10 +39,17 @@ func Run(ctx context.Context, cfg Config) Report {
 	}
 	r := &run{config: cfg, http: newHTTPClient(cfg.InsecureTLS), report: Report{URL: cfg.URL, Protocol: cfg.Protocol}}
 	defer r.http.CloseIdleConnections()
-	r.try(ctx, "", endpointChecks())
+	silent, missing := "", ""
+	if a := r.preflight(ctx); a.err != nil {
+		silent = fmt.Sprintf("the server does not answer: %v", a.err)
+		missing = silent
+	}
+	r.try(ctx, silent, endpointChecks())
 
-	missing := r.open(ctx, &r.first)
-	r.try(ctx, "", []check{opens, waits})
+	if missing == "" {
+		missing = r.open(ctx, &r.first)
+	}
+	r.try(ctx, silent, []check{opens, waits})
 	r.try(ctx, missing, answerChecks(), patchChecks())
 	r.first.end(ctx, r)
 
@@ -67,7 +74,8 @@ type run struct {
 // A check is one requirement.
 type check struct {
 	name string
-	// whip and whep are the sections; empty: not for that protocol.
+	// whip is the section of RFC 9725, and whep that of draft -03, or of another text by its name.
+	// Empty: the check is not for that protocol.
 	whip, whep string
 	level      Level
 	try        func(ctx context.Context, r *run) finding

@@ -128,7 +128,7 @@ func eachRoute(route func(pattern string, id func(*http.Request) string)) {
 			route(method+" /{app}/"+protocol+"/{streamId}/{session}", sessionOf)
 		}
 	}
-	// The events of a viewer's session, see whep.Events.
+	// The events of a viewer's session, see whep.EventsConfig.
 	route("POST /{app}/whep/{streamId}/{session}/sse", sessionOf)
 	route("GET /{app}/whep/{streamId}/{session}/sse/{events}", sessionOf)
 	route("DELETE /{app}/whep/{streamId}/{session}/sse/{events}", sessionOf)

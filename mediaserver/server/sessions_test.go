@@ -131,6 +131,9 @@ func TestEitherServerTakesTheRequestsOfASession(t *testing.T) {
 				}
 				return answer.StatusCode
 			}
+			if answer, text := tt.other.do("GET", resource, "", tt.header...); answer.StatusCode != http.StatusNoContent {
+				t.Errorf("GET: %s %s", answer.Status, text)
+			}
 			if code := patch(session.etag, candidate); code != http.StatusNoContent {
 				t.Errorf("a candidate: %d", code)
 			}

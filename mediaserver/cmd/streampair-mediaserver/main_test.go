@@ -94,6 +94,11 @@ func TestCheckSaysWhatAServerDoesWrong(t *testing.T) {
 			t.Errorf("%s shows the token:\n%s", command, &text)
 		}
 	}
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	if err := run(t.Context(), []string{"check-whep", gone.URL}, nil, io.Discard, io.Discard); err == nil || strings.Contains(err.Error(), "MUST") {
+		t.Errorf("a server that is not there: %v", err)
+	}
 	for _, wrong := range [][]string{{}, {"one", "two"}, {"ftp://a.example"}, {"-o", "xml", refuses.URL}, {"--tokens", "x", refuses.URL}} {
 		if err := run(t.Context(), append([]string{"check-whep"}, wrong...), nil, io.Discard, io.Discard); err == nil || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: %v, want one line", wrong, err)

@@ -16,13 +16,13 @@ type fanoutServer struct {
 	name       string
 	publish    string // the WHIP URL
 	play       string // the WHEP URL
-	goroutines string // the URL of a text that tells their number
+	goroutines string // the URL of a text that tells their number; empty: nobody tells
 }
 
 // fanoutServers returns how to start each server that is measured.
 func fanoutServers(o options) []func(*scope) fanoutServer {
 	servers := []func(*scope) fanoutServer{func(t *scope) fanoutServer {
-		s := startServer(t, o.server, "--max-viewers", "0")
+		s := startServer(t, o.server, append([]string{"--max-viewers", "0"}, strings.Fields(o.serverFlags)...)...)
 		return fanoutServer{
 			s.process, "Streampair", s.http("whip/primary"), s.http("whep/primary" + pairQuery),
 			"http://" + s.addresses.Probe + "/metrics",
@@ -30,6 +30,11 @@ func fanoutServers(o options) []func(*scope) fanoutServer {
 	}}
 	if o.mediaMTX != "" {
 		servers = append(servers, func(t *scope) fanoutServer { return startMediaMTXFanout(t, o.mediaMTX) })
+	}
+	if o.other.pid != 0 {
+		servers = append(servers, func(t *scope) fanoutServer {
+			return fanoutServer{&process{t: t, pid: o.other.pid}, "the server with the pid " + strconv.Itoa(o.other.pid), o.other.publish, o.other.play, ""}
+		})
 	}
 	return servers
 }
@@ -60,8 +65,11 @@ func startMediaMTXFanout(t *scope, binary string) fanoutServer {
 	}
 }
 
-// goroutineCount returns the number of the server's goroutines.
+// goroutineCount returns the number of the server's goroutines; 0: unknown.
 func (s fanoutServer) goroutineCount() int {
+	if s.goroutines == "" {
+		return 0
+	}
 	client := http.Client{Timeout: 10 * time.Second}
 	answer, err := client.Get(s.goroutines)
 	s.t.must(err)

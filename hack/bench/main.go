@@ -33,8 +33,15 @@ type options struct {
 	server   string
 	operator string
 	mediaMTX string
-	runs     int
-	viewers  []int
+	// other is a server that runs already, for fan-out; pid 0: there is none. serverFlags are more
+	// flags of the media server there.
+	other struct {
+		pid           int
+		publish, play string // the WHIP and the WHEP URL
+	}
+	serverFlags string
+	runs        int
+	viewers     []int
 	// hlsViewers are the viewers of HLS at the high bit rate, and at the low one.
 	hlsViewers []int
 	hlsSound   bool
@@ -63,6 +70,10 @@ func main() {
 	flag.BoolVar(&o.kill, "kill", true, "kill the leading operator, too, and wait for 2 minutes until its lease ends")
 	flag.StringVar(&o.only, "only", "", "measure one `PART`: kill, long-gop, silent, start, load, hls, hls-kill, hls-load, hls-load-low, hls-waiting, fanout, fanout-sound, join, ingest, operator")
 	flag.StringVar(&o.mediaMTX, "mediamtx", "", "measure HLS, fan-out, joining and ingest of MediaMTX, too: its `FILE`")
+	flag.IntVar(&o.other.pid, "pid", 0, "fan-out: measure the running server with that `PID`, too, whose cores are yours to choose; with -publish-url and -play-url")
+	flag.StringVar(&o.other.publish, "publish-url", "", "with -pid: the WHIP `URL`")
+	flag.StringVar(&o.other.play, "play-url", "", "with -pid: the WHEP `URL`")
+	flag.StringVar(&o.serverFlags, "server-flags", "", "fan-out: more `FLAGS` of the media server")
 	flag.IntVar(&o.cores, "cores", 1, "fan-out, joining and ingest: `N` cores for the server, and as many others for its load")
 	flag.IntVar(&seconds, "seconds", 15, "fan-out and ingest: measure for `N` seconds")
 	flag.IntVar(&o.kbps, "kbps", 2500, "fan-out, joining and ingest: `N` kbit/s of video")
@@ -110,6 +121,9 @@ func main() {
 	o.window = time.Duration(seconds) * time.Second
 	if o.cores < 1 || seconds < 1 || o.kbps < 100 || o.runs < 1 || o.publishers < 1 {
 		exitOn(errors.New("-cores, -seconds, -publishers and -runs take a number from 1, and -kbps from 100"))
+	}
+	if (o.other.pid != 0) != (o.other.publish != "" && o.other.play != "") {
+		exitOn(errors.New("-pid, -publish-url and -play-url belong together"))
 	}
 	exitOn(run(ctx, o))
 }

@@ -14,7 +14,8 @@ import (
 // A process is a server that is measured.
 type process struct {
 	t    *scope
-	cmd  *exec.Cmd
+	pid  int
+	cmd  *exec.Cmd // nil: somebody else has started the process
 	once sync.Once
 }
 
@@ -23,13 +24,17 @@ func startProcess(t *scope, cmd *exec.Cmd) *process {
 	p := &process{t: t, cmd: cmd}
 	cmd.Stderr = os.Stderr
 	t.must(cmd.Start())
+	p.pid = cmd.Process.Pid
 	t.Cleanup(p.stop)
 	return p
 }
 
-// stop ends the process. It may be called repeatedly.
+// stop ends the process, if the bench has started it. It may be called repeatedly.
 func (p *process) stop() {
 	p.once.Do(func() {
+		if p.cmd == nil {
+			return
+		}
 		_ = p.cmd.Process.Signal(syscall.SIGTERM)
 		_ = p.cmd.Wait() // its messages were shown
 	})
@@ -43,10 +48,10 @@ func (p *process) load(over time.Duration) float64 {
 }
 
 // cpu returns the CPU time that the process has used.
-func (p *process) cpu() time.Duration { return cpuOf(p.t, p.cmd.Process.Pid) }
+func (p *process) cpu() time.Duration { return cpuOf(p.t, p.pid) }
 
 // memory returns the resident set of the process, in bytes.
-func (p *process) memory() int { return memoryOf(p.t, p.cmd.Process.Pid) }
+func (p *process) memory() int { return memoryOf(p.t, p.pid) }
 
 // cpuOf returns the CPU time that a process has used.
 func cpuOf(t *scope, pid int) time.Duration {

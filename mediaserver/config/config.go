@@ -32,6 +32,9 @@ import (
 // Config is all that the server is told when it starts. An address
 // is host:port. Port 0 picks a free port. An empty address switches
 // the listener off, except WebRTCAddress, which is required.
+// Bounds of WebRTCPacketBytes.
+const minPacketBytes, maxPacketBytes = 500, 1400
+
 type Config struct {
 	Manifest Manifest // the pairs of all --pair files; none: pairs are made on demand
 
@@ -96,6 +99,10 @@ type Config struct {
 	// Each may have up to 3 ffmpeg processes: for its video, for a
 	// change of its parameters, and for its sound. Default 4; 0: none.
 	MaxTranscodes int
+
+	// WebRTCPacketBytes is the size of the largest RTP packet to a viewer, 500 to 1400
+	// bytes. Default 1200.
+	WebRTCPacketBytes int
 
 	// NoViewerReports turns off the reports of players on what their viewers see.
 	NoViewerReports bool

@@ -38,6 +38,7 @@ type flags struct {
 	proxies       list
 	jwksNetworks  list
 	noReports     bool
+	packetBytes   string
 	addresses     []addressFlag
 	tlsCert       string
 	tlsKey        string
@@ -110,6 +111,7 @@ func newFlags() *flags {
 	f.set.StringVar(&f.drainTimeout, "drain-timeout", "0s", "when the server is told to end, wait at most `DURATION` until viewers and the other leg's server no longer need it")
 	f.set.StringVar(&f.maxViewers, "max-viewers", "1000", "at most `N` viewers at a time; 0: no limit")
 	f.set.StringVar(&f.maxTranscodes, "max-transcodes", "4", "re-encode at most `N` streams at a time, each with up to 3 ffmpeg processes; 0: none")
+	f.set.StringVar(&f.packetBytes, "webrtc-packet-bytes", "1200", "RTP packets of at most `N` bytes to viewers, 500 to 1400. More saves some CPU, where the path to all viewers takes so much")
 	f.set.BoolVar(&f.noReports, "no-viewer-reports", false, "take no reports of players on what their viewers see")
 	f.hls.define(f.set)
 	f.set.StringVar(&f.logFormat, "log-format", logText, "`FORMAT` of the log: text or json")
@@ -215,6 +217,10 @@ func (f *flags) config(pod Pod) (Config, Mistakes) {
 	c.MaxViewers = f.count("max-viewers", f.maxViewers, &mistakes)
 	c.MaxTranscodes = f.count("max-transcodes", f.maxTranscodes, &mistakes)
 	c.NoViewerReports = f.noReports
+	c.WebRTCPacketBytes = f.count("webrtc-packet-bytes", f.packetBytes, &mistakes)
+	if n := c.WebRTCPacketBytes; len(mistakes) == 0 && (n < minPacketBytes || n > maxPacketBytes) {
+		mistakes.add("%s: %d must be %d to %d", f.where("webrtc-packet-bytes"), n, minPacketBytes, maxPacketBytes)
+	}
 	c.HLS = f.hls.config(f.where, &mistakes)
 	c.LogFormat = f.logFormat
 	if c.LogFormat != logText && c.LogFormat != logJSON {

@@ -43,17 +43,18 @@ type declaration struct {
 
 // pairs holds the running pairs: the declared pairs, and those made on demand.
 type pairs struct {
-	registry *stream.Registry
-	memory   *budget.Budget
-	views    *transcode.Views
-	egress   *rtc.Egress
-	policy   failover.Policy // of pairs made on demand
-	hasPeer  bool            // another server plays the declared pairs too
-	onChange func()
-	log      *slog.Logger
-	heldUp   *failover.HeldUpLog
-	metrics  *metrics.Metrics
-	recovery *recovery.Recovery
+	registry    *stream.Registry
+	memory      *budget.Budget
+	views       *transcode.Views
+	egress      *rtc.Egress
+	policy      failover.Policy // of pairs made on demand
+	packetBytes int             // see rtc.OutputConfig.PacketSize
+	hasPeer     bool            // another server plays the declared pairs too
+	onChange    func()
+	log         *slog.Logger
+	heldUp      *failover.HeldUpLog
+	metrics     *metrics.Metrics
+	recovery    *recovery.Recovery
 
 	// door has the places of pairs made on demand. A pair that
 	// somebody watches keeps its place. mu must be held when entering.
@@ -273,6 +274,7 @@ func (p *pairs) start(d declaration, declared bool) *runningPair {
 	}
 	r.output = rtc.NewOutput(rtc.OutputConfig{
 		Name: d.Name, Now: p.registry.Now, Egress: p.egress, Budget: p.memory, Logger: log, Metrics: p.metrics, Recovery: p.recovery,
+		PacketSize: p.packetBytes,
 		RequestIDR: func() bool { return r.pair.RequestIDR() },
 		SPS:        func() []byte { return firstSPS(streams) },
 		Declared: func() bool {

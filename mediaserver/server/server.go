@@ -118,7 +118,7 @@ func New(cfg Config) (*Server, error) {
 		s.access = access.NewDeclaredOnly(s.accessPairs(cfg.Manifest))
 	}
 	s.pairs = &pairs{
-		registry: s.registry, memory: s.memory, hasPeer: s.cfg.Peer != "",
+		registry: s.registry, memory: s.memory, packetBytes: s.cfg.WebRTCPacketBytes, hasPeer: s.cfg.Peer != "",
 		views: transcode.NewViews(transcode.ViewsConfig{
 			MaxTranscodes: cfg.MaxTranscodes, FFmpegPath: cfg.FFmpegPath, Logger: s.log, Metrics: m, Recovery: s.recovery,
 		}),

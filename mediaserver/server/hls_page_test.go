@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -146,4 +147,31 @@ func TestThePageAsksForTheStreamAloneByHLSAndForATapForItsSound(t *testing.T) {
 	eventually.True(t, "the page has sound", func() bool {
 		return evaluate[bool](p, `!streampair.state().muted && !streampair.video().muted && !streampair.video().paused`)
 	})
+}
+
+func TestThePagePlaysByHLSWhileWebRTCHasKeyPicturesOnly(t *testing.T) {
+	var mu sync.Mutex
+	isReduced, changed := false, make(chan struct{})
+	s := startServer(t, sticky, func(c *Config) {
+		c.reduced = func(string) (bool, <-chan struct{}) {
+			mu.Lock()
+			defer mu.Unlock()
+			return isReduced, changed
+		}
+	})
+	reduce := func(to bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		isReduced = to
+		close(changed)
+		changed = make(chan struct{})
+	}
+	s.replay("primary", mediatest.Programme{}, mediatest.ReplayOptions{})
+	s.onAir("primary", true, false)
+	p := s.open("name", "primary", "backupStreamId", "backup")
+	p.sees(0, "webrtc")
+	reduce(true)
+	p.sees(0, "hls")
+	reduce(false)
+	p.sees(0, "webrtc")
 }

@@ -59,6 +59,8 @@ type Config struct {
 	dial        func(ctx context.Context, network, address string) (net.Conn, error) // to the peers; default: the system's
 	// keySetTLS is how URLs of key sets are called. It is for tests. Default: with the system's authorities.
 	keySetTLS *tls.Config
+	// reduced replaces whep.Handler.Reduced. It is for tests.
+	reduced func(sessionID string) (reduced bool, changed <-chan struct{})
 	// onChange is called when a stream changes, with the
 	// stream's lock held. It is for tests. Default: nothing.
 	onChange func()
@@ -323,6 +325,10 @@ func (s *Server) sessionsHandler() http.Handler {
 	s.relay.Register(mux)
 	s.registerHLS(mux)
 	s.peer.Register(mux)
+	reduced := s.whep.Reduced
+	if s.cfg.reduced != nil {
+		reduced = s.cfg.reduced
+	}
 	reportShare := func() float64 { return 0 }
 	if !s.cfg.NoViewerReports {
 		qoe.NewHandler(qoe.Config{Authorize: s.access.Play, Pair: s.reportedPair, Metrics: s.counters}).Register(mux)
@@ -330,7 +336,7 @@ func (s *Server) sessionsHandler() http.Handler {
 	}
 	events.NewHandler(events.Config{
 		ReportShare: reportShare,
-		Open:        s.openPair, Authorize: s.access.Play, Validity: s.access.Validity, Session: s.whep.Session, Reduced: s.whep.Reduced,
+		Open:        s.openPair, Authorize: s.access.Play, Validity: s.access.Validity, Session: s.whep.Session, Reduced: reduced,
 		BaseURLs: s.baseURLs.watch, Alternate: s.alternate, Role: failover.Role(s.cfg.Role),
 		MaxListeners: s.cfg.limits.eventStreams, Epoch: s.registry.Epoch(), Draining: s.draining, Metrics: s.pairs.metrics,
 	}).Register(mux)

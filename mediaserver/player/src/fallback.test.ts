@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Failure, httpFailure, noConnection } from "./failure.ts";
-import { calmLatency, type Condition, jumpTo, observeFirst, patienceMs, steadyMs, wantsSecond } from "./fallback.ts";
+import { calmLatency, type Condition, jumpTo, loadsInTime, observeFirst, patienceMs, steadyMs, wantsSecond } from "./fallback.ts";
 import type { Phase, View } from "./view.ts";
 
 function view(phase: Phase, failure?: Failure): View {
@@ -58,6 +58,17 @@ test("the second way ends once the first has played for a second", () => {
 
 test("the second way goes on if the first loses its picture again within a second", () => {
   assert.deepEqual(run([[0, connecting], [5_000, connecting], [9_000, playing], [9_900, lost], [11_000, lost]]), [false, true, true, true, true]);
+});
+
+test("key pictures only are a reason for the second way, as long as that comes in time", () => {
+  const reduced = observeFirst(observeFirst(undefined, playing, 0), playing, 1_000, true);
+  assert.equal(reduced.lacking, "motion");
+  assert.equal(wantsSecond(reduced, false, 1_000), true);
+  assert.equal(wantsSecond(reduced, true, 20_000, false), false);
+  const whole = observeFirst(reduced, playing, 30_000, false);
+  assert.deepEqual([wantsSecond(whole, true, 30_000), wantsSecond(whole, true, 30_000 + steadyMs)], [true, false]);
+  assert.equal(observeFirst(reduced, lost, 30_000, true).lacking, "picture");
+  assert.deepEqual([loadsInTime({ first: 100, end: 2_100 }, 2), loadsInTime({ first: 100, end: 2_101 }, 2)], [true, false]);
 });
 
 test("HLS aims at the live edge again half a minute after its last stall", () => {

@@ -17,15 +17,17 @@ export interface Condition {
     | "nothing"
     /** It has no picture, or the picture stopped. */
     | "picture"
+    /** It has key pictures only, because too much is lost on the way. */
+    | "motion"
     /** The server refuses it, and only a person can mend that. */
     | "way";
   /** Since when it lacks something, or nothing. */
   readonly since: number;
 }
 
-/** observeFirst returns the condition of the first way, whose view is given. */
-export function observeFirst(before: Condition | undefined, view: View, now: number): Condition {
-  const lacking = lackingIn(view);
+/** observeFirst returns the condition of the first way, whose view is given. reduced: it gets key pictures only. */
+export function observeFirst(before: Condition | undefined, view: View, now: number, reduced = false): Condition {
+  const lacking = reduced && view.phase === "playing" ? "motion" : lackingIn(view);
   const same = before !== undefined && (before.lacking === "nothing") === (lacking === "nothing");
   return { lacking, since: same ? before.since : now };
 }
@@ -45,16 +47,26 @@ function lackingIn({ phase, failure }: View): Condition["lacking"] {
   }
 }
 
-/** wantsSecond reports whether the second way is to run now; `runs` is whether it does. */
-export function wantsSecond(first: Condition, runs: boolean, now: number): boolean {
+/**
+ * wantsSecond reports whether the second way is to run now; `runs` is whether it does. keepsUp is whether
+ * what it loads comes within its own duration; undefined: not known yet.
+ */
+export function wantsSecond(first: Condition, runs: boolean, now: number, keepsUp?: boolean): boolean {
   switch (first.lacking) {
     case "nothing":
       return runs && now - first.since < steadyMs;
     case "picture":
       return runs || now - first.since >= patienceMs;
+    case "motion":
+      return keepsUp !== false;
     case "way":
       return true;
   }
+}
+
+/** loadsInTime reports whether a segment or a part came within its own duration. Its times are those of hls.js, milliseconds. */
+export function loadsInTime(loading: { readonly first: number; readonly end: number }, durationSeconds: number): boolean {
+  return loading.end - loading.first <= durationSeconds * 1000;
 }
 
 /** Where HLS plays in a live playlist, in seconds. */

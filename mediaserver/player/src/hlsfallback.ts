@@ -2,7 +2,7 @@ import type Hls from "hls.js";
 import type { ErrorData } from "hls.js";
 import { parseRetryAfter, refusedWait, retryWait } from "./backoff.ts";
 import { type Failure, httpFailure, internalFailure, unreachable } from "./failure.ts";
-import { calmLatency, jumpTo } from "./fallback.ts";
+import { calmLatency, jumpTo, loadsInTime } from "./fallback.ts";
 import { captionsConfig, hlsConfig } from "./hlsconfig.ts";
 import { type Tell, tellFailure } from "./host.ts";
 import type { Figures } from "./statistics.ts";
@@ -74,6 +74,8 @@ export class HlsFallback {
   private jumpedAt = -Infinity;
   private stalledAt = -Infinity;
   private recoveredAt = -Infinity;
+  /** What was loaded last came within its own duration; undefined: nothing has come yet. */
+  keepsUp: boolean | undefined;
   private bytes = 0;
   private samples: Sample[] = [];
   private codecs = { video: "", audio: "" };
@@ -149,7 +151,7 @@ export class HlsFallback {
   start(): void {
     if (!this.runs) {
       this.attempts = this.nextAt = 0;
-      this.failure = undefined;
+      this.failure = this.keepsUp = undefined;
       this.dark = this.seen = false;
       this.timer = window.setInterval(() => this.tick(), tickMs);
       this.tick();
@@ -261,7 +263,11 @@ export class HlsFallback {
   private attach(hls: Hls, { Events }: typeof Hls, url: string): void {
     this.hls = hls;
     hls.on(Events.MANIFEST_PARSED, () => this.play());
-    hls.on(Events.FRAG_LOADED, (_, data) => (this.bytes += data.payload.byteLength));
+    hls.on(Events.FRAG_LOADED, (_, { payload, frag, part }) => {
+      this.bytes += payload.byteLength;
+      const { stats, duration } = part ?? frag;
+      this.keepsUp = loadsInTime(stats.loading, duration);
+    });
     hls.on(Events.BUFFER_CODECS, (_, { video, audio, audiovideo }) => {
       const codecs = [video, audio, audiovideo].flatMap((track) => track?.codec?.split(",") ?? []);
       const isAudio = (codec: string) => /^(mp4a|opus)/i.test(codec);

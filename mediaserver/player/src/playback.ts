@@ -50,6 +50,8 @@ export class Playback {
   private captions = false;
   private readonly running = new Set<Way>();
   private condition: Condition | undefined;
+  /** HLS does not come in time while WebRTC has key pictures only. */
+  private hlsTooSlow = false;
   private evaluating = false;
 
   constructor(
@@ -261,12 +263,14 @@ export class Playback {
       this.feed.follow(0, () => eventsAddress(this.base.href, this.parameters, ""));
     }
     const now = performance.now();
-    this.condition = observeFirst(this.condition, this.viewOf(first), now);
+    const reduced = first === "webrtc" && this.events.state?.reduced === true;
+    this.condition = observeFirst(this.condition, this.viewOf(first), now, reduced);
     if (second === undefined) {
       return;
     }
     const runs = this.running.has(second);
-    const wanted = wantsSecond(this.condition, runs, now);
+    this.hlsTooSlow = this.condition.lacking === "motion" && (this.hlsTooSlow || (runs && this.hls.keepsUp === false));
+    const wanted = wantsSecond(this.condition, runs, now, this.hlsTooSlow ? false : undefined);
     if (wanted && !runs) {
       this.begin(second);
     } else if (!wanted && runs) {
@@ -276,7 +280,8 @@ export class Playback {
   }
 
   private show(): void {
-    const plays = this.order.find((way) => this.running.has(way) && this.viewOf(way).phase === "playing");
+    const order = this.condition?.lacking === "motion" ? [...this.order].reverse() : this.order;
+    const plays = order.find((way) => this.running.has(way) && this.viewOf(way).phase === "playing");
     this.way = plays ?? this.way;
     const video = this.way === "hls" ? (this.hls.facts.ready ? this.hls.video : undefined) : this.player.video;
     if (video !== undefined && video !== this.sound.shown) {

@@ -288,6 +288,21 @@ func TestElement(t *testing.T) {
 		s.await(`document.pictureInPictureElement === null`)
 	})
 
+	t.Run("a small element has room for its controls", func(t *testing.T) {
+		d := newFakeServer(t)
+		s := newSite(t, browser, origin(d), "", loading+strings.Replace(element, `play-order="webrtc" autoplay`, `autoplay badge`, 1))
+		s.await(`plays("red")`)
+		const inside = `[...one.shadowRoot.querySelectorAll("button, #badge, #live")].filter(e => e.offsetParent !== null).every(e => {
+			const r = e.getBoundingClientRect(), room = one.getBoundingClientRect();
+			return r.left >= room.left && r.right <= room.right && r.top >= room.top && r.bottom <= room.bottom;
+		})`
+		for _, width := range []int{960, 521, 360, 320, 240} {
+			s.run(fmt.Sprintf(`one.style.width = "%dpx"`, width))
+			s.await(fmt.Sprintf(`one.clientWidth === %d && part("player").dataset.narrow === "%s" && %s`, width, map[bool]string{true: "yes", false: "no"}[width <= 520], inside))
+		}
+		s.screenshot("element-small")
+	})
+
 	t.Run("as a module, and with the integrity of its immutable name", func(t *testing.T) {
 		d := newFakeServer(t)
 		s := newSite(t, browser, origin(d), "", `<script type="module">import "SERVER/live/player.js";</script>`+element)

@@ -128,8 +128,8 @@ func TestThePlayerFitsAPhone(t *testing.T) {
 	browser := mediatest.Browser(t)
 	d := newFakeServer(t)
 	v := viewer{t, mediatest.Tab(t, browser)}
-	v.do(chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile, chromedp.EmulateScale(2)))
-	mediatest.Open(t, v.ctx, d.url("play.html"+pair+"&badge=1&playOrder=hls"))
+	v.do(chromedp.EmulateViewport(360, 740, chromedp.EmulateMobile, chromedp.EmulateScale(2)))
+	mediatest.Open(t, v.ctx, d.url("play.html?name=primary&backupStreamId=backup&badge=1"))
 	mediatest.Eval[string](t, v.ctx, inPage)
 	v.awaitPlaying(red)
 	inside := `[...document.querySelectorAll("button, #badge, #statistics, #curtain, #notice")].filter(e => e.offsetParent !== null).every(e => {

@@ -39,9 +39,9 @@ export class MountedPlayer {
 
   constructor({ root, keys, screen, base, tell, changed }: Mounting, { parameters: asked, notices, problem }: Parsed) {
     this.tell = tell;
-    this.reporter = new Reporter(base.href, asked);
     this.parts = buildParts(root);
     this.parameters = { ...asked, order: asked.order.filter((way) => canPlay(way, this.parts.hls)) };
+    this.reporter = new Reporter(base.href, this.parameters); // which have the token of now
     this.ui = new Ui(this.parts, { keys, screen, signal: this.end.signal }, () => this.figures());
     if (problem !== undefined) {
       this.fail("bad-address", problem, notices.join(" "));

@@ -144,6 +144,7 @@ export class Ui {
   /** offerCaptions shows the button for captions. */
   offerCaptions(on: boolean): void {
     this.parts.captions.hidden = !on;
+    this.set("captions", on);
   }
 
   /** tellReduced says once that the picture moves in steps; the statistics panel says so until that ends. */

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -223,6 +224,40 @@ func TestServicesThatAnEarlierSpecLeftAreObsolete(t *testing.T) {
 		}
 		if diff := cmp.Diff(left, objects.Obsolete(pair)); diff != "" {
 			t.Errorf("%s: -left over +obsolete:\n%s", name, diff)
+		}
+	}
+}
+
+func TestKeySetsReachThePods(t *testing.T) {
+	settings := objectstest.Settings()
+	settings.JWKSNetworks, settings.NoViewerReports = []string{"10.96.0.0/12", "fd00::/8"}, true
+	pair := objectstest.Pairs(t)["smallest"]
+	pair.Spec.MediaServer.Egress = v1alpha1.EgressRestricted
+	plain := objects.Of(pair, settings)
+	pair = pair.DeepCopy()
+	pair.Spec.Playback.Auth = v1alpha1.PlaybackJWT
+	pair.Spec.Playback.JWKS = &v1alpha1.JWKS{URL: "https://login.example.com:8443/keys"}
+	pair.Spec.Publish.JWKS = &v1alpha1.JWKS{SecretRef: &v1alpha1.SecretReference{Name: "signers"}}
+	for _, tt := range []struct {
+		name    string
+		objects []objects.Object
+		want    bool
+	}{
+		{"without key sets", plain, false},
+		{"with key sets", objects.Of(pair, settings), true},
+	} {
+		for _, d := range objectstest.Deployments(t, tt.objects) {
+			args := d.Spec.Template.Spec.Containers[0].Args
+			if slices.Contains(args, "--jwks-networks=10.96.0.0/12,fd00::/8") != tt.want || !slices.Contains(args, "--no-viewer-reports") {
+				t.Errorf("%s: %s has the arguments %q", tt.name, d.Name, args)
+			}
+			if text := string(objectstest.YAML(t, objectstest.Find(t, tt.objects, objects.KindDeployment, d.Name))); strings.Contains(text, "signers/jwks") != tt.want {
+				t.Errorf("%s: the key set of the Secret is mounted by %s: %v", tt.name, d.Name, !tt.want)
+			}
+		}
+		policy := string(objectstest.YAML(t, objectstest.Find(t, tt.objects, objects.KindNetworkPolicy, pair.Name)))
+		if strings.Contains(policy, "port: 8443") != tt.want {
+			t.Errorf("%s: %s", tt.name, policy)
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/MicahParks/jwkset"
 	"github.com/MicahParks/keyfunc/v3"
@@ -91,6 +92,9 @@ func parseKey(text json.RawMessage) (jwkset.JWK, error) {
 	}
 	if m.USE != "" && m.USE != jwkset.UseSig {
 		return jwkset.JWK{}, fmt.Errorf("a key is for %s, not for signatures", m.USE)
+	}
+	if len(m.KEYOPS) > 0 && !slices.Contains(m.KEYOPS, jwkset.KeyOpsVerify) {
+		return jwkset.JWK{}, fmt.Errorf("a key is for %s, not to verify", m.KEYOPS)
 	}
 	// Of certificates nothing is used: the library would fetch x5u from anywhere.
 	m.X5U, m.X5C, m.X5T, m.X5TS256 = "", nil, "", ""

@@ -185,6 +185,8 @@ func TestParse(t *testing.T) {
 		{name: "something else beside it", text: setOf(json.RawMessage(`7`), good)},
 		{name: "nothing", text: setOf(), wrong: "has no keys"},
 		{name: "only a key for encryption", text: setOf(with(good, "use", "enc")), wrong: "is for enc"},
+		{name: "only a key to encrypt", text: setOf(with(good, "key_ops", []string{"encrypt"})), wrong: "not to verify"},
+		{name: "a key to verify", text: setOf(with(good, "key_ops", []string{"verify"}))},
 		{name: "a weak RSA key", text: setOf(signer{"weak", jwt.SigningMethodRS256, weak}.public(t)), wrong: "1024 bits"},
 		{name: "another curve", text: setOf(signer{"p384", jwt.SigningMethodES384, p384}.public(t)), wrong: "P-256"},
 		{name: "a short symmetric key", text: setOf(json.RawMessage(`{"kty":"oct","k":"` + base64.RawURLEncoding.EncodeToString([]byte("short")) + `"}`)), wrong: "5 bytes"},

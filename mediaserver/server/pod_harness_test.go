@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -108,7 +109,7 @@ type pod struct {
 	config, keys, tls *mount
 	log               *mediatest.LogLines
 	roots             *x509.CertPool
-	links             []string // of the last answer
+	links             []string // of the last answer, to ICE servers
 }
 
 // keys returns the files of the generated Secret.
@@ -241,7 +242,7 @@ func (p *pod) answer() string {
 	if err != nil || got.StatusCode != http.StatusCreated {
 		p.t.Fatalf("%s %s %v", got.Status, text, err)
 	}
-	p.links = got.Header.Values("Link")
+	p.links = slices.DeleteFunc(got.Header.Values("Link"), func(link string) bool { return !strings.Contains(link, `rel="ice-server"`) })
 	return string(text)
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/signalling"
 )
@@ -177,6 +178,26 @@ func TestEventStreamsEndWithTheirSession(t *testing.T) {
 			t.Errorf("%s after the session's end: %s %s", method, gone.Status, body)
 		}
 	}
+}
+
+func TestEventStreamsHavePlaces(t *testing.T) {
+	s, _, _ := newServerWithEvents(t, func(c *Config) { c.Events.MaxStreams = 1 })
+	_, offer := newClient(t, video)
+	created, _ := s.post("/live/whep/primary", offer)
+	link, _ := eventsLink(t, created)
+	stream := func() string {
+		made, _ := s.do("POST", link, "")
+		return s.http.URL + made.Header.Get("Location")
+	}
+	first, second := stream(), stream()
+	events := mediatest.FollowEvents(t, first)
+	events.Begun()
+	if refused, body := s.do("GET", second, ""); refused.StatusCode != 503 || refused.Header.Get("Retry-After") == "" {
+		t.Errorf("%s %s", refused.Status, body)
+	}
+	events.Close()
+	eventually.True(t, "the place is free", func() bool { return s.handler.eventDoor.Taken() == 0 })
+	mediatest.FollowEvents(t, second).Begun()
 }
 
 func TestRequestsForEventsThatAreRefused(t *testing.T) {

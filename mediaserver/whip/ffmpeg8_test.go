@@ -1,6 +1,7 @@
 package whip
 
 import (
+	"errors"
 	"net"
 	"strings"
 	"testing"
@@ -22,6 +23,7 @@ func TestFFmpeg8Publishes(t *testing.T) {
 		options []string
 	}{
 		"as it is":               {both, nil},
+		"with a token":           {both, []string{"authorization=secret"}},
 		"as the DTLS client":     {both, []string{"whip_flags=dtls_active"}},
 		"video alone":            {picture, nil},
 		"audio alone":            {sound, nil},
@@ -35,7 +37,16 @@ func TestFFmpeg8Publishes(t *testing.T) {
 				}
 				ns = mediatest.NewNamespace(t) // before the server lists its addresses
 			}
-			s := newTestServerOn(t, ":0", nil)
+			s := newTestServerOn(t, ":0", func(c *Config) {
+				if name == "with a token" {
+					c.Authorize = func(_ stream.Key, token string) (bool, error) {
+						if token != "secret" {
+							return false, errors.New("the token is missing or wrong")
+						}
+						return true, nil
+					}
+				}
+			})
 			got := collect(t, s.registry.Stream(primary))
 			_, port, err := net.SplitHostPort(s.Listener.Addr().String())
 			if err != nil {

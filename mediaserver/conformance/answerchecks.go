@@ -10,11 +10,10 @@ import (
 
 // opens is the check on which all that follow depend.
 var opens = check{"POST of an offer opens a session", "4.2", "4.2.1", Must, func(_ context.Context, r *run) finding {
-	a := r.first.answer
-	if a.status == http.StatusNotAcceptable && r.config.Protocol == WHEP && isCounterOffer(a).outcome == Pass {
-		return skip("the server makes a counter-offer, and its answer is not tried by this command")
+	if r.first.countered {
+		return when(r.first.accepted.status == http.StatusNoContent, "406, a counter-offer; its answer by PATCH: %s", r.first.accepted)
 	}
-	return when(a.status == http.StatusCreated, "%s", a)
+	return when(r.first.answer.status == http.StatusCreated, "%s", r.first.answer)
 }}
 
 // waits is about servers that serve live streams only.
@@ -26,7 +25,7 @@ var waits = check{"409 comes with Retry-After", "", "4.2.8", Must, func(_ contex
 	return when(after != "", "Retry-After %q", after)
 }}
 
-// answerChecks are about the answer to the offer.
+// answerChecks are about the server's description: the answer to the offer, or a counter-offer.
 func answerChecks() []check {
 	return []check{
 		{"the answer is application/sdp", "4.2", "4.2.1", Must, func(_ context.Context, r *run) finding {
@@ -140,7 +139,9 @@ func answersDirection(_ context.Context, r *run) finding {
 	if r.config.Protocol == WHEP {
 		want = "sendonly"
 	}
-	return r.first.each(func(s section) bool { return s.direction() == want }, section.direction)
+	return r.first.each(func(s section) bool {
+		return s.direction() == want || r.first.countered && s.direction() == "sendrecv"
+	}, section.direction)
 }
 
 func bundles(_ context.Context, r *run) finding {
@@ -177,6 +178,9 @@ func hasOneStream(_ context.Context, r *run) finding {
 }
 
 func decidesSetup(_ context.Context, r *run) finding {
+	if r.first.countered {
+		return skip("the client decides, whose description is the answer")
+	}
 	return r.first.each(func(s section) bool {
 		setup := s.value("setup")
 		return setup == "active" || setup == "passive"

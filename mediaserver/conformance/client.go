@@ -132,13 +132,31 @@ func (c *client) offer(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	text, err := c.describe(ctx, offer)
+	return withMuxOnly(text), err
+}
+
+// acceptOffer returns the answer to a server's offer, with candidates. The client then connects.
+func (c *client) acceptOffer(ctx context.Context, offer string) (string, error) {
+	if err := c.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer}); err != nil {
+		return "", err
+	}
+	answer, err := c.pc.CreateAnswer(nil)
+	if err != nil {
+		return "", err
+	}
+	return c.describe(ctx, answer)
+}
+
+// describe sets the client's description, and returns it with candidates.
+func (c *client) describe(ctx context.Context, description webrtc.SessionDescription) (string, error) {
 	gathered := webrtc.GatheringCompletePromise(c.pc)
-	if err := c.pc.SetLocalDescription(offer); err != nil {
+	if err := c.pc.SetLocalDescription(description); err != nil {
 		return "", err
 	}
 	select {
 	case <-gathered:
-		return withMuxOnly(c.pc.LocalDescription().SDP), nil
+		return c.pc.LocalDescription().SDP, nil
 	case <-ctx.Done():
 		return "", fmt.Errorf("gather candidates: %w", ctx.Err())
 	}

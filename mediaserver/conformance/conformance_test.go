@@ -177,6 +177,56 @@ func (d *deaf) answer(offer string) (string, error) {
 	return pc.LocalDescription().SDP, nil
 }
 
+// A server that makes counter-offers passes too.
+func TestCounterOffersAreAnswered(t *testing.T) {
+	mediatest.SkipInShort(t)
+	var pcs []*webrtc.PeerConnection
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		switch {
+		case r.Method == http.MethodPost:
+			c, err := newClient(WHIP) // which sends as soon as it is connected
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			pcs = append(pcs, c.pc)
+			t.Cleanup(c.close)
+			offer, err := c.offer(r.Context())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			w.Header().Set("Content-Type", sdpType)
+			w.Header().Set("Location", fmt.Sprintf("/whep/session-%08d", len(pcs)))
+			w.WriteHeader(http.StatusNotAcceptable)
+			_, _ = io.WriteString(w, offer)
+		case r.Method == http.MethodDelete:
+			_ = pcs[len(pcs)-1].Close()
+		case r.Method == http.MethodPatch && r.Header.Get("Content-Type") == sdpType:
+			err := pcs[len(pcs)-1].SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: string(body)})
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusBadRequest)
+				return
+			}
+			w.WriteHeader(http.StatusNoContent)
+		}
+	}))
+	defer server.Close()
+	report := Run(t.Context(), Config{Protocol: WHEP, URL: server.URL, MediaTimeout: 20 * time.Second})
+	found := map[string]Result{}
+	for _, r := range report.Results {
+		found[r.Check] = r
+	}
+	for _, name := range []string{
+		"406 comes with a counter-offer", "POST of an offer opens a session", "the direction is the other one", "the client connects", "media arrives",
+	} {
+		if r := found[name]; r.Outcome != Pass {
+			t.Errorf("%s: %s, %s", name, r.Outcome, r.Seen)
+		}
+	}
+}
+
 func TestARunHasAnEnd(t *testing.T) {
 	began := make(chan struct{}, 1)
 	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

@@ -47,8 +47,10 @@ func (r *run) within(ctx context.Context, happened <-chan struct{}) (took time.D
 }
 
 func connects(ctx context.Context, r *run) finding {
-	if err := r.second.client.connect(r.second.answer.body); err != nil {
-		return fail("the answer cannot be used: %v", err)
+	if !r.second.countered { // who has answered a counter-offer connects already
+		if err := r.second.client.connect(r.second.answer.body); err != nil {
+			return fail("the answer cannot be used: %v", err)
+		}
 	}
 	took, ok := r.within(ctx, r.second.client.connected)
 	if !ok {

@@ -10,9 +10,14 @@ import (
 // A session is a session with the server.
 type session struct {
 	client *client
+	// offer is the client's description. The server's is the body of answer.
 	offer  string
 	answer answer
 	url    string // empty: it has not been opened, or was ended
+	// countered reports whether the server's description is a counter-offer, and the client's the
+	// answer to it. accepted is what the server says to the client's.
+	countered bool
+	accepted  answer
 }
 
 // open opens a session. missing says why there is none; empty: there is one.
@@ -28,7 +33,29 @@ func (r *run) open(ctx context.Context, s *session) (missing string) {
 	}
 	s.answer = r.post(ctx, s.offer)
 	s.url = sessionURL(s.answer)
+	if r.config.Protocol == WHEP && s.answer.status == http.StatusNotAcceptable && isCounterOffer(s.answer).outcome == Pass {
+		return r.acceptCounterOffer(gathering, s)
+	}
 	if s.answer.status != http.StatusCreated || s.url == "" {
+		return "no session was opened"
+	}
+	return ""
+}
+
+// acceptCounterOffer answers the counter-offer in s.answer, section 4.2.2 of the WHEP draft. missing
+// is like that of open.
+func (r *run) acceptCounterOffer(ctx context.Context, s *session) (missing string) {
+	s.client.close()
+	client, err := newClient(WHEP)
+	if err != nil {
+		s.client = nil
+		return fmt.Sprintf("no client: %v", err)
+	}
+	s.client, s.countered = client, true
+	if s.offer, err = s.client.acceptOffer(ctx, s.answer.body); err != nil {
+		return fmt.Sprintf("the counter-offer cannot be used: %v", err)
+	}
+	if s.accepted = r.do(ctx, http.MethodPatch, s.url, s.offer, "Content-Type", sdpType); s.accepted.status != http.StatusNoContent {
 		return "no session was opened"
 	}
 	return ""

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds everything that a release publishes into bin/release: both images, the chart, the kubectl
-# plugin for each system, the definition of StreamPair, a bill of materials (CycloneDX) of each
-# program, and the checksums. It publishes nothing.
+# plugin for each system, the definition of StreamPair, the npm package of the custom element, a bill of
+# materials (CycloneDX) of each program, and the checksums. It publishes nothing.
 #
 #   release.sh VERSION
 set -euo pipefail
@@ -30,6 +30,10 @@ cp bin/images/streampair-operator.tar bin/images/streampair-mediaserver.tar "$ou
 
 go run -C hack/charttest ./pack -chart ../../charts/streampair -out "../../$out" -version "$version"
 cp config/crd/bases/media.streampair.dev_streampairs.yaml "$out/"
+
+rm -f bin/*.tgz
+make player-package VERSION="$version"
+cp bin/*.tgz "$out/"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -29,12 +29,12 @@ import (
 	"github.com/streampair/streampair/api/v1alpha1"
 )
 
+// Bounds of Config.WebRTCPacketBytes. With the most, what encryption, UDP and IPv6 add fits into 1500.
+const minPacketBytes, maxPacketBytes = 500, 1400
+
 // Config is all that the server is told when it starts. An address
 // is host:port. Port 0 picks a free port. An empty address switches
 // the listener off, except WebRTCAddress, which is required.
-// Bounds of WebRTCPacketBytes.
-const minPacketBytes, maxPacketBytes = 500, 1400
-
 type Config struct {
 	Manifest Manifest // the pairs of all --pair files; none: pairs are made on demand
 

@@ -65,6 +65,7 @@ export function httpFailure(
       return fail("not-found", `The server does not know the stream “${stream}”. Check the name.`, purpose === "publish");
     case 406:
     case 415:
+    case 422:
       return fail("not-acceptable", `The server and this browser have no common format.${because}`, true);
     case 409:
       return fail("in-use", `Somebody else is publishing “${stream}” now.${because}`, false);

@@ -146,6 +146,7 @@ test("every refusal becomes a sentence; those that only a person can mend are la
     [403, "unauthorized", true],
     [404, "not-found", false],
     [406, "not-acceptable", true],
+    [422, "not-acceptable", true],
     [409, "in-use", false],
     [429, "unavailable", false],
     [500, "unavailable", false],

@@ -63,6 +63,7 @@ build: .cache/player.built ## Build bin/streampair-mediaserver, with the player 
 
 .PHONY: player-package
 player-package: .cache/player.installed ## Pack the npm package of the custom element <stream-pair> into bin, and publish nothing
+	@rm -f bin/streampair-player-*.tgz
 	@cd $(PLAYER) && node build.mjs --package ../../bin/player-package '$(VERSION)' \
 		&& npm pack --silent --pack-destination ../../bin ../../bin/player-package
 

@@ -31,9 +31,8 @@ cp bin/images/streampair-operator.tar bin/images/streampair-mediaserver.tar "$ou
 go run -C hack/charttest ./pack -chart ../../charts/streampair -out "../../$out" -version "$version"
 cp config/crd/bases/media.streampair.dev_streampairs.yaml "$out/"
 
-rm -f bin/*.tgz
 make player-package VERSION="$version"
-cp bin/*.tgz "$out/"
+cp bin/streampair-player-*.tgz "$out/"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -50,8 +50,9 @@ import (
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
-// ErrUnauthorized is an error of Publish and Play, for errors.Is. The other one is
-// stream.ErrUndeclared, which does not name the declared streams, because a stranger may read it. A
+// ErrUnauthorized is an error of Publish and Play, for errors.Is. The others are
+// jwks.ErrUnavailable (the keys that check the token are not there yet) and stream.ErrUndeclared.
+// stream.ErrUndeclared does not name the declared streams, because a stranger may read it. A
 // publisher with a valid publish token is told the nearest stream that the token opens.
 var ErrUnauthorized = errors.New("the token is missing or wrong")
 
@@ -153,13 +154,14 @@ func (p *Policy) replace(pairs []Pair, now time.Time) {
 
 // Publish reports whether somebody who shows token may publish the stream.
 // Authenticated is false when no token was needed. Errors: ErrUnauthorized,
-// stream.ErrUndeclared.
+// jwks.ErrUnavailable, stream.ErrUndeclared.
 func (p *Policy) Publish(app, streamID, token string) (authenticated bool, err error) {
 	return p.rules.Load().publish(app, streamID, token)
 }
 
 // Play reports whether somebody who shows token may watch the stream. If backupStreamID is not
-// empty, the token must open that stream too. Errors: ErrUnauthorized, stream.ErrUndeclared.
+// empty, the token must open that stream too. Errors: ErrUnauthorized, jwks.ErrUnavailable,
+// stream.ErrUndeclared.
 func (p *Policy) Play(app, streamID, backupStreamID, token string) error {
 	r := p.rules.Load()
 	if err := r.play(app, streamID, token); err != nil {
@@ -184,7 +186,7 @@ type rules struct {
 }
 
 type signedSubject struct {
-	of       use
+	to       purpose
 	key, sub string
 }
 
@@ -196,10 +198,10 @@ func newRules(pairs []Pair) *rules {
 	for _, pair := range pairs {
 		for _, sub := range pair.subjects() {
 			if pair.Playback == v1alpha1.PlaybackJWT {
-				r.acceptingPairs[signedSubject{ofJWTKey, pair.playbackSigners().ID, sub}]++
+				r.acceptingPairs[signedSubject{toPlay, pair.playbackSigners().ID, sub}]++
 			}
 			if pair.PublishSigners != nil {
-				r.acceptingPairs[signedSubject{ofPublishToken, pair.PublishSigners.ID, sub}]++
+				r.acceptingPairs[signedSubject{toPublish, pair.PublishSigners.ID, sub}]++
 			}
 		}
 		if pair.Publish != v1alpha1.PublishNone || pair.Playback != v1alpha1.PlaybackNone {
@@ -315,7 +317,7 @@ func (r *rules) undeclared() error {
 func (r *rules) checkViewer(p *Pair, token string) error {
 	switch {
 	case p.Playback == v1alpha1.PlaybackJWT:
-		return r.checkJWT(p, ofJWTKey, p.playbackSigners(), token)
+		return r.checkJWT(p, toPlay, p.playbackSigners(), token)
 	case sameToken(token, p.PlayToken):
 		return nil
 	}
@@ -327,7 +329,7 @@ func (r *rules) checkPublisher(p *Pair, token string) error {
 	case sameToken(token, p.PublishToken):
 		return nil
 	case p.PublishSigners != nil && isJWT(token):
-		return r.checkJWT(p, ofPublishToken, p.PublishSigners, token)
+		return r.checkJWT(p, toPublish, p.PublishSigners, token)
 	}
 	return ErrUnauthorized
 }

@@ -78,15 +78,17 @@ func follow(known []*credential, pairs []Pair, now time.Time) []*credential {
 	return next
 }
 
-// Validity returns until when somebody may watch whom this token has just admitted. revoked is
-// closed when the pair's play token, or the key of its JSON Web Tokens, was replaced longer ago than
-// the pair allows; nil: never. until is when the token expires, if the pair ends sessions then;
-// zero: the session need not end.
+// Validity returns when the session of a viewer with this token must end. revoked is closed when
+// the pair's play token, or the key of its JSON Web Tokens, was replaced longer ago than the pair
+// allows; nil: never. until is when the token opens no more sessions because it has expired, if the
+// pair ends sessions then; zero: never.
 func (p *Policy) Validity(app, streamID, token string) (revoked <-chan struct{}, until time.Time) {
 	r := p.rules.Load()
 	for _, pair := range r.streams[streamKey{app, streamID}] {
 		if pair.EndAtExpiry && pair.Playback == v1alpha1.PlaybackJWT && isJWT(token) {
-			until = expiry(token)
+			if until = expiry(token); !until.IsZero() {
+				until = until.Add(clockLeeway)
+			}
 		}
 	}
 	p.mu.Lock()

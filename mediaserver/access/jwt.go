@@ -14,9 +14,13 @@ import (
 	"github.com/streampair/streampair/mediaserver/jwks"
 )
 
-// ErrKeysUnavailable is an error of Publish and Play, for errors.Is: the keys that check the token
-// are not there yet. The same token may open the stream later.
-var ErrKeysUnavailable = jwks.ErrUnavailable
+// A purpose is what a JSON Web Token is shown for.
+type purpose int
+
+const (
+	toPublish purpose = iota
+	toPlay
+)
 
 // keysTimeout bounds the time that a request waits for the keys of its token.
 const keysTimeout = 5 * time.Second
@@ -67,8 +71,8 @@ func (s *scope) UnmarshalJSON(text []byte) error {
 // isJWT reports whether a token has the form of a JSON Web Token (RFC 7515 section 3.1).
 func isJWT(token string) bool { return len(token) <= maxTokenLength && strings.Count(token, ".") == 2 }
 
-// checkJWT checks a token that was signed for a use of the pair.
-func (r *rules) checkJWT(p *Pair, of use, signers *Signers, token string) error {
+// checkJWT checks a token that is shown for a purpose.
+func (r *rules) checkJWT(p *Pair, to purpose, signers *Signers, token string) error {
 	if !isJWT(token) {
 		return ErrUnauthorized
 	}
@@ -87,23 +91,23 @@ func (r *rules) checkJWT(p *Pair, of use, signers *Signers, token string) error 
 		jwt.WithExpirationRequired(),
 		jwt.WithLeeway(clockLeeway))
 	switch {
-	case errors.Is(err, ErrKeysUnavailable):
-		return ErrKeysUnavailable
+	case errors.Is(err, jwks.ErrUnavailable):
+		return jwks.ErrUnavailable
 	case err != nil:
 		return fmt.Errorf("%w: %w", ErrUnauthorized, err)
 	}
-	if reason := r.refuseClaims(p, of, signers, c); reason != "" {
+	if reason := r.refuseClaims(p, to, signers, c); reason != "" {
 		return fmt.Errorf("%w: %s", ErrUnauthorized, reason)
 	}
 	return nil
 }
 
 // refuseClaims returns why a token with these claims is not for the pair; empty: it is.
-func (r *rules) refuseClaims(p *Pair, of use, signers *Signers, c claims) string {
+func (r *rules) refuseClaims(p *Pair, to purpose, signers *Signers, c claims) string {
 	addressed := c.Audience != nil
 	named := addressed && slices.Contains(*c.Audience, p.Audience())
 	switch {
-	case of == ofPublishToken && !slices.Contains(c.Scope, publishScope):
+	case to == toPublish && !slices.Contains(c.Scope, publishScope):
 		return "it is a viewer's token: a token that publishes has publish in scope"
 	case signers.Issuer != "" && c.Issuer != signers.Issuer:
 		return "its iss is somebody else"
@@ -115,7 +119,7 @@ func (r *rules) refuseClaims(p *Pair, of use, signers *Signers, c claims) string
 		return "it has neither aud nor sub"
 	case c.Subject != "" && !slices.Contains(p.subjects(), c.Subject):
 		return "its sub is for something else"
-	case !addressed && r.acceptingPairs[signedSubject{of, signers.ID, c.Subject}] > 1:
+	case !addressed && r.acceptingPairs[signedSubject{to, signers.ID, c.Subject}] > 1:
 		return "its sub is for more than one StreamPair of this server; add the aud streampair:NAMESPACE/NAME"
 	}
 	return ""

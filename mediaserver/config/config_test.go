@@ -41,10 +41,12 @@ func TestLoad(t *testing.T) {
 		{name: "nothing said: the standard ports"},
 		{
 			name: "flags",
-			args: []string{"--rtmp-address", "127.0.0.1:0", "--rtmps-address=:1936", "--max-viewers", "0", "--log-level", "debug", "--log-format", "json"},
+			args: []string{"--rtmp-address", "127.0.0.1:0", "--rtmps-address=:1936", "--max-viewers", "0", "--log-level", "debug", "--log-format", "json", "--webrtc-packet-bytes", "1400", "--jwks-networks", "10.0.0.0/8,fd00::/8", "--no-viewer-reports"},
 			change: func(c *Config) {
 				c.RTMPAddress, c.RTMPSAddress = "127.0.0.1:0", ":1936"
 				c.MaxViewers, c.LogLevel, c.LogFormat = 0, slog.LevelDebug, "json"
+				c.WebRTCPacketBytes, c.NoViewerReports = 1400, true
+				c.JWKSNetworks = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
 			},
 		},
 		{
@@ -135,14 +137,16 @@ func TestLoadTellsEveryMistake(t *testing.T) {
 	}{
 		{
 			name: "flags and manifest together",
-			args: []string{"--http-address", "5080", "--max-viewers=-1", "--pair", bad, "--pair", filepath.Join(dir, "none.yaml")},
+			args: []string{"--http-address", "5080", "--max-viewers=-1", "--webrtc-packet-bytes=100", "--jwks-networks=x", "--pair", bad, "--pair", filepath.Join(dir, "none.yaml")},
 			env:  []string{"LOG_LEVEL=loud", "LOG_FORMAT=xml", "RTMP_ADDRESS=:70000"},
 			want: Mistakes{
 				`$LOG_FORMAT: "xml" must be text or json`,
 				`$LOG_LEVEL: "loud" must be debug, info, warn or error`,
 				`$RTMP_ADDRESS: ":70000": the port must be a number from 0 to 65535`,
 				`--http-address: "5080" must be host:port or :port`,
+				`--jwks-networks: netip.ParsePrefix("x"): no '/'`,
 				`--max-viewers: "-1" must be a whole number, 0 or more`,
+				`--webrtc-packet-bytes: 100 must be 500 to 1400`,
 				`pair file: open ` + filepath.Join(dir, "none.yaml") + `: no such file or directory`,
 				bad + `, StreamPair "demo": spec.primary.streamID: Required value: names the leg's stream`,
 				bad + `, StreamPair "demo": spec.backup.streamID: Required value: names the leg's stream`,

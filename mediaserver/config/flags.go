@@ -217,8 +217,9 @@ func (f *flags) config(pod Pod) (Config, Mistakes) {
 	c.MaxViewers = f.count("max-viewers", f.maxViewers, &mistakes)
 	c.MaxTranscodes = f.count("max-transcodes", f.maxTranscodes, &mistakes)
 	c.NoViewerReports = f.noReports
+	before := len(mistakes)
 	c.WebRTCPacketBytes = f.count("webrtc-packet-bytes", f.packetBytes, &mistakes)
-	if n := c.WebRTCPacketBytes; len(mistakes) == 0 && (n < minPacketBytes || n > maxPacketBytes) {
+	if n := c.WebRTCPacketBytes; len(mistakes) == before && (n < minPacketBytes || n > maxPacketBytes) {
 		mistakes.add("%s: %d must be %d to %d", f.where("webrtc-packet-bytes"), n, minPacketBytes, maxPacketBytes)
 	}
 	c.HLS = f.hls.config(f.where, &mistakes)

@@ -387,3 +387,56 @@ func TestFilesAreNamed(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestKeySetsComeFromTheFolder(t *testing.T) {
+	dir := t.TempDir()
+	write := func(secret, key, content string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Join(dir, secret), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, secret, key), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const set = `{"keys": [{"kty": "oct", "k": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE"}]}`
+	manifest := func(secret string) Source {
+		return Source{Name: "pair.yaml", Content: []byte(head + `metadata: {name: demo}
+spec:
+  primary: {streamID: a}
+  backup: {streamID: b}
+  publish: {auth: Token, jwks: {secretRef: {name: ` + secret + `}}}
+  playback: {auth: JWT, jwks: {url: "https://login.example.com/keys"}}
+`)}
+	}
+	files := Files{Secrets: dir}
+	write("signers", "jwks", set+"\n")
+	m, err := files.Parse(Manifest{}, manifest("signers"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if keys := m.Pairs[0].Keys; keys.PublishJWKS != set || keys.PlaybackJWKS != "" || keys.JWTKey != "" || len(m.SecretErrors) > 0 {
+		t.Errorf("%q, %q, %q, %v", keys.PublishJWKS, keys.PlaybackJWKS, keys.JWTKey, m.SecretErrors)
+	}
+	if names := files.Names(m); !slices.Contains(names, filepath.Join(dir, "signers", "jwks")) {
+		t.Errorf("the key set is not among %v", names)
+	}
+	for _, tt := range []struct{ what, secret, content, keys, says string }{
+		{"a set that cannot be read", "signers", "{", set, "jwks of the Secret \"signers\" cannot be used"},
+		{"another Secret, which is missing", "others", "", "", "there is no Secret \"others\" with jwks"},
+	} {
+		if tt.content != "" {
+			write(tt.secret, "jwks", tt.content)
+		}
+		next, err := files.Parse(m, manifest(tt.secret))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := next.Pairs[0].Keys.PublishJWKS; got != tt.keys {
+			t.Errorf("%s: the keys are %q, want %q", tt.what, got, tt.keys)
+		}
+		if len(next.SecretErrors) != 1 || !strings.Contains(next.SecretErrors[0], tt.says) {
+			t.Errorf("%s: %q, want %q", tt.what, next.SecretErrors, tt.says)
+		}
+	}
+}

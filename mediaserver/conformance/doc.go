@@ -4,7 +4,7 @@
 //
 // A WHEP server may accept the offer, or make a counter-offer, which is answered.
 //
-// It needs nothing of the server but the URL of an endpoint, and a token if the server demands one.
+// The package needs nothing of the server but the URL of an endpoint, and a token if the server demands one.
 // It makes requests that are right, and requests that the server must refuse. It negotiates with
 // pion, and waits for media: a WHEP endpoint must play a live stream. A WHIP endpoint gets a small
 // picture and silence, so the stream should be nobody's.

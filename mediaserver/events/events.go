@@ -34,9 +34,9 @@ type Config struct {
 	// to the viewer, with 404 if stream.IsUnknown, 503 if jwks.ErrUnavailable,
 	// and otherwise with 401.
 	Authorize func(app, streamID, backupID, token string) error
-	// Validity returns until when players who showed this token may
-	// stay: until revoked is closed, and until the time. Zero values
-	// mean for ever. Default: for ever.
+	// Validity returns when a player with this token must go: when
+	// revoked is closed, and at until. Zero values mean never.
+	// Default: never.
 	Validity func(app, streamID, token string) (revoked <-chan struct{}, until time.Time)
 	// ReportShare returns State.ReportShare. Default: 0.
 	ReportShare func() float64
@@ -269,7 +269,7 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (following, bool
 		h.refuse(w, "unknown_stream", http.StatusNotFound, err)
 		return f, false
 	case errors.Is(err, jwks.ErrUnavailable):
-		h.sendElsewhere(w, "5", "keys", err)
+		h.sendElsewhere(w, "5", "no_keys", err)
 		return f, false
 	case err != nil:
 		h.refuse(w, "unauthorized", http.StatusUnauthorized, err)

@@ -31,9 +31,10 @@ type Config struct {
 	TLS *tls.Config
 	// Peers asks the server's peers for their keys. Default: there are no peers.
 	Peers func(context.Context) []Keys
-	// OnFetch is called after each fetch, for the log and the metrics. Default: nothing.
-	OnFetch func(url string, err error)
-	Logger  *slog.Logger
+	// OnFetch is called after each fetch with its error, for metrics. Default: nothing.
+	OnFetch func(err error)
+	// Logger is told of fetches that fail. Required.
+	Logger *slog.Logger
 }
 
 // A Directory has the sources of a server. It is safe for concurrent use.
@@ -130,7 +131,7 @@ func (d *Directory) fetch(ctx context.Context, s *Source) {
 		d.cfg.Logger.Warn("the keys of JSON Web Tokens could not be fetched", "url", s.url, "error", err, "keysFrom", fetched)
 	}
 	if d.cfg.OnFetch != nil {
-		d.cfg.OnFetch(s.url, err)
+		d.cfg.OnFetch(err)
 	}
 }
 

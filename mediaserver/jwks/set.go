@@ -1,7 +1,7 @@
 // Package jwks finds the keys with which JSON Web Tokens are signed, in JSON Web Key Sets
 // (RFC 7517). It knows nothing of pairs, tokens' claims and connections.
 //
-// A [Set] is the text of a Secret. A [Source] is a URL, whose set is fetched now and then.
+// A [Set] is the text of a Secret. A [Source] is a URL, whose set is fetched every 5 minutes.
 // [Directory] has the sources of a server, and shares their keys with the server's peers, so that
 // a server that starts needs no URL.
 package jwks

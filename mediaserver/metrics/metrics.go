@@ -34,6 +34,19 @@ type Metrics struct {
 	FFmpegRestarts     *prometheus.CounterVec // reason
 	HTTPRequestRefusal *prometheus.CounterVec // reason
 	JWKSFetches        *prometheus.CounterVec // result
+	RelayFailures      *prometheus.CounterVec // reason
+	RelayRefusals      *prometheus.CounterVec // reason
+	PeersConnected     *prometheus.GaugeVec   // transport
+	SessionForwards    *prometheus.CounterVec // result
+	CachesStarved      *prometheus.CounterVec // class
+	HLSProgrammes      prometheus.Gauge
+	HLSBytes           prometheus.Gauge
+	HLSRequests        *prometheus.CounterVec // kind, outcome
+	Panics             *prometheus.CounterVec // where
+	TLSNotAfter        *prometheus.GaugeVec   // no labels: there is no series without a certificate
+	AdmissionPlaces    *prometheus.GaugeVec   // door
+	AdmissionRefusals  *prometheus.CounterVec // door, reason
+	AdmissionEnded     *prometheus.CounterVec // door, reason
 
 	// What players report, see package qoe.
 	ViewerReports         *prometheus.CounterVec   // pair, leg, way
@@ -43,19 +56,6 @@ type Metrics struct {
 	ViewerLatencySeconds  *prometheus.HistogramVec // pair, leg, way
 	ViewerPacketsLost     *prometheus.CounterVec   // pair, leg
 	ViewerPacketsReceived *prometheus.CounterVec   // pair, leg
-	RelayFailures         *prometheus.CounterVec   // reason
-	RelayRefusals         *prometheus.CounterVec   // reason
-	PeersConnected        *prometheus.GaugeVec     // transport
-	SessionForwards       *prometheus.CounterVec   // result
-	CachesStarved         *prometheus.CounterVec   // class
-	HLSProgrammes         prometheus.Gauge
-	HLSBytes              prometheus.Gauge
-	HLSRequests           *prometheus.CounterVec // kind, outcome
-	Panics                *prometheus.CounterVec // where
-	TLSNotAfter           *prometheus.GaugeVec   // no labels: there is no series without a certificate
-	AdmissionPlaces       *prometheus.GaugeVec   // door
-	AdmissionRefusals     *prometheus.CounterVec // door, reason
-	AdmissionEnded        *prometheus.CounterVec // door, reason
 }
 
 // New makes the metrics and registers them with reg.

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"time"
@@ -43,7 +44,11 @@ func askOne(ctx context.Context, transport http.RoundTripper, route Route, path 
 	}
 	defer func() { _ = answer.Body.Close() }()
 	if answer.StatusCode != http.StatusOK {
-		return nil, errSilent
+		return nil, fmt.Errorf("the peer answers %s", answer.Status)
 	}
-	return io.ReadAll(io.LimitReader(answer.Body, limit))
+	body, err := io.ReadAll(io.LimitReader(answer.Body, limit+1))
+	if err == nil && int64(len(body)) > limit {
+		err = fmt.Errorf("the peer's answer has more than %d bytes", limit)
+	}
+	return body, err
 }

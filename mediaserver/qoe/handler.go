@@ -1,10 +1,7 @@
 package qoe
 
 import (
-	"errors"
 	"hash/maphash"
-	"io"
-	"mime"
 	"net/http"
 	"net/netip"
 	"time"
@@ -14,7 +11,6 @@ import (
 	"github.com/streampair/streampair/mediaserver/admission"
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/signalling"
-	"github.com/streampair/streampair/mediaserver/stream"
 )
 
 const (
@@ -22,8 +18,6 @@ const (
 	ContentType = "application/cmcd"
 	// Interval is the time between two reports of a player.
 	Interval = 10 * time.Second
-	// bodyTimeout bounds the time until a report has come.
-	bodyTimeout = 10 * time.Second
 
 	// A network may send so many reports a second, and a burst of them; all together may send more.
 	// Networks with the same hash share a limit, so that strangers do not choose how much memory is taken.
@@ -32,8 +26,8 @@ const (
 	networkLimits             = 256
 )
 
-// Share returns which share of the players should report while there are so many viewers, so that a
-// server gets some 20 reports a second at most.
+// Share returns which share of the players should report while there are so many viewers by WebRTC.
+// So these send some 20 reports a second at most. Players of HLS are not counted.
 func Share(viewers int) float64 {
 	const enough = 200
 	return min(1, enough/float64(max(viewers, 1)))
@@ -41,8 +35,8 @@ func Share(viewers int) float64 {
 
 // Config says what a Handler asks.
 type Config struct {
-	// Authorize checks whether the token lets a viewer play. The error's text is shown to the viewer,
-	// with 404 if stream.IsUnknown and otherwise with 401. Required.
+	// Authorize checks whether the token lets a viewer play. Its error becomes a
+	// signalling.RefuseViewer. Required.
 	Authorize func(app, streamID, backupID, token string) error
 	// Pair returns the name of a pair, and the leg that is on air: Primary, Backup or empty. ok is
 	// false if nobody plays the pair here. Required.
@@ -72,65 +66,51 @@ func NewHandler(cfg Config) *Handler {
 //
 //	POST /{app}/qoe?name=ID[&backupStreamId=ID][&token=TOKEN]    a report
 func (h *Handler) Register(mux *http.ServeMux) {
-	mux.HandleFunc("POST /{app}/qoe", h.serve)
-	mux.HandleFunc("OPTIONS /{app}/qoe", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("POST /{app}/qoe", func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
-		header.Set("Access-Control-Allow-Origin", "*")
-		header.Set("Access-Control-Allow-Methods", "OPTIONS, POST")
-		header.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
-		header.Set("Access-Control-Max-Age", "86400")
-		w.WriteHeader(http.StatusNoContent)
+		header.Set("Access-Control-Allow-Origin", "*") // players may be in pages of other sites; no cookie is used
+		header.Set("Cache-Control", "no-store")
+		if refusal := h.serve(w, r); refusal != nil {
+			h.cfg.Metrics.HTTPRequestRefusal.WithLabelValues(refusal.Reason).Inc()
+			refusal.Write(w, "")
+		}
+	})
+	mux.HandleFunc("OPTIONS /{app}/qoe", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		signalling.Preflight(w, "OPTIONS, POST")
 	})
 }
 
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request) {
-	header := w.Header()
-	header.Set("Access-Control-Allow-Origin", "*") // players may be in pages of other sites; no cookie is used
-	header.Set("Cache-Control", "no-store")
+// serve takes a report, or returns why it does not.
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request) *signalling.Refusal {
 	if !h.mayReport(admission.NetworkOf(admission.AddressOf(r.RemoteAddr)), time.Now()) {
-		header.Set("Retry-After", "10")
-		h.refuse(w, "qoe_rate", http.StatusTooManyRequests, errors.New("too many reports: send one in 10 seconds"))
-		return
+		refusal := signalling.Refuse(http.StatusTooManyRequests, "qoe_rate", "Too many reports: send one in 10 seconds.")
+		refusal.RetryAfter = int(Interval / time.Second)
+		return refusal
 	}
 	app, query := r.PathValue("app"), r.URL.Query()
 	streamID, backupID := query.Get("name"), query.Get("backupStreamId")
-	switch err := h.cfg.Authorize(app, streamID, backupID, signalling.Token(r)); {
-	case stream.IsUnknown(err):
-		h.refuse(w, "unknown_stream", http.StatusNotFound, err)
-		return
-	case err != nil:
-		h.refuse(w, "unauthorized", http.StatusUnauthorized, err)
-		return
+	if err := h.cfg.Authorize(app, streamID, backupID, signalling.Token(r)); err != nil {
+		return signalling.RefuseViewer(err)
 	}
-	if got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || got != ContentType {
-		h.refuse(w, "content_type", http.StatusUnsupportedMediaType, errors.New("send the report as Content-Type: "+ContentType))
-		return
-	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout)) // not every writer can
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBytes))
-	if err != nil {
-		h.refuse(w, "body", http.StatusRequestEntityTooLarge, err)
-		return
+	body, refusal := signalling.ReadBody(w, r, ContentType, MaxBytes)
+	if refusal != nil {
+		return refusal
 	}
 	report, err := Parse(body)
 	if err != nil {
-		h.refuse(w, "malformed", http.StatusBadRequest, errors.New("the report cannot be read: "+err.Error()))
-		return
+		return signalling.Refuse(http.StatusBadRequest, "qoe_malformed", "The report cannot be read: %v.", err)
 	}
 	if name, leg, ok := h.cfg.Pair(app, streamID, backupID); ok {
 		h.count(name, leg, report)
 	}
 	w.WriteHeader(http.StatusNoContent)
+	return nil
 }
 
 // mayReport reports whether a client of that network may report now.
 func (h *Handler) mayReport(from netip.Prefix, now time.Time) bool {
 	return h.networks[maphash.Comparable(h.seed, from)%networkLimits].AllowN(now, 1) && h.all.AllowN(now, 1)
-}
-
-func (h *Handler) refuse(w http.ResponseWriter, reason string, code int, err error) {
-	h.cfg.Metrics.HTTPRequestRefusal.WithLabelValues(reason).Inc()
-	http.Error(w, err.Error(), code)
 }
 
 // count adds a report to the metrics.

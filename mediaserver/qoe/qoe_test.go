@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/streampair/streampair/mediaserver/jwks"
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
@@ -71,6 +72,8 @@ func newTestHandler(t *testing.T) (*metrics.Metrics, func(r *http.Request) *http
 			switch {
 			case streamID == "unknown":
 				return stream.ErrUndeclared
+			case token == "early":
+				return jwks.ErrUnavailable
 			case token != "secret":
 				return errors.New("the token is missing or wrong")
 			}
@@ -130,8 +133,9 @@ func TestWhatIsRefused(t *testing.T) {
 		r    *http.Request
 		want int
 	}{
-		"a preflight":              {request(http.MethodOptions, query, "", ""), 204},
+		"a preflight":              {request(http.MethodOptions, query, "", ""), 200},
 		"GET":                      {request(http.MethodGet, query, "", ""), 405},
+		"keys that are not there":  {request(http.MethodPost, "name=primary&token=early", ContentType, "e=t"), 503},
 		"no token":                 {request(http.MethodPost, "name=primary", ContentType, "e=t"), 401},
 		"an unknown stream":        {request(http.MethodPost, "name=unknown", ContentType, "e=t"), 404},
 		"another type":             {request(http.MethodPost, query, "application/json", "{}"), 415},

@@ -35,9 +35,8 @@ type HandlerConfig struct {
 	// shown to the player, with 404 if stream.IsUnknown and otherwise 401. Default: no players
 	// are served.
 	Play func(app, streamID, token string) error
-	// Validity returns until when a player who showed this token may stay: until revoked is
-	// closed, and until the time. Zero values mean for ever.
-	// Default: nil, and no player must go.
+	// Validity returns when a player with this token must go: when revoked is closed, and at
+	// until. Zero values mean never. Default: never.
 	Validity func(app, streamID, token string) (revoked <-chan struct{}, until time.Time)
 	// Door limits the places of players; nil: there is no limit.
 	Door *admission.Door

@@ -30,7 +30,7 @@ func (h *Handler) servePlayer(w http.ResponseWriter, r *http.Request, key stream
 		h.refuse(w, http.StatusNotFound, "unknown_stream", err.Error())
 		return
 	case errors.Is(err, jwks.ErrUnavailable):
-		h.sendElsewhere(w, "5", "full", err.Error())
+		h.sendElsewhere(w, "5", "no_keys", err.Error())
 		return
 	case err != nil:
 		h.refuse(w, http.StatusUnauthorized, "unauthorized", err.Error())

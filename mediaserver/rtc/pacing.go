@@ -11,8 +11,8 @@ const (
 	// DefaultViewerBPS is the default of OutputConfig.ViewerBPS, in bits per second.
 	DefaultViewerBPS = 100_000_000
 
-	// viewerBurst is how many bytes may go to a viewer at once: what one system call sends. The rest
-	// of a large picture follows at the viewer's rate, which spares the queues of the path.
+	// viewerBurst is how many bytes may go to a viewer at once: what one system call sends of
+	// packets of the default size. The rest of a large picture follows at the viewer's rate, which spares the queues of the path.
 	viewerBurst = maxRun * defaultPacketSize
 	// nackBPS (bits per second) and nackBurst (bytes) bound what one viewer can have resent.
 	nackBPS   = 10_000_000

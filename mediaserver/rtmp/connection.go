@@ -14,6 +14,7 @@ import (
 
 	"github.com/streampair/streampair/mediaserver/admission"
 	"github.com/streampair/streampair/mediaserver/flv/feed"
+	"github.com/streampair/streampair/mediaserver/jwks"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
@@ -127,6 +128,8 @@ func (c *connection) OnPublish(ctx *gortmp.StreamContext, _ uint32, cmd *rtmpmes
 	switch {
 	case errors.Is(err, stream.ErrUndeclared):
 		return c.refuse(refusePublish(err))
+	case errors.Is(err, jwks.ErrUnavailable):
+		return c.refuse(refusePublisher(ReasonUnauthorized, statusUnauthorized, fmt.Sprintf("publishing %s is refused: %v", key, err)))
 	case err != nil:
 		return c.refuse(refusePublisher(ReasonUnauthorized, statusUnauthorized, fmt.Sprintf(
 			"publishing %s is refused: %v; append ?token=… to the stream key, with the publish token of its StreamPair", key, err)))

@@ -27,7 +27,7 @@ const (
 func (s *Server) openKeySets() {
 	s.keySets = jwks.NewDirectory(jwks.Config{
 		Networks: s.cfg.JWKSNetworks, TLS: s.cfg.keySetTLS, Peers: s.peersKeySets, Logger: s.log,
-		OnFetch: func(_ string, err error) {
+		OnFetch: func(err error) {
 			result := "success"
 			if err != nil {
 				result = "failure"

@@ -212,6 +212,22 @@ func TestEachSurfaceChecksTheIssuersTokens(t *testing.T) {
 	// 10,000 tokens with unknown kids cause one fetch at most: see package jwks.
 }
 
+func TestEachSurfaceAsksToTryAgainWhileThereAreNoKeys(t *testing.T) {
+	t.Parallel()
+	i := newIssuer(t)
+	i.down.Store(true)
+	s := startServer(t, i.manifest(""), i.call)
+	for path, code := range s.refusals(i.token(nil)) {
+		if code != http.StatusServiceUnavailable {
+			t.Errorf("%s: a token is answered with %d", path, code)
+		}
+	}
+	eventually.True(t, "the status names the URL", func() bool {
+		mistakes := s.status().ConfigMistakes
+		return len(mistakes) == 1 && strings.Contains(mistakes[0].Message, i.URL)
+	})
+}
+
 func TestAServerThatStartsNeedsNoURLOfKeys(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(t)
@@ -234,7 +250,7 @@ func TestASessionEndsWithItsToken(t *testing.T) {
 	i := newIssuer(t)
 	s := startServer(t, i.manifest(", endSessionsAtExpiry: true"), i.call)
 	s.replay("primary?token=publish-me-1", mediatest.Programme{}, mediatest.ReplayOptions{})
-	expires := time.Now().Add(5 * time.Second)
+	expires := time.Now().Add(30 * time.Minute)
 	short, long := i.token(jwt.MapClaims{"exp": expires.Unix()}), i.token(nil)
 	watch := func(token string) *viewer {
 		return s.watch(mediatest.WatchOptions{}, "primary", "backupStreamId", "backup", "token", token)
@@ -255,7 +271,8 @@ func TestASessionEndsWithItsToken(t *testing.T) {
 	if answer, body := s.do(http.MethodPatch, renewed.Session().String(), long, "Content-Type", "application/jwt"); answer.StatusCode != http.StatusNoContent {
 		t.Errorf("another token is answered with %d: %s", answer.StatusCode, body)
 	}
-	eventually.True(t, "two viewers are left", func() bool { return time.Now().After(expires) && s.whep.ViewerCount() == 2 })
+	s.whep.EndInvalid(expires.Add(time.Minute))
+	eventually.True(t, "two viewers are left", func() bool { return s.whep.ViewerCount() == 2 })
 	is := func(v *viewer) int {
 		answer, _ := s.do(http.MethodGet, v.Session().String(), "")
 		return answer.StatusCode

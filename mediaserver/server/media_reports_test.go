@@ -54,3 +54,18 @@ hls.attachMedia(document.querySelector("video"));
 		return testutil.ToFloat64(m.ViewerReports.WithLabelValues("sunday", "Primary", "hls")) > 2
 	})
 }
+
+func TestReportsCanBeTurnedOff(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, sticky, func(c *Config) { c.NoViewerReports = true })
+	answer, _ := s.do(http.MethodPost, s.url("qoe", "name", "primary", "backupStreamId", "backup"), "e=t", "Content-Type", "application/cmcd")
+	if answer.StatusCode == http.StatusNoContent {
+		t.Error("a report is taken")
+	}
+	for state := range s.states("primary", "backupStreamId", "backup") {
+		if state.ReportShare != 0 {
+			t.Errorf("players are asked for reports: %v of them", state.ReportShare)
+		}
+		break
+	}
+}

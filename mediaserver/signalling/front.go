@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
@@ -277,18 +276,7 @@ func (f *Front) refuse(w http.ResponseWriter, r *http.Request, refused *Refusal)
 	}
 	f.cfg.CountRefusal(logged.Reason)
 	f.refusals.write(r, f.cfg.Protocol, &logged)
-	header := w.Header()
-	if refused.Status == http.StatusUnauthorized {
-		header.Set("WWW-Authenticate", `Bearer realm="streampair"`)
-	}
-	if refused.Elsewhere {
-		header.Set("Connection", "close")
-		LinkAlternate(w, f.cfg.Alternate())
-	}
-	if refused.RetryAfter > 0 {
-		header.Set("Retry-After", strconv.Itoa(refused.RetryAfter))
-	}
-	http.Error(w, refused.Message, refused.Status)
+	refused.Write(w, f.cfg.Alternate())
 }
 
 // ReadBody reads a request's body, which must have the given type and at most limit bytes.

@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/streampair/streampair/mediaserver/admission"
+	"github.com/streampair/streampair/mediaserver/jwks"
 	"github.com/streampair/streampair/mediaserver/sdpoffer"
+	"github.com/streampair/streampair/mediaserver/stream"
 )
 
 // Reasons that WHIP and WHEP share. A protocol may have its own words for them in its metric:
@@ -22,6 +25,7 @@ const (
 	ReasonMalformedFragment = "MalformedFragment"
 	ReasonMalformedOffer    = "MalformedOffer"
 	ReasonMethod            = "MethodNotAllowed"
+	ReasonNoKeys            = "NoKeys" // the keys of JSON Web Tokens are not there
 	ReasonNoSession         = "NoSession"
 	ReasonOfferTooLarge     = "OfferTooLarge"
 	ReasonPanic             = "Panic"
@@ -60,6 +64,37 @@ func RefuseForNow(reason string, seconds int, format string, args ...any) *Refus
 	r := Refuse(http.StatusServiceUnavailable, reason, format, args...)
 	r.RetryAfter, r.Elsewhere = seconds, true
 	return r
+}
+
+// noKeysRetry is the number of seconds after which a client may try again while there are no keys.
+const noKeysRetry = 5
+
+// RefuseViewer returns the Refusal of a viewer whose token was judged with err: 404 if
+// stream.IsUnknown, 503 if jwks.ErrUnavailable, and otherwise 401.
+func RefuseViewer(err error) *Refusal {
+	switch {
+	case stream.IsUnknown(err):
+		return Refuse(http.StatusNotFound, ReasonUnknownStream, "%v", err)
+	case errors.Is(err, jwks.ErrUnavailable):
+		return RefuseForNow(ReasonNoKeys, noKeysRetry, "%v", err)
+	}
+	return Refuse(http.StatusUnauthorized, ReasonUnauthorized, "%v", err)
+}
+
+// Write answers with the refusal. alternate is the URL of another server; empty: there is none.
+func (r *Refusal) Write(w http.ResponseWriter, alternate string) {
+	header := w.Header()
+	if r.Status == http.StatusUnauthorized {
+		header.Set("WWW-Authenticate", `Bearer realm="streampair"`)
+	}
+	if r.Elsewhere {
+		header.Set("Connection", "close")
+		LinkAlternate(w, alternate)
+	}
+	if r.RetryAfter > 0 {
+		header.Set("Retry-After", strconv.Itoa(r.RetryAfter))
+	}
+	http.Error(w, r.Message, r.Status)
 }
 
 // refuseAtEnd returns the Refusal of a new session while the server is about to end.

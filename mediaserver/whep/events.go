@@ -41,7 +41,7 @@ const (
 	reasonTooManyStreams   = "too_many_listeners"
 )
 
-// supportedEvents returns the events that can be had, in the order in which they are announced.
+// supportedEvents returns the events that this server sends, in the order in which they are announced.
 func supportedEvents() []string {
 	return []string{eventActive, eventInactive, eventReconnect, eventViewerCount}
 }
@@ -93,8 +93,8 @@ func (h *Handler) serveEvents(w http.ResponseWriter, r *http.Request) *signallin
 	if refusal != nil {
 		return refusal
 	}
-	// An EventSource sends no token, and proxies log what it asks for again and again. So that URL
-	// has the name which gives no right to the session.
+	// An EventSource sends no token, so this URL must work without one. Proxies log the URL. It has
+	// the session's EventsID, because the session's id would let a reader end the session.
 	location := signalling.PathBelow(r, s.events.create(wanted))
 	w.Header().Set("Location", strings.Replace(location, s.ID, signalling.EventsID(s.ID), 1))
 	w.WriteHeader(http.StatusCreated)

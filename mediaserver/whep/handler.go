@@ -9,7 +9,6 @@ package whep
 import (
 	"cmp"
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -18,12 +17,10 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"github.com/streampair/streampair/mediaserver/admission"
-	"github.com/streampair/streampair/mediaserver/jwks"
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/recovery"
 	"github.com/streampair/streampair/mediaserver/rtc"
 	"github.com/streampair/streampair/mediaserver/signalling"
-	"github.com/streampair/streampair/mediaserver/stream"
 )
 
 const (
@@ -58,6 +55,7 @@ var reasonLabels = map[string]string{
 	signalling.ReasonPanic:             "panic",
 	signalling.ReasonPushedOut:         "pushed_out",
 	signalling.ReasonShuttingDown:      "shutting_down",
+	signalling.ReasonNoKeys:            "no_keys",
 	signalling.ReasonUnauthorized:      "unauthorized",
 	signalling.ReasonUnknownStream:     "unknown_stream",
 	signalling.ReasonUnsupportedMedia:  "no_common_format",
@@ -76,8 +74,8 @@ type Config struct {
 	// Authorize returns nil if the token opens the stream. After an error the viewer gets
 	// 404 if stream.IsUnknown, 503 if jwks.ErrUnavailable, or else 401. Default: everybody may watch.
 	Authorize func(app, streamID, backupID, token string) error
-	// Validity returns until when a session that this token opened may last: until revoked is
-	// closed, and until the time; see EndInvalid. Zero values mean for ever. Default: for ever.
+	// Validity returns when a session with this token must end: when revoked is closed, and at
+	// until; see EndInvalid. Zero values mean never. Default: never.
 	Validity func(app, streamID, token string) (revoked <-chan struct{}, until time.Time)
 	// MaxViewers bounds the sessions at one time; 0 means no limit. When there are that many, a
 	// new session takes the place of one that has not connected, if there is one.
@@ -216,13 +214,8 @@ func (h *Handler) authorize(r *http.Request) (func(*signalling.Session) signalli
 
 // check returns why a token does not open the streams; nil: the token opens them.
 func (h *Handler) check(app, streamID, backupID, token string) *signalling.Refusal {
-	switch err := h.cfg.Authorize(app, streamID, backupID, token); {
-	case stream.IsUnknown(err):
-		return refuseUnknown(err)
-	case errors.Is(err, jwks.ErrUnavailable):
-		return signalling.RefuseForNow("open", retryAfter, "%v", err)
-	case err != nil:
-		return signalling.Refuse(http.StatusUnauthorized, signalling.ReasonUnauthorized, "%v", err)
+	if err := h.cfg.Authorize(app, streamID, backupID, token); err != nil {
+		return signalling.RefuseViewer(err)
 	}
 	return nil
 }

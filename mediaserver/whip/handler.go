@@ -134,11 +134,12 @@ func (h *Handler) authorize(r *http.Request) (func(*signalling.Session) signalli
 	case errors.Is(err, stream.ErrUndeclared):
 		return nil, refusePublish(err)
 	case errors.Is(err, jwks.ErrUnavailable):
-		return nil, signalling.RefuseForNow("Unavailable", 5, "Publishing %s is refused: %v.", key, err)
+		return nil, signalling.RefuseForNow(signalling.ReasonNoKeys, 5, "Publishing %s is refused: %v.", key, err)
 	case err != nil && token == "":
 		return nil, signalling.Refuse(http.StatusUnauthorized, signalling.ReasonUnauthorized,
 			"Publishing %s needs a token: send it as \"Authorization: Bearer …\" or append ?token=… to the URL.", key)
 	case err != nil:
+		// "Forbidden" is the metric's word for a wrong token, from when it was answered 403.
 		return nil, signalling.Refuse(http.StatusUnauthorized, "Forbidden",
 			"Publishing %s is refused: %v. Send the publish token of its StreamPair as \"Authorization: Bearer …\" or append ?token=… to the URL.", key, err)
 	}

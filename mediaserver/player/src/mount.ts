@@ -34,8 +34,8 @@ export class MountedPlayer {
   private readonly tell: Tell;
   private readonly reporter: Reporter;
   private readonly end = new AbortController();
-  /** The token that is known to end soon. */
-  private told = "";
+  /** The token whose end the page has been told; "" for none. */
+  private toldToken = "";
 
   constructor({ root, keys, screen, base, tell, changed }: Mounting, { parameters: asked, notices, problem }: Parsed) {
     this.tell = tell;
@@ -124,8 +124,8 @@ export class MountedPlayer {
     const { token } = this.parameters;
     const expiry = tokenExpiry(token);
     const left = expiry === undefined ? Infinity : expiry - Date.now() - playback.clockOffsetMs;
-    if (expiry !== undefined && left <= expiringMs && token !== this.told) {
-      this.told = token;
+    if (expiry !== undefined && left <= expiringMs && token !== this.toldToken) {
+      this.toldToken = token;
       this.tell("tokenexpiring", { expires: new Date(expiry).toISOString(), secondsLeft: Math.max(0, Math.round(left / 1000)) });
     }
   }

@@ -22,7 +22,7 @@ export class Reporter {
     }
   }
 
-  /** stop is called when the player stops: its next start is another one's. */
+  /** stop forgets what was observed. The next start has a join time of its own. */
   stop(): void {
     this.observer = undefined;
   }
@@ -32,8 +32,8 @@ export class Reporter {
     const headers = { "Content-Type": "application/cmcd", ...(token === "" ? {} : { Authorization: `Bearer ${token}` }) };
     try {
       const response = await fetch(reportAddress(this.base, this.parameters), { method: "POST", headers, body, keepalive: true, credentials: "omit" });
-      // A server that takes no reports is not asked again.
-      this.refused = response.status === 404 || response.status === 405 || response.status === 415;
+      // A server of the release before takes no reports, and is not asked again.
+      this.refused = response.status === 405 || response.status === 415;
     } catch {
       // The server cannot be reached. The next report may arrive.
     }

@@ -39,6 +39,7 @@ var brokenRules = []struct{ path, message, spec string }{
 	{"spec.playback.jwks.url", "must be an https:// URL", `playback: {auth: JWT, jwks: {url: "http://login.example.com/keys"}}`},
 	{"spec.playback.jwks.url", "must be an https:// URL", `playback: {auth: JWT, jwks: {url: "https://user@login.example.com/keys"}}`},
 	{"spec.playback.jwks.url", "must be an https:// URL", `playback: {auth: JWT, jwks: {url: "https://login.example.com/keys#1"}}`},
+	{"spec.playback.jwks.url", "must be an https:// URL", `playback: {auth: JWT, jwks: {url: "https://login.example.com:70000/keys"}}`},
 	{"spec.playback.jwks.secretRef.name", "must be the name of a Secret", `playback: {auth: JWT, jwks: {secretRef: {name: A}}}`},
 	{"spec.publish.jwks", "set auth to Token", `publish: {auth: None, jwks: {url: "https://login.example.com/keys"}}`},
 	{"spec.publish.jwks", "set exactly one of url and secretRef", `publish: {jwks: {}}`},

@@ -6,7 +6,8 @@ package v1alpha1
 //
 // +kubebuilder:validation:XValidation:rule="has(self.url) != has(self.secretRef)",message="set exactly one of url and secretRef"
 type JWKS struct {
-	// url is where the media pods fetch the key set, such as
+	// url is where the media pods fetch the key set. A token that it signed must have aud, as
+	// it may have signed for other pairs too. An example of a url is
 	// https://login.example.com/.well-known/jwks.json, at most 64 KiB. Redirects are not
 	// followed. Private addresses are only called if the operator's --jwks-networks has
 	// them. The keys are fetched anew every 5 minutes, and when a token names an unknown
@@ -14,7 +15,7 @@ type JWKS struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:XValidation:rule="self.matches('^https://([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\\\\[[0-9A-Fa-f:.]+\\\\])(:[1-9][0-9]{0,4})?(/[!-~]*)?$') && !self.contains('#')",message="url must be an https:// URL without user and fragment, such as https://login.example.com/.well-known/jwks.json"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https://([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\\\\[[0-9A-Fa-f:.]+\\\\])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/[!-~]*)?$') && !self.contains('#')",message="url must be an https:// URL without user and fragment, such as https://login.example.com/.well-known/jwks.json"
 	URL string `json:"url,omitempty"`
 
 	// secretRef names a Secret of your own with the key jwks, which is the key set in JSON.

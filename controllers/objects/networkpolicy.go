@@ -1,6 +1,7 @@
 package objects
 
 import (
+	"maps"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -44,7 +45,7 @@ func networkPolicy(pair *v1alpha1.StreamPair, s Settings) Object {
 		spec.WithPolicyTypes(networkingv1.PolicyTypeEgress).
 			WithEgress(nameServersRule(s), openShiftNameServersRule(), peerEgressRule(pair))
 		if urls := jwksURLs(pair); len(urls) > 0 {
-			spec.WithEgress(jwksRule(urls))
+			spec.WithEgress(jwksRule(urls, s))
 		}
 	}
 	policy := networkingv1ac.NetworkPolicy(pair.Name, pair.Namespace).WithSpec(spec)
@@ -98,10 +99,22 @@ func peerEgressRule(pair *v1alpha1.StreamPair) *networkingv1ac.NetworkPolicyEgre
 		WithTo(podsOfPair(pair))
 }
 
-// jwksRule opens the ports of the URLs of JSON Web Key Sets, at any address: no rule can
-// have a name. The media server itself calls public addresses only, and those of --jwks-networks.
-func jwksRule(urls []string) *networkingv1ac.NetworkPolicyEgressRuleApplyConfiguration {
+// private are the networks that a rule for public addresses leaves out.
+var private = map[string][]string{
+	"0.0.0.0/0": {"10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"},
+	"::/0":      {"fc00::/7", "fe80::/10"},
+}
+
+// jwksRule opens the ports of the URLs of JSON Web Key Sets, at public addresses and those of
+// --jwks-networks: no rule can have a name.
+func jwksRule(urls []string, s Settings) *networkingv1ac.NetworkPolicyEgressRuleApplyConfiguration {
 	rule := networkingv1ac.NetworkPolicyEgressRule()
+	for _, all := range slices.Sorted(maps.Keys(private)) {
+		rule.WithTo(networkingv1ac.NetworkPolicyPeer().WithIPBlock(networkingv1ac.IPBlock().WithCIDR(all).WithExcept(private[all]...)))
+	}
+	for _, network := range s.JWKSNetworks {
+		rule.WithTo(networkingv1ac.NetworkPolicyPeer().WithIPBlock(networkingv1ac.IPBlock().WithCIDR(network)))
+	}
 	var ports []int32
 	for _, one := range urls {
 		port := int32(443)

@@ -247,9 +247,10 @@ func TestKeySetsReachThePods(t *testing.T) {
 		{"with key sets", objects.Of(pair, settings), true},
 	} {
 		for _, d := range objectstest.Deployments(t, tt.objects) {
-			args := d.Spec.Template.Spec.Containers[0].Args
-			if slices.Contains(args, "--jwks-networks=10.96.0.0/12,fd00::/8") != tt.want || !slices.Contains(args, "--no-viewer-reports") {
-				t.Errorf("%s: %s has the arguments %q", tt.name, d.Name, args)
+			env := d.Spec.Template.Spec.Containers[0].Env
+			networks, reports := corev1.EnvVar{Name: "JWKS_NETWORKS", Value: "10.96.0.0/12,fd00::/8"}, corev1.EnvVar{Name: "NO_VIEWER_REPORTS", Value: "true"}
+			if slices.Contains(env, networks) != tt.want || !slices.Contains(env, reports) {
+				t.Errorf("%s: %s has the variables %v", tt.name, d.Name, env)
 			}
 			if text := string(objectstest.YAML(t, objectstest.Find(t, tt.objects, objects.KindDeployment, d.Name))); strings.Contains(text, "signers/jwks") != tt.want {
 				t.Errorf("%s: the key set of the Secret is mounted by %s: %v", tt.name, d.Name, !tt.want)

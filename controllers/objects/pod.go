@@ -72,6 +72,7 @@ func container(pair *v1alpha1.StreamPair, role v1alpha1.Role, s Settings) *corev
 			fieldVariable("POD_NAME", "metadata.name"),
 			fieldVariable("NODE_NAME", "spec.nodeName")).
 		WithEnv(memoryVariables(resources)...).
+		WithEnv(newerFlags(pair, s)...).
 		WithPorts(containerPorts(pair, role)...).
 		WithResources(resources).
 		WithSecurityContext(corev1ac.SecurityContext().
@@ -159,13 +160,20 @@ func mediaServerArgs(pair *v1alpha1.StreamPair, role v1alpha1.Role, s Settings) 
 	if s.MaxViewers > 0 {
 		args = append(args, "--max-viewers="+strconv.Itoa(s.MaxViewers))
 	}
+	return args
+}
+
+// newerFlags returns flags that an image of an earlier release does not know, as variables: such an
+// image ignores a variable, and does not start with a flag that it does not know.
+func newerFlags(pair *v1alpha1.StreamPair, s Settings) []*corev1ac.EnvVarApplyConfiguration {
+	var variables []*corev1ac.EnvVarApplyConfiguration
 	if len(s.JWKSNetworks) > 0 && len(jwksURLs(pair)) > 0 {
-		args = append(args, "--jwks-networks="+strings.Join(s.JWKSNetworks, ","))
+		variables = append(variables, corev1ac.EnvVar().WithName("JWKS_NETWORKS").WithValue(strings.Join(s.JWKSNetworks, ",")))
 	}
 	if s.NoViewerReports {
-		args = append(args, "--no-viewer-reports")
+		variables = append(variables, corev1ac.EnvVar().WithName("NO_VIEWER_REPORTS").WithValue("true"))
 	}
-	return args
+	return variables
 }
 
 // jwksURLs returns the URLs of JSON Web Key Sets that the media pods call.

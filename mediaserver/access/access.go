@@ -16,6 +16,7 @@
 //   - aud (RFC 7519 section 4.1.3), a string or an array, must have the pair's
 //     [Pair.Audience], streampair:NAMESPACE/NAME, or one of the Signers' audiences, if aud is there
 //     at all.
+//   - aud must be there if the Signers are shared: their tokens may be meant for another pair.
 //   - sub must be the pair's name or one of its two stream ids. It may be missing where aud
 //     is there, and may be anything where aud is one of the Signers' audiences.
 //   - iss must be the Signers' issuer, if they have one.
@@ -101,6 +102,8 @@ type Signers struct {
 	Keys      Keys
 	Issuer    string   // what iss must be; empty: iss is not looked at
 	Audiences []string // what aud may be, beside Pair.Audience
+	// Shared reports whether the Signers may sign for others than the pair. Their tokens need aud then.
+	Shared bool
 }
 
 // Audience returns the pair's name in the aud claim of a JSON Web Token.

@@ -115,6 +115,8 @@ func (r *rules) refuseClaims(p *Pair, to purpose, signers *Signers, c claims) st
 		return "" // sub is a person
 	case addressed && !named:
 		return "its aud is for something else; it must be streampair:NAMESPACE/NAME of the StreamPair"
+	case signers.Shared && !addressed:
+		return "it has no aud; it must be streampair:NAMESPACE/NAME of the StreamPair"
 	case c.Subject == "" && !addressed:
 		return "it has neither aud nor sub"
 	case c.Subject != "" && !slices.Contains(p.subjects(), c.Subject):

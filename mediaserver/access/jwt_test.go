@@ -127,6 +127,21 @@ func TestASubThatTwoPairsWouldTake(t *testing.T) {
 	judge(t, "play with other signers", apart.Play("live", "primary", "", token), "")
 }
 
+func TestSharedSignersNameThePair(t *testing.T) {
+	key := newES256(t)
+	policy := New([]Pair{pair("demo", "primary", "backup", func(p *Pair) {
+		p.Publish, p.PublishSigners = v1alpha1.PublishToken, &Signers{Keys: key, Shared: true}
+		p.Playback, p.PlaybackSigners = v1alpha1.PlaybackJWT, &Signers{Keys: key, Shared: true}
+	})})
+	for _, sub := range []string{"demo", "primary"} {
+		token := key.sign(t, jwt.MapClaims{"sub": sub, "scope": "publish"})
+		judge(t, "play", policy.Play("live", "primary", "", token), "it has no aud")
+		_, err := policy.Publish("live", "primary", token)
+		judge(t, "publish", err, "it has no aud")
+	}
+	judge(t, "play", policy.Play("live", "primary", "", key.sign(t, jwt.MapClaims{"aud": "streampair:default/demo"})), "")
+}
+
 func TestKeysThatAreNotThereYet(t *testing.T) {
 	policy := New([]Pair{pair("demo", "primary", "backup", func(p *Pair) {
 		p.Publish, p.PublishToken, p.PublishSigners = v1alpha1.PublishToken, "secret-token", &Signers{Keys: unavailable{}}

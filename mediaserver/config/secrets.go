@@ -195,8 +195,12 @@ func (p *Pair) resolveKeys(s *secrets, kept Keys) field.ErrorList {
 		if of.Secret() == nil {
 			return ""
 		}
-		text, _ := look(KeyJWKS, field.NewPath("spec", part, "jwks", "secretRef"), of.SecretRef)
-		return cmp.Or(text, kept)
+		path, before := field.NewPath("spec", part, "jwks", "secretRef"), len(errs)
+		text, made := look(KeyJWKS, path, of.SecretRef)
+		if text = cmp.Or(text, kept); text == "" && made && len(errs) == before {
+			errs = append(errs, field.Required(path, "jwks needs a Secret with the key jwks"))
+		}
+		return text
 	}
 	p.Keys.PublishJWKS = set(p.Spec.Publish.JWKS, "publish", kept.PublishJWKS)
 	p.Keys.PlaybackJWKS = set(p.Spec.Playback.JWKS, "playback", kept.PlaybackJWKS)

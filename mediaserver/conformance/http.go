@@ -86,14 +86,14 @@ func (r *run) do(ctx context.Context, method, url, body string, header ...string
 	return answer{status: response.StatusCode, header: response.Header, body: string(text), url: response.Request.URL}
 }
 
-// send begins a request with the token, unless header has another one. An empty value removes a
-// header.
+// send begins a request, with the token if it goes to the server that was named, unless header has
+// another one. An empty value removes a header.
 func (r *run) send(ctx context.Context, method, url, body string, header ...string) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
-	if r.config.Token != "" {
+	if r.config.Token != "" && r.isNamed(request.URL) {
 		request.Header.Set("Authorization", "Bearer "+r.config.Token)
 	}
 	for i := 0; i < len(header); i += 2 {
@@ -104,6 +104,12 @@ func (r *run) send(ctx context.Context, method, url, body string, header ...stri
 		request.Header.Set(header[i], header[i+1])
 	}
 	return r.http.Do(request)
+}
+
+// isNamed reports whether a URL is at the scheme and host that the user named.
+func (r *run) isNamed(u *url.URL) bool {
+	named, err := url.Parse(r.config.URL)
+	return err == nil && u.Scheme == named.Scheme && u.Host == named.Host
 }
 
 // post sends an offer, and follows 307 and 308.

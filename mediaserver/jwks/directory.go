@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"log/slog"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -19,8 +21,6 @@ import (
 const (
 	// look is how often the Directory looks which fetches are due.
 	look = time.Second
-	// askPeersEvery is how often the peers are asked while a source lacks keys.
-	askPeersEvery = 5 * time.Second
 )
 
 // Config says how a Directory reaches the outside.
@@ -33,6 +33,8 @@ type Config struct {
 	Peers func(context.Context) []Keys
 	// OnFetch is called after each fetch with its error, for metrics. Default: nothing.
 	OnFetch func(err error)
+	// OnChange is called when a source may have other keys, or another fault. Default: nothing.
+	OnChange func()
 	// Logger is told of fetches that fail. Required.
 	Logger *slog.Logger
 }
@@ -48,6 +50,9 @@ type Directory struct {
 
 // NewDirectory returns a Directory without sources. Run must be called.
 func NewDirectory(cfg Config) *Directory {
+	if cfg.OnChange == nil {
+		cfg.OnChange = func() {}
+	}
 	return &Directory{cfg: cfg, wake: make(chan struct{}, 1), sources: make(map[string]*Source)}
 }
 
@@ -98,14 +103,17 @@ func (d *Directory) Run(ctx context.Context) error {
 	defer func() { _ = fetches.Wait() }()
 	ticker := time.NewTicker(look)
 	defer ticker.Stop()
-	var askedPeers time.Time
+	var asking atomic.Bool // the peers
 	for {
 		now := time.Now()
 		sources := d.all()
-		if d.cfg.Peers != nil && now.Sub(askedPeers) >= askPeersEvery &&
-			slices.ContainsFunc(sources, func(s *Source) bool { return s.lacksKeys(now) }) {
-			askedPeers = now
-			fetches.Go(func() error { d.askPeers(fetching); return nil })
+		lacking := slices.ContainsFunc(sources, func(s *Source) bool { return s.lacksKeys(now) })
+		if d.cfg.Peers != nil && lacking && asking.CompareAndSwap(false, true) {
+			fetches.Go(func() error {
+				defer asking.Store(false)
+				d.askPeers(fetching)
+				return nil
+			})
 		}
 		for _, s := range sources {
 			if s.begin(now) {
@@ -133,6 +141,7 @@ func (d *Directory) fetch(ctx context.Context, s *Source) {
 	if d.cfg.OnFetch != nil {
 		d.cfg.OnFetch(err)
 	}
+	d.cfg.OnChange()
 }
 
 func (d *Directory) askPeers(ctx context.Context) {
@@ -144,6 +153,7 @@ func (d *Directory) askPeers(ctx context.Context) {
 		if err := s.take(keys, time.Now()); err != nil {
 			d.cfg.Logger.Warn("the peer's keys of JSON Web Tokens cannot be used", "url", s.url, "error", err)
 		}
+		d.cfg.OnChange()
 	}
 }
 
@@ -158,8 +168,23 @@ func (d *Directory) Keys() []Keys {
 	return all
 }
 
-// cause returns why a fetch failed, without the addresses and ports that differ each time.
+// cause returns why a fetch failed, without the addresses, ports and times that differ each time.
 func cause(err error) string {
+	if name := (*net.DNSError)(nil); errors.As(err, &name) {
+		switch {
+		case name.IsNotFound:
+			return "there is no host " + name.Name
+		case name.IsTimeout:
+			return "the name server does not answer for " + name.Name
+		}
+		return "the name server fails for " + name.Name
+	}
+	if expired := (x509.CertificateInvalidError{}); errors.As(err, &expired) {
+		if expired.Reason == x509.Expired {
+			return "its certificate has expired, or is not valid yet"
+		}
+		return "its certificate is not valid"
+	}
 	if network := (*net.OpError)(nil); errors.As(err, &network) {
 		return network.Op + ": " + network.Err.Error()
 	}

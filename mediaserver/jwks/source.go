@@ -66,7 +66,7 @@ type Source struct {
 	text     []byte // of set
 	err      error  // of the last fetch; nil: it succeeded, or there was none
 	wanted   bool   // somebody waits for a fetch
-	// done is closed when the fetch under way, or the next, has ended.
+	// done is closed when the fetch under way, or the next, has ended, and when a peer gave keys.
 	done     chan struct{}
 	fetching bool
 }
@@ -80,9 +80,10 @@ func newSource(url string, client *http.Client, wake func()) *Source {
 // An error is ErrUnknownKey, ErrUnavailable, or says that the key is for another algorithm.
 func (s *Source) Key(ctx context.Context, token *jwt.Token) (any, error) {
 	key, err := s.knownKey(ctx, token)
-	if !errors.Is(err, ErrUnknownKey) && !errors.Is(err, ErrUnavailable) || !s.ask(ctx) {
+	if !errors.Is(err, ErrUnknownKey) && !errors.Is(err, ErrUnavailable) {
 		return key, err
 	}
+	s.ask(ctx)
 	return s.knownKey(ctx, token)
 }
 
@@ -96,12 +97,13 @@ func (s *Source) knownKey(ctx context.Context, token *jwt.Token) (any, error) {
 	return set.Key(ctx, token)
 }
 
-// ask waits until a fetch has ended. It reports false at once if none is allowed now.
-func (s *Source) ask(ctx context.Context) bool {
+// ask waits until there may be other keys, or until ctx ends. It does not wait if no fetch is
+// allowed now.
+func (s *Source) ask(ctx context.Context) {
 	s.mu.Lock()
 	if !s.fetching && !s.schedule.mayAsk(time.Now()) {
 		s.mu.Unlock()
-		return false
+		return
 	}
 	s.wanted = !s.fetching
 	done := s.done
@@ -109,9 +111,7 @@ func (s *Source) ask(ctx context.Context) bool {
 	s.wake()
 	select {
 	case <-done:
-		return true
 	case <-ctx.Done():
-		return false
 	}
 }
 
@@ -141,9 +141,14 @@ func (s *Source) fetch(ctx context.Context) error {
 	if err == nil {
 		s.set, s.text, s.schedule.fetched = set, text, time.Now()
 	}
+	s.tell()
+	return err
+}
+
+// tell ends the waits of ask. s.mu is held.
+func (s *Source) tell() {
 	close(s.done)
 	s.done = make(chan struct{})
-	return err
 }
 
 func (s *Source) get(ctx context.Context) ([]byte, error) {
@@ -197,6 +202,7 @@ func (s *Source) take(k Keys, now time.Time) error {
 	defer s.mu.Unlock()
 	if fetched.After(s.schedule.fetched) {
 		s.set, s.text, s.schedule.fetched = set, []byte(k.Set), fetched
+		s.tell()
 	}
 	return nil
 }

@@ -310,7 +310,7 @@ func (r *chunkReader) chunkData(c *chunkStream) error {
 	for n > 0 {
 		have, step := len(c.buf), min(n, max(readStep, cap(c.buf)-len(c.buf)))
 		if have+step > cap(c.buf) {
-			grown := make([]byte, have, min(c.length, max(2*cap(c.buf), readStep)))
+			grown := make([]byte, have, min(c.length, max(2*cap(c.buf), have+step, readStep)))
 			copy(grown, c.buf)
 			r.setBuffer(c, grown)
 			if !r.hasRoom() {

@@ -209,3 +209,22 @@ func TestParseName(t *testing.T) {
 		})
 	}
 }
+
+// The buffer of a message that was dropped is kept, and the chunk size changes in the middle of the
+// next message.
+func TestAKeptBufferGrowsWithALargerChunk(t *testing.T) {
+	var client bytes.Buffer
+	first, second := make([]byte, 200), bytes.Repeat([]byte{7}, 20_000)
+	client.Write(raw(6, typeVideo, len(first), first[:128]))
+	client.Write(append([]byte{3<<6 | 6}, first[128:]...))
+	client.Write(raw(6, typeVideo, len(second), second[:128]))
+	client.Write(raw(2, typeSetChunkSize, 4, []byte{0, 1, 0, 0}))
+	client.Write(append([]byte{3<<6 | 6}, second[128:]...))
+	r := newChunkReader(bufio.NewReader(&client), Limits{}.withDefaults())
+	for _, want := range [][]byte{first, second} {
+		m, err := r.next()
+		if err != nil || !bytes.Equal(m.payload, want) {
+			t.Fatalf("%d bytes, %v; want %d", len(m.payload), err, len(want))
+		}
+	}
+}

@@ -129,7 +129,7 @@ func (c *connection) OnPublish(ctx *gortmp.StreamContext, _ uint32, cmd *rtmpmes
 	case errors.Is(err, stream.ErrUndeclared):
 		return c.refuse(refusePublish(err))
 	case errors.Is(err, jwks.ErrUnavailable):
-		return c.refuse(refusePublisher(ReasonUnauthorized, statusUnauthorized, fmt.Sprintf("publishing %s is refused: %v", key, err)))
+		return c.refuse(refusePublisher(ReasonUnauthorized, statusRejected, fmt.Sprintf("publishing %s is refused: %v", key, err)))
 	case err != nil:
 		return c.refuse(refusePublisher(ReasonUnauthorized, statusUnauthorized, fmt.Sprintf(
 			"publishing %s is refused: %v; append ?token=… to the stream key, with the publish token of its StreamPair", key, err)))

@@ -33,8 +33,8 @@ func (s *Server) openKeySets() {
 				result = "failure"
 			}
 			s.counters.JWKSFetches.WithLabelValues(result).Inc()
-			s.changes.notify()
 		},
+		OnChange: s.changes.notify,
 	})
 }
 
@@ -101,7 +101,7 @@ func (s *Server) signers(set *v1alpha1.JWKS, text string) *access.Signers {
 	}
 	signers := &access.Signers{Issuer: set.Issuer, Audiences: set.Audiences}
 	if set.URL != "" {
-		signers.ID, signers.Keys = set.URL, s.keySets.Source(set.URL)
+		signers.ID, signers.Keys, signers.Shared = set.URL, s.keySets.Source(set.URL), true
 	} else {
 		keys, err := jwks.Parse([]byte(text))
 		if err != nil {

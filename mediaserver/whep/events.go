@@ -184,7 +184,11 @@ func (h *Handler) follow(w http.ResponseWriter, r *http.Request, s *session, e *
 	place.Serve()
 	place.Hold() // it belongs to a session, and there are few of a session
 	defer admission.Hold(ctx)()
-	defer e.takeOver(end)()
+	release, ok := e.takeOver(ctx, end)
+	if !ok {
+		return nil // another GET of the viewer has taken its place
+	}
+	defer release()
 	stream := sse.NewStream(w, r)
 	if err := h.send(ctx, stream, s, e, ended); errors.Is(err, sse.ErrStalled) {
 		h.cfg.Metrics.ReadersStalled.WithLabelValues("events").Inc()

@@ -1,6 +1,7 @@
 package whep
 
 import (
+	"context"
 	"crypto/rand"
 	"slices"
 	"sync"
@@ -18,7 +19,7 @@ type eventStreams struct {
 
 // create returns the name of a new event stream. The oldest one ends if there are too many.
 func (s *eventStreams) create(wanted []string) (name string) {
-	e := &eventStream{name: rand.Text(), wanted: wanted}
+	e := &eventStream{name: rand.Text(), wanted: wanted, answering: make(chan struct{}, 1)}
 	s.mu.Lock()
 	s.all = append(s.all, e)
 	var oldest *eventStream
@@ -57,8 +58,8 @@ type eventStream struct {
 	name   string
 	wanted []string
 
-	// answering is held while a GET is answered. It guards wasActive.
-	answering sync.Mutex
+	// answering has one value while a GET is answered. It guards wasActive.
+	answering chan struct{}
 	wasActive bool // at some time since the stream was created, as its viewer knows
 
 	mu      sync.Mutex // guards the rest
@@ -67,9 +68,9 @@ type eventStream struct {
 }
 
 // takeOver ends the GET that is being answered, and waits for its end. end ends the caller's own
-// GET. It is called at once if the stream has been deleted. release must be called when the caller
-// has answered.
-func (e *eventStream) takeOver(end func()) (release func()) {
+// GET, whose context is ctx. It is called at once if the stream has been deleted. ok is false if ctx
+// has ended. Otherwise release must be called when the caller has answered.
+func (e *eventStream) takeOver(ctx context.Context, end func()) (release func(), ok bool) {
 	e.mu.Lock()
 	if e.end != nil {
 		e.end()
@@ -79,8 +80,12 @@ func (e *eventStream) takeOver(end func()) (release func()) {
 		end()
 	}
 	e.mu.Unlock()
-	e.answering.Lock()
-	return e.answering.Unlock
+	select {
+	case <-ctx.Done():
+		return nil, false
+	case e.answering <- struct{}{}:
+		return func() { <-e.answering }, true
+	}
 }
 
 // delete ends the GET that is being answered, and all later ones.

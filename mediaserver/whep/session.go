@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -28,7 +29,8 @@ type session struct {
 	viewer                  *rtc.Viewer
 	output                  *rtc.Output // of the viewer
 	events                  eventStreams
-	// endpoint is the path and query of the URL at which the session was opened; empty: it is too long.
+	// endpoint is the path and query of the URL at which the session was opened, without the token;
+	// empty: it is too long.
 	endpoint string
 	release  func()                   // gives the output back; nil: the session has no output
 	validity atomic.Pointer[validity] // of the token that opened or renewed the session
@@ -59,8 +61,11 @@ func (h *Handler) newSession(front *signalling.Session, r *http.Request) *sessio
 	app, streamID, backupID := target(r)
 	// Clones do not keep the whole URL of a stranger.
 	s.app, s.streamID, s.backupID = strings.Clone(app), strings.Clone(streamID), strings.Clone(backupID)
-	if endpoint := r.URL.RequestURI(); len(endpoint) <= maxEndpoint {
-		s.endpoint = strings.Clone(endpoint)
+	query := r.URL.Query()
+	query.Del("token") // the token may be another one by then, and the events' URL must not show it
+	endpoint := url.URL{Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: query.Encode()}
+	if text := endpoint.RequestURI(); len(text) <= maxEndpoint {
+		s.endpoint = text
 	}
 	s.setValidity(signalling.Token(r))
 	return s

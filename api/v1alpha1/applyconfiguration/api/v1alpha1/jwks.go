@@ -11,7 +11,8 @@ package v1alpha1
 // exactly one of url and secretRef. Keys of RS256, ES256 and EdDSA are used, and keys of
 // kty oct for HS256.
 type JWKSApplyConfiguration struct {
-	// url is where the media pods fetch the key set, such as
+	// url is where the media pods fetch the key set. A token that it signed must have aud, as
+	// it may have signed for other pairs too. An example of a url is
 	// https://login.example.com/.well-known/jwks.json, at most 64 KiB. Redirects are not
 	// followed. Private addresses are only called if the operator's --jwks-networks has
 	// them. The keys are fetched anew every 5 minutes, and when a token names an unknown

@@ -73,6 +73,13 @@ func TestKeysAreMadeKeptAndRenewed(t *testing.T) {
 			holds: []string{cluster, cert, key, jwt, publish}, renewed: []string{jwt},
 		},
 		{
+			name: "viewers' tokens are signed by a key set",
+			now: func(s *v1alpha1.StreamPairSpec) {
+				s.Playback.Auth, s.Playback.JWKS = v1alpha1.PlaybackJWT, &v1alpha1.JWKS{URL: "https://login.example.com/keys"}
+			},
+			holds: []string{cluster, cert, key, publish}, unchanged: true,
+		},
+		{
 			name:  "publishers need none for now: theirs is kept for when they do",
 			now:   func(s *v1alpha1.StreamPairSpec) { s.Publish.Auth = v1alpha1.PublishNone },
 			holds: []string{cluster, cert, key, publish}, unchanged: true,

@@ -27,7 +27,7 @@ func TestOptions(t *testing.T) {
 		"--metrics-tls-cert=/tls/tls.crt", "--metrics-tls-key=/tls/tls.key", "--log-format=json", "--log-level=warn",
 		"--metrics-namespaces=monitoring,tracing", "--cluster-chooses-user", "--leader-election-id=pairs", "--concurrency=2", "--max-concurrent-rollouts=0",
 		"--allowed-pod-metadata=example.com/*,linkerd.io/inject=disabled", "--common-labels=example.com/owner=video,example.com/cost=7",
-		"--adopt-orphans=false",
+		"--adopt-orphans=false", "--jwks-networks=10.96.0.0/12,fd00::/8", "--no-viewer-reports",
 	}, inNamespace, &help)
 	if err != nil {
 		t.Fatal(err)
@@ -56,6 +56,9 @@ func TestOptions(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"monitoring", "tracing"}, o.settings.Objects.MetricsNamespaces); diff != "" {
 		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"10.96.0.0/12", "fd00::/8"}, o.settings.Objects.JWKSNetworks); diff != "" || !o.settings.Objects.NoViewerReports {
+		t.Errorf("reports are off: %v; networks of key sets (-want +got):\n%s", o.settings.Objects.NoViewerReports, diff)
 	}
 	if !o.settings.Objects.ClusterChoosesUser || o.leaderElectionID != "pairs" || o.settings.Concurrency != 2 || o.settings.MaxConcurrentRollouts != 0 || !o.settings.LeaveOrphans {
 		t.Errorf("options %+v", o)
@@ -91,7 +94,7 @@ func TestMistakesInOptions(t *testing.T) {
 		"--watch-namespaces=Live", "--allowed-exposures=Ingress", "--metrics-tls-cert=a/tls.crt", "--metrics-tls-key=b/tls.key",
 		"--default-image=", "--log-format=xml", "--leader-elect",
 		"--metrics-namespaces=monitoring,a/b", "--leader-election-id=", "--concurrency=-1", "--max-concurrent-rollouts=-1",
-		"--allowed-pod-metadata=*", "--common-labels=app.kubernetes.io/name=x", "surplus",
+		"--allowed-pod-metadata=*", "--common-labels=app.kubernetes.io/name=x", "--jwks-networks=10.0.0.1", "surplus",
 	}, func(string) string { return "" }, nil)
 	if err == nil {
 		t.Fatal("accepted")
@@ -100,14 +103,14 @@ func TestMistakesInOptions(t *testing.T) {
 		`unexpected argument "surplus"`, `"Live" is no namespace`, `"Ingress" is none of`, "name at least ClusterIP",
 		"must be in one folder", "--default-image", `"xml" is neither`, "needs POD_NAMESPACE",
 		`--metrics-namespaces: "a/b" is no namespace`, `"" is no name of a lease`, "at least 1 pair", "--max-concurrent-rollouts: -1",
-		`--allowed-pod-metadata: "*" would allow everything`, "--common-labels: ", "cannot be set",
+		`--allowed-pod-metadata: "*" would allow everything`, "--common-labels: ", "cannot be set", `--jwks-networks: "10.0.0.1" is no network`,
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("mistakes lack %q:\n%v", want, err)
 		}
 	}
-	if n := strings.Count(err.Error(), "\n"); n != 13 {
-		t.Errorf("%d lines for 14 mistakes:\n%v", n+1, err)
+	if n := strings.Count(err.Error(), "\n"); n != 14 {
+		t.Errorf("%d lines for 15 mistakes:\n%v", n+1, err)
 	}
 }
 

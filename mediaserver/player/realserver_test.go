@@ -155,7 +155,8 @@ func TestPlaybackOutlivesAToken(t *testing.T) {
 	time.Sleep(time.Until(expires.Add(leeway + window)))
 	p.run(`window.before = [one.video.currentTime, two.video.currentTime]`)
 	p.await(`plays("red", one) && plays("red", two) && one.video.currentTime > before[0] + 3 && two.video.currentTime > before[1] + 3`)
-	p.await(`one.state.connectionsOpened === 1 && one.state.eventsConnected && !heard.some(e => ["emptied", "stalled", "error"].includes(e.type))`)
+	// A refused token would be an error, and would empty the element. A machine that is held up stalls HLS.
+	p.await(`one.state.connectionsOpened === 1 && one.state.eventsConnected && !heard.some(e => ["emptied", "error"].includes(e.type))`)
 }
 
 // A browser shows no page what else is in a picture that comes by WebRTC.

@@ -8,6 +8,16 @@ import { WHIPClient } from "whip-whep/whip.js";
 /** The names of the server-sent events that whip-whep got. */
 window.events = [];
 
+// whip-whep listens to unnamed events only, and a listener that comes later may miss the first event.
+window.EventSource = class extends EventSource {
+  constructor(...address) {
+    super(...address);
+    for (const name of ["active", "inactive", "reconnect", "viewercount"]) {
+      this.addEventListener(name, ({ data }) => window.events.push(`${name} ${data}`));
+    }
+  }
+};
+
 const medooze = () => {
   let session;
   return {
@@ -20,15 +30,6 @@ const medooze = () => {
       pc.ontrack = ({ track }) => video.srcObject.addTrack(track);
       session = new WHEPClient();
       await session.view(pc, url, token);
-      // The client opens an EventSource a moment later, and listens to unnamed events only.
-      const waiting = setInterval(() => {
-        if (session.eventSource) {
-          clearInterval(waiting);
-          for (const name of ["active", "inactive", "reconnect", "viewercount"]) {
-            session.eventSource.addEventListener(name, ({ data }) => window.events.push(`${name} ${data}`));
-          }
-        }
-      }, 1);
     },
     async publish(media, url, token) {
       const pc = new RTCPeerConnection();

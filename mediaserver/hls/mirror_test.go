@@ -243,7 +243,7 @@ func TestWhatComesLateChangesNothing(t *testing.T) {
 			for i, r := range m.rigs {
 				texts[i] = r.text(r.get(alone), http.StatusOK)
 			}
-			// One of the two may begin later: see list.ShowFrom.
+			// One of the two may begin later: see list.ShowAfter.
 			names := [2][]string{uris(texts[0], ""), uris(texts[1], "")}
 			common := min(len(names[0]), len(names[1]))
 			if common < 2 || !slices.Equal(names[0][len(names[0])-common:], names[1][len(names[1])-common:]) {

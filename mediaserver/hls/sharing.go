@@ -155,7 +155,7 @@ func (p *programme) adopt() {
 		return
 	}
 	if p.list != nil {
-		d.list.ShowFrom(p.firstAfter(d.list))
+		d.list.ShowAfter(p.list.Segments())
 		p.retireAllBut(d.list)
 	}
 	p.plan, p.list, p.next = d.plan, d.list, report.Next
@@ -174,23 +174,6 @@ func (p *programme) adopt() {
 	p.trim(time.Now())
 	p.tell()
 	p.notify()
-}
-
-// firstAfter returns the media sequence number from which another list can take the place of this
-// one. Under each number, players must find the segment that they found before (draft section 6.2.1).
-// p.mu must be held.
-func (p *programme) firstAfter(next *list.List) int64 {
-	segments := p.list.Segments()
-	if len(segments) == 0 {
-		return 0
-	}
-	newest := segments[len(segments)-1]
-	for _, segment := range next.All() {
-		if segment.Sequence == newest.Sequence && segment.Name == newest.Name {
-			return segments[0].Sequence
-		}
-	}
-	return newest.Sequence + 1
 }
 
 // retireAllBut removes the segments of the list, in favour of another list. Players may still have a

@@ -214,9 +214,28 @@ func (l *List) Show(p Position) {
 	}
 }
 
-// ShowFrom hides the segments before a media sequence number from players.
-func (l *List) ShowFrom(sequence int64) {
-	l.from = sequence
+// ShowAfter shows the List to players that have seen these segments of another one. Under each number,
+// they must find the segment that they found before, and no time of day may go back (draft section
+// 6.2.1). So the List is hidden up to the newest segment seen, unless it has that segment, too.
+//
+// The other List may have fewer segments for the same time. So a segment with a higher number may be
+// older; such segments are hidden, too. What comes later is shown, even if the two clocks differ.
+func (l *List) ShowAfter(seen []*Segment) {
+	if len(seen) == 0 {
+		return
+	}
+	newest := seen[len(seen)-1]
+	l.from = newest.Sequence + 1
+	for _, s := range l.segments {
+		switch {
+		case s.Sequence == newest.Sequence && s.Name == newest.Name:
+			l.from = seen[0].Sequence
+			l.Show(l.shown)
+			return
+		case s.Sequence >= l.from && !s.Time.After(newest.Time):
+			l.from = s.Sequence + 1
+		}
+	}
 	l.Show(l.shown)
 }
 

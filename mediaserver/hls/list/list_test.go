@@ -125,14 +125,53 @@ func TestPlayersSeeWhatIsShown(t *testing.T) {
 	if l.Show(Position{Sequence: 100}); l.Shown().Sequence != 101 {
 		t.Error("what was shown is hidden again")
 	}
-	l.ShowFrom(101)
-	if s := l.Segments(); len(s) != 1 || s[0].Sequence != 101 || len(s[0].Parts) != 1 {
-		t.Errorf("shown from 101: %+v", s)
-	}
-	l.ShowFrom(0)
 	l.Show(l.Head())
 	if _, ok := l.Hidden(); ok || len(l.Segments()) != 3 || !l.Segments()[2].Complete {
 		t.Errorf("shown: %+v", l.Segments())
+	}
+}
+
+// Players of another list find what they have seen, or something newer.
+func TestPlayersOfAnotherListGoOn(t *testing.T) {
+	epoch := time.Unix(1_800_000_000, 0)
+	listOf := func(publication uint64, seconds ...int) *List {
+		l := New(Config{First: 100, Target: 2 * time.Second})
+		run := &cut.Run{Epoch: epoch}
+		at := time.Duration(0)
+		for n, d := range seconds {
+			duration := time.Duration(d) * time.Second
+			l.Add(cut.Part{Name: cut.Name{Publication: publication, Segment: uint64(n)}, Run: run, Start: at, Duration: duration, Last: true})
+			at += duration
+		}
+		l.Show(l.Head())
+		return l
+	}
+	for _, test := range []struct {
+		name       string
+		seen, next *List
+		first      int64 // media sequence number of the first segment that is shown; 0: none
+	}{
+		{"nothing seen", listOf(1), listOf(1, 2, 2, 2), 100},
+		{"the same list", listOf(1, 2, 2), listOf(1, 2, 2, 2), 100},
+		{"another list", listOf(1, 2, 2), listOf(2, 2, 2, 2), 102},
+		{"another list that is behind", listOf(1, 2, 2, 2, 2), listOf(2, 2, 2), 0},
+		{"another list with shorter segments", listOf(1, 4, 4, 4), listOf(2, 2, 2, 2, 2, 2, 2), 105},
+		{"another list with nothing newer", listOf(1, 4, 4), listOf(2, 1, 1, 1, 1), 0},
+	} {
+		test.next.ShowAfter(test.seen.Segments())
+		first := int64(0)
+		if shown := test.next.Segments(); len(shown) > 0 {
+			first = shown[0].Sequence
+		}
+		if first != test.first {
+			t.Errorf("%s: shown from %d, want %d", test.name, first, test.first)
+		}
+	}
+	l := listOf(2, 1, 1)
+	l.ShowAfter(listOf(1, 4, 4).Segments())
+	l.Add(cut.Part{Name: cut.Name{Publication: 3}, Run: &cut.Run{}, Duration: time.Second, Last: true})
+	if l.Show(l.Head()); len(l.Segments()) != 1 || l.Segments()[0].Sequence != 102 {
+		t.Errorf("what comes later is hidden: %+v", l.Segments())
 	}
 }
 

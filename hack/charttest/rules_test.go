@@ -33,6 +33,14 @@ func TestAlerts(t *testing.T) {
 		`streampair_condition{namespace="live",pair="sunday",condition="Redundant"}`
 	const paused = `streampair_paused{namespace="live",pair="sunday"}`
 	const switches = `streampair_switches_total{job="streampair-operator",namespace="live",pair="sunday",reason="PrimaryInputLost"}`
+	const keyFetches = `streampair_jwks_fetches_total{job="streampair-mediaserver",namespace="live",pod="sunday-primary-x",result="failure"}`
+	const stalled = `streampair_viewer_stalled_seconds_total{namespace="live",pod="sunday-primary-x",pair="sunday",leg="Primary",way="webrtc"}`
+	const viewerReports = `streampair_viewer_reports_total{namespace="live",pod="sunday-primary-x",pair="sunday",leg="Primary",way="webrtc"}`
+	atBackup := func(metric string) string { return strings.ReplaceAll(metric, "sunday-primary-x", "sunday-backup-x") }
+	// rising is a counter that grows by so much in a second.
+	rising := func(rate float64) func(time.Duration) float64 {
+		return func(left time.Duration) float64 { return rate * (1800 - left.Seconds()) }
+	}
 	day := 24 * time.Hour.Seconds()
 	constant := func(v float64) func(time.Duration) float64 { return func(time.Duration) float64 { return v } }
 	// until is one value until that long before the end, and another from then on.
@@ -98,6 +106,18 @@ func TestAlerts(t *testing.T) {
 			`streampair_tls_certificate_not_after_seconds{namespace="live",pod="sunday-primary-x"}`: constant(float64(now.Unix()) + 3*day)}, true},
 		{"a certificate of 30 days", "StreamPairCertificateExpires", series{
 			`streampair_tls_certificate_not_after_seconds{namespace="live",pod="sunday-primary-x"}`: constant(float64(now.Unix()) + 30*day)}, false},
+
+		{"each fetch of keys fails", "StreamPairKeySetNotFetched", series{keyFetches: func(left time.Duration) float64 { return 30 - math.Ceil(left.Minutes()) }}, true},
+		{"two fetches of keys failed", "StreamPairKeySetNotFetched", series{keyFetches: until(5*time.Minute, 7, 9)}, false},
+		{"all fetches of keys succeed", "StreamPairKeySetNotFetched", series{
+			strings.ReplaceAll(keyFetches, "failure", "success"): func(left time.Duration) float64 { return 30 - math.Ceil(left.Minutes()) }}, false},
+
+		{"ten viewers stand still for 1 s of 10 s", "StreamPairViewersStall", series{
+			stalled: rising(1), viewerReports: rising(1)}, true},
+		{"ten viewers stand still for 1 s of 10 s, half of them at each pod", "StreamPairViewersStall", series{
+			stalled: rising(0.5), viewerReports: rising(0.5), atBackup(stalled): rising(0.5), atBackup(viewerReports): rising(0.5)}, true},
+		{"ten viewers stand still for 0.1 s of 10 s", "StreamPairViewersStall", series{stalled: rising(0.01), viewerReports: rising(1)}, false},
+		{"one viewer stands still", "StreamPairViewersStall", series{stalled: rising(0.1), viewerReports: rising(0.1)}, false},
 
 		{"no operator is known", "StreamPairOperatorDown", series{`up{job="another"}`: constant(1)}, true},
 		{"the operator does not answer", "StreamPairOperatorDown", series{`up{job="streampair-operator"}`: constant(0)}, true},

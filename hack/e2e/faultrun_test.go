@@ -35,11 +35,14 @@ type faultRun struct {
 	// active and standby are the legs before the fault. pods are the pods of the legs.
 	active, standby v1alpha1.Role
 	pods            map[v1alpha1.Role]*corev1.Pod
-	watchers        map[v1alpha1.Role]*audience.Watcher
-	opened          map[viewer]int // sessions before the fault
-	well            []string       // the conditions of the pair before the fault
-	began           time.Time      // when the run began
-	fault           time.Time      // when the fault was made
+	// inElement reports whether the browser has the player in a <stream-pair> element of another
+	// site, and not in play.html. Runs have one and the other in turn.
+	inElement bool
+	watchers  map[v1alpha1.Role]*audience.Watcher
+	opened    map[viewer]int // sessions before the fault
+	well      []string       // the conditions of the pair before the fault
+	began     time.Time      // when the run began
+	fault     time.Time      // when the fault was made
 }
 
 // whole has the conditions of a pair that is well.
@@ -60,8 +63,10 @@ func newFaultRunOf(t *testing.T, active v1alpha1.Role, well []string) *faultRun 
 		testCluster: here(t), t: t, active: active, standby: objects.OtherRole(active), began: time.Now(), well: well,
 		watchers: map[v1alpha1.Role]*audience.Watcher{}, opened: map[viewer]int{},
 	}
+	s.inElement = s.pages%2 == 1
+	s.pages++
 	t.Cleanup(s.finish)
-	s.timeline.say("---- %s", t.Name())
+	s.timeline.say("---- %s, player in an element: %v", t.Name(), s.inElement)
 	if s.cluster != nil {
 		s.must(s.cluster.HealAll(t.Context()))
 	}
@@ -182,12 +187,16 @@ func (s *faultRun) playBase() string {
 // sessionLetter returns the first letter of session ids of the role's pod.
 func sessionLetter(role v1alpha1.Role) string { return objects.LegName(role)[:1] }
 
-// openPage opens the playback URL in the browser until the role's pod serves it.
+// openPage opens the player of the playback URL in the browser until the role's pod serves it.
 func (s *faultRun) openPage(role v1alpha1.Role) {
 	s.t.Helper()
 	url := s.pair(s.t, pairName).Status.PlaybackURL
+	open := s.page.Open
+	if s.inElement {
+		open = s.page.OpenElement
+	}
 	for began := time.Now(); ; {
-		s.must(s.page.Open(url))
+		s.must(open(url))
 		s.eventually("the page plays", func() bool { return s.page.State().Phase == "playing" && s.page.Leg() >= 0 })
 		if audience.ServedBy(s.page.State().Session) == sessionLetter(role) {
 			return
@@ -250,6 +259,9 @@ func (s *faultRun) figure(fault, who string, g measure.Goal, viewers ...viewer) 
 	s.t.Helper()
 	now := time.Now()
 	worst, reconnects := time.Duration(0), 0
+	if s.inElement && slices.Contains(viewers, viewer(s.page)) {
+		who += ", <stream-pair>"
+	}
 	for _, v := range viewers {
 		gap := v.Pictures().LongestGap(s.fault, now)
 		worst = max(worst, gap.Length)

@@ -57,6 +57,7 @@ type testCluster struct {
 	encoders   map[v1alpha1.Role]*audience.Encoder
 	unplug     context.CancelFunc // ends the encoders
 	page       *audience.Page
+	pages      int // how many runs have opened the page so far
 	timeline   timeline
 	table      measure.Table
 	attempt    measure.Attempt // the current attempt at the run

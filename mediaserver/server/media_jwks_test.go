@@ -26,6 +26,7 @@ type issuer struct {
 	*httptest.Server
 	t    *testing.T
 	down atomic.Bool
+	asks atomic.Int32                // requests for the key set
 	keys atomic.Pointer[[]issuerKey] // the last one signs
 }
 
@@ -39,6 +40,7 @@ func newIssuer(t *testing.T) *issuer {
 	i.keys.Store(&[]issuerKey{})
 	i.rotate()
 	i.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		i.asks.Add(1)
 		if i.down.Load() {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
@@ -209,7 +211,28 @@ func TestEachSurfaceChecksTheIssuersTokens(t *testing.T) {
 			}
 		}
 	}
-	// 10,000 tokens with unknown kids cause one fetch at most: see package jwks.
+}
+
+func TestTokensWithUnknownKeysCauseOneFetchAMinute(t *testing.T) {
+	t.Parallel()
+	i := newIssuer(t)
+	s := startServer(t, i.manifest(""), i.call)
+	good := i.token(nil)
+	eventually.True(t, "the keys are there", func() bool { return s.access.Play("live", "primary", "backup", good) == nil })
+	began := time.Now()
+	for n := range 10_000 {
+		token := i.sign(jwt.SigningMethodEdDSA, fmt.Sprint("kid-", n), (*i.keys.Load())[0].PrivateKey, nil)
+		answer, body := s.do(http.MethodGet, s.url("streams/primary.m3u8", "backupStreamId", "backup"), "", "Authorization", "Bearer "+token)
+		if answer.StatusCode != http.StatusUnauthorized {
+			t.Fatalf("token %d of an unknown key is answered with %d: %s", n, answer.StatusCode, body)
+		}
+	}
+	if most := 2 + int32(time.Since(began)/time.Minute); i.asks.Load() > most {
+		t.Errorf("the key set was asked for %d times in %v", i.asks.Load(), time.Since(began))
+	}
+	if err := s.access.Play("live", "primary", "backup", good); err != nil {
+		t.Errorf("afterwards, a good token: %v", err)
+	}
 }
 
 func TestEachSurfaceAsksToTryAgainWhileThereAreNoKeys(t *testing.T) {

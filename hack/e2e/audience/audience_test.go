@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"github.com/streampair/streampair/hack/e2e/measure"
 	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/config"
 	"github.com/streampair/streampair/mediaserver/mediatest"
@@ -107,11 +108,12 @@ func watch(t *testing.T, s *testServer, others ...string) *Watcher {
 func TestThePictureGoesOnWhenAnEncoderDies(t *testing.T) {
 	s := newTestServer(t)
 	w := watch(t, s)
-	page := OpenBrowser(t)
-	if err := page.Open(s.base + "/live/play.html?name=primary&backupStreamId=backup&playOrder=webrtc"); err != nil {
+	playURL := s.base + "/live/play.html?name=primary&backupStreamId=backup&playOrder=webrtc"
+	page, element := OpenBrowser(t), OpenBrowser(t)
+	if err := errors.Join(page.Open(playURL), element.OpenElement(playURL)); err != nil {
 		t.Fatal(err)
 	}
-	eventually.True(t, "the primary on screen", func() bool { return page.Leg() == 0 })
+	eventually.True(t, "the primary on screen", func() bool { return page.Leg() == 0 && element.Leg() == 0 })
 	time.Sleep(2 * time.Second)
 
 	fault := time.Now()
@@ -121,16 +123,19 @@ func TestThePictureGoesOnWhenAnEncoderDies(t *testing.T) {
 	time.Sleep(3 * time.Second)
 	now := time.Now()
 	before := fault.Add(-time.Second)
-	t.Logf("pion: %v without a picture, %v before; page: %v, %v before; page %+v", w.Pictures().LongestGap(fault, now).Length, w.Pictures().LongestGap(before, fault).Length,
-		page.Pictures().LongestGap(fault, now).Length, page.Pictures().LongestGap(before, fault).Length, page.State())
-	if gap := w.Pictures().LongestGap(fault, now).Length; gap > time.Second {
-		t.Errorf("pion: %v without a picture", gap)
+	for name, viewer := range map[string]interface {
+		Pictures() measure.Pictures
+		Opened() int
+	}{"pion": w, "page": page, "element": element} {
+		pictures := viewer.Pictures()
+		gap := pictures.LongestGap(fault, now).Length
+		t.Logf("%s: %v without a picture, %v before", name, gap, pictures.LongestGap(before, fault).Length)
+		if gap > time.Second || viewer.Opened() != 1 {
+			t.Errorf("%s: %v without a picture, %d sessions", name, gap, viewer.Opened())
+		}
 	}
-	if gap := page.Pictures().LongestGap(fault, now).Length; gap > time.Second {
-		t.Errorf("page: %v without a picture", gap)
-	}
-	if page.Leg() != 1 || page.Opened() != 1 || w.Opened() != 1 {
-		t.Errorf("leg %d after %d and %d sessions", page.Leg(), page.Opened(), w.Opened())
+	if page.Leg() != 1 || element.Leg() != 1 {
+		t.Errorf("page: leg %d, %+v; element: leg %d, %+v", page.Leg(), page.State(), element.Leg(), element.State())
 	}
 	if role := ServedBy(w.Session()); role != "s" {
 		t.Errorf("session %s is served by %q", w.Session(), role)

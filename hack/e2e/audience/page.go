@@ -3,7 +3,10 @@ package audience
 import (
 	"context"
 	"fmt"
+	"html/template"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"path"
 	"slices"
@@ -17,8 +20,9 @@ import (
 
 // A Page is the player in Chromium, in the only tab of a browser of its own.
 type Page struct {
-	t   mediatest.TB
-	ctx context.Context //nolint:containedctx // chromedp's handle of the tab
+	t    mediatest.TB
+	ctx  context.Context  //nolint:containedctx // chromedp's handle of the tab
+	site *httptest.Server // has pages with elements
 
 	pictures measure.Pictures
 	legs     []int // of the pictures, by their time codes; -1: unreadable
@@ -31,7 +35,8 @@ const watchPictures = `(() => {
 	const read = ` + mediatest.TimeCodeJS + `;
 	window.sightings = [];
 	const followed = new WeakSet();
-	const follow = () => document.querySelectorAll("video").forEach((video) => {
+	const roots = [document, ...[...document.querySelectorAll("stream-pair")].map((element) => element.shadowRoot)];
+	const follow = () => roots.flatMap((root) => [...root.querySelectorAll("video")]).forEach((video) => {
 		if (followed.has(video)) return;
 		followed.add(video);
 		const note = () => {
@@ -45,12 +50,41 @@ const watchPictures = `(() => {
 		video.requestVideoFrameCallback(note);
 	});
 	follow();
-	new MutationObserver(follow).observe(document, {childList: true, subtree: true});
+	roots.forEach((root) => new MutationObserver(follow).observe(root, {childList: true, subtree: true}));
 })()`
 
 // OpenBrowser starts a browser, which ends with t.
 func OpenBrowser(t mediatest.TB, options ...chromedp.ExecAllocatorOption) *Page {
-	return &Page{t: t, ctx: mediatest.Browser(t, options...)}
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_ = elementPage.Execute(w, r.URL.Query())
+	}))
+	t.Cleanup(site.Close)
+	return &Page{t: t, ctx: mediatest.Browser(t, options...), site: site}
+}
+
+// elementPage is a page of another site, which has the element where play.html has the player.
+var elementPage = template.Must(template.New("").Parse(`<!doctype html>
+<html lang="en">
+<title>A page with an element</title>
+<script src="{{.Get "script"}}"></script>
+<stream-pair name="{{.Get "name"}}" backup="{{.Get "backupStreamId"}}" play-order="{{.Get "playOrder"}}" autoplay></stream-pair>
+<script>
+	const element = document.querySelector("stream-pair");
+	window.streampair = {video: () => element.video, state: () => element.state, stats: () => element.stats()};
+</script>
+`))
+
+// OpenElement is Open, but the player is a <stream-pair> element in a page of another site. The
+// element comes from the server of the URL.
+func (p *Page) OpenElement(playURL string) error {
+	u, err := url.Parse(playURL)
+	if err != nil {
+		return fmt.Errorf("the playback URL: %w", err)
+	}
+	query := u.Query()
+	query.Set("script", u.ResolveReference(&url.URL{Path: "player.js"}).String())
+	return p.Open(p.site.URL + "/?" + query.Encode())
 }
 
 // Open loads the player, and forgets all pictures seen before.

@@ -36,5 +36,5 @@ LABEL org.opencontainers.image.title="Streampair media server" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.licenses="Apache-2.0 AND LGPL-2.1-or-later AND GPL-2.0-or-later"
 USER 65532:65532
-EXPOSE 1935/tcp 1936/tcp 5080/tcp 5443/tcp 8189/tcp 8189/udp 9090/tcp 9091/tcp
+EXPOSE 1935/tcp 1936/tcp 5080/tcp 5443/tcp 8189/tcp 8189/udp 8890/udp 9090/tcp 9091/tcp
 ENTRYPOINT ["/streampair-mediaserver"]

@@ -132,6 +132,7 @@ type TLS struct {
 type Addresses struct {
 	RTMP   string `json:"rtmp,omitempty"`
 	RTMPS  string `json:"rtmps,omitempty"`
+	SRT    string `json:"srt,omitempty"`
 	HTTP   string `json:"http,omitempty"`
 	HTTPS  string `json:"https,omitempty"`
 	WebRTC string `json:"webrtc,omitempty"`
@@ -201,6 +202,22 @@ type Stream struct {
 	// EntryPoint says that viewers can begin to play the stream: an IDR is cached.
 	EntryPoint bool      `json:"entryPoint"`
 	Warnings   []Warning `json:"warnings,omitempty"`
+	// SRT says how the packets of the publisher arrive; nil: it does not publish by SRT here.
+	SRT *SRTLink `json:"srt,omitempty"`
+}
+
+// SRTLink is the way of an SRT publisher's packets.
+type SRTLink struct {
+	RoundTripMilliseconds int64 `json:"roundTripMilliseconds"`
+	// LatencyMilliseconds is for how long a packet may be late. BufferMilliseconds is how much media
+	// waits for late packets.
+	LatencyMilliseconds int64 `json:"latencyMilliseconds"`
+	BufferMilliseconds  int64 `json:"bufferMilliseconds"`
+	// Packets so far: all that arrived, those that arrived again because they were lost, and those
+	// that were given up.
+	PacketsReceived      uint64 `json:"packetsReceived"`
+	PacketsRetransmitted uint64 `json:"packetsRetransmitted"`
+	PacketsLost          uint64 `json:"packetsLost"`
 }
 
 // Track is one track of a stream.

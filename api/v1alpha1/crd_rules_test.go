@@ -29,6 +29,7 @@ var brokenRules = []struct{ path, message, spec string }{
 	{"spec.playback.externalURL", "such as https://live.example.com", `playback: {externalURL: "https://live..example.com"}`},
 	{"spec.playback.externalURL", "such as https://live.example.com", `playback: {externalURL: "https://[2001:db8:::1]"}`},
 	{"spec.playback.tlsSecretName", "must be the name of a Secret", `playback: {tlsSecretName: "*.example.com"}`},
+	{"spec.publish.srtPassphraseSecretRef.name", "must be the name of a Secret", `publish: {srtPassphraseSecretRef: {name: My_Keys}}`},
 	{"spec.playback.tokenSecretRef", "set auth to Token or JWT", `playback: {tokenSecretRef: {name: keys}}`},
 	{"spec.playback.hls.partMilliseconds", "a part must not be longer than a segment", `playback: {hls: {segmentSeconds: 1, partMilliseconds: 1001}}`},
 	{"spec.playback.allowedOrigins[1]", "each origin must be as a browser sends it", `playback: {allowedOrigins: ["https://a.example.com", "https://a.example.com/"]}`},
@@ -68,6 +69,12 @@ var brokenRules = []struct{ path, message, spec string }{
 
 	{"spec.exposure.http.loadBalancer", "http has one Service for both legs", `exposure: {http: {type: LoadBalancer, loadBalancer: {legPorts: {primary: 80, backup: 81}}}}`},
 	{"spec.exposure.webrtc.loadBalancer", "legTLSPorts are for rtmp only", `exposure: {webrtc: {type: LoadBalancer, loadBalancer: {legTLSPorts: {primary: 1, backup: 2}}}}`},
+	{"spec.exposure.srt.loadBalancer", "legTLSPorts are for rtmp only", `exposure: {srt: {type: LoadBalancer, loadBalancer: {legTLSPorts: {primary: 1, backup: 2}}}}`},
+	{"spec.exposure.srt.loadBalancer", "may be set only with type LoadBalancer", `exposure: {srt: {loadBalancer: {}}}`},
+	{"spec.exposure.srt.externalAddresses.primary", "must be host or host:port", `exposure: {srt: {externalAddresses: {primary: ["2001:db8::1"]}}}`},
+	{"spec.exposure.srt.externalAddresses.backup", "must be host or host:port", `exposure: {srt: {externalAddresses: {backup: ["x:65536"]}}}`},
+	{"spec.exposure.srt.loadBalancer.class", "class must be the name of a load balancer class", `exposure: {srt: {type: LoadBalancer, loadBalancer: {class: a/b/c}}}`},
+	{"spec.exposure.srt.loadBalancer.sourceRanges[0]", "must be in CIDR notation", `exposure: {srt: {type: LoadBalancer, loadBalancer: {sourceRanges: [all]}}}`},
 	{"spec.exposure.rtmp.loadBalancer", "must differ", `exposure: {rtmp: {type: LoadBalancer, loadBalancer: {legPorts: {primary: 1936, backup: 1937}}}}`},
 
 	{"spec.objectLabels", "must have the form of a", `objectLabels: {"a b": c}`},

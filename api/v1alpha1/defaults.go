@@ -23,6 +23,9 @@ func (p *StreamPair) Default() {
 	setDefault(&p.Spec.Publish.Auth, PublishToken)
 	setDefault(&p.Spec.Exposure.HTTP.Type, ExposureClusterIP)
 	setDefault(&p.Spec.Exposure.RTMP.Type, ExposureClusterIP)
+	if p.Spec.Exposure.SRT != nil {
+		setDefault(&p.Spec.Exposure.SRT.Type, ExposureClusterIP)
+	}
 	setDefault(&p.Spec.Exposure.WebRTC.Type, ExposureClusterIP)
 	p.Spec.MediaServer.setDefaults()
 }

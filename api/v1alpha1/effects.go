@@ -33,8 +33,11 @@ func Effects() map[string]Effect {
 		"publish.tokenSecretRef": EffectReplace,
 		"publish.jwks.secretRef": EffectReplace,
 
+		"publish.srtPassphraseSecretRef": EffectReplace,
+
 		"exposure":                     EffectOperator,
 		"exposure.http.trustedProxies": EffectRunning,
+		"exposure.srt":                 EffectReplace, // where it was not set
 		"exposure.webrtc.type":         EffectReplace,
 		"exposure.webrtc.hostPorts":    EffectReplace,
 

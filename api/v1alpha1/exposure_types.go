@@ -41,6 +41,13 @@ type Exposure struct {
 	// +kubebuilder:validation:XValidation:rule="!has(self.loadBalancer) || (has(self.loadBalancer.legPorts) ? self.loadBalancer.legPorts.primary : 1935) != (has(self.loadBalancer.legTLSPorts) ? self.loadBalancer.legTLSPorts.primary : 1936) && (has(self.loadBalancer.legPorts) ? self.loadBalancer.legPorts.backup : 1935) != (has(self.loadBalancer.legTLSPorts) ? self.loadBalancer.legTLSPorts.backup : 1936)",message="of one leg, legPorts (1935 by default) and legTLSPorts (1936) must differ",fieldPath=".loadBalancer"
 	RTMP ServiceExposure `json:"rtmp,omitzero"`
 
+	// srt carries encoders by SRT, over one Service for each leg: UDP 8890. Default: the media
+	// pods take no SRT. Only setting it where it was not set replaces the pods.
+	// publish.srtPassphraseSecretRef encrypts it.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="!has(self.loadBalancer) || !has(self.loadBalancer.legTLSPorts)",message="legTLSPorts are for rtmp only: remove them",fieldPath=".loadBalancer"
+	SRT *ServiceExposure `json:"srt,omitempty"`
+
 	// webrtc carries all media of browsers, over one Service for each leg: UDP 8189, and TCP
 	// 8189 for browsers that cannot use UDP.
 	// +optional
@@ -228,14 +235,14 @@ type LoadBalancerExposure struct {
 	Annotations map[string]string `json:"annotations,omitempty"`
 
 	// legAnnotations are added to the Services of one leg, and replace equal keys of
-	// annotations. They can give a leg its own address or name, for example. For rtmp and
+	// annotations. They can give a leg its own address or name, for example. For rtmp, srt and
 	// webrtc.
 	// +optional
 	LegAnnotations *LegAnnotations `json:"legAnnotations,omitempty"`
 
-	// legPorts are the ports of each leg in place of 1935 (rtmp) and 8189 (webrtc, UDP and
-	// TCP). They are for load balancers that use each port only once for all Services, such
-	// as the load balancer of k3s. For rtmp and webrtc.
+	// legPorts are the ports of each leg in place of 1935 (rtmp), 8890 (srt) and 8189 (webrtc,
+	// UDP and TCP). They are for load balancers that use each port only once for all Services,
+	// such as the load balancer of k3s. For rtmp, srt and webrtc.
 	// +optional
 	LegPorts *LegPorts `json:"legPorts,omitempty"`
 

@@ -34,6 +34,9 @@ const (
 	// SecretKeyJWKS is a JSON Web Key Set, in the Secret of spec.playback.jwks.secretRef or
 	// spec.publish.jwks.secretRef.
 	SecretKeyJWKS = "jwks"
+	// SecretKeySRTPassphrase encrypts SRT, 10 to 79 characters. In the Secret of
+	// spec.publish.srtPassphraseSecretRef.
+	SecretKeySRTPassphrase = "srtPassphrase"
 	// SecretKeyClusterToken is the bearer token of the command port, and of one media pod
 	// with the other. In the generated Secret only.
 	SecretKeyClusterToken = "clusterToken"

@@ -45,6 +45,13 @@ type Publish struct {
 	// +optional
 	JWKS *JWKS `json:"jwks,omitempty"`
 
+	// srtPassphraseSecretRef names a Secret with the key srtPassphrase, 10 to 79 characters.
+	// Encoders that publish by SRT must then encrypt with it, and need no token: SRT sends
+	// tokens in clear. The media pods take over a changed passphrase without a restart, for
+	// encoders that come. Without it SRT is not encrypted.
+	// +optional
+	SRTPassphraseSecretRef *SecretReference `json:"srtPassphraseSecretRef,omitempty"`
+
 	// tokenGeneration: raise it by one to have the generated tokens made anew, for instance
 	// when one got into the wrong hands. It does nothing to a Secret of your own, and leaves
 	// jwtKey as it is, as what signs with it would have to follow: to renew that, delete the

@@ -130,7 +130,7 @@ func TestTheCompleteSampleHasEveryField(t *testing.T) {
 	}
 	// The surfaces are alike: a field that one of them shows need not be in the others. The same
 	// holds for key sets.
-	anySurface := strings.NewReplacer(".exposure.http.", ".exposure.*.", ".exposure.rtmp.", ".exposure.*.", ".exposure.webrtc.", ".exposure.*.",
+	anySurface := strings.NewReplacer(".exposure.http.", ".exposure.*.", ".exposure.rtmp.", ".exposure.*.", ".exposure.srt.", ".exposure.*.", ".exposure.webrtc.", ".exposure.*.",
 		".playback.jwks.", ".*.jwks.", ".publish.jwks.", ".*.jwks.")
 	present := map[string]bool{}
 	var look func(path string, value any)

@@ -119,6 +119,9 @@ type IngestStatus struct {
 	// rtmp is the RTMP publish URL, without a token. `kubectl streampair keys` adds it.
 	// +optional
 	RTMP string `json:"rtmp,omitempty"`
+	// srt is the SRT publish URL, without a token and passphrase. It is set if exposure.srt is.
+	// +optional
+	SRT string `json:"srt,omitempty"`
 	// whip is the WHIP endpoint, without a token.
 	// +optional
 	WHIP string `json:"whip,omitempty"`

@@ -127,6 +127,7 @@ func (f *Failover) validate(path *field.Path) field.ErrorList {
 func (p *Publish) validate(path *field.Path) field.ErrorList {
 	errs := oneOf(path.Child("auth"), p.Auth, PublishToken, PublishNone)
 	errs = append(errs, p.TokenSecretRef.validate(path.Child("tokenSecretRef"))...)
+	errs = append(errs, p.SRTPassphraseSecretRef.validate(path.Child("srtPassphraseSecretRef"))...)
 	if p.JWKS != nil && p.Auth == PublishNone {
 		errs = append(errs, field.Forbidden(path.Child("jwks"),
 			"does nothing with auth None: set auth to Token, or everybody can publish"))

@@ -28,7 +28,18 @@ func (e *Exposure) validate(path *field.Path) field.ErrorList {
 	errs := e.HTTP.validate(path.Child("http"))
 	errs = append(errs, e.RTMP.validate(path.Child("rtmp"))...)
 	errs = append(errs, e.RTMP.LoadBalancer.validateRTMPPorts(path.Child("rtmp", "loadBalancer"))...)
+	if e.SRT != nil {
+		errs = append(errs, e.SRT.validate(path.Child("srt"))...)
+		errs = append(errs, e.SRT.LoadBalancer.validateNoTLSPorts(path.Child("srt", "loadBalancer"))...)
+	}
 	return append(errs, e.WebRTC.validate(path.Child("webrtc"))...)
+}
+
+func (l *LoadBalancerExposure) validateNoTLSPorts(path *field.Path) field.ErrorList {
+	if l == nil || l.LegTLSPorts == nil {
+		return nil
+	}
+	return field.ErrorList{field.Forbidden(path, "legTLSPorts are for rtmp only: remove them")}
 }
 
 func (h *HTTPExposure) validate(path *field.Path) field.ErrorList {
@@ -51,9 +62,7 @@ func (w *WebRTCExposure) validate(path *field.Path) field.ErrorList {
 	errs := oneOf(path.Child("type"), w.Type, ExposureClusterIP, ExposureNodePort, ExposureLoadBalancer, ExposureHostPort)
 	errs = append(errs, w.LoadBalancer.validate(path.Child("loadBalancer"), w.Type)...)
 	errs = append(errs, validateFamilies(path, w.IPFamilyPolicy)...)
-	if w.LoadBalancer != nil && w.LoadBalancer.LegTLSPorts != nil {
-		errs = append(errs, field.Forbidden(path.Child("loadBalancer"), "legTLSPorts are for rtmp only: remove them"))
-	}
+	errs = append(errs, w.LoadBalancer.validateNoTLSPorts(path.Child("loadBalancer"))...)
 	errs = append(errs, w.HostPorts.validate(path.Child("hostPorts"), w.Type)...)
 	return append(errs, w.ExternalAddresses.validate(path.Child("externalAddresses"), validateMediaAddress)...)
 }

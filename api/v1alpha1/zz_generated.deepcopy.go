@@ -54,6 +54,11 @@ func (in *Exposure) DeepCopyInto(out *Exposure) {
 	*out = *in
 	in.HTTP.DeepCopyInto(&out.HTTP)
 	in.RTMP.DeepCopyInto(&out.RTMP)
+	if in.SRT != nil {
+		in, out := &in.SRT, &out.SRT
+		*out = new(ServiceExposure)
+		(*in).DeepCopyInto(*out)
+	}
 	in.WebRTC.DeepCopyInto(&out.WebRTC)
 }
 
@@ -494,6 +499,11 @@ func (in *Publish) DeepCopyInto(out *Publish) {
 		in, out := &in.JWKS, &out.JWKS
 		*out = new(JWKS)
 		(*in).DeepCopyInto(*out)
+	}
+	if in.SRTPassphraseSecretRef != nil {
+		in, out := &in.SRTPassphraseSecretRef, &out.SRTPassphraseSecretRef
+		*out = new(SecretReference)
+		**out = **in
 	}
 	if in.ReplacedTokenGraceSeconds != nil {
 		in, out := &in.ReplacedTokenGraceSeconds, &out.ReplacedTokenGraceSeconds

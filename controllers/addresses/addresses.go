@@ -22,8 +22,8 @@ import (
 type Addresses struct {
 	// Playback is the URL of the player.
 	Playback string
-	// RTMP and WHIP are the publish URLs of each leg.
-	RTMP, WHIP map[v1alpha1.Role]string
+	// RTMP, SRT and WHIP are the publish URLs of each leg. SRT is nil if the pair takes none.
+	RTMP, SRT, WHIP map[v1alpha1.Role]string
 	// WebRTC are the addresses that browsers are told beside the
 	// pod's own address, in the form IP[:udpPort[:tcpPort]].
 	WebRTC map[v1alpha1.Role][]string
@@ -53,6 +53,9 @@ func Of(pair *v1alpha1.StreamPair, seen *observed.Pair) Addresses {
 		RTMP: map[v1alpha1.Role]string{}, WHIP: map[v1alpha1.Role]string{}, WebRTC: map[v1alpha1.Role][]string{},
 		Bases: map[v1alpha1.Role]string{},
 	}
+	if pair.Spec.Exposure.SRT != nil {
+		a.SRT = map[v1alpha1.Role]string{}
+	}
 	base := f.playbackBase(&a)
 	if base != "" {
 		a.Playback = base + objects.PlayPath(pair)
@@ -61,6 +64,9 @@ func Of(pair *v1alpha1.StreamPair, seen *observed.Pair) Addresses {
 		id := objects.StreamID(pair, role)
 		if host := f.rtmpHost(role); host != "" {
 			a.RTMP[role] = "rtmp://" + host + "/" + pair.Spec.App + "/" + id
+		}
+		if host := f.srtHost(role); host != "" {
+			a.SRT[role] = "srt://" + host + "?streamid=publish:" + pair.Spec.App + "/" + id
 		}
 		if base := f.whipBase(role); base != "" {
 			a.WHIP[role] = base + "/" + pair.Spec.App + "/whip/" + id
@@ -81,6 +87,7 @@ func Of(pair *v1alpha1.StreamPair, seen *observed.Pair) Addresses {
 func UsesNodeAddress(pair *v1alpha1.StreamPair) bool {
 	e := pair.Spec.Exposure
 	return e.HTTP.Type == v1alpha1.ExposureNodePort || e.RTMP.Type == v1alpha1.ExposureNodePort ||
+		e.SRT != nil && e.SRT.Type == v1alpha1.ExposureNodePort ||
 		e.WebRTC.Type == v1alpha1.ExposureNodePort || e.WebRTC.Type == v1alpha1.ExposureHostPort
 }
 
@@ -109,6 +116,21 @@ func (f *addressFinder) rtmpHost(role v1alpha1.Role) string {
 		return externalHost(addresses[0], port)
 	}
 	return f.serviceHost(objects.RTMPServiceName(f.pair.Name, role), objects.PortNameRTMP, port, role)
+}
+
+// srtHost returns the host:port to which the leg's encoder publishes by SRT, which has no default port.
+func (f *addressFinder) srtHost(role v1alpha1.Role) string {
+	exposure := f.pair.Spec.Exposure.SRT
+	if exposure == nil {
+		return ""
+	}
+	if addresses := objects.LegAddresses(exposure.ExternalAddresses, role); len(addresses) > 0 {
+		if _, _, err := net.SplitHostPort(addresses[0]); err == nil {
+			return addresses[0]
+		}
+		return net.JoinHostPort(strings.Trim(addresses[0], "[]"), strconv.Itoa(objects.PortSRT))
+	}
+	return f.serviceHost(objects.SRTServiceName(f.pair.Name, role), objects.PortNameSRT, "", role)
 }
 
 // webrtc returns the leg's media addresses for browsers.

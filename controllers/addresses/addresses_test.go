@@ -39,6 +39,32 @@ func TestAddresses(t *testing.T) {
 	}{
 		{name: "ClusterIP"},
 		{
+			name: "SRT inside the cluster",
+			spec: func(s *v1alpha1.StreamPairSpec) {
+				s.Exposure.SRT = &v1alpha1.ServiceExposure{Type: v1alpha1.ExposureClusterIP}
+			},
+			want: func(a *addresses.Addresses) {
+				a.SRT = legs{
+					v1alpha1.RolePrimary: "srt://sunday-primary-srt.live.svc:8890?streamid=publish:live/primary",
+					v1alpha1.RoleBackup:  "srt://sunday-backup-srt.live.svc:8890?streamid=publish:live/backup",
+				}
+			},
+		},
+		{
+			name: "SRT at other addresses",
+			spec: func(s *v1alpha1.StreamPairSpec) {
+				s.Exposure.SRT = &v1alpha1.ServiceExposure{Type: v1alpha1.ExposureClusterIP, ExternalAddresses: &v1alpha1.LegAddresses{
+					Primary: []string{"[2001:db8::9]"}, Backup: []string{"in.example.com:1940"},
+				}}
+			},
+			want: func(a *addresses.Addresses) {
+				a.SRT = legs{
+					v1alpha1.RolePrimary: "srt://[2001:db8::9]:8890?streamid=publish:live/primary",
+					v1alpha1.RoleBackup:  "srt://in.example.com:1940?streamid=publish:live/backup",
+				}
+			},
+		},
+		{
 			name: "ClusterIP with a certificate",
 			spec: func(s *v1alpha1.StreamPairSpec) { s.Playback.TLSSecretName = "live-tls" },
 			want: func(a *addresses.Addresses) {

@@ -105,6 +105,11 @@ func (f *addressFinder) noBalancer(service *corev1.Service) string {
 			if rtmp.LegPorts == nil && f.hasBalancer(objects.RTMPServiceName(f.pair.Name, other)) {
 				f.advise(once + "rtmp.loadBalancer.legPorts and legTLSPorts.")
 			}
+		case objects.SRTServiceName(f.pair.Name, role):
+			srt := f.pair.Spec.Exposure.SRT
+			if srt != nil && (srt.LoadBalancer == nil || srt.LoadBalancer.LegPorts == nil) && f.hasBalancer(objects.SRTServiceName(f.pair.Name, other)) {
+				f.advise(once + "srt.loadBalancer.legPorts.")
+			}
 		case objects.MediaServiceName(f.pair.Name, role), objects.MediaTCPServiceName(f.pair.Name, role):
 			if webrtc.MixedProtocol {
 				f.advise("If the load balancer takes one protocol in a Service, set spec.exposure.webrtc.loadBalancer.mixedProtocol to false.")

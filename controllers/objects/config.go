@@ -66,6 +66,7 @@ func Manifest(pair *v1alpha1.StreamPair) []byte {
 func leaveOutOperatorsOwn(spec *v1alpha1.StreamPairSpec) {
 	spec.ObjectLabels, spec.MediaServer.PodLabels, spec.MediaServer.PodAnnotations = nil, nil, nil
 	e := &spec.Exposure
+	e.SRT = nil // the pods are told by a variable
 	e.HTTP.IPFamilyPolicy, e.RTMP.IPFamilyPolicy, e.WebRTC.IPFamilyPolicy = "", "", ""
 	for _, balancer := range []*v1alpha1.LoadBalancerExposure{e.HTTP.LoadBalancer, e.RTMP.LoadBalancer, e.WebRTC.LoadBalancer} {
 		if balancer != nil {

@@ -19,6 +19,7 @@ const ContainerName = "media-server"
 const (
 	PortRTMP    = 1935
 	PortRTMPS   = 1936
+	PortSRT     = 8890 // UDP
 	PortHTTP    = 5080
 	PortHTTPS   = 5443
 	PortWebRTC  = 8189 // UDP and TCP
@@ -33,6 +34,7 @@ const (
 const (
 	PortNameRTMP      = "rtmp"
 	PortNameRTMPS     = "rtmps"
+	PortNameSRT       = "srt"
 	PortNameHTTP      = "http"
 	PortNameHTTPS     = "https"
 	PortNameWebRTCUDP = "webrtc-udp"
@@ -101,6 +103,11 @@ func DeploymentName(pair string, role v1alpha1.Role) string {
 // RTMPServiceName returns the name of the Service to which a leg's encoder publishes.
 func RTMPServiceName(pair string, role v1alpha1.Role) string {
 	return objectName(pair, LegName(role)+"-rtmp")
+}
+
+// SRTServiceName returns the name of the Service to which a leg's encoder publishes by SRT.
+func SRTServiceName(pair string, role v1alpha1.Role) string {
+	return objectName(pair, LegName(role)+"-srt")
 }
 
 // MediaServiceName returns the name of the Service of a leg's WebRTC media. The

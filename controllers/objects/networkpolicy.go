@@ -40,7 +40,7 @@ func networkPolicy(pair *v1alpha1.StreamPair, s Settings) Object {
 	spec := networkingv1ac.NetworkPolicySpec().
 		WithPodSelector(metav1ac.LabelSelector().WithMatchLabels(PairSelector(pair.Name))).
 		WithPolicyTypes(networkingv1.PolicyTypeIngress).
-		WithIngress(publicRule(), metricsRule(s), commandsRule(s), peerIngressRule(pair))
+		WithIngress(publicRule(pair), metricsRule(s), commandsRule(s), peerIngressRule(pair))
 	if pair.Spec.MediaServer.Egress == v1alpha1.EgressRestricted {
 		spec.WithPolicyTypes(networkingv1.PolicyTypeEgress).
 			WithEgress(nameServersRule(s), openShiftNameServersRule(), peerEgressRule(pair))
@@ -52,8 +52,8 @@ func networkPolicy(pair *v1alpha1.StreamPair, s Settings) Object {
 	return New(pair, KindNetworkPolicy, policy, policy.ObjectMetaApplyConfiguration, PairLabels(pair.Name))
 }
 
-func publicRule() *networkingv1ac.NetworkPolicyIngressRuleApplyConfiguration {
-	return networkingv1ac.NetworkPolicyIngressRule().WithPorts(
+func publicRule(pair *v1alpha1.StreamPair) *networkingv1ac.NetworkPolicyIngressRuleApplyConfiguration {
+	rule := networkingv1ac.NetworkPolicyIngressRule().WithPorts(
 		policyPort(corev1.ProtocolTCP, PortRTMP),
 		policyPort(corev1.ProtocolTCP, PortRTMPS),
 		policyPort(corev1.ProtocolTCP, PortHTTP),
@@ -61,6 +61,10 @@ func publicRule() *networkingv1ac.NetworkPolicyIngressRuleApplyConfiguration {
 		policyPort(corev1.ProtocolTCP, PortWebRTC),
 		policyPort(corev1.ProtocolUDP, PortWebRTC),
 		policyPort(corev1.ProtocolTCP, PortHealth))
+	if pair.Spec.Exposure.SRT != nil {
+		rule.WithPorts(policyPort(corev1.ProtocolUDP, PortSRT))
+	}
+	return rule
 }
 
 func metricsRule(s Settings) *networkingv1ac.NetworkPolicyIngressRuleApplyConfiguration {

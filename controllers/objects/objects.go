@@ -118,12 +118,15 @@ func Of(pair *v1alpha1.StreamPair, s Settings) []Object {
 
 // Obsolete returns the objects that the pair may own from an earlier spec and no longer needs.
 func Obsolete(pair *v1alpha1.StreamPair) []Key {
-	if SplitsMedia(WithDefaults(pair).Spec.Exposure.WebRTC) {
-		return nil
-	}
+	exposure := WithDefaults(pair).Spec.Exposure
 	var keys []Key
 	for _, role := range Roles() {
-		keys = append(keys, Key{KindService, MediaTCPServiceName(pair.Name, role)})
+		if exposure.SRT == nil {
+			keys = append(keys, Key{KindService, SRTServiceName(pair.Name, role)})
+		}
+		if !SplitsMedia(exposure.WebRTC) {
+			keys = append(keys, Key{KindService, MediaTCPServiceName(pair.Name, role)})
+		}
 	}
 	return keys
 }

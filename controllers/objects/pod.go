@@ -170,6 +170,9 @@ func newerFlags(pair *v1alpha1.StreamPair, s Settings) []*corev1ac.EnvVarApplyCo
 	if len(s.JWKSNetworks) > 0 && len(jwksURLs(pair)) > 0 {
 		variables = append(variables, corev1ac.EnvVar().WithName("JWKS_NETWORKS").WithValue(strings.Join(s.JWKSNetworks, ",")))
 	}
+	if pair.Spec.Exposure.SRT != nil {
+		variables = append(variables, corev1ac.EnvVar().WithName("SRT_ADDRESS").WithValue(fmt.Sprintf(":%d", PortSRT)))
+	}
 	if s.NoViewerReports {
 		variables = append(variables, corev1ac.EnvVar().WithName("NO_VIEWER_REPORTS").WithValue("true"))
 	}
@@ -199,7 +202,7 @@ func containerPorts(pair *v1alpha1.StreamPair, role v1alpha1.Role) []*corev1ac.C
 		udp.WithHostPort(port)
 		tcp.WithHostPort(port)
 	}
-	return []*corev1ac.ContainerPortApplyConfiguration{
+	ports := []*corev1ac.ContainerPortApplyConfiguration{
 		containerPort(PortNameRTMP, corev1.ProtocolTCP, PortRTMP),
 		containerPort(PortNameRTMPS, corev1.ProtocolTCP, PortRTMPS),
 		containerPort(PortNameHTTP, corev1.ProtocolTCP, PortHTTP),
@@ -211,6 +214,10 @@ func containerPorts(pair *v1alpha1.StreamPair, role v1alpha1.Role) []*corev1ac.C
 		containerPort(PortNamePeer, corev1.ProtocolTCP, PortPeer),
 		containerPort(PortNameHealth, corev1.ProtocolTCP, PortHealth),
 	}
+	if pair.Spec.Exposure.SRT != nil {
+		ports = append(ports, containerPort(PortNameSRT, corev1.ProtocolUDP, PortSRT))
+	}
+	return ports
 }
 
 // containerPort returns a port of the container. The protocol is

@@ -13,7 +13,7 @@ import (
 	"github.com/streampair/streampair/api/v1alpha1"
 )
 
-// services returns all Services of the pair. Each leg has one to publish, one or two for
+// services returns all Services of the pair. Each leg has one or two to publish, one or two for
 // WebRTC media, and one by which the other leg finds its pod. Viewers have one over both legs.
 // An encoder, or a client over UDP, could not tell apart several pods behind one Service.
 //
@@ -23,6 +23,9 @@ func services(pair *v1alpha1.StreamPair) []Object {
 	var objects []Object
 	for _, role := range Roles() {
 		objects = append(objects, rtmpService(pair, role))
+		if pair.Spec.Exposure.SRT != nil {
+			objects = append(objects, srtService(pair, role))
+		}
 		objects = append(objects, mediaServices(pair, role)...)
 		objects = append(objects, podsService(pair, role))
 	}
@@ -47,6 +50,22 @@ func rtmpService(pair *v1alpha1.StreamPair, role v1alpha1.Role) Object {
 		spec.WithExternalTrafficPolicy(corev1.ServiceExternalTrafficPolicyLocal)
 	}
 	return service(pair, RTMPServiceName(pair.Name, role), LegLabels(pair.Name, role), spec, legAnnotations(exposure.LoadBalancer, role))
+}
+
+// srtService returns the Service to which the leg's encoder publishes by SRT. It delivers as
+// that of RTMP does.
+func srtService(pair *v1alpha1.StreamPair, role v1alpha1.Role) Object {
+	exposure := pair.Spec.Exposure.SRT
+	port := legPort(nil, role, PortSRT)
+	if b := exposure.LoadBalancer; b != nil {
+		port = legPort(b.LegPorts, role, PortSRT)
+	}
+	spec := exposedSpec(exposure.Type, exposure.IPFamilyPolicy, exposure.LoadBalancer, LegSelector(pair.Name, role),
+		servicePort(PortNameSRT, corev1.ProtocolUDP, port, PortSRT))
+	if exposure.Type == v1alpha1.ExposureLoadBalancer {
+		spec.WithExternalTrafficPolicy(corev1.ServiceExternalTrafficPolicyLocal)
+	}
+	return service(pair, SRTServiceName(pair.Name, role), LegLabels(pair.Name, role), spec, legAnnotations(exposure.LoadBalancer, role))
 }
 
 // mediaServices returns the Services of the leg's WebRTC media. Media from outside arrives

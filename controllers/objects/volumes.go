@@ -96,6 +96,7 @@ func secretProjections(pair *v1alpha1.StreamPair) []*corev1ac.VolumeProjectionAp
 	use(playback, v1alpha1.SecretKeyPlayToken, v1alpha1.SecretKeyJWTKey)
 	use(spec.Publish.JWKS.Secret(), v1alpha1.SecretKeyJWKS)
 	use(spec.Playback.JWKS.Secret(), v1alpha1.SecretKeyJWKS)
+	use(spec.Publish.SRTPassphraseSecretRef, v1alpha1.SecretKeySRTPassphrase)
 	for _, server := range spec.MediaServer.ICEServers {
 		use(server.CredentialSecretRef, v1alpha1.SecretKeyICEUsername, v1alpha1.SecretKeyICECredential)
 	}

@@ -132,7 +132,7 @@ func roleOf(pair *v1alpha1.StreamPair, key objects.Key) v1alpha1.Role {
 func legServices(pair *v1alpha1.StreamPair, role v1alpha1.Role) []string {
 	return []string{
 		objects.RTMPServiceName(pair.Name, role), objects.MediaServiceName(pair.Name, role), objects.MediaTCPServiceName(pair.Name, role),
-		objects.PodsServiceName(pair.Name, role),
+		objects.PodsServiceName(pair.Name, role), objects.SRTServiceName(pair.Name, role),
 	}
 }
 

@@ -138,6 +138,7 @@ func (w *statusWriter) ingest(role v1alpha1.Role) v1alpha1.IngestStatus {
 	path := "/" + objects.StreamID(w.pair, role)
 	s := v1alpha1.IngestStatus{
 		Role: role, RTMP: w.address(w.addresses.RTMP[role], last.RTMP, "/"+w.pair.Spec.App+path),
+		SRT:   w.address(w.addresses.SRT[role], last.SRT, ":"+w.pair.Spec.App+path),
 		WHIP:  w.address(w.addresses.WHIP[role], last.WHIP, w.whipPath(role)),
 		State: w.ingestState(v), Playing: v.Playing(),
 	}

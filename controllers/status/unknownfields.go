@@ -19,6 +19,7 @@ func unknownFields(pair *v1alpha1.StreamPair, pod *control.Status) []string {
 		isSet bool
 	}{
 		{"spec.exposure.http.trustedProxies", len(pair.Spec.Exposure.HTTP.TrustedProxies) > 0},
+		{"spec.exposure.srt", pair.Spec.Exposure.SRT != nil},
 		{"spec.failover.maxJitterMilliseconds", pair.Spec.Failover.MaxJitterMilliseconds != nil},
 		{"spec.playback.allowedOrigins", len(pair.Spec.Playback.AllowedOrigins) > 0},
 		{"spec.playback.hls", pair.Spec.Playback.HLS != nil},
@@ -26,6 +27,7 @@ func unknownFields(pair *v1alpha1.StreamPair, pod *control.Status) []string {
 		{"spec.playback.jwks", pair.Spec.Playback.JWKS != nil},
 		{"spec.publish.jwks", pair.Spec.Publish.JWKS != nil},
 		{"spec.playback.replacedTokenGraceSeconds", pair.Spec.Playback.ReplacedTokenGraceSeconds != nil},
+		{"spec.publish.srtPassphraseSecretRef", pair.Spec.Publish.SRTPassphraseSecretRef != nil},
 		{"spec.publish.replacedTokenGraceSeconds", pair.Spec.Publish.ReplacedTokenGraceSeconds != nil},
 	} {
 		if field.isSet {

@@ -68,7 +68,7 @@ func startServer(ctx context.Context, cfg serverConfig) (*server, error) {
 	const free = "127.0.0.1:0"
 	args := append([]string{
 		"--control-address", fmt.Sprintf("127.0.0.1:%d", port), "--log-level", "warn",
-		"--rtmp-address", free, "--https-address", free, "--webrtc-address", free, "--probe-address", free,
+		"--rtmp-address", free, "--srt-address", free, "--https-address", free, "--webrtc-address", free, "--probe-address", free,
 	}, cfg.args...)
 	s.cmd = exec.Command(cfg.binary, args...)
 	s.cmd.Stderr = s.log

@@ -41,10 +41,12 @@ func startServer(t *scope, binary string, flags ...string) *server {
 	// so only its own address must be chosen here.
 	s := &server{control: freeAddress(t)}
 	const free = "127.0.0.1:0"
-	s.process = startProcess(t, exec.Command(binary, append([]string{
+	command := exec.Command(binary, append([]string{
 		"--pair", file, "--log-level", "error", "--control-address", s.control,
 		"--rtmp-address", free, "--http-address", free, "--https-address", free, "--webrtc-address", free, "--probe-address", free,
-	}, flags...)...))
+	}, flags...)...)
+	command.Env = append(os.Environ(), "SRT_ADDRESS="+free) // servers of before know no such flag
+	s.process = startProcess(t, command)
 	t.until("the server answers", func() bool {
 		st, err := s.status()
 		s.addresses = st.Addresses

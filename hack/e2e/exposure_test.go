@@ -51,7 +51,7 @@ func TestExposure(t *testing.T) {
 			// encoders publish to the addresses of this exposure.
 			life, end := context.WithCancel(t.Context())
 			var running sync.WaitGroup
-			s.encode(t, life, name, &running)
+			s.encode(t, life, name, &running, objects.Roles()...)
 			defer running.Wait()
 			defer end()
 			status := s.waitForPair(t, name, patience, ready...).Status

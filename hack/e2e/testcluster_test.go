@@ -126,6 +126,7 @@ func newPair(name string) *v1alpha1.StreamPair {
 	}
 	x := &pair.Spec.Exposure
 	x.HTTP.Type, x.RTMP.Type, x.WebRTC.Type = v1alpha1.ExposureLoadBalancer, v1alpha1.ExposureLoadBalancer, v1alpha1.ExposureLoadBalancer
+	x.SRT = &v1alpha1.ServiceExposure{Type: v1alpha1.ExposureLoadBalancer}
 	return pair
 }
 
@@ -177,17 +178,17 @@ func (s *testCluster) make(t *testing.T, object client.Object) {
 func (s *testCluster) plugIn(t *testing.T) {
 	t.Helper()
 	life, end := context.WithCancel(s.life)
-	s.encoders, s.unplug = s.encode(t, life, pairName, &s.running), end
+	s.encoders, s.unplug = s.encode(t, life, pairName, &s.running, objects.Roles()...), end
 }
 
-// encode starts an encoder for each leg of a pair, until ctx ends.
-func (s *testCluster) encode(t *testing.T, ctx context.Context, pair string, running *sync.WaitGroup) map[v1alpha1.Role]*audience.Encoder {
+// encode starts an encoder for each of these legs of a pair, until ctx ends.
+func (s *testCluster) encode(t *testing.T, ctx context.Context, pair string, running *sync.WaitGroup, roles ...v1alpha1.Role) map[v1alpha1.Role]*audience.Encoder {
 	t.Helper()
 	secret := &corev1.Secret{}
 	s.must(t, s.kube.Get(t.Context(), client.ObjectKey{Namespace: options.namespace, Name: objects.KeysSecretName(pair)}, secret))
 	token := string(secret.Data[v1alpha1.SecretKeyPublishToken])
 	encoders := map[v1alpha1.Role]*audience.Encoder{}
-	for _, role := range objects.Roles() {
+	for _, role := range roles {
 		to := ""
 		s.eventually(t, "a publish URL of the "+string(role), func() bool {
 			for _, ingest := range s.pair(t, pair).Status.Ingest {

@@ -94,7 +94,7 @@ func images() []Image {
 		Description: "Takes two encoders' streams and plays them as one; without ffmpeg",
 		Licenses:    "Apache-2.0 AND LGPL-2.1-or-later", // the AAC decoder: see NOTICE
 		Binary:      "streampair-mediaserver",
-		Ports:       []string{"1935/tcp", "1936/tcp", "5080/tcp", "5443/tcp", "8189/tcp", "8189/udp", "9090/tcp", "9091/tcp"},
+		Ports:       []string{"1935/tcp", "1936/tcp", "5080/tcp", "5443/tcp", "8189/tcp", "8189/udp", "8890/udp", "9090/tcp", "9091/tcp"},
 	}}
 }
 

@@ -40,6 +40,7 @@ type Config struct {
 
 	RTMPAddress    string // TCP; default :1935
 	RTMPSAddress   string // TCP; default empty
+	SRTAddress     string // UDP; default :8890, or empty with Role
 	HTTPAddress    string // TCP; default :5080
 	HTTPSAddress   string // TCP; default :5443
 	WebRTCAddress  string // UDP and TCP, the same number; default :8189

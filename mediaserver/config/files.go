@@ -62,6 +62,7 @@ func (f Files) Names(m Manifest) []string {
 	for _, p := range m.Pairs {
 		add(p.Spec.Publish.TokenSecretRef, KeyPublishToken, KeyPlayToken, KeyJWTKey)
 		add(p.Spec.Playback.TokenSecretRef, KeyPlayToken, KeyJWTKey)
+		add(p.Spec.Publish.SRTPassphraseSecretRef, KeySRTPassphrase)
 		for _, set := range []*v1alpha1.JWKS{p.Spec.Publish.JWKS, p.Spec.Playback.JWKS} {
 			add(set.Secret(), KeyJWKS)
 		}

@@ -88,6 +88,7 @@ func newFlags() *flags {
 	f.set.Var(&f.pairs, "pair", "read StreamPairs from `FILE`; may be repeated. Without the flag, pairs are made from play URLs")
 	f.address("rtmp-address", ":1935", "RTMP ingest on `ADDRESS`", func(c *Config) *string { return &c.RTMPAddress })
 	f.address("rtmps-address", "", "RTMPS ingest on `ADDRESS`, such as :1936", func(c *Config) *string { return &c.RTMPSAddress })
+	f.address("srt-address", ":8890", "SRT ingest on `ADDRESS`, UDP. Off by default with --role", func(c *Config) *string { return &c.SRTAddress })
 	f.address("http-address", ":5080", "player, WHIP, WHEP and events on `ADDRESS`", func(c *Config) *string { return &c.HTTPAddress })
 	f.address("https-address", ":5443", "player, WHIP, WHEP and events over TLS on `ADDRESS`", func(c *Config) *string { return &c.HTTPSAddress })
 	f.set.StringVar(&f.tlsCert, "tls-cert", "", "certificate `FILE` (PEM) for HTTPS and RTMPS, read again when it changes. Without the flag the server makes a self-signed certificate. With --role it also does so while the file is missing or wrong")
@@ -275,6 +276,10 @@ func (f *flags) cluster(c *Config, mistakes *Mistakes) {
 	c.Files.Lenient = c.Role != ""
 	if c.Role != "" && !f.isGiven("health-address") {
 		c.HealthAddress = DefaultHealthAddress
+	}
+
+	if c.Role != "" && !f.isGiven("srt-address") {
+		c.SRTAddress = ""
 	}
 
 	c.Control = f.control

@@ -23,11 +23,16 @@ const (
 	KeyPlayToken    = v1alpha1.SecretKeyPlayToken
 	KeyJWTKey       = v1alpha1.SecretKeyJWTKey
 	KeyJWKS         = v1alpha1.SecretKeyJWKS
+
+	KeySRTPassphrase = v1alpha1.SecretKeySRTPassphrase
 )
 
 // minJWTKeyLength is the length of the hash: HS256 needs
 // a key as long as its hash (RFC 7518, section 3.2).
 const minJWTKeyLength = 32
+
+// Bounds of a passphrase of SRT, in bytes: libsrt takes no others.
+const minPassphrase, maxPassphrase = 10, 79
 
 // maxCredential bounds the username and the credential of an ICE server, in bytes.
 const maxCredential = 1024
@@ -122,6 +127,8 @@ type Keys struct {
 	JWTKey       string // set if playback.auth is JWT, and playback.jwks is not
 	PublishJWKS  string // JSON; set if publish.jwks has a secretRef
 	PlaybackJWKS string // JSON; set if playback.jwks has a secretRef
+	// SRTPassphrase is set if publish.srtPassphraseSecretRef is.
+	SRTPassphrase string
 
 	// GeneratedPublishToken and GeneratedPlayToken say that nobody
 	// configured the token. It must be shown once, or nobody knows it.

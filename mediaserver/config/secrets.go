@@ -138,6 +138,9 @@ func (p *Pair) keptKeys(before Pair) Keys {
 	if !sameSecret(now.Publish.JWKS.Secret(), then.Publish.JWKS.Secret()) {
 		kept.PublishJWKS = ""
 	}
+	if !sameSecret(now.Publish.SRTPassphraseSecretRef, then.Publish.SRTPassphraseSecretRef) {
+		kept.SRTPassphrase = ""
+	}
 	if !sameSecret(now.Playback.JWKS.Secret(), then.Playback.JWKS.Secret()) {
 		kept.PlaybackJWKS = ""
 	}
@@ -202,6 +205,14 @@ func (p *Pair) resolveKeys(s *secrets, kept Keys) field.ErrorList {
 		}
 		return text
 	}
+	if ref := p.Spec.Publish.SRTPassphraseSecretRef; ref != nil {
+		path, before := field.NewPath("spec", "publish", "srtPassphraseSecretRef"), len(errs)
+		passphrase, made := look(KeySRTPassphrase, path, ref)
+		p.Keys.SRTPassphrase = cmp.Or(passphrase, kept.SRTPassphrase)
+		if p.Keys.SRTPassphrase == "" && made && len(errs) == before {
+			errs = append(errs, field.Required(path, "it needs a Secret with the key srtPassphrase"))
+		}
+	}
 	p.Keys.PublishJWKS = set(p.Spec.Publish.JWKS, "publish", kept.PublishJWKS)
 	p.Keys.PlaybackJWKS = set(p.Spec.Playback.JWKS, "playback", kept.PlaybackJWKS)
 	return errs
@@ -213,6 +224,10 @@ func judgeKey(key string) func(string) string {
 		case key == KeyJWKS:
 			if _, err := jwks.Parse([]byte(value)); err != nil {
 				return fmt.Sprintf("cannot be used: %v", err)
+			}
+		case key == KeySRTPassphrase:
+			if len(value) < minPassphrase || len(value) > maxPassphrase {
+				return fmt.Sprintf("must have %d to %d characters", minPassphrase, maxPassphrase)
 			}
 		case key == KeyJWTKey && len(value) < minJWTKeyLength:
 			return fmt.Sprintf("must have at least %d bytes", minJWTKeyLength)

@@ -48,6 +48,11 @@ type Metrics struct {
 	AdmissionRefusals  *prometheus.CounterVec // door, reason
 	AdmissionEnded     *prometheus.CounterVec // door, reason
 
+	// See package srt.
+	SRTDropped                            *prometheus.CounterVec // reason
+	SRTPackets                            *prometheus.CounterVec // app, stream, what
+	SRTRoundTripSeconds, SRTBufferSeconds *prometheus.GaugeVec   // app, stream
+
 	// What players report, see package qoe.
 	ViewerReports         *prometheus.CounterVec   // pair, leg, way
 	ViewerStalls          *prometheus.CounterVec   // pair, leg, way
@@ -120,6 +125,13 @@ func New(reg prometheus.Registerer) *Metrics {
 		FFmpegRestarts: counter("ffmpeg_restarts_total", "ffmpeg processes replaced.", "reason"),
 		JWKSFetches: counter("jwks_fetches_total",
 			"Fetches of JSON Web Key Sets from their URLs, by result: success or failure.", "result"),
+		SRTDropped: counter("srt_datagrams_dropped_total", "Datagrams that came to the port of SRT and could not be used.", "reason"),
+		SRTPackets: counter("srt_packets_total",
+			"Packets of SRT publishers, by what became of them: received, retransmitted (received again because they were lost) or lost.",
+			"app", "stream", "what"),
+		SRTRoundTripSeconds: gauge("srt_round_trip_seconds", "Round trip to an SRT publisher.", "app", "stream"),
+		SRTBufferSeconds: gauge("srt_buffer_seconds",
+			"How much media of an SRT publisher waits for lost packets. The longest is the latency of the connection.", "app", "stream"),
 		ViewerReports: counter("viewer_reports_total", "Reports of players on what their viewers see.", "pair", "leg", "way"),
 		ViewerStalls: counter("viewer_stalls_total", "Times that playing stopped at a viewer, as players report.",
 			"pair", "leg", "way"),

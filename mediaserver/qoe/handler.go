@@ -1,12 +1,8 @@
 package qoe
 
 import (
-	"hash/maphash"
 	"net/http"
-	"net/netip"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"github.com/streampair/streampair/mediaserver/admission"
 	"github.com/streampair/streampair/mediaserver/metrics"
@@ -20,10 +16,8 @@ const (
 	Interval = 10 * time.Second
 
 	// A network may send so many reports a second, and a burst of them; all together may send more.
-	// Networks with the same hash share a limit, so that strangers do not choose how much memory is taken.
 	networkRate, networkBurst = 5, 50
 	allRate, allBurst         = 200, 400
-	networkLimits             = 256
 )
 
 // Share returns which share of the players should report while there are so many viewers by WebRTC.
@@ -47,19 +41,13 @@ type Config struct {
 
 // A Handler takes reports. It is safe for concurrent use.
 type Handler struct {
-	cfg      Config
-	seed     maphash.Seed
-	all      *rate.Limiter
-	networks [networkLimits]*rate.Limiter
+	cfg   Config
+	rates *admission.RateLimiter
 }
 
 // NewHandler returns a Handler.
 func NewHandler(cfg Config) *Handler {
-	h := &Handler{cfg: cfg, seed: maphash.MakeSeed(), all: rate.NewLimiter(allRate, allBurst)}
-	for i := range h.networks {
-		h.networks[i] = rate.NewLimiter(networkRate, networkBurst)
-	}
-	return h
+	return &Handler{cfg: cfg, rates: admission.NewRateLimiter(networkRate, networkBurst, allRate, allBurst)}
 }
 
 // Register mounts the resource:
@@ -83,7 +71,7 @@ func (h *Handler) Register(mux *http.ServeMux) {
 
 // serve takes a report, or returns why it does not.
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request) *signalling.Refusal {
-	if !h.mayReport(admission.NetworkOf(admission.AddressOf(r.RemoteAddr)), time.Now()) {
+	if !h.rates.Allow(admission.NetworkOf(admission.AddressOf(r.RemoteAddr)), time.Now()) {
 		refusal := signalling.Refuse(http.StatusTooManyRequests, "qoe_rate", "Too many reports: send one in 10 seconds.")
 		refusal.RetryAfter = int(Interval / time.Second)
 		return refusal
@@ -106,11 +94,6 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) *signalling.Refu
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
-}
-
-// mayReport reports whether a client of that network may report now.
-func (h *Handler) mayReport(from netip.Prefix, now time.Time) bool {
-	return h.networks[maphash.Comparable(h.seed, from)%networkLimits].AllowN(now, 1) && h.all.AllowN(now, 1)
 }
 
 // count adds a report to the metrics.

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/streampair/streampair/hack/eventually"
-	"github.com/streampair/streampair/mediaserver/flv/feed"
+	"github.com/streampair/streampair/mediaserver/feed"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/stream"
 )

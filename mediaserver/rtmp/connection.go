@@ -13,7 +13,7 @@ import (
 	rtmpmessage "github.com/yutopp/go-rtmp/message"
 
 	"github.com/streampair/streampair/mediaserver/admission"
-	"github.com/streampair/streampair/mediaserver/flv/feed"
+	"github.com/streampair/streampair/mediaserver/feed"
 	"github.com/streampair/streampair/mediaserver/jwks"
 	"github.com/streampair/streampair/mediaserver/stream"
 )

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/streampair/streampair/mediaserver/flv/feed"
+	"github.com/streampair/streampair/mediaserver/feed"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/stream"
 )

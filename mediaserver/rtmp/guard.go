@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"math"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -39,6 +40,10 @@ const defaultAckWindow = 5_000_000
 // fit, so they take one read.
 const readBufferSize = 16 << 10
 
+// capabilityReconnect is the bit of capsEx by which a client says that it reconnects when it is asked
+// to (Enhanced RTMP v2, Enhancing NetConnection connect Command).
+const capabilityReconnect = 1
+
 // maxHeaderSize is the size of a basic header, a message header and an extended
 // timestamp, in bytes.
 const maxHeaderSize = 1 + 11 + 4
@@ -64,6 +69,7 @@ type guard struct {
 	commandStore    []byte // of rewritten commands
 	aggregate       aggregate
 	connected       bool
+	reconnects      bool                    // the client reconnects when it is asked to, see capabilityReconnect
 	open            [maxMessageStreams]bool // in step with go-rtmp, which takes the lowest free number
 	publishStream   uint32                  // the message stream being published, or 0
 	commandStream   uint32                  // of the last publish or play; a status goes to it
@@ -134,7 +140,11 @@ func (g *guard) fail(err error) error {
 	g.failed = err
 	var r *refusal
 	if errors.As(err, &r) && g.handshake == 0 {
-		g.writeFinal(appendStatus(nil, g.commandStream, r.code, r.description))
+		streamID, code := g.commandStream, r.code
+		if code == statusShutdown && g.reconnects {
+			streamID, code = 0, statusReconnect
+		}
+		g.writeFinal(appendStatus(nil, streamID, code, r.description))
 	}
 	return err
 }
@@ -277,6 +287,8 @@ func (g *guard) command(m message) error {
 			return g.drop(ReasonUnknownCommand)
 		}
 		g.connected = true
+		capabilities, _ := c.object["capsEx"].(float64)
+		g.reconnects = capabilities >= 0 && capabilities < math.MaxInt32 && int(capabilities)&capabilityReconnect != 0
 	case "createStream":
 		if !g.connected || !g.openStream() {
 			return g.drop(ReasonStreamID)
@@ -348,7 +360,7 @@ const serverChunkSize = defaultChunkSize
 // appendStatus appends an onStatus message (section 7.2.2) as chunks.
 func appendStatus(b []byte, streamID uint32, code statusCode, description string) []byte {
 	level := "error"
-	if code == statusUnpublished || code == statusPublishStart {
+	if code == statusUnpublished || code == statusPublishStart || code == statusReconnect {
 		level = "status"
 	}
 	return appendOwnCommand(b, streamID, "onStatus", []property{

@@ -68,6 +68,9 @@ const (
 	statusRejected     statusCode = "NetStream.Publish.Rejected"
 	statusPlayFailed   statusCode = "NetStream.Play.Failed"
 	statusShutdown     statusCode = "NetConnection.Connect.AppShutdown"
+	// statusReconnect asks the client to connect again, at the same URL (Enhanced RTMP v2, Reconnect
+	// Request).
+	statusReconnect    statusCode = "NetConnection.Connect.ReconnectRequest"
 	statusUnpublished  statusCode = "NetStream.Unpublish.Success"
 	statusPublishStart statusCode = "NetStream.Publish.Start"
 )

@@ -336,3 +336,18 @@ func TestShutdownEndsPublications(t *testing.T) {
 	h.registry.Close()
 	eventually.True(h, "all publications end", func() bool { return len(h.registry.Streams()) == 0 })
 }
+
+// An encoder that takes a request to reconnect gets one when the server has no more use for it, and not
+// an error.
+func TestAnEncoderThatReconnectsIsAskedTo(t *testing.T) {
+	for capabilities, want := range map[float64]statusCode{0: statusShutdown, 2: statusShutdown, 1: statusReconnect, 3: statusReconnect} {
+		h := start(t, nil)
+		c := h.dial()
+		c.connect(append(key("capsEx"), appendAMF(nil, capabilities)...))
+		c.command(0, "createStream", 2.0, nil)
+		c.command(1, "publish", 3.0, nil, "primary", "live")
+		c.waitFor(string(statusPublishStart))
+		h.registry.Stream(stream.Key{App: "live", ID: "primary"}).EndLocal(stream.EndShutdown, stream.ErrShuttingDown)
+		c.waitFor(string(want))
+	}
+}

@@ -99,8 +99,25 @@ func (s *Server) streamStatus(one *stream.Stream) api.Stream {
 		st.Publishing, st.Protocol, st.Remote, st.BitrateBPS = true, p.Protocol, p.Remote, p.BitrateBPS
 		st.Relayed = p.Relayed
 		st.StartTime = s.wallClock(p.Since)
+		st.SRT = s.srtLink(one.Key())
 	}
 	return st
+}
+
+// srtLink returns how the packets of a stream's publisher arrive; nil: not by SRT.
+func (s *Server) srtLink(key stream.Key) *api.SRTLink {
+	if s.srt == nil {
+		return nil
+	}
+	stats, ok := s.srt.Stats(key)
+	if !ok {
+		return nil
+	}
+	return &api.SRTLink{
+		RoundTripMilliseconds: stats.RoundTrip.Milliseconds(), LatencyMilliseconds: stats.Latency.Milliseconds(),
+		BufferMilliseconds: stats.Buffered.Milliseconds(),
+		PacketsReceived:    stats.Received, PacketsRetransmitted: stats.Retransmitted, PacketsLost: stats.Lost,
+	}
 }
 
 func track(t stream.TrackSnapshot, now time.Duration) *api.Track {

@@ -8,8 +8,8 @@ import (
 
 	"github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/hack/eventually"
+	"github.com/streampair/streampair/mediaserver/feed"
 	"github.com/streampair/streampair/mediaserver/flv"
-	"github.com/streampair/streampair/mediaserver/flv/feed"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 

@@ -32,6 +32,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/rtc"
 	"github.com/streampair/streampair/mediaserver/rtmp"
 	"github.com/streampair/streampair/mediaserver/signalling"
+	"github.com/streampair/streampair/mediaserver/srt"
 	"github.com/streampair/streampair/mediaserver/stream"
 	"github.com/streampair/streampair/mediaserver/transcode"
 	"github.com/streampair/streampair/mediaserver/whep"
@@ -85,6 +86,7 @@ type Server struct {
 	pairs    *pairs
 	baseURLs baseURLs
 	rtmp     *rtmp.Server // nil: both RTMP and RTMPS are off
+	srt      *srt.Server  // nil: SRT is off
 	whip     *whip.Handler
 	whep     *whep.Handler
 	relay    *relay.Handler
@@ -181,7 +183,7 @@ func (s *Server) open(m *metrics.Metrics) error {
 	if err := s.openPorts(tlsConfig); err != nil {
 		return err
 	}
-	// RTMP comes last, because only its Run closes the listener.
+	// RTMP and SRT come last, because only their Run closes their listeners.
 	if s.cfg.RTMPAddress != "" || s.cfg.RTMPSAddress != "" {
 		s.rtmp, err = rtmp.NewServer(rtmp.Config{
 			Address: s.cfg.RTMPAddress, TLSAddress: s.cfg.RTMPSAddress, TLSConfig: tlsConfig,
@@ -192,8 +194,32 @@ func (s *Server) open(m *metrics.Metrics) error {
 			return err
 		}
 	}
+	if s.cfg.SRTAddress != "" {
+		s.srt, err = srt.NewServer(srt.Config{
+			Address: s.cfg.SRTAddress, Registry: s.registry, Authorize: s.mayPublish, Passphrases: s.passphrases,
+			Logger: s.log, Metrics: m, Recovery: s.recovery,
+		})
+		if err != nil {
+			return err
+		}
+	}
 	s.log.Info("listening", "addresses", s.Addresses())
 	return nil
+}
+
+// passphrases returns the passphrases of a stream for SRT, and whether its publishers need one.
+func (s *Server) passphrases(key stream.Key) (passphrases []string, required bool) {
+	for _, p := range s.Manifest().Pairs {
+		isOf := p.Spec.App == key.App && (p.Spec.Primary.StreamID == key.ID || p.Spec.Backup.StreamID == key.ID)
+		if !isOf || p.Spec.Publish.SRTPassphraseSecretRef == nil {
+			continue
+		}
+		required = true
+		if p.Keys.SRTPassphrase != "" {
+			passphrases = append(passphrases, p.Keys.SRTPassphrase)
+		}
+	}
+	return passphrases, required
 }
 
 func (s *Server) mayPublish(key stream.Key, token string) (bool, error) {
@@ -255,6 +281,9 @@ func (s *Server) run(ctx context.Context) error {
 	g.Go(func() error { return s.endRevoked(ctx) })
 	if s.rtmp != nil {
 		g.Go(func() error { return s.rtmp.Run(ctx) })
+	}
+	if s.srt != nil {
+		g.Go(func() error { return s.srt.Run(ctx) })
 	}
 	sessions := s.sessionsHandler()
 	media := s.proxies.Handler(s.recovery.Handler("http", s.peer.Forwarding(sessions)))

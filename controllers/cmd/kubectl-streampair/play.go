@@ -145,6 +145,9 @@ func (p *plugin) publish(ctx context.Context, pair *v1alpha1.StreamPair) error {
 			})
 		})
 	}
+	if pair.Spec.Exposure.SRT != nil {
+		fmt.Fprintln(p.errOut, "# kubectl forwards no UDP, so SRT is not forwarded; its URLs: kubectl streampair keys", pair.Name)
+	}
 	return group.Wait()
 }
 

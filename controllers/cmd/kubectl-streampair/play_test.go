@@ -91,7 +91,7 @@ func startMediaServer(t *testing.T) control.Addresses {
 	must(t, err)
 	command := l.Addr().String()
 	must(t, l.Close())
-	startProgram(t, path, "--rtmp-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--https-address=",
+	startProgram(t, path, "--rtmp-address=127.0.0.1:0", "--srt-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--https-address=",
 		"--webrtc-address=127.0.0.1:0", "--probe-address=127.0.0.1:0", "--control-address="+command)
 	var status control.Status
 	eventually.Seen(t, eventually.Patience, "the media server answers", func() (any, bool) {

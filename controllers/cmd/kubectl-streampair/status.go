@@ -183,6 +183,11 @@ func (p *plugin) keys(ctx context.Context, pair *v1alpha1.StreamPair) error {
 		}
 		said = true
 		writeKeys(p.out, leg.Role, leg.RTMP, query)
+		if leg.SRT != "" {
+			if err := p.writeSRT(ctx, pair, leg.SRT, strings.TrimPrefix(query, "?token=")); err != nil {
+				return err
+			}
+		}
 		if leg.WHIP != "" {
 			fmt.Fprintf(p.out, "  WHIP         %s\n", leg.WHIP)
 			if token := strings.TrimPrefix(query, "?token="); token != "" {
@@ -194,6 +199,28 @@ func (p *plugin) keys(ctx context.Context, pair *v1alpha1.StreamPair) error {
 	if !said {
 		return noAddress(pair)
 	}
+	return nil
+}
+
+// writeSRT prints an SRT URL, with the passphrase or else the token.
+func (p *plugin) writeSRT(ctx context.Context, pair *v1alpha1.StreamPair, url, token string) error {
+	ref := pair.Spec.Publish.SRTPassphraseSecretRef
+	if ref == nil {
+		if token != "" {
+			url += ":" + token
+		}
+		fmt.Fprintf(p.out, "  SRT          %s\n", url)
+		return nil
+	}
+	var secret corev1.Secret
+	if err := p.client.Get(ctx, client.ObjectKey{Namespace: pair.Namespace, Name: ref.Name}, &secret); err != nil {
+		return fmt.Errorf("read the passphrase of SRT: %w", err)
+	}
+	passphrase := strings.TrimRight(string(secret.Data[v1alpha1.SecretKeySRTPassphrase]), "\r\n")
+	if passphrase == "" {
+		return fmt.Errorf("the Secret %s has no %s", ref.Name, v1alpha1.SecretKeySRTPassphrase)
+	}
+	fmt.Fprintf(p.out, "  SRT          %s\n  passphrase   %s\n", url, passphrase)
 	return nil
 }
 

@@ -8,21 +8,21 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
 )
 
-// restartDelay is how long an encoder that has ended waits
-// before it tries again, like a real encoder that reconnects.
-const restartDelay = 500 * time.Millisecond
-
 // EncoderConfig says what an Encoder sends, and where.
 type EncoderConfig struct {
 	// File is the programme. It is sent in real time, for ever, without being encoded.
 	File string
-	// URL is the publish URL with its token.
+	// URL is the publish URL with its token, of RTMP or SRT.
 	URL string
+	// RestartDelay is how long an encoder that has ended waits before it tries again, like a
+	// real encoder that reconnects. Default 500 ms.
+	RestartDelay time.Duration
 	// Log gets ffmpeg's output, and a line when ffmpeg ends. Default: nothing is logged.
 	Log io.Writer
 }
@@ -41,6 +41,9 @@ func NewEncoder(cfg EncoderConfig) *Encoder {
 	if cfg.Log == nil {
 		cfg.Log = io.Discard
 	}
+	if cfg.RestartDelay == 0 {
+		cfg.RestartDelay = 500 * time.Millisecond
+	}
 	return &Encoder{cfg: cfg}
 }
 
@@ -52,7 +55,7 @@ func (e *Encoder) Run(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(restartDelay):
+		case <-time.After(e.cfg.RestartDelay):
 		}
 	}
 	return nil
@@ -62,9 +65,12 @@ func (e *Encoder) Run(ctx context.Context) error {
 // sound until the next picture, and browsers delay pictures until their
 // sound. With -rw_timeout ffmpeg gives up a server that does not answer.
 func (e *Encoder) publish(ctx context.Context) error {
-	cmd := exec.CommandContext(ctx, "ffmpeg", "-hide_banner", "-loglevel", "warning", "-nostats", "-nostdin",
-		"-re", "-stream_loop", "-1", "-i", e.cfg.File, "-c", "copy", "-max_interleave_delta", "1",
-		"-f", "flv", "-flvflags", "no_duration_filesize", "-rw_timeout", "5000000", e.cfg.URL)
+	output := []string{"-f", "flv", "-flvflags", "no_duration_filesize", "-rw_timeout", "5000000", e.cfg.URL}
+	if strings.HasPrefix(e.cfg.URL, "srt:") {
+		output = []string{"-f", "mpegts", e.cfg.URL}
+	}
+	cmd := exec.CommandContext(ctx, "ffmpeg", append([]string{"-hide_banner", "-loglevel", "warning", "-nostats", "-nostdin",
+		"-re", "-stream_loop", "-1", "-i", e.cfg.File, "-c", "copy", "-max_interleave_delta", "1"}, output...)...)
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
 	endWithParent(cmd)

@@ -61,6 +61,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.streampair.streampair.api.v1alpha1.ServiceExposure
       default: {}
+    - name: srt
+      type:
+        namedType: com.github.streampair.streampair.api.v1alpha1.ServiceExposure
     - name: webrtc
       type:
         namedType: com.github.streampair.streampair.api.v1alpha1.WebRTCExposure
@@ -173,6 +176,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.streampair.streampair.api.v1alpha1.Role
     - name: rtmp
+      type:
+        scalar: string
+    - name: srt
       type:
         scalar: string
     - name: state
@@ -414,6 +420,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: replacedTokenGraceSeconds
       type:
         scalar: numeric
+    - name: srtPassphraseSecretRef
+      type:
+        namedType: com.github.streampair.streampair.api.v1alpha1.SecretReference
     - name: tokenGeneration
       type:
         scalar: numeric

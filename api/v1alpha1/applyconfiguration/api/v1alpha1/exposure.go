@@ -23,6 +23,10 @@ type ExposureApplyConfiguration struct {
 	// rtmp carries encoders over one Service for each leg: TCP 1935 (RTMP) and 1936 (RTMPS).
 	// The legs thereby share nothing.
 	RTMP *ServiceExposureApplyConfiguration `json:"rtmp,omitempty"`
+	// srt carries encoders by SRT, over one Service for each leg: UDP 8890. Default: the media
+	// pods take no SRT. Only setting it where it was not set replaces the pods.
+	// publish.srtPassphraseSecretRef encrypts it.
+	SRT *ServiceExposureApplyConfiguration `json:"srt,omitempty"`
 	// webrtc carries all media of browsers, over one Service for each leg: UDP 8189, and TCP
 	// 8189 for browsers that cannot use UDP.
 	WebRTC *WebRTCExposureApplyConfiguration `json:"webrtc,omitempty"`
@@ -47,6 +51,14 @@ func (b *ExposureApplyConfiguration) WithHTTP(value *HTTPExposureApplyConfigurat
 // If called multiple times, the RTMP field is set to the value of the last call.
 func (b *ExposureApplyConfiguration) WithRTMP(value *ServiceExposureApplyConfiguration) *ExposureApplyConfiguration {
 	b.RTMP = value
+	return b
+}
+
+// WithSRT sets the SRT field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the SRT field is set to the value of the last call.
+func (b *ExposureApplyConfiguration) WithSRT(value *ServiceExposureApplyConfiguration) *ExposureApplyConfiguration {
+	b.SRT = value
 	return b
 }
 

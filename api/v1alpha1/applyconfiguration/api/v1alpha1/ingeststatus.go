@@ -17,6 +17,8 @@ type IngestStatusApplyConfiguration struct {
 	Role *apiv1alpha1.Role `json:"role,omitempty"`
 	// rtmp is the RTMP publish URL, without a token. `kubectl streampair keys` adds it.
 	RTMP *string `json:"rtmp,omitempty"`
+	// srt is the SRT publish URL, without a token and passphrase. It is set if exposure.srt is.
+	SRT *string `json:"srt,omitempty"`
 	// whip is the WHIP endpoint, without a token.
 	WHIP *string `json:"whip,omitempty"`
 	// state of the leg's input. Waiting: no encoder has published yet. Live: media arrives.
@@ -49,6 +51,14 @@ func (b *IngestStatusApplyConfiguration) WithRole(value apiv1alpha1.Role) *Inges
 // If called multiple times, the RTMP field is set to the value of the last call.
 func (b *IngestStatusApplyConfiguration) WithRTMP(value string) *IngestStatusApplyConfiguration {
 	b.RTMP = &value
+	return b
+}
+
+// WithSRT sets the SRT field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the SRT field is set to the value of the last call.
+func (b *IngestStatusApplyConfiguration) WithSRT(value string) *IngestStatusApplyConfiguration {
+	b.SRT = &value
 	return b
 }
 

@@ -17,12 +17,12 @@ type LoadBalancerExposureApplyConfiguration struct {
 	// them.
 	Annotations map[string]string `json:"annotations,omitempty"`
 	// legAnnotations are added to the Services of one leg, and replace equal keys of
-	// annotations. They can give a leg its own address or name, for example. For rtmp and
+	// annotations. They can give a leg its own address or name, for example. For rtmp, srt and
 	// webrtc.
 	LegAnnotations *LegAnnotationsApplyConfiguration `json:"legAnnotations,omitempty"`
-	// legPorts are the ports of each leg in place of 1935 (rtmp) and 8189 (webrtc, UDP and
-	// TCP). They are for load balancers that use each port only once for all Services, such
-	// as the load balancer of k3s. For rtmp and webrtc.
+	// legPorts are the ports of each leg in place of 1935 (rtmp), 8890 (srt) and 8189 (webrtc,
+	// UDP and TCP). They are for load balancers that use each port only once for all Services,
+	// such as the load balancer of k3s. For rtmp, srt and webrtc.
 	LegPorts *LegPortsApplyConfiguration `json:"legPorts,omitempty"`
 	// legTLSPorts are the ports of RTMPS of each leg in place of 1936. For rtmp.
 	LegTLSPorts *LegPortsApplyConfiguration `json:"legTLSPorts,omitempty"`

@@ -34,6 +34,11 @@ type PublishApplyConfiguration struct {
 	// 4.2). Its aud has streampair:NAMESPACE/NAME, or its sub is the pair's name or one of
 	// its stream ids.
 	JWKS *JWKSApplyConfiguration `json:"jwks,omitempty"`
+	// srtPassphraseSecretRef names a Secret with the key srtPassphrase, 10 to 79 characters.
+	// Encoders that publish by SRT must then encrypt with it, and need no token: SRT sends
+	// tokens in clear. The media pods take over a changed passphrase without a restart, for
+	// encoders that come. Without it SRT is not encrypted.
+	SRTPassphraseSecretRef *SecretReferenceApplyConfiguration `json:"srtPassphraseSecretRef,omitempty"`
 	// tokenGeneration: raise it by one to have the generated tokens made anew, for instance
 	// when one got into the wrong hands. It does nothing to a Secret of your own, and leaves
 	// jwtKey as it is, as what signs with it would have to follow: to renew that, delete the
@@ -73,6 +78,14 @@ func (b *PublishApplyConfiguration) WithTokenSecretRef(value *SecretReferenceApp
 // If called multiple times, the JWKS field is set to the value of the last call.
 func (b *PublishApplyConfiguration) WithJWKS(value *JWKSApplyConfiguration) *PublishApplyConfiguration {
 	b.JWKS = value
+	return b
+}
+
+// WithSRTPassphraseSecretRef sets the SRTPassphraseSecretRef field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the SRTPassphraseSecretRef field is set to the value of the last call.
+func (b *PublishApplyConfiguration) WithSRTPassphraseSecretRef(value *SecretReferenceApplyConfiguration) *PublishApplyConfiguration {
+	b.SRTPassphraseSecretRef = value
 	return b
 }
 

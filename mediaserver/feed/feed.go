@@ -1,9 +1,9 @@
-// Package feed writes the bodies of FLV tags to a publication. The tags come from an RTMP
-// publisher or a relay. The package knows nothing of connections. It decides only what a
-// publisher's faulty media means. A tag that can't be used is dropped. A track that can't be used
-// gets a fault. A publication ends only if nothing of it can be used.
+// Package feed writes what a publisher sends to a publication: the bodies of FLV tags, from RTMP or
+// a relay, or an MPEG transport stream. The package knows nothing of connections. It decides only
+// what a publisher's faulty media means. A tag or PES packet that can't be used is dropped. A track
+// that can't be used gets a fault. A publication ends only if nothing of it can be used.
 //
-// Start with [Feed].
+// Start with [Feed], for FLV, or [TransportStream].
 package feed
 
 import (
@@ -316,10 +316,17 @@ func (f *Feed) isOther(k stream.Kind, from trackID, err error) bool {
 	default:
 		other = t.chosen >= 0 // otherwise the track is the only known one
 	}
-	if (other || from.several) && !t.several {
+	if other || from.several {
+		f.warnSeveral(k)
+	}
+	return other
+}
+
+// warnSeveral warns about tracks that are left out.
+func (f *Feed) warnSeveral(k stream.Kind) {
+	if t := &f.tracks[k]; !t.several {
 		t.several = true
 		f.publication.Warn(WarningMultitrack, fmt.Sprintf(
 			"The encoder sends more than one %s track: the first is played, the others are left out. Send one track to save bandwidth.", k))
 	}
-	return other
 }

@@ -86,6 +86,7 @@ func (f *Feed) checkTrack(k stream.Kind) {
 	if fault := t.missingAt(k, p.sending, 3*snap.Interval); fault != t.missing {
 		t.missing = fault
 		f.show(k)
+		t.arrival = f.publication.Track(k).LastArrival // the fault may have announced the track
 	}
 }
 

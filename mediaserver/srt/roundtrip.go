@@ -1,0 +1,44 @@
+package srt
+
+import "time"
+
+// A roundTrip estimates the round trip to the caller, from acknowledgements and the answers to them
+// (section 4.10). It remembers as many acknowledgements as may be on their way. The zero value is
+// ready after init.
+type roundTrip struct {
+	mean, deviation time.Duration
+	sent            [64]struct {
+		number uint32
+		at     time.Duration
+	}
+	number uint32 // of the last acknowledgement
+}
+
+func newRoundTrip() roundTrip {
+	return roundTrip{mean: 100 * time.Millisecond, deviation: 50 * time.Millisecond} // section 4.10
+}
+
+// acknowledge returns the number of an acknowledgement that is sent now.
+func (r *roundTrip) acknowledge(now time.Duration) uint32 {
+	r.number++
+	place := &r.sent[r.number%uint32(len(r.sent))]
+	place.number, place.at = r.number, now
+	return r.number
+}
+
+// answered takes the answer to an acknowledgement.
+func (r *roundTrip) answered(number uint32, now time.Duration) {
+	place := &r.sent[number%uint32(len(r.sent))]
+	if number == 0 || place.number != number {
+		return
+	}
+	place.number = 0
+	sample := now - place.at
+	r.deviation = (3*r.deviation + (r.mean - sample).Abs()) / 4
+	r.mean = (7*r.mean + sample) / 8
+}
+
+// askAgain returns how long to wait for a packet that the sender was asked for (section 4.8.2).
+func (r *roundTrip) askAgain() time.Duration {
+	return max((r.mean+4*r.deviation)/2, 20*time.Millisecond)
+}

@@ -57,7 +57,7 @@ func (e *tsEncoder) take() []byte {
 }
 
 func aacCodec() *codecs.MPEG4Audio {
-	return &codecs.MPEG4Audio{Config: mpeg4audio.Config{Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 48000, ChannelConfig: 2}}
+	return &codecs.MPEG4Audio{Config: mpeg4audio.AudioSpecificConfig{Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 48000, ChannelConfig: 2}}
 }
 
 func newTransportStream(t testing.TB) (*TransportStream, *stream.Subscription) {

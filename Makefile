@@ -28,6 +28,7 @@ PLAYER := mediaserver/player
 FFMPEG8 := mediaserver/mediatest/testdata/ffmpeg8
 SHAKA := mediaserver/mediatest/testdata/shaka
 CLIENTS := mediaserver/mediatest/testdata/clients
+ANTMEDIA := mediaserver/mediatest/testdata/antmedia
 PLAYER_SOURCES := $(wildcard $(PLAYER)/src/* $(PLAYER)/npm/*) $(PLAYER)/build.mjs $(PLAYER)/tsconfig.json
 
 .PHONY: help
@@ -44,7 +45,7 @@ demo: ## Build, start the server and two encoders, and print the URL to watch
 .PHONY: test
 test: ## Run all tests with the race detector; as root, install ffmpeg and Chromium first
 	@hack/deps.sh test
-	@$(MAKE) build commands .cache/ffmpeg8.installed .cache/shaka.installed .cache/clients.built
+	@$(MAKE) build commands .cache/ffmpeg8.installed .cache/shaka.installed .cache/clients.built .cache/antmedia.installed
 	cd $(PLAYER) && npm run --silent typecheck && npm test --silent
 	@# Kubernetes only for those who need it: its first build takes minutes.
 	if [[ $$(go list -deps -test $(PACKAGES)) == *controllers/kubetest* ]]; then \
@@ -226,6 +227,14 @@ clean: ## Remove everything that was built
 .cache/clients.built: $(CLIENTS)/package-lock.json $(CLIENTS)/clients.js
 	@hack/deps.sh build
 	cd $(CLIENTS) && npm ci --silent && npm run --silent build
+	@mkdir -p .cache && touch $@
+
+# The players of Ant Media Server for tests. npm cannot install them, but their packages are whole.
+.cache/antmedia.installed: Makefile
+	@hack/deps.sh build
+	cd $(ANTMEDIA) && rm -rf packages && mkdir packages && for package in web_player@2.13.2 webrtc_adaptor@2.16.2; do \
+		name=packages/$${package%@*} && mkdir $$name && file=$$(npm pack --silent --pack-destination packages @antmedia/$$package) && \
+		tar -xzf packages/$$file -C $$name --strip-components 1 && rm packages/$$file || exit 1; done
 	@mkdir -p .cache && touch $@
 
 .cache/player.built: .cache/player.installed $(PLAYER_SOURCES)

@@ -8,6 +8,7 @@ require (
 	github.com/asticode/go-astits v1.15.0
 	github.com/bluenviron/mediacommon/v2 v2.9.2
 	github.com/chromedp/chromedp v0.23.0
+	github.com/coder/websocket v1.8.14
 	github.com/datarhei/gosrt v0.11.0
 	github.com/dunglas/httpsfv v1.1.0
 	github.com/go-logr/logr v1.4.4

@@ -48,6 +48,7 @@ type Metrics struct {
 	AdmissionRefusals  *prometheus.CounterVec // door, reason
 	AdmissionEnded     *prometheus.CounterVec // door, reason
 
+	AntMediaRefusals *prometheus.CounterVec // reason
 	// See package srt.
 	SRTDropped                            *prometheus.CounterVec // reason
 	SRTPackets                            *prometheus.CounterVec // app, stream, what
@@ -125,6 +126,8 @@ func New(reg prometheus.Registerer) *Metrics {
 		FFmpegRestarts: counter("ffmpeg_restarts_total", "ffmpeg processes replaced.", "reason"),
 		JWKSFetches: counter("jwks_fetches_total",
 			"Fetches of JSON Web Key Sets from their URLs, by result: success or failure.", "result"),
+		AntMediaRefusals: counter("antmedia_refusals_total",
+			"What clients of Ant Media Server asked for and did not get, by the definition of the error or another reason.", "reason"),
 		SRTDropped: counter("srt_datagrams_dropped_total", "Datagrams that came to the port of SRT and could not be used.", "reason"),
 		SRTPackets: counter("srt_packets_total",
 			"Packets of SRT publishers, by what became of them: received, retransmitted (received again because they were lost) or lost.",

@@ -9,19 +9,22 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// describe returns the answer to the served sections, RFC 8829 section 5.3.1.
-func (c *ViewerConnection) describe(reach Reach) (string, error) {
+// describe returns the answer to the served sections, RFC 8829 section 5.3.1, or the offer of them.
+func (c *ViewerConnection) describe(reach Reach, isOffer bool) (string, error) {
 	ufrag, password, err := c.agent.GetLocalUserCredentials()
 	if err != nil {
 		return "", fmt.Errorf("make answer: %w", err)
 	}
-	setup := "passive"
-	if c.selection.Transport.Passive {
+	setup, lite := "passive", ""
+	switch {
+	case isOffer:
+		setup, lite = "actpass", "a=ice-lite\r\n"
+	case c.selection.Transport.Passive:
 		setup = "active"
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "v=0\r\no=- %d 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=msid-semantic:WMS *\r\na=fingerprint:%s\r\na=group:BUNDLE",
-		rand.N(uint64(1<<62)), c.certificate.fingerprint)
+	fmt.Fprintf(&b, "v=0\r\no=- %d 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n%sa=msid-semantic:WMS *\r\na=fingerprint:%s\r\na=group:BUNDLE",
+		rand.N(uint64(1<<62)), lite, c.certificate.fingerprint)
 	for _, s := range c.selection.Served {
 		b.WriteString(" " + s.Mid)
 	}

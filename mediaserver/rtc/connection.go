@@ -115,15 +115,40 @@ func (c *ViewerConnection) AddCandidate(candidate string) error {
 // Answer returns the answer to the whole offer, and lets the viewer connect. The answer has all
 // candidates, ordered for a client that came by reach. Output.AddViewer must have been called.
 func (c *ViewerConnection) Answer(reach Reach) (string, error) {
-	if err := c.gather(); err != nil {
-		return "", err
-	}
-	description, err := c.describe(reach)
+	description, err := c.describeGathered(reach, false)
 	if err != nil {
 		return "", err
 	}
+	if err := c.start(); err != nil {
+		return "", err
+	}
+	return c.selection.Complete(description), nil
+}
+
+// Offer returns an offer of what the selection serves, for a client that answers: see Accept. It has
+// all candidates, ordered for a client that came by reach. Output.AddViewer must have been called.
+//
+// The offer says that the server is an ICE-lite agent, since an agent that offers would otherwise be
+// the controlling one (RFC 8445 section 6.1.1). The server never is.
+func (c *ViewerConnection) Offer(reach Reach) (string, error) { return c.describeGathered(reach, true) }
+
+// Accept lets the client connect that has answered the Offer.
+func (c *ViewerConnection) Accept(client sdpoffer.Transport) error {
+	c.selection.Transport = client
+	return c.start()
+}
+
+func (c *ViewerConnection) describeGathered(reach Reach, isOffer bool) (string, error) {
+	if err := c.gather(); err != nil {
+		return "", err
+	}
+	return c.describe(reach, isOffer)
+}
+
+// start lets the viewer connect.
+func (c *ViewerConnection) start() error {
 	session, sockets := c.engine.tcp.NewSessionConn(), c.engine.senders[c.sender%len(c.engine.senders)]
-	err = errors.Join(
+	err := errors.Join(
 		c.agent.OnConnectionStateChange(func(state ice.ConnectionState) {
 			if state == ice.ConnectionStateFailed {
 				c.events.disconnected(ClosedVanished)
@@ -140,14 +165,14 @@ func (c *ViewerConnection) Answer(reach Reach) (string, error) {
 		}),
 	)
 	if err != nil {
-		return "", fmt.Errorf("start ICE: %w", err)
+		return fmt.Errorf("start ICE: %w", err)
 	}
 	client := &c.selection.Transport
 	if c.packets, err = c.agent.StartAccept(client.Ufrag, client.Password); err != nil {
-		return "", fmt.Errorf("start ICE: %w", err)
+		return fmt.Errorf("start ICE: %w", err)
 	}
 	c.ended.Go(c.connect)
-	return c.selection.Complete(description), nil
+	return nil
 }
 
 func (c *ViewerConnection) gather() error {

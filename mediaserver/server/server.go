@@ -16,6 +16,7 @@ import (
 
 	"github.com/streampair/streampair/mediaserver/access"
 	"github.com/streampair/streampair/mediaserver/admission"
+	"github.com/streampair/streampair/mediaserver/antmedia"
 	"github.com/streampair/streampair/mediaserver/budget"
 	"github.com/streampair/streampair/mediaserver/config"
 	"github.com/streampair/streampair/mediaserver/control"
@@ -89,6 +90,7 @@ type Server struct {
 	srt      *srt.Server  // nil: SRT is off
 	whip     *whip.Handler
 	whep     *whep.Handler
+	antmedia *antmedia.Handler
 	relay    *relay.Handler
 	hls      *hls.Handler // nil: HLS is off
 	peer     *peer.Peer
@@ -180,6 +182,7 @@ func (s *Server) open(m *metrics.Metrics) error {
 		Events: &whep.EventsConfig{OnAir: s.pairs.onAir, Draining: s.draining, MaxStreams: s.cfg.limits.eventStreams},
 		Logger: s.log, Metrics: m, Recovery: s.recovery,
 	})
+	s.openAntMedia(m)
 	if err := s.openPorts(tlsConfig); err != nil {
 		return err
 	}
@@ -318,6 +321,7 @@ func (s *Server) run(ctx context.Context) error {
 		s.relay.Close()
 		s.peer.Close()
 		s.closeHLS()
+		s.antmedia.Close()
 		s.whip.Close()
 		return s.whep.Shutdown(closing)
 	})
@@ -351,6 +355,7 @@ func (s *Server) sessionsHandler() http.Handler {
 	player.Register(mux)
 	s.whip.Register(mux)
 	s.whep.Register(mux)
+	s.antmedia.Register(mux)
 	s.relay.Register(mux)
 	s.registerHLS(mux)
 	s.peer.Register(mux)

@@ -223,18 +223,11 @@ func (f *Front) post(w http.ResponseWriter, r *http.Request) *Refusal {
 	if refusal != nil {
 		return refusal
 	}
-	// The offer is parsed by the session, so that the number of places bounds the cost of parsing.
-	s, refusal := f.reserve(r)
-	if refusal != nil {
-		return refusal
-	}
-	s.peer = newPeer(s)
-	answer, refusal := f.negotiate(s, string(offer))
-	if refusal != nil {
-		return refusal
-	}
 	header := w.Header()
-	s.peer.Begin(r, header)
+	s, answer, refusal := f.open(r, newPeer, string(offer), header)
+	if refusal != nil {
+		return refusal
+	}
 	f.linkICEServers(w, r)
 	header.Set("Content-Type", sdpoffer.ContentType)
 	header.Set("Location", PathBelow(r, s.ID))
@@ -243,6 +236,40 @@ func (f *Front) post(w http.ResponseWriter, r *http.Request) *Refusal {
 	w.WriteHeader(http.StatusCreated)
 	_, _ = io.WriteString(w, answer) // a client without the answer cannot connect, and its session times out
 	return nil
+}
+
+// open opens a session. header gets the headers of the answer to r.
+func (f *Front) open(r *http.Request, newPeer func(*Session) Peer, offer string, header http.Header) (*Session, string, *Refusal) {
+	// The offer is parsed by the session, so that the number of places bounds the cost of parsing.
+	s, refusal := f.reserve(r)
+	if refusal != nil {
+		return nil, "", refusal
+	}
+	s.peer = newPeer(s)
+	answer, refusal := f.negotiate(s, offer)
+	if refusal != nil {
+		return nil, "", refusal
+	}
+	s.peer.Begin(r, header)
+	return s, answer, nil
+}
+
+// Open opens a session for another kind of signalling than HTTP. r is a request as a client would have
+// made it; its body is not read. prepare is called with the Peer before it negotiates. A refusal is
+// counted and logged.
+func (f *Front) Open(r *http.Request, offer string, prepare func(Peer)) (s *Session, answer string, refusal *Refusal) {
+	newPeer, refusal := f.cfg.Authorize(r)
+	if refusal == nil {
+		s, answer, refusal = f.open(r, func(s *Session) Peer {
+			p := newPeer(s)
+			prepare(p)
+			return p
+		}, offer, http.Header{})
+	}
+	if refusal != nil {
+		f.note(r, refusal)
+	}
+	return s, answer, refusal
 }
 
 // linkICEServers recommends STUN and TURN servers.
@@ -270,13 +297,18 @@ func RefuseMethod(w http.ResponseWriter, allowed, message string) *Refusal {
 
 // refuse answers with a refusal, counts it and logs it.
 func (f *Front) refuse(w http.ResponseWriter, r *http.Request, refused *Refusal) {
+	f.note(r, refused)
+	refused.Write(w, f.cfg.Alternate())
+}
+
+// note counts and logs a refusal.
+func (f *Front) note(r *http.Request, refused *Refusal) {
 	logged := *refused
 	if label, ok := f.cfg.ReasonLabels[refused.Reason]; ok {
 		logged.Reason = label
 	}
 	f.cfg.CountRefusal(logged.Reason)
 	f.refusals.write(r, f.cfg.Protocol, &logged)
-	refused.Write(w, f.cfg.Alternate())
 }
 
 // ReadBody reads a request's body, which must have the given type and at most limit bytes.

@@ -159,6 +159,12 @@ func (s *Session) Leave() {
 	s.front.running.Done()
 }
 
+// Left returns a channel that is closed when the session has given its place back.
+func (s *Session) Left() <-chan struct{} { return s.left }
+
+// Close ends the session, for its client. It may wait until the session has left.
+func (s *Session) Close() { s.peer.End(Deleted) }
+
 // SetEnding notes that the session is about to end: requests no longer find it. It reports whether
 // that is new.
 func (s *Session) SetEnding() bool {

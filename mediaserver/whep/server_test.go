@@ -121,19 +121,7 @@ func (s *server) post(path, offer string, header ...string) (*http.Response, str
 // newClient returns a client that offers to receive the given kinds, like a browser.
 func newClient(t *testing.T, kinds ...webrtc.RTPCodecType) (*webrtc.PeerConnection, string) {
 	t.Helper()
-	settings := webrtc.SettingEngine{}
-	settings.SetIncludeLoopbackCandidate(true)
-	settings.SetInterfaceFilter(func(name string) bool { return name == "lo" })
-	settings.LoggerFactory = nil
-	me := &webrtc.MediaEngine{}
-	if err := me.RegisterDefaultCodecs(); err != nil {
-		t.Fatal(err)
-	}
-	pc, err := webrtc.NewAPI(webrtc.WithMediaEngine(me), webrtc.WithSettingEngine(settings)).NewPeerConnection(webrtc.Configuration{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = pc.GracefulClose() })
+	pc := newAnswerer(t)
 	for _, kind := range kinds {
 		if _, err := pc.AddTransceiverFromKind(kind, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
 			t.Fatal(err)
@@ -149,6 +137,25 @@ func newClient(t *testing.T, kinds ...webrtc.RTPCodecType) (*webrtc.PeerConnecti
 	}
 	<-gathered
 	return pc, pc.LocalDescription().SDP
+}
+
+// newAnswerer returns a client that has not offered anything.
+func newAnswerer(t *testing.T) *webrtc.PeerConnection {
+	t.Helper()
+	settings := webrtc.SettingEngine{}
+	settings.SetIncludeLoopbackCandidate(true)
+	settings.SetInterfaceFilter(func(name string) bool { return name == "lo" })
+	settings.LoggerFactory = nil
+	me := &webrtc.MediaEngine{}
+	if err := me.RegisterDefaultCodecs(); err != nil {
+		t.Fatal(err)
+	}
+	pc, err := webrtc.NewAPI(webrtc.WithMediaEngine(me), webrtc.WithSettingEngine(settings)).NewPeerConnection(webrtc.Configuration{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = pc.GracefulClose() })
+	return pc
 }
 
 const (

@@ -29,6 +29,10 @@ type session struct {
 	viewer                  *rtc.Viewer
 	output                  *rtc.Output // of the viewer
 	events                  eventStreams
+	// offers reports whether the server offers, see Handler.Offer. onConnected is called once the client
+	// has connected; nil: nobody asks.
+	offers      bool
+	onConnected func()
 	// endpoint is the path and query of the URL at which the session was opened, without the token;
 	// empty: it is too long.
 	endpoint string
@@ -123,7 +127,11 @@ func (s *session) Negotiate(offer string) (string, *signalling.Refusal) {
 	if err != nil {
 		return "", refuseOpen(err)
 	}
-	answer, err := connection.Answer(s.reach)
+	describe := connection.Answer
+	if s.offers {
+		describe = connection.Offer
+	}
+	answer, err := describe(s.reach)
 	if err != nil {
 		return "", signalling.RefuseOffer("The offer can't be answered", err)
 	}
@@ -146,6 +154,9 @@ func (s *session) connected() {
 		s.Place.Move(admission.NetworkOf(address))
 	}
 	s.Place.Serve()
+	if s.onConnected != nil {
+		s.onConnected()
+	}
 }
 
 // Abandon implements signalling.Peer.

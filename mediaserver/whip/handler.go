@@ -123,6 +123,12 @@ func keyOf(r *http.Request) stream.Key {
 	return stream.Key{App: r.PathValue("app"), ID: r.PathValue("streamId")}
 }
 
+// Publish opens a session, as a POST of r with that offer would. onConnected is called once the publisher
+// has connected.
+func (h *Handler) Publish(r *http.Request, offer string, onConnected func()) (*signalling.Session, string, *signalling.Refusal) {
+	return h.front.Open(r, offer, func(p signalling.Peer) { p.(*session).onConnected = onConnected })
+}
+
 // authorize decides whether a client may publish.
 func (h *Handler) authorize(r *http.Request) (func(*signalling.Session) signalling.Peer, *signalling.Refusal) {
 	key, token := keyOf(r), signalling.Token(r)

@@ -45,6 +45,9 @@ type session struct {
 	log        *slog.Logger
 	pc         *webrtc.PeerConnection // set by Negotiate
 
+	// onConnected is called once the publisher has connected; nil: nobody asks.
+	onConnected func()
+
 	connected atomic.Bool
 	wantIDR   atomic.Bool
 	incoming  incoming
@@ -237,6 +240,9 @@ func (s *session) changed(state webrtc.PeerConnectionState) {
 			s.Place.Hold()
 			s.publication.Proven()
 			s.log.Info("publisher connected")
+			if s.onConnected != nil {
+				s.onConnected()
+			}
 		}
 	case webrtc.PeerConnectionStateFailed:
 		s.end(stream.EndTimeout, errors.New("the publisher's network path is gone"))

@@ -1,0 +1,41 @@
+package sdpoffer
+
+import (
+	"slices"
+	"strings"
+)
+
+// An Answer is what a client answers to an offer of the server.
+type Answer struct {
+	// Transport is the client's end of the transport.
+	Transport Transport
+	// Accepted are the mids of the sections that the client has accepted.
+	Accepted []string
+}
+
+// ParseAnswer reads a client's answer, within the bounds of an offer. The error is an *Error. The
+// Answer does not refer to the text.
+func ParseAnswer(text string) (*Answer, error) {
+	o, err := Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	a := &Answer{}
+	var choices []Choice
+	for i := range o.Sections {
+		if s := &o.Sections[i]; s.Used && s.Receives() {
+			choices = append(choices, Choice{Section: i})
+			a.Accepted = append(a.Accepted, strings.Clone(s.mid))
+		}
+	}
+	if len(choices) == 0 {
+		return nil, malformed("it accepts neither picture nor sound")
+	}
+	if a.Transport, err = o.clientTransport(choices); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// Accepts reports whether the client has accepted the section of that mid.
+func (a *Answer) Accepts(mid string) bool { return slices.Contains(a.Accepted, mid) }

@@ -1,0 +1,77 @@
+package server
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+
+	"github.com/streampair/streampair/mediaserver/antmedia"
+	"github.com/streampair/streampair/mediaserver/metrics"
+)
+
+// openAntMedia makes what clients of Ant Media Server speak to.
+func (s *Server) openAntMedia(m *metrics.Metrics) {
+	s.antmedia = antmedia.NewHandler(antmedia.Config{
+		Play: s.whep.Offer, Publish: s.whip.Publish, MayPlay: s.mayWatch, MayPublish: s.mayPublish,
+		PairOf: s.legacyPair, OnAir: s.pairs.onAir, Broadcasts: s.broadcasts, ICEServers: s.appsICEServers,
+		Draining: s.draining, MaxSockets: s.cfg.limits.eventStreams, Recovery: s.recovery, Logger: s.log, Metrics: m,
+	})
+}
+
+// appsICEServers returns the ICE servers of the first pair of an app that has some.
+func (s *Server) appsICEServers(app string) []webrtc.ICEServer {
+	for _, p := range s.Manifest().Pairs {
+		if p.Spec.App == app && len(p.ICEServers) > 0 {
+			return s.iceServers(app, p.Spec.Primary.StreamID, "")
+		}
+	}
+	return nil
+}
+
+// publishTypes are the protocols of publishers in the words of Ant Media Server.
+var publishTypes = map[string]string{"rtmp": "RTMP", "whip": "WebRTC", "srt": "SRT", "relay": "Pull"}
+
+// broadcasts returns the streams of an app, by id: those that somebody publishes, and those of its pairs.
+func (s *Server) broadcasts(app string) []antmedia.Broadcast {
+	known := map[string]antmedia.Broadcast{}
+	now := time.Now()
+	for _, one := range s.registry.Streams() {
+		st := s.streamStatus(one)
+		if st.App != app || !st.Publishing {
+			continue
+		}
+		b := antmedia.Broadcast{
+			StreamID: st.StreamID, Name: st.StreamID, Type: "liveStream", Status: antmedia.StatusBroadcasting,
+			PublishType: publishTypes[st.Protocol], Bitrate: st.BitrateBPS, Speed: 1, UpdateTime: now.UnixMilli(),
+		}
+		if st.StartTime != nil {
+			b.StartTime = st.StartTime.UnixMilli()
+		}
+		if st.Video != nil {
+			b.Width, b.Height = st.Video.Width, st.Video.Height
+		}
+		known[b.StreamID] = b
+	}
+	viewers := map[string]int{}
+	for _, r := range s.pairs.all() {
+		if r.key.App == app {
+			viewers[r.key.Primary] += r.output.ViewerCount()
+		}
+	}
+	for _, p := range s.Manifest().Pairs {
+		for _, id := range []string{p.Spec.Primary.StreamID, p.Spec.Backup.StreamID} {
+			if _, ok := known[id]; !ok && p.Spec.App == app {
+				known[id] = antmedia.Broadcast{StreamID: id, Name: id, Type: "liveStream", Status: antmedia.StatusCreated}
+			}
+		}
+	}
+	all := make([]antmedia.Broadcast, 0, len(known))
+	for id, b := range known {
+		b.Viewers = viewers[id]
+		all = append(all, b)
+	}
+	slices.SortFunc(all, func(a, b antmedia.Broadcast) int { return strings.Compare(a.StreamID, b.StreamID) })
+	return all
+}

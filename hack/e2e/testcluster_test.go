@@ -58,14 +58,16 @@ type testCluster struct {
 	unplug     context.CancelFunc // ends the encoders
 	page       *audience.Page
 	pages      int // how many runs have opened the page so far
-	timeline   timeline
-	table      measure.Table
-	attempt    measure.Attempt // the current attempt at the run
-	times      int             // how many times its goal a figure of this attempt may be
-	slow       []string        // figures over their limit, for which the run is repeated
-	life       context.Context // ends in close
-	end        context.CancelFunc
-	running    sync.WaitGroup
+	// onlyPlayPage is set while pods of the version before may serve the player: they have no element.
+	onlyPlayPage bool
+	timeline     timeline
+	table        measure.Table
+	attempt      measure.Attempt // the current attempt at the run
+	times        int             // how many times its goal a figure of this attempt may be
+	slow         []string        // figures over their limit, for which the run is repeated
+	life         context.Context // ends in close
+	end          context.CancelFunc
+	running      sync.WaitGroup
 }
 
 // here returns the testCluster for t. It is set up once.

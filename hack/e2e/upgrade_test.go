@@ -60,8 +60,9 @@ func TestUpgrade(t *testing.T) {
 func testUpgrade(t *testing.T) {
 	s := here(t)
 	before, present := s.versions(t)
+	s.onlyPlayPage = true
 	s.startWith(t, before)
-	t.Cleanup(func() { s.leaveUpgraded(t, present) })
+	t.Cleanup(func() { s.leaveUpgraded(t, present); s.onlyPlayPage = false })
 
 	for _, step := range []struct {
 		name string

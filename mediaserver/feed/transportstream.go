@@ -3,6 +3,7 @@ package feed
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/opus"
@@ -20,6 +21,7 @@ type TransportStream struct {
 	feed    *Feed
 	demuxer *mpegts.Demuxer
 	fatal   error // ends the publication; nil: it goes on
+	packets int   // PES packets of the two tracks so far
 
 	picture struct {
 		dts, pts time.Duration // of the last PES packet
@@ -41,6 +43,9 @@ func NewTransportStream(p *stream.Publication) *TransportStream {
 
 // Held returns the size of what the TransportStream holds of media that is not complete, in bytes.
 func (t *TransportStream) Held() int { return t.demuxer.Held() + t.feed.Held() + cap(t.adts.rest) }
+
+// Packets returns how many PES packets of the two tracks have come so far.
+func (t *TransportStream) Packets() int { return t.packets }
 
 // Write takes the next bytes. They are not kept. Its errors are those of Feed.Video.
 func (t *TransportStream) Write(b []byte) error {
@@ -79,7 +84,7 @@ func (t *TransportStream) setTracks(tracks mpegts.Tracks) {
 			f.notice(kind, false)
 		}
 	}
-	t.adts.rest, t.sound.known = nil, false
+	t.adts.rest, t.sound.known, f.audioConfig = nil, false, nil
 }
 
 // kindOf returns the kind of a track.
@@ -96,7 +101,10 @@ func (t *TransportStream) unusable(track *mpegts.Track, err error) {
 	var tooLong *mpegts.TooLongError
 	switch {
 	case track == nil:
-		_ = p.Reject(err)
+		err = p.Reject(err)
+		if !t.feed.tracks[stream.Video].used && !t.feed.tracks[stream.Audio].used {
+			t.judge(stream.Video, err) // perhaps this is no transport stream at all
+		}
 	case errors.As(err, &tooLong):
 		t.feed.ReportDropped(t.kindOf(*track), tooLong.Limit+1, tooLong.Limit)
 	case errors.Is(err, mpegts.ErrLost): // by the network, which is not the encoder's fault
@@ -126,6 +134,7 @@ func (t *TransportStream) judge(k stream.Kind, err error) {
 func (t *TransportStream) pes(p mpegts.PES) {
 	k := t.kindOf(p.Track)
 	t.feed.notice(k, true)
+	t.packets++
 	var err error
 	switch p.Track.Codec {
 	case mpegts.H264:
@@ -155,7 +164,27 @@ func (t *TransportStream) video(p mpegts.PES) error {
 		f.publication.BreakGOP()
 		return f.publication.Reject(err)
 	}
-	return f.pictures.write(t.picture.dts, t.picture.pts, nalus)
+	nalus = slices.DeleteFunc(nalus, isPadding)
+	if len(nalus) == 0 {
+		return nil
+	}
+	return f.pictures.write(t.picture.dts, t.picture.pts, apart(nalus))
+}
+
+// apart returns the NAL units in a buffer of their own. The PES packet's buffer may be much larger, and
+// caches count the NAL units alone.
+func apart(nalus [][]byte) [][]byte {
+	size := 0
+	for _, nalu := range nalus {
+		size += len(nalu)
+	}
+	buffer := make([]byte, 0, size)
+	for i, nalu := range nalus {
+		from := len(buffer)
+		buffer = append(buffer, nalu...)
+		nalus[i] = buffer[from:len(buffer):len(buffer)]
+	}
+	return nalus
 }
 
 var errNoTime = errors.New("media without a time")
@@ -242,5 +271,5 @@ func (t *TransportStream) frame(data []byte, samples, rate int) error {
 	if t.feed.unsupportedAudio {
 		return nil
 	}
-	return t.feed.publication.WriteAudio(at, data)
+	return t.feed.publication.WriteAudio(at, bytes.Clone(data)) // the PES packet has other frames too
 }

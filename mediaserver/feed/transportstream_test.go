@@ -224,6 +224,19 @@ func TestTracksOfATransportStreamThatCannotBeUsed(t *testing.T) {
 			}
 		})
 	})
+	t.Run("no transport stream: the publication ends", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			ts, _ := newTransportStream(t)
+			var err error
+			for n := 0; err == nil && n < 30*20; n++ {
+				err = ts.Write(bytes.Repeat([]byte("FLV"), 400))
+				time.Sleep(time.Second / 30)
+			}
+			if !errors.Is(err, ownmpegts.ErrSync) {
+				t.Errorf("error %v", err)
+			}
+		})
+	})
 	t.Run("announced sound that never comes", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			ts, _ := newTransportStream(t)
@@ -238,6 +251,31 @@ func TestTracksOfATransportStreamThatCannotBeUsed(t *testing.T) {
 			}
 		})
 	})
+}
+
+// Filler data is left out, and what is kept of a picture has a buffer of its own: caches count no more.
+func TestPicturesKeepNoLargerBuffer(t *testing.T) {
+	ts, sub := newTransportStream(t)
+	ts.setTracks(tracksOfH264)
+	data := make([]byte, 0, 1<<20)
+	for _, nalu := range [][]byte{testSPS, testPPS, {0x65, 0x88, 0x80, 0xaa}, append([]byte{0x0c}, bytes.Repeat([]byte{0xff}, 900_000)...)} {
+		data = append(append(data, 0, 0, 1), nalu...)
+	}
+	ts.pes(pesOf(time.Second, true, data))
+	ts.pes(pesOf(2*time.Second, true, bytes.Clone(data)))
+	ts.Flush()
+	units := drain(sub)
+	if len(units) == 0 {
+		t.Fatal("no picture")
+	}
+	for _, nalu := range units[0].NALUs {
+		if &nalu[:1][0] == &data[:1][0] || cap(nalu) > 1000 {
+			t.Errorf("a NAL unit of %d bytes keeps %d", len(nalu), cap(nalu))
+		}
+		if nalu[0]&naluTypeMask == naluFiller {
+			t.Error("filler data is kept")
+		}
+	}
 }
 
 // Sound that is missing for some packets of the network must not move what comes after.

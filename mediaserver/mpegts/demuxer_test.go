@@ -288,6 +288,26 @@ func TestALongPESPacketIsDropped(t *testing.T) {
 	}
 }
 
+// Beginnings of PES packets after a long one cost no buffers of its size.
+func TestLostPESPacketsCostNoMemory(t *testing.T) {
+	d, _ := newRecorded(Config{})
+	a := &assembler{limit: 4 << 20}
+	d.pieces[0] = a
+	payload := make([]byte, 184)
+	for i := range 20_000 {
+		_, _ = a.add(packet{payload: payload, starts: i == 0, counter: byte(i) & 15})
+	}
+	if d.Held() < 3<<20 {
+		t.Fatalf("%d bytes are held", d.Held())
+	}
+	for i := range 3 {
+		_, _ = a.add(packet{payload: payload, starts: true, counter: byte(2*i+1) & 15})
+		if i > 0 && d.Held() > 64<<10 {
+			t.Errorf("%d bytes are held for the beginning of a PES packet", d.Held())
+		}
+	}
+}
+
 func FuzzDemuxer(f *testing.F) {
 	f.Add(programme(f, 5, 0))
 	f.Add(programme(f, 2, 1<<33-3000))

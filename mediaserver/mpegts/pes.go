@@ -148,12 +148,14 @@ func (a *assembler) take() []byte {
 		return nil
 	}
 	pes := a.buffer
-	a.size = len(pes)
 	a.drop()
+	a.size = len(pes)
 	return pes
 }
 
-func (a *assembler) drop() { a.open, a.buffer = false, nil }
+// drop drops what has come of a PES packet. The next buffer begins small, since nothing is known of the
+// length of the next packet.
+func (a *assembler) drop() { a.open, a.buffer, a.size = false, nil, 0 }
 
 // skip notes that at most that many packets are missing. The counters tell which PID has lost some,
 // unless there are too many. An error means that a PES packet was dropped.

@@ -55,7 +55,8 @@ type connection struct {
 	window    *window
 	roundTrip roundTrip
 	heard     time.Duration // when the last datagram came
-	delivered time.Duration // when media was last delivered
+	delivered time.Duration // when a PES packet last came
+	packets   int           // PES packets so far
 	said      time.Duration // when anything was last sent
 	light     int           // packets since the last acknowledgement
 	ack       struct {
@@ -252,9 +253,14 @@ func (c *connection) deliver(now time.Duration) error {
 		if lost > 0 {
 			c.media.Lost(lost * packetsOfTransportStream)
 		}
-		c.delivered = now
 		if err := c.media.Write(payload); err != nil {
 			return err
+		}
+		if n := c.media.Packets(); n > c.packets {
+			if c.packets == 0 {
+				c.place.Hold()
+			}
+			c.packets, c.delivered = n, now
 		}
 	}
 }
@@ -330,13 +336,6 @@ func (c *connection) count(before, s Stats) {
 	}
 	m.SRTRoundTripSeconds.WithLabelValues(key.App, key.ID).Set(s.RoundTrip.Seconds())
 	m.SRTBufferSeconds.WithLabelValues(key.App, key.ID).Set(s.Buffered.Seconds())
-}
-
-// forget removes the figures of a connection that has ended.
-func (c *connection) forget() {
-	m, key := c.server.cfg.Metrics, c.publication.Stream().Key()
-	m.SRTRoundTripSeconds.DeleteLabelValues(key.App, key.ID)
-	m.SRTBufferSeconds.DeleteLabelValues(key.App, key.ID)
 }
 
 // send sends a control message. body may be nil.

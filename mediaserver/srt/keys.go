@@ -28,7 +28,7 @@ type keys struct {
 	library    crypto.Crypto
 	known      packet.PacketEncryption // the keys that have come, as bits
 	message    []byte                  // the last one that was taken
-	taken      time.Duration           // when it was taken
+	taken      time.Duration           // when a message last came
 }
 
 // newKeys takes the key message of a handshake. Errors: errPassphrase if none of the passphrases is
@@ -54,7 +54,7 @@ func (k *keys) refresh(message []byte, now time.Duration) error {
 	if bytes.Equal(message, k.message) {
 		return nil // the answer was lost
 	}
-	if k.message != nil && now-k.taken < keyPause {
+	if k.taken > 0 && now-k.taken < keyPause {
 		return errKey
 	}
 	k.taken = now

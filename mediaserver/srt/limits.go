@@ -4,9 +4,10 @@ import "time"
 
 // Limits bound what callers may cost. A zero field means its default.
 type Limits struct {
-	// MaxConnections bounds the connections; default 256.
-	MaxConnections int
-	// MaxHandshakes bounds the handshakes that wait for an answer; default 64.
+	// MaxConnections bounds the connections; default 256. MaxPerNetwork bounds those of one network;
+	// default a quarter of them.
+	MaxConnections, MaxPerNetwork int
+	// MaxHandshakes bounds the handshakes that are being answered; default 64.
 	MaxHandshakes int
 	// A network may send HandshakeRate handshakes with a good cookie a second, and a burst of twice
 	// as many; all networks together fifty times as many. Default 20.
@@ -35,6 +36,7 @@ func (l Limits) withDefaults() Limits {
 		}
 	}
 	orInt(&l.MaxConnections, 256)
+	orInt(&l.MaxPerNetwork, max(1, l.MaxConnections/4))
 	orInt(&l.MaxHandshakes, 64)
 	orInt(&l.HandshakeRate, 20)
 	orInt(&l.Backlog, 512)

@@ -11,7 +11,8 @@ type roundTrip struct {
 		number uint32
 		at     time.Duration
 	}
-	number uint32 // of the last acknowledgement
+	number   uint32 // of the last acknowledgement
+	measured bool   // an answer has come
 }
 
 func newRoundTrip() roundTrip {
@@ -34,6 +35,10 @@ func (r *roundTrip) answered(number uint32, now time.Duration) {
 	}
 	place.number = 0
 	sample := now - place.at
+	if !r.measured { // libsrt does the same, as TCP does (RFC 6298 section 2.2)
+		r.mean, r.deviation, r.measured = sample, sample/2, true
+		return
+	}
 	r.deviation = (3*r.deviation + (r.mean - sample).Abs()) / 4
 	r.mean = (7*r.mean + sample) / 8
 }

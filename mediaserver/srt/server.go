@@ -51,20 +51,23 @@ type Config struct {
 
 // A Server accepts publishers by SRT.
 type Server struct {
-	cfg        Config
-	log        *slog.Logger
-	socket     *net.UDPConn
-	cookies    *srtnet.SYNCookie
-	door       *admission.Door
-	rates      *admission.RateLimiter
-	refusals   *admission.RateLimiter // of lines in the log
-	handshakes chan conclusion
-	running    sync.WaitGroup // the connections' goroutines
+	cfg      Config
+	log      *slog.Logger
+	socket   *net.UDPConn
+	cookies  *srtnet.SYNCookie
+	door     *admission.Door
+	rates    *admission.RateLimiter
+	refusals *admission.RateLimiter // of lines in the log
+	running  sync.WaitGroup         // the goroutines of handshakes and connections
 
-	mu       sync.Mutex // guards all below
-	closed   bool
-	bySocket map[uint32]*connection // by our socket id
-	byPeer   map[peer]*connection   // nil: the handshake is being answered
+	// unwrapping is held while a passphrase is tried, so that strangers take one core at most.
+	unwrapping sync.Mutex
+
+	mu         sync.Mutex // guards all below
+	closed     bool
+	concluding int                    // handshakes that are being answered
+	bySocket   map[uint32]*connection // by our socket id
+	byPeer     map[peer]*connection   // nil: the handshake is being answered
 }
 
 // A peer is a caller's socket.
@@ -73,7 +76,7 @@ type peer struct {
 	socket  uint32
 }
 
-// A conclusion is a handshake that waits for its answer.
+// A conclusion is a handshake whose sender has proved the address.
 type conclusion struct {
 	handshake
 	from peer
@@ -113,12 +116,13 @@ func NewServer(cfg Config) (*Server, error) {
 	each, all := rate.Limit(l.HandshakeRate), rate.Limit(50*l.HandshakeRate)
 	return &Server{
 		cfg: cfg, log: cfg.Logger, socket: socket, cookies: cookies,
-		door:  admission.NewDoor(admission.DoorConfig{Name: "srt", Metrics: cfg.Metrics, Limits: admission.Limits{Max: l.MaxConnections}}),
+		door: admission.NewDoor(admission.DoorConfig{Name: "srt", Metrics: cfg.Metrics, Limits: admission.Limits{
+			Max: l.MaxConnections, MaxPerNetwork: l.MaxPerNetwork, MaxLeaving: l.MaxConnections,
+		}}),
 		rates: admission.NewRateLimiter(each, 2*l.HandshakeRate, all, 100*l.HandshakeRate),
 		// One line a second for each network, some more in all.
-		refusals:   admission.NewRateLimiter(1, 10, 10, 50),
-		handshakes: make(chan conclusion, l.MaxHandshakes),
-		bySocket:   make(map[uint32]*connection), byPeer: make(map[peer]*connection),
+		refusals: admission.NewRateLimiter(1, 10, 10, 50),
+		bySocket: make(map[uint32]*connection), byPeer: make(map[peer]*connection),
 	}, nil
 }
 
@@ -130,16 +134,6 @@ func (s *Server) Addr() net.Addr { return s.socket.LocalAddr() }
 func (s *Server) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.read(ctx) })
-	group.Go(func() error {
-		for {
-			select {
-			case <-ctx.Done():
-				return nil
-			case c := <-s.handshakes:
-				_ = s.cfg.Recovery.Do("srt", func() { s.conclude(c) })
-			}
-		}
-	})
 	group.Go(func() error {
 		<-ctx.Done()
 		s.close()
@@ -205,7 +199,7 @@ func (s *Server) datagram(b []byte, from netip.AddrPort) {
 
 const handshakeType = 0x8000 | uint16(packet.CTRLTYPE_HANDSHAKE)
 
-// handshake answers an induction, and lets a conclusion wait. Nothing is kept for a caller before
+// handshake answers an induction, and takes a conclusion. Nothing is kept for a caller before
 // its address is proved.
 func (s *Server) handshake(b []byte, from netip.AddrPort) {
 	if binary.BigEndian.Uint16(b) != handshakeType {
@@ -231,14 +225,15 @@ func (s *Server) handshake(b []byte, from netip.AddrPort) {
 			s.dropped(ReasonCookie)
 			return
 		}
-		s.wait(conclusion{h, caller, time.Now()})
+		s.take(conclusion{h, caller, time.Now()})
 	default:
 		s.dropped(ReasonDatagram)
 	}
 }
 
-// wait lets a conclusion wait for its answer. If it was answered before, it is answered again.
-func (s *Server) wait(c conclusion) {
+// take has a conclusion answered, which may take as long as the keys of a token's issuer. If it was
+// answered before, it is answered again.
+func (s *Server) take(c conclusion) {
 	s.mu.Lock()
 	known, waiting := s.byPeer[c.from]
 	s.mu.Unlock()
@@ -254,12 +249,21 @@ func (s *Server) wait(c conclusion) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	select {
-	case s.handshakes <- c:
-		s.byPeer[c.from] = nil
-	default:
+	switch {
+	case s.closed:
+		return
+	case s.concluding == s.cfg.Limits.MaxHandshakes:
 		s.dropped(ReasonBacklog)
+		return
 	}
+	s.concluding++
+	s.byPeer[c.from] = nil
+	s.running.Go(func() {
+		_ = s.cfg.Recovery.Do("srt", func() { s.conclude(c) })
+		s.mu.Lock()
+		s.concluding--
+		s.mu.Unlock()
+	})
 }
 
 // conclude answers a conclusion: it opens a connection, or refuses the caller.
@@ -302,18 +306,18 @@ func (s *Server) open(c *conclusion, t target) (*connection, *refusal) {
 	if refused != nil {
 		return nil, refused
 	}
-	place, err := s.door.Enter(admission.NetworkOf(c.from.address.Addr()), func() {})
-	if err != nil {
-		return nil, refuse(ReasonTooMany, rejectOverload, "more than %d connections; try again later", s.cfg.Limits.MaxConnections)
-	}
-	place.Hold()
 	n := &connection{
-		server: s, remote: c.from.address, peer: c.from, place: place, began: c.at, keys: keys,
+		server: s, remote: c.from.address, peer: c.from, began: c.at, keys: keys,
 		inbox: make(chan []byte, s.cfg.Limits.Backlog), ended: make(chan struct{}),
 		window:    newWindow(sequence(c.InitialPacketSequenceNumber.Val()), latencyOf(c.SRTHS.SendTSBPDDelay, s.cfg.Limits)),
 		roundTrip: newRoundTrip(),
 	}
 	n.ack.front = n.window.front
+	var err error
+	n.place, err = s.door.Enter(admission.NetworkOf(c.from.address.Addr()), func() { n.stop(stream.EndTimeout) })
+	if err != nil {
+		return nil, refuse(ReasonTooMany, rejectOverload, "as many connections as the server takes, in all or from one network; try again later")
+	}
 	credential := [sha256.Size]byte{}
 	if t.token != "" {
 		credential = sha256.Sum256([]byte(t.token))
@@ -323,14 +327,14 @@ func (s *Server) open(c *conclusion, t target) (*connection, *refusal) {
 		Close: func(error) { n.stop(stream.EndTakenOver) }, // the registry knows why
 	})
 	if err != nil {
-		place.Leave()
+		n.place.Leave()
 		return nil, refuseError(err)
 	}
 	n.media = feed.NewTransportStream(n.publication)
 	n.stats.Store(&Stats{RoundTrip: n.roundTrip.mean, Latency: n.window.latency})
 	if !s.add(n, &c.handshake) {
 		n.publication.End(stream.EndShutdown)
-		place.Leave()
+		n.place.Leave()
 		return nil, refuseError(stream.ErrShuttingDown)
 	}
 	return n, nil
@@ -347,15 +351,16 @@ func (s *Server) authorize(h *handshake, t target) (k *keys, authenticated bool,
 		return nil, false, refuse(ReasonPassphrase, rejectUnsecure, "%s needs a passphrase; set the passphrase of its StreamPair in the encoder", t.key)
 	case required:
 		var err error
-		if k, err = newKeys(h.SRTKM, passphrases); err != nil {
+		s.unwrapping.Lock()
+		k, err = newKeys(h.SRTKM, passphrases)
+		s.unwrapping.Unlock()
+		if err != nil {
 			return nil, false, refuse(ReasonPassphrase, rejectBadSecret, "publishing %s is refused: %v", t.key, err)
-		}
-		if t.token == "" {
-			return k, true, nil
 		}
 	}
 	authenticated, err := s.cfg.Authorize(t.key, t.token)
-	if err != nil {
+	// Whoever knows the passphrase needs no token. But nobody publishes to a pair that is paused.
+	if err != nil && (k == nil || t.token != "" || stream.IsUnknown(err)) {
 		return nil, false, refuseError(err)
 	}
 	return k, authenticated || k != nil, nil
@@ -391,11 +396,16 @@ func (s *Server) serve(c *connection) {
 	s.mu.Lock()
 	delete(s.bySocket, c.socket)
 	delete(s.byPeer, c.peer)
+	key := c.publication.Stream().Key()
+	if s.connectionOf(key) == nil {
+		m := s.cfg.Metrics
+		m.SRTRoundTripSeconds.DeleteLabelValues(key.App, key.ID)
+		m.SRTBufferSeconds.DeleteLabelValues(key.App, key.ID)
+	}
 	s.mu.Unlock()
 	c.place.Leave()
-	c.forget()
 	if err != nil {
-		s.report(refuse(mediaReason(err), 0, "%v", err), c.remote, c.publication.Stream().Key())
+		s.report(refuse(mediaReason(err), 0, "%v", err), c.remote, key)
 	}
 }
 
@@ -424,10 +434,23 @@ func (s *Server) write(b []byte, to netip.AddrPort) { _, _ = s.socket.WriteToUDP
 func (s *Server) Stats(key stream.Key) (stats Stats, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, c := range s.bySocket {
-		if c.publication.Stream().Key() == key && !c.publication.Ended() {
-			return *c.stats.Load(), true
-		}
+	if c := s.connectionOf(key); c != nil {
+		return *c.stats.Load(), true
 	}
 	return Stats{}, false
+}
+
+// connectionOf returns the connection that publishes a stream; nil: there is none. A connection that
+// waits to take over does not count. s.mu must be held.
+func (s *Server) connectionOf(key stream.Key) *connection {
+	for _, c := range s.bySocket {
+		one := c.publication.Stream()
+		if one.Key() != key {
+			continue
+		}
+		if p := one.Snapshot().Publication; p != nil && p.ID == c.publication.ID() {
+			return c
+		}
+	}
+	return nil
 }

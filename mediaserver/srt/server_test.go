@@ -103,3 +103,62 @@ func TestLatencyIsBounded(t *testing.T) {
 		t.Errorf("latency %v", s.Latency)
 	}
 }
+
+// The passphrase opens a stream, but not one whose pair is paused.
+func TestPausedPairsTakeNobodyWithThePassphrase(t *testing.T) {
+	h := start(t, func(c *Config) {
+		c.Authorize = func(stream.Key, string) (bool, error) { return false, stream.ErrUndeclared }
+	})
+	if c, err := h.dial("publish:live/secret", passphrase, nil); err == nil {
+		_ = c.Close()
+		t.Error("the caller publishes")
+	}
+	if h.refused(ReasonUnknownStream) != 1 {
+		t.Error("the refusal is not counted")
+	}
+}
+
+// One network cannot take all places, even with media.
+func TestPlacesOfANetworkAreBounded(t *testing.T) {
+	h := start(t, func(c *Config) {
+		c.Authorize = func(stream.Key, string) (bool, error) { return false, nil }
+		c.Limits.MaxConnections, c.Limits.MaxPerNetwork = 10, 2
+	})
+	for _, id := range []string{"a", "b"} {
+		h.feed(h.mustDial("publish:live/"+id, "", nil))
+		eventually.True(t, "pictures", func() bool { return h.registry.Stream(stream.Key{App: "live", ID: id}).Snapshot().EntryPoint })
+	}
+	if c, err := h.dial("publish:live/c", "", nil); err == nil {
+		_ = c.Close()
+		t.Error("a third caller of the network is taken")
+	}
+	if h.refused(ReasonTooMany) != 1 {
+		t.Error("the refusal is not counted")
+	}
+}
+
+func TestCallersWithoutMediaGoForOthers(t *testing.T) {
+	h := start(t, func(c *Config) {
+		c.Authorize = func(stream.Key, string) (bool, error) { return false, nil }
+		c.Limits.MaxConnections, c.Limits.MaxPerNetwork = 2, 2
+	})
+	h.feed(h.mustDial("publish:live/a", "", nil))
+	eventually.True(t, "pictures", func() bool { return h.registry.Stream(stream.Key{App: "live", ID: "a"}).Snapshot().EntryPoint })
+	h.mustDial("publish:live/b", "", nil)
+	h.mustDial("publish:live/c", "", nil)
+	h.awaitPublished(stream.Key{App: "live", ID: "b"}, false)
+	if !h.isPublished(stream.Key{App: "live", ID: "a"}) {
+		t.Error("the caller with media has gone")
+	}
+}
+
+// What never has a PES packet of a track is no media, however much of it comes.
+func TestCallersWhoSendNoTransportStreamAreEnded(t *testing.T) {
+	h := start(t, func(c *Config) { c.Limits.IdleTimeout = 3 * time.Second })
+	c := h.mustDial("publish:live/primary:TOKEN", "", nil)
+	h.awaitPublished(primary, true)
+	eventually.True(t, "the end", func() bool {
+		_, _ = c.Write([]byte(strings.Repeat("FLV", 400)))
+		return !h.isPublished(primary)
+	})
+}

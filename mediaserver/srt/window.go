@@ -25,12 +25,14 @@ type slot struct {
 type window struct {
 	latency time.Duration
 	clock   senderClock
-	slots   []slot   // by sequence number, modulo their number
+	slots   []slot   // by sequence number, modulo their number, which is a power of two
 	next    sequence // the next to be delivered
+	first   sequence // the first that has arrived, at least next; end: none has
 	end     sequence // comes after the newest that has arrived
 	front   sequence // the first that is missing, at least next
 	bytes   int      // of the packets in slots
 	missing int      // between next and end
+	skipped int      // before next, given up since the last delivery
 	counts  counts
 }
 
@@ -44,10 +46,10 @@ type counts struct {
 }
 
 func newWindow(first sequence, latency time.Duration) *window {
-	return &window{latency: latency, slots: make([]slot, minWindow), next: first, end: first, front: first}
+	return &window{latency: latency, slots: make([]slot, minWindow), next: first, first: first, end: first, front: first}
 }
 
-func (w *window) slot(s sequence) *slot { return &w.slots[int(s)%len(w.slots)] }
+func (w *window) slot(s sequence) *slot { return &w.slots[int(s)&(len(w.slots)-1)] }
 
 // add takes a packet, and keeps the payload. It returns how many packets before it are newly missing.
 func (w *window) add(s sequence, timestamp uint32, payload []byte, now time.Duration) (lost int) {
@@ -55,7 +57,8 @@ func (w *window) add(s sequence, timestamp uint32, payload []byte, now time.Dura
 	if w.next == w.end && s.minus(w.next) >= maxWindow {
 		// Everything that the sender sent for a long time was lost.
 		w.counts.lost += uint64(s.minus(w.next))
-		w.next, w.end, w.front = s, s, s
+		w.skipped += s.minus(w.next)
+		w.next, w.first, w.end, w.front = s, s, s, s
 	}
 	switch distance := s.minus(w.next); {
 	case distance < 0:
@@ -73,12 +76,18 @@ func (w *window) add(s sequence, timestamp uint32, payload []byte, now time.Dura
 			return 0
 		}
 		w.missing--
+		if s.minus(w.first) < 0 {
+			w.first = s
+		}
 	} else {
 		lost = s.minus(w.end)
 		for ; w.end != s; w.end = w.end.plus(1) {
 			*w.slot(w.end) = slot{asked: now}
 		}
 		w.missing += lost
+		if w.first == w.end.plus(-lost) {
+			w.first = s
+		}
 		w.end = s.plus(1)
 	}
 	// The time is at most now: no sender makes a packet wait for longer, whatever timestamp it writes.
@@ -99,7 +108,7 @@ func (w *window) grow(packets int) {
 	}
 	larger := make([]slot, size)
 	for s := w.next; s != w.end; s = s.plus(1) {
-		larger[int(s)%size] = *w.slot(s)
+		larger[int(s)&(size-1)] = *w.slot(s)
 	}
 	w.slots = larger
 }
@@ -117,38 +126,31 @@ func (w *window) advance() {
 // deliver removes the next packet that is due, and returns its payload. lost is how many packets
 // before it are given up. The payload is nil if no packet is due.
 func (w *window) deliver(now time.Duration) (payload []byte, lost int) {
-	first := w.first()
-	if first == w.end || w.slot(first).due > now {
+	if w.first == w.end || w.slot(w.first).due > now {
 		return nil, 0
 	}
-	lost = first.minus(w.next)
+	lost = w.first.minus(w.next)
 	w.missing -= lost
 	w.counts.lost += uint64(lost)
-	s := w.slot(first)
+	lost, w.skipped = lost+w.skipped, 0
+	s := w.slot(w.first)
 	payload = s.payload
 	*s = slot{}
 	w.bytes -= len(payload)
-	w.next = first.plus(1)
+	w.next = w.first.plus(1)
+	for w.first = w.next; w.first != w.end && w.slot(w.first).payload == nil; {
+		w.first = w.first.plus(1)
+	}
 	w.advance()
 	return payload, lost
 }
 
-// first returns the first packet that has arrived; end: there is none.
-func (w *window) first() sequence {
-	s := w.next
-	for s != w.end && w.slot(s).payload == nil {
-		s = s.plus(1)
-	}
-	return s
-}
-
 // nextDue returns when the next packet is due. ok is false if there is none.
 func (w *window) nextDue() (due time.Duration, ok bool) {
-	first := w.first()
-	if first == w.end {
+	if w.first == w.end {
 		return 0, false
 	}
-	return w.slot(first).due, true
+	return w.slot(w.first).due, true
 }
 
 // A gap is a run of missing packets.
@@ -180,8 +182,12 @@ func (w *window) ask(now, interval time.Duration, most int) (gaps []gap) {
 // giveUp notes that the sender no longer has the packets of a gap.
 func (w *window) giveUp(g gap, now time.Duration) {
 	const never = 1000 * time.Hour
-	for s := w.front; s != w.end && s.minus(g.last) <= 0; s = s.plus(1) {
-		if s.minus(g.first) >= 0 && w.slot(s).payload == nil {
+	s := w.front
+	if g.first.minus(s) > 0 {
+		s = g.first
+	}
+	for ; s.minus(w.end) < 0 && s.minus(g.last) <= 0; s = s.plus(1) {
+		if w.slot(s).payload == nil {
 			w.slot(s).asked = now + never
 		}
 	}

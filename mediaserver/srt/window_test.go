@@ -119,8 +119,12 @@ func TestWindowIsBounded(t *testing.T) {
 			continue
 		}
 	}
+	next := w.next
 	if w.add(1<<20, 20_000_000, []byte{1}, 20*time.Second); w.length() != 1 {
 		t.Errorf("%d packets after a long loss", w.length())
+	}
+	if payload, lost := w.deliver(30 * time.Second); payload == nil || lost != 1<<20-int(next) {
+		t.Errorf("%d packets are told as lost, want %d", lost, 1<<20-int(next))
 	}
 }
 
@@ -149,6 +153,9 @@ func TestSenderClockFollowsDrift(t *testing.T) {
 
 func TestRoundTripIsMeasured(t *testing.T) {
 	r := newRoundTrip()
+	if r.answered(r.acknowledge(0), 4*time.Millisecond); r.askAgain() > 20*time.Millisecond {
+		t.Errorf("after the first answer, a lost packet is asked for again after %v", r.askAgain())
+	}
 	now := time.Duration(0)
 	for range 100 {
 		n := r.acknowledge(now)

@@ -172,7 +172,9 @@ func (r *Registry) forgetIdle() {
 
 func (r *Registry) forget(s *Stream) {
 	delete(r.streams, s.key)
-	r.cfg.Metrics.IngestBytes.DeletePartialMatch(prometheus.Labels{"app": s.key.App, "stream": s.key.ID})
+	labels := prometheus.Labels{"app": s.key.App, "stream": s.key.ID}
+	r.cfg.Metrics.IngestBytes.DeletePartialMatch(labels)
+	r.cfg.Metrics.SRTPackets.DeletePartialMatch(labels)
 }
 
 // Streams returns the streams that somebody publishes or subscribes to, sorted by name.

@@ -23,10 +23,13 @@ func TestPermit(t *testing.T) {
 		s.Exposure.HTTP.LoadBalancer = &v1alpha1.LoadBalancerExposure{Class: "fast"}
 		s.Exposure.RTMP.Type = v1alpha1.ExposureNodePort
 		s.Exposure.WebRTC = v1alpha1.WebRTCExposure{Type: v1alpha1.ExposureHostPort, HostPorts: &v1alpha1.HostPorts{Primary: 1, Backup: 2}}
+		s.Exposure.SRT = &v1alpha1.ServiceExposure{Type: v1alpha1.ExposureLoadBalancer, LoadBalancer: &v1alpha1.LoadBalancerExposure{Class: "fast"}}
 		s.MediaServer.Image = "mine:1"
 	})
 	got, refused := Settings{AllowedExposure: []v1alpha1.ExposureType{v1alpha1.ExposureNodePort}}.rules().Apply(s.Pair)
-	want := permit.Refusals{Image: true, Exposure: []string{"spec.exposure.http.type LoadBalancer", "spec.exposure.webrtc.type HostPort"}}
+	want := permit.Refusals{Image: true, Exposure: []string{
+		"spec.exposure.http.type LoadBalancer", "spec.exposure.srt.type LoadBalancer", "spec.exposure.webrtc.type HostPort",
+	}}
 	if diff := cmp.Diff(want, refused); diff != "" {
 		t.Errorf("refusals (-want +got):\n%s", diff)
 	}
@@ -36,7 +39,10 @@ func TestPermit(t *testing.T) {
 	if e := got.Spec.Exposure; e.HTTP.Type != v1alpha1.ExposureClusterIP || e.RTMP.Type != v1alpha1.ExposureNodePort || e.WebRTC.Type != v1alpha1.ExposureClusterIP {
 		t.Errorf("permitted %+v", e)
 	}
-	if s.Pair.Spec.Exposure.HTTP.Type != v1alpha1.ExposureLoadBalancer {
+	if e := got.Spec.Exposure.SRT; e.Type != v1alpha1.ExposureClusterIP || e.LoadBalancer != nil {
+		t.Errorf("permitted %+v for SRT", e)
+	}
+	if e := s.Pair.Spec.Exposure; e.HTTP.Type != v1alpha1.ExposureLoadBalancer || e.SRT.Type != v1alpha1.ExposureLoadBalancer {
 		t.Error("the pair itself was changed")
 	}
 	if _, refused := (Settings{Objects: objects.Settings{AllowPodImages: true}}).rules().Apply(s.Pair); refused.Image || refused.Exposure != nil {

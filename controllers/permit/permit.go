@@ -57,6 +57,9 @@ func (r Rules) Apply(pair *v1alpha1.StreamPair) (*v1alpha1.StreamPair, Refusals)
 	if refuse("rtmp", &e.RTMP.Type) {
 		e.RTMP.LoadBalancer = nil
 	}
+	if e.SRT != nil && refuse("srt", &e.SRT.Type) {
+		e.SRT.LoadBalancer = nil
+	}
 	if refuse("webrtc", &e.WebRTC.Type) {
 		e.WebRTC.LoadBalancer, e.WebRTC.HostPorts = nil, nil
 	}

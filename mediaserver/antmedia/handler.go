@@ -1,7 +1,9 @@
 package antmedia
 
 import (
+	"bufio"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"sync"
@@ -15,7 +17,6 @@ import (
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/recovery"
 	"github.com/streampair/streampair/mediaserver/signalling"
-	"github.com/streampair/streampair/mediaserver/stream"
 	"github.com/streampair/streampair/mediaserver/whep"
 )
 
@@ -28,8 +29,9 @@ const (
 	maxSessions = 4
 	// idleTimeout is how long a client may be silent. Clients send a ping every 3 s.
 	idleTimeout = time.Minute
-	// writeTimeout is how long a client may take for a message.
+	// writeTimeout is how long a client may take for a message, and closeTimeout for its last one.
 	writeTimeout = 5 * time.Second
+	closeTimeout = time.Second
 )
 
 // protocol names the signalling in metrics and the log, and is the label of panics.
@@ -41,9 +43,10 @@ type Config struct {
 	// whip.Handler.Publish.
 	Play    func(r *http.Request, onConnected func()) (*whep.Offered, *signalling.Refusal)
 	Publish func(r *http.Request, offer string, onConnected func()) (*signalling.Session, string, *signalling.Refusal)
-	// MayPlay and MayPublish report whether a token opens a stream, before a session is begun.
+	// MayPlay reports whether a token opens a stream, before a session is begun. MayPublish returns the
+	// refusal of a publisher: see whip.Handler.Check.
 	MayPlay    func(app, streamID, backupID, token string) error
-	MayPublish func(key stream.Key, token string) (authenticated bool, err error)
+	MayPublish func(*http.Request) *signalling.Refusal
 	// PairOf returns the pair that a viewer of a stream gets. ok is false if it gets the stream alone.
 	PairOf func(app, streamID string) (key failover.PairKey, ok bool)
 	// OnAir reports whether the pair of these streams has media. changed is closed when that may have
@@ -51,8 +54,8 @@ type Config struct {
 	OnAir func(app, streamID, backupID string) (onAir bool, changed <-chan struct{})
 	// Broadcasts returns the streams of an app that are known.
 	Broadcasts func(app string) []Broadcast
-	// ICEServers returns the servers that clients of an app are told of.
-	ICEServers func(app string) []webrtc.ICEServer
+	// ICEServers returns the servers that a client of an app is told of, who has shown these tokens.
+	ICEServers func(app string, tokens []string) []webrtc.ICEServer
 	// Draining is closed when clients should go to another server.
 	Draining <-chan struct{}
 	// MaxSockets bounds the sockets.
@@ -97,24 +100,29 @@ func (h *Handler) Close() {
 // Register adds the handler's routes to mux.
 func (h *Handler) Register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /{app}/websocket", h.serveSocket)
-	mux.HandleFunc("GET /{app}/rest/v2/broadcasts/{id}", h.serveBroadcast)
-	mux.HandleFunc("GET /{app}/rest/v2/broadcasts/count", h.serveCount)
-	mux.HandleFunc("GET /{app}/rest/v2/broadcasts/list/{offset}/{size}", h.serveList)
+	mux.HandleFunc("/{app}/rest/v2/broadcasts/{id}", rest(h.serveBroadcast))
+	mux.HandleFunc("/{app}/rest/v2/broadcasts/count", rest(h.serveCount))
+	mux.HandleFunc("/{app}/rest/v2/broadcasts/list/{offset}/{size}", rest(h.serveList))
 }
 
 // enter notes that a socket begins. It reports whether one may; then running.Done must be called.
 func (h *Handler) enter() bool {
-	select {
-	case <-h.cfg.Draining:
-		return false
-	default:
-	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.closed {
-		h.running.Add(1)
+	if h.closed || h.isDraining() {
+		return false
 	}
-	return !h.closed
+	h.running.Add(1)
+	return true
+}
+
+func (h *Handler) isDraining() bool {
+	select {
+	case <-h.cfg.Draining:
+		return true
+	default:
+		return false
+	}
 }
 
 // refused counts what is refused.
@@ -140,18 +148,32 @@ func (h *Handler) serveSocket(w http.ResponseWriter, r *http.Request) {
 	}
 	defer place.Leave()
 	// Pages of any site may use the server, as with WHEP: the token authorises, and no cookie is read.
-	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
+	hijacker := &hijacker{ResponseWriter: w}
+	ws, err := websocket.Accept(hijacker, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
 	if err != nil {
 		h.refused("no_websocket") // Accept has answered
 		return
 	}
 	defer func() { _ = ws.CloseNow() }()
 	ws.SetReadLimit(maxMessage)
-	s := newSocket(h, r, ws, place)
+	s := newSocket(h, r, ws, hijacker.conn, place)
 	if h.cfg.Recovery.Do(protocol, func() { s.serve(ended) }) != nil {
 		h.refused("panic")
 	}
 	_ = h.cfg.Recovery.Do(protocol, s.endSessions)
+}
+
+// A hijacker keeps the connection that is taken from the HTTP server.
+type hijacker struct {
+	http.ResponseWriter
+	conn net.Conn
+}
+
+// Hijack implements http.Hijacker.
+func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buffer, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	h.conn = conn
+	return conn, buffer, err
 }
 
 // requestFor returns the request by which a client of WHEP or WHIP would have opened the session.

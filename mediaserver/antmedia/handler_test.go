@@ -1,12 +1,16 @@
 package antmedia
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -65,11 +69,11 @@ func newRig(t *testing.T, maxSockets int) *rig {
 			return nil, "", refuse(req)
 		},
 		MayPlay: mayPlay,
-		MayPublish: func(key stream.Key, token string) (bool, error) {
-			if token == "publish" {
-				return true, nil
+		MayPublish: func(req *http.Request) *signalling.Refusal {
+			if signalling.Token(req) == "publish" {
+				return nil
 			}
-			return false, errors.New("the token is missing or wrong")
+			return signalling.Refuse(http.StatusUnauthorized, signalling.ReasonUnauthorized, "the token is missing or wrong")
 		},
 		PairOf: func(app, id string) (failover.PairKey, bool) {
 			return failover.PairKey{App: app, Primary: "primary", Backup: "backup"}, id == "primary" || id == "backup"
@@ -82,8 +86,13 @@ func newRig(t *testing.T, maxSockets int) *rig {
 		Broadcasts: func(string) []Broadcast {
 			return []Broadcast{{StreamID: "primary", Status: StatusBroadcasting, Width: 640, Height: 360}}
 		},
-		ICEServers: func(string) []webrtc.ICEServer { return []webrtc.ICEServer{{URLs: []string{"stun:stun.example.com"}}} },
-		Draining:   r.draining, MaxSockets: maxSockets, Recovery: recovery.New(recovery.Config{}), Logger: slog.New(slog.DiscardHandler), Metrics: r.metrics,
+		ICEServers: func(_ string, tokens []string) []webrtc.ICEServer {
+			if slices.Contains(tokens, "watch") {
+				return []webrtc.ICEServer{{URLs: []string{"turn:turn.example.com"}, Username: "user", Credential: "secret"}}
+			}
+			return []webrtc.ICEServer{{URLs: []string{"stun:stun.example.com"}}}
+		},
+		Draining: r.draining, MaxSockets: maxSockets, Recovery: recovery.New(recovery.Config{}), Logger: slog.New(slog.DiscardHandler), Metrics: r.metrics,
 	})
 	mux := http.NewServeMux()
 	r.handler.Register(mux)
@@ -159,8 +168,9 @@ func TestCommandsAreAnswered(t *testing.T) {
 		{"", `{"command":"takeConfiguration","streamId":"primary","type":"answer","sdp":"v=0"}`, message{Command: "error", Definition: "no_stream_exist", ErrorCode: "404"}},
 		{"", `{"command":"getTrackList","streamId":"primary"}`, message{Command: "trackList", StreamID: "primary"}},
 		{"", `{"command":"getIceServerConfig"}`, message{Command: "iceServerConfig"}},
-		{"", `{"command":"getStreamInfo","streamId":"primary"}`, message{Command: "streamInformation", StreamID: "primary"}},
-		{"", `{"command":"getStreamInfo","streamId":"backup"}`, message{Command: "error", Definition: "no_stream_exist", ErrorCode: "404"}},
+		{"?token=watch", `{"command":"getStreamInfo","streamId":"primary"}`, message{Command: "streamInformation", StreamID: "primary"}},
+		{"?token=watch", `{"command":"getStreamInfo","streamId":"backup"}`, message{Command: "error", Definition: "no_stream_exist", ErrorCode: "404"}},
+		{"", `{"command":"getStreamInfo","streamId":"primary"}`, message{Command: "error", Definition: "unauthorized_access", ErrorCode: "401"}},
 	} {
 		c := r.mustDial(test.query)
 		c.say(test.say)
@@ -212,7 +222,7 @@ func TestWhatCannotBeUsedEndsTheSocket(t *testing.T) {
 	}{
 		"no JSON":           {"play", 1, websocket.StatusUnsupportedData, "malformed"},
 		"no object":         {"[1]", 1, websocket.StatusUnsupportedData, "malformed"},
-		"a huge message":    {strings.Repeat("x", maxMessage+1), 1, websocket.StatusMessageTooBig, ""},
+		"a huge message":    {strings.Repeat("x", maxMessage+1), 1, websocket.StatusMessageTooBig, "too_large"},
 		"too many messages": {`{"command":"nothing"}`, 2 * messageBurst, websocket.StatusPolicyViolation, "message_rate"},
 	} {
 		c := r.mustDial("")
@@ -224,9 +234,7 @@ func TestWhatCannotBeUsedEndsTheSocket(t *testing.T) {
 		if _, closed := c.hears(); closed != test.closed {
 			t.Errorf("%s: closed with %d, want %d", name, closed, test.closed)
 		}
-		if test.reason != "" && r.refused(test.reason) == 0 {
-			t.Errorf("%s is not counted", name)
-		}
+		eventually.True(t, name+" is counted", func() bool { return r.refused(test.reason) > 0 })
 	}
 	if r.refused("unknown_command") == 0 {
 		t.Error("unknown commands are not counted")
@@ -276,6 +284,115 @@ func TestClientsAreSentAwayAtADrain(t *testing.T) {
 	}
 	if _, err := r.dial(""); err == nil {
 		t.Error("a client is let in at a drain")
+	}
+}
+
+// Servers that need credentials are told to those alone whose token opens a stream.
+func TestCredentialsOfICEServersNeedAToken(t *testing.T) {
+	r := newRig(t, 10)
+	for query, want := range map[string]string{"": "", "?token=other": "", "?token=watch": "secret"} {
+		c := r.mustDial(query)
+		c.say(`{"command":"getIceServerConfig"}`)
+		if m, _ := c.hears(); m.Command != commandICEServerConfig || m.TURNPassword != want {
+			t.Errorf("%q: %+v", query, m)
+		}
+	}
+	// The token of a session counts too.
+	c := r.mustDial("")
+	c.say(`{"command":"play","streamId":"primary","token":"watch"}`)
+	c.say(`{"command":"getIceServerConfig"}`)
+	if m, _ := c.hears(); m.TURNPassword != "secret" {
+		t.Errorf("%+v", m)
+	}
+}
+
+func TestAnUnexpectedOfferIsTold(t *testing.T) {
+	c := newRig(t, 10).mustDial("?token=watch")
+	c.say(`{"command":"play","streamId":"primary"}`)
+	for range 2 {
+		c.say(`{"command":"takeConfiguration","streamId":"primary","type":"offer","sdp":"v=0"}`)
+		if m, _ := c.hears(); m.Definition != definitionNotSet || m.ErrorCode != "409" {
+			t.Errorf("%+v", m)
+		}
+	}
+	c.say(`{"command":"stop","streamId":"primary"}`)
+	if m, _ := c.hears(); m.Definition != definitionPlayFinished {
+		t.Errorf("the session has ended before: %+v", m)
+	}
+}
+
+// A client that announces a message and does not send it cannot keep its socket, nor the server.
+func TestAClientThatDoesNotFinishItsMessageIsLeft(t *testing.T) {
+	r := newRig(t, 10)
+	conn, err := net.Dial("tcp", r.server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, _ = fmt.Fprintf(conn, "GET /live/websocket HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n")
+	if answer, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || answer.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatal(answer, err)
+	}
+	const text, binary, masked, long = 0x81, 0x82, 0x80, 127
+	_, _ = conn.Write([]byte{text, masked | 1, 0, 0, 0, 0, 'x'})                              // no JSON
+	_, _ = conn.Write([]byte{binary, masked | long, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 'x'}) // 2^40 bytes
+	eventually.True(t, "the place is free again", func() bool { return r.handler.door.Taken() == 0 })
+}
+
+// Pages of other sites may read, with their token in a header.
+func TestPagesOfOtherSitesMayRead(t *testing.T) {
+	r := newRig(t, 10)
+	for _, test := range []struct {
+		method, path, token string
+		status              int
+	}{
+		{http.MethodOptions, "primary", "", http.StatusOK},
+		{http.MethodGet, "primary", "watch", http.StatusOK},
+		{http.MethodGet, "primary", "", http.StatusUnauthorized},
+		{http.MethodGet, "list/0/10", "watch", http.StatusOK},
+		{http.MethodGet, "count", "", http.StatusOK},
+		{http.MethodGet, "list/x/10", "", http.StatusBadRequest},
+		{http.MethodDelete, "primary", "watch", http.StatusMethodNotAllowed},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), test.method, r.server.URL+"/live/rest/v2/broadcasts/"+test.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+test.token)
+		answer, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+		if answer.StatusCode != test.status || answer.Header.Get("Access-Control-Allow-Origin") != "*" {
+			t.Errorf("%s %s: %s, %v", test.method, test.path, answer.Status, answer.Header)
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
+}
+
+// A publisher stays at a drain until the server can do without the publisher.
+func TestPublishersStayAtADrain(t *testing.T) {
+	r := newRig(t, 10)
+	c := r.mustDial("?token=publish")
+	c.say(`{"command":"publish","streamId":"primary"}`)
+	if m, _ := c.hears(); m.Command != commandStart {
+		t.Fatalf("%+v", m)
+	}
+	close(r.draining)
+	for range 3 {
+		c.say(`{"command":"ping"}`)
+		if m, closed := c.hears(); m.Command != commandPong {
+			t.Fatalf("%+v, closed %d", m, closed)
+		}
+	}
+	c.say(`{"command":"stop","streamId":"primary"}`)
+	if m, _ := c.hears(); m.Definition != definitionPublishFinished {
+		t.Errorf("%+v", m)
+	}
+	if _, closed := c.hears(); closed != websocket.StatusServiceRestart {
+		t.Errorf("closed with %d", closed)
 	}
 }
 

@@ -23,7 +23,8 @@ type Broadcast struct {
 	// Status is broadcasting, or created while nobody publishes.
 	Status string `json:"status"`
 	Name   string `json:"name"`
-	// Type is always liveStream. PublishType is RTMP, WebRTC or SRT.
+	// Type is always liveStream. PublishType is RTMP, WebRTC or SRT; Pull: another server has the
+	// publisher.
 	Type        string  `json:"type"`
 	PublishType string  `json:"publishType,omitempty"`
 	Bitrate     int64   `json:"bitrate"` // bits a second
@@ -31,11 +32,30 @@ type Broadcast struct {
 	Width       int     `json:"width"`
 	Height      int     `json:"height"`
 	// StartTime and UpdateTime are Unix times in milliseconds.
-	StartTime   int64 `json:"startTime"`
-	UpdateTime  int64 `json:"updateTime"`
-	HLSViewers  int   `json:"hlsViewerCount"`
-	Viewers     int   `json:"webRTCViewerCount"`
-	RTMPViewers int   `json:"rtmpViewerCount"`
+	StartTime  int64 `json:"startTime"`
+	UpdateTime int64 `json:"updateTime"`
+	// Viewers are those by WebRTC. The others are not counted, and always 0.
+	HLSViewers  int `json:"hlsViewerCount"`
+	Viewers     int `json:"webRTCViewerCount"`
+	RTMPViewers int `json:"rtmpViewerCount"`
+}
+
+// rest returns a handler that pages of any site may ask. The token authorises, and no cookie is read.
+func rest(serve http.HandlerFunc) http.HandlerFunc {
+	const allowed = "GET, HEAD, OPTIONS"
+	return func(w http.ResponseWriter, r *http.Request) {
+		header := w.Header()
+		header.Set("Access-Control-Allow-Origin", "*")
+		header.Set("Cache-Control", "no-store")
+		switch r.Method {
+		case http.MethodOptions:
+			signalling.Preflight(w, allowed)
+		case http.MethodGet, http.MethodHead:
+			serve(w, r)
+		default:
+			signalling.RefuseMethod(w, allowed, "Streams can be read here, and not changed.").Write(w, "")
+		}
+	}
 }
 
 // visible returns the streams of the app that the request's token opens.
@@ -86,11 +106,8 @@ func (h *Handler) serveList(w http.ResponseWriter, r *http.Request) {
 	answer(w, all[:min(size, maxListed, len(all))])
 }
 
-// answer writes JSON, which pages of any site may read.
+// answer writes JSON.
 func answer(w http.ResponseWriter, v any) {
-	header := w.Header()
-	header.Set("Access-Control-Allow-Origin", "*")
-	header.Set("Cache-Control", "no-store")
-	header.Set("Content-Type", "application/json")
+	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(v) // the client has gone
 }

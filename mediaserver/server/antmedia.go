@@ -9,25 +9,40 @@ import (
 
 	"github.com/streampair/streampair/mediaserver/antmedia"
 	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/stream"
 )
 
 // openAntMedia makes what clients of Ant Media Server speak to.
 func (s *Server) openAntMedia(m *metrics.Metrics) {
 	s.antmedia = antmedia.NewHandler(antmedia.Config{
-		Play: s.whep.Offer, Publish: s.whip.Publish, MayPlay: s.mayWatch, MayPublish: s.mayPublish,
+		Play: s.whep.Offer, Publish: s.whip.Publish, MayPlay: s.mayWatch, MayPublish: s.whip.Check,
 		PairOf: s.legacyPair, OnAir: s.pairs.onAir, Broadcasts: s.broadcasts, ICEServers: s.appsICEServers,
 		Draining: s.draining, MaxSockets: s.cfg.limits.eventStreams, Recovery: s.recovery, Logger: s.log, Metrics: m,
 	})
 }
 
-// appsICEServers returns the ICE servers of the first pair of an app that has some.
-func (s *Server) appsICEServers(app string) []webrtc.ICEServer {
+// appsICEServers returns the ICE servers of a pair of an app that one of the tokens opens. If there is
+// no such pair, it returns the STUN servers of any pair: they have no secrets.
+func (s *Server) appsICEServers(app string, tokens []string) []webrtc.ICEServer {
+	var open []webrtc.ICEServer
 	for _, p := range s.Manifest().Pairs {
-		if p.Spec.App == app && len(p.ICEServers) > 0 {
-			return s.iceServers(app, p.Spec.Primary.StreamID, "")
+		if p.Spec.App != app || len(p.ICEServers) == 0 {
+			continue
+		}
+		all := s.iceServers(app, p.Spec.Primary.StreamID, "")
+		for _, id := range []string{p.Spec.Primary.StreamID, p.Spec.Backup.StreamID} {
+			if slices.ContainsFunc(tokens, func(token string) bool {
+				_, err := s.mayPublish(stream.Key{App: app, ID: id}, token)
+				return err == nil || s.mayWatch(app, id, "", token) == nil
+			}) {
+				return all
+			}
+		}
+		if open == nil {
+			open = slices.DeleteFunc(all, func(server webrtc.ICEServer) bool { return server.Username != "" })
 		}
 	}
-	return nil
+	return open
 }
 
 // publishTypes are the protocols of publishers in the words of Ant Media Server.

@@ -321,9 +321,10 @@ func (s *Server) run(ctx context.Context) error {
 		s.relay.Close()
 		s.peer.Close()
 		s.closeHLS()
-		s.antmedia.Close()
 		s.whip.Close()
-		return s.whep.Shutdown(closing)
+		err := s.whep.Shutdown(closing)
+		s.antmedia.Close()
+		return err
 	})
 	return g.Wait()
 }

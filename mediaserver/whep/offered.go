@@ -7,8 +7,8 @@ import (
 	"github.com/streampair/streampair/mediaserver/signalling"
 )
 
-// wished is what a client would offer that takes all that is sent: the server's own offer is made of
-// it. Its transport is a placeholder.
+// wished is the offer of a client that takes all that is sent. The server's own offer is made from
+// wished. Its transport is a placeholder.
 const wished = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n" +
 	"a=ice-ufrag:none\r\na=ice-pwd:000000000000000000000000\r\na=fingerprint:sha-256 00\r\na=setup:actpass\r\n" +
 	"m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=recvonly\r\na=rtcp-mux\r\n" +
@@ -55,7 +55,7 @@ func (o *Offered) Accept(text string) *signalling.Refusal {
 	}
 	if !answer.Accepts(o.Mids[0]) {
 		return signalling.Refuse(http.StatusUnprocessableEntity, signalling.ReasonUnsupportedMedia,
-			"The answer takes no video in H.264, and nothing else is sent.")
+			"The answer takes no video in H.264. Sound without a picture is played by WHEP alone.")
 	}
 	o.accepted = true
 	if err := o.session.connection.Accept(answer.Transport); err != nil {

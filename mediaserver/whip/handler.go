@@ -129,6 +129,12 @@ func (h *Handler) Publish(r *http.Request, offer string, onConnected func()) (*s
 	return h.front.Open(r, offer, func(p signalling.Peer) { p.(*session).onConnected = onConnected })
 }
 
+// Check returns the refusal of a POST of r; nil: the client may publish. The body of r is not read.
+func (h *Handler) Check(r *http.Request) *signalling.Refusal {
+	_, refusal := h.authorize(r)
+	return refusal
+}
+
 // authorize decides whether a client may publish.
 func (h *Handler) authorize(r *http.Request) (func(*signalling.Session) signalling.Peer, *signalling.Refusal) {
 	key, token := keyOf(r), signalling.Token(r)

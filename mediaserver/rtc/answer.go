@@ -36,21 +36,16 @@ func (c *ViewerConnection) describe(reach Reach, isOffer bool) (string, error) {
 		if s.RTX != 0 {
 			formats += fmt.Sprintf(" %d", s.RTX)
 		}
+		alsoBaseline := isOffer && offersBaseline(f)
+		if alsoBaseline {
+			formats += fmt.Sprintf(" %d %d", BaselineType, baselineRTX)
+		}
 		fmt.Fprintf(&b, "m=%s 9 UDP/TLS/RTP/SAVPF %s\r\nc=IN IP4 0.0.0.0\r\na=setup:%s\r\na=mid:%s\r\na=ice-ufrag:%s\r\na=ice-pwd:%s\r\na=rtcp-mux\r\na=rtcp-rsize\r\n",
 			s.Kind, formats, setup, s.Mid, ufrag, password)
-		fmt.Fprintf(&b, "a=rtpmap:%d %s/%d", f.PayloadType, encoding, f.ClockRate)
-		if f.Channels > 0 {
-			fmt.Fprintf(&b, "/%d", f.Channels)
-		}
-		b.WriteString("\r\n")
-		if f.SDPFmtpLine != "" {
-			fmt.Fprintf(&b, "a=fmtp:%d %s\r\n", f.PayloadType, f.SDPFmtpLine)
-		}
-		for _, feedback := range f.RTCPFeedback {
-			fmt.Fprintf(&b, "a=rtcp-fb:%d %s\r\n", f.PayloadType, strings.TrimSpace(feedback.Type+" "+feedback.Parameter))
-		}
-		if s.RTX != 0 {
-			fmt.Fprintf(&b, "a=rtpmap:%d rtx/%d\r\na=fmtp:%d apt=%d\r\n", s.RTX, f.ClockRate, s.RTX, f.PayloadType)
+		describeFormat(&b, f, encoding, s.RTX)
+		if alsoBaseline {
+			f.PayloadType, f.SDPFmtpLine = BaselineType, baselineParameters
+			describeFormat(&b, f, encoding, baselineRTX)
 		}
 		c.describeStreams(&b, s.Kind)
 		if i == 0 {
@@ -59,6 +54,41 @@ func (c *ViewerConnection) describe(reach Reach, isOffer bool) (string, error) {
 		}
 	}
 	return b.String(), nil
+}
+
+// describeFormat writes a format, and the format of its retransmissions; rtx 0: there are none.
+func describeFormat(b *strings.Builder, f webrtc.RTPCodecParameters, encoding string, rtx webrtc.PayloadType) {
+	fmt.Fprintf(b, "a=rtpmap:%d %s/%d", f.PayloadType, encoding, f.ClockRate)
+	if f.Channels > 0 {
+		fmt.Fprintf(b, "/%d", f.Channels)
+	}
+	b.WriteString("\r\n")
+	if f.SDPFmtpLine != "" {
+		fmt.Fprintf(b, "a=fmtp:%d %s\r\n", f.PayloadType, f.SDPFmtpLine)
+	}
+	for _, feedback := range f.RTCPFeedback {
+		fmt.Fprintf(b, "a=rtcp-fb:%d %s\r\n", f.PayloadType, strings.TrimSpace(feedback.Type+" "+feedback.Parameter))
+	}
+	if rtx != 0 {
+		fmt.Fprintf(b, "a=rtpmap:%d rtx/%d\r\na=fmtp:%d apt=%d\r\n", rtx, f.ClockRate, rtx, f.PayloadType)
+	}
+}
+
+// An offer of pictures that are not Constrained Baseline has that profile too, since not every client
+// takes another one. The client chooses what it is told of, and gets the same pictures: see
+// Viewer.SendAsBaseline.
+const (
+	// BaselineType is the payload type of Constrained Baseline in such an offer.
+	BaselineType webrtc.PayloadType = 98
+	baselineRTX  webrtc.PayloadType = 99
+
+	baselineProfile    = "42e01f"
+	baselineParameters = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=" + baselineProfile
+)
+
+// offersBaseline reports whether an offer of that format has Constrained Baseline too.
+func offersBaseline(f webrtc.RTPCodecParameters) bool {
+	return f.MimeType == webrtc.MimeTypeH264 && h264Profile(fmtpParameters(f.SDPFmtpLine)[profileLevelID]) != h264Profile(baselineProfile)
 }
 
 // sentStreams are the streams of one kind of media that are sent to a viewer.

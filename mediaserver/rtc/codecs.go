@@ -110,7 +110,7 @@ func CompleteH264(fmtp string, sps []byte) string {
 	parameters := fmtpParameters(fmtp)
 	profile, ok := parameters[profileLevelID]
 	if !ok {
-		profile = "42e01f"
+		profile = baselineProfile
 		if len(sps) > 3 {
 			// Rec. H.264 section 7.3.2.1.1. Pictures that browsers do not play are re-encoded.
 			if own := hex.EncodeToString(sps[1:4]); h264Profile(own) >= 0 {

@@ -133,6 +133,14 @@ func (o *Output) AddViewer(c *ViewerConnection, cfg ViewerConfig) (*Viewer, erro
 	return v, nil
 }
 
+// SendAsBaseline makes the pictures go out with the payload types that an offer has for Constrained
+// Baseline. It must be called before ViewerConnection.Accept.
+func (v *Viewer) SendAsBaseline() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.video.payloadType, v.video.rtx.payloadType = uint8(BaselineType), uint8(baselineRTX)
+}
+
 // tracks returns the viewer's tracks.
 func (v *Viewer) tracks() []*viewerTrack {
 	tracks := make([]*viewerTrack, 0, 2)

@@ -3,14 +3,15 @@ package sdpoffer
 import (
 	"slices"
 	"strings"
+
+	"github.com/pion/webrtc/v4"
 )
 
 // An Answer is what a client answers to an offer of the server.
 type Answer struct {
 	// Transport is the client's end of the transport.
 	Transport Transport
-	// Accepted are the mids of the sections that the client has accepted.
-	Accepted []string
+	accepted  map[string][]webrtc.PayloadType // by mid
 }
 
 // ParseAnswer reads a client's answer, within the bounds of an offer. The error is an *Error. The
@@ -20,12 +21,15 @@ func ParseAnswer(text string) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Answer{}
+	a := &Answer{accepted: map[string][]webrtc.PayloadType{}}
 	var choices []Choice
 	for i := range o.Sections {
 		if s := &o.Sections[i]; s.Used && s.Receives() {
 			choices = append(choices, Choice{Section: i})
-			a.Accepted = append(a.Accepted, strings.Clone(s.mid))
+			mid := strings.Clone(s.mid)
+			for _, f := range s.Formats {
+				a.accepted[mid] = append(a.accepted[mid], f.PayloadType)
+			}
 		}
 	}
 	if len(choices) == 0 {
@@ -37,5 +41,7 @@ func ParseAnswer(text string) (*Answer, error) {
 	return a, nil
 }
 
-// Accepts reports whether the client has accepted the section of that mid.
-func (a *Answer) Accepts(mid string) bool { return slices.Contains(a.Accepted, mid) }
+// Accepts reports whether the client has accepted a format of the section of that mid.
+func (a *Answer) Accepts(mid string, format webrtc.PayloadType) bool {
+	return slices.Contains(a.accepted[mid], format)
+}

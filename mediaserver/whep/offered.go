@@ -3,16 +3,18 @@ package whep
 import (
 	"net/http"
 
+	"github.com/streampair/streampair/mediaserver/rtc"
 	"github.com/streampair/streampair/mediaserver/sdpoffer"
 	"github.com/streampair/streampair/mediaserver/signalling"
 )
 
 // wished is the offer of a client that takes all that is sent. The server's own offer is made from
-// wished. Its transport is a placeholder.
+// wished. Its transport is a placeholder. It names no profile of H.264, so the offer has that of the
+// pictures.
 const wished = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n" +
 	"a=ice-ufrag:none\r\na=ice-pwd:000000000000000000000000\r\na=fingerprint:sha-256 00\r\na=setup:actpass\r\n" +
 	"m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=recvonly\r\na=rtcp-mux\r\n" +
-	"a=rtpmap:96 H264/90000\r\na=fmtp:96 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f\r\n" +
+	"a=rtpmap:96 H264/90000\r\na=fmtp:96 level-asymmetry-allowed=1;packetization-mode=1\r\n" +
 	"a=rtcp-fb:96 nack\r\na=rtcp-fb:96 nack pli\r\na=rtcp-fb:96 ccm fir\r\na=rtcp-fb:96 goog-remb\r\n" +
 	"a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\n" +
 	"m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\na=recvonly\r\na=rtcp-mux\r\n" +
@@ -53,7 +55,12 @@ func (o *Offered) Accept(text string) *signalling.Refusal {
 	if err != nil {
 		return signalling.RefuseOffer("The answer can't be used", err)
 	}
-	if !answer.Accepts(o.Mids[0]) {
+	const pictures = 96 // in wished
+	switch {
+	case answer.Accepts(o.Mids[0], pictures):
+	case answer.Accepts(o.Mids[0], rtc.BaselineType):
+		o.session.viewer.SendAsBaseline()
+	default:
 		return signalling.Refuse(http.StatusUnprocessableEntity, signalling.ReasonUnsupportedMedia,
 			"The answer takes no video in H.264. Sound without a picture is played by WHEP alone.")
 	}

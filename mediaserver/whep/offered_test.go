@@ -6,10 +6,12 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/pion/webrtc/v4"
 
 	"github.com/streampair/streampair/hack/eventually"
+	"github.com/streampair/streampair/mediaserver/rtc"
 	"github.com/streampair/streampair/mediaserver/signalling"
 )
 
@@ -36,7 +38,7 @@ func TestAClientMayAnswerTheServersOffer(t *testing.T) {
 			t.Errorf("no %q in the offer:\n%s", want, offered.SDP)
 		}
 	}
-	pc := newAnswerer(t)
+	pc := newAnswerer(t, nil)
 	arrivals := make(chan arrival, 1000)
 	pc.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
 		for {
@@ -67,6 +69,51 @@ func TestAClientMayAnswerTheServersOffer(t *testing.T) {
 		return pc.ConnectionState() == webrtc.PeerConnectionStateClosed || pc.ConnectionState() == webrtc.PeerConnectionStateDisconnected ||
 			pc.ConnectionState() == webrtc.PeerConnectionStateFailed
 	})
+}
+
+// The pictures are High. Each client is offered that, and Constrained Baseline, and gets the same pictures.
+func TestAnAnswerMayTakeConstrainedBaselineAlone(t *testing.T) {
+	for profile, want := range map[string]uint8{"64001f": 96, "42e01f": uint8(rtc.BaselineType)} {
+		t.Run(profile, func(t *testing.T) {
+			s := newServer(t, nil)
+			s.play()
+			eventually.True(t, "a picture is on air", func() bool { return s.output.SPS() != nil })
+			offered := s.offer(nil)
+			me := &webrtc.MediaEngine{}
+			if err := me.RegisterCodec(webrtc.RTPCodecParameters{PayloadType: 120, RTPCodecCapability: webrtc.RTPCodecCapability{
+				MimeType: webrtc.MimeTypeH264, ClockRate: 90000, SDPFmtpLine: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=" + profile,
+			}}, webrtc.RTPCodecTypeVideo); err != nil {
+				t.Fatal(err)
+			}
+			pc := newAnswerer(t, me)
+			types := make(chan uint8, 1000)
+			pc.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
+				for {
+					p, _, err := track.ReadRTP()
+					if err != nil {
+						return
+					}
+					select {
+					case types <- p.PayloadType:
+					default:
+					}
+				}
+			})
+			if refusal := offered.Accept(answerTo(t, pc, offered.SDP)); refusal != nil {
+				t.Fatal(refusal.Message)
+			}
+			select {
+			case got := <-types:
+				if got != want {
+					t.Errorf("payload type %d, want %d", got, want)
+				}
+			case <-time.After(eventually.Patience):
+				t.Error("no packet")
+			}
+			offered.Close()
+			<-offered.Left()
+		})
+	}
 }
 
 // answerTo returns a client's answer with its candidates.

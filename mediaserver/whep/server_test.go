@@ -121,7 +121,7 @@ func (s *server) post(path, offer string, header ...string) (*http.Response, str
 // newClient returns a client that offers to receive the given kinds, like a browser.
 func newClient(t *testing.T, kinds ...webrtc.RTPCodecType) (*webrtc.PeerConnection, string) {
 	t.Helper()
-	pc := newAnswerer(t)
+	pc := newAnswerer(t, nil)
 	for _, kind := range kinds {
 		if _, err := pc.AddTransceiverFromKind(kind, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
 			t.Fatal(err)
@@ -139,16 +139,18 @@ func newClient(t *testing.T, kinds ...webrtc.RTPCodecType) (*webrtc.PeerConnecti
 	return pc, pc.LocalDescription().SDP
 }
 
-// newAnswerer returns a client that has not offered anything.
-func newAnswerer(t *testing.T) *webrtc.PeerConnection {
+// newAnswerer returns a client that has not offered anything. me has its formats; nil: all that pion has.
+func newAnswerer(t *testing.T, me *webrtc.MediaEngine) *webrtc.PeerConnection {
 	t.Helper()
 	settings := webrtc.SettingEngine{}
 	settings.SetIncludeLoopbackCandidate(true)
 	settings.SetInterfaceFilter(func(name string) bool { return name == "lo" })
 	settings.LoggerFactory = nil
-	me := &webrtc.MediaEngine{}
-	if err := me.RegisterDefaultCodecs(); err != nil {
-		t.Fatal(err)
+	if me == nil {
+		me = &webrtc.MediaEngine{}
+		if err := me.RegisterDefaultCodecs(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	pc, err := webrtc.NewAPI(webrtc.WithMediaEngine(me), webrtc.WithSettingEngine(settings)).NewPeerConnection(webrtc.Configuration{})
 	if err != nil {

@@ -72,21 +72,19 @@ func newSocket(h *Handler, r *http.Request, ws *websocket.Conn, conn net.Conn, p
 // serve reads messages until the client leaves, or ended is closed.
 func (s *socket) serve(ended <-chan struct{}) {
 	s.goDo(func() {
-		select {
-		case <-s.ctx.Done():
-			return
-		case <-ended:
-		case <-s.handler.cfg.Draining:
-			if s.publishes() {
-				break // until the publication is no longer needed: see left
+		for draining := s.handler.cfg.Draining; ; draining = nil {
+			select {
+			case <-s.ctx.Done():
+				return
+			case <-ended:
+				s.close(websocket.StatusTryAgainLater, "others want the place")
+				return
+			case <-draining: // a publisher stays until its session has left: see answer
+				if !s.publishes() {
+					s.restart()
+					return
+				}
 			}
-			s.restart()
-			return
-		}
-		select {
-		case <-s.ctx.Done():
-		case <-ended:
-			s.close(websocket.StatusTryAgainLater, "others want the place")
 		}
 	})
 	for {

@@ -51,7 +51,7 @@ test: ## Run all tests with the race detector; as root, install ffmpeg and Chrom
 	if [[ $$(go list -deps -test $(PACKAGES)) == *controllers/kubetest* ]]; then \
 		KUBEBUILDER_ASSETS=$$(hack/kube.sh); export KUBEBUILDER_ASSETS; \
 	fi; \
-	hack/test.sh -race -timeout 20m $(TESTFLAGS) -- $(PACKAGES)
+	hack/test.sh -race -timeout 30m $(TESTFLAGS) -- $(PACKAGES)
 
 .PHONY: unit
 unit: ## Run the tests that need nothing but Go, in less than a minute once they are compiled

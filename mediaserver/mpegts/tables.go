@@ -17,7 +17,7 @@ const maxSectionPackets = 8
 // tables follows the tables of a transport stream: the programmes (PAT), and the tracks of the first
 // programme (PMT).
 type tables struct {
-	library *astits.Demuxer
+	demuxer *astits.Demuxer
 	in      packetReader
 	pmt     uint16 // PID of the first programme's PMT; 0: not known yet
 	// unfinished counts the packets since the last beginning of a table.
@@ -33,7 +33,7 @@ func newTables() *tables {
 }
 
 func (t *tables) restart() {
-	t.library = astits.NewDemuxer(context.Background(), &t.in, astits.DemuxerOptPacketSize(packetSize),
+	t.demuxer = astits.NewDemuxer(context.Background(), &t.in, astits.DemuxerOptPacketSize(packetSize),
 		astits.DemuxerOptLogger(log.New(io.Discard, "", 0)))
 }
 
@@ -50,7 +50,7 @@ func (t *tables) add(p packet, b []byte) (tracks *Tracks, err error) {
 	}
 	t.in.packet = b
 	for {
-		data, err := t.library.NextData()
+		data, err := t.demuxer.NextData()
 		switch {
 		case errors.Is(err, errNoPacket):
 			return tracks, nil
@@ -81,13 +81,13 @@ func (t *tables) programs(pat *astits.PATData) {
 		return
 	}
 	if t.pmt != 0 {
-		t.restart() // what the library keeps of the old table is of no use
+		t.restart() // what astits keeps of the old table is of no use
 	}
 	t.pmt = first
 	clear(t.unfinished)
 }
 
-// A packetReader gives the library one packet. errNoPacket tells it to come again later; at io.EOF
+// A packetReader gives astits one packet. errNoPacket tells it to come again later; at io.EOF
 // it would drop what it has of a table.
 type packetReader struct{ packet []byte }
 

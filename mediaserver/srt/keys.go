@@ -25,7 +25,7 @@ const (
 // keys decrypt the packets of a connection (section 6).
 type keys struct {
 	passphrase string
-	library    crypto.Crypto
+	cipher     crypto.Crypto
 	known      packet.PacketEncryption // the keys that have come, as bits
 	message    []byte                  // the last one that was taken
 	taken      time.Duration           // when a message last came
@@ -38,12 +38,12 @@ func newKeys(km *packet.CIFKeyMaterialExtension, passphrases []string) (*keys, e
 		return nil, errCipher
 	}
 	for _, passphrase := range passphrases {
-		library, err := crypto.New(int(km.KLen))
+		cipher, err := crypto.New(int(km.KLen))
 		if err != nil {
 			return nil, errCipher
 		}
-		if library.UnmarshalKM(km, passphrase) == nil {
-			return &keys{passphrase: passphrase, library: library, known: km.KeyBasedEncryption}, nil
+		if cipher.UnmarshalKM(km, passphrase) == nil {
+			return &keys{passphrase: passphrase, cipher: cipher, known: km.KeyBasedEncryption}, nil
 		}
 	}
 	return nil, errPassphrase
@@ -65,11 +65,11 @@ func (k *keys) refresh(message []byte, now time.Duration) error {
 	if err := km.Unmarshal(message); err != nil {
 		return err
 	}
-	// The library forgets what it has if the passphrase is wrong, so another one tries.
+	// gosrt forgets what it has if the passphrase is wrong, so another one tries.
 	if _, err := newKeys(&km, []string{k.passphrase}); err != nil {
 		return err
 	}
-	if err := k.library.UnmarshalKM(&km, k.passphrase); err != nil {
+	if err := k.cipher.UnmarshalKM(&km, k.passphrase); err != nil {
 		return err
 	}
 	k.known |= km.KeyBasedEncryption
@@ -82,5 +82,5 @@ func (k *keys) decrypt(payload []byte, key packet.PacketEncryption, s sequence) 
 	if key != packet.EvenKeyEncrypted && key != packet.OddKeyEncrypted || k.known&key == 0 {
 		return errKey
 	}
-	return k.library.EncryptOrDecryptPayload(payload, key, uint32(s))
+	return k.cipher.EncryptOrDecryptPayload(payload, key, uint32(s))
 }

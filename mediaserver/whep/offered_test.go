@@ -39,19 +39,7 @@ func TestAClientMayAnswerTheServersOffer(t *testing.T) {
 		}
 	}
 	pc := newAnswerer(t, nil)
-	arrivals := make(chan arrival, 1000)
-	pc.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
-		for {
-			p, _, err := track.ReadRTP()
-			if err != nil {
-				return
-			}
-			select {
-			case arrivals <- arrival{track.Kind(), track.StreamID(), p}:
-			default:
-			}
-		}
-	})
+	arrivals := arrivalsOf(pc)
 	answer := answerTo(t, pc, offered.SDP)
 	if refusal := offered.Accept(answer); refusal != nil {
 		t.Fatal(refusal.Message)
@@ -86,26 +74,14 @@ func TestAnAnswerMayTakeConstrainedBaselineAlone(t *testing.T) {
 				t.Fatal(err)
 			}
 			pc := newAnswerer(t, me)
-			types := make(chan uint8, 1000)
-			pc.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
-				for {
-					p, _, err := track.ReadRTP()
-					if err != nil {
-						return
-					}
-					select {
-					case types <- p.PayloadType:
-					default:
-					}
-				}
-			})
+			arrivals := arrivalsOf(pc)
 			if refusal := offered.Accept(answerTo(t, pc, offered.SDP)); refusal != nil {
 				t.Fatal(refusal.Message)
 			}
 			select {
-			case got := <-types:
-				if got != want {
-					t.Errorf("payload type %d, want %d", got, want)
+			case got := <-arrivals:
+				if got.packet.PayloadType != want {
+					t.Errorf("payload type %d, want %d", got.packet.PayloadType, want)
 				}
 			case <-time.After(eventually.Patience):
 				t.Error("no packet")

@@ -172,9 +172,8 @@ type arrival struct {
 	packet   *rtp.Packet
 }
 
-// receive makes the client connect and returns the packets that arrive.
-func receive(t *testing.T, pc *webrtc.PeerConnection, answer string) <-chan arrival {
-	t.Helper()
+// arrivalsOf returns the packets of the client's tracks.
+func arrivalsOf(pc *webrtc.PeerConnection) <-chan arrival {
 	arrivals := make(chan arrival, 1000)
 	pc.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
 		for {
@@ -188,6 +187,13 @@ func receive(t *testing.T, pc *webrtc.PeerConnection, answer string) <-chan arri
 			}
 		}
 	})
+	return arrivals
+}
+
+// receive makes the client connect and returns the packets that arrive.
+func receive(t *testing.T, pc *webrtc.PeerConnection, answer string) <-chan arrival {
+	t.Helper()
+	arrivals := arrivalsOf(pc)
 	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}); err != nil {
 		t.Fatal(err)
 	}

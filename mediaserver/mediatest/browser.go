@@ -59,18 +59,27 @@ func Browser(t TB, options ...chromedp.ExecAllocatorOption) context.Context {
 	allocator, release := chromedp.NewExecAllocator(context.Background(), append(chromiumOptions(path), options...)...)
 	// Release waits for the process, so no Chromium outlives its test.
 	t.Cleanup(release)
-	return openTab(t, allocator)
+	ctx, _ := openTab(t, allocator)
+	return ctx
 }
 
 // Tab opens one more tab in the browser of ctx. It is closed when the test ends.
 func Tab(t TB, ctx context.Context) context.Context {
 	t.Helper()
-	return openTab(t, ctx)
+	tab, _ := openTab(t, ctx)
+	return tab
 }
 
-func openTab(t TB, parent context.Context) context.Context {
+// Profile opens a tab in the browser of ctx that has a profile of its own: no cookies, no cache and no
+// connections of other tabs. Call closeTab to close it earlier than the test ends.
+func Profile(t TB, ctx context.Context) (tab context.Context, closeTab func()) {
 	t.Helper()
-	ctx, cancel := chromedp.NewContext(parent)
+	return openTab(t, ctx, chromedp.WithNewBrowserContext())
+}
+
+func openTab(t TB, parent context.Context, options ...chromedp.ContextOption) (tab context.Context, closeTab func()) {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(parent, options...)
 	if err := chromedp.Do(ctx); err != nil { // starts the browser or the tab
 		cancel()
 		t.Fatalf("start Chromium: %v", err)
@@ -91,14 +100,15 @@ func openTab(t TB, parent context.Context) context.Context {
 			t.Logf("console: %s", m)
 		}
 	})
-	t.Cleanup(func() {
+	closeTab = sync.OnceFunc(func() {
 		limited, stop := context.WithTimeout(ctx, browserStopLimit)
 		_ = chromedp.Cancel(limited) // on an error it has already closed, or cancel kills it
 		stop()
 		cancel()
 		reader.Wait()
 	})
-	return ctx
+	t.Cleanup(closeTab)
+	return ctx, closeTab
 }
 
 // Eval returns the value of a JavaScript expression in the page. It awaits a promise.

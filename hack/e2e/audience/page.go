@@ -18,11 +18,14 @@ import (
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
-// A Page is the player in Chromium, in the only tab of a browser of its own.
+// A Page is the player in Chromium, in a browser of its own.
 type Page struct {
-	t    mediatest.TB
-	ctx  context.Context  //nolint:containedctx // chromedp's handle of the tab
-	site *httptest.Server // has pages with elements
+	t       mediatest.TB
+	browser context.Context  //nolint:containedctx // chromedp's handle of the browser
+	site    *httptest.Server // has pages with elements
+
+	ctx      context.Context //nolint:containedctx // chromedp's handle of the player's tab
+	closeTab func()
 
 	pictures measure.Pictures
 	legs     []int // of the pictures, by their time codes; -1: unreadable
@@ -60,7 +63,8 @@ func OpenBrowser(t mediatest.TB, options ...chromedp.ExecAllocatorOption) *Page 
 		_ = elementPage.Execute(w, r.URL.Query())
 	}))
 	t.Cleanup(site.Close)
-	return &Page{t: t, ctx: mediatest.Browser(t, options...), site: site}
+	browser := mediatest.Browser(t, options...)
+	return &Page{t: t, browser: browser, site: site, ctx: browser, closeTab: func() {}}
 }
 
 // elementPage is a page of another site, which has the element where play.html has the player.
@@ -87,9 +91,12 @@ func (p *Page) OpenElement(playURL string) error {
 	return p.Open(p.site.URL + "/?" + query.Encode())
 }
 
-// Open loads the player, and forgets all pictures seen before.
+// Open loads the player as a viewer who was never there, and forgets all pictures seen before. The
+// browser's connections to servers that have gone since would otherwise delay the page.
 func (p *Page) Open(playURL string) error {
+	p.closeTab()
 	p.pictures, p.legs = nil, nil
+	p.ctx, p.closeTab = mediatest.Profile(p.t, p.browser)
 	if err := chromedp.Do(p.ctx, chromedp.Navigate(playURL)); err != nil {
 		return fmt.Errorf("open %s: %w", playURL, err)
 	}
@@ -99,8 +106,11 @@ func (p *Page) Open(playURL string) error {
 	return nil
 }
 
-// Close leaves the player.
-func (p *Page) Close() { _ = chromedp.Do(p.ctx, chromedp.Navigate("about:blank")) }
+// Close closes the player.
+func (p *Page) Close() {
+	p.closeTab()
+	p.ctx, p.closeTab = p.browser, func() {}
+}
 
 // Pictures returns the pictures that were on screen so far.
 func (p *Page) Pictures() measure.Pictures {

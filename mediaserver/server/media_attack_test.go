@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
+
 	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/hack/seeded"
 	"github.com/streampair/streampair/mediaserver/mediatest"
@@ -100,19 +102,23 @@ var attacks = map[string]attack{
 		}
 	},
 	"WebRTC: datagrams that are none of it": func(ctx context.Context, s *testServer) {
-		c, err := net.Dial("udp", s.Addresses().WebRTC)
-		if err != nil {
-			return
-		}
-		defer func() { _ = c.Close() }()
-		datagram, random := make([]byte, 1200), seeded.Rand(s.t)
+		datagrams(ctx, s.t, s.Addresses().WebRTC, 0, 20, 22, 128, 200) // STUN, DTLS, RTP, RTCP
+	},
+	"SRT: datagrams that are none of it": func(ctx context.Context, s *testServer) {
+		datagrams(ctx, s.t, s.Addresses().SRT, 0x80, 0, 0xff)
+	},
+	"WebSocket: messages that are none": func(ctx context.Context, s *testServer) {
+		messages := []string{"", "{", "[]", `{"command":1}`, `{"command":"nothing"}`, `{"command":"play","streamId":"` + strings.Repeat("x", 1<<10) + `"}`,
+			`{"command":"takeConfiguration","streamId":"primary","type":"answer","sdp":"v=0"}`, strings.Repeat("x", 1<<20)}
 		for n := 0; ctx.Err() == nil; n++ {
-			seeded.Fill(random, datagram)
-			datagram[0] = [...]byte{0, 20, 22, 128, 200}[n%5] // STUN, DTLS, RTP, RTCP
-			_, _ = c.Write(datagram[:n%len(datagram)])
-			if n%100 == 0 {
-				time.Sleep(10 * ms) // otherwise this would test the machine
+			ws, _, err := websocket.Dial(ctx, "ws"+s.url("websocket")[len("http"):], nil)
+			if err != nil {
+				time.Sleep(10 * ms)
+				continue
 			}
+			_ = ws.Write(ctx, websocket.MessageText, []byte(messages[n%len(messages)]))
+			time.Sleep(10 * ms)
+			_ = ws.CloseNow()
 		}
 	},
 	"WebRTC: TCP that is none of it": func(ctx context.Context, s *testServer) {
@@ -172,6 +178,24 @@ func flood(ctx context.Context, address string, data []byte, limit int) {
 	}
 }
 
+// datagrams sends random datagrams of all lengths that begin with one of these bytes.
+func datagrams(ctx context.Context, t *testing.T, address string, first ...byte) {
+	c, err := net.Dial("udp", address)
+	if err != nil {
+		return
+	}
+	defer func() { _ = c.Close() }()
+	datagram, random := make([]byte, 1200), seeded.Rand(t)
+	for n := 0; ctx.Err() == nil; n++ {
+		seeded.Fill(random, datagram)
+		datagram[0] = first[n%len(first)]
+		_, _ = c.Write(datagram[:n%len(datagram)])
+		if n%100 == 0 {
+			time.Sleep(10 * ms) // otherwise this would test the machine
+		}
+	}
+}
+
 func request(ctx context.Context, method, url, contentType string, body []byte) {
 	r, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
@@ -186,7 +210,7 @@ func request(ctx context.Context, method, url, contentType string, body []byte) 
 
 // All attacks run at once while a viewer watches and the pair switches.
 func TestAttacksDoNotTouchThePairThatPlays(t *testing.T) {
-	s := startServer(t, sticky)
+	s := startServer(t, sticky, withSRT)
 	primary := s.replay("primary", mediatest.Programme{}, mediatest.ReplayOptions{})
 	s.onAir("primary", true, false)
 	s.replay("backup", mediatest.Programme{Leg: 1}, mediatest.ReplayOptions{})

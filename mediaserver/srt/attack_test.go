@@ -5,13 +5,18 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"net"
+	"runtime"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts"
+	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts/codecs"
 	gosrt "github.com/datarhei/gosrt"
 	"github.com/datarhei/gosrt/packet"
 
 	"github.com/streampair/streampair/hack/eventually"
+	"github.com/streampair/streampair/hack/seeded"
 )
 
 // induce makes an induction, and returns the cookie.
@@ -77,9 +82,7 @@ func (h *harness) serves() {
 func TestGarbageChangesNothing(t *testing.T) {
 	h := start(t, nil)
 	s := h.socket()
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
+	random := seeded.Rand(t)
 	whole := conclusionOf(nil)
 	binary.BigEndian.PutUint32(whole[headerSize+28:], h.induce(s))
 	send := func(b []byte) {
@@ -90,9 +93,7 @@ func TestGarbageChangesNothing(t *testing.T) {
 	}
 	for range 3000 {
 		b := make([]byte, random.IntN(200))
-		for i := range b {
-			b[i] = byte(random.Uint32())
-		}
+		seeded.Fill(random, b)
 		if len(b) >= headerSize && random.IntN(2) == 0 {
 			binary.BigEndian.PutUint32(b[12:], 0)
 			binary.BigEndian.PutUint16(b, handshakeType)
@@ -120,14 +121,10 @@ func TestGarbageWithinAConnection(t *testing.T) {
 		t.Fatal(kind)
 	}
 	h.awaitPublished(primary, true)
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
+	random := seeded.Rand(t)
 	for i := range 5000 {
 		b := make([]byte, headerSize+random.IntN(1400))
-		for i := range b {
-			b[i] = byte(random.Uint32())
-		}
+		seeded.Fill(random, b)
 		if i%2 == 0 {
 			b[0], b[1] = 0x80, byte(random.IntN(10))
 			if b[1] == byte(packet.CTRLTYPE_SHUTDOWN) {
@@ -217,4 +214,86 @@ func TestManyHandshakesOfOneAddress(t *testing.T) {
 		return len(h.server.byPeer) == 0
 	})
 	h.serves()
+}
+
+// A publisher sends packets of 188 random bytes. Some have the PIDs of the tables and the tracks, which
+// are right now and then. Its session costs a bounded amount of memory, and another one goes on.
+func TestATransportStreamOfRandomBytesCostsLittle(t *testing.T) {
+	h := start(t, nil)
+	h.feed(h.mustDial("publish:live/secret", passphrase, nil))
+	sub := h.registry.Stream(secret).Subscribe(1000)
+	defer sub.Close()
+	random := seeded.Rand(t)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		h.pictures(sub, *linkTime)
+	}()
+	packets, datagram := randomPackets(t, random), make([]byte, 7*188)
+	before, most, sent := live(), uint64(0), 0
+	for running := true; running; {
+		c, err := h.dial("publish:live/primary:TOKEN", "", nil)
+		for looked := time.Now(); err == nil && running; {
+			packets(datagram)
+			_, err = c.Write(datagram)
+			sent++
+			if sent%20 == 0 { // 26 Mbit/s at the most
+				time.Sleep(8 * time.Millisecond)
+			}
+			if time.Since(looked) > time.Second {
+				looked, most = time.Now(), max(most, live())
+			}
+			select {
+			case <-ended:
+				running = false
+			default:
+			}
+		}
+		if c != nil {
+			_ = c.Close()
+		}
+	}
+	t.Logf("%d datagrams; %d kB live before, %d kB at the most", sent, before>>10, most>>10)
+	if most > before+32<<20 {
+		t.Errorf("%d MB of memory", most>>20)
+	}
+	h.serves()
+}
+
+// randomPackets returns a function that fills a datagram with packets of a transport stream: some are
+// those of one picture and its tables, some only begin like them, and the rest are random.
+func randomPackets(t *testing.T, random *rand.Rand) func(datagram []byte) {
+	t.Helper()
+	var right bytes.Buffer
+	track := &mpegts.Track{Codec: &codecs.H264{}}
+	w := &mpegts.Writer{W: &right, Tracks: []*mpegts.Track{track}}
+	err := w.Initialize()
+	if err == nil {
+		err = w.WriteH264(track, 0, 0, [][]byte{sps, pps, bytes.Repeat([]byte{0x65}, 1000)})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(datagram []byte) {
+		seeded.Fill(random, datagram)
+		for p := range slices.Chunk(datagram, 188) {
+			one := right.Bytes()[random.IntN(right.Len()/188)*188:][:188]
+			switch random.IntN(4) {
+			case 0:
+				copy(p, one)
+			case 1:
+				copy(p, one[:4+random.IntN(16)])
+			default:
+				p[0] = 0x47
+			}
+		}
+	}
+}
+
+// live returns how many bytes of memory are in use.
+func live() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }

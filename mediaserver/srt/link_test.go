@@ -3,7 +3,6 @@ package srt
 import (
 	"encoding/binary"
 	"flag"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,6 +11,7 @@ import (
 	gosrt "github.com/datarhei/gosrt"
 
 	"github.com/streampair/streampair/hack/eventually"
+	"github.com/streampair/streampair/hack/seeded"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
@@ -65,10 +65,8 @@ const mostPictures = 60
 
 func TestLostPacketsAreRepaired(t *testing.T) {
 	h := start(t, nil)
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
 	var mu sync.Mutex
-	random := rand.New(rand.NewPCG(seed, 0))
+	random := seeded.Rand(t)
 	var lost atomic.Int32
 	n := h.through(func([]byte, bool) bool {
 		mu.Lock()

@@ -13,6 +13,7 @@ const (
 	clockBytes = 10
 
 	// NAL unit types of RFC 6184 section 5.2 and ITU-T H.264 table 7-1.
+	naluIDR   = 5
 	naluSEI   = 6
 	naluSTAPA = 24
 	naluFUA   = 28
@@ -45,33 +46,45 @@ func clockOf(nalu []byte) (ns int64, ok bool) {
 	return int64(value), true
 }
 
-// A clockFinder finds the sender's clock in the RTP payloads of H.264 (RFC 6184).
-type clockFinder struct {
-	timestamp uint32 // of the picture that has the clock
-	ns        int64  // the clock; 0: none
-	fragments []byte // of an SEI in FU-As; empty: none
+// A stampedPicture is a picture with its sender's clock.
+type stampedPicture struct {
+	ns  int64 // the clock, since 1970; its lowest bit is the number of the leg
+	idr bool
 }
 
-// add reads the next payload. At the end of a picture with a clock, it returns that clock.
-func (f *clockFinder) add(timestamp uint32, marker bool, payload []byte) (ns int64, ok bool) {
+// withLeg returns a clock that tells the leg, 0 or 1.
+func withLeg(ns, leg int64) int64 { return ns&^1 | leg }
+
+func (p stampedPicture) leg() int { return int(p.ns & 1) }
+
+// A clockFinder finds the sender's clock in the RTP payloads of H.264 (RFC 6184).
+type clockFinder struct {
+	timestamp uint32         // of the picture
+	picture   stampedPicture // so far; ns 0: the clock has not come
+	fragments []byte         // of an SEI in FU-As; empty: none
+}
+
+// add reads the next payload. At the end of a picture with a clock, it returns that picture.
+func (f *clockFinder) add(timestamp uint32, marker bool, payload []byte) (p stampedPicture, ok bool) {
 	if timestamp != f.timestamp {
-		f.timestamp, f.ns, f.fragments = timestamp, 0, f.fragments[:0]
+		f.timestamp, f.picture, f.fragments = timestamp, stampedPicture{}, f.fragments[:0]
 	}
-	if f.ns == 0 && len(payload) > 1 {
+	if !f.picture.idr && len(payload) > 1 {
 		f.search(payload)
 	}
-	if !marker || f.ns == 0 {
-		return 0, false
+	if !marker || f.picture.ns == 0 {
+		return p, false
 	}
-	ns, f.ns = f.ns, 0
-	return ns, true
+	p, f.picture = f.picture, stampedPicture{}
+	return p, true
 }
 
 func (f *clockFinder) search(payload []byte) {
 	found := func(nalu []byte) {
 		if ns, ok := clockOf(nalu); ok {
-			f.ns = ns
+			f.picture.ns = ns
 		}
+		f.picture.idr = f.picture.idr || len(nalu) > 0 && nalu[0]&0x1f == naluIDR
 	}
 	switch payload[0] & 0x1f {
 	case naluSTAPA:
@@ -85,6 +98,9 @@ func (f *clockFinder) search(payload []byte) {
 		}
 	case naluFUA:
 		const start, end = 0x80, 0x40
+		if payload[1]&0x1f == naluIDR {
+			f.picture.idr = true
+		}
 		if payload[1]&0x1f != naluSEI {
 			return
 		}

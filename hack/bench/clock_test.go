@@ -10,6 +10,7 @@ import (
 
 func TestTheClockIsFoundHoweverItIsPacketized(t *testing.T) {
 	const ns = 1_796_000_000_123_456_789
+	want := stampedPicture{ns, true}
 	sei := appendClock(nil, ns)
 	slice := append([]byte{0x65, 0x88}, bytes.Repeat([]byte{7}, 3000)...)
 	annexB := func(nalus ...[]byte) (out []byte) {
@@ -32,12 +33,12 @@ func TestTheClockIsFoundHoweverItIsPacketized(t *testing.T) {
 			for i, p := range payloads {
 				last := i == len(payloads)-1
 				got, ok := f.add(90, last, p)
-				if ok != last || last && got != ns {
-					t.Fatalf("payload %d of %d: clock %d, %v", i+1, len(payloads), got, ok)
+				if ok != last || last && got != want {
+					t.Fatalf("payload %d of %d: %+v, %v", i+1, len(payloads), got, ok)
 				}
 			}
 			if got, ok := f.add(3090, true, slice[:50]); ok {
-				t.Errorf("the next picture has no clock, but %d was found", got)
+				t.Errorf("the next picture has no clock, but %+v was found", got)
 			}
 		})
 	}

@@ -45,7 +45,7 @@ func measureFanoutSound(t *scope, o options) []table {
 
 // fanoutFiles prepares H.264 in Annex B, and Opus with one packet a page of Ogg.
 func fanoutFiles(t *scope, o options) (video, sound string) {
-	file := prepare(t, mediatest.Programme{Width: 1920, Height: 1080, GOP: 2 * time.Second, BitrateBPS: o.kbps * 1000, Profile: "baseline"})
+	file := prepare(t, mediatest.Programme{Width: 1920, Height: 1080, GOP: fanoutGOP, BitrateBPS: o.kbps * 1000, Profile: "baseline"})
 	dir := t.TempDir()
 	video, sound = filepath.Join(dir, "video.h264"), filepath.Join(dir, "sound.ogg")
 	out, err := exec.CommandContext(t.ctx, mediatest.RequireFFmpeg(t), "-hide_banner", "-loglevel", "error", "-i", file,

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"io"
 	"net/http"
-	"os/exec"
 	"strconv"
 	"strings"
 	"time"
@@ -57,7 +56,7 @@ paths: {all_others: {}}
 func startMediaMTXFanout(t *scope, binary string) fanoutServer {
 	http, media, pprof := freeAddress(t), freeAddress(t), freeAddress(t)
 	text := strings.NewReplacer("HTTP", http, "MEDIA", media, "PPROF", pprof).Replace(mediaMTXFanoutSettings)
-	p := startProcess(t, exec.Command(binary, mediaMTXFile(t, text)))
+	p := runMediaMTX(t, binary, text)
 	t.until("MediaMTX answers", listens(http))
 	return fanoutServer{
 		p, "MediaMTX", "http://" + http + "/primary/whip", "http://" + http + "/primary/whep",

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"runtime"
 	"strconv"
 	"strings"
@@ -43,7 +42,7 @@ func ingestServers(o options) []func(*scope) ingestServer {
 		servers = append(servers, func(t *scope) ingestServer {
 			address := freeAddress(t)
 			settings := strings.NewReplacer("RTMP", address).Replace(mediaMTXIngestSettings)
-			p := startProcess(t, exec.Command(o.mediaMTX, mediaMTXFile(t, settings)))
+			p := runMediaMTX(t, o.mediaMTX, settings)
 			t.until("MediaMTX answers", listens(address))
 			return ingestServer{p, "MediaMTX", "rtmp://" + address + "/live/publisher-"}
 		})

@@ -20,7 +20,6 @@ type joiner struct {
 // measureJoin measures how long a pion client takes from its offer, and from the answer, until it has
 // the first whole key frame; and the same of MediaMTX. The servers take turns.
 func measureJoin(t *scope, o options) []table {
-	const gop = 2 * time.Second
 	video, _ := fanoutFiles(t, o)
 	serverCores, loadCores := o.splitCores(runtime.NumCPU())
 	var servers []*joiner
@@ -41,12 +40,12 @@ func measureJoin(t *scope, o options) []table {
 	say("%d joins of each server", o.runs)
 	for range o.runs {
 		for _, j := range servers {
-			t.sleep(rand.N(gop)) //nolint:gosec // nobody gains by guessing it
+			t.sleep(rand.N(fanoutGOP)) //nolint:gosec // nobody gains by guessing it
 			j.join(t)
 		}
 	}
 	out := table{
-		title:  fmt.Sprintf("Joining by WebRTC with pion, 1080p30 at %d kbit/s, GOP %v, %d joins", o.kbps, gop, o.runs),
+		title:  fmt.Sprintf("Joining by WebRTC with pion, 1080p30 at %d kbit/s, GOP %v, %d joins", o.kbps, fanoutGOP, o.runs),
 		header: "figure | median | worst",
 	}
 	for _, j := range servers {

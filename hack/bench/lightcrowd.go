@@ -23,7 +23,8 @@ import (
 const (
 	// joinAttempts is how often a light viewer opens a session until one is connected.
 	joinAttempts = 4
-	// One light viewer of sampleEvery decrypts and measures, and at least samplesAtLeast do.
+	// One light viewer of sampleEvery decrypts and measures, if there is no other number, and at
+	// least samplesAtLeast do.
 	sampleEvery    = 10
 	samplesAtLeast = 5
 )
@@ -39,6 +40,26 @@ type lightReport struct {
 	Fastest, P50, P99      time.Duration
 }
 
+// A legChange is when a viewer had the pictures of the leg that it sees, in ns since 1970. 0: it had none.
+type legChange struct {
+	Leg     int
+	IDR     int64 // a whole IDR
+	Current int64 // a picture that is not older than current
+}
+
+// add notes a whole picture.
+func (c *legChange) add(p stampedPicture, arrival int64) {
+	if p.leg() != c.Leg {
+		*c = legChange{Leg: p.leg()}
+	}
+	if p.idr && c.IDR == 0 {
+		c.IDR = arrival
+	}
+	if c.Current == 0 && time.Duration(arrival-p.ns) <= current {
+		c.Current = arrival
+	}
+}
+
 // A lightReader reads the sockets of many viewers, in one goroutine.
 type lightReader struct {
 	poller *lightPoller
@@ -46,6 +67,7 @@ type lightReader struct {
 	mu      sync.Mutex // guards all below, and what the viewers have received
 	viewers []*lightViewer
 	retries int
+	bytes   map[int64]int // that came to viewers who sample, by the egressWindow since 1970
 }
 
 // add makes the reader read the viewer's socket.
@@ -98,7 +120,10 @@ func (r *lightReader) run(ctx context.Context) error {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			if v := r.viewers[number]; v != nil {
-				r.poller.read(v.socket, v.receive)
+				r.poller.read(v.socket, func(datagram []byte, arrival int64) {
+					r.bytes[arrival/int64(egressWindow)] += len(datagram)
+					v.receive(datagram, arrival)
+				})
 			}
 		})
 		if err != nil {
@@ -150,14 +175,41 @@ func (r *lightReader) report() (out lightReport) {
 		t.reset()
 		v.delays, v.broken = v.delays[:0], 0
 	}
+	clear(r.bytes)
 	r.mu.Unlock()
 	out.Delays, out.Fastest, out.P50, out.P99 = len(delays), delays.Quantile(0), delays.Median(), delays.Quantile(0.99)
 	return out
 }
 
-// beLightViewers holds n light viewers of a WHEP URL until its standard input ends. It prints "ready"
-// once all are connected. For each line of the input it prints a lightReport.
-func beLightViewers(ctx context.Context, url string, n int) error {
+// A changeReport says what viewers who sample have received since the last report of any kind.
+type changeReport struct {
+	Changes []legChange
+	Most    int // bytes that came to all of them within an egressWindow
+}
+
+// egressWindow is the time over which the rate of what viewers receive is measured.
+const egressWindow = 100 * time.Millisecond
+
+// changes returns when the viewers had the pictures of the leg that they see.
+func (r *lightReader) changes() (out changeReport) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, v := range r.viewers {
+		if v != nil && v.samples {
+			out.Changes = append(out.Changes, v.change)
+		}
+	}
+	for _, n := range r.bytes {
+		out.Most = max(out.Most, n)
+	}
+	clear(r.bytes)
+	return out
+}
+
+// beLightViewers holds n light viewers of a WHEP URL until its standard input ends. One of every
+// decrypts. It prints "ready" once all are connected. For the line "changes" of the input it prints a
+// changeReport, for others a lightReport.
+func beLightViewers(ctx context.Context, url string, n, every int) error {
 	certificate, err := selfsign.GenerateSelfSigned()
 	if err != nil {
 		return err
@@ -166,14 +218,14 @@ func beLightViewers(ctx context.Context, url string, n int) error {
 	if err != nil {
 		return err
 	}
-	r := &lightReader{poller: poller}
+	r := &lightReader{poller: poller, bytes: make(map[int64]int)}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	work, ctx := errgroup.WithContext(ctx)
 	work.Go(func() error { return r.run(ctx) })
 	work.Go(func() error { return r.renew(ctx) })
 	joining, joinCtx := errgroup.WithContext(ctx)
-	every := max(1, min(sampleEvery, n/samplesAtLeast))
+	every = max(1, min(every, n/samplesAtLeast))
 	for i := range n {
 		joining.Go(func() error {
 			if err := r.join(joinCtx, url, certificate, playerAddress(i), i%every == 0); err != nil {
@@ -189,7 +241,13 @@ func beLightViewers(ctx context.Context, url string, n int) error {
 	fmt.Println("ready")
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {
-		if err := json.NewEncoder(os.Stdout).Encode(r.report()); err != nil {
+		var answer any
+		if in.Text() == "changes" {
+			answer = r.changes()
+		} else {
+			answer = r.report()
+		}
+		if err := json.NewEncoder(os.Stdout).Encode(answer); err != nil {
 			return err
 		}
 	}

@@ -56,7 +56,8 @@ type lightViewer struct {
 	finder clockFinder
 	plain  []byte          // of the last packet
 	delays []time.Duration // of the pictures since the last report
-	broken int64           // packets that could not be decrypted
+	change legChange
+	broken int64 // packets that could not be decrypted
 }
 
 // join opens the viewer's session. The reader then has the viewer.
@@ -180,8 +181,9 @@ func (v *lightViewer) sample(h rtpHeader, b []byte, arrival int64) {
 	if header.Padding && len(payload) > 0 {
 		payload = payload[:max(0, len(payload)-int(payload[len(payload)-1]))]
 	}
-	if sent, ok := v.finder.add(h.timestamp, h.marker, payload); ok {
-		v.delays = append(v.delays, time.Duration(arrival-sent))
+	if p, ok := v.finder.add(h.timestamp, h.marker, payload); ok {
+		v.delays = append(v.delays, time.Duration(arrival-p.ns))
+		v.change.add(p, arrival)
 	}
 }
 

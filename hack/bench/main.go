@@ -59,7 +59,7 @@ type options struct {
 func main() {
 	var o options
 	var viewers, hlsViewers, pairs, watch, watchHLS, waitHLS, watchLight, publish, publishRTMP, video, sound string
-	var count, seconds int
+	var count, seconds, every, leg int
 	flag.StringVar(&o.server, "server", "bin/streampair-mediaserver", "the media server's `FILE`")
 	flag.IntVar(&o.runs, "runs", 20, "`N` faults of each kind, joins, or measurements of fan-out")
 	flag.StringVar(&viewers, "viewers", "50,100,200", "measure the cost of `N,N,…` viewers")
@@ -68,7 +68,7 @@ func main() {
 	flag.StringVar(&o.operator, "operator", "bin/streampair-operator", "the operator's `FILE`")
 	flag.StringVar(&pairs, "pairs", "500,2000", "measure the operator with `N,N,…` pairs")
 	flag.BoolVar(&o.kill, "kill", true, "kill the leading operator, too, and wait for 2 minutes until its lease ends")
-	flag.StringVar(&o.only, "only", "", "measure one `PART`: kill, long-gop, silent, start, load, hls, hls-kill, hls-load, hls-load-low, hls-waiting, fanout, fanout-sound, join, ingest, operator")
+	flag.StringVar(&o.only, "only", "", "measure one `PART`: kill, long-gop, silent, start, load, hls, hls-kill, hls-load, hls-load-low, hls-waiting, fanout, fanout-sound, fanout-kill, join, ingest, operator")
 	flag.StringVar(&o.mediaMTX, "mediamtx", "", "measure HLS, fan-out, joining and ingest of MediaMTX, too: its `FILE`")
 	flag.IntVar(&o.other.pid, "pid", 0, "fan-out: measure the running server with that `PID`, too, whose cores are yours to choose; with -publish-url and -play-url")
 	flag.StringVar(&o.other.publish, "publish-url", "", "with -pid: the WHIP `URL`")
@@ -82,9 +82,11 @@ func main() {
 	flag.StringVar(&watchHLS, "watch-hls", "", "be the viewers of an HLS playlist's `URL` (started by bench itself)")
 	flag.StringVar(&waitHLS, "wait-hls", "", "be requests that wait for an HLS playlist's `URL` (started by bench itself)")
 	flag.StringVar(&watchLight, "watch-light", "", "be viewers of a WHEP `URL` that cost little (started by bench itself)")
+	flag.IntVar(&every, "sample-every", sampleEvery, "with -watch-light: one viewer of `N` decrypts and measures")
 	flag.StringVar(&publish, "publish", "", "publish to a WHIP `URL` (started by bench itself)")
 	flag.StringVar(&publishRTMP, "publish-rtmp", "", "publish many streams to RTMP `URL`s that begin so (started by bench itself)")
 	flag.StringVar(&video, "video", "", "with -publish: the `FILE` of H.264; with -publish-rtmp: the FLV file")
+	flag.IntVar(&leg, "leg", 0, "with -publish: the leg, 0 or 1")
 	flag.StringVar(&sound, "sound", "", "with -publish: the `FILE` of Opus, or none")
 	flag.IntVar(&count, "count", 0, "with -watch, -watch-light, -watch-hls and -wait-hls: `N` viewers; with -publish-rtmp: `N` streams")
 	flag.Parse()
@@ -96,10 +98,10 @@ func main() {
 		exitOn(beViewers(ctx, watch, count))
 		return
 	case watchLight != "":
-		exitOn(beLightViewers(ctx, watchLight, count))
+		exitOn(beLightViewers(ctx, watchLight, count, every))
 		return
 	case publish != "":
-		exitOn(bePublisher(ctx, publish, video, sound))
+		exitOn(bePublisher(ctx, publish, video, sound, leg))
 		return
 	case publishRTMP != "":
 		exitOn(bePublishers(ctx, publishRTMP, video, count))
@@ -160,7 +162,7 @@ func run(ctx context.Context, o options) error {
 		}{
 			{"kill", measureKill}, {"long-gop", measureLongGOP}, {"silent", measureSilence}, {"start", measureStart}, {"load", measureLoad},
 			{"hls", measureHLS}, {"hls-kill", measureHLSKill}, {"hls-load", measureHLSLoad}, {"hls-load-low", measureLowHLSLoad}, {"hls-waiting", measureHLSWaiting},
-			{"join", measureJoin}, {"ingest", measureIngest}, {"operator", measureOperator}, {"fanout", measureFanout}, {"fanout-sound", measureFanoutSound},
+			{"join", measureJoin}, {"ingest", measureIngest}, {"operator", measureOperator}, {"fanout", measureFanout}, {"fanout-sound", measureFanoutSound}, {"fanout-kill", measureFanoutKill},
 		} {
 			if o.only == part.name || o.only == "" && !strings.HasPrefix(part.name, "fanout") && part.name != "ingest" {
 				tables = append(tables, part.measure(t, o)...)

@@ -41,18 +41,23 @@ func startMediaMTX(t *scope, binary string, settings ...string) origin {
 	publishing, playing := freeAddress(t), freeAddress(t)
 	text := strings.NewReplacer("RTMP", publishing, "HTTP", playing, "SETTINGS", strings.Join(settings, "\n")).Replace(mediaMTXSettings)
 	o := origin{
-		startProcess(t, exec.Command(binary, mediaMTXFile(t, text))), "MediaMTX",
+		runMediaMTX(t, binary, text), "MediaMTX",
 		"rtmp://" + publishing + "/live/primary", "http://" + playing + "/live/primary/index.m3u8",
 	}
 	t.until("MediaMTX answers", listens(playing))
 	return o
 }
 
-// mediaMTXFile writes a configuration, and returns the path of its file.
-func mediaMTXFile(t *scope, text string) string {
+// runMediaMTX starts MediaMTX with a configuration, in a folder of its own: it may write a certificate
+// there.
+func runMediaMTX(t *scope, binary, configuration string) *process {
+	binary, err := filepath.Abs(binary)
+	t.must(err)
 	file := filepath.Join(t.TempDir(), "mediamtx.yml")
-	t.must(os.WriteFile(file, []byte(text), 0o600))
-	return file
+	t.must(os.WriteFile(file, []byte(configuration), 0o600))
+	command := exec.Command(binary, file)
+	command.Dir = filepath.Dir(file)
+	return startProcess(t, command)
 }
 
 // listens returns a condition, which holds when somebody listens on the address.

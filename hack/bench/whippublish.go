@@ -24,9 +24,9 @@ const (
 )
 
 // bePublisher publishes a prepared video, and sound if there is a file of it, by WHIP. Each picture
-// carries the time at which it was sent. It prints "ready" once media can flow, and ends with its
+// carries the time at which it was sent, and the leg. It prints "ready" once media can flow, and ends with its
 // standard input.
-func bePublisher(ctx context.Context, url, video, sound string) error {
+func bePublisher(ctx context.Context, url, video, sound string, leg int) error {
 	pictures, err := readPictures(video)
 	if err != nil {
 		return err
@@ -69,7 +69,7 @@ func bePublisher(ctx context.Context, url, video, sound string) error {
 	defer cancel()
 	begun := time.Now()
 	sending, ctx := errgroup.WithContext(ctx)
-	sending.Go(func() error { return sendPictures(ctx, videoTrack, pictures, begun) })
+	sending.Go(func() error { return sendPictures(ctx, videoTrack, pictures, leg, begun) })
 	if soundTrack != nil {
 		sending.Go(func() error { return sendSound(ctx, soundTrack, packets, begun) })
 	}
@@ -142,7 +142,7 @@ func connectByWHIP(ctx context.Context, pc *webrtc.PeerConnection, url string) e
 }
 
 // sendPictures sends the pictures in real time, again and again.
-func sendPictures(ctx context.Context, track *webrtc.TrackLocalStaticRTP, pictures [][]byte, begun time.Time) error {
+func sendPictures(ctx context.Context, track *webrtc.TrackLocalStaticRTP, pictures [][]byte, leg int, begun time.Time) error {
 	const ticks = 90000 / fps
 	packetizer := rtp.NewPacketizer(packetLimit, 0, 0, &codecs.H264Payloader{}, rtp.NewRandomSequencer(), 90000)
 	var picture []byte
@@ -151,7 +151,7 @@ func sendPictures(ctx context.Context, track *webrtc.TrackLocalStaticRTP, pictur
 			return nil
 		}
 		picture = append(picture[:0], 0, 0, 0, 1)
-		picture = append(appendClock(picture, time.Now().UnixNano()), pictures[i%len(pictures)]...)
+		picture = append(appendClock(picture, withLeg(time.Now().UnixNano(), int64(leg))), pictures[i%len(pictures)]...)
 		for _, p := range packetizer.Packetize(picture, ticks) {
 			if err := track.WriteRTP(p); err != nil {
 				return fmt.Errorf("send a picture: %w", err)

@@ -68,9 +68,10 @@ type Config struct {
 
 // A Handler serves clients of Ant Media Server.
 type Handler struct {
-	cfg  Config
-	log  *slog.Logger
-	door *admission.Door
+	cfg    Config
+	log    *slog.Logger
+	budget *signalling.LogBudget
+	door   *admission.Door
 
 	running sync.WaitGroup // the sockets
 
@@ -81,7 +82,7 @@ type Handler struct {
 // NewHandler returns a Handler; Register mounts it.
 func NewHandler(cfg Config) *Handler {
 	return &Handler{
-		cfg: cfg, log: cfg.Logger.With("component", protocol),
+		cfg: cfg, log: cfg.Logger.With("component", protocol), budget: signalling.NewLogBudget(),
 		door: admission.NewDoor(admission.DoorConfig{
 			Name: "websocket", Metrics: cfg.Metrics, Limits: admission.Limits{Max: cfg.MaxSockets, MaxLeaving: cfg.MaxSockets},
 		}),
@@ -125,15 +126,26 @@ func (h *Handler) isDraining() bool {
 	}
 }
 
-// refused counts what is refused.
-func (h *Handler) refused(reason string) {
+// refused counts what is refused, and logs it. streamID may be empty.
+func (h *Handler) refused(r *http.Request, streamID, reason, message string) {
+	h.count(reason)
+	leftOut, ok := h.budget.Take(admission.NetworkOf(admission.AddressOf(r.RemoteAddr)), time.Now())
+	if !ok {
+		return
+	}
+	h.log.Info("client refused", "stream", signalling.Clip(r.PathValue("app")+"/"+streamID), "reason", reason, "message", signalling.Clip(message),
+		"remote", r.RemoteAddr, "userAgent", signalling.Clip(r.UserAgent()), "leftOut", leftOut)
+}
+
+// count counts what is refused, and is logged elsewhere.
+func (h *Handler) count(reason string) {
 	h.cfg.Metrics.AntMediaRefusals.WithLabelValues(reason).Inc()
 }
 
 // serveSocket serves a client until it leaves.
 func (h *Handler) serveSocket(w http.ResponseWriter, r *http.Request) {
 	if !h.enter() {
-		h.refused("shutting_down")
+		h.count("shutting_down")
 		w.Header().Set("Connection", "close")
 		http.Error(w, "The server is shutting down; connect again.", http.StatusServiceUnavailable)
 		return
@@ -142,8 +154,9 @@ func (h *Handler) serveSocket(w http.ResponseWriter, r *http.Request) {
 	ended := make(chan struct{})
 	place, err := h.door.Enter(admission.NetworkOf(admission.AddressOf(r.RemoteAddr)), func() { close(ended) })
 	if err != nil {
-		h.refused("full")
-		http.Error(w, "As many clients are connected as this server accepts; try again later.", http.StatusServiceUnavailable)
+		const message = "As many clients are connected as this server accepts; try again later."
+		h.refused(r, "", "full", message)
+		http.Error(w, message, http.StatusServiceUnavailable)
 		return
 	}
 	defer place.Leave()
@@ -151,14 +164,14 @@ func (h *Handler) serveSocket(w http.ResponseWriter, r *http.Request) {
 	hijacker := &hijacker{ResponseWriter: w}
 	ws, err := websocket.Accept(hijacker, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
 	if err != nil {
-		h.refused("no_websocket") // Accept has answered
+		h.refused(r, "", "no_websocket", err.Error()) // Accept has answered
 		return
 	}
 	defer func() { _ = ws.CloseNow() }()
 	ws.SetReadLimit(maxMessage)
 	s := newSocket(h, r, ws, hijacker.conn, place)
 	if h.cfg.Recovery.Do(protocol, func() { s.serve(ended) }) != nil {
-		h.refused("panic")
+		h.count("panic")
 	}
 	_ = h.cfg.Recovery.Do(protocol, s.endSessions)
 }

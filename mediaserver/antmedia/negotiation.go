@@ -54,7 +54,7 @@ func (s *socket) awaitMedia(ctx context.Context, primary, backup string) bool {
 func (s *socket) offer(n *session, r *http.Request) {
 	offered, refusal := s.handler.cfg.Play(r, func() { s.began(n, definitionPlayStarted) })
 	if refusal != nil {
-		s.refuse(n, refusal)
+		s.refusedByEndpoint(n, refusal)
 		return
 	}
 	s.mu.Lock()
@@ -120,7 +120,7 @@ func (s *socket) answer(n *session, offer string) {
 	r := requestFor(s.request, n.streamID, "", n.token)
 	published, answer, refusal := s.handler.cfg.Publish(r, offer, func() { s.began(n, definitionPublishStarted) })
 	if refusal != nil {
-		s.refuse(n, refusal)
+		s.refusedByEndpoint(n, refusal)
 		return
 	}
 	s.mu.Lock()

@@ -74,7 +74,7 @@ func (h *Handler) serveBroadcast(w http.ResponseWriter, r *http.Request) {
 	app, id := r.PathValue("app"), r.PathValue("id")
 	if err := h.cfg.MayPlay(app, id, "", signalling.Token(r)); err != nil {
 		refusal := signalling.RefuseViewer(err)
-		h.refused(refusal.Reason)
+		h.refused(r, id, refusal.Reason, refusal.Message)
 		refusal.Write(w, "")
 		return
 	}
@@ -84,8 +84,9 @@ func (h *Handler) serveBroadcast(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	h.refused(signalling.ReasonUnknownStream)
-	http.Error(w, "There is no such stream.", http.StatusNotFound)
+	const message = "There is no such stream."
+	h.refused(r, id, signalling.ReasonUnknownStream, message)
+	http.Error(w, message, http.StatusNotFound)
 }
 
 func (h *Handler) serveCount(w http.ResponseWriter, r *http.Request) {

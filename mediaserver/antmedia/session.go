@@ -151,10 +151,21 @@ func (s *socket) stop(n *session) {
 
 // refuse ends a session that cannot be had, and tells the client why.
 func (s *socket) refuse(n *session, r *signalling.Refusal) {
-	if !s.end(n) {
-		return // the client has stopped it meanwhile
+	s.handler.refused(s.request, n.streamID, definitionOf(r), r.Message)
+	s.endFor(n, r)
+}
+
+// refusedByEndpoint is refuse for a refusal that the endpoint of WHEP or WHIP has logged.
+func (s *socket) refusedByEndpoint(n *session, r *signalling.Refusal) {
+	s.handler.count(definitionOf(r))
+	s.endFor(n, r)
+}
+
+// endFor ends a session, and tells the client why if the client has not stopped it meanwhile.
+func (s *socket) endFor(n *session, r *signalling.Refusal) {
+	if s.end(n) {
+		s.tell(n.streamID, definitionOf(r), r.Status, r.Message)
 	}
-	s.fail(n.streamID, definitionOf(r), r.Status, r.Message)
 }
 
 // definitionOf returns what clients of Ant Media Server call a refusal.

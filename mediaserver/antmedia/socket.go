@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"strconv"
@@ -70,21 +71,19 @@ func (s *socket) serve(ended <-chan struct{}) {
 		if err != nil {
 			switch {
 			case errors.Is(err, websocket.ErrMessageTooBig):
-				s.handler.refused("too_large")
+				s.handler.refused(s.request, "", "too_large", fmt.Sprintf("a message has more than %d bytes", maxMessage))
 			case websocket.CloseStatus(err) == -1 && errors.Is(err, context.DeadlineExceeded):
-				s.handler.refused("idle")
+				s.handler.count("idle")
 			}
 			return
 		}
 		if !s.limit.Allow() {
-			s.handler.refused("message_rate")
-			s.close(websocket.StatusPolicyViolation, "too many messages")
+			s.endRefused(websocket.StatusPolicyViolation, "message_rate", "too many messages")
 			return
 		}
 		var m message
 		if kind != websocket.MessageText || json.Unmarshal(text, &m) != nil {
-			s.handler.refused("malformed")
-			s.close(websocket.StatusUnsupportedData, "each message must be one JSON object")
+			s.endRefused(websocket.StatusUnsupportedData, "malformed", "each message must be one JSON object")
 			return
 		}
 		s.take(&m)
@@ -99,7 +98,7 @@ func (s *socket) serve(ended <-chan struct{}) {
 func (s *socket) goDo(f func()) {
 	s.running.Go(func() {
 		if s.handler.cfg.Recovery.Do(protocol, f) != nil {
-			s.handler.refused("panic")
+			s.handler.count("panic")
 			s.cancel()
 		}
 	})
@@ -111,6 +110,12 @@ func (s *socket) close(code websocket.StatusCode, reason string) {
 	_ = s.conn.SetDeadline(time.Now().Add(closeTimeout))
 	_ = s.ws.Close(code, reason)
 	s.cancel()
+}
+
+// endRefused ends the socket for a message that is refused.
+func (s *socket) endRefused(code websocket.StatusCode, reason, text string) {
+	s.handler.refused(s.request, "", reason, text)
+	s.close(code, text)
 }
 
 // restart sends the client to another server.
@@ -135,7 +140,12 @@ func (s *socket) notify(streamID, definition string) {
 
 // fail tells the client why something cannot be done.
 func (s *socket) fail(streamID, definition string, status int, text string) {
-	s.handler.refused(definition)
+	s.handler.refused(s.request, streamID, definition, text)
+	s.tell(streamID, definition, status, text)
+}
+
+// tell sends an error.
+func (s *socket) tell(streamID, definition string, status int, text string) {
 	s.send(message{Command: commandError, StreamID: streamID, Definition: definition, ErrorCode: strconv.Itoa(status), Message: text})
 }
 
@@ -163,7 +173,7 @@ func (s *socket) take(m *message) {
 	case commandTrackList:
 		s.send(message{Command: commandTracks, StreamID: m.StreamID, TrackList: &[]string{}})
 	default:
-		s.handler.refused("unknown_command")
+		s.handler.refused(s.request, m.StreamID, "unknown_command", fmt.Sprintf("the command %q is not known", m.Command))
 	}
 }
 

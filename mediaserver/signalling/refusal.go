@@ -135,10 +135,10 @@ func (l *refusalLog) write(r *http.Request, protocol string, refused *Refusal) {
 	if leftOut > 0 {
 		log = log.With("leftOut", leftOut)
 	}
-	log.Info("request refused", "protocol", protocol, "stream", clip(r.PathValue("app")+"/"+r.PathValue("streamId")),
-		"method", r.Method, "status", refused.Status, "reason", refused.Reason, "message", clip(refused.Message),
-		"remote", r.RemoteAddr, "userAgent", clip(r.UserAgent()))
+	log.Info("request refused", "protocol", protocol, "stream", Clip(r.PathValue("app")+"/"+r.PathValue("streamId")),
+		"method", r.Method, "status", refused.Status, "reason", refused.Reason, "message", Clip(refused.Message),
+		"remote", r.RemoteAddr, "userAgent", Clip(r.UserAgent()))
 }
 
-// clip returns the beginning of a text, because a client may have chosen its length.
-func clip(text string) string { return text[:min(len(text), maxLogged)] }
+// Clip returns the beginning of a text, because a client may have chosen its length.
+func Clip(text string) string { return text[:min(len(text), maxLogged)] }

@@ -137,6 +137,36 @@ func TestTheAdaptorOfAntMediaServerPublishesAndPlays(t *testing.T) {
 	eventually.True(t, "the stream has ended", func() bool { return !s.stream("primary").Publishing })
 }
 
+// A pod that drains asks clients of its socket to begin anew, at the other pod. Until then they have
+// their pictures.
+func TestAViewerByTheAdaptorMovesWhenAPodDrains(t *testing.T) {
+	w := startRelayedPair(t, sticky, drainsFor(patience))
+	w.publishBoth()
+	front := newFront(t, w)
+	player := screen{&page{t, mediatest.Browser(t)}, "the adaptor of Ant Media Server", `document.getElementById("video")`}
+	player.do(chromedp.Navigate(mediatest.AntMediaPages(t) + "adaptor.html?" + url.Values{
+		"id": {"primary"}, "socket": {"ws" + front.URL[len("http"):] + "/live/websocket"},
+	}.Encode()))
+	player.sees(0)
+	pod := 0
+	if w.servers[1].whep.ViewerCount() > 0 {
+		pod = 1
+	}
+	player.record()
+	time.Sleep(time.Second)
+	player.longest()
+	front.over.Store(true) // a pod that has ended answers nobody
+	w.servers[pod].end()
+	took := w.hasEnded(pod, patience)
+	eventually.True(t, "the viewer is at the other pod", func() bool { return w.servers[1-pod].whep.ViewerCount() == 1 })
+	player.sees(1 - pod) // the leg of the pod that is left
+	longest := player.longest()
+	t.Logf("the %s's pod has ended after %v; no new picture for %v", legIDs[pod], took.Round(ms), longest)
+	if longest > 5*time.Second {
+		t.Errorf("no new picture for %v", longest)
+	}
+}
+
 func TestTheRESTOfAntMediaServer(t *testing.T) {
 	s := startServer(t, guarded)
 	s.replay("primary?token=publish-me-1", mediatest.Programme{}, mediatest.ReplayOptions{})

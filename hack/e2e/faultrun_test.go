@@ -63,7 +63,7 @@ func newFaultRunOf(t *testing.T, active v1alpha1.Role, well []string) *faultRun 
 		testCluster: here(t), t: t, active: active, standby: objects.OtherRole(active), began: time.Now(), well: well,
 		watchers: map[v1alpha1.Role]*audience.Watcher{}, opened: map[viewer]int{},
 	}
-	s.inElement = s.pages%2 == 1 && !s.onlyPlayPage
+	s.inElement = (options.element || s.pages%2 == 1) && !s.onlyPlayPage
 	s.pages++
 	t.Cleanup(s.finish)
 	s.timeline.say("---- %s, player in an element: %v", t.Name(), s.inElement)

@@ -22,6 +22,7 @@ var options struct {
 	soak      time.Duration
 	seed      uint64
 	keep      bool
+	element   bool
 	namespace string
 	output    string
 	binaries  string
@@ -37,6 +38,7 @@ func TestMain(m *testing.M) {
 	flag.DurationVar(&options.soak, "soak", 0, "random faults for that long (TestSoak); 0: none")
 	flag.Uint64Var(&options.seed, "seed", 0, "of the random faults; 0: another one each time")
 	flag.BoolVar(&options.keep, "keep", false, "leave the pair there at the end, for the next time")
+	flag.BoolVar(&options.element, "element", false, "see every fault, not every second one, through a <stream-pair> element in a page of another site")
 	flag.StringVar(&options.namespace, "namespace", "streampair-e2e", "of the pairs; it is made, and deleted")
 	flag.StringVar(&options.output, "output", filepath.Join(os.TempDir(), "streampair-e2e"), "a `FOLDER` for timelines, and for what pods said when a test failed")
 	flag.StringVar(&options.binaries, "binaries", "", "the `FOLDER` of kubectl-streampair; default: bin of the repository")

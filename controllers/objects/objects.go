@@ -41,6 +41,9 @@ type Settings struct {
 	// MaxViewers is the limit of viewers of one media
 	// pod at a time; 0: the media server's default.
 	MaxViewers int
+	// MaxEgressMegabits is what one media pod may send while joins and switches repeat
+	// pictures, in Mbit/s; 0: the media server's default.
+	MaxEgressMegabits int
 	// OperatorNamespace and OperatorLabels select the operator's pods. No other pods may
 	// reach the command port. The namespace is empty for an operator outside the cluster. The
 	// NetworkPolicy then opens the command port, which its token and certificate protect.

@@ -94,13 +94,17 @@ func TestAnImageIsChosenByThePairOnlyWhereAllowed(t *testing.T) {
 
 func TestTheOperatorsSettingsReachTheObjects(t *testing.T) {
 	settings := objectstest.Settings()
-	settings.MaxViewers = 250
+	settings.MaxViewers, settings.MaxEgressMegabits = 250, 10_000
 	settings.OperatorNamespace = ""
 	settings.MetricsNamespaces = []string{"monitoring"}
 	all := objects.Of(objectstest.Pairs(t)["smallest"], settings)
 	for _, d := range objectstest.Deployments(t, all) {
 		if args := strings.Join(d.Spec.Template.Spec.Containers[0].Args, " "); !strings.Contains(args, "--max-viewers=250") {
 			t.Errorf("%s: no --max-viewers=250 in %s", d.Name, args)
+		}
+		egress := corev1.EnvVar{Name: "MAX_EGRESS", Value: "10000"}
+		if env := d.Spec.Template.Spec.Containers[0].Env; !slices.Contains(env, egress) {
+			t.Errorf("%s has no MAX_EGRESS: %v", d.Name, env)
 		}
 	}
 	policy := string(objectstest.YAML(t, objectstest.Find(t, all, objects.KindNetworkPolicy, "sunday")))

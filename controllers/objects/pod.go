@@ -173,6 +173,9 @@ func newerFlags(pair *v1alpha1.StreamPair, s Settings) []*corev1ac.EnvVarApplyCo
 	if pair.Spec.Exposure.SRT != nil {
 		variables = append(variables, corev1ac.EnvVar().WithName("SRT_ADDRESS").WithValue(fmt.Sprintf(":%d", PortSRT)))
 	}
+	if s.MaxEgressMegabits > 0 {
+		variables = append(variables, corev1ac.EnvVar().WithName("MAX_EGRESS").WithValue(strconv.Itoa(s.MaxEgressMegabits)))
+	}
 	if s.NoViewerReports {
 		variables = append(variables, corev1ac.EnvVar().WithName("NO_VIEWER_REPORTS").WithValue("true"))
 	}

@@ -32,6 +32,9 @@ import (
 // Bounds of Config.WebRTCPacketBytes. With the most, what encryption, UDP and IPv6 add fits into 1500.
 const minPacketBytes, maxPacketBytes = 500, 1400
 
+// maxEgressMegabits bounds --max-egress: a terabit a second.
+const maxEgressMegabits = 1_000_000
+
 // Config is all that the server is told when it starts. An address
 // is host:port. Port 0 picks a free port. An empty address switches
 // the listener off, except WebRTCAddress, which is required.
@@ -96,6 +99,9 @@ type Config struct {
 	// MaxViewers bounds the WHEP sessions at a time. A player of FLV is only admitted while
 	// WHEP sessions and players of FLV together are fewer. Default 1000; 0: no limit.
 	MaxViewers int
+	// MaxEgressMegabits is the rate, in Mbit/s, above which pictures that joins and switches repeat
+	// wait. Live pictures never wait. Default 1000.
+	MaxEgressMegabits int
 	// MaxTranscodes bounds how many streams are re-encoded at a time.
 	// Each may have up to 3 ffmpeg processes: for its video, for a
 	// change of its parameters, and for its sound. Default 4; 0: none.

@@ -26,7 +26,7 @@ func defaults() Config {
 	return Config{
 		RTMPAddress: ":1935", SRTAddress: ":8890", HTTPAddress: ":5080", HTTPSAddress: ":5443", WebRTCAddress: ":8189",
 		ProbeAddress: ":9090", ControlAddress: "127.0.0.1:9091",
-		MaxViewers: 1000, MaxTranscodes: 4, WebRTCPacketBytes: 1200, LogFormat: "text", LogLevel: slog.LevelInfo,
+		MaxViewers: 1000, MaxEgressMegabits: 1000, MaxTranscodes: 4, WebRTCPacketBytes: 1200, LogFormat: "text", LogLevel: slog.LevelInfo,
 		HLS: HLS{Segment: 2 * time.Second, Part: 250 * time.Millisecond, Window: 30 * time.Second},
 	}
 }
@@ -41,9 +41,10 @@ func TestLoad(t *testing.T) {
 		{name: "nothing said: the standard ports"},
 		{
 			name: "flags",
-			args: []string{"--rtmp-address", "127.0.0.1:0", "--rtmps-address=:1936", "--max-viewers", "0", "--log-level", "debug", "--log-format", "json", "--webrtc-packet-bytes", "1400", "--jwks-networks", "10.0.0.0/8,fd00::/8", "--no-viewer-reports"},
+			args: []string{"--rtmp-address", "127.0.0.1:0", "--rtmps-address=:1936", "--max-viewers", "0", "--max-egress", "10000", "--log-level", "debug", "--log-format", "json", "--webrtc-packet-bytes", "1400", "--jwks-networks", "10.0.0.0/8,fd00::/8", "--no-viewer-reports"},
 			change: func(c *Config) {
 				c.RTMPAddress, c.RTMPSAddress = "127.0.0.1:0", ":1936"
+				c.MaxEgressMegabits = 10_000
 				c.MaxViewers, c.LogLevel, c.LogFormat = 0, slog.LevelDebug, "json"
 				c.WebRTCPacketBytes, c.NoViewerReports = 1400, true
 				c.JWKSNetworks = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
@@ -137,7 +138,7 @@ func TestLoadTellsEveryMistake(t *testing.T) {
 	}{
 		{
 			name: "flags and manifest together",
-			args: []string{"--http-address", "5080", "--max-viewers=-1", "--webrtc-packet-bytes=100", "--jwks-networks=x", "--pair", bad, "--pair", filepath.Join(dir, "none.yaml")},
+			args: []string{"--http-address", "5080", "--max-viewers=-1", "--max-egress=0", "--webrtc-packet-bytes=100", "--jwks-networks=x", "--pair", bad, "--pair", filepath.Join(dir, "none.yaml")},
 			env:  []string{"LOG_LEVEL=loud", "LOG_FORMAT=xml", "RTMP_ADDRESS=:70000"},
 			want: Mistakes{
 				`$LOG_FORMAT: "xml" must be text or json`,
@@ -145,6 +146,7 @@ func TestLoadTellsEveryMistake(t *testing.T) {
 				`$RTMP_ADDRESS: ":70000": the port must be a number from 0 to 65535`,
 				`--http-address: "5080" must be host:port or :port`,
 				`--jwks-networks: netip.ParsePrefix("x"): no '/'`,
+				`--max-egress: 0 must be 1 to 1000000`,
 				`--max-viewers: "-1" must be a whole number, 0 or more`,
 				`--webrtc-packet-bytes: 100 must be 500 to 1400`,
 				`pair file: open ` + filepath.Join(dir, "none.yaml") + `: no such file or directory`,

@@ -50,6 +50,7 @@ type flags struct {
 	control       ControlFiles
 	drainTimeout  string
 	maxViewers    string
+	maxEgress     string
 	maxTranscodes string
 	hls           hlsFlags
 	logFormat     string
@@ -111,6 +112,7 @@ func newFlags() *flags {
 	f.address("relay-address", fmt.Sprintf(":%d", RelayPort), "let the other leg's media server connect to `ADDRESS`. This needs --role and the three --control-… files", func(c *Config) *string { return &c.RelayAddress })
 	f.set.StringVar(&f.drainTimeout, "drain-timeout", "0s", "when the server is told to end, wait at most `DURATION` until viewers and the other leg's server no longer need it")
 	f.set.StringVar(&f.maxViewers, "max-viewers", "1000", "at most `N` viewers at a time; 0: no limit")
+	f.set.StringVar(&f.maxEgress, "max-egress", "1000", "send viewers of WebRTC at most `N` Mbit/s while joins and switches repeat pictures: what the network takes. Live pictures never wait")
 	f.set.StringVar(&f.maxTranscodes, "max-transcodes", "4", "re-encode at most `N` streams at a time, each with up to 3 ffmpeg processes; 0: none")
 	f.set.StringVar(&f.packetBytes, "webrtc-packet-bytes", "1200", "RTP packets of at most `N` bytes to viewers, 500 to 1400. More saves some CPU, where the path to all viewers takes so much")
 	f.set.BoolVar(&f.noReports, "no-viewer-reports", false, "take no reports of players on what their viewers see")
@@ -216,13 +218,10 @@ func (f *flags) config(pod Pod) (Config, Mistakes) {
 	c.TrustedProxies = f.networks("trusted-proxies", &f.proxies, admission.ParseProxy, &mistakes)
 	c.JWKSNetworks = f.networks("jwks-networks", &f.jwksNetworks, netip.ParsePrefix, &mistakes)
 	c.MaxViewers = f.count("max-viewers", f.maxViewers, &mistakes)
+	c.MaxEgressMegabits = f.countIn("max-egress", f.maxEgress, 1, maxEgressMegabits, &mistakes)
 	c.MaxTranscodes = f.count("max-transcodes", f.maxTranscodes, &mistakes)
 	c.NoViewerReports = f.noReports
-	before := len(mistakes)
-	c.WebRTCPacketBytes = f.count("webrtc-packet-bytes", f.packetBytes, &mistakes)
-	if n := c.WebRTCPacketBytes; len(mistakes) == before && (n < minPacketBytes || n > maxPacketBytes) {
-		mistakes.add("%s: %d must be %d to %d", f.where("webrtc-packet-bytes"), n, minPacketBytes, maxPacketBytes)
-	}
+	c.WebRTCPacketBytes = f.countIn("webrtc-packet-bytes", f.packetBytes, minPacketBytes, maxPacketBytes, &mistakes)
 	c.HLS = f.hls.config(f.where, &mistakes)
 	c.LogFormat = f.logFormat
 	if c.LogFormat != logText && c.LogFormat != logJSON {

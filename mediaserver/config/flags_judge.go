@@ -30,6 +30,16 @@ func (f *flags) count(name, text string, mistakes *Mistakes) int {
 	return n
 }
 
+// countIn is count for a number that must be from least to most.
+func (f *flags) countIn(name, text string, least, most int, mistakes *Mistakes) int {
+	before := len(*mistakes)
+	n := f.count(name, text, mistakes)
+	if len(*mistakes) == before && (n < least || n > most) {
+		mistakes.add("%s: %d must be %d to %d", f.where(name), n, least, most)
+	}
+	return n
+}
+
 func checkAddress(address string) error {
 	if address == "" {
 		return nil

@@ -128,7 +128,7 @@ func New(cfg Config) (*Server, error) {
 		views: transcode.NewViews(transcode.ViewsConfig{
 			MaxTranscodes: cfg.MaxTranscodes, FFmpegPath: cfg.FFmpegPath, Logger: s.log, Metrics: m, Recovery: s.recovery,
 		}),
-		egress: rtc.NewEgress(0), policy: defaultPolicy(), onChange: s.changes.notify, log: s.log, heldUp: failover.NewHeldUpLog(s.log), metrics: m, recovery: s.recovery,
+		egress: rtc.NewEgress(int64(cfg.MaxEgressMegabits) * 1_000_000), policy: defaultPolicy(), onChange: s.changes.notify, log: s.log, heldUp: failover.NewHeldUpLog(s.log), metrics: m, recovery: s.recovery,
 		door: admission.NewDoor(admission.DoorConfig{
 			Name: "pairs_on_demand", Limits: admission.Limits{Max: s.cfg.limits.onDemand}, Metrics: m,
 		}),

@@ -87,6 +87,7 @@ func parseOptions(args []string, env func(string) string, help io.Writer) (optio
 	f.StringVar(&o.settings.Objects.DefaultImage, "default-image", "ghcr.io/streampair/mediaserver:"+version, "the media server's `IMAGE`")
 	f.BoolVar(&o.settings.Objects.AllowPodImages, "allow-pod-images", false, "let pairs choose their image (spec.mediaServer.image)")
 	f.IntVar(&o.settings.Objects.MaxViewers, "max-viewers", 0, "accept `N` viewers at a time for each media pod; 0: the media server's default")
+	f.IntVar(&o.settings.Objects.MaxEgressMegabits, "max-egress", 0, "let each media pod send viewers of WebRTC `N` Mbit/s while joins and switches repeat pictures; 0: the media server's default")
 	metricsNamespaces := f.String("metrics-namespaces", "", "let only pods of these `NAMESPACES` read the metrics of media pods; default: all")
 	f.BoolVar(&o.settings.Objects.NoViewerReports, "no-viewer-reports", false, "let media pods take no reports of players on what their viewers see")
 	jwksNetworks := f.String("jwks-networks", "", "let media pods call URLs of JSON Web Key Sets at private addresses of these `NETWORKS`, a list of CIDRs; default: public addresses only")

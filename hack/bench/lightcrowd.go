@@ -187,8 +187,9 @@ type changeReport struct {
 	Most    int // bytes that came to all of them within an egressWindow
 }
 
-// egressWindow is the time over which the rate of what viewers receive is measured.
-const egressWindow = 100 * time.Millisecond
+// egressWindow is the time over which the rate of what viewers receive is measured. It is longer than
+// the time between two live pictures, which nothing delays.
+const egressWindow = time.Second
 
 // changes returns when the viewers had the pictures of the leg that they see.
 func (r *lightReader) changes() (out changeReport) {

@@ -28,9 +28,12 @@ const (
 	// egressBurst is how much the bursts of all viewers may send at once, as time at
 	// the egress rate.
 	egressBurst = 10 * time.Millisecond
-	// burstShare sets what is left to bursts when live media alone fill the egress rate: one part
-	// in burstShare of that rate. So a viewer that joins a full server still gets a picture.
+	// burstShare sets what bursts have when live media fill the egress rate: one part in
+	// burstShare of that rate. So a viewer that joins a full server still gets a picture.
 	burstShare = 8
+	// egressDebt bounds how long bursts make room after live media above the egress rate, such as
+	// an IDR for many viewers.
+	egressDebt = 250 * time.Millisecond
 )
 
 // A bucket is a token bucket in bytes. The last packet may overdraw it.
@@ -52,13 +55,14 @@ func (b *bucket) fill(now time.Duration) {
 }
 
 // An Egress bounds the rate at which a server sends bursts (joins, splices) to all viewers of
-// all outputs. Live media are never delayed, but they use the rate up. An Egress also knows whether
+// all outputs. Live media are never delayed, but they use the rate up, and bursts have the rest. An Egress also knows whether
 // the server keeps up with its viewers.
 type Egress struct {
 	bps int64
 
 	mu           sync.Mutex // guards the rest
-	bucket       bucket
+	all          bucket     // of live media and bursts. Its level may be below 0
+	bursts       bucket     // what bursts may take of the rate in any case
 	overloadedAt time.Duration // when pictures were last left out because of the CPU
 }
 
@@ -84,28 +88,36 @@ func NewEgress(bitsPerSecond int64) *Egress {
 	if bitsPerSecond <= 0 {
 		bitsPerSecond = DefaultEgressBPS
 	}
+	capacity := float64(bitsPerSecond) / 8 * egressBurst.Seconds()
 	return &Egress{
-		bps:    bitsPerSecond,
-		bucket: newBucket(bitsPerSecond, float64(bitsPerSecond)/8*egressBurst.Seconds(), 0),
+		bps: bitsPerSecond,
+		all: newBucket(bitsPerSecond, capacity, 0), bursts: newBucket(bitsPerSecond/burstShare, capacity/burstShare, 0),
 	}
+}
+
+// use takes n bytes out of the rate of all. The caller has filled the bucket.
+func (e *Egress) use(n int) {
+	e.all.level = max(-e.all.bytesPerSecond*egressDebt.Seconds(), e.all.level-float64(n))
 }
 
 // live counts n bytes that were sent without asking.
 func (e *Egress) live(n int, now time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.bucket.fill(now)
-	e.bucket.level = max(0, e.bucket.level-float64(n)*(burstShare-1)/burstShare)
+	e.all.fill(now)
+	e.use(n)
 }
 
 // take reports whether n bytes of a burst may be sent now, and counts them if so.
 func (e *Egress) take(n int, now time.Duration) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.bucket.fill(now)
-	if e.bucket.level <= 0 {
+	e.all.fill(now)
+	e.bursts.fill(now)
+	if e.all.level <= 0 && e.bursts.level <= 0 {
 		return false
 	}
-	e.bucket.level -= float64(n)
+	e.use(n)
+	e.bursts.level = max(-e.bursts.capacity, e.bursts.level-float64(n))
 	return true
 }

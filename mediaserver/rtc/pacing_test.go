@@ -99,6 +99,25 @@ func TestLiveMediaLeaveBurstsAShare(t *testing.T) {
 	}
 }
 
+// Live media that exceed the rate for a moment leave less to the bursts that follow.
+func TestBurstsMakeRoomForALiveIDR(t *testing.T) {
+	e := NewEgress(8_000_000) // 1 MB/s
+	e.live(200_000, 0)        // an IDR for many viewers
+	granted := 0
+	for ms := range 1000 {
+		now := time.Duration(ms) * time.Millisecond
+		for e.take(100, now) {
+			granted += 100
+		}
+		if ms == 150 && granted > 150*150 {
+			t.Errorf("bursts got %d bytes in the first %d ms, want an eighth of the rate", granted, ms)
+		}
+	}
+	if granted < 780_000 || granted > 830_000 {
+		t.Errorf("bursts got %d bytes in a second of 1 MB that began with 200 kB of live media", granted)
+	}
+}
+
 func TestNewerIDROvertakesABacklog(t *testing.T) {
 	b := newOutputTest(t, func(cfg *OutputConfig) { cfg.ViewerBPS = 8_000_000 })
 	b.write(1, true, 100)

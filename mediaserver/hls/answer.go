@@ -198,6 +198,7 @@ func (p *programme) text(req request) []byte {
 	if req.multivariant {
 		return playlist.Multivariant(p.list.Segments(), req.child())
 	}
+	p.isTold = true
 	return p.media(req.query, req.skip).Text()
 }
 

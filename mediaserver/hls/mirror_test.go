@@ -256,6 +256,34 @@ func TestWhatComesLateChangesNothing(t *testing.T) {
 	})
 }
 
+// A server that was alone for some time has a list of its own, with other numbers. If no player has been
+// told of them, the server shows all of the list that it follows then.
+func TestAListThatNobodyWasToldOfHidesNothing(t *testing.T) {
+	inMirror(t, func(m *mirror) {
+		defer m.publish()()
+		m.cut(true)
+		m.rigs[0].text(m.rigs[0].get(alone), http.StatusOK)
+		time.Sleep(8 * time.Second)
+		m.rigs[1].text(m.rigs[1].get(strings.Replace(alone, ".m3u8", "_adaptive.m3u8", 1)), http.StatusOK) // which has no numbers
+		time.Sleep(8 * time.Second)
+		if modes := m.modes(); modes != [2]replica.Mode{replica.Write, replica.Write} {
+			t.Errorf("cut off, the modes are %v", modes)
+		}
+		m.cut(false)
+		time.Sleep(2 * time.Second)
+		if modes := m.modes(); modes != [2]replica.Mode{replica.Write, replica.Follow} {
+			t.Errorf("after the cut, the modes are %v", modes)
+		}
+		var numbers [2]int64
+		for i, r := range m.rigs {
+			numbers[i] = number(t, r.text(r.get(alone), http.StatusOK), "#EXT-X-MEDIA-SEQUENCE")
+		}
+		if numbers[0] != numbers[1] {
+			t.Errorf("the lists begin with the numbers %d", numbers)
+		}
+	})
+}
+
 // Under a number, players of the server whose playlist does not go on find no other segment than
 // before.
 func TestNumbersKeepTheirSegmentsAfterACut(t *testing.T) {

@@ -47,6 +47,7 @@ type programme struct {
 	mu      sync.Mutex // guards all below
 	plan    plan
 	list    *list.List // nil: nothing has been played yet
+	isTold  bool       // players have been told the numbers of a list
 	store   *store
 	next    cut.Name      // the part that is made next; zero: none is
 	hint    cut.Name      // the part that is shown next; zero: none is coming

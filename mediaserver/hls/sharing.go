@@ -155,7 +155,9 @@ func (p *programme) adopt() {
 		return
 	}
 	if p.list != nil {
-		d.list.ShowAfter(p.list.Segments())
+		if p.isTold {
+			d.list.ShowAfter(p.list.Segments())
+		}
 		p.retireAllBut(d.list)
 	}
 	p.plan, p.list, p.next = d.plan, d.list, report.Next

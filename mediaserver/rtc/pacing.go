@@ -60,9 +60,9 @@ func (b *bucket) fill(now time.Duration) {
 type Egress struct {
 	bps int64
 
-	mu           sync.Mutex // guards the rest
-	all          bucket     // of live media and bursts. Its level may be below 0
-	bursts       bucket     // what bursts may take of the rate in any case
+	mu           sync.Mutex    // guards the rest
+	all          bucket        // of live media and bursts. Its level may be below 0
+	bursts       bucket        // what bursts may take of the rate in any case
 	overloadedAt time.Duration // when pictures were last left out because of the CPU
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -63,10 +64,11 @@ func fanoutKill(t *scope, o options, video string, n int, out *table) {
 			active = 1
 		}
 		viewers.ask("changes")
-		left, before := time.Now(), viewers.cpu()
+		load := func() time.Duration { return viewers.cpu() + encoders[1-active].cpu() }
+		left, before := time.Now(), load()
 		encoders[active].leave()
 		t.sleep(2 * fanoutGOP)
-		idle += 1 - float64(viewers.cpu()-before)/float64(time.Since(left))
+		idle += 1 - float64(load()-before)/float64(time.Since(left))/float64(cmp.Or(len(loadCores), runtime.NumCPU()))
 		var r changeReport
 		t.must(json.Unmarshal([]byte(viewers.ask("changes")), &r))
 		var ofRun [2]measure.Figures

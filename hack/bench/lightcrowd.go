@@ -67,7 +67,7 @@ type lightReader struct {
 	mu      sync.Mutex // guards all below, and what the viewers have received
 	viewers []*lightViewer
 	retries int
-	bytes   map[int64]int // that came to viewers who sample, by the egressWindow since 1970
+	bytes   map[int64]int // that came to all viewers, by the egressWindow since 1970. All must sample
 }
 
 // add makes the reader read the viewer's socket.
@@ -181,10 +181,10 @@ func (r *lightReader) report() (out lightReport) {
 	return out
 }
 
-// A changeReport says what viewers who sample have received since the last report of any kind.
+// A changeReport says when viewers who sample had pictures of the leg that they see.
 type changeReport struct {
 	Changes []legChange
-	Most    int // bytes that came to all of them within an egressWindow
+	Most    int // bytes that came to all viewers within an egressWindow since the last report of any kind
 }
 
 // egressWindow is the time over which the rate of what viewers receive is measured. It is longer than
@@ -198,6 +198,7 @@ func (r *lightReader) changes() (out changeReport) {
 	for _, v := range r.viewers {
 		if v != nil && v.samples {
 			out.Changes = append(out.Changes, v.change)
+			v.delays = v.delays[:0]
 		}
 	}
 	for _, n := range r.bytes {

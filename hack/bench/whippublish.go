@@ -24,8 +24,8 @@ const (
 )
 
 // bePublisher publishes a prepared video, and sound if there is a file of it, by WHIP. Each picture
-// carries the time at which it was sent, and the leg. It prints "ready" once media can flow, and ends with its
-// standard input.
+// carries the time at which it was sent, and the leg. It prints "ready" once media can flow, and ends
+// with its standard input.
 func bePublisher(ctx context.Context, url, video, sound string, leg int) error {
 	pictures, err := readPictures(video)
 	if err != nil {

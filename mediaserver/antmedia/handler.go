@@ -133,8 +133,12 @@ func (h *Handler) refused(r *http.Request, streamID, reason, message string) {
 	if !ok {
 		return
 	}
-	h.log.Info("client refused", "stream", signalling.Clip(r.PathValue("app")+"/"+streamID), "reason", reason, "message", signalling.Clip(message),
-		"remote", r.RemoteAddr, "userAgent", signalling.Clip(r.UserAgent()), "leftOut", leftOut)
+	log := h.log
+	if leftOut > 0 {
+		log = log.With("leftOut", leftOut)
+	}
+	log.Info("client refused", "stream", signalling.Clip(r.PathValue("app")+"/"+streamID), "reason", reason, "message", signalling.Clip(message),
+		"remote", r.RemoteAddr, "userAgent", signalling.Clip(r.UserAgent()))
 }
 
 // count counts what is refused, and is logged elsewhere.

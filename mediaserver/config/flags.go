@@ -112,7 +112,7 @@ func newFlags() *flags {
 	f.address("relay-address", fmt.Sprintf(":%d", RelayPort), "let the other leg's media server connect to `ADDRESS`. This needs --role and the three --control-… files", func(c *Config) *string { return &c.RelayAddress })
 	f.set.StringVar(&f.drainTimeout, "drain-timeout", "0s", "when the server is told to end, wait at most `DURATION` until viewers and the other leg's server no longer need it")
 	f.set.StringVar(&f.maxViewers, "max-viewers", "1000", "at most `N` viewers at a time; 0: no limit")
-	f.set.StringVar(&f.maxEgress, "max-egress", "1000", "send viewers of WebRTC at most `N` Mbit/s while joins and switches repeat pictures: what the network takes. Live pictures never wait")
+	f.set.StringVar(&f.maxEgress, "max-egress", "1000", "pictures that joins and switches repeat wait while viewers of WebRTC are sent more than `N` Mbit/s: what the network takes. Live pictures never wait")
 	f.set.StringVar(&f.maxTranscodes, "max-transcodes", "4", "re-encode at most `N` streams at a time, each with up to 3 ffmpeg processes; 0: none")
 	f.set.StringVar(&f.packetBytes, "webrtc-packet-bytes", "1200", "RTP packets of at most `N` bytes to viewers, 500 to 1400. More saves some CPU, where the path to all viewers takes so much")
 	f.set.BoolVar(&f.noReports, "no-viewer-reports", false, "take no reports of players on what their viewers see")

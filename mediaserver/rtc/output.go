@@ -326,11 +326,11 @@ func (o *Output) BurstDuration(bytes int) time.Duration {
 	if n == 0 {
 		return 0
 	}
-	seconds := func(bytes float64, bps int64) time.Duration {
-		return time.Duration(bytes * 8 / float64(bps) * float64(time.Second))
+	seconds := func(bytes, bps float64) time.Duration {
+		return time.Duration(bytes * 8 / bps * float64(time.Second))
 	}
-	perViewer := seconds(max(0, float64(bytes-viewerBurst)), o.cfg.ViewerBPS)
-	return max(perViewer, seconds(float64(bytes)*float64(n), o.cfg.Egress.bps)-egressBurst)
+	perViewer := seconds(max(0, float64(bytes-viewerBurst)), float64(o.cfg.ViewerBPS))
+	return max(perViewer, seconds(float64(bytes)*float64(n), o.cfg.Egress.left())-egressBurst)
 }
 
 // viewerList returns all viewers. The caller must hold o.mu.

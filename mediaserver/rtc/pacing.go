@@ -34,6 +34,8 @@ const (
 	// egressDebt bounds how long bursts make room after live media above the egress rate, such as
 	// an IDR for many viewers.
 	egressDebt = 250 * time.Millisecond
+	// liveWindow is the time over which the rate of live media is measured.
+	liveWindow = 2 * time.Second
 )
 
 // A bucket is a token bucket in bytes. The last packet may overdraw it.
@@ -55,14 +57,18 @@ func (b *bucket) fill(now time.Duration) {
 }
 
 // An Egress bounds the rate at which a server sends bursts (joins, splices) to all viewers of
-// all outputs. Live media are never delayed, but they use the rate up, and bursts have the rest. An Egress also knows whether
-// the server keeps up with its viewers.
+// all outputs. Live media are never delayed, but they use the rate up. Bursts have the rest, or a
+// small share of the rate if that is more. An Egress also knows whether the server keeps up with its
+// viewers.
 type Egress struct {
 	bps int64
 
 	mu           sync.Mutex    // guards the rest
-	all          bucket        // of live media and bursts. Its level may be below 0
-	bursts       bucket        // what bursts may take of the rate in any case
+	all          bucket        // of live media and bursts. Its level is below 0 after too much of them
+	bursts       bucket        // the share that bursts have in any case. All bursts are taken from it
+	liveSince    time.Duration // liveBytes were sent since then
+	liveBytes    int
+	liveBPS      float64       // the rate of live media over the liveWindow before
 	overloadedAt time.Duration // when pictures were last left out because of the CPU
 }
 
@@ -100,10 +106,21 @@ func (e *Egress) use(n int) {
 	e.all.level = max(-e.all.bytesPerSecond*egressDebt.Seconds(), e.all.level-float64(n))
 }
 
+// left returns the rate that live media leave to bursts, in bits per second.
+func (e *Egress) left() float64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return max(float64(e.bps)/burstShare, float64(e.bps)-e.liveBPS)
+}
+
 // live counts n bytes that were sent without asking.
 func (e *Egress) live(n int, now time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if d := now - e.liveSince; d >= liveWindow {
+		e.liveBPS, e.liveBytes, e.liveSince = float64(e.liveBytes)*8/d.Seconds(), 0, now
+	}
+	e.liveBytes += n
 	e.all.fill(now)
 	e.use(n)
 }
@@ -118,6 +135,7 @@ func (e *Egress) take(n int, now time.Duration) bool {
 		return false
 	}
 	e.use(n)
-	e.bursts.level = max(-e.bursts.capacity, e.bursts.level-float64(n))
+	// The floor is at least one packet, which a low rate must pay for in full.
+	e.bursts.level = max(-max(e.bursts.capacity, float64(n)), e.bursts.level-float64(n))
 	return true
 }

@@ -1,6 +1,7 @@
 package rtc
 
 import (
+	"math"
 	"testing"
 	"time"
 )
@@ -115,6 +116,35 @@ func TestBurstsMakeRoomForALiveIDR(t *testing.T) {
 	}
 	if granted < 780_000 || granted > 830_000 {
 		t.Errorf("bursts got %d bytes in a second of 1 MB that began with 200 kB of live media", granted)
+	}
+}
+
+// What live media leave decides whether a burst is sooner than the next IDR.
+func TestLiveMediaLeaveLessToBursts(t *testing.T) {
+	for _, test := range []struct{ live, left int }{{0, 1000}, {625, 375}, {2000, 125}} { // bytes each millisecond
+		e := NewEgress(8_000_000) // 1000 bytes each millisecond
+		for ms := range 5000 {
+			e.live(test.live, time.Duration(ms)*time.Millisecond)
+		}
+		if got := e.left() / 8000; math.Abs(got-float64(test.left)) > 5 {
+			t.Errorf("live media of %d bytes each ms leave %.0f, want %d", test.live, got, test.left)
+		}
+	}
+}
+
+// The share of bursts is an eighth at low rates, too, where a packet is long.
+func TestALowRateKeepsToItsShare(t *testing.T) {
+	e := NewEgress(1_000_000)
+	granted := 0
+	for ms := range 10_000 {
+		now := time.Duration(ms) * time.Millisecond
+		e.live(125, now) // all of it
+		for e.take(1200, now) {
+			granted += 1200
+		}
+	}
+	if share := 10 * 125_000 / burstShare; granted < share*8/10 || granted > share*12/10 {
+		t.Errorf("bursts got %d bytes in 10 s, want %d", granted, share)
 	}
 }
 

@@ -36,6 +36,9 @@ var (
 // outside the cluster. No namespace has this name.
 const outsideNamespace = "(outside)"
 
+// maxEgressMegabits is the most that a media server takes for --max-egress.
+const maxEgressMegabits = 1_000_000
+
 // options are the values of the command line.
 type options struct {
 	leaderElect bool
@@ -169,6 +172,9 @@ func parseOptions(args []string, env func(string) string, help io.Writer) (optio
 	}
 	if o.settings.Objects.DefaultImage == "" {
 		add("--default-image: name the media server's image")
+	}
+	if n := o.settings.Objects.MaxEgressMegabits; n < 0 || n > maxEgressMegabits {
+		add("--max-egress: %d must be 0 to %d", n, maxEgressMegabits)
 	}
 	if o.logFormat != "text" && o.logFormat != "json" {
 		add("--log-format: %q is neither text nor json", o.logFormat)

@@ -92,7 +92,7 @@ func TestOptions(t *testing.T) {
 func TestMistakesInOptions(t *testing.T) {
 	_, err := parseOptions([]string{
 		"--watch-namespaces=Live", "--allowed-exposures=Ingress", "--metrics-tls-cert=a/tls.crt", "--metrics-tls-key=b/tls.key",
-		"--default-image=", "--log-format=xml", "--leader-elect",
+		"--default-image=", "--log-format=xml", "--leader-elect", "--max-egress=-1",
 		"--metrics-namespaces=monitoring,a/b", "--leader-election-id=", "--concurrency=-1", "--max-concurrent-rollouts=-1",
 		"--allowed-pod-metadata=*", "--common-labels=app.kubernetes.io/name=x", "--jwks-networks=10.0.0.1", "surplus",
 	}, func(string) string { return "" }, nil)
@@ -103,14 +103,14 @@ func TestMistakesInOptions(t *testing.T) {
 		`unexpected argument "surplus"`, `"Live" is no namespace`, `"Ingress" is none of`, "name at least ClusterIP",
 		"must be in one folder", "--default-image", `"xml" is neither`, "needs POD_NAMESPACE",
 		`--metrics-namespaces: "a/b" is no namespace`, `"" is no name of a lease`, "at least 1 pair", "--max-concurrent-rollouts: -1",
-		`--allowed-pod-metadata: "*" would allow everything`, "--common-labels: ", "cannot be set", `--jwks-networks: "10.0.0.1" is no network`,
+		`--allowed-pod-metadata: "*" would allow everything`, "--common-labels: ", "cannot be set", `--jwks-networks: "10.0.0.1" is no network`, "--max-egress: -1",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("mistakes lack %q:\n%v", want, err)
 		}
 	}
-	if n := strings.Count(err.Error(), "\n"); n != 14 {
-		t.Errorf("%d lines for 15 mistakes:\n%v", n+1, err)
+	if n := strings.Count(err.Error(), "\n"); n != 15 {
+		t.Errorf("%d lines for 16 mistakes:\n%v", n+1, err)
 	}
 }
 

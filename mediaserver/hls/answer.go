@@ -198,7 +198,7 @@ func (p *programme) text(req request) []byte {
 	if req.multivariant {
 		return playlist.Multivariant(p.list.Segments(), req.child())
 	}
-	p.isTold = true
+	p.numbersTold = true
 	return p.media(req.query, req.skip).Text()
 }
 

@@ -44,19 +44,19 @@ type programme struct {
 	serving     bool
 	mixedSound  bool // the warning of noteSound is shown
 
-	mu      sync.Mutex // guards all below
-	plan    plan
-	list    *list.List // nil: nothing has been played yet
-	isTold  bool       // players have been told the numbers of a list
-	store   *store
-	next    cut.Name      // the part that is made next; zero: none is
-	hint    cut.Name      // the part that is shown next; zero: none is coming
-	changed chan struct{} // closed and replaced when what is shown changes
-	texts   map[textKey]text
-	asked   time.Time // when somebody last asked
-	asking  int       // requests that are being answered
-	wanted  bool      // whether somebody asks this server
-	grace   time.Time // until then the programme goes on for a peer
+	mu          sync.Mutex // guards all below
+	plan        plan
+	list        *list.List // nil: nothing has been played yet
+	numbersTold bool       // players have been told the numbers of a list
+	store       *store
+	next        cut.Name      // the part that is made next; zero: none is
+	hint        cut.Name      // the part that is shown next; zero: none is coming
+	changed     chan struct{} // closed and replaced when what is shown changes
+	texts       map[textKey]text
+	asked       time.Time // when somebody last asked
+	asking      int       // requests that are being answered
+	wanted      bool      // whether somebody asks this server
+	grace       time.Time // until then the programme goes on for a peer
 
 	sharing
 }

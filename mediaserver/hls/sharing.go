@@ -155,13 +155,14 @@ func (p *programme) adopt() {
 		return
 	}
 	if p.list != nil {
-		if p.isTold {
+		if p.numbersTold {
 			d.list.ShowAfter(p.list.Segments())
 		}
 		p.retireAllBut(d.list)
 	}
 	p.plan, p.list, p.next = d.plan, d.list, report.Next
 	p.isFollowing = true
+	p.numbersTold = p.numbersTold || report.Wanted // the leader's players may come here
 	delete(p.drafts, p.leader)
 	p.inherited = p.handler.cfg.Registry.Now()
 	for _, segment := range p.list.All() {

@@ -2,7 +2,6 @@ package antmedia
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,6 +23,7 @@ import (
 
 	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/failover"
+	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/recovery"
 	"github.com/streampair/streampair/mediaserver/signalling"
@@ -40,7 +40,7 @@ type rig struct {
 	server   *httptest.Server
 	metrics  *metrics.Metrics
 	draining chan struct{}
-	log      testLog
+	log      mediatest.LogLines
 
 	mu      sync.Mutex
 	onAir   bool
@@ -106,31 +106,6 @@ func newRig(t *testing.T, maxSockets int) *rig {
 
 func (r *rig) refused(reason string) int {
 	return int(testutil.ToFloat64(r.metrics.AntMediaRefusals.WithLabelValues(reason)))
-}
-
-// A testLog keeps what is logged.
-type testLog struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (l *testLog) Write(text []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(text)
-}
-
-// lines returns how many lines have a text.
-func (l *testLog) lines(text string) (n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for line := range strings.Lines(l.text.String()) {
-		if strings.Contains(line, text) {
-			n++
-		}
-	}
-	return n
 }
 
 // A client is a client's end of a socket.
@@ -275,22 +250,22 @@ func TestRefusalsAreLoggedOnce(t *testing.T) {
 	c := r.mustDial("")
 	c.say(`{"command":"publish","streamId":"primary","token":"watch"}`)
 	c.hears()
-	if n := r.log.lines(`msg="client refused" component=antmedia stream=live/primary reason=unauthorized_access`); n != 1 {
+	if n := len(r.log.With(`msg="client refused" component=antmedia stream=live/primary reason=unauthorized_access`)); n != 1 {
 		t.Errorf("%d lines about the publisher", n)
 	}
-	before := r.log.lines("client refused")
+	before := len(r.log.With("client refused"))
 	c.say(`{"command":"play","streamId":"primary","token":"watch"}`)
 	if m, _ := c.hears(); m.Command != commandError || len(r.asked) != 1 {
 		t.Errorf("%+v, %d sessions asked for", m, len(r.asked))
 	}
-	if n := r.log.lines("client refused") - before; n != 0 {
+	if n := len(r.log.With("client refused")) - before; n != 0 {
 		t.Errorf("%d lines about the viewer, whom WHEP has refused", n)
 	}
 	for range messageBurst - 10 {
 		c.say(`{"command":"nothing"}`)
 	}
 	eventually.True(t, "all are counted", func() bool { return r.refused("unknown_command") == messageBurst-10 })
-	if n := r.log.lines("unknown_command"); n == 0 || n > messageBurst/2 {
+	if n := len(r.log.With("unknown_command")); n == 0 || n > messageBurst/2 {
 		t.Errorf("%d lines about %d unknown commands", n, messageBurst-10)
 	}
 }

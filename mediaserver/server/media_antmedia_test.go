@@ -68,6 +68,21 @@ func TestThePlayerOfAntMediaServerGoesThroughSwitches(t *testing.T) {
 		encoders[active] = publish(active)
 		s.onAir(legIDs[1-active], true, true)
 	}
+	const blip = 500 * ms // shorter than the input loss time
+	player.longest()
+	encoders[1].Pause()
+	time.Sleep(blip)
+	encoders[1].Resume()
+	time.Sleep(2 * time.Second)
+	player.sees(1)
+	longest := player.longest()
+	t.Logf("silent for %v: no new picture for %v", blip, longest)
+	if longest > blip+maxGap {
+		t.Errorf("silent for %v: no new picture for %v", blip, longest)
+	}
+	if p := s.pair("sunday"); p.Switches != 3 {
+		t.Errorf("%d switches", p.Switches)
+	}
 	if hidden := evaluate[int](player.page, "window.hidden"); hidden > 0 {
 		t.Errorf("the player was hidden %d times", hidden)
 	}

@@ -269,7 +269,7 @@ func (c *connection) deliver(now time.Duration) error {
 func (c *connection) tick(now time.Duration) {
 	if !c.shutting {
 		c.acknowledge(now)
-		c.ask(c.window.ask(now, c.roundTrip.askAgain(), maxGaps))
+		c.ask(c.window.ask(now, c.roundTrip.askAgain(c.window.latency), maxGaps))
 		if now-c.said >= keepAlive {
 			c.send(packet.CTRLTYPE_KEEPALIVE, 0, 0, nil)
 		}

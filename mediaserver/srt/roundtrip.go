@@ -43,7 +43,15 @@ func (r *roundTrip) answered(number uint32, now time.Duration) {
 	r.mean = (7*r.mean + sample) / 8
 }
 
-// askAgain returns how long to wait for a packet that the sender was asked for (section 4.8.2).
-func (r *roundTrip) askAgain() time.Duration {
-	return max((r.mean+4*r.deviation)/2, 20*time.Millisecond)
+const (
+	// leastAskAgain is the shortest wait for a packet that the sender was asked for (section 4.8.2).
+	leastAskAgain = 20 * time.Millisecond
+	// leastAsked is how often a packet is asked for, if the latency leaves the time.
+	leastAsked = 4
+)
+
+// askAgain returns how long to wait for a packet that the sender was asked for (section 4.8.2). A few
+// late answers, as of a machine that is short of CPU, must not use the latency up.
+func (r *roundTrip) askAgain(latency time.Duration) time.Duration {
+	return max(min((r.mean+4*r.deviation)/2, (latency-r.mean)/leastAsked), leastAskAgain)
 }

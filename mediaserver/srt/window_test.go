@@ -153,8 +153,15 @@ func TestSenderClockFollowsDrift(t *testing.T) {
 
 func TestRoundTripIsMeasured(t *testing.T) {
 	r := newRoundTrip()
-	if r.answered(r.acknowledge(0), 4*time.Millisecond); r.askAgain() > 20*time.Millisecond {
-		t.Errorf("after the first answer, a lost packet is asked for again after %v", r.askAgain())
+	if r.answered(r.acknowledge(0), 4*time.Millisecond); r.askAgain(time.Second) > 20*time.Millisecond {
+		t.Errorf("after the first answer, a lost packet is asked for again after %v", r.askAgain(time.Second))
+	}
+	r.answered(r.acknowledge(time.Second), 1200*time.Millisecond) // late by 200 ms
+	if got := r.askAgain(120 * time.Millisecond); got > 25*time.Millisecond {
+		t.Errorf("after a late answer, with a latency of 120 ms, a lost packet is asked for again after %v", got)
+	}
+	if got := r.askAgain(5 * time.Second); got < 100*time.Millisecond {
+		t.Errorf("with a long latency a lost packet is asked for again after %v", got)
 	}
 	now := time.Duration(0)
 	for range 100 {

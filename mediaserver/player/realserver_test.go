@@ -173,7 +173,7 @@ func TestCaptionsAreShownByHLS(t *testing.T) {
 	p.await(`(` + shown + `).includes("HELLO") && violations.length === 0`)
 	p.screenshot("captions")
 	p.run(`one.captions = false`)
-	p.await(`plays("red") && one.state.protocol === "webrtc" && part("captions").getAttribute("aria-pressed") === "false"`)
+	p.await(`plays("red") && one.state.protocol === "webrtc" && part("captions").getAttribute("aria-pressed") === "false" && !heard.some(e => e.type === "error")`)
 }
 
 // captioned is a red programme of two minutes with captions by CEA-608 in its SEI.

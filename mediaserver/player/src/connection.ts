@@ -18,6 +18,8 @@ const rateMs = 1_000;
 export class Connection {
   readonly pc: RTCPeerConnection;
   reading: Reading | undefined;
+  /** The page has ended it. */
+  closed = false;
 
   private readonly history: Reading[] = [];
   private readonly session: Session;
@@ -33,7 +35,6 @@ export class Connection {
   private soundSince: number | undefined;
   private frameCallback: number | undefined;
   private tracks: MediaStreamTrack[] = [];
-  private closed = false;
   private sampling: Promise<void> | undefined;
 
   /** number counts the page's connections from 1. changed is called after facts changed. */

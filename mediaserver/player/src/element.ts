@@ -28,8 +28,10 @@ export class StreamPairElement extends Base implements declared.StreamPairElemen
   private player: MountedPlayer | undefined;
   /** Another player is due. */
   private anew = false;
-  /** The next player plays from its beginning. */
-  private playDue = false;
+  /** What the next player does from its beginning. */
+  private due: "play" | "pause" | undefined;
+  /** What was said last of `paused`. */
+  private toldPaused = true;
   private events = new ElementEvents(this);
   private wantedToken = "";
   private wantedMuted = false;
@@ -182,13 +184,13 @@ export class StreamPairElement extends Base implements declared.StreamPairElemen
   }
 
   play(): void {
-    this.playDue = this.playback === undefined;
+    this.due = this.playback === undefined ? "play" : undefined;
     this.playback?.setPaused(false);
     this.playback?.tapped();
   }
 
   pause(): void {
-    this.playDue = false;
+    this.due = undefined;
     this.playback?.setPaused(true);
   }
 
@@ -236,16 +238,28 @@ export class StreamPairElement extends Base implements declared.StreamPairElemen
       if (this.player === undefined && this.isConnected) {
         this.mount();
       }
+      this.tellPaused();
+    });
+  }
+
+  /** tellPaused says that `paused` has changed, once the player that changes it has settled. */
+  private tellPaused(): void {
+    queueMicrotask(() => {
+      if (this.paused !== this.toldPaused) {
+        this.toldPaused = this.paused;
+        this.dispatchEvent(new CustomEvent("pausechange", { detail: null }));
+      }
     });
   }
 
   private mount(): void {
-    const shadow = this.shadowRoot ?? this.attachShadow({ mode: "open" });
+    const shadow = this.shadowRoot ?? this.attachShadow({ mode: "open", delegatesFocus: true });
     const style = new CSSStyleSheet();
     style.replaceSync(ELEMENT_STYLE);
     shadow.adoptedStyleSheets = [style];
     const root = document.createElement("div");
     root.id = "player";
+    root.tabIndex = -1; // who gives the element the focus gives it the keys
     root.setAttribute("part", "player");
     root.setAttribute("role", "group");
     root.setAttribute("aria-label", `Live player: ${this.name}`);
@@ -253,18 +267,31 @@ export class StreamPairElement extends Base implements declared.StreamPairElemen
     const parsed = this.parsed();
     const [base, problem] = serverBase(this.text("server"));
     const tell: Tell = (type, detail) => this.events.tell(type, detail);
-    const changed = (snapshot: Snapshot) => this.events.changed(snapshot);
+    const changed = (snapshot: Snapshot) => {
+      this.events.changed(snapshot);
+      this.tellPaused();
+    };
     this.events = new ElementEvents(this);
     this.player = new MountedPlayer({ root, keys: root, screen: this, base, tell, changed }, problem === undefined ? parsed : { ...parsed, problem });
     this.player.ui.showControls(this.controls && this.playback !== undefined);
-    if (this.playDue && this.playback !== undefined) {
+    this.player.ui.toggled = (what, on) => this.toggleAttribute(what, on);
+    if (this.playback === undefined) {
+      return;
+    }
+    if (this.due === "play") {
       this.play();
+    } else if (this.due === "pause") {
+      this.pause();
+      this.playback.start();
     }
   }
 
   private unmount(): void {
-    // Who watches one stream and is given another goes on watching.
-    this.playDue ||= this.isConnected && this.playback !== undefined && this.playback.snapshot.view.phase !== "idle";
+    // Who watches one stream and is given another goes on watching, and who has paused stays so.
+    const { snapshot } = this.playback ?? {};
+    if (this.isConnected && snapshot !== undefined && snapshot.view.phase !== "idle") {
+      this.due = snapshot.paused ? "pause" : "play";
+    }
     const { muted, volume, captions } = this;
     [this.wantedMuted, this.wantedVolume, this.wantedCaptions] = [muted, volume, captions];
     this.player?.remove();
@@ -287,7 +314,7 @@ export class StreamPairElement extends Base implements declared.StreamPairElemen
       badge,
       statistics,
     };
-    const problem = name === "" ? "The element names no stream: <stream-pair name=…>." : problemOf(name, backup);
+    const problem = name === "" ? "The element names no stream: <stream-pair name=…>." : problemOf(name, backup, "backup");
     return problem === undefined ? { parameters, notices } : { parameters, notices, problem };
   }
 }
@@ -299,10 +326,14 @@ function serverBase(attribute: string): [base: URL, problem?: string] {
     return [new URL(document.baseURI), "The element does not know its server: <stream-pair server=https://HOST/live/ …>."];
   }
   try {
-    return [new URL(asked.endsWith("/") ? asked : `${asked}/`, document.baseURI)];
+    const base = new URL(asked.endsWith("/") ? asked : `${asked}/`, document.baseURI);
+    if (/^https?:$/.test(base.protocol)) {
+      return [base];
+    }
   } catch {
-    return [new URL(document.baseURI), "The element's server is no address: <stream-pair server=https://HOST/live/ …>."];
+    // It is no address at all.
   }
+  return [new URL(document.baseURI), "The element's server is no address of https or http: <stream-pair server=https://HOST/live/ …>."];
 }
 
 /** ElementEvents dispatches the events of one player at its element. */
@@ -311,7 +342,6 @@ class ElementEvents {
   private playing = false;
   private active = false;
   private sound = "";
-  private paused: boolean | undefined;
 
   constructor(private readonly element: HTMLElement) {}
 
@@ -341,16 +371,12 @@ class ElementEvents {
     this.dispatch(type, detail);
   }
 
-  changed({ muted, volume, paused }: Snapshot): void {
+  changed({ muted, volume }: Snapshot): void {
     const sound = `${muted} ${volume}`;
     if (this.sound !== "" && sound !== this.sound) {
       this.dispatch("volumechange", null);
     }
-    if (this.paused !== undefined && paused !== this.paused) {
-      this.dispatch("pausechange", null);
-    }
     this.sound = sound;
-    this.paused = paused;
   }
 
   private dispatch(type: string, detail: unknown): void {

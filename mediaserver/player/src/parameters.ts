@@ -62,14 +62,14 @@ export function parsePlayParameters(search: string): Parsed {
     statistics: flag(query, "statistics", false, notices),
   };
 
-  const problem = name === "" ? addressWithoutName : problemOf(name, backupStreamId);
+  const problem = name === "" ? addressWithoutName : problemOf(name, backupStreamId, "backupStreamId");
   return problem === undefined ? { parameters, notices } : { parameters, notices, problem };
 }
 
 const addressWithoutName = "The address names no stream. Add ?name= and the stream's name, for example play.html?name=primary.";
 
-/** problemOf says why a stream of this name cannot be played; undefined if it can. */
-export function problemOf(name: string, backupStreamId: string): string | undefined {
+/** problemOf says why a stream of this name cannot be played; undefined if it can. backup is what the backup's name is called. */
+export function problemOf(name: string, backupStreamId: string, backup: string): string | undefined {
   if (!streamId.test(name)) {
     return `“${shorten(name)}” cannot be a stream's name. ${nameRule}`;
   }
@@ -77,7 +77,7 @@ export function problemOf(name: string, backupStreamId: string): string | undefi
     return `“${shorten(backupStreamId)}” cannot be the backup stream's name. ${nameRule}`;
   }
   if (backupStreamId === name) {
-    return `name and backupStreamId are both “${name}”. A backup must be another stream; leave backupStreamId out to play one stream.`;
+    return `name and ${backup} are both “${name}”. A backup must be another stream; leave ${backup} out to play one stream.`;
   }
   return undefined;
 }

@@ -204,7 +204,8 @@ export class Player {
       parameters: this.parameters,
       page: this.base.href,
       alternates: this.alternates,
-      shown: this.shown?.facts,
+      // One that stop has closed only keeps its frame on screen: nothing is wrong with it.
+      shown: this.shown?.closed ? undefined : this.shown?.facts,
       lanes: this.lanes.map((lane) => lane.facts),
       feed: { follows, ...health, heard, heardAt, gone, state, onAirSince: this.onAirSince },
       move: this.move,

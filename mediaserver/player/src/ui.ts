@@ -47,6 +47,8 @@ export class Ui {
   private soundOnly = false;
   private controls = true;
   private said = "";
+  /** Called when the badge or the panel comes or goes. */
+  toggled: (what: "badge" | "statistics", on: boolean) => void = () => {};
 
   constructor(
     private readonly parts: Parts,
@@ -190,6 +192,7 @@ export class Ui {
   toggleBadge(on = this.parts.badge.hidden === true): void {
     this.parts.badge.hidden = !on;
     this.parts.toggleBadge.setAttribute("aria-pressed", String(on));
+    this.toggled("badge", on);
   }
 
   toggleStatistics(on = this.parts.statistics.hidden === true): void {
@@ -197,6 +200,7 @@ export class Ui {
     this.parts.toggleStatistics.setAttribute("aria-expanded", String(on));
     this.set("statistics", on);
     this.renderStatistics();
+    this.toggled("statistics", on);
   }
 
   /** renderStatistics fills the panel, if it is open. Called once a second. */

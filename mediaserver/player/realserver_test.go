@@ -167,11 +167,12 @@ func TestCaptionsAreShownByHLS(t *testing.T) {
 	p := newSite(t, browser, "http://"+s.Addresses().HTTP, strings.ReplaceAll(strict, "ORIGIN", "SERVER"),
 		loading+strings.Replace(element, ` play-order="webrtc"`, "", 1))
 	p.await(`plays("red") && one.state.protocol === "webrtc" && !one.captions`)
-	p.run(`part("captions").click()`)
+	p.run(`window.before = one.video; part("captions").click()`)
 	p.await(`plays("red") && one.state.protocol === "hls" && part("captions").getAttribute("aria-pressed") === "true"`)
 	const shown = `[...one.video.textTracks].filter(t => t.mode === "showing").flatMap(t => [...(t.activeCues ?? [])]).map(c => c.text).join(" ")`
 	p.await(`(` + shown + `).includes("HELLO") && violations.length === 0`)
 	p.screenshot("captions")
+	p.await(`before.srcObject.getTracks().every(t => t.readyState === "ended")`) // WebRTC has been stopped
 	p.run(`one.captions = false`)
 	p.await(`plays("red") && one.state.protocol === "webrtc" && part("captions").getAttribute("aria-pressed") === "false" && !heard.some(e => e.type === "error")`)
 }

@@ -35,6 +35,16 @@ func TestReconnecting(t *testing.T) {
 		}
 	})
 
+	t.Run("a session that the page itself has ended is no failure", func(t *testing.T) {
+		d := newFakeServer(t)
+		v := open(t, browser, d.url("play.html"+pair))
+		v.awaitPlaying(red)
+		v.eval(`(dispatchEvent(new PageTransitionEvent("pagehide", {persisted: true})), "")`)
+		v.await(`streampair.state().phase === "idle" && streampair.state().picture`)
+		v.eval(`(dispatchEvent(new PageTransitionEvent("pageshow", {persisted: true})), "")`)
+		v.await(`streampair.state().connectionsOpened === 2 && streampair.state().phase === "playing" && colour() === "red" && !heard.some(e => e.type === "error")`)
+	})
+
 	t.Run("a server that is about to end is left before it does", func(t *testing.T) {
 		d := newFakeServer(t)
 		v := open(t, browser, d.url("play.html"+pair))

@@ -101,9 +101,9 @@ export interface StreamPairElement extends HTMLElement {
   autoplay: boolean;
   /** Show controls and take keys. Reflects the attribute. */
   controls: boolean;
-  /** Show which leg is on. Reflects the attribute. */
+  /** Show which leg is on. Reflects the attribute, and follows the key `b`. */
   badge: boolean;
-  /** Show the statistics panel. Reflects the attribute. */
+  /** Show the statistics panel. Reflects the attribute, and follows the key `i`. */
   statistics: boolean;
 
   /** The viewer's token; "" for none. The attribute is its first value. A new one counts from the next request on, and what plays goes on. */
@@ -117,7 +117,7 @@ export interface StreamPairElement extends HTMLElement {
 
   /** The viewer has paused, or nothing was started. */
   readonly paused: boolean;
-  /** What it is doing; null while it is in no document. */
+  /** What it is doing; null while it is in no document, or has no valid name. */
   readonly state: StreamPairState | null;
   /** The element with the picture; null while there is none. */
   readonly video: HTMLVideoElement | null;

@@ -85,18 +85,21 @@ func TestBurstsShareTheEgressAndLiveMediaDoNotWait(t *testing.T) {
 	}
 }
 
+// Also at a low rate, where a packet takes long.
 func TestLiveMediaLeaveBurstsAShare(t *testing.T) {
-	e := NewEgress(8_000_000) // 1 MB/s
-	granted := 0
-	for ms := range 1000 {
-		now := time.Duration(ms) * time.Millisecond
-		e.live(1000, now) // all of it
-		for e.take(100, now) {
-			granted += 100
+	for _, test := range []struct{ bytesPerMS, packet int }{{1000, 100}, {125, 1200}} {
+		e := NewEgress(int64(test.bytesPerMS) * 8000)
+		granted := 0
+		for ms := range 10_000 {
+			now := time.Duration(ms) * time.Millisecond
+			e.live(test.bytesPerMS, now) // all of it
+			for e.take(test.packet, now) {
+				granted += test.packet
+			}
 		}
-	}
-	if granted < 100_000 || granted > 150_000 {
-		t.Errorf("bursts got %d bytes in a second of 1 MB full of live media, want an eighth", granted)
+		if share := 10_000 * test.bytesPerMS / burstShare; granted < share*8/10 || granted > share*12/10 {
+			t.Errorf("%d bytes each ms, full of live media: bursts got %d bytes in 10 s, want %d", test.bytesPerMS, granted, share)
+		}
 	}
 }
 
@@ -129,22 +132,6 @@ func TestLiveMediaLeaveLessToBursts(t *testing.T) {
 		if got := e.left() / 8000; math.Abs(got-float64(test.left)) > 5 {
 			t.Errorf("live media of %d bytes each ms leave %.0f, want %d", test.live, got, test.left)
 		}
-	}
-}
-
-// The share of bursts is an eighth at low rates, too, where a packet is long.
-func TestALowRateKeepsToItsShare(t *testing.T) {
-	e := NewEgress(1_000_000)
-	granted := 0
-	for ms := range 10_000 {
-		now := time.Duration(ms) * time.Millisecond
-		e.live(125, now) // all of it
-		for e.take(1200, now) {
-			granted += 1200
-		}
-	}
-	if share := 10 * 125_000 / burstShare; granted < share*8/10 || granted > share*12/10 {
-		t.Errorf("bursts got %d bytes in 10 s, want %d", granted, share)
 	}
 }
 

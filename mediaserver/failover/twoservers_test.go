@@ -76,7 +76,8 @@ func TestTwoServersConverge(t *testing.T) {
 // twoServersConverge calls asked with the decisions that two servers make on the way.
 func twoServersConverge(t *rapid.T, asked func(question)) {
 	policy := rapid.SampledFrom([]Policy{standard, standard.prefer(), standard.pin(Primary), standard.pin(Backup)}).Draw(t, "policy")
-	const step, trouble, calm = 100 * ms, 600, 700 // steps
+	const step, trouble = 100 * ms, 600 // steps
+	calm := 700                         // steps, beside the longest recovery time
 	type fault struct{ from, to int }
 	draw := func(what string) []fault {
 		var all []fault
@@ -116,7 +117,10 @@ func twoServersConverge(t *rapid.T, asked func(question)) {
 	var told [2]*Standing // what each server heard last
 	full := [2][2]time.Duration{}
 	settledAt, same := 0, Role("")
-	for n := range trouble + calm {
+	for n := 0; n < trouble+calm; n++ {
+		if n == trouble {
+			calm += int(max(servers[0].state.recovery(policy), servers[1].state.recovery(policy)) / step)
+		}
 		now := time.Minute + time.Duration(n)*step
 		var next [2]*Standing
 		for i, s := range servers {
@@ -153,7 +157,7 @@ func twoServersConverge(t *rapid.T, asked func(question)) {
 	if a, b := servers[0].state.Active, servers[1].state.Active; a != b {
 		t.Fatalf("one plays %s, the other %s\n%q\n%q", a, b, servers[0].switches, servers[1].switches)
 	}
-	// Damping may delay a return. Nothing may change once that is over.
+	// Damping may delay a return by the recovery time. Nothing may change after that time.
 	if settledAt > trouble+calm-50 {
 		t.Fatalf("they still change after %v\n%q\n%q", time.Duration(settledAt-trouble)*step, servers[0].switches, servers[1].switches)
 	}

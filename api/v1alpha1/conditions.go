@@ -187,6 +187,16 @@ const (
 	// sound, and the other one had both.
 	SwitchPrimaryDegraded = "PrimaryDegraded"
 	SwitchBackupDegraded  = "BackupDegraded"
+	// SwitchPrimaryBlack to SwitchBackupLowRate: that leg's media arrived, and its content was
+	// faulty beside the other leg's. spec.failover.content.policy is Failover.
+	SwitchPrimaryBlack   = "PrimaryBlack"
+	SwitchBackupBlack    = "BackupBlack"
+	SwitchPrimaryFrozen  = "PrimaryFrozen"
+	SwitchBackupFrozen   = "BackupFrozen"
+	SwitchPrimarySilent  = "PrimarySilent"
+	SwitchBackupSilent   = "BackupSilent"
+	SwitchPrimaryLowRate = "PrimaryLowRate"
+	SwitchBackupLowRate  = "BackupLowRate"
 	// SwitchPrimaryRecovered: spec.failover.mode is PreferPrimary.
 	SwitchPrimaryRecovered = "PrimaryRecovered"
 	// SwitchSelected: spec.failover.select names the leg.

@@ -6,6 +6,14 @@ const (
 	DefaultInputLossMilliseconds     = 1000
 	DefaultRecoverySeconds           = 10
 	DefaultMaxJitterMilliseconds     = 5000 // media servers fill it in: those of before refuse the field
+	DefaultSilenceAfterSeconds       = 10   // of content: media servers fill these in too
+	DefaultSilenceBelowDBFS          = -60
+	DefaultBlackAfterSeconds         = 5
+	DefaultFrozenAfterSeconds        = 10
+	DefaultLowBitrateAfterSeconds    = 10
+	DefaultLowFrameRateAfterSeconds  = 10
+	DefaultLowFrameRateBelowPercent  = 50
+	DefaultContentClearSeconds       = 5
 	DefaultHLSSegmentSeconds         = 2
 	DefaultHLSPartMilliseconds       = 250
 	DefaultHLSWindowSeconds          = 30
@@ -35,6 +43,9 @@ func (f *Failover) setDefaults() {
 	setDefault(&f.Select, SelectAuto)
 	setDefault(&f.InputLossMilliseconds, DefaultInputLossMilliseconds)
 	setDefaultPointer(&f.RecoverySeconds, DefaultRecoverySeconds)
+	if f.Content != nil {
+		setDefault(&f.Content.Policy, ContentObserve)
+	}
 }
 
 func (p *Playback) setDefaults() {

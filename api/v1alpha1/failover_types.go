@@ -2,7 +2,7 @@ package v1alpha1
 
 // FailoverMode says whether a pair returns to its primary.
 //
-// +kubebuilder:validation:Enum=Sticky;PreferPrimary
+// +kubebuilder:validation:Enum=Sticky;PreferPrimary;Manual
 type FailoverMode string
 
 // The modes of Failover.
@@ -12,6 +12,8 @@ const (
 	// FailoverPreferPrimary returns to the primary once the primary has had all its tracks
 	// for recoverySeconds.
 	FailoverPreferPrimary FailoverMode = "PreferPrimary"
+	// FailoverManual leaves the leg on air only when the leg is lost, or when select changes.
+	FailoverManual FailoverMode = "Manual"
 )
 
 // Selection is a person's choice of the leg to play.
@@ -40,6 +42,9 @@ type Failover struct {
 	// PreferPrimary returns to the primary once the primary has had all its tracks for
 	// recoverySeconds. Choose PreferPrimary if the primary's picture is better, or if the
 	// backup costs money.
+	//
+	// Manual leaves the leg on air only when that leg is lost, or when select changes. After a
+	// loss the pair does not return by itself, not even to a pinned leg.
 	// +optional
 	// +kubebuilder:default=Sticky
 	Mode FailoverMode `json:"mode,omitempty"`
@@ -101,4 +106,9 @@ type Failover struct {
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=600
 	RecoverySeconds *int32 `json:"recoverySeconds,omitempty"`
+
+	// content says when the content of a leg whose media arrives counts as faulty: a black or
+	// frozen picture, silence, a low rate. Default: such faults are told, and do not switch.
+	// +optional
+	Content *Content `json:"content,omitempty"`
 }

@@ -113,6 +113,22 @@ func pairCases() []pairCase {
 		{name: "failover out of range", change: func(p *StreamPair) {
 			p.Spec.Failover = Failover{Mode: "sticky", Select: "Both", InputLossMilliseconds: 60001, RecoverySeconds: new(int32(-1)), MaxJitterMilliseconds: new(int32(10001))}
 		}, want: []string{"spec.failover.mode", "spec.failover.select", "spec.failover.inputLossMilliseconds", "spec.failover.maxJitterMilliseconds", "spec.failover.recoverySeconds"}},
+		{name: "content out of range", change: func(p *StreamPair) {
+			p.Spec.Failover.Content = &Content{
+				Policy:  "Switch",
+				Silence: &SilenceFault{AfterSeconds: new(int32(601)), BelowDBFS: new(int32(-10))},
+				Black:   &PictureFault{AfterSeconds: new(int32(-1))}, Frozen: &PictureFault{AfterSeconds: new(int32(601))},
+				LowBitrate:   &LowBitrateFault{AfterSeconds: new(int32(601)), BelowKilobitsPerSecond: new(int32(-1))},
+				LowFrameRate: &LowFrameRateFault{AfterSeconds: new(int32(-1)), BelowPercent: new(int32(100))},
+				ClearSeconds: new(int32(0)),
+			}
+		}, want: []string{
+			"spec.failover.content.policy", "spec.failover.content.silence.afterSeconds", "spec.failover.content.silence.belowDBFS",
+			"spec.failover.content.black.afterSeconds", "spec.failover.content.frozen.afterSeconds",
+			"spec.failover.content.lowBitrate.afterSeconds", "spec.failover.content.lowBitrate.belowKilobitsPerSecond",
+			"spec.failover.content.lowFrameRate.afterSeconds", "spec.failover.content.lowFrameRate.belowPercent",
+			"spec.failover.content.clearSeconds",
+		}},
 		{name: "publish", change: func(p *StreamPair) {
 			p.Spec.Publish = Publish{Auth: "JWT", TokenSecretRef: &SecretReference{}, TokenGeneration: -1}
 		}, want: []string{"spec.publish.auth", "spec.publish.tokenSecretRef.name", "spec.publish.tokenGeneration"}},

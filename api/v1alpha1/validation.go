@@ -19,6 +19,11 @@ const (
 	MinInputLoss          = 100   // milliseconds
 	MaxInputLoss          = 60000 // milliseconds
 	MaxJitter             = 10000 // milliseconds
+	MaxContentSeconds     = 600
+	MinSilenceDBFS        = -90
+	MaxSilenceDBFS        = -20
+	MaxLowBitrate         = 100000 // kilobits per second
+	MaxLowFrameRate       = 99     // percent
 	MaxRecoverySeconds    = 600
 	MaxDrainSeconds       = 3600
 	MaxTokenGraceSeconds  = 86400
@@ -117,11 +122,41 @@ func (l *Leg) validate(path *field.Path) field.ErrorList {
 
 func (f *Failover) validate(path *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	errs = append(errs, oneOf(path.Child("mode"), f.Mode, FailoverSticky, FailoverPreferPrimary)...)
+	errs = append(errs, oneOf(path.Child("mode"), f.Mode, FailoverSticky, FailoverPreferPrimary, FailoverManual)...)
 	errs = append(errs, oneOf(path.Child("select"), f.Select, SelectAuto, SelectPrimary, SelectBackup)...)
 	errs = append(errs, within(path.Child("inputLossMilliseconds"), &f.InputLossMilliseconds, MinInputLoss, MaxInputLoss)...)
 	errs = append(errs, within(path.Child("maxJitterMilliseconds"), f.MaxJitterMilliseconds, 0, MaxJitter)...)
-	return append(errs, within(path.Child("recoverySeconds"), f.RecoverySeconds, 0, MaxRecoverySeconds)...)
+	errs = append(errs, within(path.Child("recoverySeconds"), f.RecoverySeconds, 0, MaxRecoverySeconds)...)
+	return append(errs, f.Content.validate(path.Child("content"))...)
+}
+
+func (c *Content) validate(path *field.Path) field.ErrorList {
+	if c == nil {
+		return nil
+	}
+	errs := oneOf(path.Child("policy"), c.Policy, ContentObserve, ContentFailover)
+	after := func(part string, seconds *int32) {
+		errs = append(errs, within(path.Child(part, "afterSeconds"), seconds, 0, MaxContentSeconds)...)
+	}
+	if f := c.Silence; f != nil {
+		after("silence", f.AfterSeconds)
+		errs = append(errs, within(path.Child("silence", "belowDBFS"), f.BelowDBFS, MinSilenceDBFS, MaxSilenceDBFS)...)
+	}
+	if c.Black != nil {
+		after("black", c.Black.AfterSeconds)
+	}
+	if c.Frozen != nil {
+		after("frozen", c.Frozen.AfterSeconds)
+	}
+	if f := c.LowBitrate; f != nil {
+		after("lowBitrate", f.AfterSeconds)
+		errs = append(errs, within(path.Child("lowBitrate", "belowKilobitsPerSecond"), f.BelowKilobitsPerSecond, 0, MaxLowBitrate)...)
+	}
+	if f := c.LowFrameRate; f != nil {
+		after("lowFrameRate", f.AfterSeconds)
+		errs = append(errs, within(path.Child("lowFrameRate", "belowPercent"), f.BelowPercent, 0, MaxLowFrameRate)...)
+	}
+	return append(errs, within(path.Child("clearSeconds"), c.ClearSeconds, 1, MaxContentSeconds)...)
 }
 
 func (p *Publish) validate(path *field.Path) field.ErrorList {

@@ -74,7 +74,9 @@ func SwitchEdge(s *v1alpha1.Switch) Edge {
 	why := ""
 	switch s.Reason {
 	case v1alpha1.SwitchPrimaryInputLost, v1alpha1.SwitchPrimaryDisconnected, v1alpha1.SwitchPrimaryDegraded,
-		v1alpha1.SwitchBackupInputLost, v1alpha1.SwitchBackupDisconnected, v1alpha1.SwitchBackupDegraded:
+		v1alpha1.SwitchBackupInputLost, v1alpha1.SwitchBackupDisconnected, v1alpha1.SwitchBackupDegraded,
+		v1alpha1.SwitchPrimaryBlack, v1alpha1.SwitchPrimaryFrozen, v1alpha1.SwitchPrimarySilent, v1alpha1.SwitchPrimaryLowRate,
+		v1alpha1.SwitchBackupBlack, v1alpha1.SwitchBackupFrozen, v1alpha1.SwitchBackupSilent, v1alpha1.SwitchBackupLowRate:
 		e.Type, e.Reason = corev1.EventTypeWarning, v1alpha1.EventFailedOver
 	case v1alpha1.SwitchPrimaryRecovered:
 		e.Reason = v1alpha1.EventFailedBack

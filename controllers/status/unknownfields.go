@@ -20,6 +20,7 @@ func unknownFields(pair *v1alpha1.StreamPair, pod *control.Status) []string {
 	}{
 		{"spec.exposure.http.trustedProxies", len(pair.Spec.Exposure.HTTP.TrustedProxies) > 0},
 		{"spec.exposure.srt", pair.Spec.Exposure.SRT != nil},
+		{"spec.failover.content", pair.Spec.Failover.Content != nil},
 		{"spec.failover.maxJitterMilliseconds", pair.Spec.Failover.MaxJitterMilliseconds != nil},
 		{"spec.playback.allowedOrigins", len(pair.Spec.Playback.AllowedOrigins) > 0},
 		{"spec.playback.hls", pair.Spec.Playback.HLS != nil},

@@ -26,6 +26,8 @@ const (
 	Sticky Mode = "Sticky"
 	// PreferPrimary goes back to the primary once it has recovered.
 	PreferPrimary Mode = "PreferPrimary"
+	// Manual leaves the leg on air only when its media is lost, or when a person says so.
+	Manual Mode = "Manual"
 )
 
 // A Policy is how a pair's owner wants it to behave.
@@ -39,6 +41,8 @@ type Policy struct {
 	InputLoss time.Duration
 	// MaxJitter is the longest gap that is tolerated in input that comes in bursts; 0: no gap is.
 	MaxJitter time.Duration
+	// ContentFailover reports whether faults of the content lower a leg's rank.
+	ContentFailover bool
 	// Recovery is how long a preferred leg must be whole before the pair returns to it.
 	Recovery time.Duration
 	// Generation counts the versions of the policy. Two servers that play the pair may have
@@ -71,6 +75,14 @@ const (
 	ReasonBackupDisconnected  Reason = "BackupDisconnected"
 	ReasonPrimaryDegraded     Reason = "PrimaryDegraded"
 	ReasonBackupDegraded      Reason = "BackupDegraded"
+	ReasonPrimaryBlack        Reason = "PrimaryBlack"
+	ReasonBackupBlack         Reason = "BackupBlack"
+	ReasonPrimaryFrozen       Reason = "PrimaryFrozen"
+	ReasonBackupFrozen        Reason = "BackupFrozen"
+	ReasonPrimarySilent       Reason = "PrimarySilent"
+	ReasonBackupSilent        Reason = "BackupSilent"
+	ReasonPrimaryLowRate      Reason = "PrimaryLowRate"
+	ReasonBackupLowRate       Reason = "BackupLowRate"
 	ReasonPrimaryRecovered    Reason = "PrimaryRecovered"
 	ReasonSelected            Reason = "Selected"
 	ReasonFollowedPeer        Reason = "FollowedPeer"
@@ -238,12 +250,20 @@ func Decide(p Policy, legs Legs, s State, now time.Duration) Decision {
 	}
 	activeRank, otherRank := active.Rank(p, now), other.Rank(p, now)
 	switch {
+	case activeRank < otherRank && active.mediaRank(p, now) >= other.mediaRank(p, now):
+		return d.leaveForContent(legs, s, now)
 	case activeRank < otherRank:
 		return d.leave(p, legs, s, now)
 	case activeRank > otherRank, other.Leaving && !active.Leaving:
 		return d
 	case active.Leaving && !other.Leaving:
 		return d.to(to, drainReason(s.Active), Planned)
+	}
+	if p.Mode == Manual {
+		if p.Select == to && s.lastPinned != to {
+			return d.to(to, ReasonSelected, Planned)
+		}
+		return d
 	}
 	if d, chosen := d.steadier(p, legs, s, now); chosen {
 		return d

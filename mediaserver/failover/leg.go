@@ -55,15 +55,18 @@ type Rank int
 const (
 	RankNone             Rank = iota
 	RankAudioOnly             // its video is lost, or it has none and the other leg has video
+	RankBlackOrFrozen         // its picture is black or frozen, and the other leg's is not
 	RankLimitedVideoOnly      // its video arrives but some viewers cannot play it, and its audio is lost
 	RankLimitedVideo          // its video arrives but some viewers cannot play it
 	RankVideoOnly             // its video arrives, and its audio is lost
+	RankSilentSound           // everything arrives, but its sound is silent, and the other leg's is not
+	RankLowRate               // everything arrives, but its bit rate or picture rate is low, and the other leg's is not
 	RankFull                  // everything it announced arrives
 )
 
 // String returns the name of the rank in status and events.
 func (r Rank) String() string {
-	return [...]string{"None", "AudioOnly", "LimitedVideoOnly", "LimitedVideo", "VideoOnly", "Full"}[r]
+	return [...]string{"None", "AudioOnly", "BlackOrFrozen", "LimitedVideoOnly", "LimitedVideo", "VideoOnly", "SilentSound", "LowRate", "Full"}[r]
 }
 
 // A Track holds the facts by which a track of a leg is live or lost.
@@ -95,6 +98,8 @@ type Leg struct {
 	Decodable bool
 	// EntryPoint reports whether the cache has an IDR with its parameter sets.
 	EntryPoint bool
+	// Content is what is wrong with the content of the media that arrives.
+	Content Content
 	// Leaving reports whether the server that has the publisher is about to end.
 	Leaving bool
 	// Burst is the longest gap within the last minute, if the input comes in bursts; 0: the input
@@ -197,8 +202,18 @@ func (l Leg) audioLostAt(p Policy, now time.Duration) time.Duration {
 	return l.Audio.lostAt(p, audioGrace)
 }
 
-// Rank returns how much of what the leg announced is arriving at now.
+// Rank returns how much of what the leg announced is arriving at now, and how good its content is
+// if the policy heeds that.
 func (l Leg) Rank(p Policy, now time.Duration) Rank {
+	media := l.mediaRank(p, now)
+	if !p.heedsContent() {
+		return media
+	}
+	return min(media, l.Content.rank())
+}
+
+// mediaRank returns how much of what the leg announced is arriving at now, whatever its content is.
+func (l Leg) mediaRank(p Policy, now time.Duration) Rank {
 	video, audio := l.videoLive(p, now), l.audioLive(p, now)
 	lacksSound := l.Audio.expected(p) && !audio
 	limited := l.Video.Limited && p.Rules >= rulesFaults

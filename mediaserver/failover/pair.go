@@ -108,7 +108,8 @@ type Pair struct {
 
 	mu       recovery.Mutex // guards all below
 	policy   Policy
-	peer     *Standing // how the pair stands at its peer; nil: unknown
+	peer     *Standing  // how the pair stands at its peer; nil: unknown
+	content  [2]Content // of the primary and of the backup
 	status   Status
 	standing Standing      // the Standing that the peer is told
 	changed  chan struct{} // closed and replaced when peer, status or standing changes
@@ -292,7 +293,7 @@ func (p *Pair) decide(snaps []stream.Snapshot, now time.Duration) (Decision, Leg
 	if len(snaps) > 1 {
 		legs.Backup = p.legs[1].seen(snaps[1], now)
 	}
-	legs = legs.withMissingVideo()
+	legs = p.withContent(legs.withMissingVideo())
 	peer := p.peerView()
 	policy := peer.rulesFor(p.Policy())
 	for i, l := range p.legs {

@@ -3,7 +3,7 @@ package failover
 // Rules is the version of the decision rules of this server. A server tells its version to its
 // peer, and a rule counts only while both servers know the rule. So both servers come to the same
 // decision from the same facts while one of them is upgraded.
-const Rules = 2
+const Rules = 3
 
 // The version of Rules with which each rule came.
 const (
@@ -18,6 +18,8 @@ const (
 	rulesBursts = 1
 	// rulesMissing: a leg without video ranks lower beside a leg that has a picture.
 	rulesMissing = 2
+	// rulesContent: faults of the content lower a leg's rank, if the policy says so.
+	rulesContent = 3
 )
 
 // rules returns the version of the rules in force: the lesser of both servers' versions. A server

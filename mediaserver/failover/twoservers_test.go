@@ -97,6 +97,14 @@ func twoServersConverge(t *rapid.T, asked func(question)) {
 	}
 	encoders := [2][]fault{draw("primary's loss"), draw("backup's loss")}
 	relay := draw("cut")
+	// Faults of the content are seen by the two servers at different times.
+	var content [2][]fault
+	var seenAfter [2]int
+	if asked == nil && rapid.Bool().Draw(t, "content counts") {
+		policy.ContentFailover = true
+		content = [2][]fault{draw("black primary"), draw("black backup")}
+		seenAfter = [2]int{rapid.IntRange(0, 20).Draw(t, "first server's delay"), rapid.IntRange(0, 20).Draw(t, "second server's delay")}
+	}
 	restarts := [2][]fault{draw("first server's restart"), draw("second server's restart")}
 	skew := rapid.IntRange(0, 30).Draw(t, "IDRs apart")
 	ofBoth := ""
@@ -141,6 +149,7 @@ func twoServersConverge(t *rapid.T, asked func(question)) {
 					full[i][leg] = now
 				}
 				*l = faulty(arriving(full[i][leg], now), ofBoth)
+				l.Content.Black = during(content[leg], n-seenAfter[i])
 			}
 			peer := told[i]
 			if during(relay, n) || during(restarts[1-i], n) {

@@ -20,6 +20,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 	// Group=media.streampair.dev, Version=v1alpha1
 	case v1alpha1.SchemeGroupVersion.WithKind("ActiveStream"):
 		return &apiv1alpha1.ActiveStreamApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Content"):
+		return &apiv1alpha1.ContentApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Exposure"):
 		return &apiv1alpha1.ExposureApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Failover"):
@@ -46,10 +48,16 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.LegPortsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("LoadBalancerExposure"):
 		return &apiv1alpha1.LoadBalancerExposureApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("LowBitrateFault"):
+		return &apiv1alpha1.LowBitrateFaultApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("LowFrameRateFault"):
+		return &apiv1alpha1.LowFrameRateFaultApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("MediaServer"):
 		return &apiv1alpha1.MediaServerApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("OperatorClaim"):
 		return &apiv1alpha1.OperatorClaimApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("PictureFault"):
+		return &apiv1alpha1.PictureFaultApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Playback"):
 		return &apiv1alpha1.PlaybackApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Publish"):
@@ -58,6 +66,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.SecretReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ServiceExposure"):
 		return &apiv1alpha1.ServiceExposureApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("SilenceFault"):
+		return &apiv1alpha1.SilenceFaultApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("StreamPair"):
 		return &apiv1alpha1.StreamPairApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("StreamPairSpec"):

@@ -48,6 +48,33 @@ var schemaYAML = typed.YAMLObject(`types:
       namedType: com.github.streampair.streampair.api.v1alpha1.AnnotationValue
 - name: com.github.streampair.streampair.api.v1alpha1.AntiAffinity
   scalar: string
+- name: com.github.streampair.streampair.api.v1alpha1.Content
+  map:
+    fields:
+    - name: black
+      type:
+        namedType: com.github.streampair.streampair.api.v1alpha1.PictureFault
+    - name: clearSeconds
+      type:
+        scalar: numeric
+    - name: frozen
+      type:
+        namedType: com.github.streampair.streampair.api.v1alpha1.PictureFault
+    - name: lowBitrate
+      type:
+        namedType: com.github.streampair.streampair.api.v1alpha1.LowBitrateFault
+    - name: lowFrameRate
+      type:
+        namedType: com.github.streampair.streampair.api.v1alpha1.LowFrameRateFault
+    - name: policy
+      type:
+        namedType: com.github.streampair.streampair.api.v1alpha1.ContentPolicy
+      default: Observe
+    - name: silence
+      type:
+        namedType: com.github.streampair.streampair.api.v1alpha1.SilenceFault
+- name: com.github.streampair.streampair.api.v1alpha1.ContentPolicy
+  scalar: string
 - name: com.github.streampair.streampair.api.v1alpha1.EgressPolicy
   scalar: string
 - name: com.github.streampair.streampair.api.v1alpha1.Exposure
@@ -73,6 +100,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.streampair.streampair.api.v1alpha1.Failover
   map:
     fields:
+    - name: content
+      type:
+        namedType: com.github.streampair.streampair.api.v1alpha1.Content
     - name: inputLossMilliseconds
       type:
         scalar: numeric
@@ -285,6 +315,24 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             scalar: string
           elementRelationship: associative
+- name: com.github.streampair.streampair.api.v1alpha1.LowBitrateFault
+  map:
+    fields:
+    - name: afterSeconds
+      type:
+        scalar: numeric
+    - name: belowKilobitsPerSecond
+      type:
+        scalar: numeric
+- name: com.github.streampair.streampair.api.v1alpha1.LowFrameRateFault
+  map:
+    fields:
+    - name: afterSeconds
+      type:
+        scalar: numeric
+    - name: belowPercent
+      type:
+        scalar: numeric
 - name: com.github.streampair.streampair.api.v1alpha1.MediaServer
   map:
     fields:
@@ -356,6 +404,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: time
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+- name: com.github.streampair.streampair.api.v1alpha1.PictureFault
+  map:
+    fields:
+    - name: afterSeconds
+      type:
+        scalar: numeric
 - name: com.github.streampair.streampair.api.v1alpha1.Playback
   map:
     fields:
@@ -457,6 +511,15 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.streampair.streampair.api.v1alpha1.ExposureType
       default: ClusterIP
+- name: com.github.streampair.streampair.api.v1alpha1.SilenceFault
+  map:
+    fields:
+    - name: afterSeconds
+      type:
+        scalar: numeric
+    - name: belowDBFS
+      type:
+        scalar: numeric
 - name: com.github.streampair.streampair.api.v1alpha1.StreamPair
   map:
     fields:

@@ -22,6 +22,9 @@ type FailoverApplyConfiguration struct {
 	// PreferPrimary returns to the primary once the primary has had all its tracks for
 	// recoverySeconds. Choose PreferPrimary if the primary's picture is better, or if the
 	// backup costs money.
+	//
+	// Manual leaves the leg on air only when that leg is lost, or when select changes. After a
+	// loss the pair does not return by itself, not even to a pinned leg.
 	Mode *apiv1alpha1.FailoverMode `json:"mode,omitempty"`
 	// select pins the pair to one leg, Primary or Backup, whatever mode says. Auto leaves
 	// the choice to mode. A changed pin takes effect at the leg's next key frame. Pin a leg
@@ -64,6 +67,9 @@ type FailoverApplyConfiguration struct {
 	// minutes (10, 20, 40 seconds and so on); a failover after ten quiet minutes starts from
 	// the beginning. 0 to 600.
 	RecoverySeconds *int32 `json:"recoverySeconds,omitempty"`
+	// content says when the content of a leg whose media arrives counts as faulty: a black or
+	// frozen picture, silence, a low rate. Default: such faults are told, and do not switch.
+	Content *ContentApplyConfiguration `json:"content,omitempty"`
 }
 
 // FailoverApplyConfiguration constructs a declarative configuration of the Failover type for use with
@@ -109,5 +115,13 @@ func (b *FailoverApplyConfiguration) WithMaxJitterMilliseconds(value int32) *Fai
 // If called multiple times, the RecoverySeconds field is set to the value of the last call.
 func (b *FailoverApplyConfiguration) WithRecoverySeconds(value int32) *FailoverApplyConfiguration {
 	b.RecoverySeconds = &value
+	return b
+}
+
+// WithContent sets the Content field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Content field is set to the value of the last call.
+func (b *FailoverApplyConfiguration) WithContent(value *ContentApplyConfiguration) *FailoverApplyConfiguration {
+	b.Content = value
 	return b
 }

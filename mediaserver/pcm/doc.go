@@ -2,7 +2,8 @@
 // resampling, and the few sample operations that a continuous track needs (fades,
 // small changes of length).
 //
-// It knows nothing of time or of streams: transcode.Audio decides where samples go.
+// The package knows nothing of time or of streams: transcode.Audio decides where samples go, and
+// package measure measures them.
 // Start with Decoder and Resampler.
 package pcm
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 
+	"github.com/streampair/streampair/mediaserver/ffmpeg"
 	"github.com/streampair/streampair/mediaserver/flv"
 	"github.com/streampair/streampair/mediaserver/recovery"
 	"github.com/streampair/streampair/mediaserver/stream"
@@ -31,7 +32,7 @@ const (
 //
 // Its methods are for the view's goroutine. The child's own goroutines only move bytes.
 type child struct {
-	*process
+	*ffmpeg.Process
 
 	format *stream.Format // format of the pictures that go in
 
@@ -89,9 +90,9 @@ func startChild(path string, since []*stream.AccessUnit, bitrateBPS int64, r *re
 	}
 	args := childArgs(bitrateBPS, backlog[len(backlog)-1].dts, newest != first, first.Format.Interlaced())
 	var err error
-	c.process, err = startProcess(path, args, processIO{
-		feed: func(p *process, stdin io.Writer) { c.feed(p, stdin, backlog) },
-		read: c.read,
+	c.Process, err = ffmpeg.Start(path, args, ffmpeg.IO{
+		Feed: func(p *ffmpeg.Process, stdin io.Writer) { c.feed(p, stdin, backlog) },
+		Read: c.read,
 	}, r)
 	if err != nil {
 		return nil, err
@@ -174,7 +175,7 @@ func (c *child) hangs(interval time.Duration) bool {
 }
 
 // feed writes pictures to the process until the process ends.
-func (c *child) feed(process *process, stdin io.Writer, backlog []feedPicture) {
+func (c *child) feed(process *ffmpeg.Process, stdin io.Writer, backlog []feedPicture) {
 	w, err := flv.NewWriter(stdin, true, false)
 	if err != nil {
 		return // the process has ended, which read reports
@@ -193,14 +194,14 @@ func (c *child) feed(process *process, stdin io.Writer, backlog []feedPicture) {
 			if w.WriteVideo(p.dts, p.pts, p.idr, p.nalus) != nil {
 				return
 			}
-		case <-process.quit:
+		case <-process.Quit:
 			return
 		}
 	}
 }
 
 // read passes on the pictures that the process gives, until the process ends or stop is called.
-func (c *child) read(process *process, stdout io.Reader) error {
+func (c *child) read(process *ffmpeg.Process, stdout io.Reader) error {
 	defer close(c.pictures)
 	r := flv.NewReader(stdout, 0)
 	var format *stream.Format
@@ -238,7 +239,7 @@ func (c *child) read(process *process, stdout io.Reader) error {
 			}
 			select {
 			case c.pictures <- p:
-			case <-process.quit:
+			case <-process.Quit:
 				return io.EOF
 			}
 		}

@@ -26,7 +26,7 @@ func TestChildDiesWithTheServer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fmt.Printf("pid %d\n", c.pid)
+		fmt.Printf("pid %d\n", c.PID)
 		time.Sleep(time.Minute)
 		return
 	}

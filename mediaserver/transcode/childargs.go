@@ -2,7 +2,6 @@ package transcode
 
 import (
 	"fmt"
-	"os"
 	"runtime"
 	"strconv"
 	"strings"
@@ -65,16 +64,4 @@ func childBitrate(since []*stream.AccessUnit, measured int64) int64 {
 		rate = float64(f.Width*f.Height) * fps * 0.08
 	}
 	return min(max(int64(rate*1.5), floor), ceiling)
-}
-
-// childEnv returns the environment variables that ffmpeg needs. The server's own
-// environment has flags and secrets, which a decoder must not see.
-func childEnv() []string {
-	env := []string{"LC_ALL=C"}
-	for _, name := range []string{"PATH", "LD_LIBRARY_PATH", "TMPDIR"} {
-		if v, ok := os.LookupEnv(name); ok {
-			env = append(env, name+"="+v)
-		}
-	}
-	return env
 }

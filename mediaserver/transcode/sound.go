@@ -139,14 +139,14 @@ func (v *view) startSound() {
 	}
 	s.child = c
 	v.cfg.Metrics.FFmpegChildren.Inc()
-	v.log.Info("ffmpeg started to re-encode sound", "pid", c.pid, "from", s.ffmpegOnly)
+	v.log.Info("ffmpeg started to re-encode sound", "pid", c.PID, "from", s.ffmpegOnly)
 }
 
 // stopSound ends the child, if there is one.
 func (v *view) stopSound() {
 	if c := v.sound.child; c != nil {
 		v.sound.child = nil
-		v.discard(c.process)
+		v.discard(c.Process)
 	}
 	v.releaseSlot()
 }
@@ -165,9 +165,9 @@ func (v *view) loseSound(reason string) {
 func (v *view) forwardSoundFromChild(f soundFrame, ok bool) {
 	c := v.sound.child
 	if !ok {
-		<-c.done
-		v.log.Info("ffmpeg ended", "err", c.err)
-		if recovery.Is(c.err) {
+		<-c.Done
+		v.log.Info("ffmpeg ended", "err", c.Err)
+		if recovery.Is(c.Err) {
 			v.rawPub.Expel() // the next child must not meet the same bytes
 		}
 		v.sound.cannotDecode = v.sound.cannotDecode || !v.sound.gaveFrame
@@ -179,7 +179,7 @@ func (v *view) forwardSoundFromChild(f soundFrame, ok bool) {
 	if c.given >= provenFrames && c.decodesMost() {
 		v.sound.cannotDecode = false
 	}
-	if v.sound.failures > 0 && time.Since(c.started) > stableAfter {
+	if v.sound.failures > 0 && time.Since(c.Started) > stableAfter {
 		v.sound.failures = 0
 		v.judgeSound()
 	}
@@ -199,14 +199,14 @@ func (v *view) superviseSound() {
 		v.log.Info("ffmpeg stopped: nobody listens")
 		v.stopSound()
 	case c != nil && c.hangs(now):
-		v.log.Info("ffmpeg hangs", "pid", c.pid)
+		v.log.Info("ffmpeg hangs", "pid", c.PID)
 		v.sound.cannotDecode = v.sound.cannotDecode || !v.sound.gaveFrame && len(c.input) == 0
 		v.loseSound("hung")
 	case c != nil && c.decodesTooLittle():
-		v.log.Info("ffmpeg cannot decode most of the sound", "pid", c.pid)
+		v.log.Info("ffmpeg cannot decode most of the sound", "pid", c.PID)
 		v.sound.cannotDecode = true
 		v.loseSound("undecodable")
-	case c != nil && now.Sub(c.started) > maxChildAge:
+	case c != nil && now.Sub(c.Started) > maxChildAge:
 		v.stopSound() // the next frame starts another child
 	}
 	v.judgeSound()

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/streampair/streampair/mediaserver/ffmpeg"
 	"github.com/streampair/streampair/mediaserver/flv"
 	"github.com/streampair/streampair/mediaserver/recovery"
 	"github.com/streampair/streampair/mediaserver/stream"
@@ -27,7 +28,7 @@ const (
 //
 // Its methods are for the view's goroutine. The child's own goroutines only move bytes.
 type soundChild struct {
-	*process
+	*ffmpeg.Process
 
 	format *stream.Format // format of the frames that go in
 	length time.Duration  // length of a frame that goes in
@@ -73,7 +74,7 @@ func startSoundChild(path string, f *stream.Format, r *recovery.Recovery) (*soun
 		frames: make(chan soundFrame, 16), input: make(chan soundFrame, soundQueue),
 		next: soundBegins,
 	}
-	c.process, err = startProcess(path, soundArgs(), processIO{feed: c.feed, read: c.read}, r)
+	c.Process, err = ffmpeg.Start(path, soundArgs(), ffmpeg.IO{Feed: c.feed, Read: c.read}, r)
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +144,7 @@ func (c *soundChild) hangs(now time.Time) bool {
 }
 
 // feed writes frames to the process until the process ends.
-func (c *soundChild) feed(process *process, stdin io.Writer) {
+func (c *soundChild) feed(process *ffmpeg.Process, stdin io.Writer) {
 	w, err := flv.NewWriter(stdin, false, true)
 	if err != nil {
 		return // the process has ended, which read reports
@@ -157,14 +158,14 @@ func (c *soundChild) feed(process *process, stdin io.Writer) {
 			if w.WriteAudio(f.at, flv.AAC, f.frame) != nil {
 				return
 			}
-		case <-process.quit:
+		case <-process.Quit:
 			return
 		}
 	}
 }
 
 // read passes on the frames that the process gives, until the process ends or stop is called.
-func (c *soundChild) read(process *process, stdout io.Reader) error {
+func (c *soundChild) read(process *ffmpeg.Process, stdout io.Reader) error {
 	defer close(c.frames)
 	r := flv.NewReader(stdout, 0)
 	var format *stream.Format
@@ -193,7 +194,7 @@ func (c *soundChild) read(process *process, stdout io.Reader) error {
 			}
 			select {
 			case c.frames <- soundFrame{time.Duration(tag.Timestamp) * time.Millisecond, format, a.Data}:
-			case <-process.quit:
+			case <-process.Quit:
 				return io.EOF
 			}
 		}

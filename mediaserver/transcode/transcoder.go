@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"time"
 
+	"github.com/streampair/streampair/mediaserver/ffmpeg"
 	"github.com/streampair/streampair/mediaserver/recovery"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
@@ -112,7 +113,7 @@ func (v *view) inputChild() *child {
 // fits reports whether the child can go on with u, an IDR.
 func (c *child) fits(u *stream.AccessUnit) bool {
 	return bytes.Equal(u.Format.SPS, c.format.SPS) && bytes.Equal(u.Format.PPS, c.format.PPS) &&
-		time.Since(c.started) < maxChildAge
+		time.Since(c.Started) < maxChildAge
 }
 
 // needed reports whether pictures are demanded, or were demanded within the last Linger.
@@ -162,7 +163,7 @@ func (v *view) replace(u *stream.AccessUnit) {
 	}
 	v.cfg.Metrics.FFmpegRestarts.WithLabelValues("parameters").Inc()
 	if v.successor != nil {
-		v.discard(v.successor.process)
+		v.discard(v.successor.Process)
 	}
 	if v.successor = v.launch([]*stream.AccessUnit{u}); v.successor == nil {
 		v.lose("start")
@@ -181,14 +182,14 @@ func (v *view) launch(since []*stream.AccessUnit) *child {
 		return nil
 	}
 	v.cfg.Metrics.FFmpegChildren.Inc()
-	v.log.Info("ffmpeg started to re-encode video", "pid", c.pid, "backlog", len(since))
+	v.log.Info("ffmpeg started to re-encode video", "pid", c.PID, "backlog", len(since))
 	return c
 }
 
 // discard ends a process and waits for its end, which takes as long as the kernel needs.
-func (v *view) discard(p *process) {
-	p.stop()
-	<-p.done
+func (v *view) discard(p *ffmpeg.Process) {
+	p.Stop()
+	<-p.Done
 	v.cfg.Metrics.FFmpegChildren.Dec()
 }
 
@@ -196,7 +197,7 @@ func (v *view) discard(p *process) {
 func (v *view) stopChildren() {
 	for _, c := range []*child{v.current, v.successor} {
 		if c != nil {
-			v.discard(c.process)
+			v.discard(c.Process)
 		}
 	}
 	v.current, v.successor = nil, nil
@@ -210,9 +211,9 @@ func (v *view) stopChildren() {
 // forwardFromChild passes on a picture of child c. ok is false when the child has ended.
 func (v *view) forwardFromChild(c *child, p picture, ok bool) {
 	if !ok {
-		<-c.done
-		v.log.Info("ffmpeg ended", "err", c.err)
-		if recovery.Is(c.err) {
+		<-c.Done
+		v.log.Info("ffmpeg ended", "err", c.Err)
+		if recovery.Is(c.Err) {
 			v.rawPub.Expel() // the next child must not meet the same bytes
 		}
 		v.cannotDecode = !v.gavePicture
@@ -224,7 +225,7 @@ func (v *view) forwardFromChild(c *child, p picture, ok bool) {
 		if !p.idr {
 			return
 		}
-		v.discard(v.current.process)
+		v.discard(v.current.Process)
 		v.current, v.successor, v.pictures = c, nil, 0
 	}
 	if v.pictures == 0 && !p.idr {
@@ -232,7 +233,7 @@ func (v *view) forwardFromChild(c *child, p picture, ok bool) {
 	}
 	v.pictures++
 	v.gavePicture, v.cannotDecode = true, false
-	if time.Since(c.started) > stableAfter {
+	if time.Since(c.Started) > stableAfter {
 		v.failures = 0
 		v.unwarn(warningParameters)
 	}
@@ -281,7 +282,7 @@ func (v *view) superviseChildren() {
 		v.log.Info("ffmpeg stopped: nobody watches")
 		v.stopChildren()
 	case v.current != nil && v.inputChild().hangs(v.raw.Snapshot().Video.Interval):
-		v.log.Info("ffmpeg hangs", "pid", v.inputChild().pid)
+		v.log.Info("ffmpeg hangs", "pid", v.inputChild().PID)
 		// A child that has not read all its input is short of processor time.
 		v.cannotDecode = !v.gavePicture && len(v.inputChild().input) == 0
 		v.lose("hung")

@@ -1,4 +1,4 @@
-package transcode
+package ffmpeg
 
 import (
 	"bytes"
@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"runtime"
 	"strings"
@@ -18,53 +19,53 @@ import (
 // panicLabel is the label of panics about ffmpeg's input and output.
 const panicLabel = "ffmpeg"
 
-// A process is a running ffmpeg.
-type process struct {
-	started time.Time
-	pid     int
-	// quit is closed when the process is to end or has ended.
-	quit     chan struct{}
+// A Process is a running ffmpeg.
+type Process struct {
+	Started time.Time
+	PID     int
+	// Quit is closed when the process is to end or has ended.
+	Quit     chan struct{}
 	stopOnce sync.Once
-	// done is closed when the process is reaped and its goroutines have ended. Then
-	// err is the reason.
-	done chan struct{}
-	err  error
+	// Done is closed when the process is reaped and its goroutines have ended. Then
+	// Err is the reason.
+	Done chan struct{}
+	Err  error
 }
 
-// processIO has the functions that move the bytes of a process, each on its own goroutine.
-type processIO struct {
-	// feed writes to the process until p.quit is closed or a write fails.
-	feed func(p *process, stdin io.Writer)
-	// read reads the process's output until its end, or until p.quit is closed.
-	read func(p *process, stdout io.Reader) error
+// IO has the functions that move the bytes of a process, each on its own goroutine.
+type IO struct {
+	// Feed writes to the process until p.Quit is closed or a write fails.
+	Feed func(p *Process, stdin io.Writer)
+	// Read reads the process's output until its end, or until p.Quit is closed.
+	Read func(p *Process, stdout io.Reader) error
 }
 
-// startProcess starts the ffmpeg at path. A panic in feed or read ends the process.
-func startProcess(path string, args []string, moves processIO, r *recovery.Recovery) (*process, error) {
+// Start starts the ffmpeg at path. A panic in Feed or Read ends the process.
+func Start(path string, args []string, moves IO, r *recovery.Recovery) (*Process, error) {
 	cmd := exec.Command(path, args...)
-	cmd.Env = childEnv()
-	cmd.SysProcAttr = childProcAttr()
+	cmd.Env = environment()
+	cmd.SysProcAttr = attributes()
 	cmd.WaitDelay = time.Second // for standard error, if another process holds it open
-	p := &process{started: time.Now(), quit: make(chan struct{}), done: make(chan struct{})}
+	p := &Process{Started: time.Now(), Quit: make(chan struct{}), Done: make(chan struct{})}
 	started := make(chan error)
 	go p.run(cmd, moves, r, started)
 	if err := <-started; err != nil {
-		<-p.done
+		<-p.Done
 		return nil, err
 	}
-	p.pid = cmd.Process.Pid
+	p.PID = cmd.Process.Pid
 	return p, nil
 }
 
-// stop kills the process. done is closed when it has ended.
-func (p *process) stop() { p.stopOnce.Do(func() { close(p.quit) }) }
+// Stop kills the process. Done is closed when the process has ended.
+func (p *Process) Stop() { p.stopOnce.Do(func() { close(p.Quit) }) }
 
 // run starts the process and returns when it has ended. It keeps its thread, because the kernel
-// kills the process when the thread that started it ends (see childProcAttr).
-func (p *process) run(cmd *exec.Cmd, moves processIO, r *recovery.Recovery, started chan<- error) {
+// kills the process when the thread that started it ends (see attributes).
+func (p *Process) run(cmd *exec.Cmd, moves IO, r *recovery.Recovery, started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	defer close(p.done)
+	defer close(p.Done)
 
 	stderr := &lastLines{}
 	cmd.Stderr = stderr
@@ -85,25 +86,25 @@ func (p *process) run(cmd *exec.Cmd, moves processIO, r *recovery.Recovery, star
 	started <- nil
 
 	var group sync.WaitGroup
-	group.Go(func() { // a killed process closes its pipes, which ends feed and read
-		<-p.quit
+	group.Go(func() { // a killed process closes its pipes, which ends Feed and Read
+		<-p.Quit
 		_ = cmd.Process.Kill() // an error means that it has already ended
 	})
 	var fedErr, readErr error
 	group.Go(func() {
-		fedErr = r.Do(panicLabel, func() { moves.feed(p, stdin) })
+		fedErr = r.Do(panicLabel, func() { moves.Feed(p, stdin) })
 		_ = stdin.Close() // can't fail for a pipe
 		if fedErr != nil {
-			p.stop()
+			p.Stop()
 		}
 	})
-	if err := r.Do(panicLabel, func() { readErr = moves.read(p, stdout) }); err != nil {
+	if err := r.Do(panicLabel, func() { readErr = moves.Read(p, stdout) }); err != nil {
 		readErr = err
 	}
-	p.stop()
+	p.Stop()
 	waitErr := cmd.Wait()
 	group.Wait()
-	p.err = endOf(cmp.Or(fedErr, readErr), waitErr, stderr.String())
+	p.Err = endOf(cmp.Or(fedErr, readErr), waitErr, stderr.String())
 }
 
 // endOf returns one error for the end of the process.
@@ -143,4 +144,16 @@ func (l *lastLines) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return strings.ReplaceAll(string(bytes.TrimSpace(l.buf)), "\n", " / ")
+}
+
+// environment returns the environment variables that ffmpeg needs. The server's own
+// environment has flags and secrets, which a decoder must not see.
+func environment() []string {
+	env := []string{"LC_ALL=C"}
+	for _, name := range []string{"PATH", "LD_LIBRARY_PATH", "TMPDIR"} {
+		if v, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+v)
+		}
+	}
+	return env
 }

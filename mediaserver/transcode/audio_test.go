@@ -9,8 +9,8 @@ import (
 
 	"github.com/streampair/streampair/hack/seeded"
 	"github.com/streampair/streampair/mediaserver/mediatest"
-	"github.com/streampair/streampair/mediaserver/mediatest/testunits"
 	"github.com/streampair/streampair/mediaserver/stream"
+	"github.com/streampair/streampair/mediaserver/testunits"
 )
 
 func TestAudioKeepsLipSync(t *testing.T) {

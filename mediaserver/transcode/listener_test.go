@@ -12,8 +12,8 @@ import (
 	"github.com/thesyncim/gopus"
 
 	"github.com/streampair/streampair/mediaserver/mediatest"
-	"github.com/streampair/streampair/mediaserver/mediatest/testunits"
 	"github.com/streampair/streampair/mediaserver/stream"
+	"github.com/streampair/streampair/mediaserver/testunits"
 )
 
 // A listener is a receiver of the track. It checks that packets join, and decodes them.

@@ -9,9 +9,9 @@ import (
 
 	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/mediatest"
-	"github.com/streampair/streampair/mediaserver/mediatest/testunits"
 	"github.com/streampair/streampair/mediaserver/recovery"
 	"github.com/streampair/streampair/mediaserver/stream"
+	"github.com/streampair/streampair/mediaserver/testunits"
 )
 
 func TestAViewBeginsAnewAfterAPanicWithoutThePublisher(t *testing.T) {

@@ -9,8 +9,8 @@ import (
 
 	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/mediatest"
-	"github.com/streampair/streampair/mediaserver/mediatest/testunits"
 	"github.com/streampair/streampair/mediaserver/stream"
+	"github.com/streampair/streampair/mediaserver/testunits"
 )
 
 // limited are kinds of pictures that many players can't show, with ffmpeg's arguments for each.

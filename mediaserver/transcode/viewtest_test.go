@@ -16,9 +16,9 @@ import (
 
 	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/mediatest"
-	"github.com/streampair/streampair/mediaserver/mediatest/testunits"
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/stream"
+	"github.com/streampair/streampair/mediaserver/testunits"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

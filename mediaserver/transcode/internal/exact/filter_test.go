@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/streampair/streampair/mediaserver/mediatest"
-	"github.com/streampair/streampair/mediaserver/mediatest/testunits"
 	"github.com/streampair/streampair/mediaserver/stream"
+	"github.com/streampair/streampair/mediaserver/testunits"
 )
 
 func TestFilterTakesPicturesByWhatMayReferToThem(t *testing.T) {

@@ -5,8 +5,8 @@ import (
 	"math"
 	"time"
 
+	"github.com/streampair/streampair/mediaserver/pcm"
 	"github.com/streampair/streampair/mediaserver/stream"
-	"github.com/streampair/streampair/mediaserver/transcode/internal/pcm"
 )
 
 // frameSamples is the number of samples in one Opus packet of 20 ms.

@@ -10,7 +10,7 @@ import (
 	"github.com/streampair/streampair/hack/seeded"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/stream"
-	"github.com/streampair/streampair/mediaserver/transcode/internal/testunits"
+	"github.com/streampair/streampair/mediaserver/testunits"
 )
 
 func TestAudioKeepsLipSync(t *testing.T) {

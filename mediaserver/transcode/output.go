@@ -8,8 +8,8 @@ import (
 
 	"github.com/thesyncim/gopus"
 
+	"github.com/streampair/streampair/mediaserver/pcm"
 	"github.com/streampair/streampair/mediaserver/stream"
-	"github.com/streampair/streampair/mediaserver/transcode/internal/pcm"
 )
 
 const (

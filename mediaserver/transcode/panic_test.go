@@ -11,7 +11,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/recovery"
 	"github.com/streampair/streampair/mediaserver/stream"
-	"github.com/streampair/streampair/mediaserver/transcode/internal/testunits"
+	"github.com/streampair/streampair/mediaserver/testunits"
 )
 
 func TestAViewBeginsAnewAfterAPanicWithoutThePublisher(t *testing.T) {

@@ -4,7 +4,7 @@ import (
 	"math"
 	"testing"
 
-	"github.com/streampair/streampair/mediaserver/transcode/internal/pcm"
+	"github.com/streampair/streampair/mediaserver/pcm"
 )
 
 // leastPurity is the least purity of a tone of 1 kHz in 20 ms, in dB. It is half way

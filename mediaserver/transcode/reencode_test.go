@@ -13,7 +13,7 @@ import (
 	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/stream"
-	"github.com/streampair/streampair/mediaserver/transcode/internal/testunits"
+	"github.com/streampair/streampair/mediaserver/testunits"
 )
 
 func TestViewReencodesWhileSomebodyWatches(t *testing.T) {

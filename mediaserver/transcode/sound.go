@@ -5,9 +5,9 @@ import (
 	"time"
 
 	"github.com/streampair/streampair/mediaserver/flv"
+	"github.com/streampair/streampair/mediaserver/pcm"
 	"github.com/streampair/streampair/mediaserver/recovery"
 	"github.com/streampair/streampair/mediaserver/stream"
-	"github.com/streampair/streampair/mediaserver/transcode/internal/pcm"
 )
 
 // Codes of warnings about sound, and their messages.

@@ -3,7 +3,7 @@ package transcode
 import (
 	"time"
 
-	"github.com/streampair/streampair/mediaserver/transcode/internal/pcm"
+	"github.com/streampair/streampair/mediaserver/pcm"
 )
 
 const (

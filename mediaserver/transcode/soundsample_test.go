@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/streampair/streampair/mediaserver/transcode/internal/pcm"
+	"github.com/streampair/streampair/mediaserver/pcm"
 )
 
 func TestASampleOfSoundThatCannotBeDecoded(t *testing.T) {

@@ -3,8 +3,8 @@ package transcode
 import (
 	"math"
 
+	"github.com/streampair/streampair/mediaserver/pcm"
 	"github.com/streampair/streampair/mediaserver/stream"
-	"github.com/streampair/streampair/mediaserver/transcode/internal/pcm"
 )
 
 // The largest distance of a frame's timestamp from the end of the samples before it, in samples of

@@ -18,7 +18,7 @@ import (
 	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/stream"
-	"github.com/streampair/streampair/mediaserver/transcode/internal/testunits"
+	"github.com/streampair/streampair/mediaserver/testunits"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -11,9 +11,9 @@ import (
 	"github.com/thesyncim/gopus"
 
 	"github.com/streampair/streampair/mediaserver/mediatest"
+	"github.com/streampair/streampair/mediaserver/pcm"
 	"github.com/streampair/streampair/mediaserver/stream"
-	"github.com/streampair/streampair/mediaserver/transcode/internal/pcm"
-	"github.com/streampair/streampair/mediaserver/transcode/internal/testunits"
+	"github.com/streampair/streampair/mediaserver/testunits"
 )
 
 // reference is what ffmpeg decodes of a file's audio: interleaved stereo, mono in both

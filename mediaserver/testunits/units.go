@@ -1,4 +1,4 @@
-// Package testunits reads media files into access units, for the tests of transcode.
+// Package testunits reads media files into access units.
 package testunits
 
 import (

@@ -1,0 +1,149 @@
+package step
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/streampair/streampair/mediaserver/measure/sound"
+)
+
+// A source is a sound that can be had at any time, so that a leg may read it at any rate, late, or
+// by a clock that is wrong.
+type source interface {
+	at(t float64) float64
+}
+
+// commentary is speech of a kind: syllables of random length, pitch and loudness, with pauses.
+type commentary struct{ syllables []syllable }
+
+type syllable struct {
+	start, length, amplitude float64
+	hz, phase                [3]float64
+}
+
+func newCommentary(r *rand.Rand, length time.Duration) *commentary {
+	c := &commentary{}
+	for t := 0.0; t < length.Seconds(); {
+		s := syllable{start: t, length: 0.06 + 0.2*r.Float64(), amplitude: math.Pow(10, -1.3+0.8*r.Float64())}
+		for i, base := range [3]float64{150, 700, 1800} {
+			s.hz[i], s.phase[i] = base*(0.8+0.6*r.Float64()), 2*math.Pi*r.Float64()
+		}
+		c.syllables = append(c.syllables, s)
+		t += s.length
+		if r.IntN(4) == 0 {
+			t += 0.4 * r.Float64()
+		}
+	}
+	return c
+}
+
+func (c *commentary) at(t float64) float64 {
+	i, found := slices.BinarySearchFunc(c.syllables, t, func(s syllable, t float64) int {
+		switch {
+		case s.start < t:
+			return -1
+		case s.start > t:
+			return 1
+		}
+		return 0
+	})
+	if !found {
+		i--
+	}
+	if i < 0 {
+		return 0
+	}
+	s := &c.syllables[i]
+	past := t - s.start
+	if past > s.length {
+		return 0
+	}
+	sum := 0.0
+	for i, hz := range s.hz {
+		sum += math.Sin(2*math.Pi*hz*past+s.phase[i]) / float64(i+1)
+	}
+	// Syllables begin within some 5 ms, and fade.
+	return s.amplitude * sum * min(past/0.005, 1) * (1 - past/s.length)
+}
+
+// hum is that of the mains.
+type hum struct{ amplitude float64 }
+
+func (h hum) at(t float64) float64 {
+	return h.amplitude * (math.Sin(2*math.Pi*50*t) + 0.3*math.Sin(2*math.Pi*150*t))
+}
+
+// loop repeats a source.
+type loop struct {
+	of     source
+	period float64
+}
+
+func (l loop) at(t float64) float64 { return l.of.at(t - l.period*math.Floor(t/l.period)) }
+
+// mix is the sum of sources.
+type mix []source
+
+func (m mix) at(t float64) (sum float64) {
+	for _, s := range m {
+		sum += s.at(t)
+	}
+	return sum
+}
+
+type silence struct{}
+
+func (silence) at(float64) float64 { return 0 }
+
+// A reader is how one leg's encoder takes the sound of a source.
+type reader struct {
+	of       source
+	rate     int     // Hz; default 8000
+	channels int     // default 1
+	late     float64 // seconds by which the leg's times are later than the programme's
+	ppm      float64 // by how much the leg's clock is fast
+	level    float64 // dB
+	noise    float64 // dBFS of what a codec adds; 0: none
+	from, to float64 // what part of the leg's time is read, in seconds; default from 0
+}
+
+// prints returns the fingerprints of a leg.
+func (l reader) prints(tb testing.TB, r *rand.Rand) []sound.Block {
+	tb.Helper()
+	if l.rate == 0 {
+		l.rate = 8000
+	}
+	l.channels = max(l.channels, 1)
+	m, err := sound.NewMeter(sound.Config{Rate: l.rate, Channels: l.channels})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	gain, noise := math.Pow(10, l.level/20), 0.0
+	if l.noise < 0 {
+		noise = math.Pow(10, l.noise/20)
+	}
+	const frame = 1024
+	var blocks []sound.Block
+	samples := make([][]float32, l.channels)
+	for i := range samples {
+		samples[i] = make([]float32, frame)
+	}
+	count := int((l.to - l.from) * float64(l.rate))
+	for n := 0; n+frame <= count; n += frame {
+		for i := range frame {
+			// The leg's clock shows now when the programme is at t.
+			now := l.from + float64(n+i)/float64(l.rate)
+			t := (now - l.late) / (1 + l.ppm/1e6)
+			v := gain * l.of.at(t)
+			for c := range samples {
+				samples[c][i] = float32(v + noise*r.NormFloat64())
+			}
+		}
+		at := time.Duration((l.from + float64(n)/float64(l.rate)) * float64(time.Second))
+		blocks = append(blocks, m.Write(at.Round(time.Millisecond), samples)...)
+	}
+	return blocks
+}

@@ -106,6 +106,9 @@ type Config struct {
 	// Each may have up to 3 ffmpeg processes: for its video, for a
 	// change of its parameters, and for its sound. Default 4; 0: none.
 	MaxTranscodes int
+	// MaxAnalysers bounds how many streams' pictures are watched at a time, each by an
+	// ffmpeg process. Default 4; 0: none.
+	MaxAnalysers int
 
 	// WebRTCPacketBytes is the size of the largest RTP packet to a viewer, 500 to 1400
 	// bytes. Default 1200.

@@ -26,7 +26,7 @@ func defaults() Config {
 	return Config{
 		RTMPAddress: ":1935", SRTAddress: ":8890", HTTPAddress: ":5080", HTTPSAddress: ":5443", WebRTCAddress: ":8189",
 		ProbeAddress: ":9090", ControlAddress: "127.0.0.1:9091",
-		MaxViewers: 1000, MaxEgressMegabits: 1000, MaxTranscodes: 4, WebRTCPacketBytes: 1200, LogFormat: "text", LogLevel: slog.LevelInfo,
+		MaxViewers: 1000, MaxEgressMegabits: 1000, MaxTranscodes: 4, MaxAnalysers: 4, WebRTCPacketBytes: 1200, LogFormat: "text", LogLevel: slog.LevelInfo,
 		HLS: HLS{Segment: 2 * time.Second, Part: 250 * time.Millisecond, Window: 30 * time.Second},
 	}
 }

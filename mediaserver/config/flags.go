@@ -52,6 +52,7 @@ type flags struct {
 	maxViewers    string
 	maxEgress     string
 	maxTranscodes string
+	maxAnalysers  string
 	hls           hlsFlags
 	logFormat     string
 	logLevel      string
@@ -113,6 +114,7 @@ func newFlags() *flags {
 	f.set.StringVar(&f.drainTimeout, "drain-timeout", "0s", "when the server is told to end, wait at most `DURATION` until viewers and the other leg's server no longer need it")
 	f.set.StringVar(&f.maxViewers, "max-viewers", "1000", "at most `N` viewers at a time; 0: no limit")
 	f.set.StringVar(&f.maxEgress, "max-egress", "1000", "pictures that joins and switches repeat wait while viewers of WebRTC are sent more than `N` Mbit/s: what the network takes. Live pictures never wait")
+	f.set.StringVar(&f.maxAnalysers, "max-analysers", "4", "watch the pictures of at most `N` streams of StreamPairs at a time, each by an ffmpeg process of at most 128 MiB; 0: none")
 	f.set.StringVar(&f.maxTranscodes, "max-transcodes", "4", "re-encode at most `N` streams at a time, each with up to 3 ffmpeg processes; 0: none")
 	f.set.StringVar(&f.packetBytes, "webrtc-packet-bytes", "1200", "RTP packets of at most `N` bytes to viewers, 500 to 1400. More saves some CPU, where the path to all viewers takes so much")
 	f.set.BoolVar(&f.noReports, "no-viewer-reports", false, "take no reports of players on what their viewers see")
@@ -219,6 +221,7 @@ func (f *flags) config(pod Pod) (Config, Mistakes) {
 	c.JWKSNetworks = f.networks("jwks-networks", &f.jwksNetworks, netip.ParsePrefix, &mistakes)
 	c.MaxViewers = f.count("max-viewers", f.maxViewers, &mistakes)
 	c.MaxEgressMegabits = f.countIn("max-egress", f.maxEgress, 1, maxEgressMegabits, &mistakes)
+	c.MaxAnalysers = f.count("max-analysers", f.maxAnalysers, &mistakes)
 	c.MaxTranscodes = f.count("max-transcodes", f.maxTranscodes, &mistakes)
 	c.NoViewerReports = f.noReports
 	c.WebRTCPacketBytes = f.countIn("webrtc-packet-bytes", f.packetBytes, minPacketBytes, maxPacketBytes, &mistakes)

@@ -32,6 +32,16 @@ type Process struct {
 	Err  error
 }
 
+// A Command is what to start.
+type Command struct {
+	// Path is the ffmpeg's file. Required.
+	Path string
+	Args []string
+	// MemoryBytes is how much memory of its own the process may have, in bytes (RLIMIT_DATA). More is
+	// refused, and ffmpeg then ends. Default: no limit. Only Linux limits.
+	MemoryBytes uint64
+}
+
 // IO has the functions that move the bytes of a process, each on its own goroutine.
 type IO struct {
 	// Feed writes to the process until p.Quit is closed or a write fails.
@@ -40,15 +50,15 @@ type IO struct {
 	Read func(p *Process, stdout io.Reader) error
 }
 
-// Start starts the ffmpeg at path. A panic in Feed or Read ends the process.
-func Start(path string, args []string, moves IO, r *recovery.Recovery) (*Process, error) {
-	cmd := exec.Command(path, args...)
+// Start starts ffmpeg. A panic in Feed or Read ends the process.
+func Start(c Command, moves IO, r *recovery.Recovery) (*Process, error) {
+	cmd := exec.Command(c.Path, c.Args...)
 	cmd.Env = environment()
 	cmd.SysProcAttr = attributes()
 	cmd.WaitDelay = time.Second // for standard error, if another process holds it open
 	p := &Process{Started: time.Now(), Quit: make(chan struct{}), Done: make(chan struct{})}
 	started := make(chan error)
-	go p.run(cmd, moves, r, started)
+	go p.run(cmd, c.MemoryBytes, moves, r, started)
 	if err := <-started; err != nil {
 		<-p.Done
 		return nil, err
@@ -62,7 +72,7 @@ func (p *Process) Stop() { p.stopOnce.Do(func() { close(p.Quit) }) }
 
 // run starts the process and returns when it has ended. It keeps its thread, because the kernel
 // kills the process when the thread that started it ends (see attributes).
-func (p *Process) run(cmd *exec.Cmd, moves IO, r *recovery.Recovery, started chan<- error) {
+func (p *Process) run(cmd *exec.Cmd, memory uint64, moves IO, r *recovery.Recovery, started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	defer close(p.Done)
@@ -81,6 +91,12 @@ func (p *Process) run(cmd *exec.Cmd, moves IO, r *recovery.Recovery, started cha
 	}
 	if err := cmd.Start(); err != nil {
 		started <- fmt.Errorf("start ffmpeg: %w", err)
+		return
+	}
+	if err := limitMemory(cmd.Process.Pid, memory); err != nil {
+		_ = cmd.Process.Kill() // an error means that it has already ended
+		_ = cmd.Wait()
+		started <- fmt.Errorf("limit the memory of ffmpeg: %w", err)
 		return
 	}
 	started <- nil

@@ -9,3 +9,5 @@ import "syscall"
 func attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true}
 }
+
+func limitMemory(int, uint64) error { return nil }

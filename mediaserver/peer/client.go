@@ -63,6 +63,9 @@ type ClientConfig struct {
 	// PullPlaylist reads a playlist by r, again and again, until ctx ends. Required for
 	// FollowPlaylists.
 	PullPlaylist func(ctx context.Context, r *Reader, key failover.PairKey)
+	// PullMeasures reads what the peer measures of a stream, again and again, until ctx ends. Default:
+	// nothing is read.
+	PullMeasures func(ctx context.Context, r *Reader, key stream.Key)
 	// Recovery confines a panic to its Reader. Default: a panic ends the process.
 	Recovery *recovery.Recovery
 	// Logger receives the log. Default: nothing is logged.
@@ -93,12 +96,15 @@ type Client struct {
 	readers   map[resource]context.CancelFunc // ends each Reader
 }
 
-// A resource is what a Reader asks one of the peers for: a SharedPair, a stream.Key, or the
-// failover.PairKey of a playlist.
+// A resource is what a Reader asks one of the peers for: a SharedPair, a stream.Key, the
+// failover.PairKey of a playlist, or the measures of a stream.
 type resource struct {
 	base string
 	what any
 }
+
+// measuresOf is the resource of the measures of a stream.
+type measuresOf struct{ stream.Key }
 
 // NewClient returns a Client. Call Run to start it.
 func NewClient(cfg ClientConfig) *Client {
@@ -186,6 +192,10 @@ func (c *Client) arrange() {
 				key := p.Stream(leg)
 				reader := c.reader(base, "stream", key.String())
 				wanted[resource{base, key}] = func(ctx context.Context) { c.cfg.Pull(ctx, reader, key) }
+				if c.cfg.PullMeasures != nil {
+					reader := c.reader(base, "measures", key.String())
+					wanted[resource{base, measuresOf{key}}] = func(ctx context.Context) { c.cfg.PullMeasures(ctx, reader, key) }
+				}
 			}
 		}
 		for _, key := range c.playlists {

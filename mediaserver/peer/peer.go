@@ -55,6 +55,8 @@ type Config struct {
 	Pull func(ctx context.Context, r *Reader, key stream.Key)
 	// PullPlaylist reads a playlist: see ClientConfig.
 	PullPlaylist func(ctx context.Context, r *Reader, key failover.PairKey)
+	// PullMeasures reads what the peer measures of a stream: see ClientConfig.
+	PullMeasures func(ctx context.Context, r *Reader, key stream.Key)
 	// OnChange is called when a peer's connection begins or ends, and when the operator says how
 	// peers are reached. It must not block. Default: nothing is called.
 	OnChange func()
@@ -120,7 +122,7 @@ func (p *Peer) connect() error {
 	}
 	p.client = NewClient(ClientConfig{
 		Peers: p.directory, TLS: p.clientTLS(), Dial: p.cfg.Dial, Token: p.Token.relayToken,
-		Epoch: p.cfg.Epoch, Pull: p.cfg.Pull, PullPlaylist: p.cfg.PullPlaylist, Recovery: p.cfg.Recovery, Logger: p.log, Metrics: p.cfg.Metrics,
+		Epoch: p.cfg.Epoch, Pull: p.cfg.Pull, PullPlaylist: p.cfg.PullPlaylist, PullMeasures: p.cfg.PullMeasures, Recovery: p.cfg.Recovery, Logger: p.log, Metrics: p.cfg.Metrics,
 	})
 	return nil
 }

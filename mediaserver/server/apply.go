@@ -47,6 +47,7 @@ func (s *Server) apply(before, m config.Manifest) {
 		s.registry.Stream(key).TolerateGaps(tolerated)
 	}
 	s.followPeer()
+	s.measuring.follow(m)
 	s.keepHLS(m)
 	for _, d := range declared {
 		if d.Paused {

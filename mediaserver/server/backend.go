@@ -31,6 +31,7 @@ func policyOf(f v1alpha1.Failover) failover.Policy {
 	if f.RecoverySeconds != nil {
 		p.Recovery = time.Duration(*f.RecoverySeconds) * time.Second
 	}
+	p.ContentFailover = f.Content != nil && f.Content.Policy == v1alpha1.ContentFailover
 	if f.Select != v1alpha1.SelectAuto {
 		p.Select = failover.Role(f.Select)
 	}

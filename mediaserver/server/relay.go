@@ -17,7 +17,7 @@ func (s *Server) peerConfig() peer.Config {
 	return peer.Config{
 		URL: s.cfg.Peer, Insecure: s.cfg.PeerInsecure, ToldByOperator: s.cfg.Pod.IsMade(), RelayPort: config.RelayPort,
 		Own: s.cfg.Pod.IP, Role: failover.Role(s.cfg.Role), Origin: s.origin(), Lookup: s.cfg.lookup, Dial: s.cfg.dial,
-		Pair: s.pairs.declaredPairOf, Epoch: s.registry.Epoch(), Pull: relay.Pull(s.registry, s.changes.next), PullPlaylist: s.pullPlaylist, OnChange: s.changes.notify,
+		Pair: s.pairs.declaredPairOf, Epoch: s.registry.Epoch(), Pull: relay.Pull(s.registry, s.changes.next), PullPlaylist: s.pullPlaylist, PullMeasures: s.measuring.pull, OnChange: s.changes.notify,
 		Recovery: s.recovery, Logger: s.log, Metrics: s.counters,
 	}
 }

@@ -70,33 +70,34 @@ type Config struct {
 
 // A Server is one media server.
 type Server struct {
-	cfg      Config
-	log      *slog.Logger
-	bootID   string
-	started  time.Time
-	changes  changes
-	recovery *recovery.Recovery
-	metrics  *prometheus.Registry
-	counters *metrics.Metrics // registered in metrics
-	proxies  admission.Proxies
-	memory   *budget.Budget // of all caches and histories
-	registry *stream.Registry
-	access   *access.Policy
-	keySets  *jwks.Directory
-	engine   *rtc.Engine
-	pairs    *pairs
-	baseURLs baseURLs
-	rtmp     *rtmp.Server // nil: both RTMP and RTMPS are off
-	srt      *srt.Server  // nil: SRT is off
-	whip     *whip.Handler
-	whep     *whep.Handler
-	antmedia *antmedia.Handler
-	relay    *relay.Handler
-	hls      *hls.Handler // nil: HLS is off
-	peer     *peer.Peer
-	ports    ports
-	config   configuration
-	draining chan struct{} // closed when a drain begins
+	cfg       Config
+	log       *slog.Logger
+	bootID    string
+	started   time.Time
+	changes   changes
+	recovery  *recovery.Recovery
+	metrics   *prometheus.Registry
+	counters  *metrics.Metrics // registered in metrics
+	proxies   admission.Proxies
+	memory    *budget.Budget // of all caches and histories
+	registry  *stream.Registry
+	access    *access.Policy
+	keySets   *jwks.Directory
+	engine    *rtc.Engine
+	pairs     *pairs
+	baseURLs  baseURLs
+	rtmp      *rtmp.Server // nil: both RTMP and RTMPS are off
+	srt       *srt.Server  // nil: SRT is off
+	whip      *whip.Handler
+	whep      *whep.Handler
+	antmedia  *antmedia.Handler
+	relay     *relay.Handler
+	hls       *hls.Handler // nil: HLS is off
+	measuring *measuring
+	peer      *peer.Peer
+	ports     ports
+	config    configuration
+	draining  chan struct{} // closed when a drain begins
 }
 
 // New opens the ports. Run must be called, and closes the ports.
@@ -134,6 +135,7 @@ func New(cfg Config) (*Server, error) {
 		}),
 		open: make(map[failover.PairKey]*runningPair), ending: make(map[string]<-chan struct{}),
 	}
+	s.measuring = s.openMeasuring()
 	if err := s.open(m); err != nil {
 		s.close()
 		return nil, err
@@ -270,6 +272,7 @@ func (s *Server) run(ctx context.Context) error {
 		_ = s.pairs.run(pairsCtx)
 	}()
 	defer func() {
+		s.measuring.close()
 		stopPairs()
 		<-pairsDone
 	}()
@@ -320,6 +323,7 @@ func (s *Server) run(ctx context.Context) error {
 		s.registry.Close()
 		s.relay.Close()
 		s.peer.Close()
+		s.measuring.reports.Close()
 		s.closeHLS()
 		s.whip.Close()
 		err := s.whep.Shutdown(closing)
@@ -345,6 +349,7 @@ func (s *Server) peerHandler(sessions http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	s.relay.RegisterPeers(mux)
 	s.registerHLSPeers(mux)
+	s.measuring.register(mux, func(http.ResponseWriter, *http.Request) (<-chan struct{}, bool) { return nil, true })
 	s.peer.RegisterPeers(mux, sessions)
 	mux.HandleFunc("GET "+keySetsPath, s.serveKeySets)
 	return mux
@@ -359,6 +364,7 @@ func (s *Server) sessionsHandler() http.Handler {
 	s.antmedia.Register(mux)
 	s.relay.Register(mux)
 	s.registerHLS(mux)
+	s.measuring.register(mux, s.peer.ClearAccess().Admit)
 	s.peer.Register(mux)
 	reduced := s.whep.Reduced
 	if s.cfg.reduced != nil {

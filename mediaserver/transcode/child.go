@@ -90,7 +90,7 @@ func startChild(path string, since []*stream.AccessUnit, bitrateBPS int64, r *re
 	}
 	args := childArgs(bitrateBPS, backlog[len(backlog)-1].dts, newest != first, first.Format.Interlaced())
 	var err error
-	c.Process, err = ffmpeg.Start(path, args, ffmpeg.IO{
+	c.Process, err = ffmpeg.Start(ffmpeg.Command{Path: path, Args: args}, ffmpeg.IO{
 		Feed: func(p *ffmpeg.Process, stdin io.Writer) { c.feed(p, stdin, backlog) },
 		Read: c.read,
 	}, r)

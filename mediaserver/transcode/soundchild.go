@@ -74,7 +74,7 @@ func startSoundChild(path string, f *stream.Format, r *recovery.Recovery) (*soun
 		frames: make(chan soundFrame, 16), input: make(chan soundFrame, soundQueue),
 		next: soundBegins,
 	}
-	c.Process, err = ffmpeg.Start(path, soundArgs(), ffmpeg.IO{Feed: c.feed, Read: c.read}, r)
+	c.Process, err = ffmpeg.Start(ffmpeg.Command{Path: path, Args: soundArgs()}, ffmpeg.IO{Feed: c.feed, Read: c.read}, r)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,189 @@
+package measure
+
+import (
+	"context"
+	"time"
+
+	"github.com/streampair/streampair/mediaserver/content"
+	"github.com/streampair/streampair/mediaserver/measure/step"
+	"github.com/streampair/streampair/mediaserver/recovery"
+)
+
+const (
+	// judgeEvery is how often both legs are judged.
+	judgeEvery = 250 * time.Millisecond
+	// estimateEvery is how often the offset between the legs is estimated.
+	estimateEvery = 5 * time.Second
+	// pictureAge and soundAge are how old the newest picture and sound may be that still say that a
+	// leg is measured.
+	pictureAge, soundAge = 15 * time.Second, 3 * time.Second
+)
+
+// ComparisonConfig configures a Comparison.
+type ComparisonConfig struct {
+	// Legs are the reports of the primary and of the backup. Required.
+	Legs [2]<-chan Report
+	// Policy says when faults count.
+	Policy content.Policy
+	// Now is the media clock. Required.
+	Now func() time.Duration
+	// OnChange is called when the faults or the step have changed. It must not block. Required.
+	OnChange func(State)
+	// Recovery confines a panic to the Comparison. Default: a panic ends the process.
+	Recovery *recovery.Recovery
+}
+
+// State is how the legs of a pair compare.
+type State struct {
+	Primary, Backup LegState
+	Step            Step
+}
+
+// Leg returns the state of a leg.
+func (s State) Leg(l content.Leg) LegState {
+	if l == content.Backup {
+		return s.Backup
+	}
+	return s.Primary
+}
+
+// LegState is what is known of the content of one leg. It is comparable.
+type LegState struct {
+	content.Verdict
+	// SoundMeasured and PictureMeasured report whether the leg's sound and picture are measured now.
+	// Unwatched says why its picture is not; empty: unknown, or no key frame has come.
+	SoundMeasured, PictureMeasured bool
+	Unwatched                      Unwatched
+}
+
+// Step is by how much the legs differ in programme time.
+type Step struct {
+	// Known reports whether the offset is known. Doubt says why it is not, or why it is that of a
+	// while ago.
+	Known bool
+	Doubt step.Doubt
+	// Offset is positive if the backup is later.
+	Offset time.Duration
+	// DriftPPM is by how much Offset grows, if DriftKnown.
+	DriftPPM   float64
+	DriftKnown bool
+}
+
+// A Comparison compares the two legs of a pair.
+type Comparison struct {
+	cfg       ComparisonConfig
+	policies  chan content.Policy
+	judge     content.Judge
+	estimator *step.Estimator
+	legs      [2]measuredLeg
+	step      Step
+	told      State
+}
+
+// measuredLeg is what a Comparison knows of one leg.
+type measuredLeg struct {
+	publication    int64
+	sound, picture time.Duration // when the newest came; 0: none has
+	unwatched      Unwatched
+}
+
+// NewComparison returns a Comparison. Call Run.
+func NewComparison(cfg ComparisonConfig) *Comparison {
+	return &Comparison{cfg: cfg, policies: make(chan content.Policy, 1)}
+}
+
+// SetPolicy sets the policy from now on.
+func (c *Comparison) SetPolicy(p content.Policy) {
+	select {
+	case <-c.policies:
+	default:
+	}
+	c.policies <- p // has room: only SetPolicy sends, and calls do not overlap
+}
+
+// Run compares until ctx ends. After a panic it begins anew.
+func (c *Comparison) Run(ctx context.Context) {
+	for ctx.Err() == nil {
+		c.judge, c.estimator, c.legs, c.step = content.Judge{}, step.NewEstimator(), [2]measuredLeg{}, Step{}
+		c.judge.SetPolicy(c.cfg.Policy)
+		_ = c.cfg.Recovery.Do("compare", func() { c.compare(ctx) })
+	}
+}
+
+func (c *Comparison) compare(ctx context.Context) {
+	judge, estimate := time.NewTicker(judgeEvery), time.NewTicker(estimateEvery)
+	defer judge.Stop()
+	defer estimate.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case p := <-c.policies:
+			c.cfg.Policy = p
+			c.judge.SetPolicy(p)
+		case r := <-c.cfg.Legs[content.Primary]:
+			c.take(content.Primary, r)
+		case r := <-c.cfg.Legs[content.Backup]:
+			c.take(content.Backup, r)
+		case <-judge.C:
+			c.tell(c.cfg.Now())
+		case <-estimate.C:
+			c.estimate()
+		}
+	}
+}
+
+// take takes a report of a leg.
+func (c *Comparison) take(l content.Leg, r Report) {
+	one, now := &c.legs[l], c.cfg.Now()
+	if r.Publication != one.publication {
+		*one = measuredLeg{publication: r.Publication}
+		c.judge.Restart(l)
+		c.estimator.Reset(step.Leg(l))
+		c.step = Step{}
+	}
+	one.unwatched = r.Unwatched
+	for i := range r.Sound {
+		b := &r.Sound[i]
+		one.sound = now
+		c.judge.AddSound(l, b.At, b.At+100*time.Millisecond, b.Peak, now)
+		if print, ok := b.fingerprint(); ok {
+			c.estimator.Add(step.Leg(l), b.At, print)
+		}
+	}
+	if p := r.Picture; p != nil {
+		one.picture = now
+		c.judge.AddPicture(l, p.At, content.Picture{Dark: p.Dark, Uniform: p.Uniform, Difference: p.Difference}, now)
+	}
+	if v := r.Rates; v != nil {
+		c.judge.AddRates(l, v.From, v.To, v.BitrateBPS, v.FrameRate, v.UsualFrameRate, now)
+	}
+}
+
+// estimate estimates the offset. A known offset stays while both publications last, even when silence
+// hides it.
+func (c *Comparison) estimate() {
+	e := c.estimator.Estimate()
+	if c.step.Doubt = e.Doubt; e.Doubt != step.NoDoubt {
+		return
+	}
+	c.step = Step{Known: true, Offset: e.Offset, DriftPPM: e.DriftPPM, DriftKnown: e.DriftConfidence >= 0.5}
+}
+
+// tell passes the state on, if it has changed.
+func (c *Comparison) tell(now time.Duration) {
+	primary, backup := c.judge.Judge(c.step.Offset, c.step.Known, now)
+	s := State{Primary: c.legs[0].state(primary, now), Backup: c.legs[1].state(backup, now), Step: c.step}
+	if s != c.told {
+		c.told = s
+		c.cfg.OnChange(s)
+	}
+}
+
+func (l *measuredLeg) state(v content.Verdict, now time.Duration) LegState {
+	return LegState{
+		Verdict:       v,
+		SoundMeasured: l.sound != 0 && now < l.sound+soundAge, PictureMeasured: l.picture != 0 && now < l.picture+pictureAge,
+		Unwatched: l.unwatched,
+	}
+}

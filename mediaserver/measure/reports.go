@@ -1,0 +1,135 @@
+package measure
+
+import (
+	"sync"
+	"time"
+
+	"github.com/streampair/streampair/mediaserver/recovery"
+	"github.com/streampair/streampair/mediaserver/stream"
+)
+
+// localFor is how long a stream counts as measured here after the last report of a Watcher.
+const localFor = 3 * time.Second
+
+// queued is how many reports wait for whoever follows a stream: some 15 s.
+const queued = 64
+
+// Reports passes on what is measured of each stream, here and at peers. It is safe for concurrent use.
+type Reports struct {
+	closed chan struct{} // ends all answers to peers
+	close  func()
+
+	mu      recovery.Mutex // guards all below
+	streams map[stream.Key]*reported
+}
+
+// reported is what is known of one stream.
+type reported struct {
+	local     time.Time            // when a Watcher last reported
+	followers map[chan Report]bool // whether it follows the reports of peers too
+	thumbnail Thumbnail
+}
+
+// A Thumbnail is a JPEG file of a key frame.
+type Thumbnail struct {
+	// Time is when the key frame was measured; zero: there is none.
+	Time time.Time
+	JPEG []byte
+}
+
+// NewReports returns Reports without a report.
+func NewReports() *Reports {
+	r := &Reports{closed: make(chan struct{}), streams: make(map[stream.Key]*reported)}
+	r.close = sync.OnceFunc(func() { close(r.closed) })
+	return r
+}
+
+// Close ends all answers to peers.
+func (r *Reports) Close() { r.close() }
+
+// of returns what is known of a stream. r.mu must be held.
+func (r *Reports) of(key stream.Key) *reported {
+	one := r.streams[key]
+	if one == nil {
+		one = &reported{followers: make(map[chan Report]bool)}
+		r.streams[key] = one
+	}
+	return one
+}
+
+// forgetIdle forgets a stream that nobody follows. r.mu must be held.
+func (r *Reports) forgetIdle(key stream.Key) {
+	if one := r.streams[key]; one != nil && len(one.followers) == 0 {
+		delete(r.streams, key)
+	}
+}
+
+// Measured takes a report of a Watcher.
+func (r *Reports) Measured(key stream.Key, report Report, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	one := r.of(key)
+	one.local = now
+	one.tell(report, true)
+	r.forgetIdle(key)
+}
+
+// Told takes a report of a peer. It does not count while a Watcher measures the stream: the stream is
+// published here.
+func (r *Reports) Told(key stream.Key, report Report, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if one := r.of(key); now.Sub(one.local) >= localFor {
+		one.tell(report, false)
+	}
+	r.forgetIdle(key)
+}
+
+// tell passes a report on. A follower that does not keep up loses reports.
+func (o *reported) tell(report Report, isLocal bool) {
+	for follower, followsPeers := range o.followers {
+		if !isLocal && !followsPeers {
+			continue
+		}
+		select {
+		case follower <- report:
+		default:
+		}
+	}
+}
+
+// Follow returns the reports of a stream from now on, with or without those of peers. stop must be
+// called. The reports must not be changed.
+func (r *Reports) Follow(key stream.Key, peersToo bool) (reports <-chan Report, stop func()) {
+	c := make(chan Report, queued)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.of(key).followers[c] = peersToo
+	return c, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if one := r.streams[key]; one != nil {
+			delete(one.followers, c)
+		}
+		r.forgetIdle(key)
+	}
+}
+
+// SetThumbnail keeps the newest thumbnail of a stream that somebody follows.
+func (r *Reports) SetThumbnail(key stream.Key, t Thumbnail) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if one := r.streams[key]; one != nil {
+		one.thumbnail = t
+	}
+}
+
+// Thumbnail returns the newest thumbnail of a stream that is measured here.
+func (r *Reports) Thumbnail(key stream.Key) Thumbnail {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if one := r.streams[key]; one != nil {
+		return one.thumbnail
+	}
+	return Thumbnail{}
+}

@@ -44,11 +44,13 @@ type frameDecoder struct {
 	last  time.Duration
 }
 
-// decoderArgs returns ffmpeg's arguments. -probesize and the like: see package transcode.
+// decoderArgs returns ffmpeg's arguments. Without -probesize and the like, ffmpeg waits for more input than
+// the first key frame, which may be a small one. Even the
+// encoder of raw pictures has threads, which hold pictures back.
 func decoderArgs() []string {
 	return strings.Fields("-hide_banner -nostdin -loglevel error" +
-		" -threads 1 -flags low_delay -probesize 20000 -analyzeduration 1 -fpsprobesize 0 -f flv -i pipe:0 -an" +
-		" -fps_mode passthrough -filter_threads 1" +
+		" -threads 1 -flags low_delay -probesize 32 -analyzeduration 1 -fpsprobesize 0 -f flv -i pipe:0 -an" +
+		" -fps_mode passthrough -threads 1 -filter_threads 1" +
 		fmt.Sprintf(" -vf scale=%d:%d:flags=fast_bilinear:out_range=tv -pix_fmt yuv420p", width, height) +
 		" -f rawvideo -flush_packets 1 pipe:1")
 }
@@ -78,7 +80,7 @@ func (d *frameDecoder) hangs(now time.Time) bool {
 	return !d.since.IsZero() && now.Sub(d.since) > decodeTimeout
 }
 
-// feed writes each key frame twice. ffmpeg gives a picture only when the next one has come.
+// feed writes the key frames.
 func (d *frameDecoder) feed(p *ffmpeg.Process, stdin io.Writer) {
 	w, err := flv.NewWriter(stdin, true, false)
 	if err != nil || w.WriteVideoConfig(0, d.format.SPS, d.format.PPS) != nil {
@@ -88,11 +90,8 @@ func (d *frameDecoder) feed(p *ffmpeg.Process, stdin io.Writer) {
 		select {
 		case u := <-d.keys:
 			d.asked <- u
-			for i := range 2 {
-				t := at + time.Duration(i)*time.Second/2
-				if w.WriteVideo(t, t, true, u.NALUs) != nil {
-					return
-				}
+			if w.WriteVideo(at, at, true, u.NALUs) != nil {
+				return
 			}
 		case <-p.Quit:
 			return
@@ -100,16 +99,13 @@ func (d *frameDecoder) feed(p *ffmpeg.Process, stdin io.Writer) {
 	}
 }
 
-// read reads the pictures. The second picture of each key frame is left out.
+// read reads the pictures.
 func (d *frameDecoder) read(p *ffmpeg.Process, stdout io.Reader) error {
 	defer close(d.frames)
-	for n := 0; ; n++ {
+	for {
 		yuv := make([]byte, frameBytes)
 		if _, err := io.ReadFull(stdout, yuv); err != nil {
 			return err
-		}
-		if n%2 != 0 {
-			continue
 		}
 		select {
 		case u := <-d.asked:

@@ -50,7 +50,7 @@ type Estimate struct {
 	// a drift it is that of some 30 s ago.
 	Offset time.Duration
 	// Confidence is how much better Offset fits than the next best offset, 0 to 1. Two encodings
-	// of the same sound have some 0.7. 0 if unknown.
+	// of the same sound have some 0.9. 0 if unknown.
 	Confidence float64
 	// DriftPPM is by how much Offset grows: 100 are 6 ms a minute. 0 if unknown.
 	DriftPPM float64

@@ -32,6 +32,7 @@ const (
 // ffmpeg's blackdetect, freezedetect, silencedetect and ebur128 judge what we find in key frames
 // and in sound.
 func TestMeasuresAgreeWithFFmpeg(t *testing.T) {
+	mediatest.SkipInShort(t)
 	found, wanted := 0, 0
 	for _, p := range programmes {
 		t.Run(p.name, func(t *testing.T) {

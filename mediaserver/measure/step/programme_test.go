@@ -3,7 +3,6 @@ package step
 import (
 	"math"
 	"math/rand/v2"
-	"slices"
 	"testing"
 	"time"
 
@@ -17,7 +16,10 @@ type source interface {
 }
 
 // commentary is speech of a kind: syllables of random length, pitch and loudness, with pauses.
-type commentary struct{ syllables []syllable }
+type commentary struct {
+	syllables []syllable
+	last      int // the syllable that was read last: the next sample is near
+}
 
 type syllable struct {
 	start, length, amplitude float64
@@ -41,24 +43,15 @@ func newCommentary(r *rand.Rand, length time.Duration) *commentary {
 }
 
 func (c *commentary) at(t float64) float64 {
-	i, found := slices.BinarySearchFunc(c.syllables, t, func(s syllable, t float64) int {
-		switch {
-		case s.start < t:
-			return -1
-		case s.start > t:
-			return 1
-		}
-		return 0
-	})
-	if !found {
-		i--
+	for c.last > 0 && c.syllables[c.last].start > t {
+		c.last--
 	}
-	if i < 0 {
-		return 0
+	for c.last+1 < len(c.syllables) && c.syllables[c.last+1].start <= t {
+		c.last++
 	}
-	s := &c.syllables[i]
+	s := &c.syllables[c.last]
 	past := t - s.start
-	if past > s.length {
+	if past < 0 || past > s.length {
 		return 0
 	}
 	sum := 0.0

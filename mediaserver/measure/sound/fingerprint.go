@@ -54,14 +54,14 @@ func (f *Fingerprint) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// softFloor is added to each band's mean square, so that what codecs leave of silence, some
-// -75 dBFS and below, does not show.
+// softFloor is added to each band's mean square: -70 dBFS. What codecs leave of silence is below, and
+// does not show.
 const softFloor = 1e-7
 
 // bandEdges are the bands' limits in Hz.
 var bandEdges = [Bands + 1]float64{80, 300, 800, 1700, 3000}
 
-// A printer makes fingerprints of the mean of all channels.
+// A printer makes fingerprints of the mean of all channels, so that mono is like stereo.
 type printer struct {
 	bands [Bands]biquad
 	sums  [Bands]float64

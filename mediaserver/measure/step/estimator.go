@@ -36,8 +36,7 @@ const (
 	Flat Doubt = "Flat"
 	// Different means that no offset makes both legs alike: for example another commentary.
 	Different Doubt = "Different"
-	// Ambiguous means that several offsets fit as well: for example a
-	// loop, or a hum.
+	// Ambiguous means that several offsets fit as well: for example a loop, or a hum.
 	Ambiguous Doubt = "Ambiguous"
 )
 

@@ -3,5 +3,6 @@
 // each other what they measure, so that both compare the same measures.
 //
 // Begin with Watcher, which measures one stream, and Comparison, which compares the two legs of a
-// pair. Packages sound, picture and step compute; package content judges.
+// pair. Packages sound, picture and step compute; package content judges. ffmpeg's own filters
+// judge the computing in the tests of this package.
 package measure

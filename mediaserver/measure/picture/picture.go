@@ -21,7 +21,8 @@ type Picture struct {
 	// Difference is the mean absolute difference to the picture that Still counts from, as a
 	// share of 255. The first picture has 1.
 	Difference float64
-	// Still is how long the picture has not changed. 0: the picture has changed.
+	// Still is how long the picture has not changed. 0: the picture has changed. Where only key
+	// frames are measured, what moves and looks the same at each of them has not changed.
 	Still time.Duration
 	// Thumbnail is a JPEG file, in at most one picture of each second of the clock; else nil. It
 	// is valid until the next call of Measure.

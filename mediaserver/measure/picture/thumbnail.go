@@ -13,7 +13,9 @@ var thumbnailQualities = [...]int{70, 40, 15}
 
 // A thumbnailer makes JPEG files in memory that it uses again.
 type thumbnailer struct {
-	limit  int // in bytes
+	limit  int       // in bytes
+	luma   [256]byte // the full range of JPEG for the limited range
+	chroma [256]byte
 	full   *image.YCbCr
 	file   bytes.Buffer
 	made   bool
@@ -22,7 +24,13 @@ type thumbnailer struct {
 
 func newThumbnailer(cfg Config) thumbnailer {
 	size := image.Rect(0, 0, cfg.Width, cfg.Height)
-	return thumbnailer{limit: cfg.ThumbnailBytes, full: image.NewYCbCr(size, image.YCbCrSubsampleRatio420)}
+	t := thumbnailer{limit: cfg.ThumbnailBytes, full: image.NewYCbCr(size, image.YCbCrSubsampleRatio420)}
+	clip := func(v float64) byte { return byte(math.Round(min(max(v, 0), 255))) }
+	for i := range t.luma {
+		t.luma[i] = clip(float64(i-16) * 255 / 219)
+		t.chroma[i] = clip(float64(i-128)*255/224 + 128)
+	}
+	return t
 }
 
 // of returns a thumbnail of a frame. It returns nil if there has been one in this second of the
@@ -46,27 +54,17 @@ func (t *thumbnailer) of(at time.Duration, frame []byte) []byte {
 	return nil
 }
 
-// fullLuma and fullChroma map limited range to the full range of JPEG.
-var fullLuma, fullChroma = func() (luma, chroma [256]byte) {
-	clip := func(v float64) byte { return byte(math.Round(min(max(v, 0), 255))) }
-	for i := range luma {
-		luma[i] = clip(float64(i-16) * 255 / 219)
-		chroma[i] = clip(float64(i-128)*255/224 + 128)
-	}
-	return luma, chroma
-}()
-
 // expand sets full to a frame.
 func (t *thumbnailer) expand(frame []byte) {
 	n := len(t.full.Y)
 	for i, v := range frame[:n] {
-		t.full.Y[i] = fullLuma[v]
+		t.full.Y[i] = t.luma[v]
 	}
 	chroma := len(t.full.Cb)
 	for i, v := range frame[n : n+chroma] {
-		t.full.Cb[i] = fullChroma[v]
+		t.full.Cb[i] = t.chroma[v]
 	}
 	for i, v := range frame[n+chroma:] {
-		t.full.Cr[i] = fullChroma[v]
+		t.full.Cr[i] = t.chroma[v]
 	}
 }

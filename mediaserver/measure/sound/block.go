@@ -14,7 +14,7 @@ const (
 	Floor = -120.0
 )
 
-// A Block is what was measured in 100 ms of sound. It takes some 160 bytes and points to nothing.
+// A Block is what was measured in 100 ms of sound. It takes some 170 bytes and points to nothing.
 type Block struct {
 	// At is the time of the block's beginning on the leg's clock, a multiple of BlockLength.
 	At time.Duration

@@ -1,6 +1,8 @@
 package sound
 
 import (
+	"encoding/base64"
+	"fmt"
 	"math"
 	"time"
 )
@@ -24,14 +26,42 @@ const (
 	binStep  = 1.0 / 3
 )
 
-// softFloor is added to each band's mean square, so that what codecs leave of silence, some
-// -75 dBFS and below, does not show.
+// MarshalText returns the fingerprint as 107 bytes of base64, for its way to another pod.
+func (f Fingerprint) MarshalText() ([]byte, error) {
+	raw := make([]byte, 0, Bands*BlockBins)
+	for _, band := range f {
+		raw = append(raw, band[:]...)
+	}
+	return base64.RawStdEncoding.AppendEncode(nil, raw), nil
+}
+
+// UnmarshalText reads what MarshalText returns. Anything else is an error.
+func (f *Fingerprint) UnmarshalText(text []byte) error {
+	var raw [Bands * BlockBins]byte
+	if want := base64.RawStdEncoding.EncodedLen(len(raw)); len(text) != want {
+		return fmt.Errorf("fingerprint of %d bytes, want %d", len(text), want)
+	}
+	n, err := base64.RawStdEncoding.Decode(raw[:], text)
+	if err != nil {
+		return fmt.Errorf("read fingerprint: %w", err)
+	}
+	if n != len(raw) { // a line break counts for nothing in base64
+		return fmt.Errorf("fingerprint of %d values, want %d", n, len(raw))
+	}
+	for i := range f {
+		copy(f[i][:], raw[i*BlockBins:])
+	}
+	return nil
+}
+
+// softFloor is added to each band's mean square: -70 dBFS. What codecs leave of silence is below, and
+// does not show.
 const softFloor = 1e-7
 
 // bandEdges are the bands' limits in Hz.
 var bandEdges = [Bands + 1]float64{80, 300, 800, 1700, 3000}
 
-// A printer makes fingerprints of the mean of all channels.
+// A printer makes fingerprints of the mean of all channels, so that mono is like stereo.
 type printer struct {
 	bands [Bands]biquad
 	sums  [Bands]float64

@@ -70,7 +70,8 @@ func NewMeter(cfg Config) (*Meter, error) {
 }
 
 // Write takes the next samples, one slice of equal length for each channel, and the time of the
-// first of them. It returns the blocks that are complete; they are valid until the next call.
+// first of them. It returns the blocks that are complete; they are valid until the next call. Another
+// number of channels is ignored.
 //
 // Blocks lie on multiples of BlockLength. A block that lacks samples, because of a gap or at the
 // start, is not returned: a gap is not silence. After a jump back, the meter is as new.

@@ -36,8 +36,7 @@ const (
 	Flat Doubt = "Flat"
 	// Different means that no offset makes both legs alike: for example another commentary.
 	Different Doubt = "Different"
-	// Ambiguous means that several offsets fit as well: for example a
-	// loop, or a hum.
+	// Ambiguous means that several offsets fit as well: for example a loop, or a hum.
 	Ambiguous Doubt = "Ambiguous"
 )
 
@@ -50,7 +49,7 @@ type Estimate struct {
 	// a drift it is that of some 30 s ago.
 	Offset time.Duration
 	// Confidence is how much better Offset fits than the next best offset, 0 to 1. Two encodings
-	// of the same sound have some 0.7. 0 if unknown.
+	// of the same sound have some 0.9. 0 if unknown.
 	Confidence float64
 	// DriftPPM is by how much Offset grows: 100 are 6 ms a minute. 0 if unknown.
 	DriftPPM float64

@@ -72,26 +72,26 @@ func (s *series) read(h *history, band int) {
 	}
 }
 
-// averageBins is the length of the moving average that flatten takes away, on each side: slow
+// averageBins is the length of the moving average that changes takes away, on each side: slow
 // changes of the level say little about the time.
 const averageBins = int(500 * time.Millisecond / sound.BinLength)
 
 // loudestStep bounds how much one sudden change counts, in steps.
 const loudestStep = 45
 
-// flatten takes the mean of the surroundings away from each value. Unknown values become 0, which
-// counts for nothing.
-func (s *series) flatten(out []float64) {
+// changes sets out to each value's distance from the mean of its surroundings. Unknown values become 0,
+// which counts for nothing.
+func (s *series) changes(out []float64) {
 	sum, count := 0.0, 0
-	change := func(i, by int) {
+	slide := func(i, by int) {
 		if i >= 0 && i < historyBins && s.known[i] {
 			sum += float64(by) * s.values[i]
 			count += by
 		}
 	}
 	for i := -averageBins; i < historyBins; i++ {
-		change(i+averageBins, 1)
-		change(i-averageBins-1, -1)
+		slide(i+averageBins, 1)
+		slide(i-averageBins-1, -1)
 		if i < 0 {
 			continue
 		}

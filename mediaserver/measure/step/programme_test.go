@@ -3,7 +3,6 @@ package step
 import (
 	"math"
 	"math/rand/v2"
-	"slices"
 	"testing"
 	"time"
 
@@ -17,7 +16,10 @@ type source interface {
 }
 
 // commentary is speech of a kind: syllables of random length, pitch and loudness, with pauses.
-type commentary struct{ syllables []syllable }
+type commentary struct {
+	syllables []syllable
+	last      int // the syllable that was read last: the next sample is near
+}
 
 type syllable struct {
 	start, length, amplitude float64
@@ -41,24 +43,15 @@ func newCommentary(r *rand.Rand, length time.Duration) *commentary {
 }
 
 func (c *commentary) at(t float64) float64 {
-	i, found := slices.BinarySearchFunc(c.syllables, t, func(s syllable, t float64) int {
-		switch {
-		case s.start < t:
-			return -1
-		case s.start > t:
-			return 1
-		}
-		return 0
-	})
-	if !found {
-		i--
+	for c.last > 0 && c.syllables[c.last].start > t {
+		c.last--
 	}
-	if i < 0 {
-		return 0
+	for c.last+1 < len(c.syllables) && c.syllables[c.last+1].start <= t {
+		c.last++
 	}
-	s := &c.syllables[i]
+	s := &c.syllables[c.last]
 	past := t - s.start
-	if past > s.length {
+	if past < 0 || past > s.length {
 		return 0
 	}
 	sum := 0.0
@@ -69,11 +62,39 @@ func (c *commentary) at(t float64) float64 {
 	return s.amplitude * sum * min(past/0.005, 1) * (1 - past/s.length)
 }
 
-// hum is that of the mains.
-type hum struct{ amplitude float64 }
+// music is a drum at 120 beats a minute, and a melody of four notes a second.
+type music struct {
+	drum  float64   // its amplitude
+	notes []float64 // Hz
+}
+
+func newMusic(r *rand.Rand, drum float64, length time.Duration) music {
+	m := music{drum: drum}
+	for range int(4 * length.Seconds()) {
+		m.notes = append(m.notes, 220*math.Pow(2, float64(r.IntN(24))/12))
+	}
+	return m
+}
+
+func (m music) at(t float64) float64 {
+	const beat, note = 0.5, 0.25
+	if t < 0 || t >= note*float64(len(m.notes)) {
+		return 0
+	}
+	sine := func(hz, t float64) float64 { return math.Sin(2 * math.Pi * hz * t) }
+	past := math.Mod(t, beat)
+	drum := math.Exp(-past/0.05) * (sine(90, past) + 0.5*sine(500, past) + 0.7*sine(1500, past))
+	hz, past := m.notes[int(t/note)], math.Mod(t, note)
+	melody := min(past/0.01, 1) * math.Exp(-past/0.15) * (sine(hz, t) + 0.5*sine(2*hz, t))
+	return m.drum*drum + 0.1*melody
+}
+
+// hum is that of the mains. It swells by a half at a frequency of its own.
+type hum struct{ amplitude, swellHz float64 }
 
 func (h hum) at(t float64) float64 {
-	return h.amplitude * (math.Sin(2*math.Pi*50*t) + 0.3*math.Sin(2*math.Pi*150*t))
+	swell := 1 + 0.5*math.Sin(2*math.Pi*h.swellHz*t)
+	return h.amplitude * swell * (math.Sin(2*math.Pi*50*t) + 0.3*math.Sin(2*math.Pi*150*t))
 }
 
 // loop repeats a source.

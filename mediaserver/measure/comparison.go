@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/streampair/streampair/mediaserver/content"
+	"github.com/streampair/streampair/mediaserver/measure/sound"
 	"github.com/streampair/streampair/mediaserver/measure/step"
 	"github.com/streampair/streampair/mediaserver/recovery"
 )
@@ -82,9 +83,9 @@ type Comparison struct {
 
 // measuredLeg is what a Comparison knows of one leg.
 type measuredLeg struct {
-	publication    int64
-	sound, picture time.Duration // when the newest came; 0: none has
-	unwatched      Unwatched
+	publication        int64
+	soundAt, pictureAt time.Duration // when the newest came; 0: none has
+	unwatched          Unwatched
 }
 
 // NewComparison returns a Comparison. Call Run.
@@ -145,14 +146,12 @@ func (c *Comparison) take(l content.Leg, r Report) {
 	one.unwatched = r.Unwatched
 	for i := range r.Sound {
 		b := &r.Sound[i]
-		one.sound = now
-		c.judge.AddSound(l, b.At, b.At+100*time.Millisecond, b.Peak, now)
-		if print, ok := b.fingerprint(); ok {
-			c.estimator.Add(step.Leg(l), b.At, print)
-		}
+		one.soundAt = now
+		c.judge.AddSound(l, b.At, b.At+sound.BlockLength, b.Peak, now)
+		c.estimator.Add(step.Leg(l), b.At, b.Print)
 	}
 	if p := r.Picture; p != nil {
-		one.picture = now
+		one.pictureAt = now
 		c.judge.AddPicture(l, p.At, content.Picture{Dark: p.Dark, Uniform: p.Uniform, Difference: p.Difference}, now)
 	}
 	if v := r.Rates; v != nil {
@@ -183,7 +182,7 @@ func (c *Comparison) tell(now time.Duration) {
 func (l *measuredLeg) state(v content.Verdict, now time.Duration) LegState {
 	return LegState{
 		Verdict:       v,
-		SoundMeasured: l.sound != 0 && now < l.sound+soundAge, PictureMeasured: l.picture != 0 && now < l.picture+pictureAge,
+		SoundMeasured: l.soundAt != 0 && now < l.soundAt+soundAge, PictureMeasured: l.pictureAt != 0 && now < l.pictureAt+pictureAge,
 		Unwatched: l.unwatched,
 	}
 }

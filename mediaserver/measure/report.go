@@ -41,33 +41,17 @@ const (
 
 // A SoundBlock is 100 ms of sound: see sound.Block.
 type SoundBlock struct {
-	At        time.Duration `json:"at"`
-	RMS       float64       `json:"rms"`
-	Peak      float64       `json:"peak"`
-	Momentary float64       `json:"momentary"`
-	ShortTerm float64       `json:"shortTerm"`
-	Clipped   int           `json:"clipped,omitempty"`
-	// Print is a sound.Fingerprint: the values of the first band, of the second, and so on.
-	Print []byte `json:"print"`
+	At        time.Duration     `json:"at"`
+	RMS       float64           `json:"rms"`
+	Peak      float64           `json:"peak"`
+	Momentary float64           `json:"momentary"`
+	ShortTerm float64           `json:"shortTerm"`
+	Clipped   int               `json:"clipped,omitempty"`
+	Print     sound.Fingerprint `json:"print"`
 }
 
 func blockOf(b *sound.Block) SoundBlock {
-	out := SoundBlock{At: b.At, RMS: b.RMS, Peak: b.Peak, Momentary: b.Momentary, ShortTerm: b.ShortTerm, Clipped: b.Clipped}
-	for _, band := range b.Print {
-		out.Print = append(out.Print, band[:]...)
-	}
-	return out
-}
-
-// fingerprint returns the block's fingerprint. ok is false if it is no fingerprint of this version.
-func (b *SoundBlock) fingerprint() (print sound.Fingerprint, ok bool) {
-	if len(b.Print) != sound.Bands*sound.BlockBins {
-		return print, false
-	}
-	for i := range print {
-		copy(print[i][:], b.Print[i*sound.BlockBins:])
-	}
-	return print, true
+	return SoundBlock{At: b.At, RMS: b.RMS, Peak: b.Peak, Momentary: b.Momentary, ShortTerm: b.ShortTerm, Clipped: b.Clipped, Print: b.Print}
 }
 
 // A PictureSample is a measured key frame: see picture.Picture.

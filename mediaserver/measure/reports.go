@@ -28,6 +28,41 @@ type reported struct {
 	local     time.Time            // when a Watcher last reported
 	followers map[chan Report]bool // whether it follows the reports of peers too
 	thumbnail Thumbnail
+	latest    Latest
+}
+
+// Latest is what was measured last of a stream, here or at a peer.
+type Latest struct {
+	// Time is when the last report came; zero: none has.
+	Time time.Time
+	// Publication is that of the last report.
+	Publication int64
+	// Sound, Picture and Rates are the last ones of the publication; nil: none has come.
+	Sound     *SoundBlock
+	Picture   *PictureSample
+	Rates     *Rates
+	Unwatched Unwatched
+	Undecoded bool
+	// Local reports whether the stream is measured here.
+	Local bool
+}
+
+// after returns what is known after a report.
+func (l Latest) after(r Report, isLocal bool, now time.Time) Latest {
+	if l.Publication != r.Publication {
+		l = Latest{Publication: r.Publication}
+	}
+	l.Time, l.Unwatched, l.Undecoded, l.Local = now, r.Unwatched, r.Undecoded, isLocal
+	if n := len(r.Sound); n > 0 {
+		l.Sound = &r.Sound[n-1]
+	}
+	if r.Picture != nil {
+		l.Picture = r.Picture
+	}
+	if r.Rates != nil {
+		l.Rates = r.Rates
+	}
+	return l
 }
 
 // A Thumbnail is a JPEG file of a key frame.
@@ -70,7 +105,7 @@ func (r *Reports) Measured(key stream.Key, report Report, now time.Time) {
 	defer r.mu.Unlock()
 	one := r.of(key)
 	one.local = now
-	one.tell(report, true)
+	one.tell(report, true, now)
 	r.forgetIdle(key)
 }
 
@@ -80,13 +115,14 @@ func (r *Reports) Told(key stream.Key, report Report, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if one := r.of(key); now.Sub(one.local) >= localFor {
-		one.tell(report, false)
+		one.tell(report, false, now)
 	}
 	r.forgetIdle(key)
 }
 
 // tell passes a report on. A follower that does not keep up loses reports.
-func (o *reported) tell(report Report, isLocal bool) {
+func (o *reported) tell(report Report, isLocal bool, now time.Time) {
+	o.latest = o.latest.after(report, isLocal, now)
 	for follower, followsPeers := range o.followers {
 		if !isLocal && !followsPeers {
 			continue
@@ -132,4 +168,14 @@ func (r *Reports) Thumbnail(key stream.Key) Thumbnail {
 		return one.thumbnail
 	}
 	return Thumbnail{}
+}
+
+// Latest returns what was measured last of a stream.
+func (r *Reports) Latest(key stream.Key) Latest {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if one := r.streams[key]; one != nil {
+		return one.latest
+	}
+	return Latest{}
 }

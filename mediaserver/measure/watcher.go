@@ -65,9 +65,10 @@ type Watcher struct {
 
 // soundWatch measures the sound of one format.
 type soundWatch struct {
-	format  *stream.Format
-	decoder *pcm.Decoder // nil: the sound cannot be decoded
-	meter   *sound.Meter
+	format   *stream.Format
+	decoder  *pcm.Decoder // nil: the sound cannot be decoded
+	channels int
+	meter    *sound.Meter
 }
 
 // pictureWatch measures the pictures of one publication, by an ffmpeg.
@@ -164,13 +165,16 @@ func (w *Watcher) takeSound(u *stream.AccessUnit) {
 			return
 		}
 		cfg := sound.Config{Rate: decoder.Rate, Channels: 2}
+		if u.Format.Channels == 1 {
+			cfg.Channels = 1 // the decoder gives both channels the same
+		}
 		if u.Format.Codec == stream.Opus {
 			cfg.Gap = 5 * time.Millisecond
 		}
 		if s.meter, err = sound.NewMeter(cfg); err != nil {
 			return
 		}
-		s.decoder, w.pending.Undecoded = decoder, false
+		s.decoder, s.channels, w.pending.Undecoded = decoder, cfg.Channels, false
 	}
 	if s.decoder == nil {
 		return
@@ -179,7 +183,7 @@ func (w *Watcher) takeSound(u *stream.AccessUnit) {
 	if err != nil {
 		return // a gap
 	}
-	for _, b := range s.meter.Write(u.PTS, [][]float32{samples.L, samples.R}) {
+	for _, b := range s.meter.Write(u.PTS, [][]float32{samples.L, samples.R}[:s.channels]) {
 		w.pending.Sound = append(w.pending.Sound, blockOf(&b))
 		if len(w.pending.Sound) == maxBlocks {
 			w.report()

@@ -258,9 +258,13 @@ type Pair struct {
 	Switches int        `json:"switches"`
 	// LastSwitch is the latest change from one leg to the other; nil: there was none.
 	LastSwitch *Switch `json:"lastSwitch,omitempty"`
-	Select     string  `json:"select"`
-	Viewers    int     `json:"viewers"`
-	Legs       []Leg   `json:"legs"`
+	// History has the pair's latest events since the server started, the newest first, at most
+	// MaxHistory. Nil: the pair is not declared, or the server is of an earlier version, which
+	// does not report a history.
+	History []HistoryEntry `json:"history"`
+	Select  string         `json:"select"`
+	Viewers int            `json:"viewers"`
+	Legs    []Leg          `json:"legs"`
 	// Peer is the state of the pair at the other leg's pod. Absent: there is no such pod.
 	Peer *Peer `json:"peer,omitempty"`
 }
@@ -316,6 +320,37 @@ type Switch struct {
 	Reason string    `json:"reason"`
 	Time   time.Time `json:"time"`
 }
+
+// MaxHistory is how many entries a media server keeps of a pair's history.
+const MaxHistory = 50
+
+// HistoryEntry is one event of a pair.
+type HistoryEntry struct {
+	// Kind is one of the kinds below. A reader ignores an unknown one.
+	Kind string `json:"kind"`
+	// Time is when the event happened. An entry may be made some time after that, and its place in
+	// the history is by its time.
+	Time time.Time `json:"time"`
+	// Leg is the leg that the event is about, and Reason is as in Pair. Empty: there is no reason.
+	Leg    string `json:"leg"`
+	Reason string `json:"reason,omitempty"`
+	// GapMilliseconds is how long viewers had no new picture, for HistorySwitched and HistoryOnAir.
+	GapMilliseconds int64 `json:"gapMilliseconds,omitempty"`
+}
+
+// The values of HistoryEntry.Kind.
+const (
+	// HistoryOnAir: viewers get Leg's picture, for the first time or after HistoryDark.
+	HistoryOnAir = "OnAir"
+	// HistoryDark: neither leg has media. Leg was the last one on air.
+	HistoryDark = "Dark"
+	// HistorySwitched: Leg was put on air in place of the other one.
+	HistorySwitched = "Switched"
+	// HistoryRedundant: both legs are whole. Leg is the one that came last.
+	HistoryRedundant = "Redundant"
+	// HistoryRedundancyLost: Leg is no longer whole.
+	HistoryRedundancyLost = "RedundancyLost"
+)
 
 // MediaAddresses replaces the addresses that viewers are told for the pair's pods, until the
 // server ends.

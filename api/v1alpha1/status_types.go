@@ -42,6 +42,18 @@ type StreamPairStatus struct {
 	// +optional
 	LastSwitch *Switch `json:"lastSwitch,omitempty"`
 
+	// history has the latest events of the pair, the newest first: switches, times without a
+	// picture, and times without redundancy. `kubectl streampair history` prints it. An event that
+	// both media pods report is one entry.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=50
+	History []HistoryEntry `json:"history,omitempty"`
+
+	// historyCompleteSince is since when history has every event that a media pod told the operator.
+	// +optional
+	HistoryCompleteSince *metav1.MicroTime `json:"historyCompleteSince,omitempty"`
+
 	// conditions are the pair's state, for `kubectl wait`: Ready, OnAir, PrimaryLive,
 	// BackupLive, Redundant, Converged, Exposed and Progressing.
 	// +optional
@@ -92,6 +104,51 @@ type Switch struct {
 	// time is when the media server made the switch.
 	// +required
 	Time metav1.Time `json:"time,omitzero"`
+}
+
+// HistoryKind says what happened. A reader ignores a kind that it does not know.
+//
+// +kubebuilder:validation:MaxLength=32
+type HistoryKind string
+
+// The kinds of events.
+const (
+	// HistoryOnAir: viewers get the leg's picture, for the first time or after Dark.
+	HistoryOnAir HistoryKind = "OnAir"
+	// HistoryDark: neither leg has media, or no media pod runs. The leg was the last one on air.
+	HistoryDark HistoryKind = "Dark"
+	// HistorySwitched: the leg was put on air in place of the other one.
+	HistorySwitched HistoryKind = "Switched"
+	// HistoryRedundant: both legs are whole, so that each of them could take over. The leg is the
+	// one that came last.
+	HistoryRedundant HistoryKind = "Redundant"
+	// HistoryRedundancyLost: the leg is no longer whole.
+	HistoryRedundancyLost HistoryKind = "RedundancyLost"
+)
+
+// HistoryEntry is one event of a pair.
+type HistoryEntry struct {
+	// number counts the events of the pair in the order in which the operator learned of them.
+	// +required
+	Number int64 `json:"number,omitempty"`
+	// kind says what happened: OnAir, Dark, Switched, Redundant or RedundancyLost.
+	// +required
+	Kind HistoryKind `json:"kind,omitempty"`
+	// time is when it happened, by the clock of a media pod.
+	// +required
+	Time metav1.MicroTime `json:"time,omitzero"`
+	// leg is the leg that the event is about: the leg that was put on air, was on air until it was
+	// dark, was lost, or came back.
+	// +required
+	Leg Role `json:"leg,omitempty"`
+	// reason is why it happened, such as PrimaryInputLost, PrimaryDisconnected or Selected. It is
+	// absent when a leg came back.
+	// +optional
+	Reason string `json:"reason,omitempty"`
+	// gapMilliseconds is how long viewers had no new picture, for Switched and OnAir. If the media
+	// pods report different gaps, it is the longer one.
+	// +optional
+	GapMilliseconds int64 `json:"gapMilliseconds,omitempty"`
 }
 
 // IngestState is the state of one leg's input.

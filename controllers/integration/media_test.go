@@ -71,8 +71,23 @@ func TestARealFailoverIsReported(t *testing.T) {
 	}
 	t.Log(w.events("sunday"))
 	t.Log(describe(w.pair("sunday")))
+	want := []string{"Redundant Primary", "RedundancyLost Primary", "Switched Backup", "Redundant Backup", "OnAir Primary"}
+	eventually.Seen(w.t, eventually.Patience, fmt.Sprintf("the history is %q", want), func() ([]string, bool) {
+		// A slow machine may start no backup within ten seconds.
+		got := slices.DeleteFunc(historyOf(w.pair("sunday")), func(e string) bool { return e == "RedundancyLost Backup" })
+		return got, slices.Equal(want, got)
+	})
 	w.metricIs("streampair_active_leg", map[string]string{"pair": "sunday", "role": "Backup"}, 1)
 	w.metricIs("streampair_switches_total", map[string]string{"pair": "sunday", "reason": "PrimaryDisconnected"}, 1)
+}
+
+// historyOf returns the kinds and legs of the pair's events, the newest first.
+func historyOf(pair *v1alpha1.StreamPair) []string {
+	var list []string
+	for _, e := range pair.Status.History {
+		list = append(list, fmt.Sprint(e.Kind, " ", e.Leg))
+	}
+	return list
 }
 
 func (w *world) metricIs(name string, labels map[string]string, want float64) {
@@ -209,6 +224,12 @@ func (k *kubelet) status(pair, role string) control.Status {
 	k.t.Helper()
 	secret := &corev1.Secret{}
 	k.get(pair+"-keys", secret)
+	return k.statusWith(secret, pair, role)
+}
+
+// statusWith is status with the pair's keys, for a test without an API server.
+func (k *kubelet) statusWith(secret *corev1.Secret, pair, role string) control.Status {
+	k.t.Helper()
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(secret.Data[v1alpha1.SecretKeyControlCert])
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: objects.ControlServerName(k.namespace, pair)}}

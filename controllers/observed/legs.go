@@ -98,13 +98,23 @@ func ViewPod(pair *v1alpha1.StreamPair, role v1alpha1.Role, pod *Pod, now time.T
 		return v
 	}
 	v.Status = pod.State.Status
-	for i := range v.Status.Pairs {
-		if p := &v.Status.Pairs[i]; p.Declared && p.Name == pair.Name {
-			v.Pair = p
-			v.Own = LegOf(p, role)
-		}
+	if v.Pair = DeclaredPair(pair, v.Status); v.Pair != nil {
+		v.Own = LegOf(v.Pair, role)
 	}
 	return v
+}
+
+// DeclaredPair returns the pair as a pod reports it; nil: the pod does not know it.
+func DeclaredPair(pair *v1alpha1.StreamPair, status *control.Status) *control.Pair {
+	if status == nil {
+		return nil
+	}
+	for i := range status.Pairs {
+		if p := &status.Pairs[i]; p.Declared && p.Name == pair.Name {
+			return p
+		}
+	}
+	return nil
 }
 
 // outranks reports whether v's pod speaks for the leg rather than o's, while one of

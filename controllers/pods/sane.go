@@ -2,6 +2,7 @@ package pods
 
 import (
 	"slices"
+	"time"
 
 	"github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/api/v1alpha1"
@@ -14,7 +15,14 @@ const (
 	maxPodErrors = 16
 	// maxPodWord bounds a name that a pod gives, such as a reason, in bytes.
 	maxPodWord = 64
+	// maxGap bounds how long viewers had no picture by what a pod says.
+	maxGap = 365 * 24 * time.Hour
 )
+
+// historyKinds are the kinds of events that the operator knows.
+var historyKinds = []string{
+	control.HistoryOnAir, control.HistoryDark, control.HistorySwitched, control.HistoryRedundant, control.HistoryRedundancyLost,
+}
 
 // saneStatus removes from a status what the real media server never sends, and bounds
 // the rest. Otherwise a faulty pod could make every status of its pair invalid.
@@ -58,6 +66,19 @@ func sanePair(p *control.Pair) {
 			p.LastSwitch = nil
 		}
 	}
+	p.History = saneHistory(p.History)
+}
+
+// saneHistory keeps nil, by which a pod of an earlier version is known.
+func saneHistory(entries []control.HistoryEntry) []control.HistoryEntry {
+	entries = entries[:min(len(entries), control.MaxHistory)]
+	for i := range entries {
+		e := &entries[i]
+		e.Leg, e.Reason, e.GapMilliseconds = role(e.Leg), word(e.Reason), min(max(e.GapMilliseconds, 0), maxGap.Milliseconds())
+	}
+	return slices.DeleteFunc(entries, func(e control.HistoryEntry) bool {
+		return !slices.Contains(historyKinds, e.Kind) || e.Leg == "" || e.Time.IsZero()
+	})
 }
 
 // role returns the name if it names a leg; otherwise the empty string.

@@ -2,6 +2,7 @@ package pods
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,12 @@ func TestWhatAPodSaysIsBoundedBeforeItIsReported(t *testing.T) {
 	good := control.Pair{
 		Name: "sunday", Declared: true, Active: "Primary", ActiveStreamID: "primary", OnAir: true, Reason: "Started", Since: &since,
 		LastSwitch: &control.Switch{From: "Backup", To: "Primary", Reason: "Selected", Time: since},
+	}
+	event := control.HistoryEntry{Kind: control.HistorySwitched, Time: since, Leg: "Backup", Reason: "Selected", GapMilliseconds: 40}
+	history := func(change func(*control.HistoryEntry)) []control.HistoryEntry {
+		e := event
+		change(&e)
+		return []control.HistoryEntry{e}
 	}
 	with := func(change func(*control.Pair)) control.Pair {
 		p := good
@@ -41,6 +48,22 @@ func TestWhatAPodSaysIsBoundedBeforeItIsReported(t *testing.T) {
 		{"a switch at no time", with(func(p *control.Pair) { p.LastSwitch.Time = zero }), with(func(p *control.Pair) { p.LastSwitch = nil })},
 		{"a long stream id", with(func(p *control.Pair) { p.ActiveStreamID = strings.Repeat("x", 5000) }),
 			with(func(p *control.Pair) { p.ActiveStreamID = strings.Repeat("x", oneline.MaxShort) + "…" })},
+		{"an earlier version has no history", with(func(p *control.Pair) { p.History = nil }), good},
+		{"a history with no event yet", with(func(p *control.Pair) { p.History = []control.HistoryEntry{} }),
+			with(func(p *control.Pair) { p.History = []control.HistoryEntry{} })},
+		{"a long history", with(func(p *control.Pair) { p.History = slices.Repeat([]control.HistoryEntry{event}, 1000) }),
+			with(func(p *control.Pair) { p.History = slices.Repeat([]control.HistoryEntry{event}, control.MaxHistory) })},
+		{"an event of an unknown kind", with(func(p *control.Pair) { p.History = history(func(e *control.HistoryEntry) { e.Kind = "Party" }) }),
+			with(func(p *control.Pair) { p.History = []control.HistoryEntry{} })},
+		{"an event of no leg", with(func(p *control.Pair) { p.History = history(func(e *control.HistoryEntry) { e.Leg = "Third" }) }),
+			with(func(p *control.Pair) { p.History = []control.HistoryEntry{} })},
+		{"an event at no time", with(func(p *control.Pair) { p.History = history(func(e *control.HistoryEntry) { e.Time = zero }) }),
+			with(func(p *control.Pair) { p.History = []control.HistoryEntry{} })},
+		{"an event whose reason is a novel, and whose gap is negative", with(func(p *control.Pair) {
+			p.History = history(func(e *control.HistoryEntry) { e.Reason, e.GapMilliseconds = strings.Repeat("x", 5000), -1 })
+		}), with(func(p *control.Pair) {
+			p.History = history(func(e *control.HistoryEntry) { e.Reason, e.GapMilliseconds = "", 0 })
+		})},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			mistakes := []string{"", "one\nline\x00"}

@@ -105,6 +105,8 @@ func New(f Facts) (*v1alpha1.StreamPairStatus, time.Duration) {
 	}
 	status.ActiveStream = w.activeStream()
 	status.LastSwitch = w.lastSwitch(status.ActiveStream)
+	record := w.history(status.ActiveStream)
+	status.History, status.HistoryCompleteSince = record.Entries, record.CompleteSince
 	status.Conditions = w.conditions(status)
 	return status, w.recheck
 }

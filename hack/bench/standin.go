@@ -56,7 +56,8 @@ type fakePair struct {
 	since      time.Time
 	switches   int
 	lastSwitch *control.Switch
-	changed    chan struct{} // closed at the next switch
+	history    []control.HistoryEntry // the newest first
+	changed    chan struct{}          // closed at the next switch
 }
 
 type fakeKeys struct {
@@ -88,6 +89,8 @@ func startStandIn(t *scope, admin client.Client) *standIn {
 // add makes a pair that plays its primary.
 func (s *standIn) add(name types.NamespacedName) *fakePair {
 	p := &fakePair{name: name, active: v1alpha1.RolePrimary, since: time.Now(), changed: make(chan struct{})}
+	p.happened(control.HistoryOnAir, v1alpha1.SwitchStarted)
+	p.happened(control.HistoryRedundant, "")
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pairs[objects.ControlServerName(name.Namespace, name.Name)] = p
@@ -194,7 +197,8 @@ func (s *standIn) event(p *fakePair, role v1alpha1.Role) (string, <-chan struct{
 	pair := control.Pair{
 		Name: p.name.Name, Declared: true, App: "live", PrimaryID: "primary", BackupID: "backup",
 		Active: string(p.active), ActiveStreamID: strings.ToLower(string(p.active)), OnAir: true, Reason: v1alpha1.SwitchStarted,
-		Since: &p.since, Switches: p.switches, LastSwitch: p.lastSwitch, Select: string(v1alpha1.SelectAuto), Viewers: status.Viewers,
+		Since: &p.since, Switches: p.switches, LastSwitch: p.lastSwitch, History: p.history,
+		Select: string(v1alpha1.SelectAuto), Viewers: status.Viewers,
 	}
 	if p.lastSwitch != nil {
 		pair.Reason = p.lastSwitch.Reason
@@ -227,9 +231,16 @@ func (p *fakePair) switchOver() time.Time {
 	p.active, p.since = objects.OtherRole(before), time.Now()
 	p.switches++
 	p.lastSwitch = &control.Switch{From: string(before), To: string(p.active), Reason: v1alpha1.SwitchSelected, Time: p.since}
+	p.happened(control.HistorySwitched, v1alpha1.SwitchSelected)
 	close(p.changed)
 	p.changed = make(chan struct{})
 	return p.since
+}
+
+// happened adds an event about the leg on air to the history. The caller holds mu, or is alone.
+func (p *fakePair) happened(kind, reason string) {
+	e := control.HistoryEntry{Kind: kind, Time: p.since, Leg: string(p.active), Reason: reason}
+	p.history = append([]control.HistoryEntry{e}, p.history[:min(len(p.history), control.MaxHistory-1)]...)
 }
 
 func (p *fakePair) onAir() v1alpha1.Role {

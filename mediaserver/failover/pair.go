@@ -92,6 +92,7 @@ type Pair struct {
 	began      time.Duration // when Run was called
 	settled    bool          // as of the last decision: see State.settled
 	lastSwitch Switch
+	history    history
 	ranks      [2]Rank
 	intact     [2]bool
 	target     Role          // the leg that a switch waits to put on air at its next IDR; none otherwise
@@ -266,8 +267,9 @@ func (p *Pair) evaluate(now time.Duration) time.Duration {
 	p.followDemand(snaps)
 	d, legs, judged := p.decide(snaps, now)
 	p.follow(d, legs, snaps, judged)
+	recordDue := p.record(legs, judged)
 	p.publish(p.describe(legs, snaps))
-	next := earliest(d.Recheck, p.giveUp)
+	next := earliest(earliest(d.Recheck, p.giveUp), recordDue)
 	if judged != now {
 		next = p.stall.graceEnd
 	}

@@ -30,7 +30,7 @@ func TestStatusTellsWhatIsOn(t *testing.T) {
 		s.run(40 * ms)
 		w := Status{Active: Primary, ActiveStreamID: "primary", OnAir: true, Reason: ReasonStarted, Since: started, Legs: []LegStatus{
 			leg(Primary, "primary", RankFull, true), none[1],
-		}}
+		}, History: []Entry{{Kind: KindOnAir, At: started, Leg: Primary, Reason: ReasonStarted}}}
 		want("the primary came", w)
 
 		s.legs[1].stream.Warn("NoEntryPoint", "Set the keyframe interval.")
@@ -47,6 +47,7 @@ func TestStatusTellsWhatIsOn(t *testing.T) {
 		s.primary.kill()
 		s.wait()
 		w.OnAir, w.Legs = false, none
+		w.History = append(w.History, Entry{Kind: KindDark, At: s.now(), Leg: Primary, Reason: ReasonPrimaryDisconnected})
 		if diff := cmp.Diff(w, s.pair.Status(), cmp.Comparer(func(a, b []stream.Warning) bool { return len(a) == 0 && len(b) == 0 })); diff != "" {
 			t.Fatalf("the primary went (-want +got):\n%s", diff)
 		}

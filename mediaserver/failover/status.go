@@ -20,6 +20,8 @@ type Status struct {
 	Switches int
 	// LastSwitch is the latest change from one leg to the other; zero: there was none.
 	LastSwitch Switch
+	// History has the latest events, oldest first, at most MaxHistory.
+	History []Entry
 	// SwitchingTo is the leg that a switch is to put on air at its next IDR.
 	SwitchingTo Role
 	Legs        []LegStatus
@@ -58,7 +60,8 @@ func (a Status) equal(b Status) bool {
 		}
 	}
 	return a.Active == b.Active && a.OnAir == b.OnAir && a.Reason == b.Reason && a.Since == b.Since &&
-		a.Switches == b.Switches && a.LastSwitch == b.LastSwitch && a.SwitchingTo == b.SwitchingTo
+		a.Switches == b.Switches && a.LastSwitch == b.LastSwitch && a.SwitchingTo == b.SwitchingTo &&
+		slices.Equal(a.History, b.History)
 }
 
 // Status returns the pair's status.
@@ -78,6 +81,7 @@ func (p *Pair) describe(legs Legs, snaps []stream.Snapshot) Status {
 	s := Status{
 		Active: p.state.Active, Reason: p.state.Reason, Since: p.state.Since,
 		Switches: p.state.Switches, LastSwitch: p.lastSwitch, SwitchingTo: p.target,
+		History: p.history.entries,
 	}
 	for i, l := range p.legs {
 		status := LegStatus{

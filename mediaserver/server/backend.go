@@ -1,6 +1,7 @@
 package server
 
 import (
+	"slices"
 	"time"
 
 	api "github.com/streampair/streampair/api/control"
@@ -162,11 +163,28 @@ func (s *Server) pairStatus(r *runningPair) api.Pair {
 			From: string(last.From), To: string(last.To), Reason: string(last.Reason), Time: *s.wallClock(last.At),
 		}
 	}
+	if p.Declared { // strangers can make pairs, but no histories that grow the status
+		p.History = s.historyStatus(st.History)
+	}
 	p.Peer = s.peerStatus(r)
 	for _, l := range st.Legs {
 		p.Legs = append(p.Legs, s.legStatus(r.key.App, l))
 	}
 	return p
+}
+
+// historyStatus returns a pair's history, the newest entry first.
+func (s *Server) historyStatus(entries []failover.Entry) []api.HistoryEntry {
+	out := make([]api.HistoryEntry, 0, len(entries))
+	for _, e := range entries {
+		out = append(out, api.HistoryEntry{
+			Kind: string(e.Kind), Time: *s.wallClock(e.At), Leg: string(e.Leg), Reason: string(e.Reason),
+			GapMilliseconds: e.Gap.Milliseconds(),
+		})
+	}
+	slices.SortStableFunc(out, func(a, b api.HistoryEntry) int { return a.Time.Compare(b.Time) })
+	slices.Reverse(out)
+	return out
 }
 
 func (s *Server) legStatus(app string, l failover.LegStatus) api.Leg {

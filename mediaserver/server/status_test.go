@@ -1,6 +1,7 @@
 package server
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -57,6 +58,19 @@ func TestStatusTellsOfTheLegsAndTheLastSwitch(t *testing.T) {
 		t.Fatalf("the last switch is %+v", last)
 	}
 	t.Logf("switched %v after the encoder was killed", last.Time.Sub(killed).Round(ms))
+	var history []string
+	for _, e := range p.History {
+		history = append(history, strings.TrimSpace(e.Kind+" "+e.Leg+" "+e.Reason))
+	}
+	want := []string{
+		"RedundancyLost Primary PrimaryDisconnected", "Switched Backup PrimaryDisconnected", "Redundant Backup", "OnAir Primary Started",
+	}
+	if diff := cmp.Diff(want, history); diff != "" {
+		t.Errorf("history (-want +got):\n%s", diff)
+	}
+	if e := p.History[1]; !e.Time.Equal(last.Time) || e.GapMilliseconds > 60_000 {
+		t.Errorf("the switch in the history is %+v", e)
+	}
 }
 
 func TestALegIsLocalWhereItsEncoderPublishes(t *testing.T) {

@@ -27,6 +27,8 @@ import (
 const usage = `StreamPairs at a glance and by hand.
 
   kubectl streampair status [NAME]            both legs, which is on air and since when
+  kubectl streampair history [NAME]           the last 50 events: switches, times without a picture or redundancy
+  kubectl streampair report [NAME]            minutes on each leg, without a picture, without redundancy; each switch
   kubectl streampair switch LEG [NAME]        pin a leg: primary or backup; auto: let the media servers decide
   kubectl streampair url [NAME]               the URL that viewers open
   kubectl streampair keys [NAME]              where to publish, with tokens, for ffmpeg and OBS
@@ -56,6 +58,8 @@ type plugin struct {
 	out, errOut io.Writer
 	// port is where play and publish listen; 0: a free port.
 	port int
+	// since is where report begins, as parseSince takes it. output is the form of the report.
+	since, output string
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -67,6 +71,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	overrides := &clientcmd.ConfigOverrides{}
 	clientcmd.BindOverrideFlags(overrides, flags, clientcmd.RecommendedConfigOverrideFlags(""))
 	flags.IntVar(&p.port, "port", 0, "local port of play, and of publish for the primary; 0: a free port")
+	flags.StringVar(&p.since, "since", "", "where report begins: how long ago, such as 24h, or a time, such as 2026-11-22T18:00:00Z (default: where the history is complete)")
+	flags.StringVarP(&p.output, "output", "o", "text", "form of report: text, json or markdown")
 	err := flags.Parse(args)
 	if errors.Is(err, pflag.ErrHelp) || err == nil && flags.NArg() == 0 {
 		fmt.Fprint(stdout, usage+flags.FlagUsages())
@@ -124,6 +130,10 @@ func parseCommand(args []string) (command, error) {
 	switch verb {
 	case "status":
 		c.run, c.runAll = (*plugin).status, (*plugin).statusOfAll
+	case "history":
+		c.run = (*plugin).history
+	case "report":
+		c.run = (*plugin).report
 	case "url":
 		c.run = (*plugin).url
 	case "keys":

@@ -136,6 +136,8 @@ func TestCommands(t *testing.T) {
 	}{
 		{args: "status", pair: ""},
 		{args: "play sunday", pair: "sunday"},
+		{args: "history", pair: ""},
+		{args: "report sunday", pair: "sunday"},
 		{args: "switch primary", pair: ""},
 		{args: "switch BACKUP sunday", pair: "sunday"},
 		{args: "switch", wrong: "primary, backup or auto"},

@@ -167,6 +167,29 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.streampair.streampair.api.v1alpha1.ExposureType
       default: ClusterIP
+- name: com.github.streampair.streampair.api.v1alpha1.HistoryEntry
+  map:
+    fields:
+    - name: gapMilliseconds
+      type:
+        scalar: numeric
+    - name: kind
+      type:
+        namedType: com.github.streampair.streampair.api.v1alpha1.HistoryKind
+    - name: leg
+      type:
+        namedType: com.github.streampair.streampair.api.v1alpha1.Role
+    - name: number
+      type:
+        scalar: numeric
+    - name: reason
+      type:
+        scalar: string
+    - name: time
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
+- name: com.github.streampair.streampair.api.v1alpha1.HistoryKind
+  scalar: string
 - name: com.github.streampair.streampair.api.v1alpha1.HostPorts
   map:
     fields:
@@ -593,6 +616,15 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - type
+    - name: history
+      type:
+        list:
+          elementType:
+            namedType: com.github.streampair.streampair.api.v1alpha1.HistoryEntry
+          elementRelationship: atomic
+    - name: historyCompleteSince
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
     - name: ingest
       type:
         list:
@@ -785,6 +817,8 @@ var schemaYAML = typed.YAMLObject(`types:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
 - name: io.k8s.apimachinery.pkg.apis.meta.v1.ManagedFieldsOperationType
   scalar: string
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
+  scalar: untyped
 - name: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
   map:
     fields:

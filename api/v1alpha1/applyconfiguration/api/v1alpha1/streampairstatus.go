@@ -5,7 +5,8 @@
 package v1alpha1
 
 import (
-	v1 "k8s.io/client-go/applyconfigurations/meta/v1"
+	v1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metav1 "k8s.io/client-go/applyconfigurations/meta/v1"
 )
 
 // StreamPairStatusApplyConfiguration represents a declarative configuration of the StreamPairStatus type for use
@@ -34,9 +35,15 @@ type StreamPairStatusApplyConfiguration struct {
 	Ingest []IngestStatusApplyConfiguration `json:"ingest,omitempty"`
 	// lastSwitch is the last change from one leg to the other.
 	LastSwitch *SwitchApplyConfiguration `json:"lastSwitch,omitempty"`
+	// history has the latest events of the pair, the newest first: switches, times without a
+	// picture, and times without redundancy. `kubectl streampair history` prints it. An event that
+	// both media pods report is one entry.
+	History []HistoryEntryApplyConfiguration `json:"history,omitempty"`
+	// historyCompleteSince is since when history has every event that a media pod told the operator.
+	HistoryCompleteSince *v1.MicroTime `json:"historyCompleteSince,omitempty"`
 	// conditions are the pair's state, for `kubectl wait`: Ready, OnAir, PrimaryLive,
 	// BackupLive, Redundant, Converged, Exposed and Progressing.
-	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
+	Conditions []metav1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 }
 
 // StreamPairStatusApplyConfiguration constructs a declarative configuration of the StreamPairStatus type for use with
@@ -106,10 +113,31 @@ func (b *StreamPairStatusApplyConfiguration) WithLastSwitch(value *SwitchApplyCo
 	return b
 }
 
+// WithHistory adds the given value to the History field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the History field.
+func (b *StreamPairStatusApplyConfiguration) WithHistory(values ...*HistoryEntryApplyConfiguration) *StreamPairStatusApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithHistory")
+		}
+		b.History = append(b.History, *values[i])
+	}
+	return b
+}
+
+// WithHistoryCompleteSince sets the HistoryCompleteSince field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the HistoryCompleteSince field is set to the value of the last call.
+func (b *StreamPairStatusApplyConfiguration) WithHistoryCompleteSince(value v1.MicroTime) *StreamPairStatusApplyConfiguration {
+	b.HistoryCompleteSince = &value
+	return b
+}
+
 // WithConditions adds the given value to the Conditions field in the declarative configuration
 // and returns the receiver, so that objects can be build by chaining "With" function invocations.
 // If called multiple times, values provided by each call will be appended to the Conditions field.
-func (b *StreamPairStatusApplyConfiguration) WithConditions(values ...*v1.ConditionApplyConfiguration) *StreamPairStatusApplyConfiguration {
+func (b *StreamPairStatusApplyConfiguration) WithConditions(values ...*metav1.ConditionApplyConfiguration) *StreamPairStatusApplyConfiguration {
 	for i := range values {
 		if values[i] == nil {
 			panic("nil value passed to WithConditions")

@@ -25,7 +25,20 @@ var allWell = map[string]string{
 	"Redundant": "True/Redundant", "Converged": "True/Converged", "Exposed": "True/ClusterOnly", "Progressing": "False/UpToDate",
 }
 
+// ofContent are the conditions about the legs' content. TestContentConditions is about them.
+var ofContent = []string{v1alpha1.ConditionPrimaryHealthy, v1alpha1.ConditionBackupHealthy, v1alpha1.ConditionInStep}
+
+// shown returns the conditions, without those about the legs' content.
 func shown(status *v1alpha1.StreamPairStatus) map[string]string {
+	m := shownWith(status)
+	for _, name := range ofContent {
+		delete(m, name)
+	}
+	return m
+}
+
+// shownWith returns all conditions.
+func shownWith(status *v1alpha1.StreamPairStatus) map[string]string {
 	m := map[string]string{}
 	for _, c := range status.Conditions {
 		m[c.Type] = string(c.Status) + "/" + c.Reason

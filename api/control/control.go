@@ -265,6 +265,9 @@ type Pair struct {
 	Select  string         `json:"select"`
 	Viewers int            `json:"viewers"`
 	Legs    []Leg          `json:"legs"`
+	// Step is by how much the legs differ in programme time. Nil: they are not compared, or the
+	// media server is of an earlier version.
+	Step *Step `json:"step,omitempty"`
 	// Peer is the state of the pair at the other leg's pod. Absent: there is no such pod.
 	Peer *Peer `json:"peer,omitempty"`
 }
@@ -301,6 +304,57 @@ type Leg struct {
 	// another one sends to this stream id.
 	Conflict bool      `json:"conflict,omitempty"`
 	Warnings []Warning `json:"warnings,omitempty"`
+	// Content is what is wrong with the content of the leg's media. Nil: it is not compared with
+	// the other leg's, or the media server is of an earlier version.
+	Content *Content `json:"content,omitempty"`
+}
+
+// Content is the state of a leg's picture and sound beside the other leg's.
+type Content struct {
+	// Compared says that both legs are measured now.
+	Compared bool `json:"compared"`
+	// Faults are the faults that the leg has and the other leg has not, the worst first: see
+	// FaultBlack and the others.
+	Faults []string `json:"faults,omitempty"`
+	// NotWatched says why the leg's picture is not measured: see NotWatchedNoFFmpeg and the others.
+	// Empty: it is, or it has none.
+	NotWatched string `json:"notWatched,omitempty"`
+}
+
+// The values of Content.Faults.
+const (
+	// FaultBlack: the picture is black, or of one colour.
+	FaultBlack = "Black"
+	// FaultFrozen: the picture stands still.
+	FaultFrozen = "Frozen"
+	// FaultSilent: the sound is silent.
+	FaultSilent = "Silent"
+	// FaultLowBitrate: the bit rate is low.
+	FaultLowBitrate = "LowBitrate"
+	// FaultLowFrameRate: the picture rate is low.
+	FaultLowFrameRate = "LowFrameRate"
+)
+
+// The values of Content.NotWatched.
+const (
+	// NotWatchedNoFFmpeg: the media server has no ffmpeg, or may not use it.
+	NotWatchedNoFFmpeg = "NoFFmpeg"
+	// NotWatchedFull: the media server watches as many streams as it may.
+	NotWatchedFull = "Full"
+	// NotWatchedFailed: ffmpeg fails on the leg's pictures.
+	NotWatchedFailed = "Failed"
+)
+
+// Step is by how much the two legs of a pair differ in programme time.
+type Step struct {
+	// Known says that OffsetMilliseconds is known.
+	Known bool `json:"known"`
+	// OffsetMilliseconds is positive if the backup is later. It changes in steps of 100 or more, and
+	// at most once a minute.
+	OffsetMilliseconds int64 `json:"offsetMilliseconds,omitempty"`
+	// Doubt says why the offset is unknown: TooLittle, Flat (silence), Different (other sound) or
+	// Ambiguous (a loop, a hum).
+	Doubt string `json:"doubt,omitempty"`
 }
 
 // The values of Leg.LossReason.

@@ -12,6 +12,14 @@ const (
 	ConditionPrimaryLive = "PrimaryLive"
 	// ConditionBackupLive: the backup's media arrives, and viewers can begin with it.
 	ConditionBackupLive = "BackupLive"
+	// ConditionPrimaryHealthy: the primary's picture and sound are without a fault that the
+	// backup's are without.
+	ConditionPrimaryHealthy = "PrimaryHealthy"
+	// ConditionBackupHealthy: the backup's picture and sound are without a fault that the
+	// primary's are without.
+	ConditionBackupHealthy = "BackupHealthy"
+	// ConditionInStep: both legs show the same moment of the programme, to within a second.
+	ConditionInStep = "InStep"
 	// ConditionRedundant: both legs have all their tracks, on different nodes. While this
 	// condition is not True, the next loss may end the picture.
 	ConditionRedundant = "Redundant"
@@ -98,6 +106,43 @@ const (
 	// ReasonPublisherConflict: two encoders publish to one stream id. Each takes the stream
 	// from the other again and again, so a new one is refused for some time.
 	ReasonPublisherConflict = "PublisherConflict"
+)
+
+// Reasons of ConditionPrimaryHealthy and ConditionBackupHealthy. The faults stand where
+// spec.failover.content sets them.
+const (
+	// ReasonHealthy (True).
+	ReasonHealthy = "Healthy"
+	// ReasonBlack: the picture is black, or of one colour, and the other leg's is not. Check the
+	// encoder's camera and cables.
+	ReasonBlack = "Black"
+	// ReasonFrozen: the picture stands still, and the other leg's moves.
+	ReasonFrozen = "Frozen"
+	// ReasonSilent: the sound is silent, and the other leg's is not.
+	ReasonSilent = "Silent"
+	// ReasonLowBitrate: the bit rate is below the limit, and the other leg's is not.
+	ReasonLowBitrate = "LowBitrate"
+	// ReasonLowFrameRate: the picture rate is far below the leg's usual one.
+	ReasonLowFrameRate = "LowFrameRate"
+	// ReasonNotLive (status Unknown): the leg has no media.
+	ReasonNotLive = "NotLive"
+	// ReasonNotCompared (status Unknown): the legs are not both measured now.
+	ReasonNotCompared = "NotCompared"
+	// ReasonNotWatched (status Unknown): the leg's picture is not measured, because the media pod
+	// has no ffmpeg or no place for it. Sound and rates are.
+	ReasonNotWatched = "NotWatched"
+)
+
+// Reasons of ConditionInStep.
+const (
+	// ReasonInStep (True).
+	ReasonInStep = "InStep"
+	// ReasonOutOfStep: the legs differ by a second or more. A switch repeats or leaves out that
+	// much of the programme. Set the same delay at both encoders.
+	ReasonOutOfStep = "OutOfStep"
+	// ReasonStepUnknown (status Unknown): the legs' sound does not show by how much they differ:
+	// silence, other sound, or a loop.
+	ReasonStepUnknown = "StepUnknown"
 )
 
 // Reasons of ConditionRedundant.
@@ -235,6 +280,11 @@ const (
 	EventInputLost = "InputLost"
 	// EventInputRecovered (Normal): a leg's media is back.
 	EventInputRecovered = "InputRecovered"
+	// EventContentFault (Warning): a leg's picture or sound has a fault that the other leg's has
+	// not. The note says which.
+	EventContentFault = "ContentFault"
+	// EventContentRecovered (Normal): that fault is over.
+	EventContentRecovered = "ContentRecovered"
 	// EventPublisherConflict (Warning): two encoders share a stream id.
 	EventPublisherConflict = "PublisherConflict"
 )

@@ -24,6 +24,11 @@ var historyKinds = []string{
 	control.HistoryOnAir, control.HistoryDark, control.HistorySwitched, control.HistoryRedundant, control.HistoryRedundancyLost,
 }
 
+// contentFaults are the faults of content that the operator knows.
+var contentFaults = []string{
+	control.FaultBlack, control.FaultFrozen, control.FaultSilent, control.FaultLowBitrate, control.FaultLowFrameRate,
+}
+
 // saneStatus removes from a status what the real media server never sends, and bounds
 // the rest. Otherwise a faulty pod could make every status of its pair invalid.
 func saneStatus(s *control.Status) {
@@ -67,6 +72,12 @@ func sanePair(p *control.Pair) {
 		}
 	}
 	p.History = saneHistory(p.History)
+	for i := range p.Legs {
+		if c := p.Legs[i].Content; c != nil {
+			c.Faults = slices.DeleteFunc(c.Faults, func(f string) bool { return !slices.Contains(contentFaults, f) })
+			c.Faults = c.Faults[:min(len(c.Faults), len(contentFaults))]
+		}
+	}
 }
 
 // saneHistory keeps nil, by which a pod of an earlier version is known.

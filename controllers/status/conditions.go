@@ -234,6 +234,8 @@ func (w *statusWriter) redundant() verdict {
 		case v.Reach == observed.ReachStarting:
 			verdict.keep = true
 			return verdict
+		case v.Live() && v.Own.Content != nil && len(v.Own.Content.Faults) > 0:
+			return no(reasons[v.Role], "%s", faultText(v.Role, v.Own.Content.Faults[0]))
 		case !v.Full():
 			return verdict
 		}

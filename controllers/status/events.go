@@ -51,6 +51,7 @@ func Edges(before, after *v1alpha1.StreamPairStatus) []Edge {
 					fmt.Sprintf("The %s's media is back.", leg)})
 			}
 		}
+		list = append(list, contentEdges(before, after, role)...)
 		if is.Reason == v1alpha1.ReasonPublisherConflict && was.Reason != v1alpha1.ReasonPublisherConflict {
 			list = append(list, Edge{corev1.EventTypeWarning, v1alpha1.EventPublisherConflict, actionPublish,
 				fmt.Sprintf("Two encoders publish to the %s's stream id. Stop one of them.", leg)})

@@ -170,6 +170,7 @@ func (s *Server) pairStatus(r *runningPair) api.Pair {
 	for _, l := range st.Legs {
 		p.Legs = append(p.Legs, s.legStatus(r.key.App, l))
 	}
+	s.measuring.describe(r.key, &p)
 	return p
 }
 

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	api "github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/api/v1alpha1"
 	"github.com/streampair/streampair/mediaserver/config"
 	"github.com/streampair/streampair/mediaserver/content"
@@ -44,7 +45,10 @@ type measuring struct {
 type measuredPair struct {
 	stop       context.CancelFunc
 	comparison *measure.Comparison
-	state      measure.State // guarded by measuring.mu
+
+	// Guarded by measuring.mu:
+	state measure.State
+	told  toldStep
 }
 
 // openMeasuring makes what measures. follow begins.
@@ -138,10 +142,14 @@ func (m *measuring) compare(key failover.PairKey, policy content.Policy) *measur
 // compared takes what a comparison says.
 func (m *measuring) compared(key failover.PairKey, p *measuredPair, s measure.State) {
 	m.mu.Lock()
-	p.state = s
+	before, told := p.state, p.told
+	p.state, p.told = s, told.after(s.Step, m.registry.Now())
+	changed := before.Primary != s.Primary || before.Backup != s.Backup || told.Step != p.told.Step
 	m.mu.Unlock()
 	m.tell(key, s)
-	m.onChange()
+	if changed {
+		m.onChange()
+	}
 }
 
 // tell tells a pair what is wrong with the content of its legs.
@@ -159,6 +167,53 @@ func (m *measuring) state(key failover.PairKey) (s measure.State, ok bool) {
 		return p.state, true
 	}
 	return s, false
+}
+
+// describe adds how the legs of a pair compare to its status.
+func (m *measuring) describe(key failover.PairKey, p *api.Pair) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	measured := m.pairs[key]
+	if measured == nil {
+		return
+	}
+	step := measured.told.Step
+	p.Step = &step
+	for i := range p.Legs {
+		leg := measured.state.Primary
+		if p.Legs[i].Role == string(failover.Backup) {
+			leg = measured.state.Backup
+		}
+		p.Legs[i].Content = &api.Content{Compared: leg.Known, NotWatched: string(leg.Unwatched)}
+		for _, f := range content.Faults() {
+			if leg.Has[f] {
+				p.Legs[i].Content.Faults = append(p.Legs[i].Content.Faults, f.String())
+			}
+		}
+	}
+}
+
+// toldStep is the step that is told in status. It must not change often: each change is written to
+// the Kubernetes API.
+type toldStep struct {
+	api.Step
+	at time.Duration
+}
+
+// A change of the offset is told if it is of leastStep or more, at most once in tellStepEvery.
+const leastStep, tellStepEvery = 100 * time.Millisecond, time.Minute
+
+// after returns what is told at now.
+func (t toldStep) after(s measure.Step, now time.Duration) toldStep {
+	next := toldStep{at: now, Step: api.Step{Known: s.Known, OffsetMilliseconds: s.Offset.Round(leastStep).Milliseconds()}}
+	if !s.Known {
+		next.Step = api.Step{Doubt: string(s.Doubt)}
+	}
+	moved := time.Duration(t.OffsetMilliseconds)*time.Millisecond - s.Offset
+	if t.Known == s.Known && (now < t.at+tellStepEvery || s.Known && moved.Abs() < leastStep) {
+		return t
+	}
+	return next
 }
 
 // close ends all measuring, and waits for the end.

@@ -351,8 +351,8 @@ streampair_switches_total{namespace="live",pair="sunday",reason="PrimaryInputLos
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "streampair_active_leg", "streampair_switches_total"); err != nil {
 		t.Error(err)
 	}
-	if n, err := testutil.GatherAndCount(registry, "streampair_condition"); n != len(allWell) || err != nil {
-		t.Errorf("%d conditions (%v), want %d", n, err, len(allWell))
+	if n, err := testutil.GatherAndCount(registry, "streampair_condition"); n != len(allWell)+len(ofContent) || err != nil {
+		t.Errorf("%d conditions (%v), want %d", n, err, len(allWell)+len(ofContent))
 	}
 	m.Forget(name)
 	if n, err := testutil.GatherAndCount(registry); n != 0 || err != nil {

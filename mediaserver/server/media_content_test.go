@@ -1,6 +1,7 @@
 package server
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -52,11 +53,82 @@ func TestAFaultOfTheContent(t *testing.T) {
 			s.encode("backup", "null", "anull")
 			s.onAir("primary", true, true)
 			began := time.Now()
+			v := s.watchPair()
 			eventually.True(t, "the switch", func() bool { return s.pair("sunday").Switches == 1 })
 			t.Logf("switched %v after both legs were on air", time.Since(began).Round(ms))
-			if p := s.pair("sunday"); p.Reason != string(tt.reason) || p.ActiveStreamID != "backup" {
+			p := s.pair("sunday")
+			if p.Reason != string(tt.reason) || p.ActiveStreamID != "backup" {
 				t.Errorf("%s is on air for %s, want the backup for %s", p.ActiveStreamID, p.Reason, tt.reason)
 			}
+			if faults := p.Legs[0].Content.Faults; len(faults) == 0 || p.Legs[0].Rank == "Full" {
+				t.Errorf("the primary has the faults %v and rank %s", faults, p.Legs[0].Rank)
+			}
+			if c := p.Legs[1].Content; !c.Compared || len(c.Faults) > 0 || c.NotWatched != "" {
+				t.Errorf("the backup: %+v", c)
+			}
+			if gap := s.longestGapOf(v); gap > maxGap {
+				t.Errorf("no picture for %v", gap)
+			}
+		})
+	}
+}
+
+// longestGapOf returns the longest time without a picture at a viewer.
+func (s *testServer) longestGapOf(v *viewer) time.Duration {
+	packets := v.Video().Packets
+	longest := time.Duration(0)
+	for i := range packets[1:] {
+		longest = max(longest, packets[i+1].Arrival.Sub(packets[i].Arrival))
+	}
+	return longest
+}
+
+// With Observe nothing moves, and both servers of a pair tell of the fault. Both know by how much the
+// encoders differ.
+func TestBothServersTellOfAFault(t *testing.T) {
+	mediatest.SkipInShort(t)
+	w := startRelayedPair(t, sticky)
+	w.servers[0].encode("primary", "drawbox=t=fill:c=blue:enable='between(t,30,70)'", "anull")
+	w.servers[0].onAir("primary", true, false)
+	time.Sleep(3 * time.Second) // by so much the backup is later
+	w.servers[1].encode("backup", "null", "anull")
+	for leg, s := range w.servers {
+		eventually.True(t, "the step of both encoders at server "+legIDs[leg], func() bool {
+			step := s.pair("sunday").Step
+			return step != nil && step.Known && step.OffsetMilliseconds > 2500 && step.OffsetMilliseconds < 4500
+		})
+		eventually.True(t, "the fault at server "+legIDs[leg], func() bool {
+			c := s.pair("sunday").Legs[0].Content
+			return c != nil && c.Compared && slices.Equal(c.Faults, []string{"Black"})
+		})
+		if p := s.pair("sunday"); p.Switches != 0 || p.ActiveStreamID != "primary" || p.Legs[0].Rank != "Full" {
+			t.Errorf("server %s: %s is on air after %d switches, and the primary has rank %s", legIDs[leg], p.ActiveStreamID, p.Switches, p.Legs[0].Rank)
+		}
+	}
+}
+
+// Without ffmpeg, or without a place, pictures are not watched, and everything else is.
+func TestPicturesAreNotWatched(t *testing.T) {
+	mediatest.SkipInShort(t)
+	for name, tt := range map[string]struct {
+		change func(*Config)
+		why    string
+	}{
+		"no ffmpeg":  {func(c *Config) { c.FFmpegPath = "" }, "NoFFmpeg"},
+		"not wanted": {func(c *Config) { c.MaxAnalysers = 0 }, "NoFFmpeg"},
+		"one place":  {func(c *Config) { c.MaxAnalysers = 1 }, "Full"},
+		"it fails":   {func(c *Config) { c.FFmpegPath = "/bin/false" }, "Failed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := startServer(t, sticky, tt.change)
+			s.encode("primary", "null", "anull")
+			s.onAir("primary", true, false)
+			s.encode("backup", "null", "anull")
+			eventually.True(t, "the backup is compared", func() bool {
+				c := s.pair("sunday").Legs[1].Content
+				return c != nil && c.Compared && c.NotWatched == tt.why
+			})
 		})
 	}
 }

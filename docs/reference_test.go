@@ -40,6 +40,7 @@ func TestReference(t *testing.T) {
 	mediaServer, operator := &registerer{}, &registerer{}
 	metrics.New(mediaServer)
 	metrics.RegisterMemory(mediaServer, 0, map[string]func() int64{"class": nil})
+	metrics.RegisterMeasures(mediaServer, metrics.MeasuresConfig{})
 	operatormetrics.New(operator)
 	fmt.Fprintf(&want, "\n## Metrics of a media server\n\n%s", mediaServer.table(t))
 	fmt.Fprintf(&want, "\n## Metrics of the operator\n\nThose of controller-runtime stand beside these.\n\n%s", operator.table(t))
@@ -62,7 +63,7 @@ func TestReference(t *testing.T) {
 type registerer struct{ descriptions []string }
 
 func (r *registerer) Register(c prometheus.Collector) error {
-	descriptions := make(chan *prometheus.Desc, 10)
+	descriptions := make(chan *prometheus.Desc, 100)
 	c.Describe(descriptions)
 	close(descriptions)
 	for d := range descriptions {

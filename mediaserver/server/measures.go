@@ -31,7 +31,6 @@ type measuring struct {
 	onChange func()
 	watcher  measure.WatcherConfig // of every stream
 	recovery *recovery.Recovery
-	metrics  *metrics.Metrics
 
 	running sync.WaitGroup
 
@@ -43,6 +42,7 @@ type measuring struct {
 
 // measuredPair is a pair whose legs are compared.
 type measuredPair struct {
+	name       string
 	stop       context.CancelFunc
 	comparison *measure.Comparison
 
@@ -53,15 +53,17 @@ type measuredPair struct {
 
 // openMeasuring makes what measures. follow begins.
 func (s *Server) openMeasuring() *measuring {
-	return &measuring{
+	m := &measuring{
 		registry: s.registry, reports: measure.NewReports(), pair: s.pairs.declaredPairOf, onChange: s.changes.notify,
 		watcher: measure.WatcherConfig{
 			Epoch: s.registry.Epoch(), FFmpegPath: s.cfg.FFmpegPath, Places: make(chan struct{}, max(s.cfg.MaxAnalysers, 0)),
 			Recovery: s.recovery, Logger: s.log, Metrics: s.counters,
 		},
-		recovery: s.recovery, metrics: s.counters,
-		watched: make(map[stream.Key]context.CancelFunc), pairs: make(map[failover.PairKey]*measuredPair),
+		recovery: s.recovery,
+		watched:  make(map[stream.Key]context.CancelFunc), pairs: make(map[failover.PairKey]*measuredPair),
 	}
+	metrics.RegisterMeasures(s.metrics, metrics.MeasuresConfig{Streams: m.streamMeasures, Pairs: m.pairMeasures})
+	return m
 }
 
 // follow measures the pairs of a manifest, and no others.
@@ -71,14 +73,14 @@ func (m *measuring) follow(manifest config.Manifest) {
 	if m.closed {
 		return
 	}
-	streams, policies := make(map[stream.Key]bool), make(map[failover.PairKey]content.Policy)
+	streams, policies, names := make(map[stream.Key]bool), make(map[failover.PairKey]content.Policy), make(map[failover.PairKey]string)
 	for i := range manifest.Pairs {
 		spec := &manifest.Pairs[i].Spec
 		if spec.Paused {
 			continue
 		}
 		key := keyOf(spec)
-		policies[key] = contentPolicyOf(spec.Failover.Content)
+		policies[key], names[key] = contentPolicyOf(spec.Failover.Content), manifest.Pairs[i].Name
 		streams[key.Stream(failover.Primary)], streams[key.Stream(failover.Backup)] = true, true
 	}
 	for key, stop := range m.watched {
@@ -100,10 +102,11 @@ func (m *measuring) follow(manifest config.Manifest) {
 	}
 	for key, policy := range policies {
 		if p := m.pairs[key]; p != nil {
+			p.name = names[key]
 			p.comparison.SetPolicy(policy)
 			m.tell(key, p.state) // the pair may have been made again
 		} else {
-			m.pairs[key] = m.compare(key, policy)
+			m.pairs[key] = m.compare(key, names[key], policy)
 		}
 	}
 }
@@ -122,9 +125,9 @@ func (m *measuring) watch(key stream.Key) (stop context.CancelFunc) {
 }
 
 // compare compares the legs of a pair until its stop is called.
-func (m *measuring) compare(key failover.PairKey, policy content.Policy) *measuredPair {
+func (m *measuring) compare(key failover.PairKey, name string, policy content.Policy) *measuredPair {
 	ctx, cancel := context.WithCancel(context.Background()) // until stop
-	p := &measuredPair{stop: cancel}
+	p := &measuredPair{name: name, stop: cancel}
 	primary, stopPrimary := m.reports.Follow(key.Stream(failover.Primary), true)
 	backup, stopBackup := m.reports.Follow(key.Stream(failover.Backup), true)
 	p.comparison = measure.NewComparison(measure.ComparisonConfig{

@@ -101,6 +101,9 @@ func TestBothServersTellOfAFault(t *testing.T) {
 			c := s.pair("sunday").Legs[0].Content
 			return c != nil && c.Compared && slices.Equal(c.Faults, []string{"Black"})
 		})
+		if got := s.counted(`streampair_content_fault{fault="Black",leg="Primary",pair="sunday"}`); got != "1" {
+			t.Errorf("server %s: the metric of the fault is %q", legIDs[leg], got)
+		}
 		if p := s.pair("sunday"); p.Switches != 0 || p.ActiveStreamID != "primary" || p.Legs[0].Rank != "Full" {
 			t.Errorf("server %s: %s is on air after %d switches, and the primary has rank %s", legIDs[leg], p.ActiveStreamID, p.Switches, p.Legs[0].Rank)
 		}

@@ -83,6 +83,13 @@ func TestAlerts(t *testing.T) {
 		{"another pair is on air", "StreamPairNotRedundant", series{
 			strings.ReplaceAll(onAir, "sunday", "monday"): constant(1), redundant: constant(0)}, false},
 
+		{"the primary is black", "StreamPairContentFault", series{strings.ReplaceAll(onAir, "OnAir", "PrimaryHealthy"): constant(0)}, true},
+		{"the backup is silent", "StreamPairContentFault", series{strings.ReplaceAll(onAir, "OnAir", "BackupHealthy"): constant(0)}, true},
+		{"pictures are not watched", "StreamPairContentFault", series{strings.ReplaceAll(onAir, "OnAir", "PrimaryHealthy"): constant(-1)}, false},
+		{"both legs are well", "StreamPairContentFault", series{
+			strings.ReplaceAll(onAir, "OnAir", "PrimaryHealthy"): constant(1), strings.ReplaceAll(onAir, "OnAir", "BackupHealthy"): constant(1)}, false},
+		{"the backup is 3 s later", "StreamPairOutOfStep", series{strings.ReplaceAll(onAir, "OnAir", "InStep"): constant(0)}, true},
+		{"the step is unknown", "StreamPairOutOfStep", series{strings.ReplaceAll(onAir, "OnAir", "InStep"): constant(-1)}, false},
 		{"the pods disagree", "StreamPairNotConverged", series{strings.ReplaceAll(onAir, "OnAir", "Converged"): constant(0)}, true},
 		{"a pod cannot be asked", "StreamPairNotConverged", series{strings.ReplaceAll(onAir, "OnAir", "Converged"): constant(-1)}, false},
 		{"it is paused", "StreamPairNotConverged", series{strings.ReplaceAll(onAir, "OnAir", "Converged"): constant(0), paused: constant(1)}, false},

@@ -48,7 +48,7 @@ type history struct {
 	entries []Entry // oldest first; the entries are not changed
 	dark    lapse   // of the picture
 	alone   lapse   // of the redundancy
-	// missing is the leg whose loss ended the redundancy.
+	// missing is the leg that is not whole, or was the last one that was not.
 	missing Role
 	// begun reports whether the pair has been redundant, or should have been.
 	begun bool
@@ -104,20 +104,21 @@ func (h history) observeDark(p Policy, legs Legs, s State, judged, now time.Dura
 // been, or should have been.
 func (h history) observeRedundancy(p Policy, legs Legs, s State, judged, now time.Duration) (history, time.Duration) {
 	primary, backup := legs.isWhole(Primary, p, judged), legs.isWhole(Backup, p, judged)
+	redundant := primary && backup
 	if !h.begun {
-		if due := s.FirstPicture + startupWindow; !(primary && backup) && now < due {
+		if due := s.FirstPicture + startupWindow; !redundant && now < due {
 			return h, due
 		}
 		h.begun = true
-		if primary && backup {
+		if redundant {
 			return h.with(Entry{Kind: KindRedundant, At: now, Leg: s.Active.Other()}), 0
 		}
 	}
-	if !h.alone.lost {
+	if !redundant {
 		h.missing = missingLeg(primary, backup, s.Active)
 	}
 	var found edge
-	switch h.alone, found = h.alone.observe(primary && backup, now); {
+	switch h.alone, found = h.alone.observe(redundant, now); {
 	case found.lost:
 		h = h.with(Entry{Kind: KindRedundancyLost, At: now, Leg: h.missing, Reason: legs.Leg(h.missing).lossReason(h.missing, p, judged)})
 	case found.restored:
@@ -126,11 +127,10 @@ func (h history) observeRedundancy(p Policy, legs Legs, s State, judged, now tim
 	return h, 0
 }
 
-// missingLeg returns the leg that is not whole. If neither is, it returns the leg that is not on air.
+// missingLeg returns the leg that is not whole, if one of them is not. If neither is, it returns the
+// leg that is not on air.
 func missingLeg(primary, backup bool, active Role) Role {
 	switch {
-	case primary && backup:
-		return ""
 	case primary:
 		return Backup
 	case backup:

@@ -77,7 +77,7 @@ func TestHistory(t *testing.T) {
 		}, []string{
 			"0s OnAir Primary Started", "0s Redundant Backup", "20s RedundancyLost Backup BackupDisconnected",
 			"30s Dark Primary PrimaryDisconnected", "40s Switched Backup PrimaryDisconnected gap 10s", "40s OnAir Backup gap 10s",
-			"50s Redundant Backup",
+			"50s Redundant Primary",
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

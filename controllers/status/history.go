@@ -58,3 +58,34 @@ func (w *statusWriter) nobodyIsDark() bool {
 	}
 	return true
 }
+
+// notifications returns how far each receiver of events is. A new receiver gets the events after those
+// of the last status. Events that a receiver does not want are done with in the write that has them.
+func (w *statusWriter) notifications(record history.Record, progress func(string) v1alpha1.NotificationStatus) []v1alpha1.NotificationStatus {
+	var list []v1alpha1.NotificationStatus
+	for _, n := range w.pair.Spec.Notifications {
+		s := v1alpha1.NotificationStatus{Name: n.Name, Position: newest(w.last.History)}
+		for _, last := range w.last.Notifications {
+			if last.Name == n.Name {
+				s = last
+			}
+		}
+		if progress != nil {
+			if now := progress(n.Name); now.Name != "" && now.Position >= s.Position {
+				s = now
+			}
+		}
+		s.Position = history.Skipped(n, s.Position, record.Entries)
+		list = append(list, s)
+	}
+	return list
+}
+
+// newest returns the highest number of the events; 0: there is none.
+func newest(entries []v1alpha1.HistoryEntry) int64 {
+	var number int64
+	for _, e := range entries {
+		number = max(number, e.Number)
+	}
+	return number
+}

@@ -87,7 +87,7 @@ const (
 // is 0 to 1, of its half.
 func (q queue) after(id string, code int, now time.Time, spread float64) (queue, outcome) {
 	first := q.waiting[0]
-	q.progress.LastStatusCode = int32(code) //nolint:gosec // a status code has three digits
+	q.progress.LastStatusCode = int32(code)
 	if code >= 200 && code < 300 {
 		taken := metav1.NewTime(now.Truncate(time.Second))
 		q.progress.Position, q.progress.LastDeliveredID, q.progress.LastDeliveryTime = first.entry.Number, id, &taken

@@ -195,3 +195,29 @@ func (l lapse) due() time.Duration {
 	}
 	return l.goodSince + l.hold()
 }
+
+// Leave tells the pair that its server is about to end. The history has no more entries then: the
+// server's connections end one after the other, which loses legs and makes switches that viewers do
+// not see. Viewers go to the other server, which has what happens to the pair.
+func (p *Pair) Leave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.leaving = true
+}
+
+func (p *Pair) isLeaving() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.leaving
+}
+
+// record notes in the history what has happened to the legs. It returns when waiting alone may add
+// an entry; 0: never.
+func (p *Pair) record(legs Legs, judged time.Duration) time.Duration {
+	if len(p.legs) < 2 || p.isLeaving() {
+		return 0
+	}
+	history, due := p.history.observe(p.policyInForce(), legs, p.state, judged, p.now())
+	p.history = history
+	return due
+}

@@ -92,6 +92,24 @@ func TestHistory(t *testing.T) {
 	}
 }
 
+func TestAServerThatEndsAddsNothing(t *testing.T) {
+	inStudio(t, nil, func(t *testing.T, s *testPair) {
+		began := s.now()
+		s.primary.start()
+		s.backup.start()
+		s.run(20 * time.Second)
+		s.pair.Leave()
+		s.primary.kill()
+		s.run(10 * time.Second)
+		s.backup.kill()
+		s.run(10 * time.Second)
+		want := []string{"0s OnAir Primary Started", "0s Redundant Backup"}
+		if diff := cmp.Diff(want, told(s.pair.Status().History, began)); diff != "" {
+			t.Errorf("history (-want +got):\n%s", diff)
+		}
+	})
+}
+
 func TestWithoutABackupNoRedundancyIsLost(t *testing.T) {
 	inStudio(t, func(c *PairConfig) { c.Backup = nil }, func(t *testing.T, s *testPair) {
 		began := s.now()

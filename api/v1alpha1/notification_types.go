@@ -54,6 +54,9 @@ type NotificationStatus struct {
 	// name is the receiver's name in spec.notifications.
 	// +required
 	Name string `json:"name,omitempty"`
+	// since is when the operator first saw the receiver. Earlier events are not sent.
+	// +optional
+	Since *metav1.Time `json:"since,omitempty"`
 	// position is the number of the last entry of status.history that is done with: delivered, given
 	// up, or not asked for. Absent: no entry is.
 	// +optional

@@ -3,6 +3,8 @@ package history
 import (
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/streampair/streampair/api/v1alpha1"
 )
 
@@ -11,15 +13,19 @@ func TestEventsThatAReceiverDoesNotWantAreSkipped(t *testing.T) {
 	for _, tt := range []struct {
 		name           string
 		wants          []v1alpha1.NotificationEvent
+		since          float64
 		position, want int64
 	}{
-		{"all are wanted", nil, 0, 0},
-		{"those before the first one that is wanted", []v1alpha1.NotificationEvent{"Switched"}, 0, 2},
-		{"those after the last one that is wanted", []v1alpha1.NotificationEvent{"Switched"}, 3, 4},
-		{"none is wanted", []v1alpha1.NotificationEvent{"Dark"}, 0, 4},
-		{"all are done with", nil, 4, 4},
+		{"all are wanted", nil, 0, 0, 0},
+		{"those before the first one that is wanted", []v1alpha1.NotificationEvent{"Switched"}, 0, 0, 2},
+		{"those after the last one that is wanted", []v1alpha1.NotificationEvent{"Switched"}, 0, 3, 4},
+		{"none is wanted", []v1alpha1.NotificationEvent{"Dark"}, 0, 0, 4},
+		{"those from before the receiver was there", nil, 2, 0, 2},
+		{"all are done with", nil, 0, 4, 4},
 	} {
-		if got := Skipped(v1alpha1.Notification{Events: tt.wants}, tt.position, record.Entries); got != tt.want {
+		since := metav1.NewTime(at(tt.since))
+		progress := v1alpha1.NotificationStatus{Since: &since, Position: tt.position}
+		if got := Skipped(v1alpha1.Notification{Events: tt.wants}, progress, record.Entries); got != tt.want {
 			t.Errorf("%s: position %d, want %d", tt.name, got, tt.want)
 		}
 	}

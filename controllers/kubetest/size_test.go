@@ -86,7 +86,7 @@ func longestStatus(pair *v1alpha1.StreamPair) *v1alpha1.StreamPairStatus {
 	}
 	for _, n := range pair.Spec.Notifications {
 		status.Notifications = append(status.Notifications, v1alpha1.NotificationStatus{
-			Name: n.Name, Position: 1 << 40, LastDeliveredID: string(pair.UID) + "-1099511627776-1795377600000000", LastDeliveryTime: &now,
+			Name: n.Name, Since: &now, Position: 1 << 40, LastDeliveredID: string(pair.UID) + "-1795377600000000-RedundancyLost-Primary", LastDeliveryTime: &now,
 			LastStatusCode: 503, Undelivered: 1 << 40,
 		})
 	}

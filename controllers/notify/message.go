@@ -35,10 +35,10 @@ type messageData struct {
 	GapMilliseconds int64                `json:"gapMilliseconds,omitempty"`
 }
 
-// messageID returns the webhook-id of an event. It is the same whenever the event is sent. The time
-// tells events apart whose numbers are the same, after a status was lost.
+// messageID returns the webhook-id of an event. It is the same whenever the event is sent, even if
+// the status was lost and the event has another number.
 func messageID(pair types.UID, e v1alpha1.HistoryEntry) string {
-	return fmt.Sprintf("%s-%d-%d", pair, e.Number, e.Time.UnixMicro())
+	return fmt.Sprintf("%s-%d-%s-%s", pair, e.Time.UnixMicro(), e.Kind, e.Leg)
 }
 
 func messageBody(name types.NamespacedName, pair types.UID, e v1alpha1.HistoryEntry) ([]byte, error) {

@@ -11,10 +11,12 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
 	"reflect"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -187,7 +189,7 @@ func (r *receiver) take(status *v1alpha1.StreamPairStatus, now time.Time) {
 		}
 	}
 	if progress.Name != "" { // otherwise the status does not have the receiver yet
-		r.queue = r.queue.with(status.History, func(e v1alpha1.HistoryEntry) bool { return history.Wants(r.target, e) }, now)
+		r.queue = r.queue.with(status.History, func(e v1alpha1.HistoryEntry) bool { return history.Wants(r.target, *progress, e) }, now)
 	}
 }
 
@@ -254,12 +256,21 @@ func (s *Sender) send(ctx context.Context, r *receiver) {
 		case <-ctx.Done():
 			continue
 		}
-		code, err := s.attempt(ctx, r, e)
+		code, err := s.confined(ctx, r, e)
 		<-s.slots
-		if ctx.Err() == nil {
-			s.noteAttempt(r, e, code, err)
-		}
+		s.noteAttempt(r, e, code, err)
 	}
+}
+
+// confined makes an attempt. A panic in what a receiver answered is a failure of this receiver.
+func (s *Sender) confined(ctx context.Context, r *receiver, e v1alpha1.HistoryEntry) (code int, err error) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			code, err = 0, fmt.Errorf("panic: %v", reason)
+			s.cfg.Log.Error(err, "sending an event panicked", "stack", string(debug.Stack()))
+		}
+	}()
+	return s.attempt(ctx, r, e)
 }
 
 // pause waits, at most until ctx ends.
@@ -276,8 +287,11 @@ func pause(ctx context.Context, d time.Duration) {
 func (s *Sender) noteAttempt(r *receiver, e v1alpha1.HistoryEntry, code int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.pairs[r.pair][r.target.Name] != r || s.start == nil {
+		return // the attempt was cut off, or nobody wants to know
+	}
 	if len(r.queue.waiting) == 0 || r.queue.waiting[0].entry.Number != e.Number {
-		return // the event was dropped meanwhile, since too many others wait
+		return // the event was given up meanwhile, since too many others wait
 	}
 	before := r.queue.progress
 	var end outcome
@@ -299,13 +313,13 @@ func (s *Sender) logChange(r *receiver, end outcome, code int, err error) {
 	case err != nil:
 		fault = oneline.Short(err.Error())
 	default:
-		fault = http.StatusText(code)
+		fault = fmt.Sprintf("the answer has the status %d", code)
 	}
 	switch {
 	case end == gaveUp:
-		log.Info("event given up", "code", code, "reason", fault)
+		log.Info("event given up", "reason", fault)
 	case fault != "" && fault != r.fault:
-		log.Info("receiver does not take events", "code", code, "reason", fault)
+		log.Info("receiver does not take events", "reason", fault)
 	case fault == "" && r.fault != "":
 		log.Info("receiver takes events again")
 	}

@@ -37,6 +37,9 @@ func newOffice(t *testing.T) *office {
 	o.sender = New(Config{Metrics: metrics.New(prometheus.NewRegistry())})
 	o.sender.attempt = func(ctx context.Context, r *receiver, e v1alpha1.HistoryEntry) (int, error) {
 		code := o.answers[r.target.Name]()
+		if code == panics {
+			panic("a receiver that nobody expected")
+		}
 		if code < 0 { // the receiver hangs
 			select {
 			case <-ctx.Done():
@@ -64,6 +67,9 @@ func newOffice(t *testing.T) *office {
 	}
 	return o
 }
+
+// panics is the answer of a receiver that makes the Sender panic.
+const panics = 999
 
 // taken returns the numbers of the events that a receiver took.
 func (o *office) taken(name string) []string {
@@ -172,6 +178,21 @@ func TestASlowReceiverHoldsNothingUp(t *testing.T) {
 		time.Sleep(2 * time.Hour)
 		if got := o.sender.Progress(pair, "slow"); got.Undelivered != 3 || got.Position != 3 || got.LastStatusCode != 0 {
 			t.Errorf("progress of the slow one %+v", got)
+		}
+	})
+}
+
+func TestAPanicIsAFailureOfOneReceiver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOffice(t)
+		defer o.stop()
+		o.answers["odd"] = func() int { return panics }
+		o.answers["quick"] = func() int { return 204 }
+		pair := sunday("odd", "quick")
+		o.sender.Follow(pair, statusOf(pair, nil, 1))
+		time.Sleep(2 * time.Hour)
+		if diff := cmp.Diff([]string{"1:"}, o.taken("quick")); diff != "" || o.sender.Progress(pair, "odd").Undelivered != 1 {
+			t.Errorf("the odd one has %+v; taken (-want +got):\n%s", o.sender.Progress(pair, "odd"), diff)
 		}
 	})
 }

@@ -93,7 +93,7 @@ func TestAReceiverCanCheckWhatItGets(t *testing.T) {
 		if err := checker.Verify([]byte(s.bodies[i]), request.Header); err != nil {
 			t.Errorf("request %d: %v", i, err)
 		}
-		if id := request.Header.Get("webhook-id"); id != "1-2-3-42-1795377600000000" {
+		if id := request.Header.Get("webhook-id"); id != "1-2-3-1795377600000000-Switched-Backup" {
 			t.Errorf("request %d has the id %q", i, id)
 		}
 		if request.Method != http.MethodPost || request.RequestURI != "/hooks/1?a=b" || request.Header.Get("Content-Type") != "application/json" {

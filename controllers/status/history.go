@@ -59,12 +59,13 @@ func (w *statusWriter) nobodyIsDark() bool {
 	return true
 }
 
-// notifications returns how far each receiver of events is. A new receiver gets the events after those
-// of the last status. Events that a receiver does not want are done with in the write that has them.
+// notifications returns how far each receiver of events is. Events that a receiver does not get are
+// done with in the write that has them.
 func (w *statusWriter) notifications(record history.Record, progress func(string) v1alpha1.NotificationStatus) []v1alpha1.NotificationStatus {
 	var list []v1alpha1.NotificationStatus
 	for _, n := range w.pair.Spec.Notifications {
-		s := v1alpha1.NotificationStatus{Name: n.Name, Position: newest(w.last.History)}
+		since := metav1.NewTime(w.now.Truncate(time.Second))
+		s := v1alpha1.NotificationStatus{Name: n.Name, Since: &since}
 		for _, last := range w.last.Notifications {
 			if last.Name == n.Name {
 				s = last
@@ -75,17 +76,8 @@ func (w *statusWriter) notifications(record history.Record, progress func(string
 				s = now
 			}
 		}
-		s.Position = history.Skipped(n, s.Position, record.Entries)
+		s.Position = history.Skipped(n, s, record.Entries)
 		list = append(list, s)
 	}
 	return list
-}
-
-// newest returns the highest number of the events; 0: there is none.
-func newest(entries []v1alpha1.HistoryEntry) int64 {
-	var number int64
-	for _, e := range entries {
-		number = max(number, e.Number)
-	}
-	return number
 }

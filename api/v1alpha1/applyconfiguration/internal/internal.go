@@ -411,6 +411,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: position
       type:
         scalar: numeric
+    - name: since
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
     - name: undelivered
       type:
         scalar: numeric

@@ -16,6 +16,8 @@ import (
 type NotificationStatusApplyConfiguration struct {
 	// name is the receiver's name in spec.notifications.
 	Name *string `json:"name,omitempty"`
+	// since is when the operator first saw the receiver. Earlier events are not sent.
+	Since *v1.Time `json:"since,omitempty"`
 	// position is the number of the last entry of status.history that is done with: delivered, given
 	// up, or not asked for. Absent: no entry is.
 	Position *int64 `json:"position,omitempty"`
@@ -41,6 +43,14 @@ func NotificationStatus() *NotificationStatusApplyConfiguration {
 // If called multiple times, the Name field is set to the value of the last call.
 func (b *NotificationStatusApplyConfiguration) WithName(value string) *NotificationStatusApplyConfiguration {
 	b.Name = &value
+	return b
+}
+
+// WithSince sets the Since field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Since field is set to the value of the last call.
+func (b *NotificationStatusApplyConfiguration) WithSince(value v1.Time) *NotificationStatusApplyConfiguration {
+	b.Since = &value
 	return b
 }
 

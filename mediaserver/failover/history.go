@@ -1,6 +1,9 @@
 package failover
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // MaxHistory is how many entries a pair keeps.
 const MaxHistory = 50
@@ -56,8 +59,7 @@ type history struct {
 
 // with returns the history with one more entry.
 func (h history) with(e Entry) history {
-	h.entries = append(h.entries, e)
-	h.entries = h.entries[max(0, len(h.entries)-MaxHistory):]
+	h.entries = append(slices.Clip(h.entries[max(0, len(h.entries)+1-MaxHistory):]), e)
 	return h
 }
 

@@ -35,6 +35,9 @@ func (r *StreamPairReconciler) report(ctx context.Context, pair *v1alpha1.Stream
 		m.written, m.version = reported, version
 		regarding.ResourceVersion = version
 	}
+	if r.Notifications != nil {
+		r.Notifications.Follow(pair, reported)
+	}
 	m.knownStates = knownStatesOf(before, reported)
 	for _, event := range status.Edges(before, reported) {
 		log.FromContext(ctx).Info("pair changed", "event", event.Reason, "note", event.Note)
@@ -92,4 +95,12 @@ func (r *StreamPairReconciler) writeStatus(ctx context.Context, pair *v1alpha1.S
 		r.Metrics.MissingStatusFields(missing)
 		r.Recorder.Eventf(pair, nil, corev1.EventTypeWarning, v1alpha1.EventDefinitionOutdated, actionReport, "%s", advice)
 	}
+}
+
+// progressOf returns what tells how far the receivers of a pair's events are; nil: nothing is sent.
+func (r *StreamPairReconciler) progressOf(pair *v1alpha1.StreamPair) func(string) v1alpha1.NotificationStatus {
+	if r.Notifications == nil {
+		return nil
+	}
+	return func(receiver string) v1alpha1.NotificationStatus { return r.Notifications.Progress(pair, receiver) }
 }

@@ -3,6 +3,7 @@ package controllers
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/api/v1alpha1"
 	"github.com/streampair/streampair/controllers/history"
+	"github.com/streampair/streampair/controllers/status"
 )
 
 // tells makes the pod of a leg tell one more event, some seconds after the scene's start.
@@ -108,17 +110,61 @@ func TestPodsOfAnEarlierVersionLeaveTheHistoryAbsent(t *testing.T) {
 	}
 }
 
+func TestReceiversInTheStatus(t *testing.T) {
+	stamp := func(d time.Duration) *metav1.Time {
+		v := metav1.NewTime(sceneNow.Add(d))
+		return &v
+	}
+	studio := func(position int64, since *metav1.Time) v1alpha1.NotificationStatus {
+		return v1alpha1.NotificationStatus{Name: "studio", Since: since, Position: position}
+	}
+	delivered := studio(1, stamp(-time.Hour))
+	delivered.LastDeliveredID, delivered.LastStatusCode = "id-1", 204
+	for _, test := range []struct {
+		name   string
+		events []v1alpha1.NotificationEvent
+		last   []v1alpha1.NotificationStatus
+		sender v1alpha1.NotificationStatus // what it says; zero: it does not know the receiver
+		want   v1alpha1.NotificationStatus
+	}{
+		{name: "a new receiver does not get what was before", want: studio(2, stamp(time.Minute))},
+		{name: "a receiver that lacks both events", last: []v1alpha1.NotificationStatus{studio(0, stamp(-time.Hour))}, want: studio(0, stamp(-time.Hour))},
+		{name: "a receiver that has just got the first one", last: []v1alpha1.NotificationStatus{studio(0, stamp(-time.Hour))}, sender: delivered, want: delivered},
+		{name: "a new operator goes on", last: []v1alpha1.NotificationStatus{delivered}, want: delivered},
+		{
+			name: "what a receiver does not want is done with", events: []v1alpha1.NotificationEvent{"Dark"},
+			last: []v1alpha1.NotificationStatus{studio(0, stamp(-time.Hour))}, want: studio(2, stamp(-time.Hour)),
+		},
+		{
+			name: "a receiver that was removed is forgotten", last: []v1alpha1.NotificationStatus{{Name: "other", Position: 7}, delivered},
+			want: delivered,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newScene(t, func(spec *v1alpha1.StreamPairSpec) {
+				spec.Notifications = []v1alpha1.Notification{{Name: "studio", Events: test.events}}
+			})
+			s.tells(rolePrimary, 0, "OnAir", "Primary", "Started", 0)
+			s.goesOn(time.Minute)
+			s.tells(rolePrimary, 50, "Switched", "Backup", "PrimaryInputLost", 990)
+			s.last.Notifications = test.last
+			facts := s.facts(s.decide())
+			facts.Progress = func(string) v1alpha1.NotificationStatus { return test.sender }
+			reported, _ := status.New(facts)
+			if diff := cmp.Diff([]v1alpha1.NotificationStatus{test.want}, reported.Notifications); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 // An object of etcd, and what each client's cache keeps of it, has to remain small.
 func TestTheLongestHistoryIsSmall(t *testing.T) {
 	longest := v1alpha1.HistoryEntry{
 		Number: 1 << 40, Kind: v1alpha1.HistoryRedundancyLost, Time: metav1.NewMicroTime(sceneNow.Add(time.Microsecond)), Leg: rolePrimary,
 		Reason: strings.Repeat("R", 64), GapMilliseconds: (365 * 24 * time.Hour).Milliseconds(),
 	}
-	status := v1alpha1.StreamPairStatus{}
-	for range history.Max {
-		status.History = append(status.History, longest)
-	}
-	text, err := json.Marshal(status)
+	text, err := json.Marshal(slices.Repeat([]v1alpha1.HistoryEntry{longest}, history.Max))
 	if err != nil {
 		t.Fatal(err)
 	}

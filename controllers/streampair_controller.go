@@ -29,6 +29,7 @@ import (
 	"github.com/streampair/streampair/controllers/addresses"
 	"github.com/streampair/streampair/controllers/hints"
 	"github.com/streampair/streampair/controllers/metrics"
+	"github.com/streampair/streampair/controllers/notify"
 	"github.com/streampair/streampair/controllers/objects"
 	"github.com/streampair/streampair/controllers/observed"
 	"github.com/streampair/streampair/controllers/permit"
@@ -126,6 +127,8 @@ type StreamPairReconciler struct {
 	// Resolver finds the addresses of load balancers that
 	// only have a name. Default: [net.DefaultResolver].
 	Resolver addresses.Resolver
+	// Notifications sends events to receivers. Default: none are sent.
+	Notifications *notify.Sender
 	// Settings are the operator's settings.
 	Settings Settings
 	// Now is the clock. Default [time.Now].
@@ -139,8 +142,9 @@ type StreamPairReconciler struct {
 	marks        marks
 }
 
-// These are the operator's rights. Secrets are neither listed nor watched: the Secret
-// with a pair's keys is read, created and renewed by name. The API server demands update
+// These are the operator's rights. Secrets are neither listed nor watched: the Secret with a
+// pair's keys is read, created and renewed by name, and the Secrets that spec.notifications
+// names are read by name. The API server demands update
 // of finalizers from a client that sets an owner reference which blocks deletion.
 //
 // +kubebuilder:rbac:groups=media.streampair.dev,resources=streampairs,verbs=get;list;watch
@@ -193,7 +197,7 @@ func (r *StreamPairReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	outcome := r.apply(ctx, pair, want, plan)
 	status, recheck := status.New(status.Facts{
 		Pair: pair, Refused: refused, Seen: seen, Addresses: plan.Addresses, Rollout: plan.Rollout, Applied: &outcome.Applied,
-		Last: m.last(pair), Before: m.before(pair), Now: now,
+		Last: m.last(pair), Before: m.before(pair), Progress: r.progressOf(pair), Now: now,
 	})
 	err = errors.Join(outcome.Err, r.report(ctx, pair, m, status))
 	return ctrl.Result{RequeueAfter: hints.Earliest(plan.Recheck, hints.Earliest(outcome.Recheck, recheck))}, err
@@ -217,6 +221,9 @@ func (r *StreamPairReconciler) takeTurn(pair *v1alpha1.StreamPair, want *desired
 func (r *StreamPairReconciler) forget(pair types.NamespacedName) {
 	r.memories.forget(pair)
 	r.Pods.Follow(pair, nil)
+	if r.Notifications != nil {
+		r.Notifications.Forget(pair)
+	}
 	r.Metrics.Forget(pair)
 	r.turns.Forget(pair)
 	r.marks.others.Forget(pair)
@@ -232,7 +239,14 @@ func (r *StreamPairReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	if err := errors.Join(mgr.Add(r.hosts), mgr.Add(r.turns)); err != nil {
 		return err
 	}
-	return ctrl.NewControllerManagedBy(mgr).
+	built := ctrl.NewControllerManagedBy(mgr)
+	if r.Notifications != nil {
+		if err := mgr.Add(r.Notifications); err != nil {
+			return err
+		}
+		built.WatchesRawSource(r.Notifications.Source())
+	}
+	return built.
 		Named(ControllerName).
 		// This controller writes the status, so a changed
 		// status starts no reconcile. A changed mark does.

@@ -87,6 +87,14 @@ var brokenRules = []struct{ path, message, spec string }{
 	{"spec.mediaServer.podAnnotations", "cannot be set", `mediaServer: {podAnnotations: {k8s.io/x: z}}`},
 	{"spec.mediaServer.image", "image must be an image reference", `mediaServer: {image: "a b"}`},
 	{"spec.mediaServer.imagePullSecrets", "must have the name of a Secret", `mediaServer: {imagePullSecrets: [{}]}`},
+	{"spec.notifications[0]", "set exactly one of url and urlSecretRef", `notifications: [{name: a, keySecretRef: {name: k}}]`},
+	{"spec.notifications[0]", "set exactly one of url and urlSecretRef", `notifications: [{name: a, url: "https://a.example.com", urlSecretRef: {name: u}, keySecretRef: {name: k}}]`},
+	{"spec.notifications[0].name", "name must be 1 to 63 lower case letters", `notifications: [{name: A, url: "https://a.example.com", keySecretRef: {name: k}}]`},
+	{"spec.notifications[0].url", "must be an https:// URL", `notifications: [{name: a, url: "http://a.example.com", keySecretRef: {name: k}}]`},
+	{"spec.notifications[0].url", "must be an https:// URL", `notifications: [{name: a, url: "https://user:password@a.example.com", keySecretRef: {name: k}}]`},
+	{"spec.notifications[0].url", "must be an https:// URL", `notifications: [{name: a, url: "https://a.example.com/#top", keySecretRef: {name: k}}]`},
+	{"spec.notifications[0].urlSecretRef.name", "must be the name of a Secret", `notifications: [{name: a, urlSecretRef: {name: U}, keySecretRef: {name: k}}]`},
+	{"spec.notifications[1].keySecretRef.name", "must be the name of a Secret", `notifications: [{name: a, urlSecretRef: {name: u}, keySecretRef: {name: k}}, {name: b, urlSecretRef: {name: u}, keySecretRef: {name: a b}}]`},
 	{"spec.mediaServer.resources.claims", "resources.claims is not supported", `mediaServer: {resources: {claims: [{name: gpu}]}}`},
 	{"spec.mediaServer.priorityClassName", "must be the name of a PriorityClass", `mediaServer: {priorityClassName: High}`},
 	{"spec.mediaServer.iceServers[0].urls[0]", "must begin with stun:, stuns:, turn: or turns:", `mediaServer: {iceServers: [{urls: ["https://x"]}]}`},
@@ -211,6 +219,10 @@ func TestValuesAreRefusedByTheirForm(t *testing.T) {
 		{`objectLabels: {a: "b c"}`, "should match"},
 		{`mediaServer: {podLabels: {a: ` + strings.Repeat("a", 64) + `}}`, "Too long"},
 		{`mediaServer: {podAnnotations: {a: ` + strings.Repeat("a", 4097) + `}}`, "Too long"},
+		{`notifications: [{name: a, url: "https://a.example.com"}]`, "notifications[0].keySecretRef: Required value"},
+		{`notifications: [{name: a, url: "https://a.example.com", keySecretRef: {name: k}, events: []}]`, "should have at least 1 items"},
+		{`notifications: [{name: a, url: "https://a.example.com", keySecretRef: {name: k}, events: [Party]}]`, `supported values: "OnAir", "Dark"`},
+		{`notifications: [{name: a, url: "https://a.example.com", keySecretRef: {name: k}}, {name: a, url: "https://b.example.com", keySecretRef: {name: k}}]`, "Duplicate value"},
 		{`paused: "yes"`, "must be of type boolean"},
 	} {
 		_, errs := d.judge(t, manifest(t, "demo", tt.spec))
@@ -259,7 +271,13 @@ func TestTheDefinitionAndValidateAgreeOnAnyText(t *testing.T) {
 		"label value":    func(p *StreamPair, s string) { p.Spec.MediaServer.PodLabels = Labels{"a": LabelValue(s)} },
 		"annotation key": func(p *StreamPair, s string) { p.Spec.MediaServer.PodAnnotations = Annotations{s: "x"} },
 		"priorityClass":  func(p *StreamPair, s string) { p.Spec.MediaServer.PriorityClassName = s },
-		"ICE URL":        func(p *StreamPair, s string) { p.Spec.MediaServer.ICEServers = []ICEServer{{URLs: []string{s}}} },
+		"receiver": func(p *StreamPair, s string) {
+			p.Spec.Notifications = []Notification{{Name: s, URL: "https://a.example.com", KeySecretRef: SecretReference{Name: "k"}}}
+		},
+		"receiver URL": func(p *StreamPair, s string) {
+			p.Spec.Notifications = []Notification{{Name: "a", URL: s, KeySecretRef: SecretReference{Name: "k"}}}
+		},
+		"ICE URL": func(p *StreamPair, s string) { p.Spec.MediaServer.ICEServers = []ICEServer{{URLs: []string{s}}} },
 	}
 	names := slices.Sorted(maps.Keys(fields))
 	accepted, refused := 0, 0

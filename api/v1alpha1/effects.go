@@ -47,7 +47,8 @@ func Effects() map[string]Effect {
 		"mediaServer.iceServers.urls":                EffectRunning,
 		"mediaServer.iceServers.credentialSecretRef": EffectReplace,
 
-		"objectLabels": EffectOperator,
-		"paused":       EffectOperator,
+		"objectLabels":  EffectOperator,
+		"notifications": EffectOperator,
+		"paused":        EffectOperator,
 	}
 }

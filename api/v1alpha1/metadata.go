@@ -37,6 +37,11 @@ const (
 	// SecretKeySRTPassphrase encrypts SRT, 10 to 79 characters. In the Secret of
 	// spec.publish.srtPassphraseSecretRef.
 	SecretKeySRTPassphrase = "srtPassphrase"
+	// SecretKeyWebhookKey signs what is sent to a receiver of events: whsec_ and the base64 of
+	// 24 to 64 bytes. In the Secret of the receiver's keySecretRef.
+	SecretKeyWebhookKey = "webhookKey"
+	// SecretKeyWebhookURL is the URL of a receiver of events. In the Secret of its urlSecretRef.
+	SecretKeyWebhookURL = "webhookURL"
 	// SecretKeyClusterToken is the bearer token of the command port, and of one media pod
 	// with the other. In the generated Secret only.
 	SecretKeyClusterToken = "clusterToken"

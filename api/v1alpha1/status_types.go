@@ -54,6 +54,13 @@ type StreamPairStatus struct {
 	// +optional
 	HistoryCompleteSince *metav1.MicroTime `json:"historyCompleteSince,omitempty"`
 
+	// notifications say for each receiver in spec.notifications what it has.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=8
+	Notifications []NotificationStatus `json:"notifications,omitempty"`
+
 	// conditions are the pair's state, for `kubectl wait`: Ready, OnAir, PrimaryLive,
 	// BackupLive, Redundant, Converged, Exposed and Progressing.
 	// +optional

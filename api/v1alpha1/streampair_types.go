@@ -128,6 +128,15 @@ type StreamPairSpec struct {
 	// +optional
 	ObjectLabels Labels `json:"objectLabels,omitempty"`
 
+	// notifications are receivers of the pair's events, at most 8. A receiver gets the events that
+	// happen after it was added. The operator sends them. A media server outside a cluster does
+	// not read this field.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=8
+	Notifications []Notification `json:"notifications,omitempty"`
+
 	// paused stops the pair. Its media pods are removed, and publishers and viewers get a
 	// clean end. Addresses and keys stay. Set paused back to false to go on.
 	// +optional

@@ -29,6 +29,9 @@ const (
 	MaxTokenGraceSeconds  = 86400
 	MaxExternalURLLength  = 1024
 	MaxJWKSURLLength      = 1024
+	MaxNotifications      = 8
+	maxNotificationEvents = 5
+	maxNotificationURL    = 1024
 	maxOrder              = 2
 	maxAllowedOrigins     = 32
 	maxOriginLength       = 300
@@ -55,7 +58,7 @@ var (
 
 	// Of a URL just what can be put before "/{app}/play.html?…".
 	origin      = regexp.MustCompile(`^https?://([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?$`)
-	jwksURL     = regexp.MustCompile(`^https://([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/[!-~]*)?$`)
+	httpsURL    = regexp.MustCompile(`^https://([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/[!-~]*)?$`)
 	externalURL = regexp.MustCompile(`^https?://([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?(/[A-Za-z0-9._~/-]*)?$`)
 
 	image        = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@-]*$`)
@@ -106,6 +109,7 @@ func (s *StreamPairSpec) validate(path *field.Path) field.ErrorList {
 	errs = append(errs, s.Publish.validate(path.Child("publish"))...)
 	errs = append(errs, s.Exposure.validate(path.Child("exposure"))...)
 	errs = append(errs, s.ObjectLabels.Validate(path.Child("objectLabels"))...)
+	errs = append(errs, validateNotifications(path.Child("notifications"), s.Notifications)...)
 	return append(errs, s.MediaServer.validate(path.Child("mediaServer"))...)
 }
 
@@ -204,7 +208,7 @@ func (j *JWKS) validate(path *field.Path) field.ErrorList {
 	switch {
 	case (j.URL != "") == (j.SecretRef != nil):
 		errs = append(errs, field.Required(path, "set exactly one of url and secretRef"))
-	case j.URL != "" && (len(j.URL) > MaxJWKSURLLength || !jwksURL.MatchString(j.URL) || strings.Contains(j.URL, "#")):
+	case j.URL != "" && (len(j.URL) > MaxJWKSURLLength || !httpsURL.MatchString(j.URL) || strings.Contains(j.URL, "#")):
 		errs = append(errs, field.Invalid(path.Child("url"), j.URL,
 			"must be an https:// URL without user and fragment, such as https://login.example.com/.well-known/jwks.json"))
 	}

@@ -2,8 +2,10 @@ package integration_test
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -32,6 +34,7 @@ import (
 	"github.com/streampair/streampair/controllers/kubetest"
 	"github.com/streampair/streampair/controllers/metrics"
 	"github.com/streampair/streampair/controllers/namespaces"
+	"github.com/streampair/streampair/controllers/notify"
 	"github.com/streampair/streampair/controllers/objects"
 	"github.com/streampair/streampair/controllers/pods"
 	"github.com/streampair/streampair/hack/eventually"
@@ -60,6 +63,8 @@ type world struct {
 	config    *rest.Config
 	metrics   *prometheus.Registry
 	settings  controllers.Settings
+	// receivers is the certificate of receivers of events; nil: events are not sent.
+	receivers *tls.Config
 	resolver  addresses.Resolver
 	now       func() time.Time
 	stop      func() // ends the operator, and waits until it has ended
@@ -101,10 +106,15 @@ func (w *world) start() {
 		Client:     namespaces.ClientOptions(),
 	})
 	w.must(err)
-	pods := pods.New(pods.Config{})
+	pods, counted := pods.New(pods.Config{}), metrics.New(w.metrics)
 	reconciler := &controllers.StreamPairReconciler{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Pods: pods, Resolver: w.resolver,
-		Recorder: mgr.GetEventRecorder("streampair-operator"), Metrics: metrics.New(w.metrics), Settings: w.settings, Now: w.now,
+		Recorder: mgr.GetEventRecorder("streampair-operator"), Metrics: counted, Settings: w.settings, Now: w.now,
+	}
+	if w.receivers != nil {
+		reconciler.Notifications = notify.New(notify.Config{
+			Reader: mgr.GetAPIReader(), Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, TLS: w.receivers, Metrics: counted,
+		})
 	}
 	w.must(mgr.Add(pods))
 	w.must(reconciler.SetupWithManager(mgr))

@@ -22,12 +22,10 @@ type outage struct {
 }
 
 // newOutage stops the operator of the pair, and the API server.
-func (k *kubelet) newOutage(pair string) *outage {
+func (k *kubelet) newOutage(pair string, primary, backup *publishtest.Encoder) *outage {
 	k.t.Helper()
-	o := &outage{kubelet: k, keys: &corev1.Secret{}, publishes: map[string]*publishtest.Encoder{}}
+	o := &outage{kubelet: k, keys: &corev1.Secret{}, publishes: map[string]*publishtest.Encoder{"primary": primary, "backup": backup}}
 	k.get(pair+"-keys", o.keys)
-	o.publishes["primary"], o.publishes["backup"] = k.publishBoth(pair)
-	k.waitUntilQuiet()
 	k.stop()
 	k.cluster.StopAPIServer(k.t)
 	return o
@@ -63,7 +61,9 @@ func TestTheHistoryIsWholeAfterAnOutage(t *testing.T) {
 	k := w.runPods()
 	w.create("sunday", nil)
 	w.waitFor("sunday", "Ready=True/Ready")
-	o := k.newOutage("sunday")
+	primary, backup := k.publishBoth("sunday")
+	w.waitUntilQuiet()
+	o := k.newOutage("sunday", primary, backup)
 	o.failOver("sunday", "primary", "backup")
 	o.failOver("sunday", "backup", "primary")
 	o.failOver("sunday", "primary", "backup")

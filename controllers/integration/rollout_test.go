@@ -59,6 +59,13 @@ func TestAChangeIsRolledOneLegAfterTheOther(t *testing.T) {
 		t.Errorf("active is %+v", a)
 	}
 	t.Log(w.events("sunday"))
+	// A pod that ends loses its legs, and a new one finds a picture. Viewers see neither.
+	history := historyOf(pair)
+	pictures := slices.DeleteFunc(slices.Clone(history), func(e string) bool { return strings.HasPrefix(e, "Redundan") })
+	if want := []string{"Switched Backup", "OnAir Primary"}; !slices.Equal(want, pictures) {
+		t.Errorf("a rollout has the history %q, want %q and changes of redundancy", history, want)
+	}
+	t.Log(history)
 }
 
 func TestNobodyPublishesSoAllIsRolledAtOnce(t *testing.T) {

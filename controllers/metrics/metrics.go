@@ -21,6 +21,7 @@ type Metrics struct {
 	updates    *prometheus.GaugeVec
 	missing    *prometheus.GaugeVec
 	foreign    *prometheus.GaugeVec
+	notified   *prometheus.CounterVec
 }
 
 // New returns the metrics, registered. If the registry already has them, New returns those.
@@ -54,6 +55,10 @@ func New(registry prometheus.Registerer) *Metrics {
 			Name: "streampair_foreign",
 			Help: "1 for each pair that another operator serves, and that this one leaves alone therefore; operator is the other one, by its Lease.",
 		}, []string{"namespace", "pair", "operator"})),
+		notified: Register(registry, prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "streampair_notifications_total",
+			Help: "Attempts to send an event to a receiver of spec.notifications, by result: delivered, failed, which is tried again, or gave_up after an hour.",
+		}, []string{"namespace", "pair", "receiver", "result"})),
 	}
 }
 
@@ -117,6 +122,11 @@ func (m *Metrics) Foreign(pair types.NamespacedName, operator string) {
 	}
 }
 
+// Notified counts an attempt to send an event to a receiver.
+func (m *Metrics) Notified(pair types.NamespacedName, receiver, result string) {
+	m.notified.WithLabelValues(pair.Namespace, pair.Name, receiver, result).Inc()
+}
+
 // Forget removes the series of a pair that is gone.
 func (m *Metrics) Forget(pair types.NamespacedName) {
 	labels := prometheus.Labels{"namespace": pair.Namespace, "pair": pair.Name}
@@ -125,6 +135,7 @@ func (m *Metrics) Forget(pair types.NamespacedName) {
 	m.conditions.DeletePartialMatch(labels)
 	m.paused.DeletePartialMatch(labels)
 	m.foreign.DeletePartialMatch(labels)
+	m.notified.DeletePartialMatch(labels)
 }
 
 func conditionValue(status metav1.ConditionStatus) float64 {

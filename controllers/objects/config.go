@@ -65,6 +65,7 @@ func Manifest(pair *v1alpha1.StreamPair) []byte {
 // of earlier releases do not know them, and would refuse the whole manifest.
 func leaveOutOperatorsOwn(spec *v1alpha1.StreamPairSpec) {
 	spec.ObjectLabels, spec.MediaServer.PodLabels, spec.MediaServer.PodAnnotations = nil, nil, nil
+	spec.Notifications = nil
 	e := &spec.Exposure
 	e.SRT = nil // the pods are told by a variable
 	e.HTTP.IPFamilyPolicy, e.RTMP.IPFamilyPolicy, e.WebRTC.IPFamilyPolicy = "", "", ""

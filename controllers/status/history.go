@@ -58,3 +58,26 @@ func (w *statusWriter) nobodyIsDark() bool {
 	}
 	return true
 }
+
+// notifications returns how far each receiver of events is. Events that a receiver does not get are
+// done with in the write that has them.
+func (w *statusWriter) notifications(record history.Record, progress func(string) v1alpha1.NotificationStatus) []v1alpha1.NotificationStatus {
+	var list []v1alpha1.NotificationStatus
+	for _, n := range w.pair.Spec.Notifications {
+		since := metav1.NewTime(w.now.Truncate(time.Second))
+		s := v1alpha1.NotificationStatus{Name: n.Name, Since: &since}
+		for _, last := range w.last.Notifications {
+			if last.Name == n.Name {
+				s = last
+			}
+		}
+		if progress != nil {
+			if now := progress(n.Name); now.Name != "" && now.Position >= s.Position {
+				s = now
+			}
+		}
+		s.Position = history.Skipped(n, s, record.Entries)
+		list = append(list, s)
+	}
+	return list
+}

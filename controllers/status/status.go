@@ -54,6 +54,8 @@ type Facts struct {
 	// change, and its values for a pod that has not been heard yet. Before is
 	// the same status, except that each Unknown leg has its last known state.
 	Last, Before *v1alpha1.StreamPairStatus
+	// Progress returns how far a receiver of events is; zero: unknown. Nil: nothing is sent.
+	Progress func(receiver string) v1alpha1.NotificationStatus
 	// Now is the time of the status.
 	Now time.Time
 }
@@ -107,6 +109,7 @@ func New(f Facts) (*v1alpha1.StreamPairStatus, time.Duration) {
 	status.LastSwitch = w.lastSwitch(status.ActiveStream)
 	record := w.history(status.ActiveStream)
 	status.History, status.HistoryCompleteSince = record.Entries, record.CompleteSince
+	status.Notifications = w.notifications(record, f.Progress)
 	status.Conditions = w.conditions(status)
 	return status, w.recheck
 }

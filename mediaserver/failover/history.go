@@ -1,6 +1,9 @@
 package failover
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // MaxHistory is how many entries a pair keeps.
 const MaxHistory = 50
@@ -48,7 +51,7 @@ type history struct {
 	entries []Entry // oldest first; the entries are not changed
 	dark    lapse   // of the picture
 	alone   lapse   // of the redundancy
-	// missing is the leg whose loss ended the redundancy.
+	// missing is the leg that is not whole, or was the last one that was not.
 	missing Role
 	// begun reports whether the pair has been redundant, or should have been.
 	begun bool
@@ -56,8 +59,7 @@ type history struct {
 
 // with returns the history with one more entry.
 func (h history) with(e Entry) history {
-	h.entries = append(h.entries, e)
-	h.entries = h.entries[max(0, len(h.entries)-MaxHistory):]
+	h.entries = append(slices.Clip(h.entries[max(0, len(h.entries)+1-MaxHistory):]), e)
 	return h
 }
 
@@ -104,20 +106,21 @@ func (h history) observeDark(p Policy, legs Legs, s State, judged, now time.Dura
 // been, or should have been.
 func (h history) observeRedundancy(p Policy, legs Legs, s State, judged, now time.Duration) (history, time.Duration) {
 	primary, backup := legs.isWhole(Primary, p, judged), legs.isWhole(Backup, p, judged)
+	redundant := primary && backup
 	if !h.begun {
-		if due := s.FirstPicture + startupWindow; !(primary && backup) && now < due {
+		if due := s.FirstPicture + startupWindow; !redundant && now < due {
 			return h, due
 		}
 		h.begun = true
-		if primary && backup {
+		if redundant {
 			return h.with(Entry{Kind: KindRedundant, At: now, Leg: s.Active.Other()}), 0
 		}
 	}
-	if !h.alone.lost {
+	if !redundant {
 		h.missing = missingLeg(primary, backup, s.Active)
 	}
 	var found edge
-	switch h.alone, found = h.alone.observe(primary && backup, now); {
+	switch h.alone, found = h.alone.observe(redundant, now); {
 	case found.lost:
 		h = h.with(Entry{Kind: KindRedundancyLost, At: now, Leg: h.missing, Reason: legs.Leg(h.missing).lossReason(h.missing, p, judged)})
 	case found.restored:
@@ -126,11 +129,10 @@ func (h history) observeRedundancy(p Policy, legs Legs, s State, judged, now tim
 	return h, 0
 }
 
-// missingLeg returns the leg that is not whole. If neither is, it returns the leg that is not on air.
+// missingLeg returns the leg that is not whole, if one of them is not. If neither is, it returns the
+// leg that is not on air.
 func missingLeg(primary, backup bool, active Role) Role {
 	switch {
-	case primary && backup:
-		return ""
 	case primary:
 		return Backup
 	case backup:
@@ -194,4 +196,30 @@ func (l lapse) due() time.Duration {
 		return 0
 	}
 	return l.goodSince + l.hold()
+}
+
+// Leave tells the pair that its server is about to end. The history has no more entries then: the
+// server's connections end one after the other, which loses legs and makes switches that viewers do
+// not see. Viewers go to the other server, which has what happens to the pair.
+func (p *Pair) Leave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.leaving = true
+}
+
+func (p *Pair) isLeaving() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.leaving
+}
+
+// record notes in the history what has happened to the legs. It returns when waiting alone may add
+// an entry; 0: never.
+func (p *Pair) record(legs Legs, judged time.Duration) time.Duration {
+	if len(p.legs) < 2 || p.isLeaving() {
+		return 0
+	}
+	history, due := p.history.observe(p.policyInForce(), legs, p.state, judged, p.now())
+	p.history = history
+	return due
 }

@@ -77,7 +77,7 @@ func TestHistory(t *testing.T) {
 		}, []string{
 			"0s OnAir Primary Started", "0s Redundant Backup", "20s RedundancyLost Backup BackupDisconnected",
 			"30s Dark Primary PrimaryDisconnected", "40s Switched Backup PrimaryDisconnected gap 10s", "40s OnAir Backup gap 10s",
-			"50s Redundant Backup",
+			"50s Redundant Primary",
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -90,6 +90,24 @@ func TestHistory(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestAServerThatEndsAddsNothing(t *testing.T) {
+	inStudio(t, nil, func(t *testing.T, s *testPair) {
+		began := s.now()
+		s.primary.start()
+		s.backup.start()
+		s.run(20 * time.Second)
+		s.pair.Leave()
+		s.primary.kill()
+		s.run(10 * time.Second)
+		s.backup.kill()
+		s.run(10 * time.Second)
+		want := []string{"0s OnAir Primary Started", "0s Redundant Backup"}
+		if diff := cmp.Diff(want, told(s.pair.Status().History, began)); diff != "" {
+			t.Errorf("history (-want +got):\n%s", diff)
+		}
+	})
 }
 
 func TestWithoutABackupNoRedundancyIsLost(t *testing.T) {

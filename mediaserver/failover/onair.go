@@ -138,22 +138,13 @@ func (p *Pair) recordSwitch(d Decision, from Role, l *leg, burst int, now, lastS
 	}
 	p.log.Info("leg put on air", "leg", d.Active, "from", from, "stream", l.id, "reason", d.Reason,
 		"urgency", d.Urgency, "cachedPictures", burst, "sinceLastPicture", took.Round(time.Millisecond))
-	p.history = p.history.withSwitch(d, from, took, now)
+	if !p.isLeaving() {
+		p.history = p.history.withSwitch(d, from, took, now)
+	}
 	if from == d.Active || from == "" {
 		return
 	}
 	p.lastSwitch = Switch{From: from, To: d.Active, Reason: d.Reason, At: now}
 	p.cfg.Metrics.Switches.WithLabelValues(p.cfg.Name, string(d.Reason)).Inc()
 	p.cfg.Metrics.SwitchSeconds.WithLabelValues(string(d.Urgency)).Observe(took.Seconds())
-}
-
-// record notes in the history what has happened to the legs. It returns when waiting alone may add
-// an entry; 0: never.
-func (p *Pair) record(legs Legs, judged time.Duration) time.Duration {
-	if len(p.legs) < 2 {
-		return 0
-	}
-	history, due := p.history.observe(p.policyInForce(), legs, p.state, judged, p.now())
-	p.history = history
-	return due
 }

@@ -116,6 +116,8 @@ type Pair struct {
 	changed  chan struct{} // closed and replaced when peer, status or standing changes
 	// peerHeard is when the peer last told how the pair stands there.
 	peerHeard time.Duration
+	// leaving reports whether the server is about to end.
+	leaving bool
 }
 
 // NewPair returns a Pair. Call Run to play it.

@@ -26,6 +26,9 @@ func (s *Server) drain(ending, serving context.Context) error {
 		return serving.Err()
 	case <-ending.Done():
 	}
+	for _, r := range s.pairs.all() {
+		r.pair.Leave()
+	}
 	if s.cfg.DrainTimeout == 0 {
 		return ending.Err()
 	}

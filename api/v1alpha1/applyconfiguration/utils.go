@@ -56,6 +56,10 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.LowFrameRateFaultApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("MediaServer"):
 		return &apiv1alpha1.MediaServerApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Notification"):
+		return &apiv1alpha1.NotificationApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("NotificationStatus"):
+		return &apiv1alpha1.NotificationStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("OperatorClaim"):
 		return &apiv1alpha1.OperatorClaimApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PictureFault"):

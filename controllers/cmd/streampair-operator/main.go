@@ -33,6 +33,7 @@ import (
 	"github.com/streampair/streampair/controllers"
 	"github.com/streampair/streampair/controllers/metrics"
 	"github.com/streampair/streampair/controllers/namespaces"
+	"github.com/streampair/streampair/controllers/notify"
 	"github.com/streampair/streampair/controllers/pods"
 )
 
@@ -154,11 +155,15 @@ func newManager(config *rest.Config, o options, log logr.Logger) (ctrl.Manager, 
 		return nil, fmt.Errorf("set up: %w", err)
 	}
 	streams := pods.New(pods.Config{Log: log.WithName("pods")})
+	counted := metrics.New(ctrlmetrics.Registry)
 	reconciler := &controllers.StreamPairReconciler{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Pods: streams,
 		Recorder: mgr.GetEventRecorder("streampair-operator"),
-		Metrics:  metrics.New(ctrlmetrics.Registry),
+		Metrics:  counted,
 		Settings: o.settings,
+		Notifications: notify.New(notify.Config{
+			Reader: mgr.GetAPIReader(), Networks: o.notificationNetworks, Metrics: counted, Log: log.WithName("notifications"),
+		}),
 	}
 	if o.leaderElect {
 		err = mgr.Add(&leaseOwner{

@@ -60,6 +60,8 @@ type options struct {
 	logLevel  slog.Level
 
 	settings controllers.Settings
+	// notificationNetworks are the private networks that events may be sent to.
+	notificationNetworks []netip.Prefix
 
 	// probe is a URL to request instead of running; empty: none.
 	probe string
@@ -94,6 +96,7 @@ func parseOptions(args []string, env func(string) string, help io.Writer) (optio
 	metricsNamespaces := f.String("metrics-namespaces", "", "let only pods of these `NAMESPACES` read the metrics of media pods; default: all")
 	f.BoolVar(&o.settings.Objects.NoViewerReports, "no-viewer-reports", false, "let media pods take no reports of players on what their viewers see")
 	jwksNetworks := f.String("jwks-networks", "", "let media pods call URLs of JSON Web Key Sets at private addresses of these `NETWORKS`, a list of CIDRs; default: public addresses only")
+	notificationNetworks := f.String("notification-networks", "", "send events (spec.notifications) to private addresses of these `NETWORKS`, a list of CIDRs; default: to public addresses only")
 	f.BoolVar(&o.settings.Objects.ClusterChoosesUser, "cluster-chooses-user", false, "leave user and group out of media pods; for OpenShift, which assigns them")
 	adopts := f.Bool("adopt-orphans", true, "adopt objects of a pair that lost their owner, for example in a restore; false: report them as a conflict")
 	allowed := f.String("allowed-exposures", "ClusterIP,NodePort,LoadBalancer",
@@ -138,6 +141,14 @@ func parseOptions(args []string, env func(string) string, help io.Writer) (optio
 			add("--jwks-networks: %q is no network such as 10.0.0.0/8", network)
 		}
 		o.settings.Objects.JWKSNetworks = append(o.settings.Objects.JWKSNetworks, network)
+	}
+	for _, text := range list(*notificationNetworks) {
+		network, err := netip.ParsePrefix(text)
+		if err != nil {
+			add("--notification-networks: %q is no network such as 10.0.0.0/8", text)
+			continue
+		}
+		o.notificationNetworks = append(o.notificationNetworks, network)
 	}
 	if o.settings.Concurrency < 1 {
 		add("--concurrency: %d, but at least 1 pair at a time", o.settings.Concurrency)

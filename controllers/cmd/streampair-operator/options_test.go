@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -28,9 +29,13 @@ func TestOptions(t *testing.T) {
 		"--metrics-namespaces=monitoring,tracing", "--cluster-chooses-user", "--leader-election-id=pairs", "--concurrency=2", "--max-concurrent-rollouts=0",
 		"--allowed-pod-metadata=example.com/*,linkerd.io/inject=disabled", "--common-labels=example.com/owner=video,example.com/cost=7",
 		"--adopt-orphans=false", "--jwks-networks=10.96.0.0/12,fd00::/8", "--no-viewer-reports",
+		"--notification-networks=10.96.0.0/12,fd00::/8",
 	}, inNamespace, &help)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if got := fmt.Sprint(o.notificationNetworks); got != "[10.96.0.0/12 fd00::/8]" {
+		t.Errorf("events may go to %s", got)
 	}
 	if diff := cmp.Diff([]string{"live", "news"}, o.namespaces); diff != "" {
 		t.Error(diff)
@@ -94,7 +99,7 @@ func TestMistakesInOptions(t *testing.T) {
 		"--watch-namespaces=Live", "--allowed-exposures=Ingress", "--metrics-tls-cert=a/tls.crt", "--metrics-tls-key=b/tls.key",
 		"--default-image=", "--log-format=xml", "--leader-elect", "--max-egress=-1",
 		"--metrics-namespaces=monitoring,a/b", "--leader-election-id=", "--concurrency=-1", "--max-concurrent-rollouts=-1",
-		"--allowed-pod-metadata=*", "--common-labels=app.kubernetes.io/name=x", "--jwks-networks=10.0.0.1", "surplus",
+		"--allowed-pod-metadata=*", "--common-labels=app.kubernetes.io/name=x", "--jwks-networks=10.0.0.1", "--notification-networks=10.0.0.2", "surplus",
 	}, func(string) string { return "" }, nil)
 	if err == nil {
 		t.Fatal("accepted")
@@ -103,13 +108,13 @@ func TestMistakesInOptions(t *testing.T) {
 		`unexpected argument "surplus"`, `"Live" is no namespace`, `"Ingress" is none of`, "name at least ClusterIP",
 		"must be in one folder", "--default-image", `"xml" is neither`, "needs POD_NAMESPACE",
 		`--metrics-namespaces: "a/b" is no namespace`, `"" is no name of a lease`, "at least 1 pair", "--max-concurrent-rollouts: -1",
-		`--allowed-pod-metadata: "*" would allow everything`, "--common-labels: ", "cannot be set", `--jwks-networks: "10.0.0.1" is no network`, "--max-egress: -1",
+		`--allowed-pod-metadata: "*" would allow everything`, "--common-labels: ", "cannot be set", `--jwks-networks: "10.0.0.1" is no network`, `--notification-networks: "10.0.0.2" is no network`, "--max-egress: -1",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("mistakes lack %q:\n%v", want, err)
 		}
 	}
-	if n := strings.Count(err.Error(), "\n"); n != 15 {
+	if n := strings.Count(err.Error(), "\n"); n != 16 {
 		t.Errorf("%d lines for 16 mistakes:\n%v", n+1, err)
 	}
 }

@@ -418,6 +418,53 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.streampair.streampair.api.v1alpha1.UpdatePolicy
       default: WhenIdle
+- name: com.github.streampair.streampair.api.v1alpha1.Notification
+  map:
+    fields:
+    - name: events
+      type:
+        list:
+          elementType:
+            namedType: com.github.streampair.streampair.api.v1alpha1.NotificationEvent
+          elementRelationship: associative
+    - name: keySecretRef
+      type:
+        namedType: com.github.streampair.streampair.api.v1alpha1.SecretReference
+    - name: name
+      type:
+        scalar: string
+    - name: url
+      type:
+        scalar: string
+    - name: urlSecretRef
+      type:
+        namedType: com.github.streampair.streampair.api.v1alpha1.SecretReference
+- name: com.github.streampair.streampair.api.v1alpha1.NotificationEvent
+  scalar: string
+- name: com.github.streampair.streampair.api.v1alpha1.NotificationStatus
+  map:
+    fields:
+    - name: lastDeliveredID
+      type:
+        scalar: string
+    - name: lastDeliveryTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: lastStatusCode
+      type:
+        scalar: numeric
+    - name: name
+      type:
+        scalar: string
+    - name: position
+      type:
+        scalar: numeric
+    - name: since
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: undelivered
+      type:
+        scalar: numeric
 - name: com.github.streampair.streampair.api.v1alpha1.OperatorClaim
   map:
     fields:
@@ -585,6 +632,14 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.streampair.streampair.api.v1alpha1.MediaServer
       default: {}
+    - name: notifications
+      type:
+        list:
+          elementType:
+            namedType: com.github.streampair.streampair.api.v1alpha1.Notification
+          elementRelationship: associative
+          keys:
+          - name
     - name: objectLabels
       type:
         namedType: com.github.streampair.streampair.api.v1alpha1.Labels
@@ -636,6 +691,14 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: lastSwitch
       type:
         namedType: com.github.streampair.streampair.api.v1alpha1.Switch
+    - name: notifications
+      type:
+        list:
+          elementType:
+            namedType: com.github.streampair.streampair.api.v1alpha1.NotificationStatus
+          elementRelationship: associative
+          keys:
+          - name
     - name: observedGeneration
       type:
         scalar: numeric

@@ -51,6 +51,10 @@ type StreamPairSpecApplyConfiguration struct {
 	// objectLabels are added to the operator's own labels of the pair's objects. A policy
 	// may demand a label that names an owner, for example. Pods get mediaServer.podLabels.
 	ObjectLabels *apiv1alpha1.Labels `json:"objectLabels,omitempty"`
+	// notifications are receivers of the pair's events, at most 8. A receiver gets the events that
+	// happen after it was added. The operator sends them. A media server outside a cluster does
+	// not read this field.
+	Notifications []NotificationApplyConfiguration `json:"notifications,omitempty"`
 	// paused stops the pair. Its media pods are removed, and publishers and viewers get a
 	// clean end. Addresses and keys stay. Set paused back to false to go on.
 	Paused *bool `json:"paused,omitempty"`
@@ -131,6 +135,19 @@ func (b *StreamPairSpecApplyConfiguration) WithMediaServer(value *MediaServerApp
 // If called multiple times, the ObjectLabels field is set to the value of the last call.
 func (b *StreamPairSpecApplyConfiguration) WithObjectLabels(value apiv1alpha1.Labels) *StreamPairSpecApplyConfiguration {
 	b.ObjectLabels = &value
+	return b
+}
+
+// WithNotifications adds the given value to the Notifications field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Notifications field.
+func (b *StreamPairSpecApplyConfiguration) WithNotifications(values ...*NotificationApplyConfiguration) *StreamPairSpecApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithNotifications")
+		}
+		b.Notifications = append(b.Notifications, *values[i])
+	}
 	return b
 }
 

@@ -41,6 +41,8 @@ type StreamPairStatusApplyConfiguration struct {
 	History []HistoryEntryApplyConfiguration `json:"history,omitempty"`
 	// historyCompleteSince is since when history has every event that a media pod told the operator.
 	HistoryCompleteSince *v1.MicroTime `json:"historyCompleteSince,omitempty"`
+	// notifications say for each receiver in spec.notifications what it has.
+	Notifications []NotificationStatusApplyConfiguration `json:"notifications,omitempty"`
 	// conditions are the pair's state, for `kubectl wait`: Ready, OnAir, PrimaryLive,
 	// BackupLive, Redundant, Converged, Exposed and Progressing.
 	Conditions []metav1.ConditionApplyConfiguration `json:"conditions,omitempty"`
@@ -131,6 +133,19 @@ func (b *StreamPairStatusApplyConfiguration) WithHistory(values ...*HistoryEntry
 // If called multiple times, the HistoryCompleteSince field is set to the value of the last call.
 func (b *StreamPairStatusApplyConfiguration) WithHistoryCompleteSince(value v1.MicroTime) *StreamPairStatusApplyConfiguration {
 	b.HistoryCompleteSince = &value
+	return b
+}
+
+// WithNotifications adds the given value to the Notifications field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Notifications field.
+func (b *StreamPairStatusApplyConfiguration) WithNotifications(values ...*NotificationStatusApplyConfiguration) *StreamPairStatusApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithNotifications")
+		}
+		b.Notifications = append(b.Notifications, *values[i])
+	}
 	return b
 }
 

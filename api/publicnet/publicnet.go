@@ -1,14 +1,12 @@
-package jwks
+// Package publicnet keeps a process from calling private networks for strangers. Whoever may write a
+// StreamPair names URLs that our processes call, and a name may resolve to any address. [Judge] is
+// for the Control function of a net.Dialer, which is told the address that is really called.
+package publicnet
 
 import (
-	"crypto/tls"
-	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"net/netip"
 	"slices"
-	"syscall"
 )
 
 // closed are the networks that netip has no name for and that are not the public internet
@@ -22,6 +20,7 @@ var closed = []netip.Prefix{
 	netip.MustParsePrefix("198.51.100.0/24"), // documentation
 	netip.MustParsePrefix("203.0.113.0/24"),  // documentation
 	netip.MustParsePrefix("240.0.0.0/4"),     // reserved, and broadcast
+	netip.MustParsePrefix("::/96"),           // IPv4-compatible addresses of old
 	netip.MustParsePrefix("64:ff9b::/96"),    // NAT64, which may lead to any IPv4 address
 	netip.MustParsePrefix("64:ff9b:1::/48"),  // NAT64 for local use
 	netip.MustParsePrefix("100::/64"),        // discard
@@ -38,23 +37,9 @@ func isPublic(a netip.Addr) bool {
 		!slices.ContainsFunc(closed, func(network netip.Prefix) bool { return network.Contains(a) })
 }
 
-// newClient returns a client that calls public addresses and the allowed networks only, whatever a
-// name resolves to. The client follows no redirects.
-func newClient(allowed []netip.Prefix, config *tls.Config) *http.Client {
-	dialer := &net.Dialer{Timeout: fetchTimeout, Control: func(_, address string, _ syscall.RawConn) error {
-		return judgeAddress(address, allowed)
-	}}
-	return &http.Client{
-		Timeout:   fetchTimeout,
-		Transport: &http.Transport{DialContext: dialer.DialContext, TLSClientConfig: config, MaxResponseHeaderBytes: MaxBytes, DisableKeepAlives: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error {
-			return errors.New("the URL redirects: name the URL of the key set itself")
-		},
-	}
-}
-
-// judgeAddress returns why a host and port must not be called; nil: it may.
-func judgeAddress(address string, allowed []netip.Prefix) error {
+// Judge returns why a host and port must not be called; nil: it is on the public internet or in one of
+// the allowed networks.
+func Judge(address string, allowed []netip.Prefix) error {
 	ap, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return err
@@ -63,5 +48,5 @@ func judgeAddress(address string, allowed []netip.Prefix) error {
 	if isPublic(a) || slices.ContainsFunc(allowed, func(network netip.Prefix) bool { return network.Contains(a) }) {
 		return nil
 	}
-	return fmt.Errorf("%v is not a public address: allow its network with --jwks-networks", a)
+	return fmt.Errorf("%v is not a public address, and no allowed network has it", a)
 }

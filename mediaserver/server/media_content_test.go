@@ -17,11 +17,11 @@ const contentFailover = sticky + `
 
 const (
 	// The programme of the content tests: a picture that moves, and sound that nowhere repeats.
-	contentPicture = "testsrc2=size=640x360:rate=25"
+	contentPicture = "testsrc2=size=320x180:rate=25"
 	contentSound   = "aevalsrc='0.4*sin(2*PI*(300+40*t)*t)*(0.5+0.5*sin(t*t/2))':s=48000"
 	// contentFaultAt is when a fault begins, in seconds of the programme, and contentFaultUntil when it
 	// ends. Before the fault, the offset of the legs can be estimated.
-	contentFaultAt, contentFaultUntil = "25", "60"
+	contentFaultAt, contentFaultUntil = "22", "60"
 )
 
 // encode publishes the programme, with filters for picture and sound.
@@ -36,13 +36,14 @@ func (s *testServer) encode(streamID, picture, sound string) *mediatest.Publishe
 // Observe, nothing moves.
 func TestAFaultOfTheContent(t *testing.T) {
 	mediatest.SkipInShort(t)
+	t.Parallel()
 	during := "enable='between(t," + contentFaultAt + "," + contentFaultUntil + ")'"
 	for name, tt := range map[string]struct {
 		picture, sound string
 		reason         failover.Reason
 	}{
 		"black":  {"drawbox=t=fill:c=black:" + during, "anull", failover.ReasonPrimaryBlack},
-		"frozen": {"loop=loop=900:size=1:start=625", "anull", failover.ReasonPrimaryFrozen},
+		"frozen": {"loop=loop=900:size=1:start=550", "anull", failover.ReasonPrimaryFrozen},
 		"silent": {"null", "volume=volume=0:" + during, failover.ReasonPrimarySilent},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -87,8 +88,9 @@ func (s *testServer) longestGapOf(v *viewer) time.Duration {
 // encoders differ.
 func TestBothServersTellOfAFault(t *testing.T) {
 	mediatest.SkipInShort(t)
+	t.Parallel()
 	w := startRelayedPair(t, sticky)
-	w.servers[0].encode("primary", "drawbox=t=fill:c=blue:enable='between(t,30,70)'", "anull")
+	w.servers[0].encode("primary", "drawbox=t=fill:c=blue:enable='between(t,25,70)'", "anull")
 	w.servers[0].onAir("primary", true, false)
 	time.Sleep(3 * time.Second) // by so much the backup is later
 	w.servers[1].encode("backup", "null", "anull")
@@ -113,6 +115,7 @@ func TestBothServersTellOfAFault(t *testing.T) {
 // Without ffmpeg, or without a place, pictures are not watched, and everything else is.
 func TestPicturesAreNotWatched(t *testing.T) {
 	mediatest.SkipInShort(t)
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		change func(*Config)
 		why    string

@@ -103,6 +103,7 @@ generate: ## Generate code, the CRD and the API reference from api/
 	@# Not ./controllers/...: only the controller has markers.
 	$(TOOL) controller-gen paths=./controllers \
 		rbac:roleName=streampair-operator output:rbac:artifacts:config=config/rbac
+	go run ./hack/dashboard > config/grafana/streampair.json
 	hack/generate-chart.sh
 
 .PHONY: images

@@ -10,5 +10,6 @@ mkdir -p "$files"
 cp config/crd/bases/media.streampair.dev_streampairs.yaml "$files/crd.yaml"
 cp config/rbac/role.yaml "$files/role.yaml"
 cp config/prometheus/rules.yaml "$files/rules.yaml"
+cp config/grafana/streampair.json "$files/dashboard.json"
 # Templates cannot read the chart's own values.yaml.
 cp charts/streampair/values.yaml "$files/values.yaml"

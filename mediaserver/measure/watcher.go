@@ -193,7 +193,7 @@ func (w *Watcher) takeSound(u *stream.AccessUnit) {
 
 func (w *Watcher) takeKeyFrame(u *stream.AccessUnit) {
 	p, now := &w.picture, time.Now()
-	if p.decoder != nil && !(bytes.Equal(p.decoder.format.SPS, u.Format.SPS) && bytes.Equal(p.decoder.format.PPS, u.Format.PPS)) {
+	if p.decoder != nil && (!bytes.Equal(p.decoder.format.SPS, u.Format.SPS) || !bytes.Equal(p.decoder.format.PPS, u.Format.PPS)) {
 		w.stopDecoder()
 		w.failed(now) // so that an encoder that changes them all the time costs little
 	}

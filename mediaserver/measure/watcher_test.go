@@ -145,7 +145,7 @@ func TestAnFFmpegThatGrowsEnds(t *testing.T) {
 	mediatest.SkipInShort(t)
 	path := filepath.Join(t.TempDir(), "ffmpeg")
 	// Its memory is limited from outside; 1 GB is more than that.
-	if err := os.WriteFile(path, []byte("#!/bin/sh\nexec python3 -c 'import sys; sys.stdin.buffer.read(1); b = bytearray(1 << 30); print(len(b))'\n"), 0o700); err != nil { //nolint:gosec // it must be executable
+	if err := os.WriteFile(path, []byte("#!/bin/sh\nexec python3 -c 'import sys; sys.stdin.buffer.read(1); b = bytearray(1 << 30); print(len(b))'\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	w := newWatcherTest(t, path)

@@ -65,7 +65,7 @@ func startServer(t *testing.T, manifest string, options ...func(*Config)) *testS
 	cfg := Config{
 		Config: config.Config{
 			Manifest: m, RTMPAddress: free, HTTPAddress: free, WebRTCAddress: free, ProbeAddress: free, ControlAddress: free,
-			MaxViewers: 100, MaxTranscodes: 4, MaxAnalysers: 4,
+			MaxViewers: 100, MaxTranscodes: 4, // pictures are watched where a test says so, see watching
 		},
 		FFmpegPath: transcode.FindFFmpeg(),
 		Logger:     slog.New(slog.NewTextHandler(t.Output(), nil)),

@@ -24,6 +24,9 @@ const (
 	contentFaultAt, contentFaultUntil = "22", "60"
 )
 
+// watching lets a server watch pictures.
+func watching(c *Config) { c.MaxAnalysers = 4 }
+
 // encode publishes the programme, with filters for picture and sound.
 func (s *testServer) encode(streamID, picture, sound string) *mediatest.Publisher {
 	s.t.Helper()
@@ -48,7 +51,7 @@ func TestAFaultOfTheContent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := startServer(t, contentFailover)
+			s := startServer(t, contentFailover, watching)
 			s.encode("primary", tt.picture, tt.sound)
 			s.onAir("primary", true, false)
 			s.encode("backup", "null", "anull")
@@ -89,7 +92,7 @@ func (s *testServer) longestGapOf(v *viewer) time.Duration {
 func TestBothServersTellOfAFault(t *testing.T) {
 	mediatest.SkipInShort(t)
 	t.Parallel()
-	w := startRelayedPair(t, sticky)
+	w := startRelayedPair(t, sticky, watching)
 	w.servers[0].encode("primary", "drawbox=t=fill:c=blue:enable='between(t,25,70)'", "anull")
 	w.servers[0].onAir("primary", true, false)
 	time.Sleep(3 * time.Second) // by so much the backup is later
@@ -127,7 +130,7 @@ func TestPicturesAreNotWatched(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := startServer(t, sticky, tt.change)
+			s := startServer(t, sticky, watching, tt.change)
 			s.encode("primary", "null", "anull")
 			s.onAir("primary", true, false)
 			s.encode("backup", "null", "anull")

@@ -3,8 +3,8 @@ package content
 import "time"
 
 const (
-	// maxAge is how old the newest measurement of either leg may be. When it is older, no leg has a
-	// fault: there is nothing to compare with.
+	// maxAge is how long ago both legs must have been heard. If one was not, no leg has a fault: there
+	// is nothing to compare with.
 	maxAge = 3 * time.Second
 	// maxOffset is the largest offset between the legs that is allowed for.
 	maxOffset = 30 * time.Second
@@ -49,9 +49,9 @@ type Judge struct {
 // leg is what a Judge knows of one leg.
 type leg struct {
 	faults [faults]history
-	// now is the leg's time at its newest measurement, and heard when that was told. picture is
-	// the leg's time at its newest picture.
-	now, heard, picture time.Duration
+	// now is the leg's time at its newest measurement, and picture at its newest picture. heard is
+	// when whoever measures the leg was last heard.
+	now, picture, heard time.Duration
 }
 
 // SetPolicy sets the policy from now on.
@@ -66,30 +66,33 @@ func (j *Judge) Restart(l Leg) {
 	j.legs[l].now, j.legs[l].picture = 0, 0
 }
 
-// AddSound adds the peak level of the leg's sound from one time to another, which was told at heard.
-func (j *Judge) AddSound(l Leg, from, to time.Duration, peakDBFS float64, heard time.Duration) {
-	j.add(l, Silent, j.policy.silent(peakDBFS), from, to, heard)
+// Hear notes that whoever measures the leg was heard at now, whether there was media to measure or not.
+func (j *Judge) Hear(l Leg, now time.Duration) { j.legs[l].heard = now }
+
+// AddSound adds the peak level of the leg's sound from one time to another.
+func (j *Judge) AddSound(l Leg, from, to time.Duration, peakDBFS float64) {
+	j.add(l, Silent, j.policy.silent(peakDBFS), from, to)
 }
 
 // AddPicture adds a picture, which stands in place of the picture before it from at on.
-func (j *Judge) AddPicture(l Leg, at time.Duration, p Picture, heard time.Duration) {
-	j.add(l, Black, black(p), at, at, heard)
+func (j *Judge) AddPicture(l Leg, at time.Duration, p Picture) {
+	j.add(l, Black, black(p), at, at)
 	if before := j.legs[l].picture; before != 0 && before < at {
-		j.add(l, Frozen, frozen(p), before, at, heard)
+		j.add(l, Frozen, frozen(p), before, at)
 	}
 	j.legs[l].picture = at
 }
 
 // AddRates adds the leg's bit rate, its picture rate and its usual picture rate, both in pictures a
 // second. A usual rate of 0 is unknown.
-func (j *Judge) AddRates(l Leg, from, to time.Duration, bps int64, rate, usual float64, heard time.Duration) {
-	j.add(l, LowBitrate, j.policy.lowBitrate(bps), from, to, heard)
-	j.add(l, LowFrameRate, j.policy.lowFrameRate(rate, usual), from, to, heard)
+func (j *Judge) AddRates(l Leg, from, to time.Duration, bps int64, rate, usual float64) {
+	j.add(l, LowBitrate, j.policy.lowBitrate(bps), from, to)
+	j.add(l, LowFrameRate, j.policy.lowFrameRate(rate, usual), from, to)
 }
 
-func (j *Judge) add(l Leg, f Fault, s state, from, to, heard time.Duration) {
+func (j *Judge) add(l Leg, f Fault, s state, from, to time.Duration) {
 	one := &j.legs[l]
-	one.now, one.heard = max(one.now, to), heard
+	one.now = max(one.now, to)
 	one.faults[f].add(s, from, to, j.kind(f))
 }
 

@@ -78,7 +78,8 @@ func (c *camera) measure(j *Judge, l Leg, programme func(time.Duration) shown, n
 	if show.silent {
 		peak = -80
 	}
-	j.AddSound(l, now, now+step, peak, now)
+	j.Hear(l, now)
+	j.AddSound(l, now, now+step, peak)
 	if at%second == 0 {
 		bps, rate := int64(3_000_000), 25.0
 		if show.thin {
@@ -87,7 +88,7 @@ func (c *camera) measure(j *Judge, l Leg, programme func(time.Duration) shown, n
 		if show.slow {
 			rate = 5
 		}
-		j.AddRates(l, now-second, now, bps, rate, 25, now)
+		j.AddRates(l, now-second, now, bps, rate, 25)
 	}
 	if !show.still {
 		c.moved = at
@@ -101,7 +102,7 @@ func (c *camera) measure(j *Judge, l Leg, programme func(time.Duration) shown, n
 			p.Difference = 0.0001
 		}
 		c.still = c.moved
-		j.AddPicture(l, now, p, now)
+		j.AddPicture(l, now, p)
 	}
 }
 
@@ -187,20 +188,29 @@ func TestWithoutFreshMeasurementsNoLegHasAFault(t *testing.T) {
 	var j Judge
 	j.SetPolicy(standard)
 	for now := second; now < 20*second; now += 100 * time.Millisecond {
-		j.AddSound(Primary, now, now+100*time.Millisecond, -80, now)
-		j.AddSound(Backup, now, now+100*time.Millisecond, -20, now)
+		j.Hear(Primary, now)
+		j.AddSound(Primary, now, now+100*time.Millisecond, -80)
+		j.Hear(Backup, now)
+		j.AddSound(Backup, now, now+100*time.Millisecond, -20)
 	}
 	if primary, _ := j.Judge(0, true, 20*second); !primary.Has[Silent] {
 		t.Fatal("the silence is not found")
 	}
-	if primary, backup := j.Judge(0, true, 23*second); primary != (Verdict{}) || backup != (Verdict{}) {
-		t.Errorf("after 3 s without measurements: %+v and %+v", primary, backup)
+	j.Hear(Primary, 23*second) // an encoder that pauses is heard all the same
+	j.Hear(Backup, 23*second)
+	if primary, _ := j.Judge(0, true, 23*second); !primary.Known || !primary.Has[Silent] {
+		t.Errorf("after 3 s without media: %+v", primary)
+	}
+	if primary, backup := j.Judge(0, true, 27*second); primary != (Verdict{}) || backup != (Verdict{}) {
+		t.Errorf("after 4 s without a word: %+v and %+v", primary, backup)
 	}
 	// A new publication is not whole until it has shown so.
 	j.Restart(Primary)
 	for now := 30 * second; now < 40*second; now += 100 * time.Millisecond {
-		j.AddSound(Primary, now, now+100*time.Millisecond, -20, now)
-		j.AddSound(Backup, now, now+100*time.Millisecond, -20, now)
+		j.Hear(Primary, now)
+		j.AddSound(Primary, now, now+100*time.Millisecond, -20)
+		j.Hear(Backup, now)
+		j.AddSound(Backup, now, now+100*time.Millisecond, -20)
 		primary, _ := j.Judge(0, true, now)
 		if clean := now+100*time.Millisecond >= 35*second; primary.Has[Silent] == clean {
 			t.Fatalf("%v after the new publication began: silent is %v", now-30*second, primary.Has[Silent])

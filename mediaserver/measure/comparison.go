@@ -143,19 +143,20 @@ func (c *Comparison) take(l content.Leg, r Report) {
 		c.estimator.Reset(step.Leg(l))
 		c.step = Step{}
 	}
+	c.judge.Hear(l, now)
 	one.unwatched = r.Unwatched
 	for i := range r.Sound {
 		b := &r.Sound[i]
 		one.soundAt = now
-		c.judge.AddSound(l, b.At, b.At+sound.BlockLength, b.Peak, now)
+		c.judge.AddSound(l, b.At, b.At+sound.BlockLength, b.Peak)
 		c.estimator.Add(step.Leg(l), b.At, b.Print)
 	}
 	if p := r.Picture; p != nil {
 		one.pictureAt = now
-		c.judge.AddPicture(l, p.At, content.Picture{Dark: p.Dark, Uniform: p.Uniform, Difference: p.Difference}, now)
+		c.judge.AddPicture(l, p.At, content.Picture{Dark: p.Dark, Uniform: p.Uniform, Difference: p.Difference})
 	}
 	if v := r.Rates; v != nil {
-		c.judge.AddRates(l, v.From, v.To, v.BitrateBPS, v.FrameRate, v.UsualFrameRate, now)
+		c.judge.AddRates(l, v.From, v.To, v.BitrateBPS, v.FrameRate, v.UsualFrameRate)
 	}
 }
 

@@ -75,7 +75,7 @@ func TestABadManifestIsRefusedWithWhatToDo(t *testing.T) {
 		},
 		"an unknown mode": {
 			spec: legs + `, failover: {mode: Fast}`,
-			want: []string{"spec.failover.mode", `supported values: "Sticky", "PreferPrimary"`},
+			want: []string{"spec.failover.mode", `supported values: "Sticky", "PreferPrimary", "Manual"`},
 		},
 		"a pin of lower case": {
 			spec: legs + `, failover: {select: primary}`,

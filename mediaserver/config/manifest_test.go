@@ -126,7 +126,7 @@ func TestMistakesHaveOneLineEachWithTheFieldPath(t *testing.T) {
 				`f.yaml, StreamPair "Demo": metadata.name: Invalid value: "Demo": must be lower case letters, digits and '-', starting with a letter, ending with a letter or digit`,
 				`f.yaml, StreamPair "Demo": spec.app: Invalid value: "a/b": must be 1 to 64 letters, digits, '.', '_' and '-', starting with a letter or digit`,
 				`f.yaml, StreamPair "Demo": spec.backup.streamID: Invalid value: "same": must differ from spec.primary.streamID`,
-				`f.yaml, StreamPair "Demo": spec.failover.mode: Unsupported value: "Never": supported values: "Sticky", "PreferPrimary"`,
+				`f.yaml, StreamPair "Demo": spec.failover.mode: Unsupported value: "Never": supported values: "Sticky", "PreferPrimary", "Manual"`,
 				`f.yaml, StreamPair "Demo": spec.failover.inputLossMilliseconds: Invalid value: 50: must be from 100 to 60000`,
 			},
 		},

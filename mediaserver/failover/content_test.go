@@ -114,3 +114,38 @@ func TestManualSwitchesOnlyForLostInput(t *testing.T) {
 		}
 	}
 }
+
+// A pair leaves a black leg by a planned switch, so that no picture is lost, and returns as its mode
+// says.
+func TestAPairLeavesABlackLeg(t *testing.T) {
+	for _, tt := range []struct {
+		mode Mode
+		then Role // on air a minute after the leg is well again
+		why  Reason
+	}{{Sticky, Backup, ReasonPrimaryBlack}, {PreferPrimary, Primary, ReasonPrimaryRecovered}} {
+		t.Run(string(tt.mode), func(t *testing.T) {
+			inStudio(t, with(func(p *Policy) { p.Mode, p.ContentFailover = tt.mode, true }), func(t *testing.T, s *testPair) {
+				s.bothOn()
+				began := len(s.output.sent)
+				s.pair.SetContent(Content{Black: true}, Content{})
+				s.run(2100 * ms)
+				s.wantOn(Backup, ReasonPrimaryBlack, 1)
+				if rank := s.pair.Status().Legs[0].Rank; rank != RankBlackOrFrozen {
+					t.Errorf("the primary has rank %s", rank)
+				}
+				for i := began; i < len(s.output.sent); i++ {
+					if gap := s.output.sent[i].at - s.output.sent[i-1].at; gap > 60*ms {
+						t.Errorf("no picture for %v", gap)
+					}
+				}
+				s.pair.SetContent(Content{}, Content{})
+				s.run(30 * time.Second)
+				s.wantOn(Backup, ReasonPrimaryBlack, 1)
+				s.run(35 * time.Second)
+				if got := s.pair.Status(); got.Active != tt.then || got.Reason != tt.why {
+					t.Errorf("on air is %s for %s, want %s for %s", got.Active, got.Reason, tt.then, tt.why)
+				}
+			})
+		})
+	}
+}

@@ -45,22 +45,26 @@ func TestContentConditions(t *testing.T) {
 		message string // of the condition of
 	}{
 		{"all is well", func(*scene) {}, nil, "InStep", "The backup is 400ms later than the primary."},
-		{"the primary is black", has("Black", "Silent"), map[string]string{"PrimaryHealthy": "False/Black", "Redundant": "False/PrimaryNotLive"},
+		{"the primary is black", has("Black", "Silent"), map[string]string{"PrimaryHealthy": "False/Black", "Redundant": "False/PrimaryFaulty"},
 			"Redundant", "The primary's picture is black or of one colour, and the backup's is not."},
-		{"the primary is frozen", has("Frozen"), map[string]string{"PrimaryHealthy": "False/Frozen", "Redundant": "False/PrimaryNotLive"},
+		{"the primary is frozen", has("Frozen"), map[string]string{"PrimaryHealthy": "False/Frozen", "Redundant": "False/PrimaryFaulty"},
 			"PrimaryHealthy", "The primary's picture stands still, and the backup's moves."},
-		{"the primary is silent", has("Silent"), map[string]string{"PrimaryHealthy": "False/Silent", "Redundant": "False/PrimaryNotLive"},
+		{"the primary is silent", has("Silent"), map[string]string{"PrimaryHealthy": "False/Silent", "Redundant": "False/PrimaryFaulty"},
 			"PrimaryHealthy", "The primary's sound is silent, and the backup's is not."},
-		{"the primary's rates are low", has("LowBitrate", "LowFrameRate"), map[string]string{"PrimaryHealthy": "False/LowBitrate", "Redundant": "False/PrimaryNotLive"},
+		{"the primary's rates are low", has("LowBitrate", "LowFrameRate"), map[string]string{"PrimaryHealthy": "False/LowBitrate", "Redundant": "False/PrimaryFaulty"},
 			"PrimaryHealthy", "The primary's bit rate is low, and the backup's is not."},
 		{"without ffmpeg", func(s *scene) {
 			s.primaryContent(func(c *control.Content) { c.NotWatched = control.NotWatchedNoFFmpeg })
-		}, map[string]string{"PrimaryHealthy": "Unknown/NotWatched"}, "PrimaryHealthy", "The media pod has no ffmpeg to watch the picture with. Sound and rates are watched."},
+		}, map[string]string{"PrimaryHealthy": "Unknown/NotWatched", "BackupHealthy": "Unknown/NotWatched"}, "PrimaryHealthy", "The primary's picture is not watched. The media pod has no ffmpeg. Sound and rates are watched."},
 		{"silence is found without ffmpeg too", func(s *scene) {
 			s.primaryContent(func(c *control.Content) {
 				c.NotWatched, c.Faults = control.NotWatchedNoFFmpeg, []string{control.FaultSilent}
 			})
-		}, map[string]string{"PrimaryHealthy": "False/Silent", "Redundant": "False/PrimaryNotLive"}, "PrimaryHealthy", "The primary's sound is silent, and the backup's is not."},
+		}, map[string]string{"PrimaryHealthy": "False/Silent", "BackupHealthy": "Unknown/NotWatched", "Redundant": "False/PrimaryFaulty"}, "PrimaryHealthy", "The primary's sound is silent, and the backup's is not."},
+		{"sound that cannot be decoded", func(s *scene) {
+			s.primaryContent(func(c *control.Content) { c.NotHeard = true })
+		}, map[string]string{"PrimaryHealthy": "Unknown/NotWatched", "BackupHealthy": "Unknown/NotWatched"}, "BackupHealthy",
+			"The primary's sound cannot be decoded, and so not measured. Set the encoder to AAC-LC in stereo."},
 		{"the pods do not hear each other's measures", func(s *scene) {
 			s.primaryContent(func(c *control.Content) { c.Compared = false })
 		}, map[string]string{"PrimaryHealthy": "Unknown/NotCompared"}, "PrimaryHealthy", "The legs are not both measured, so there is nothing to compare with."},

@@ -319,6 +319,8 @@ type Content struct {
 	// NotWatched says why the leg's picture is not measured: see NotWatchedNoFFmpeg and the others.
 	// Empty: it is, or it has none.
 	NotWatched string `json:"notWatched,omitempty"`
+	// NotHeard says that the leg has sound that the media server cannot decode, and so not measure.
+	NotHeard bool `json:"notHeard,omitempty"`
 }
 
 // The values of Content.Faults.

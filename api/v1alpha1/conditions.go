@@ -20,7 +20,8 @@ const (
 	ConditionBackupHealthy = "BackupHealthy"
 	// ConditionInStep: both legs show the same moment of the programme, to within a second.
 	ConditionInStep = "InStep"
-	// ConditionRedundant: both legs have all their tracks, on different nodes. While this
+	// ConditionRedundant: both legs have all their tracks, without a fault of their content,
+	// on different nodes. While this
 	// condition is not True, the next loss may end the picture.
 	ConditionRedundant = "Redundant"
 	// ConditionConverged: both pods play the same leg.
@@ -37,11 +38,12 @@ const (
 	// ReasonPaused (any condition): spec.paused is true. Set spec.paused to false to go on.
 	// Ready is True with this reason once the media pods have ended.
 	ReasonPaused = "Paused"
-	// ReasonPodNotReady (PrimaryLive, BackupLive, Converged): the leg's media pod does
+	// ReasonPodNotReady (PrimaryLive, BackupLive, PrimaryHealthy, BackupHealthy, InStep,
+	// Converged): the leg's media pod does
 	// not run yet, or no longer runs.
 	ReasonPodNotReady = "PodNotReady"
-	// ReasonPodUnreachable (PrimaryLive, BackupLive, OnAir, Redundant, Converged; status
-	// Unknown): the operator has not heard a media pod for 15 seconds. The pod may
+	// ReasonPodUnreachable (PrimaryLive, BackupLive, PrimaryHealthy, BackupHealthy, OnAir,
+	// Redundant, Converged; status Unknown): the operator has not heard a media pod for 15 seconds. The pod may
 	// still serve viewers.
 	ReasonPodUnreachable = "PodUnreachable"
 	// ReasonNameConflict (Ready, Exposed): an object has a name that the pair needs, and is
@@ -128,8 +130,8 @@ const (
 	ReasonNotLive = "NotLive"
 	// ReasonNotCompared (status Unknown): the legs are not both measured now.
 	ReasonNotCompared = "NotCompared"
-	// ReasonNotWatched (status Unknown): the leg's picture is not measured, because the media pod
-	// has no ffmpeg or no place for it. Sound and rates are.
+	// ReasonNotWatched (status Unknown): a leg's picture is not measured, because the media pod has
+	// no ffmpeg or no place for it, or a leg's sound cannot be decoded. The rest is measured.
 	ReasonNotWatched = "NotWatched"
 )
 
@@ -153,6 +155,10 @@ const (
 	ReasonPrimaryNotLive = "PrimaryNotLive"
 	// ReasonBackupNotLive: the backup lacks media, or one of its tracks.
 	ReasonBackupNotLive = "BackupNotLive"
+	// ReasonPrimaryFaulty: the primary's content has a fault. See ConditionPrimaryHealthy.
+	ReasonPrimaryFaulty = "PrimaryFaulty"
+	// ReasonBackupFaulty: the backup's content has a fault. See ConditionBackupHealthy.
+	ReasonBackupFaulty = "BackupFaulty"
 	// ReasonSameNode: both media pods run on one node. The loss of the node would end both.
 	ReasonSameNode = "SameNode"
 )

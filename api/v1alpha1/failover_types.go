@@ -12,7 +12,8 @@ const (
 	// FailoverPreferPrimary returns to the primary once the primary has had all its tracks
 	// for recoverySeconds.
 	FailoverPreferPrimary FailoverMode = "PreferPrimary"
-	// FailoverManual leaves the leg on air only when the leg is lost, or when select changes.
+	// FailoverManual leaves the leg on air only when the leg loses media, when its pod is about to
+	// end, or when select changes.
 	FailoverManual FailoverMode = "Manual"
 )
 
@@ -43,8 +44,9 @@ type Failover struct {
 	// recoverySeconds. Choose PreferPrimary if the primary's picture is better, or if the
 	// backup costs money.
 	//
-	// Manual leaves the leg on air only when that leg is lost, or when select changes. After a
-	// loss the pair does not return by itself, not even to a pinned leg.
+	// Manual leaves the leg on air only when that leg loses media, when its pod is about to
+	// end, or when select changes. After a loss the pair does not return by itself, not even
+	// to a pinned leg.
 	// +optional
 	// +kubebuilder:default=Sticky
 	Mode FailoverMode `json:"mode,omitempty"`

@@ -62,7 +62,8 @@ type StreamPairStatus struct {
 	Notifications []NotificationStatus `json:"notifications,omitempty"`
 
 	// conditions are the pair's state, for `kubectl wait`: Ready, OnAir, PrimaryLive,
-	// BackupLive, Redundant, Converged, Exposed and Progressing.
+	// BackupLive, PrimaryHealthy, BackupHealthy, InStep, Redundant, Converged, Exposed and
+	// Progressing.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -26,9 +26,9 @@ import (
 const (
 	// postTimeout bounds one request, from the look-up of the name to the last byte.
 	postTimeout = 10 * time.Second
-	// maxAnswer bounds what is read of an answer, in bytes. Nothing of an answer but its status code is
-	// used.
-	maxAnswer = 4 << 10
+	// maxAnswer bounds what is read of an answer, in bytes, and maxHeader its header. Nothing of an
+	// answer but its status code is used.
+	maxAnswer, maxHeader = 4 << 10, 64 << 10
 )
 
 // newClient returns a client that calls public addresses and the allowed networks only, whatever a
@@ -42,7 +42,7 @@ func newClient(allowed []netip.Prefix, config *tls.Config) *http.Client {
 	}}
 	return &http.Client{
 		Timeout:       postTimeout,
-		Transport:     &http.Transport{DialContext: dialer.DialContext, TLSClientConfig: config, MaxResponseHeaderBytes: maxAnswer, DisableKeepAlives: true},
+		Transport:     &http.Transport{DialContext: dialer.DialContext, TLSClientConfig: config, MaxResponseHeaderBytes: maxHeader, DisableKeepAlives: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }

@@ -226,6 +226,10 @@ func (w *statusWriter) redundant() verdict {
 		v1alpha1.RolePrimary: v1alpha1.ReasonPrimaryNotLive,
 		v1alpha1.RoleBackup:  v1alpha1.ReasonBackupNotLive,
 	}
+	faulty := map[v1alpha1.Role]string{
+		v1alpha1.RolePrimary: v1alpha1.ReasonPrimaryFaulty,
+		v1alpha1.RoleBackup:  v1alpha1.ReasonBackupFaulty,
+	}
 	for _, v := range w.legs.Each() {
 		verdict := no(reasons[v.Role], "The %s lacks media, or one of its tracks.", objects.LegName(v.Role))
 		switch {
@@ -235,7 +239,7 @@ func (w *statusWriter) redundant() verdict {
 			verdict.keep = true
 			return verdict
 		case v.Live() && v.Own.Content != nil && len(v.Own.Content.Faults) > 0:
-			return no(reasons[v.Role], "%s", faultText(v.Role, v.Own.Content.Faults[0]))
+			return no(faulty[v.Role], "%s", faultText(v.Role, v.Own.Content.Faults[0]))
 		case !v.Full():
 			return verdict
 		}

@@ -29,7 +29,7 @@ var faults = map[string]struct{ reason, text string }{
 
 // notWatched says why a picture is not measured.
 var notWatched = map[string]string{
-	control.NotWatchedNoFFmpeg: "The media pod has no ffmpeg to watch the picture with. Sound and rates are watched.",
+	control.NotWatchedNoFFmpeg: "The media pod has no ffmpeg. Sound and rates are watched.",
 	control.NotWatchedFull:     "The media pod watches as many pictures as it may (--max-analysers). Sound and rates are watched.",
 	control.NotWatchedFailed:   "ffmpeg fails on the picture; the media pod's log says why. Sound and rates are watched.",
 }
@@ -69,8 +69,16 @@ func (w *statusWriter) healthy(role v1alpha1.Role) verdict {
 	if !c.Compared {
 		return unknown(v1alpha1.ReasonNotCompared, "The legs are not both measured, so there is nothing to compare with.")
 	}
-	if why := notWatched[c.NotWatched]; why != "" {
-		return unknown(v1alpha1.ReasonNotWatched, "%s", why)
+	for _, leg := range []*observed.Leg{v, w.legs.Of(objects.OtherRole(role))} {
+		if leg.Own == nil || leg.Own.Content == nil {
+			continue
+		}
+		if why := notWatched[leg.Own.Content.NotWatched]; why != "" {
+			return unknown(v1alpha1.ReasonNotWatched, "The %s's picture is not watched. %s", objects.LegName(leg.Role), why)
+		}
+		if leg.Own.Content.NotHeard {
+			return unknown(v1alpha1.ReasonNotWatched, "The %s's sound cannot be decoded, and so not measured. Set the encoder to AAC-LC in stereo.", objects.LegName(leg.Role))
+		}
 	}
 	return yes(v1alpha1.ReasonHealthy, "Picture and sound have no fault that the other leg's have not.")
 }

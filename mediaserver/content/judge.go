@@ -13,10 +13,12 @@ const (
 	least = 500 * time.Millisecond
 
 	// pictures are measured at key frames.
-	picturePause = 12 * time.Second
+	picturePause = 15 * time.Second
 	soundPause   = time.Second
 	ratePause    = 5 * time.Second
 	speechPause  = 2 * time.Second
+	// forgetAfter is how long a fault stays that is not measured any more.
+	forgetAfter = picturePause
 )
 
 // A Leg names a leg of the pair.
@@ -33,7 +35,7 @@ type Verdict struct {
 	// Known reports whether both legs are measured now. If not, Has is empty.
 	Known bool
 	// Has reports for each fault whether the leg has it.
-	Has [faults]bool
+	Has [faultCount]bool
 }
 
 // A Judge compares the measurements of both legs. The zero value judges by a policy in which
@@ -48,7 +50,7 @@ type Judge struct {
 
 // leg is what a Judge knows of one leg.
 type leg struct {
-	faults [faults]history
+	faults [faultCount]history
 	// now is the leg's time at its newest measurement, and picture at its newest picture. heard is
 	// when whoever measures the leg was last heard.
 	now, picture, heard time.Duration
@@ -61,7 +63,8 @@ func (j *Judge) SetPolicy(p Policy) { j.policy = p }
 // the new publication is without it.
 func (j *Judge) Restart(l Leg) {
 	for f := range j.legs[l].faults {
-		j.legs[l].faults[f] = history{present: j.legs[l].faults[f].present}
+		before := j.legs[l].faults[f]
+		j.legs[l].faults[f] = history{present: before.present, heard: before.heard}
 	}
 	j.legs[l].now, j.legs[l].picture = 0, 0
 }
@@ -77,7 +80,7 @@ func (j *Judge) AddSound(l Leg, from, to time.Duration, peakDBFS float64) {
 // AddPicture adds a picture, which stands in place of the picture before it from at on.
 func (j *Judge) AddPicture(l Leg, at time.Duration, p Picture) {
 	j.add(l, Black, black(p), at, at)
-	if before := j.legs[l].picture; before != 0 && before < at {
+	if before := j.legs[l].picture; before != 0 && before < at && at <= before+picturePause {
 		j.add(l, Frozen, frozen(p), before, at)
 	}
 	j.legs[l].picture = at
@@ -93,6 +96,7 @@ func (j *Judge) AddRates(l Leg, from, to time.Duration, bps int64, rate, usual f
 func (j *Judge) add(l Leg, f Fault, s state, from, to time.Duration) {
 	one := &j.legs[l]
 	one.now = max(one.now, to)
+	one.faults[f].heard = one.heard
 	one.faults[f].add(s, from, to, j.kind(f))
 }
 
@@ -125,18 +129,18 @@ func (j *Judge) Judge(offset time.Duration, known bool, now time.Duration) (prim
 		}
 		verdicts[l].Known = true
 		for _, f := range Faults() {
-			verdicts[l].Has[f] = j.judge(Leg(l), f, by, known)
+			verdicts[l].Has[f] = j.judge(Leg(l), f, by, known, now)
 		}
 	}
 	return verdicts[Primary], verdicts[Backup]
 }
 
 // judge decides whether a leg has a fault. The other leg shows the programme by offset later.
-func (j *Judge) judge(l Leg, f Fault, offset time.Duration, known bool) bool {
+func (j *Judge) judge(l Leg, f Fault, offset time.Duration, known bool, now time.Duration) bool {
 	one, other, after := &j.legs[l], &j.legs[1-l], j.policy.After[f]
 	h, beside := &one.faults[f], &other.faults[f]
 	switch {
-	case after == 0:
+	case after == 0, now > h.heard+forgetAfter:
 		h.present = false
 	case h.present:
 		h.present = h.clearFor() < j.policy.Clear

@@ -11,7 +11,7 @@ const second = time.Second
 
 // standard has the defaults of a StreamPair, and counts low rates.
 var standard = Policy{
-	After:       [faults]time.Duration{Black: 5 * second, Frozen: 10 * second, Silent: 10 * second, LowBitrate: 10 * second, LowFrameRate: 10 * second},
+	After:       [faultCount]time.Duration{Black: 5 * second, Frozen: 10 * second, Silent: 10 * second, LowBitrate: 10 * second, LowFrameRate: 10 * second},
 	SilenceDBFS: -60, LowBitrateBPS: 1_000_000, LowFrameRate: 0.5, Clear: 5 * second,
 }
 
@@ -42,7 +42,7 @@ type simulation struct {
 }
 
 // run returns for each leg and fault when it came and when it was over; zero: never.
-func (s *simulation) run(until time.Duration) (came, over [2][faults]time.Duration) {
+func (s *simulation) run(until time.Duration) (came, over [2][faultCount]time.Duration) {
 	const step = 100 * time.Millisecond
 	var j Judge
 	j.SetPolicy(s.policy)
@@ -117,7 +117,7 @@ func during(from, to time.Duration, fault func(*shown)) func(time.Duration, *sho
 
 func moving(time.Duration) shown { return shown{} }
 
-var faultsShown = [faults]func(*shown){
+var faultsShown = [faultCount]func(*shown){
 	Black:        func(s *shown) { s.black, s.still = true, true },
 	Frozen:       func(s *shown) { s.still = true },
 	Silent:       func(s *shown) { s.silent = true },
@@ -147,7 +147,7 @@ func TestAFaultOfOneLegIsFound(t *testing.T) {
 					if took := over[faulty][f] - ended; took < standard.Clear-second || took > standard.Clear+5*second {
 						t.Errorf("the backup is %v behind: the fault is over %v after it ended", behind, took)
 					}
-					if came[1-faulty] != [faults]time.Duration{} {
+					if came[1-faulty] != [faultCount]time.Duration{} {
 						t.Errorf("the backup is %v behind: the other leg has faults at %v", behind, came[1-faulty])
 					}
 				})
@@ -165,7 +165,7 @@ func TestAFaultOfBothLegsIsTheProgramme(t *testing.T) {
 				return s
 			},
 		}
-		if came, _ := s.run(200 * second); came != [2][faults]time.Duration{} {
+		if came, _ := s.run(200 * second); came != [2][faultCount]time.Duration{} {
 			t.Errorf("%v: faults at %v", f, came)
 		}
 	}
@@ -182,7 +182,7 @@ func TestAnUnknownOffsetCostsHalfAMinute(t *testing.T) {
 
 func TestWithoutFreshMeasurementsNoLegHasAFault(t *testing.T) {
 	s := simulation{policy: standard, programme: moving, legs: [2]camera{{gop: 2 * second, fault: during(0, 100*second, faultsShown[Black])}, {gop: 2 * second, quiet: true}}}
-	if came, _ := s.run(100 * second); came != [2][faults]time.Duration{} {
+	if came, _ := s.run(100 * second); came != [2][faultCount]time.Duration{} {
 		t.Errorf("the other leg is not measured, and there are faults at %v", came)
 	}
 	var j Judge
@@ -219,11 +219,57 @@ func TestWithoutFreshMeasurementsNoLegHasAFault(t *testing.T) {
 }
 
 func TestZeroSecondsSwitchAFaultOff(t *testing.T) {
-	s := simulation{programme: moving, legs: [2]camera{{gop: 2 * second}, {gop: 2 * second}}}
+	s := simulation{policy: standard, programme: moving, legs: [2]camera{{gop: 2 * second}, {gop: 2 * second}}}
+	s.policy.After = [faultCount]time.Duration{}
 	for _, f := range Faults() {
 		s.legs[Primary].fault = during(10*second, 100*second, faultsShown[f])
-		if came, _ := s.run(100 * second); came != [2][faults]time.Duration{} {
+		if came, _ := s.run(100 * second); came != [2][faultCount]time.Duration{} {
 			t.Errorf("%v: faults at %v", f, came)
+		}
+	}
+}
+
+// A fault that was found does not outlast its measurements.
+func TestAFaultThatIsNotMeasuredAnyMoreIsForgotten(t *testing.T) {
+	var j Judge
+	j.SetPolicy(standard)
+	picture := func(l Leg, now time.Duration, dark float64) {
+		j.AddPicture(l, now, Picture{Dark: dark, Difference: 0.02})
+	}
+	for now := second; now <= 200*second; now += second {
+		j.Hear(Primary, now)
+		j.Hear(Backup, now)
+		j.AddSound(Primary, now, now+second, -20)
+		j.AddSound(Backup, now, now+second, -20)
+		switch {
+		case now < 60*second:
+			picture(Primary, now, 1)
+			picture(Backup, now, 0)
+		case now == 60*second:
+			j.Restart(Primary) // and nobody watches its pictures
+		case now > 100*second && now%(14*second) == 0: // rare key frames
+			picture(Primary, now, 0)
+		}
+		primary, _ := j.Judge(0, true, now)
+		if want := now > 10*second && now <= 74*second; now > 10*second && primary.Has[Black] != want {
+			t.Fatalf("at %v black is %v", now, primary.Has[Black])
+		}
+	}
+}
+
+// A picture after a long pause says nothing of what was shown meanwhile.
+func TestAPauseOfThePicturesIsNoMotion(t *testing.T) {
+	var j Judge
+	j.SetPolicy(standard)
+	for now := second; now <= 100*second; now += second {
+		j.Hear(Primary, now)
+		j.Hear(Backup, now)
+		j.AddPicture(Primary, now, Picture{Difference: 0.0001})
+		if now == second || now == 60*second {
+			j.AddPicture(Backup, now, Picture{Difference: 1})
+		}
+		if primary, backup := j.Judge(0, true, now); primary.Has[Frozen] || backup.Has[Frozen] {
+			t.Fatalf("at %v a leg is frozen: %v and %v", now, primary, backup)
 		}
 	}
 }
@@ -263,7 +309,7 @@ func TestLegsAlikeHaveNoFault(t *testing.T) {
 		s.legs[Backup].behind = tenths("backup behind", 0, 250)
 		s.unknown = rapid.Bool().Draw(t, "offset unknown")
 		s.error = time.Duration(rapid.IntRange(-20, 20).Draw(t, "error of the offset")) * time.Millisecond
-		if came, _ := s.run(200 * second); came != [2][faults]time.Duration{} {
+		if came, _ := s.run(200 * second); came != [2][faultCount]time.Duration{} {
 			t.Fatalf("faults at %v, scenes %v", came, scenes)
 		}
 	})

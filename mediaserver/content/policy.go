@@ -12,7 +12,7 @@ const (
 	Silent
 	LowBitrate
 	LowFrameRate
-	faults int = iota
+	faultCount int = iota
 )
 
 // String returns the name of the fault in status and conditions.
@@ -26,7 +26,7 @@ func Faults() []Fault { return []Fault{Black, Frozen, Silent, LowBitrate, LowFra
 // A Policy says when faults count.
 type Policy struct {
 	// After is how long each fault must last before it counts; 0: it never counts.
-	After [faults]time.Duration
+	After [faultCount]time.Duration
 	// SilenceDBFS is the level below which sound is silent.
 	SilenceDBFS float64
 	// LowBitrateBPS is the bit rate below which the bit rate is low; 0: none is low.
@@ -44,7 +44,7 @@ const (
 	// The share of pixels that are dark or of one colour. With less than 0.98 and more than 0.90 the
 	// picture may be a dark scene.
 	oneColorFaulty, oneColorClear = 0.98, 0.90
-	// The mean difference from the picture before, as a share of full scale. 0.001 is -60 dB.
+	// The mean difference from the first of a row of unchanged pictures, as a share of full scale. 0.001 is -60 dB.
 	frozenFaulty, frozenClear = 0.001, 0.003
 	rateMargin                = 1.2
 )
@@ -54,8 +54,8 @@ type Picture struct {
 	// Dark is the share of dark pixels, and Uniform the share of pixels that have the main colour,
 	// both 0 to 1.
 	Dark, Uniform float64
-	// Difference is the mean difference from the picture before, 0 to 1. The first picture of a
-	// publication is not judged by it.
+	// Difference is the mean difference from the first of a row of unchanged pictures, 0 to 1. The
+	// first picture of a publication is not judged by it.
 	Difference float64
 }
 

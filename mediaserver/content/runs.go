@@ -42,6 +42,8 @@ type history struct {
 	// goes on.
 	clear   []run
 	isClear bool
+	// heard is when a measurement was told last.
+	heard time.Duration
 	// present reports whether the leg has the fault, beside the other leg.
 	present bool
 }

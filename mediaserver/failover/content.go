@@ -39,6 +39,16 @@ func (c Content) reason(r Role) Reason {
 	return reasons[3]
 }
 
+// isOfContent reports whether a switch for this reason left a leg because of its content.
+func (r Reason) isOfContent() bool {
+	switch r {
+	case ReasonPrimaryBlack, ReasonPrimaryFrozen, ReasonPrimarySilent, ReasonPrimaryLowRate,
+		ReasonBackupBlack, ReasonBackupFrozen, ReasonBackupSilent, ReasonBackupLowRate:
+		return true
+	}
+	return false
+}
+
 // heedsContent reports whether faults of the content count. A person's choice comes first: with
 // Select or Manual they do not count.
 func (p Policy) heedsContent() bool {
@@ -47,13 +57,15 @@ func (p Policy) heedsContent() bool {
 
 // leaveForContent decides about an active leg that ranks lower only because of its content. Its
 // media arrives, so the switch waits for the other leg's next IDR. It also waits for some time
-// after the last planned switch, as a return to the preferred leg does.
+// after the last planned switch, as a return to the preferred leg does, unless the leg's server is
+// about to end.
 func (d Decision) leaveForContent(legs Legs, s State, now time.Duration) Decision {
 	to := s.Active.Other()
-	if legs.Leg(to).Leaving && !legs.Leg(s.Active).Leaving {
+	ends := legs.Leg(s.Active).Leaving
+	if legs.Leg(to).Leaving && !ends {
 		return d
 	}
-	if at := s.lastPlanned + returnInterval; s.lastPlanned != 0 && now < at {
+	if at := s.lastPlanned + returnInterval; s.lastPlanned != 0 && now < at && !ends {
 		d.Recheck = earliest(d.Recheck, at)
 		return d
 	}

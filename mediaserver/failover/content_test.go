@@ -70,6 +70,8 @@ func TestDecideByContent(t *testing.T) {
 			stay},
 		{"a minute after a planned switch: switch", standard.heeding(), on(Primary).plannedAgo(time.Minute), showing(whole(), black), whole(), toBackup(ReasonPrimaryBlack, Planned)},
 		{"the other leg's server is about to end: stay", standard.heeding(), on(Primary), showing(whole(), black), leaving(whole()), stay},
+		{"its own server is about to end, 20 s after a planned switch: do not wait", standard.heeding(), on(Primary).plannedAgo(20 * time.Second),
+			leaving(showing(whole(), black)), whole(), toBackup(ReasonPrimaryBlack, Planned)},
 		{"a black leg is not returned to", standard.heeding().prefer(), on(Backup), showing(whole(), black), whole(),
 			Decision{Active: Backup, Reason: ReasonStarted, Recheck: loss}},
 	}
@@ -147,5 +149,18 @@ func TestAPairLeavesABlackLeg(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A leg whose content is faulty again and again is returned to more and more seldom.
+func TestFaultsOfTheContentDampTheReturn(t *testing.T) {
+	s := on(Primary)
+	for n, want := range []time.Duration{10 * time.Second, 20 * time.Second, 40 * time.Second} {
+		now := at + time.Duration(n)*2*time.Minute
+		s = s.Switched(Decision{Active: Backup, Reason: ReasonPrimarySilent, Urgency: Planned}, now)
+		if got := s.recovery(standard.heeding().prefer()); got != want {
+			t.Errorf("after %d faults the recovery takes %v, want %v", n+1, got, want)
+		}
+		s = s.Switched(Decision{Active: Primary, Reason: ReasonPrimaryRecovered, Urgency: Planned}, now+time.Minute)
 	}
 }

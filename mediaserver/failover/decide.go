@@ -177,14 +177,16 @@ func (s State) Switched(d Decision, now time.Duration) State {
 	if s.Active != "" && d.Active != s.Active {
 		s.Switches++
 	}
-	if d.Urgency == Urgent && s.Active != "" {
+	if isFailover := d.Urgency == Urgent && s.Active != ""; isFailover || d.Reason.isOfContent() {
 		if s.lastFailover != 0 && now-s.lastFailover < dampingWindow {
 			s.repeatedFailovers++
 		} else {
 			s.repeatedFailovers = 0
 		}
 		s.lastFailover = now
-		s = s.afterFailover(now)
+		if isFailover {
+			s = s.afterFailover(now)
+		}
 	}
 	if d.Urgency == Planned {
 		s.lastPlanned = now
@@ -330,6 +332,8 @@ func (l Leg) lossReason(r Role, p Policy, now time.Duration) Reason {
 	switch {
 	case !l.Publishing:
 		return disconnected
+	case rank < l.mediaRank(p, now):
+		return l.Content.reason(r)
 	// Audio that fell silent together with the picture counts as live for a moment longer.
 	case rank == RankNone, rank == RankAudioOnly && l.Audio.LastArrival < l.Video.LastArrival+p.InputLoss/2:
 		return lost

@@ -15,9 +15,6 @@ const (
 	judgeEvery = 250 * time.Millisecond
 	// estimateEvery is how often the offset between the legs is estimated.
 	estimateEvery = 5 * time.Second
-	// pictureAge and soundAge are how old the newest picture and sound may be that still say that a
-	// leg is measured.
-	pictureAge, soundAge = 15 * time.Second, 3 * time.Second
 )
 
 // ComparisonConfig configures a Comparison.
@@ -51,16 +48,16 @@ func (s State) Leg(l content.Leg) LegState {
 // LegState is what is known of the content of one leg. It is comparable.
 type LegState struct {
 	content.Verdict
-	// SoundMeasured and PictureMeasured report whether the leg's sound and picture are measured now.
-	// Unwatched says why its picture is not; empty: unknown, or no key frame has come.
-	SoundMeasured, PictureMeasured bool
-	Unwatched                      Unwatched
+	// Unwatched says why the leg's picture is not measured; empty: it is, or no key frame has come.
+	// Undecoded reports whether it has sound that cannot be measured.
+	Unwatched Unwatched
+	Undecoded bool
 }
 
 // Step is by how much the legs differ in programme time.
 type Step struct {
-	// Known reports whether the offset is known. Doubt says why it is not, or why it is that of a
-	// while ago.
+	// Known reports whether the offset is known. Doubt says why it is unknown, or why a known one is
+	// not estimated again.
 	Known bool
 	Doubt step.Doubt
 	// Offset is positive if the backup is later.
@@ -83,9 +80,9 @@ type Comparison struct {
 
 // measuredLeg is what a Comparison knows of one leg.
 type measuredLeg struct {
-	publication        int64
-	soundAt, pictureAt time.Duration // when the newest came; 0: none has
-	unwatched          Unwatched
+	publication int64
+	unwatched   Unwatched
+	undecoded   bool
 }
 
 // NewComparison returns a Comparison. Call Run.
@@ -144,15 +141,13 @@ func (c *Comparison) take(l content.Leg, r Report) {
 		c.step = Step{}
 	}
 	c.judge.Hear(l, now)
-	one.unwatched = r.Unwatched
+	one.unwatched, one.undecoded = r.Unwatched, r.Undecoded
 	for i := range r.Sound {
 		b := &r.Sound[i]
-		one.soundAt = now
 		c.judge.AddSound(l, b.At, b.At+sound.BlockLength, b.Peak)
 		c.estimator.Add(step.Leg(l), b.At, b.Print)
 	}
 	if p := r.Picture; p != nil {
-		one.pictureAt = now
 		c.judge.AddPicture(l, p.At, content.Picture{Dark: p.Dark, Uniform: p.Uniform, Difference: p.Difference})
 	}
 	if v := r.Rates; v != nil {
@@ -173,17 +168,13 @@ func (c *Comparison) estimate() {
 // tell passes the state on, if it has changed.
 func (c *Comparison) tell(now time.Duration) {
 	primary, backup := c.judge.Judge(c.step.Offset, c.step.Known, now)
-	s := State{Primary: c.legs[0].state(primary, now), Backup: c.legs[1].state(backup, now), Step: c.step}
+	s := State{Primary: c.legs[0].state(primary), Backup: c.legs[1].state(backup), Step: c.step}
 	if s != c.told {
 		c.told = s
 		c.cfg.OnChange(s)
 	}
 }
 
-func (l *measuredLeg) state(v content.Verdict, now time.Duration) LegState {
-	return LegState{
-		Verdict:       v,
-		SoundMeasured: l.soundAt != 0 && now < l.soundAt+soundAge, PictureMeasured: l.pictureAt != 0 && now < l.pictureAt+pictureAge,
-		Unwatched: l.unwatched,
-	}
+func (l *measuredLeg) state(v content.Verdict) LegState {
+	return LegState{Verdict: v, Unwatched: l.unwatched, Undecoded: l.undecoded}
 }

@@ -14,6 +14,8 @@ const (
 	bitrateOver = 4 * time.Second
 	// usualOver and usualLeast are from how many picture rates the usual one is taken.
 	usualOver, usualLeast = 600, 10
+	// leastUsual is the least share of the usual picture rate that counts for the usual one.
+	leastUsual = 0.75
 	// jump is how far apart two times of a track are if the encoder's clock has jumped.
 	jump = 5 * time.Second
 )
@@ -100,7 +102,8 @@ func (m *rateMeter) end() *Rates {
 		r.BitrateBPS += int64(bytes) * 8 / int64(len(m.seconds))
 	}
 	r.UsualFrameRate = m.usualRate()
-	if m.last[stream.Video] != 0 {
+	// A rate that is low beside the usual one must not become the usual one.
+	if m.last[stream.Video] != 0 && r.FrameRate >= r.UsualFrameRate*leastUsual {
 		if m.usual = append(m.usual, r.FrameRate); len(m.usual) > usualOver {
 			m.usual = m.usual[1:]
 		}

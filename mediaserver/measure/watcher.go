@@ -151,7 +151,7 @@ func (w *Watcher) take(u *stream.AccessUnit) {
 // forget ends what is measured of a publication.
 func (w *Watcher) forget() {
 	w.stopDecoder()
-	w.rates, w.sound, w.picture = rateMeter{}, soundWatch{}, pictureWatch{retry: w.picture.retry, failures: w.picture.failures}
+	w.rates, w.sound, w.picture = rateMeter{}, soundWatch{}, pictureWatch{retry: w.picture.retry, failures: w.picture.failures, why: w.picture.why}
 }
 
 func (w *Watcher) takeSound(u *stream.AccessUnit) {
@@ -195,7 +195,7 @@ func (w *Watcher) takeKeyFrame(u *stream.AccessUnit) {
 	p, now := &w.picture, time.Now()
 	if p.decoder != nil && (!bytes.Equal(p.decoder.format.SPS, u.Format.SPS) || !bytes.Equal(p.decoder.format.PPS, u.Format.PPS)) {
 		w.stopDecoder()
-		w.failed(now) // so that an encoder that changes them all the time costs little
+		p.retry = now.Add(firstRetry) // so that an encoder that changes them all the time costs little
 	}
 	if p.decoder == nil && !w.startDecoder(u.Format, now) {
 		return
@@ -231,7 +231,7 @@ func (w *Watcher) startDecoder(f *stream.Format, now time.Time) bool {
 			panic(err) // the size is a constant
 		}
 	}
-	p.decoder, p.why = decoder, ""
+	p.decoder = decoder
 	w.cfg.Metrics.FFmpegChildren.Inc()
 	w.log.Info("ffmpeg started to watch the picture", "pid", decoder.PID)
 	return true
@@ -264,7 +264,7 @@ func (w *Watcher) takeFrame(f frame, ok bool) {
 		w.lose("exited")
 		return
 	}
-	d.since = time.Time{}
+	d.since, p.why = time.Time{}, ""
 	if time.Since(d.Started) > workedFor {
 		p.failures = 0
 	}

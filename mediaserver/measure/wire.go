@@ -65,9 +65,35 @@ func (r *Reports) Read(ctx context.Context, body io.Reader, key stream.Key, epoc
 		if err := json.Unmarshal(lines.Bytes(), &report); err != nil {
 			return fmt.Errorf("read what the peer measures: %w", err)
 		}
-		if report.Publication != 0 && len(report.Sound) <= maxBlocks {
-			r.Told(key, report.onClock(-time.Duration(epoch.UnixNano())), time.Now())
+		report = report.onClock(-time.Duration(epoch.UnixNano()))
+		if report.isSane(time.Since(epoch)) {
+			r.Told(key, report, time.Now())
 		}
 	}
 	return lines.Err()
+}
+
+// maxAway is how far the times of a report may be from now. Media is late by less, and the clocks of
+// two nodes differ by less.
+const maxAway = 10 * time.Minute
+
+// isSane reports whether a peer's report can be used. A faulty peer must not spoil what is known.
+func (r Report) isSane(now time.Duration) bool {
+	near := func(at time.Duration) bool { return (at - now).Abs() < maxAway }
+	sane := r.Publication != 0 && len(r.Sound) <= maxBlocks
+	switch r.Unwatched {
+	case "", UnwatchedNoFFmpeg, UnwatchedFull, UnwatchedFailed:
+	default:
+		return false
+	}
+	for i := range r.Sound {
+		sane = sane && near(r.Sound[i].At)
+	}
+	if r.Picture != nil {
+		sane = sane && near(r.Picture.At)
+	}
+	if r.Rates != nil {
+		sane = sane && near(r.Rates.From) && near(r.Rates.To)
+	}
+	return sane
 }

@@ -187,7 +187,7 @@ func (m *measuring) describe(key failover.PairKey, p *api.Pair) {
 		if p.Legs[i].Role == string(failover.Backup) {
 			leg = measured.state.Backup
 		}
-		p.Legs[i].Content = &api.Content{Compared: leg.Known, NotWatched: string(leg.Unwatched)}
+		p.Legs[i].Content = &api.Content{Compared: leg.Known, NotWatched: string(leg.Unwatched), NotHeard: leg.Undecoded}
 		for _, f := range content.Faults() {
 			if leg.Has[f] {
 				p.Legs[i].Content.Faults = append(p.Legs[i].Content.Faults, f.String())
@@ -203,7 +203,8 @@ type toldStep struct {
 	at time.Duration
 }
 
-// A change of the offset is told if it is of leastStep or more, at most once in tellStepEvery.
+// A change of the offset is told if it is of leastStep or more, at most once in tellStepEvery. Why it is
+// unknown is in no condition, and is told at once.
 const leastStep, tellStepEvery = 100 * time.Millisecond, time.Minute
 
 // after returns what is told at now.
@@ -213,7 +214,7 @@ func (t toldStep) after(s measure.Step, now time.Duration) toldStep {
 		next.Step = api.Step{Doubt: string(s.Doubt)}
 	}
 	moved := time.Duration(t.OffsetMilliseconds)*time.Millisecond - s.Offset
-	if t.Known == s.Known && (now < t.at+tellStepEvery || s.Known && moved.Abs() < leastStep) {
+	if s.Known && t.Known && (now < t.at+tellStepEvery || moved.Abs() < leastStep) {
 		return t
 	}
 	return next

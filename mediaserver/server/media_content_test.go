@@ -70,16 +70,17 @@ func TestAFaultOfTheContent(t *testing.T) {
 			if c := p.Legs[1].Content; !c.Compared || len(c.Faults) > 0 || c.NotWatched != "" {
 				t.Errorf("the backup: %+v", c)
 			}
-			if gap := s.longestGapOf(v); gap > maxGap {
+			switched := len(v.Video().Packets)
+			eventually.True(t, "a second of the backup's pictures", func() bool { return len(v.Video().Packets) > switched+25 })
+			if gap := longestGap(v.Video().Packets); gap > maxGap {
 				t.Errorf("no picture for %v", gap)
 			}
 		})
 	}
 }
 
-// longestGapOf returns the longest time without a picture at a viewer.
-func (s *testServer) longestGapOf(v *viewer) time.Duration {
-	packets := v.Video().Packets
+// longestGap returns the longest time between two packets.
+func longestGap(packets []mediatest.Packet) time.Duration {
 	longest := time.Duration(0)
 	for i := range packets[1:] {
 		longest = max(longest, packets[i+1].Arrival.Sub(packets[i].Arrival))

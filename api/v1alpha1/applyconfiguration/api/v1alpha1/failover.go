@@ -23,8 +23,9 @@ type FailoverApplyConfiguration struct {
 	// recoverySeconds. Choose PreferPrimary if the primary's picture is better, or if the
 	// backup costs money.
 	//
-	// Manual leaves the leg on air only when that leg is lost, or when select changes. After a
-	// loss the pair does not return by itself, not even to a pinned leg.
+	// Manual leaves the leg on air only when that leg loses media, when its pod is about to
+	// end, or when select changes. After a loss the pair does not return by itself, not even
+	// to a pinned leg.
 	Mode *apiv1alpha1.FailoverMode `json:"mode,omitempty"`
 	// select pins the pair to one leg, Primary or Backup, whatever mode says. Auto leaves
 	// the choice to mode. A changed pin takes effect at the leg's next key frame. Pin a leg

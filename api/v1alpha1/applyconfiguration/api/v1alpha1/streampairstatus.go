@@ -44,7 +44,8 @@ type StreamPairStatusApplyConfiguration struct {
 	// notifications say for each receiver in spec.notifications what it has.
 	Notifications []NotificationStatusApplyConfiguration `json:"notifications,omitempty"`
 	// conditions are the pair's state, for `kubectl wait`: Ready, OnAir, PrimaryLive,
-	// BackupLive, Redundant, Converged, Exposed and Progressing.
+	// BackupLive, PrimaryHealthy, BackupHealthy, InStep, Redundant, Converged, Exposed and
+	// Progressing.
 	Conditions []metav1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 }
 

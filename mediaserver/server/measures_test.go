@@ -5,6 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/streampair/streampair/api/control"
+	"github.com/streampair/streampair/mediaserver/content"
 	"github.com/streampair/streampair/mediaserver/measure"
 )
 
@@ -44,5 +48,21 @@ func TestADriftingStepIsToldSeldom(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The faults have one spelling, here and in the API.
+func TestFaultsHaveOneSpelling(t *testing.T) {
+	var own []string
+	for _, f := range content.Faults() {
+		own = append(own, f.String())
+	}
+	inAPI := []string{control.FaultBlack, control.FaultFrozen, control.FaultSilent, control.FaultLowBitrate, control.FaultLowFrameRate}
+	if diff := cmp.Diff(inAPI, own); diff != "" {
+		t.Errorf("(-API +here):\n%s", diff)
+	}
+	reasons := []measure.Unwatched{control.NotWatchedNoFFmpeg, control.NotWatchedFull, control.NotWatchedFailed}
+	if diff := cmp.Diff(reasons, []measure.Unwatched{measure.UnwatchedNoFFmpeg, measure.UnwatchedFull, measure.UnwatchedFailed}); diff != "" {
+		t.Errorf("(-API +here):\n%s", diff)
 	}
 }

@@ -93,12 +93,17 @@ func serve(ctx context.Context, s *http.Server, l net.Listener) error {
 	return err
 }
 
-// loopbackOnly refuses requests for another host name than this machine's.
+// loopbackOnly refuses requests for another host name than this machine's, and requests of pages.
 // A web page could make a browser on this machine send such requests.
 func loopbackOnly(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isThisMachine(r.Host) {
 			http.Error(w, "commands are taken on localhost only", http.StatusForbidden)
+			return
+		}
+		// A browser sends this header with each request (W3C Fetch Metadata, section 2.4). Programs do not.
+		if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "none" && site != "same-origin" {
+			http.Error(w, "pages of other addresses are not served", http.StatusForbidden)
 			return
 		}
 		h.ServeHTTP(w, r)

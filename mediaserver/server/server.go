@@ -311,6 +311,10 @@ func (s *Server) run(ctx context.Context) error {
 	if s.ports.health != nil {
 		g.Go(func() error { return serve(ctx, newHTTPServer(control.NewHealth(ready), s.log), s.ports.health) })
 	}
+	if s.ports.monitor != nil {
+		h := s.recovery.Handler("monitor", s.monitorHandler())
+		g.Go(func() error { return serve(ctx, newHTTPServer(h, s.log), s.ports.monitor) })
+	}
 	if s.ports.control != nil {
 		g.Go(func() error {
 			return serve(ctx, newHTTPServer(s.recovery.Handler("control", s.controlHandler()), s.log), s.ports.control)

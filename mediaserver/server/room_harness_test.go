@@ -1,0 +1,60 @@
+package server
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+
+	"github.com/streampair/streampair/mediaserver/mediatest"
+)
+
+// roomPage is the control room in a tab of Chromium.
+type roomPage struct{ page }
+
+// openRoom opens the control room as the person does who is given the URL.
+func openRoom(t *testing.T, url string, options ...chromedp.ExecAllocatorOption) *roomPage {
+	t.Helper()
+	p := &roomPage{page{t, mediatest.Browser(t, options...)}}
+	p.do(chromedp.Navigate(url))
+	p.await(`document.querySelectorAll(".tile").length > 0`)
+	p.do(chromedp.Evaluate[chromedp.Void](`window.text = (selector) => document.querySelector(selector).textContent`))
+	return p
+}
+
+func (p *roomPage) await(expression string) {
+	p.t.Helper()
+	mediatest.Await(p.t, p.ctx, patience, expression, `({url: location.href, text: document.body.innerText})`)
+}
+
+func (p *roomPage) click(selector string) {
+	p.t.Helper()
+	p.do(chromedp.Click(selector, chromedp.NodeVisible))
+}
+
+func (p *roomPage) press(key string) {
+	p.t.Helper()
+	p.do(chromedp.KeyEvent(key))
+}
+
+func (p *roomPage) resize(width, height int64) {
+	p.t.Helper()
+	p.do(chromedp.EmulateViewport(width, height))
+}
+
+// screenshot keeps a picture of the page in the folder $PLAYER_SCREENSHOTS, if that is set.
+func (p *roomPage) screenshot(name string) {
+	p.t.Helper()
+	folder := os.Getenv("PLAYER_SCREENSHOTS")
+	if folder == "" {
+		return
+	}
+	png, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, name+".png"), png, 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+}

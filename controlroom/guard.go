@@ -97,7 +97,7 @@ func (r *Room) judge(req *http.Request) string {
 		return ""
 	case !isJSON(req):
 		return "the body must be of the type application/json"
-	case site != "same-origin" && !(hasToken && site == ""), origin == "" && !hasToken:
+	case site != "same-origin" && (!hasToken || site != ""), origin == "" && !hasToken:
 		return "commands are taken from the control room's own page, or with a bearer token"
 	}
 	return ""

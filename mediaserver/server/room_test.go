@@ -136,14 +136,22 @@ func wallOf(n int) string {
 	return strings.Join(documents, "\n---\n")
 }
 
+// Encoders of all pairs but the last two legs send one programme.
 func TestAWallOfTwelve(t *testing.T) {
 	mediatest.SkipInShort(t)
-	s := startServer(t, wallOf(12))
-	s.encode("a1", "null", "anull")
+	s := startServer(t, wallOf(12), func(c *Config) { c.MaxAnalysers = 24 })
+	programme := contentFile(t, 20)
+	for i := range 12 {
+		name := string(rune('a' + i))
+		if i < 11 {
+			mediatest.Publish(t, programme, s.publishURL(name+"1"), "-stream_loop", "-1")
+			mediatest.Publish(t, programme, s.publishURL(name+"2"), "-stream_loop", "-1")
+		}
+	}
 	page := openRoom(t, s.RoomURL())
 	page.resize(1920, 1080)
-	page.await(`document.querySelectorAll(".tile").length === 12 && document.querySelectorAll('[data-onair="Primary"].tile').length === 1`)
-	page.await(`document.querySelector(".picture").naturalWidth > 0`)
+	page.await(`document.querySelectorAll(".tile").length === 12 && document.querySelectorAll('[data-onair="none"].tile').length === 1`)
+	page.await(`[...document.querySelectorAll(".picture")].filter(i => !i.hidden && i.naturalWidth > 0).length === 22 && [...document.querySelectorAll(".state")].filter(e => e.textContent === "live").length === 22`)
 	page.screenshot("control-room-wall")
 	page.await(`wall.scrollHeight <= wall.clientHeight && document.documentElement.scrollHeight <= innerHeight && [...document.querySelectorAll(".tile")].every(t => t.scrollHeight <= t.clientHeight)`)
 

@@ -26,11 +26,9 @@ type Pair struct {
 	// AgeMilliseconds is the time since a media server last told Status.
 	AgeMilliseconds int64 `json:"ageMilliseconds"`
 	// Status is nil until a media server has told it.
-	Status   *control.Pair         `json:"status,omitempty"`
-	Measures *control.PairMeasures `json:"measures,omitempty"`
-	// MeasuresTime is the clock of the server that measured. The times in Measures are by that clock.
-	MeasuresTime time.Time    `json:"measuresTime,omitzero"`
-	Credentials  []Credential `json:"credentials,omitempty"`
+	Status      *control.Pair         `json:"status,omitempty"`
+	Measures    *control.PairMeasures `json:"measures,omitempty"`
+	Credentials []Credential          `json:"credentials,omitempty"`
 	// Warnings are sentences for the person on duty.
 	Warnings []string `json:"warnings,omitempty"`
 }

@@ -55,8 +55,9 @@ type LegMeasures struct {
 	// FaultsKnown says whether both legs are measured, so that a fault would be found.
 	Faults      []string `json:"faults,omitempty"`
 	FaultsKnown bool     `json:"faultsKnown"`
-	// ThumbnailTime is when the thumbnail was made, by the clock of Measures.Time; nil: there is none.
-	ThumbnailTime *time.Time `json:"thumbnailTime,omitempty"`
+	// ThumbnailTime is when the thumbnail was made, by the clock of its server; nil: there is none.
+	ThumbnailTime            *time.Time `json:"thumbnailTime,omitempty"`
+	ThumbnailAgeMilliseconds int64      `json:"thumbnailAgeMilliseconds,omitempty"`
 }
 
 // SoundLevels is how loud the last 100 ms were. The lowest level stands for silence.

@@ -10,7 +10,6 @@ export interface Pair {
   ageMilliseconds: number;
   status?: PairStatus;
   measures?: PairMeasures;
-  measuresTime?: string;
   credentials?: { name: string; notAfter: string }[];
   warnings?: string[];
 }
@@ -67,6 +66,7 @@ export interface LegMeasures {
   faults?: string[];
   faultsKnown: boolean;
   thumbnailTime?: string;
+  thumbnailAgeMilliseconds?: number;
 }
 
 export type Selection = "Primary" | "Backup" | "Auto";

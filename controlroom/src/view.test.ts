@@ -19,6 +19,7 @@ function measuresOf(role: string, change: Partial<LegMeasures> = {}): LegMeasure
     pictureMeasured: true,
     faultsKnown: true,
     thumbnailTime: before(1),
+    thumbnailAgeMilliseconds: 1000,
     ...change,
   };
 }
@@ -38,7 +39,6 @@ function pair(change: Partial<Pair> = {}): Pair {
       legs: ["Primary", "Backup"].map((role) => ({ role, streamID: role.toLowerCase(), live: true, rank: "Full", publishing: true })),
     },
     measures: { legs: [measuresOf("Primary"), measuresOf("Backup")], offset: { milliseconds: 40.4, driftPPM: 12 } },
-    measuresTime: noon,
     ...change,
   };
 }
@@ -137,7 +137,7 @@ test("faults, low rates, and what is not measured", () => {
   ] as const) {
     assert.deepEqual(view({ measures: { legs: [{ ...none, unwatched }] } }).legs[0]?.pictureWords, words);
   }
-  assert.equal(of({ thumbnailTime: before(5) }).pictureWords, "5 s old");
+  assert.equal(of({ thumbnailAgeMilliseconds: 4600 }).pictureWords, "5 s old");
 });
 
 test("the offset of the legs", () => {

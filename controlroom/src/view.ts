@@ -139,7 +139,7 @@ function picture(pair: Pair, role: Role, measures: LegMeasures | undefined, sinc
     return { picture: "", pictureWords: unwatchedWords(measures) };
   }
   const made = Date.parse(measures.thumbnailTime);
-  const age = Date.parse(pair.measuresTime ?? "") - made + sinceAnswer;
+  const age = (measures.thumbnailAgeMilliseconds ?? 0) + sinceAnswer;
   return {
     picture: `room/pairs/${encodeURIComponent(pair.name)}/${role}/picture?at=${made}`,
     pictureWords: age > oldPicture ? `${secondsWords(age)} old` : "",

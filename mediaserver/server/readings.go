@@ -52,7 +52,7 @@ func (m *measuring) pairMeasures(name string, key failover.PairKey, state measur
 		leg.Role, leg.App, leg.StreamID = string(role), one.App, one.ID
 		if t := m.reports.Thumbnail(one); !t.Time.IsZero() {
 			made := t.Time.UTC()
-			leg.ThumbnailTime = &made
+			leg.ThumbnailTime, leg.ThumbnailAgeMilliseconds = &made, now.Sub(made).Milliseconds()
 		}
 		p.Legs = append(p.Legs, leg)
 	}

@@ -63,11 +63,17 @@ func (r *Room) enter(w http.ResponseWriter, req *http.Request, key string) {
 
 // admits reports whether a request has the cookie of a session, or the bearer token.
 func (r *Room) admits(req *http.Request) bool {
-	if token, ok := strings.CutPrefix(req.Header.Get("Authorization"), "Bearer "); ok {
-		return r.cfg.Bearer(strings.TrimSpace(token))
+	if token, ok := bearerToken(req); ok {
+		return r.cfg.Bearer(token)
 	}
 	cookie, err := req.Cookie(cookieName(req))
 	return err == nil && r.door.admits(cookie.Value, r.cfg.Now())
+}
+
+// bearerToken returns the token of a request (RFC 6750, section 2.1). No page can make a browser send one.
+func bearerToken(req *http.Request) (token string, ok bool) {
+	token, ok = strings.CutPrefix(req.Header.Get("Authorization"), "Bearer ")
+	return strings.TrimSpace(token), ok
 }
 
 // cookieName returns the name of the cookie. Browsers send the cookies of a host to all its ports, so
@@ -83,7 +89,8 @@ func cookieName(req *http.Request) string {
 // judge returns why a request is refused whoever sent it; empty: it is not. A browser tells who makes
 // it send a request by Sec-Fetch-Site (W3C Fetch Metadata, section 2.4) and Origin (RFC 6454).
 func (r *Room) judge(req *http.Request) string {
-	site, origin, hasToken := req.Header.Get("Sec-Fetch-Site"), req.Header.Get("Origin"), req.Header.Get("Authorization") != ""
+	site, origin := req.Header.Get("Sec-Fetch-Site"), req.Header.Get("Origin")
+	_, hasToken := bearerToken(req)
 	switch {
 	case !r.isServed(req):
 		return "the control room is not served by this name"

@@ -1,11 +1,15 @@
 package e2e_test
 
 import (
+	"context"
 	"net/http"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/streampair/streampair/api/v1alpha1"
 	"github.com/streampair/streampair/mediaserver/mediatest"
@@ -37,6 +41,7 @@ func TestTheControlRoomOfThePlugin(t *testing.T) {
 	await(`[...document.querySelectorAll(".loudness")].every(e => e.textContent.endsWith("LUFS")) && [...document.querySelectorAll(".leg .figures")].every(e => e.textContent.includes("30 fps"))`)
 	// The images of the cluster may be without ffmpeg.
 	await(`[...document.querySelectorAll(".leg")].every(l => l.querySelector(".note").textContent.includes("no ffmpeg") || l.querySelector(".picture").naturalWidth > 0 && l.querySelector(".note").textContent === "")`)
+	mediatest.Screenshot(t, browser, "control-room-plugin")
 	if text := mediatest.Eval[string](t, browser, `document.querySelector(".alarms").innerText`); strings.Contains(text, "perator") {
 		t.Errorf("an operator acts, and the page says %q", text)
 	}
@@ -63,4 +68,26 @@ func TestTheControlRoomWarnsWhereNoOperatorActs(t *testing.T) {
 	browser := mediatest.Browser(t)
 	mediatest.Open(t, browser, url)
 	mediatest.Await(t, browser, patience, `document.querySelector(".alarms")?.innerText.includes("The Lease `+options.namespace+`/nobody is missing")`, `document.body.innerText`)
+}
+
+// The chart's role lets a person look. The API server refuses the Take.
+func TestWhoMayForwardPortsLooksAndDoesNotTake(t *testing.T) {
+	s := here(t)
+	const person = "lookout"
+	binding := &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: options.namespace, Name: person},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: s.operator.Name + "-monitor"},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: person}},
+	}
+	s.make(t, binding)
+	t.Cleanup(func() { s.must(t, s.kube.Delete(context.Background(), binding)) })
+	url := s.plugin(t, 1, roomURL, "monitor", "--as", person)[0]
+	browser := mediatest.Browser(t)
+	mediatest.Open(t, browser, url)
+	mediatest.Await(t, browser, patience, `document.querySelectorAll('.leg[data-health="good"]').length >= 2`, `document.body.innerText`)
+	mediatest.Eval[bool](t, browser, `(document.querySelector('[data-take="Backup"]').click(), true)`)
+	mediatest.Await(t, browser, patience, `document.querySelector(".answer").textContent.startsWith("you may not patch")`, `document.body.innerText`)
+	if got := s.pair(t, pairName).Spec.Failover.Select; got != v1alpha1.SelectAuto {
+		t.Errorf("select is %s", got)
+	}
 }

@@ -1,8 +1,6 @@
 package server
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -41,20 +39,4 @@ func (p *roomPage) press(key string) {
 func (p *roomPage) resize(width, height int64) {
 	p.t.Helper()
 	p.do(chromedp.EmulateViewport(width, height))
-}
-
-// screenshot keeps a picture of the page in the folder $PLAYER_SCREENSHOTS, if that is set.
-func (p *roomPage) screenshot(name string) {
-	p.t.Helper()
-	folder := os.Getenv("PLAYER_SCREENSHOTS")
-	if folder == "" {
-		return
-	}
-	png, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(folder, name+".png"), png, 0o600); err != nil {
-		p.t.Fatal(err)
-	}
 }

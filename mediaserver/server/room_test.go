@@ -82,7 +82,7 @@ func TestTheControlRoomInChromium(t *testing.T) {
 	page.await(`[...document.querySelectorAll(".picture")].every(i => i.naturalWidth > 0 && !i.hidden)`)
 	page.await(`[...document.querySelectorAll(".state")].every(e => e.textContent === "live") && [...document.querySelectorAll(".loudness")].every(e => e.textContent.endsWith("LUFS"))`)
 	page.await(`[...document.querySelectorAll(".leg .figures")].every(e => e.textContent.includes("25 fps") && e.textContent.includes("key frame 2.0 s"))`)
-	page.screenshot("control-room")
+	mediatest.Screenshot(t, page.ctx, "control-room")
 
 	t.Run("a picture is not older than 3 s", func(t *testing.T) {
 		// The page says so of each older one. Encoders send a key frame every 2 s.
@@ -123,7 +123,7 @@ func TestAControlRoomWithoutNewsTakesNothing(t *testing.T) {
 	s.end()
 	page.await(`document.querySelector(".tile").dataset.stale === "true" && text(".stale").startsWith("no news for")`)
 	page.await(`document.querySelectorAll(".take:disabled").length === 3 && text("#notice") !== ""`)
-	page.screenshot("control-room-stale")
+	mediatest.Screenshot(t, page.ctx, "control-room-stale")
 }
 
 // wallOf returns a manifest with n pairs.
@@ -152,7 +152,7 @@ func TestAWallOfTwelve(t *testing.T) {
 	page.resize(1920, 1080)
 	page.await(`document.querySelectorAll(".tile").length === 12 && document.querySelectorAll('[data-onair="none"].tile').length === 1`)
 	page.await(`[...document.querySelectorAll(".picture")].filter(i => !i.hidden && i.naturalWidth > 0).length === 22 && [...document.querySelectorAll(".state")].filter(e => e.textContent === "live").length === 22`)
-	page.screenshot("control-room-wall")
+	mediatest.Screenshot(t, page.ctx, "control-room-wall")
 	page.await(`wall.scrollHeight <= wall.clientHeight && document.documentElement.scrollHeight <= innerHeight && [...document.querySelectorAll(".tile")].every(t => t.scrollHeight <= t.clientHeight)`)
 
 	var got [][2]string
@@ -172,5 +172,5 @@ func TestAWallOfTwelve(t *testing.T) {
 
 	page.resize(820, 1180) // a tablet
 	page.await(`document.documentElement.scrollWidth <= innerWidth && [...document.querySelectorAll(".take")].every(b => b.getBoundingClientRect().height >= 44)`)
-	page.screenshot("control-room-tablet")
+	mediatest.Screenshot(t, page.ctx, "control-room-tablet")
 }

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/net/netutil"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -26,6 +27,8 @@ const (
 	leaseEvery = 10 * time.Second
 	// apiTimeout bounds each request to the API server.
 	apiTimeout = 10 * time.Second
+	// maxConnections bounds the connections of browsers, since every user of this machine may connect.
+	maxConnections = 64
 )
 
 // monitor serves the control room of the named pairs, or of all in the namespace, until ctx ends.
@@ -51,7 +54,7 @@ func (p *plugin) monitor(ctx context.Context, names []string) error {
 	room := controlroom.New(controlroom.Config{Source: m})
 	fmt.Fprintln(p.out, room.URL("http://"+l.Addr().String()))
 	fmt.Fprintln(p.errOut, "# the URL opens one browser, within an hour; until Ctrl-C")
-	return serve(ctx, l, room.Handler())
+	return serve(ctx, netutil.LimitListener(l, maxConnections), room.Handler())
 }
 
 // parseLease parses NAMESPACE/NAME.

@@ -51,7 +51,8 @@ type Config struct {
 	HealthAddress  string // TCP, only for the kubelet's probes; default DefaultHealthAddress with Role, else empty
 	ControlAddress string // TCP, for the kubelet's probes; default DefaultHealthAddress with Role, else empty
 	// MonitorAddress is a loopback address, by TCP, for those who read status, measures and
-	// thumbnails without a token. Default: DefaultMonitorAddress with Role, else empty.
+	// thumbnails without a token. Default: DefaultMonitorAddress with Role in a pod, see Pod.IsMade,
+	// else empty.
 	MonitorAddress string
 	// RelayAddress is where the other leg's server connects, by TCP. Default:
 	// :9092 with Role and Control's files and without PeerInsecure, else empty.

@@ -69,7 +69,7 @@ func TestLoadAMediaPod(t *testing.T) {
 			},
 			change: func(c *Config) {
 				c.Role, c.Control, c.ControlAddress = v1alpha1.RolePrimary, control, "0.0.0.0:9091"
-				c.HealthAddress, c.MonitorAddress = ":9093", "127.0.0.1:9094"
+				c.HealthAddress = ":9093"
 				c.Files = Files{Secrets: folder, Lenient: true}
 				c.Peer, c.DrainTimeout, c.RelayAddress = "https://10.0.0.8:5443", time.Minute, ":9092"
 			},
@@ -79,7 +79,7 @@ func TestLoadAMediaPod(t *testing.T) {
 			args: append([]string{"--role=primary", "--peer=https://10.0.0.8:9092", "--peer-tls-cert", control.TLSKey, "--relay-address=10.0.0.7:19092"}, controlArgs...),
 			change: func(c *Config) {
 				c.Role, c.Control, c.Peer = v1alpha1.RolePrimary, control, "https://10.0.0.8:9092"
-				c.HealthAddress, c.MonitorAddress = ":9093", "127.0.0.1:9094"
+				c.HealthAddress = ":9093"
 				c.Files.Lenient, c.PeerTLSCert, c.RelayAddress = true, control.TLSKey, "10.0.0.7:19092"
 			},
 		},
@@ -88,7 +88,7 @@ func TestLoadAMediaPod(t *testing.T) {
 			args: append([]string{"--role=primary", "--peer=http://10.0.0.8:5080", "--peer-insecure"}, controlArgs...),
 			change: func(c *Config) {
 				c.Role, c.Control, c.Peer, c.PeerInsecure = v1alpha1.RolePrimary, control, "http://10.0.0.8:5080", true
-				c.HealthAddress, c.MonitorAddress = ":9093", "127.0.0.1:9094"
+				c.HealthAddress = ":9093"
 				c.Files.Lenient = true
 			},
 		},
@@ -97,7 +97,7 @@ func TestLoadAMediaPod(t *testing.T) {
 			args: append([]string{"--role=primary", "--relay-address="}, controlArgs...),
 			change: func(c *Config) {
 				c.Role, c.Control, c.Files.Lenient = v1alpha1.RolePrimary, control, true
-				c.HealthAddress, c.MonitorAddress = ":9093", "127.0.0.1:9094"
+				c.HealthAddress = ":9093"
 			},
 		},
 		{
@@ -105,7 +105,6 @@ func TestLoadAMediaPod(t *testing.T) {
 			args: []string{"--role", "backup", "--health-address="},
 			change: func(c *Config) {
 				c.Role, c.Files.Lenient = v1alpha1.RoleBackup, true
-				c.MonitorAddress = "127.0.0.1:9094"
 			},
 		},
 		{

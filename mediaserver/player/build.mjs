@@ -1,6 +1,6 @@
 // Bundles src into dist, and the page of package controlroom likewise: `node build.mjs`. With
-// --tests it bundles the unit tests of both into .test instead, where `node --test` runs them. With --package FOLDER VERSION it makes the
-// npm package of the custom element.
+// --tests it bundles the unit tests of both into .test instead, where `node --test` runs them.
+// With --package FOLDER VERSION it makes the npm package of the custom element.
 import { mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";

@@ -9,6 +9,7 @@ WORKDIR /src/mediaserver/player
 COPY mediaserver/player/package.json mediaserver/player/package-lock.json ./
 RUN npm ci
 COPY mediaserver/player ./
+COPY api/controlroom /src/api/controlroom
 RUN npm run build
 
 FROM golang:1.26-bookworm AS build
@@ -18,6 +19,7 @@ RUN go mod download
 COPY api ./api
 COPY mediaserver ./mediaserver
 COPY --from=player /src/mediaserver/player/dist ./mediaserver/player/dist
+COPY --from=player /src/api/controlroom/dist ./api/controlroom/dist
 ARG VERSION=devel
 RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=${VERSION}" \
     -o /out/ ./mediaserver/cmd/streampair-mediaserver

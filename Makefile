@@ -29,7 +29,8 @@ FFMPEG8 := mediaserver/mediatest/testdata/ffmpeg8
 SHAKA := mediaserver/mediatest/testdata/shaka
 CLIENTS := mediaserver/mediatest/testdata/clients
 ANTMEDIA := mediaserver/mediatest/testdata/antmedia
-PLAYER_SOURCES := $(wildcard $(PLAYER)/src/* $(PLAYER)/npm/*) $(PLAYER)/build.mjs $(PLAYER)/tsconfig.json
+ROOM := api/controlroom
+PLAYER_SOURCES := $(wildcard $(PLAYER)/src/* $(PLAYER)/npm/* $(ROOM)/src/*) $(PLAYER)/build.mjs $(PLAYER)/tsconfig.json
 
 .PHONY: help
 help: ## List the targets
@@ -58,7 +59,7 @@ unit: ## Run the tests that need nothing but Go, in less than a minute once they
 	@hack/unit.sh $(TESTFLAGS)
 
 .PHONY: build
-build: .cache/player.built ## Build bin/streampair-mediaserver, with the player inside
+build: .cache/player.built ## Build bin/streampair-mediaserver, with its pages inside
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' \
 		-o bin/ ./mediaserver/cmd/streampair-mediaserver
 
@@ -69,7 +70,7 @@ player-package: .cache/player.installed ## Pack the npm package of the custom el
 		&& npm pack --silent --pack-destination ../../bin ../../bin/player-package
 
 .PHONY: commands
-commands: ## Build bin/streampair-operator and bin/kubectl-streampair
+commands: .cache/player.built ## Build bin/streampair-operator and bin/kubectl-streampair
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./controllers/cmd/...
 
 .PHONY: lint
@@ -181,7 +182,7 @@ cluster-demo: cluster-binaries ## Run such a cluster with a demo pair and two en
 	@exec bin/cluster $(CLUSTERFLAGS) demo
 
 .PHONY: e2e-binaries
-e2e-binaries:
+e2e-binaries: .cache/player.built
 	@hack/deps.sh e2e
 	@export CGO_ENABLED=0; \
 	go build -trimpath -ldflags '-s -w -X main.version=cluster' -o bin/ ./controllers/cmd/kubectl-streampair; \
@@ -204,7 +205,7 @@ e2e-soak: ## Make random faults in such a cluster for ten minutes
 .PHONY: clean
 clean: ## Remove everything that was built
 	rm -rf bin .cache $(PLAYER)/node_modules $(PLAYER)/.test $(FFMPEG8)/node_modules $(SHAKA)/node_modules $(CLIENTS)/node_modules $(CLIENTS)/dist
-	find $(PLAYER)/dist -mindepth 1 ! -name .gitkeep -delete
+	find $(PLAYER)/dist $(ROOM)/dist -mindepth 1 ! -name .gitkeep -delete
 
 # npm ci is slow, so it runs only when the lock file has changed.
 .cache/player.installed: $(PLAYER)/package-lock.json

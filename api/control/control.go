@@ -7,6 +7,11 @@
 //	PUT  /v1/pairs/{name}/select   Selection
 //	PUT  /v1/addresses             MediaAddresses
 //	PUT  /v1/peers                 Peers
+//	GET  /v1/measures              Measures
+//	GET  /v1/thumbnails/{app}/{id} a JPEG file of a stream's last key frame; 404: there is none
+//
+// Status, measures and thumbnails are also served on MonitorPort of a media pod, for this pod
+// alone and without a token.
 //
 // A port that is open to a network speaks TLS and asks for a bearer token. The body of an
 // error is an Error. The answer is 401 without the token, and 404 for an unknown pair. It is
@@ -141,6 +146,8 @@ type Addresses struct {
 	Probe   string `json:"probe,omitempty"`
 	Health  string `json:"health,omitempty"`
 	Control string `json:"control,omitempty"`
+	// Monitor is the port of the control room, which takes no commands.
+	Monitor string `json:"monitor,omitempty"`
 	// Relay is where the other leg's server connects to, over TLS.
 	Relay string `json:"relay,omitempty"`
 }

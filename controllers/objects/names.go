@@ -27,6 +27,7 @@ const (
 	PortControl = 9091
 	PortPeer    = 9092 // relay and forwarding between the pods of a pair, over TLS
 	PortHealth  = 9093 // /livez, /readyz, for the kubelet
+	// control.MonitorPort is on loopback alone, and so in no object.
 )
 
 // Names of the ports are the same on containers and on Services.

@@ -50,6 +50,10 @@ type Config struct {
 	ProbeAddress   string // TCP; default :9090
 	HealthAddress  string // TCP, only for the kubelet's probes; default DefaultHealthAddress with Role, else empty
 	ControlAddress string // TCP, for the kubelet's probes; default DefaultHealthAddress with Role, else empty
+	// MonitorAddress is a loopback address, by TCP, for those who read status, measures and
+	// thumbnails without a token. Default: DefaultMonitorAddress with Role in a pod, see Pod.IsMade,
+	// else empty.
+	MonitorAddress string
 	// RelayAddress is where the other leg's server connects, by TCP. Default:
 	// :9092 with Role and Control's files and without PeerInsecure, else empty.
 	RelayAddress string
@@ -134,6 +138,10 @@ type HLS struct {
 
 // DefaultHealthAddress is where a media pod serves the kubelet's probes by default.
 const DefaultHealthAddress = ":9093"
+
+// DefaultMonitorAddress is where a media pod serves the control room by default.
+// The port is control.MonitorPort.
+const DefaultMonitorAddress = "127.0.0.1:9094"
 
 // ControlFiles protect the command port, so that it may be opened beyond loopback.
 type ControlFiles struct {

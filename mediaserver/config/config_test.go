@@ -181,6 +181,11 @@ func TestLoadTellsEveryMistake(t *testing.T) {
 			want: Mistakes{`--control-address: ":9091" must be a loopback address, such as 127.0.0.1:9091: the port asks for no password unless --control-tls-cert, --control-tls-key and --control-token-file are given`},
 		},
 		{
+			name: "the monitor port open to the network",
+			args: []string{"--monitor-address", "0.0.0.0:9094"},
+			want: Mistakes{`--monitor-address: "0.0.0.0:9094" must be a loopback address, such as 127.0.0.1:9094: the port asks for no token`},
+		},
+		{
 			name: "half a certificate, and not even there",
 			args: []string{"--tls-cert", filepath.Join(dir, "tls.crt")},
 			want: Mistakes{

@@ -102,6 +102,7 @@ func newFlags() *flags {
 	f.address("probe-address", ":9090", "/livez, /readyz and /metrics on `ADDRESS`", func(c *Config) *string { return &c.ProbeAddress })
 	f.address("health-address", "", "/livez and /readyz alone on `ADDRESS`, for the kubelet's probes: each client address has places of its own. Without the flag "+DefaultHealthAddress+" with --role, and off without --role", func(c *Config) *string { return &c.HealthAddress })
 	f.address("control-address", "127.0.0.1:9091", "status and commands on `ADDRESS`. It must be on loopback, unless the next three flags are given", func(c *Config) *string { return &c.ControlAddress })
+	f.address("monitor-address", "", "status, measures and thumbnails on `ADDRESS`, without commands and without a token. It must be on loopback. Without the flag "+DefaultMonitorAddress+" in a pod of the operator, and off elsewhere", func(c *Config) *string { return &c.MonitorAddress })
 	f.set.StringVar(&f.control.TLSCert, "control-tls-cert", "", "certificate `FILE` (PEM) of the command port")
 	f.set.StringVar(&f.control.TLSKey, "control-tls-key", "", "key `FILE` (PEM) of --control-tls-cert")
 	f.set.StringVar(&f.control.TokenFile, "control-token-file", "", "`FILE` with the bearer token of the command port. The media pods of a pair show it to each other too")
@@ -278,6 +279,15 @@ func (f *flags) cluster(c *Config, mistakes *Mistakes) {
 	c.Files.Lenient = c.Role != ""
 	if c.Role != "" && !f.isGiven("health-address") {
 		c.HealthAddress = DefaultHealthAddress
+	}
+
+	// On another machine than a pod of its own, the port would be open to all users of the machine.
+	if c.Role != "" && c.Pod.IsMade() && !f.isGiven("monitor-address") {
+		c.MonitorAddress = DefaultMonitorAddress
+	}
+	if c.MonitorAddress != "" && !isLoopback(c.MonitorAddress) {
+		mistakes.add("%s: %q must be a loopback address, such as %s: the port asks for no token",
+			f.where("monitor-address"), c.MonitorAddress, DefaultMonitorAddress)
 	}
 
 	if c.Role != "" && !f.isGiven("srt-address") {

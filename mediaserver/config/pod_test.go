@@ -54,7 +54,7 @@ func TestLoadAMediaPod(t *testing.T) {
 			env: []string{"POD_NAME=sunday-backup-7c", "NODE_NAME=node-a", "POD_IP=::ffff:10.0.0.7"},
 			change: func(c *Config) {
 				c.Role, c.Control, c.ControlAddress = v1alpha1.RoleBackup, control, ":9091"
-				c.HealthAddress = ":9093"
+				c.HealthAddress, c.MonitorAddress = ":9093", "127.0.0.1:9094"
 				c.Files = Files{Secrets: folder, Lenient: true}
 				c.Peer, c.DrainTimeout, c.RelayAddress = "http://sunday-primary-pods.live.svc:5080", 30*time.Second, ":9092"
 				c.TLSCert, c.TLSKey = "/none/tls.crt", "/none/tls.key"
@@ -105,6 +105,14 @@ func TestLoadAMediaPod(t *testing.T) {
 			args: []string{"--role", "backup", "--health-address="},
 			change: func(c *Config) {
 				c.Role, c.Files.Lenient = v1alpha1.RoleBackup, true
+			},
+		},
+		{
+			name: "a monitor port elsewhere, and no health port",
+			args: []string{"--role", "backup", "--health-address=", "--monitor-address=[::1]:9000"},
+			change: func(c *Config) {
+				c.Role, c.Files.Lenient = v1alpha1.RoleBackup, true
+				c.MonitorAddress = "[::1]:9000"
 			},
 		},
 		{

@@ -57,8 +57,7 @@ func parseReplaced(value string) (Replaced, error) {
 
 // A Backend carries out the commands.
 type Backend interface {
-	// Status returns the state of the server.
-	Status() control.Status
+	Readings
 	// Changed returns a channel that is closed when Status changes in more than figures.
 	Changed() <-chan struct{}
 	// Configure replaces the declared pairs by those of the manifest. Its error is an
@@ -86,7 +85,7 @@ type Backend interface {
 func NewCommands(b Backend) http.Handler {
 	c := &commands{b}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/status", c.status)
+	registerReadings(mux, b)
 	mux.HandleFunc("GET /v1/events", c.events)
 	mux.HandleFunc("PUT /v1/config", c.config)
 	mux.HandleFunc("PUT /v1/pairs/{name}/select", c.selection)
@@ -96,10 +95,6 @@ func NewCommands(b Backend) http.Handler {
 }
 
 type commands struct{ backend Backend }
-
-func (c *commands) status(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, c.backend.Status())
-}
 
 func (c *commands) events(w http.ResponseWriter, r *http.Request) {
 	s := sse.NewStream(w, r)

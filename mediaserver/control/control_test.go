@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
@@ -42,6 +43,17 @@ func (b *backend) TellPeers(p control.Peers) error {
 func (b *backend) Status() control.Status {
 	return control.Status{BootID: "1", Pairs: []control.Pair{{Name: "sunday", Select: b.selected}}}
 }
+func (b *backend) Measures() control.Measures {
+	return control.Measures{Pairs: []control.PairMeasures{{Name: "sunday"}}}
+}
+
+func (b *backend) Thumbnail(app, streamID string) ([]byte, time.Time) {
+	if app != "live" || streamID != "cam 1" {
+		return nil, time.Time{}
+	}
+	return []byte("JPEG"), time.Unix(1, 0)
+}
+
 func (b *backend) Changed() <-chan struct{} { return b.changed }
 func (b *backend) Configure(manifest []byte) error {
 	if strings.Contains(string(manifest), "wrong") {
@@ -85,6 +97,9 @@ func TestCommands(t *testing.T) {
 		answer                   string
 	}{
 		{"status", "GET", "/v1/status", "", 200, `"bootID":"1"`},
+		{"measures", "GET", "/v1/measures", "", 200, `"pairs":[{"name":"sunday"`},
+		{"a thumbnail", "GET", "/v1/thumbnails/live/cam%201", "", 200, "JPEG"},
+		{"no thumbnail", "GET", "/v1/thumbnails/live/cam2", "", 404, "no thumbnail"},
 		{"a manifest is taken", "PUT", "/v1/config", "kind: StreamPair", 204, ""},
 		{"a wrong manifest gives one line per mistake", "PUT", "/v1/config", "wrong", 422, `{"errors":["spec.app: wrong","spec.backup: missing"]}`},
 		{"a manifest of any length is not", "PUT", "/v1/config", strings.Repeat("x", maxManifest+1), 413, "longer than"},
@@ -119,6 +134,28 @@ func TestCommands(t *testing.T) {
 				t.Error("the backend was not told")
 			}
 		})
+	}
+}
+
+func TestWhoReadsCannotCommand(t *testing.T) {
+	for _, tt := range []struct {
+		method, path string
+		code         int
+	}{
+		{"GET", "/v1/status", 200},
+		{"GET", "/v1/measures", 200},
+		{"GET", "/v1/thumbnails/live/cam%201", 200},
+		{"PUT", "/v1/pairs/sunday/select", 404},
+		{"PUT", "/v1/config", 404},
+		{"PUT", "/v1/measures", 405},
+		{"GET", "/v1/events", 404},
+	} {
+		b := &backend{}
+		w := httptest.NewRecorder()
+		NewReadings(b).ServeHTTP(w, httptest.NewRequest(tt.method, tt.path, strings.NewReader(`{"select":"Backup"}`)))
+		if w.Code != tt.code || b.selected != "" {
+			t.Errorf("%s %s: %d, selected %q; want %d", tt.method, tt.path, w.Code, b.selected, tt.code)
+		}
 	}
 }
 

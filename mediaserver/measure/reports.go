@@ -37,12 +37,14 @@ type Latest struct {
 	Time time.Time
 	// Publication is that of the last report.
 	Publication int64
-	// Sound, Picture and Rates are the last ones of the publication; nil: none has come.
-	Sound     *SoundBlock
-	Picture   *PictureSample
-	Rates     *Rates
-	Unwatched Unwatched
-	Undecoded bool
+	// Sound, Picture and Rates are the last ones of the publication; nil: none has come. SoundTime
+	// and PictureTime are when they came.
+	Sound                  *SoundBlock
+	Picture                *PictureSample
+	Rates                  *Rates
+	SoundTime, PictureTime time.Time
+	Unwatched              Unwatched
+	Undecoded              bool
 	// Local reports whether the stream is measured here.
 	Local bool
 }
@@ -54,10 +56,10 @@ func (l Latest) after(r Report, isLocal bool, now time.Time) Latest {
 	}
 	l.Time, l.Unwatched, l.Undecoded, l.Local = now, r.Unwatched, r.Undecoded, isLocal
 	if n := len(r.Sound); n > 0 {
-		l.Sound = &r.Sound[n-1]
+		l.Sound, l.SoundTime = &r.Sound[n-1], now
 	}
 	if r.Picture != nil {
-		l.Picture = r.Picture
+		l.Picture, l.PictureTime = r.Picture, now
 	}
 	if r.Rates != nil {
 		l.Rates = r.Rates

@@ -2,7 +2,9 @@ package mediatest
 
 import (
 	"context"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -150,6 +152,22 @@ func Open(t TB, ctx context.Context, url string) {
 	t.Helper()
 	if err := chromedp.Do(ctx, chromedp.Navigate(url)); err != nil {
 		t.Fatalf("open %s: %v", url, err)
+	}
+}
+
+// Screenshot keeps a picture of the tab in the folder $PLAYER_SCREENSHOTS, if that is set.
+func Screenshot(t TB, ctx context.Context, name string) {
+	t.Helper()
+	folder := os.Getenv("PLAYER_SCREENSHOTS")
+	if folder == "" {
+		return
+	}
+	png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		t.Fatalf("screenshot: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, name+".png"), png, 0o600); err != nil {
+		t.Fatalf("screenshot: %v", err)
 	}
 }
 

@@ -1,6 +1,6 @@
-// Bundles src into dist: `node build.mjs`. With --tests it bundles the unit tests into
-// .test instead, where `node --test` runs them. With --package FOLDER VERSION it makes the
-// npm package of the custom element.
+// Bundles src into dist, and the page of package controlroom likewise: `node build.mjs`. With
+// --tests it bundles the unit tests of both into .test instead, where `node --test` runs them.
+// With --package FOLDER VERSION it makes the npm package of the custom element.
 import { mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -9,6 +9,7 @@ import { build } from "esbuild";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const source = join(here, "src");
+const room = join(here, "../../api/controlroom");
 
 /** Browsers that can play: all of these have WebRTC, H.264 and requestVideoFrameCallback or a fallback. */
 const target = ["es2021", "chrome92", "edge92", "firefox100", "safari15"];
@@ -17,11 +18,11 @@ const target = ["es2021", "chrome92", "edge92", "firefox100", "safari15"];
  * bundle returns the bundles as files, and their names by those of their sources: "play.ts" ->
  * "assets/play-ABC.js". A source with another name for its bundle is {in, out}.
  */
-async function bundle(dist, names, options) {
+async function bundle(dist, names, { from = source, ...options }) {
   const result = await build({
-    entryPoints: names.map((name) => (typeof name === "string" ? join(source, name) : { ...name, in: join(source, name.in) })),
+    entryPoints: names.map((name) => (typeof name === "string" ? join(from, name) : { ...name, in: join(from, name.in) })),
     outdir: join(dist, "assets"),
-    outbase: source,
+    outbase: from,
     entryNames: "[name]-[hash]",
     bundle: true,
     format: "esm",
@@ -55,17 +56,28 @@ async function bundlePages() {
   }
   weigh(element.files[0][1]);
   for (const page of ["play.html", "publish.html"]) {
-    const html = await readFile(join(source, page), "utf8");
-    const filled = html.replace(/\{\{([\w.]+)\}\}/g, (_, name) => {
-      const asset = pages.assets.get(name);
-      if (!asset) {
-        throw new Error(`${page} names ${name}, which was not built`);
-      }
-      return asset;
-    });
-    files.set(page, filled);
+    files.set(page, await fill(join(source, page), pages.assets));
   }
   await replaceFiles(dist, files);
+}
+
+/** bundleRoom bundles the page of the control room. */
+async function bundleRoom() {
+  const [dist, from] = [join(room, "dist"), join(room, "src")];
+  const { files, assets } = await bundle(dist, ["room.ts", "room.css"], { from });
+  await replaceFiles(dist, new Map([...files, ["room.html", await fill(join(from, "room.html"), assets)]]));
+}
+
+/** fill returns a page in which the names of sources are replaced by those of their bundles. */
+async function fill(page, assets) {
+  const html = await readFile(page, "utf8");
+  return html.replace(/\{\{([\w.]+)\}\}/g, (_, name) => {
+    const asset = assets.get(name);
+    if (!asset) {
+      throw new Error(`${page} names ${name}, which was not built`);
+    }
+    return asset;
+  });
 }
 
 /** bundleLibraries bundles what a player loads when it needs it, and tells a player's bundle the names. */
@@ -139,10 +151,14 @@ async function bundleTests() {
   const out = join(here, ".test");
   await rm(out, { recursive: true, force: true });
   await mkdir(out);
-  const names = (await readdir(source)).filter((name) => name.endsWith(".test.ts"));
+  const tests = [];
+  for (const folder of [source, join(room, "src")]) {
+    tests.push(...(await readdir(folder)).filter((name) => name.endsWith(".test.ts")).map((name) => join(folder, name)));
+  }
   await build({
-    entryPoints: names.map((name) => join(source, name)),
+    entryPoints: tests,
     outdir: out,
+    entryNames: "[name]",
     outExtension: { ".js": ".mjs" },
     bundle: true,
     format: "esm",
@@ -157,6 +173,7 @@ const [what, ...words] = process.argv.slice(2);
 switch (what) {
   case undefined:
     await bundlePages();
+    await bundleRoom();
     break;
   case "--tests":
     await bundleTests();

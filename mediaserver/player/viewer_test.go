@@ -180,15 +180,5 @@ func (v viewer) stays(duration time.Duration, expression string) {
 
 func (v viewer) screenshot(name string) {
 	v.t.Helper()
-	folder := os.Getenv("PLAYER_SCREENSHOTS")
-	if folder == "" {
-		return
-	}
-	png, err := chromedp.Run(v.ctx, chromedp.CaptureScreenshot())
-	if err != nil {
-		v.t.Fatal(err)
-	}
-	if err := os.WriteFile(folder+"/"+name+".png", png, 0o600); err != nil {
-		v.t.Fatal(err)
-	}
+	mediatest.Screenshot(v.t, v.ctx, name)
 }

@@ -89,7 +89,7 @@ func (s *Server) Addresses() api.Addresses {
 		return l.Addr().String()
 	}
 	a := api.Addresses{HTTP: address(s.ports.http), HTTPS: address(s.ports.https), WebRTC: s.engine.Addr().String(),
-		Probe: address(s.ports.probe), Health: address(s.ports.health), Control: address(s.ports.control), Relay: address(s.ports.relay)}
+		Probe: address(s.ports.probe), Health: address(s.ports.health), Control: address(s.ports.control), Monitor: address(s.ports.monitor), Relay: address(s.ports.relay)}
 	if s.srt != nil {
 		a.SRT = s.srt.Addr().String()
 	}

@@ -56,9 +56,9 @@ func (s *Server) loadControlFiles() error {
 func (s *Server) controlHandler() http.Handler {
 	h := control.NewCommands(s)
 	if s.ports.controlCerts == nil {
-		return loopbackOnly(h)
+		return s.withRoom(loopbackOnly(h))
 	}
-	return control.RequireToken(h, s.peer.Token.Is, s.pairs.metrics.HTTPRequestRefusal.WithLabelValues("control_token"))
+	return s.withRoom(control.RequireToken(h, s.peer.Token.Is, s.pairs.metrics.HTTPRequestRefusal.WithLabelValues("control_token")))
 }
 
 // watched returns the files that may change while the server runs.

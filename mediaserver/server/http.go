@@ -8,9 +8,9 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"strings"
 	"time"
 
+	"github.com/streampair/streampair/api/controlroom"
 	"github.com/streampair/streampair/mediaserver/admission"
 	"github.com/streampair/streampair/mediaserver/tcp"
 )
@@ -93,27 +93,20 @@ func serve(ctx context.Context, s *http.Server, l net.Listener) error {
 	return err
 }
 
-// loopbackOnly refuses requests for another host name than this machine's.
+// loopbackOnly refuses requests for another host name than this machine's, and requests of pages.
 // A web page could make a browser on this machine send such requests.
 func loopbackOnly(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !isThisMachine(r.Host) {
+		if !controlroom.IsThisMachine(r.Host) {
 			http.Error(w, "commands are taken on localhost only", http.StatusForbidden)
+			return
+		}
+		if controlroom.IsForeign(r) {
+			http.Error(w, "pages of other addresses are not served", http.StatusForbidden)
 			return
 		}
 		h.ServeHTTP(w, r)
 	})
-}
-
-// isThisMachine reports whether a host, with or without a port, always names this
-// machine. A name that somebody else's DNS could resolve to this machine does not count.
-func isThisMachine(hostport string) bool {
-	host, _, err := net.SplitHostPort(hostport)
-	if err != nil {
-		host = hostport
-	}
-	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
 }
 
 // isLoopback reports whether a listener is bound to loopback only. It is false for nil.
@@ -141,12 +134,12 @@ func (s *Server) checkPublishingPage(r *http.Request) error {
 	if !isLoopback(port) {
 		return nil
 	}
-	if !isThisMachine(r.Host) {
+	if !controlroom.IsThisMachine(r.Host) {
 		return errForeignPage
 	}
 	for _, origin := range r.Header.Values("Origin") {
 		u, err := url.Parse(origin)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || !isThisMachine(u.Host) {
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || !controlroom.IsThisMachine(u.Host) {
 			return errForeignPage
 		}
 	}

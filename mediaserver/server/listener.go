@@ -36,14 +36,14 @@ const (
 
 // ports are the open ports of HTTP; nil: the port is off.
 type ports struct {
-	http, https, probe, health, control, relay net.Listener
+	http, https, probe, health, control, monitor, relay net.Listener
 
 	certs        *certificates // of HTTPS and RTMPS; nil: both are off
 	controlCerts *certificates // of the command port; nil: only this machine may use the port
 }
 
 func (p *ports) close() {
-	for _, l := range []net.Listener{p.http, p.https, p.probe, p.health, p.control, p.relay} {
+	for _, l := range []net.Listener{p.http, p.https, p.probe, p.health, p.control, p.monitor, p.relay} {
 		if l != nil {
 			_ = l.Close()
 		}
@@ -79,7 +79,7 @@ func (s *Server) openPorts(tlsConfig *tls.Config) error {
 		}
 		s.ports.relay = s.peer.Listen(l)
 	}
-	if err := s.openHealth(); err != nil {
+	if err := errors.Join(s.openHealth(), s.openMonitor()); err != nil {
 		return err
 	}
 	protocols := []string{"h2", "http/1.1"}

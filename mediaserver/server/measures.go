@@ -62,7 +62,7 @@ func (s *Server) openMeasuring() *measuring {
 		recovery: s.recovery,
 		watched:  make(map[stream.Key]context.CancelFunc), pairs: make(map[failover.PairKey]*measuredPair),
 	}
-	metrics.RegisterMeasures(s.metrics, metrics.MeasuresConfig{Streams: m.streamMeasures, Pairs: m.pairMeasures})
+	metrics.RegisterMeasures(s.metrics, metrics.MeasuresConfig{Streams: m.metricsOfStreams, Pairs: m.metricsOfPairs})
 	return m
 }
 

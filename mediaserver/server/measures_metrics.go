@@ -14,8 +14,8 @@ import (
 // shownFor is how long the last measures of a stream are shown in metrics.
 const shownFor = 3 * time.Second
 
-// streamMeasures returns the measures of the streams that are published here, for metrics.
-func (m *measuring) streamMeasures() []metrics.StreamMeasures {
+// metricsOfStreams returns the measures of the streams that are published here, for metrics.
+func (m *measuring) metricsOfStreams() []metrics.StreamMeasures {
 	m.mu.Lock()
 	keys := make([]stream.Key, 0, len(m.watched))
 	for key := range m.watched {
@@ -56,8 +56,8 @@ func metricsOf(key stream.Key, l measure.Latest) metrics.StreamMeasures {
 	return s
 }
 
-// pairMeasures returns how the legs of each pair compare, for metrics.
-func (m *measuring) pairMeasures() []metrics.PairMeasures {
+// metricsOfPairs returns how the legs of each pair compare, for metrics.
+func (m *measuring) metricsOfPairs() []metrics.PairMeasures {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var all []metrics.PairMeasures

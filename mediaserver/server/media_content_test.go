@@ -1,7 +1,10 @@
 package server
 
 import (
+	"os/exec"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -30,9 +33,28 @@ func watching(c *Config) { c.MaxAnalysers = 4 }
 // encode publishes the programme, with filters for picture and sound.
 func (s *testServer) encode(streamID, picture, sound string) *mediatest.Publisher {
 	s.t.Helper()
-	return mediatest.Start(s.t, "-re", "-f", "lavfi", "-i", contentPicture, "-re", "-f", "lavfi", "-i", contentSound,
-		"-vf", picture+",format=yuv420p", "-af", sound, "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "50", "-keyint_min", "50", "-sc_threshold", "0", "-bf", "0",
-		"-c:a", "aac", "-b:a", "96k", "-f", "flv", "-flvflags", "no_duration_filesize", s.publishURL(streamID))
+	args := []string{"-re", "-f", "lavfi", "-i", contentPicture, "-re", "-f", "lavfi", "-i", contentSound}
+	args = append(args, contentCodecs(picture, sound)...)
+	return mediatest.Start(s.t, append(args, "-flvflags", "no_duration_filesize", s.publishURL(streamID))...)
+}
+
+func contentCodecs(picture, sound string) []string {
+	return []string{
+		"-vf", picture + ",format=yuv420p", "-af", sound, "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency",
+		"-g", "50", "-keyint_min", "50", "-sc_threshold", "0", "-bf", "0", "-c:a", "aac", "-b:a", "96k", "-f", "flv",
+	}
+}
+
+// contentFile returns a file with the first seconds of the programme.
+func contentFile(t *testing.T, seconds int) string {
+	t.Helper()
+	name, length := filepath.Join(t.TempDir(), "programme.flv"), strconv.Itoa(seconds)
+	args := []string{"-nostdin", "-loglevel", "error", "-t", length, "-f", "lavfi", "-i", contentPicture, "-t", length, "-f", "lavfi", "-i", contentSound}
+	args = append(args, contentCodecs("null", "anull")...)
+	if out, err := exec.CommandContext(t.Context(), mediatest.RequireFFmpeg(t), append(args, name)...).CombinedOutput(); err != nil {
+		t.Fatalf("encode the programme: %v\n%s", err, out)
+	}
+	return name
 }
 
 // A leg whose content is faulty goes off air by a planned switch, so that no picture is lost. With

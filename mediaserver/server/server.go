@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/streampair/streampair/api/controlroom"
 	"github.com/streampair/streampair/mediaserver/access"
 	"github.com/streampair/streampair/mediaserver/admission"
 	"github.com/streampair/streampair/mediaserver/antmedia"
@@ -94,6 +95,7 @@ type Server struct {
 	relay     *relay.Handler
 	hls       *hls.Handler // nil: HLS is off
 	measuring *measuring
+	room      *controlroom.Room // nil: there is none
 	peer      *peer.Peer
 	ports     ports
 	config    configuration
@@ -188,6 +190,7 @@ func (s *Server) open(m *metrics.Metrics) error {
 	if err := s.openPorts(tlsConfig); err != nil {
 		return err
 	}
+	s.openRoom()
 	// RTMP and SRT come last, because only their Run closes their listeners.
 	if s.cfg.RTMPAddress != "" || s.cfg.RTMPSAddress != "" {
 		s.rtmp, err = rtmp.NewServer(rtmp.Config{
@@ -310,6 +313,10 @@ func (s *Server) run(ctx context.Context) error {
 	}
 	if s.ports.health != nil {
 		g.Go(func() error { return serve(ctx, newHTTPServer(control.NewHealth(ready), s.log), s.ports.health) })
+	}
+	if s.ports.monitor != nil {
+		h := s.recovery.Handler("monitor", s.monitorHandler())
+		g.Go(func() error { return serve(ctx, newHTTPServer(h, s.log), s.ports.monitor) })
 	}
 	if s.ports.control != nil {
 		g.Go(func() error {

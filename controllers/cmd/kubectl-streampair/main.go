@@ -32,6 +32,7 @@ const usage = `StreamPairs at a glance and by hand.
   kubectl streampair switch LEG [NAME]        pin a leg: primary or backup; auto: let the media servers decide
   kubectl streampair url [NAME]               the URL that viewers open
   kubectl streampair keys [NAME]              where to publish, with tokens, for ffmpeg and OBS
+  kubectl streampair monitor [NAME...]        serve the control room of pairs on this machine, and print its URL
   kubectl streampair play [NAME]              bring the player to this machine, and print its URL
   kubectl streampair publish [NAME]           bring both RTMP ports to this machine, and print the URLs
 
@@ -56,10 +57,12 @@ type plugin struct {
 	namespace string
 	// out is for output that scripts use, such as a URL. errOut is for comments to people.
 	out, errOut io.Writer
-	// port is where play and publish listen; 0: a free port.
+	// port is where play, publish and monitor listen; 0: a free port.
 	port int
 	// since is where report begins, as parseSince takes it. output is the form of the report.
 	since, output string
+	// operator is the Lease of the operator, NAMESPACE/NAME, for monitor.
+	operator string
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -70,9 +73,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.StringVar(&rules.ExplicitPath, "kubeconfig", "", "path to the kubeconfig file")
 	overrides := &clientcmd.ConfigOverrides{}
 	clientcmd.BindOverrideFlags(overrides, flags, clientcmd.RecommendedConfigOverrideFlags(""))
-	flags.IntVar(&p.port, "port", 0, "local port of play, and of publish for the primary; 0: a free port")
+	flags.IntVar(&p.port, "port", 0, "local port of play and monitor, and of publish for the primary; 0: a free port")
 	flags.StringVar(&p.since, "since", "", "where report begins: how long ago, such as 24h, or a time, such as 2026-11-22T18:00:00Z (default: where the history is complete)")
 	flags.StringVarP(&p.output, "output", "o", "text", "form of report: text, json or markdown")
+	flags.StringVar(&p.operator, "operator", "streampair-system/streampair-operator", "the operator's Deployment, NAMESPACE/NAME, whose Lease monitor looks at")
 	err := flags.Parse(args)
 	if errors.Is(err, pflag.ErrHelp) || err == nil && flags.NArg() == 0 {
 		fmt.Fprint(stdout, usage+flags.FlagUsages())
@@ -100,6 +104,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if p.client, err = client.New(p.config, client.Options{Scheme: scheme}); err != nil {
 		return err
 	}
+	if command.serve != nil {
+		return command.serve(p, ctx)
+	}
 	pairs, err := p.pairs(ctx, command.pair)
 	switch {
 	case err != nil:
@@ -121,7 +128,9 @@ type command struct {
 	run func(*plugin, context.Context, *v1alpha1.StreamPair) error
 	// runAll runs for several pairs; nil: the command needs the name of one.
 	runAll func(*plugin, []v1alpha1.StreamPair) error
-	pair   string // empty: all pairs of the namespace
+	// serve runs for pairs that come and go; nil: the command is for those that are there.
+	serve func(*plugin, context.Context) error
+	pair  string // empty: all pairs of the namespace
 }
 
 func parseCommand(args []string) (command, error) {
@@ -142,6 +151,9 @@ func parseCommand(args []string) (command, error) {
 		c.run = (*plugin).play
 	case "publish":
 		c.run = (*plugin).publish
+	case "monitor":
+		c.serve = func(p *plugin, ctx context.Context) error { return p.monitor(ctx, rest) }
+		return c, nil
 	case "switch":
 		if len(rest) == 0 {
 			return command{}, errors.New("switch to what? primary, backup or auto")

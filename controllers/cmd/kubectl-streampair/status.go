@@ -130,16 +130,26 @@ func gitOpsOwners(managers []metav1.ManagedFieldsEntry) []string {
 	return owners
 }
 
-// pin pins a leg, or lets the media servers choose.
-func (p *plugin) pin(ctx context.Context, pair *v1alpha1.StreamPair, to v1alpha1.Selection) error {
+func setBackWarning(manager string) string {
+	return manager + " owns spec.failover.select, and may set it back: let it leave that field out"
+}
+
+// setSelect patches spec.failover.select of a pair, and reads the pair anew.
+func (p *plugin) setSelect(ctx context.Context, pair *v1alpha1.StreamPair, to v1alpha1.Selection) error {
 	patch, err := json.Marshal(map[string]any{"spec": map[string]any{"failover": map[string]any{"select": to}}})
 	if err != nil {
 		return err
 	}
+	return p.client.Patch(ctx, pair, client.RawPatch("application/merge-patch+json", patch), client.FieldOwner(fieldOwner))
+}
+
+// pin pins a leg, or lets the media servers choose.
+func (p *plugin) pin(ctx context.Context, pair *v1alpha1.StreamPair, to v1alpha1.Selection) error {
 	for _, manager := range gitOpsOwners(pair.ManagedFields) {
-		fmt.Fprintf(p.errOut, "# %s owns spec.failover.select, and may set it back: let it leave that field out\n", manager)
+		fmt.Fprintf(p.errOut, "# %s\n", setBackWarning(manager))
 	}
-	if err := p.client.Patch(ctx, pair, client.RawPatch("application/merge-patch+json", patch), client.FieldOwner(fieldOwner)); err != nil {
+	err := p.setSelect(ctx, pair, to)
+	if err != nil {
 		return err
 	}
 	switch to {

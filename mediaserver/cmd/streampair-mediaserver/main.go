@@ -71,9 +71,34 @@ func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) erro
 	if err != nil {
 		return err
 	}
+	defer showRoom(s, stdout)()
 	// That it was told to end is no error; that it gave up meanwhile is.
 	if err := s.Run(ctx); ctx.Err() == nil || errors.Is(err, server.ErrGaveUp) {
 		return err
 	}
 	return nil
+}
+
+// showRoom prints the URL of the control room, and another one for each SIGUSR1 until stop is called. A
+// URL opens one browser.
+func showRoom(s *server.Server, stdout io.Writer) (stop func()) {
+	show := func() {
+		if url := s.RoomURL(); url != "" {
+			fmt.Fprintf(stdout, "control room: %s\n", url)
+		}
+	}
+	show()
+	signals, ended := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(signals, syscall.SIGUSR1)
+	go func() {
+		defer close(ended)
+		for range signals {
+			show()
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(signals)
+		<-ended
+	}
 }

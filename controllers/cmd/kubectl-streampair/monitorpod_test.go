@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/portforward"
+	"k8s.io/streaming/pkg/httpstream"
+	"k8s.io/streaming/pkg/httpstream/spdy"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/streampair/streampair/api/control"
+	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/controllers/objects"
+	"github.com/streampair/streampair/hack/eventually"
+)
+
+// fakeAPI forwards a pod's monitor port as an API server and a node do. Its pod is an HTTP server of
+// this machine.
+type fakeAPI struct {
+	t   *testing.T
+	pod string // host:port
+
+	mu      sync.Mutex // guards all below
+	waiting map[string]httpstream.Stream
+	ports   []string // that were asked for
+}
+
+func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost { // WebSocket
+		http.Error(w, "something on the way does not let WebSocket through", http.StatusBadRequest)
+		return
+	}
+	if _, err := httpstream.Handshake(r, w, []string{portforward.PortForwardProtocolV1Name}); err != nil {
+		f.t.Errorf("handshake: %v", err)
+		return
+	}
+	connection := spdy.NewResponseUpgrader().UpgradeResponse(w, r, func(s httpstream.Stream, _ <-chan struct{}) error {
+		go f.take(s)
+		return nil
+	})
+	if connection != nil {
+		<-connection.CloseChan()
+	}
+}
+
+// take takes one of the two streams of a connection, and connects the second one.
+func (f *fakeAPI) take(s httpstream.Stream) {
+	id := s.Headers().Get(corev1.PortForwardRequestIDHeader)
+	f.mu.Lock()
+	other := f.waiting[id]
+	f.waiting[id] = s
+	f.ports = append(f.ports, s.Headers().Get(corev1.PortHeader))
+	f.mu.Unlock()
+	if other == nil {
+		return
+	}
+	data, errs := s, other
+	if data.Headers().Get(corev1.StreamType) == corev1.StreamTypeError {
+		data, errs = other, s
+	}
+	to, err := net.Dial("tcp", f.pod)
+	if err != nil {
+		_, _ = io.WriteString(errs, err.Error())
+		_ = errs.Close()
+		return
+	}
+	go func() {
+		_, _ = io.Copy(to, data)
+		_ = to.Close()
+	}()
+	_, _ = io.Copy(data, to)
+	_ = data.Close()
+	_ = errs.Close()
+}
+
+// readerOf returns a podReader of a pod that is a server of this machine.
+func readerOf(t *testing.T, pod string) (*podReader, *fakeAPI) {
+	t.Helper()
+	api := &fakeAPI{t: t, pod: pod, waiting: make(map[string]httpstream.Stream)}
+	server := httptest.NewServer(api)
+	t.Cleanup(server.Close)
+	object := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "live", Name: "sunday-primary-x", Labels: objects.LegSelector("sunday", v1alpha1.RolePrimary)},
+		Status:     corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}},
+	}
+	p := &plugin{config: &rest.Config{Host: server.URL}, client: fake.NewClientBuilder().WithObjects(object).Build(), namespace: "live", errOut: t.Output()}
+	return &podReader{plugin: p, role: v1alpha1.RolePrimary, now: time.Now}, api
+}
+
+// run runs a reader until the test ends.
+func (r *podReader) runInTest(t *testing.T) {
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { r.run(ctx, sunday()) })
+	t.Cleanup(func() {
+		stop()
+		running.Wait()
+	})
+}
+
+func TestAPodIsReadThroughTheAPIServer(t *testing.T) {
+	pod := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.EscapedPath() {
+		case "/v1/status":
+			_ = json.NewEncoder(w).Encode(control.Status{BootID: "1", Pairs: []control.Pair{{Name: "sunday", Declared: true}}})
+		case "/v1/measures":
+			_ = json.NewEncoder(w).Encode(control.Measures{Pairs: []control.PairMeasures{{Name: "sunday"}}})
+		case "/v1/thumbnails/live/cam%201":
+			_, _ = io.WriteString(w, "JPEG")
+		case "/v1/thumbnails/live/huge":
+			_, _ = io.WriteString(w, strings.Repeat("x", maxThumbnail+1))
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	defer pod.Close()
+	r, api := readerOf(t, pod.Listener.Addr().String())
+	r.runInTest(t)
+	eventually.Seen(t, eventually.Patience, "a reading", func() (any, bool) { return r.last(), r.last().status != nil })
+	if got := r.last(); got.err != nil || got.pair().Name != "sunday" || got.measures.Pairs[0].Name != "sunday" {
+		t.Errorf("read %+v", got)
+	}
+	for _, tt := range []struct {
+		streamID, want string
+		fails          bool
+	}{{"cam 1", "JPEG", false}, {"cam2", "", false}, {"huge", "", true}} {
+		got, err := r.thumbnail(t.Context(), "live", tt.streamID)
+		if (err != nil) != tt.fails || !tt.fails && string(got) != tt.want {
+			t.Errorf("thumbnail of %s: %.10q, %v; want %q", tt.streamID, got, err, tt.want)
+		}
+	}
+	api.mu.Lock()
+	defer api.mu.Unlock()
+	for _, port := range api.ports {
+		if diff := cmp.Diff("9094", port); diff != "" {
+			t.Errorf("port (-want +got):\n%s", diff)
+		}
+	}
+}
+
+// A pod of an earlier release does not listen on the port.
+func TestAPodWithoutTheMonitorPortSaysSo(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	must(t, l.Close())
+	r, _ := readerOf(t, l.Addr().String())
+	r.runInTest(t)
+	eventually.Seen(t, eventually.Patience, "why the pod does not tell", func() (any, bool) { return r.last().err, errors.Is(r.last().err, errNoMonitorPort) })
+	if r.last().status != nil {
+		t.Errorf("it has told %+v", r.last().status)
+	}
+}
+
+func TestALegWithoutAReadyPodSaysSo(t *testing.T) {
+	r, _ := readerOf(t, "127.0.0.1:1")
+	r.role = v1alpha1.RoleBackup
+	r.runInTest(t)
+	eventually.Seen(t, eventually.Patience, "why no pod tells", func() (any, bool) {
+		return r.last().err, r.last().err != nil && strings.Contains(r.last().err.Error(), "no pod of the backup leg is ready")
+	})
+}

@@ -59,7 +59,7 @@ func TestTheMeasuresOfALeg(t *testing.T) {
 // A leg without a publisher has neither measures nor a thumbnail.
 func TestMeasuresAndThumbnailsOnTheMonitorPort(t *testing.T) {
 	mediatest.SkipInShort(t)
-	s := startServer(t, sticky, func(c *Config) { c.MonitorAddress = "127.0.0.1:0" })
+	s := startServer(t, sticky, watching, func(c *Config) { c.MonitorAddress = "127.0.0.1:0" })
 	s.encode("primary", "null", "anull")
 	base := "http://" + s.Addresses().Monitor
 	var primary, backup api.LegMeasures

@@ -17,7 +17,7 @@ import (
 // A local user without the key sees no page, no picture and no measures, and takes nothing by the
 // page's address. The commands of before are taken as before.
 func TestTheRoomOnTheCommandPort(t *testing.T) {
-	s := startServer(t, sticky)
+	s := startServer(t, sticky, watching)
 	opened := s.RoomURL()
 	u, err := url.Parse(opened)
 	if err != nil || u.Host != s.Addresses().Control {
@@ -63,7 +63,7 @@ func TestTheRoomOnTheCommandPort(t *testing.T) {
 
 // A media pod has no room on its command port: kubectl streampair monitor serves it.
 func TestAMediaPodHasNoRoom(t *testing.T) {
-	s := startServer(t, sticky, func(c *Config) { c.Role = "Primary" })
+	s := startServer(t, sticky, watching, func(c *Config) { c.Role = "Primary" })
 	if got := s.RoomURL(); got != "" {
 		t.Errorf("the URL is %q", got)
 	}
@@ -73,7 +73,7 @@ func TestAMediaPodHasNoRoom(t *testing.T) {
 // The person on duty sees both legs, takes the backup, and returns to the primary by the keyboard.
 func TestTheControlRoomInChromium(t *testing.T) {
 	mediatest.SkipInShort(t)
-	s := startServer(t, sticky)
+	s := startServer(t, sticky, watching)
 	s.encode("primary", "null", "anull")
 	s.encode("backup", "hue=h=90", "anull")
 	s.onAir("primary", true, true)
@@ -117,7 +117,7 @@ func TestTheControlRoomInChromium(t *testing.T) {
 // A server that has gone leaves a stale tile without a Take.
 func TestAControlRoomWithoutNewsTakesNothing(t *testing.T) {
 	mediatest.SkipInShort(t)
-	s := startServer(t, sticky)
+	s := startServer(t, sticky, watching)
 	page := openRoom(t, s.RoomURL())
 	page.await(`document.querySelector(".tile").dataset.stale === "false" && document.querySelectorAll(".take:not(:disabled)").length === 3`)
 	s.end()

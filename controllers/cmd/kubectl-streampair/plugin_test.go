@@ -136,6 +136,8 @@ func TestCommands(t *testing.T) {
 	}{
 		{args: "status", pair: ""},
 		{args: "play sunday", pair: "sunday"},
+		{args: "monitor"},
+		{args: "monitor a b"},
 		{args: "switch primary", pair: ""},
 		{args: "switch BACKUP sunday", pair: "sunday"},
 		{args: "switch", wrong: "primary, backup or auto"},
@@ -153,7 +155,7 @@ func TestCommands(t *testing.T) {
 				}
 			case err != nil:
 				t.Error(err)
-			case c.run == nil || c.pair != tt.pair:
+			case c.run == nil && c.serve == nil || c.pair != tt.pair:
 				t.Errorf("pair %q, want %q", c.pair, tt.pair)
 			}
 		})

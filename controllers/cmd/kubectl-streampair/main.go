@@ -96,6 +96,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if p.namespace, _, err = kubeconfig.Namespace(); err != nil {
 		return err
 	}
+	p.config.QPS, p.config.Burst = 50, 100 // a wall of pairs asks for each pair every second
 	p.config.WarningHandler = rest.NewWarningWriter(stderr, rest.WarningWriterOptions{Deduplicate: true})
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {

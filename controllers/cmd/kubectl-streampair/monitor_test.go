@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -10,8 +11,11 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/api/controlroom"
@@ -100,6 +104,94 @@ func TestWhatTheRoomShowsOfTwoPods(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// monitorOf returns a monitor of these pairs. patch may replace what the API server does.
+func monitorOf(t *testing.T, patch func(context.Context, client.WithWatch, client.Object, client.Patch, ...client.PatchOption) error, names []string, pairs ...client.Object) *monitor {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	must(t, v1alpha1.AddToScheme(scheme))
+	api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(pairs...).WithInterceptorFuncs(interceptor.Funcs{Patch: patch}).Build()
+	p := &plugin{client: api, namespace: "live"}
+	return &monitor{plugin: p, names: names, pairs: make(map[string]*monitoredPair), now: func() time.Time { return noon }}
+}
+
+func TestATakeIsAPatchOfTheStreamPair(t *testing.T) {
+	forbidden := func(_ context.Context, _ client.WithWatch, o client.Object, _ client.Patch, _ ...client.PatchOption) error {
+		return apierrors.NewForbidden(schema.GroupResource{Resource: "streampairs"}, o.GetName(), errors.New("no"))
+	}
+	for name, tt := range map[string]struct {
+		patch func(context.Context, client.WithWatch, client.Object, client.Patch, ...client.PatchOption) error
+		pair  string
+		want  v1alpha1.Selection
+		err   string // a part; empty: none
+	}{
+		"a pair that is shown":     {nil, "sunday", v1alpha1.SelectBackup, ""},
+		"a pair that is not shown": {nil, "monday", "", "there is no such pair"},
+		"who may not patch":        {forbidden, "sunday", "", "you may not patch StreamPairs in the namespace live"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := monitorOf(t, tt.patch, []string{"sunday"}, sunday(), &v1alpha1.StreamPair{ObjectMeta: metav1.ObjectMeta{Namespace: "live", Name: "monday"}})
+			must(t, m.look(t.Context()))
+			err := m.Take(t.Context(), tt.pair, "Backup")
+			if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("got %v, want %q", err, tt.err)
+			}
+			var got v1alpha1.StreamPair
+			must(t, m.plugin.client.Get(t.Context(), client.ObjectKey{Namespace: "live", Name: tt.pair}, &got))
+			if got.Spec.Failover.Select != tt.want {
+				t.Errorf("select is %q, want %q", got.Spec.Failover.Select, tt.want)
+			}
+		})
+	}
+}
+
+func TestAnOperatorThatSeesNoChangeIsNoticedAfterAWhile(t *testing.T) {
+	changed := sunday()
+	changed.Generation, changed.Status.ObservedGeneration = 2, 1
+	m := monitorOf(t, nil, nil, changed)
+	now := noon
+	m.now = func() time.Time { return now }
+	for _, step := range []struct {
+		after time.Duration
+		seen  int64
+		want  int // warnings
+	}{{0, 1, 0}, {9 * time.Second, 1, 0}, {time.Second, 1, 1}, {time.Second, 2, 0}, {0, 1, 0}, {lagLimit, 1, 1}} {
+		now = now.Add(step.after)
+		object := changed.DeepCopy()
+		object.Status.ObservedGeneration = step.seen
+		m.take(object)
+		if got := m.State(t.Context()).Pairs[0].Warnings; len(got) != step.want {
+			t.Errorf("%v later, with generation %d seen: %q, want %d warnings", step.after, step.seen, got, step.want)
+		}
+	}
+}
+
+func TestPairsComeAndGo(t *testing.T) {
+	monday := &v1alpha1.StreamPair{ObjectMeta: metav1.ObjectMeta{Namespace: "live", Name: "monday"}}
+	m := monitorOf(t, nil, nil, sunday())
+	for _, step := range []struct {
+		name string
+		do   func() error
+		want []string
+	}{
+		{"one pair", func() error { return nil }, []string{"sunday"}},
+		{"another one is made", func() error { return m.plugin.client.Create(t.Context(), monday) }, []string{"monday", "sunday"}},
+		{"the first one is deleted", func() error { return m.plugin.client.Delete(t.Context(), sunday()) }, []string{"monday"}},
+	} {
+		must(t, step.do())
+		must(t, m.look(t.Context()))
+		var got []string
+		for _, pair := range m.State(t.Context()).Pairs {
+			got = append(got, pair.Name)
+		}
+		if diff := cmp.Diff(step.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", step.name, diff)
+		}
+	}
+	if err := monitorOf(t, nil, []string{"friday"}, sunday()).look(t.Context()); !apierrors.IsNotFound(err) {
+		t.Errorf("a name that nobody has: %v", err)
 	}
 }
 

@@ -138,6 +138,8 @@ func TestCommands(t *testing.T) {
 		{args: "play sunday", pair: "sunday"},
 		{args: "history", pair: ""},
 		{args: "report sunday", pair: "sunday"},
+		{args: "monitor"},
+		{args: "monitor a b"},
 		{args: "switch primary", pair: ""},
 		{args: "switch BACKUP sunday", pair: "sunday"},
 		{args: "switch", wrong: "primary, backup or auto"},
@@ -155,7 +157,7 @@ func TestCommands(t *testing.T) {
 				}
 			case err != nil:
 				t.Error(err)
-			case c.run == nil || c.pair != tt.pair:
+			case c.run == nil && c.serve == nil || c.pair != tt.pair:
 				t.Errorf("pair %q, want %q", c.pair, tt.pair)
 			}
 		})

@@ -10,12 +10,15 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/conformance"
+	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -31,7 +34,7 @@ spec:
 
 // onFreePorts are arguments for a server that is in nobody's way.
 func onFreePorts(args ...string) []string {
-	for _, port := range []string{"rtmp", "http", "https", "webrtc", "probe", "control"} {
+	for _, port := range []string{"rtmp", "srt", "http", "https", "webrtc", "probe", "control"} {
 		args = append(args, "--"+port+"-address", "127.0.0.1:0")
 	}
 	return args
@@ -65,6 +68,28 @@ func TestItRunsUntilItIsToldToEndAndShowsTheTokenItMadeUp(t *testing.T) {
 		if len(secret) < 20 || strings.Contains(stderr.String(), secret) {
 			t.Errorf("what follows %q is %q: missing, or in the log:\n%s", before, secret, &stderr)
 		}
+	}
+}
+
+// A key opens one browser, so another browser needs another URL.
+func TestASignalPrintsAnotherURLOfTheControlRoom(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	var stdout mediatest.LogLines
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx, onFreePorts("--pair", writeManifest(t, manifest)), nil, &stdout, io.Discard) }()
+	defer func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	eventually.True(t, "the publish token, which comes last", func() bool { return len(stdout.With("publish token")) == 1 })
+	if err := syscall.Kill(os.Getpid(), syscall.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	eventually.True(t, "another URL", func() bool { return len(stdout.With("control room: ")) == 2 })
+	if urls := stdout.With("control room: "); urls[0] == urls[1] {
+		t.Errorf("the same URL twice: %q", urls)
 	}
 }
 

@@ -2,6 +2,7 @@ package preflight
 
 import (
 	"math"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -191,10 +192,21 @@ func TestLegsOutOfStep(t *testing.T) {
 	}
 }
 
-// Each code is in PascalCase, and says what to set in both programs.
+// Each code is in PascalCase, says what to set in both programs, and is in the docs.
 func TestAdvices(t *testing.T) {
 	pascal := regexp.MustCompile(`^([A-Z][a-z]*)+$`)
+	var docs string
+	for _, page := range []string{"preflight.md", "encoders.md"} {
+		text, err := os.ReadFile("../../docs/" + page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		docs += string(text)
+	}
 	for code, a := range advices {
+		if !strings.Contains(docs, "`"+code+"`") {
+			t.Errorf("%s is not in the docs", code)
+		}
 		if a.obs == "" || a.ffmpeg == "" || !pascal.MatchString(code) {
 			t.Errorf("%s: %+v", code, a)
 		}

@@ -103,7 +103,9 @@ func TestCommandsExist(t *testing.T) {
 	subcommands := words(`(?m)^  kubectl streampair ([a-z]+) `, read(t, "../controllers/cmd/kubectl-streampair/main.go"))
 	flags := append(words(`--?([a-z][a-z0-9-]+)`, config.Usage()),
 		words(`"([a-z][a-z0-9-]+)"`, read(t, "../controllers/cmd/streampair-operator/options.go"))...)
-	flags = append(flags, words(`(?m)^  --([a-z]+) `, read(t, "../mediaserver/cmd/streampair-mediaserver/check.go"))...)
+	for _, check := range []string{"check.go", "preflight.go"} {
+		flags = append(flags, words(`(?m)^  --([a-z]+) `, read(t, "../mediaserver/cmd/streampair-mediaserver/"+check))...)
+	}
 	flags = append(flags, "help", "set", "set-string") // the last two are Helm's
 	for what, found := range map[string][]string{"targets": targets, "subcommands": subcommands, "flags": flags} {
 		if len(found) < 5 {

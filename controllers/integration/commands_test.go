@@ -3,6 +3,7 @@ package integration_test
 import (
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -226,6 +227,14 @@ func TestThePlugin(t *testing.T) {
 	wants("switch backup", "sunday plays Backup")
 	eventually.True(w.t, "the backup on air", func() bool { return w.activeIs("sunday", v1alpha1.RoleBackup) })
 	wants("status", "on air   Backup (backup) for", "switched Primary to Backup", "pinned   Backup")
+	// The pin is a warning. Whether there are errors depends on this machine.
+	if out, _ := streampair("check", "sunday", "-o", "json"); !strings.Contains(out, `"code": "Pinned"`) || !strings.Contains(out, `"code": "ClusterOnly"`) {
+		t.Errorf("check: %s", out)
+	}
+	var exit *exec.ExitError
+	if out, err := streampair("check", "absent"); !errors.As(err, &exit) || exit.ExitCode() != 2 {
+		t.Errorf("check of a pair that is not there: %v, %s", err, out)
+	}
 	wants("switch primary sunday", "sunday plays Primary")
 	eventually.True(w.t, "the primary on air", func() bool { return w.activeIs("sunday", v1alpha1.RolePrimary) })
 	wants("switch auto", "sunday follows its failover mode, Sticky")

@@ -322,7 +322,7 @@ func (f *flags) cluster(c *Config, mistakes *Mistakes) {
 func Usage() string {
 	var text strings.Builder
 	text.WriteString("Usage: streampair-mediaserver [flags]\n" +
-		"       streampair-mediaserver check-whip|check-whep --help\n\n" +
+		"       streampair-mediaserver check|check-whip|check-whep --help\n\n" +
 		"One media server that holds both legs of a StreamPair, or with --role one of them. An address is host:port; port 0\n" +
 		"picks a free one, an empty address (but --webrtc-address) closes the surface. A flag wins over its variable.\n\n")
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)

@@ -37,8 +37,8 @@ type Rates struct {
 	Jumps int `json:"jumps,omitempty"`
 }
 
-// A rateMeter measures the rates of one publication. The zero value has measured nothing.
-type rateMeter struct {
+// A RateMeter measures the rates of one publication. The zero value has measured nothing.
+type RateMeter struct {
 	begun    bool
 	from     time.Duration
 	pictures int
@@ -53,8 +53,8 @@ type rateMeter struct {
 	usual            []float64
 }
 
-// add takes an access unit. It returns the rates of the second that has just ended; nil: none has.
-func (m *rateMeter) add(u *stream.AccessUnit) *Rates {
+// Add takes an access unit. It returns the rates of the second that has just ended; nil: none has.
+func (m *RateMeter) Add(u *stream.AccessUnit) *Rates {
 	if last := m.last[u.Kind]; last != 0 && (u.DTS-last).Abs() > jump {
 		m.jumps++
 		m.begun = false
@@ -85,13 +85,13 @@ func (m *rateMeter) add(u *stream.AccessUnit) *Rates {
 	return ended
 }
 
-func (m *rateMeter) start(at time.Duration) {
+func (m *RateMeter) start(at time.Duration) {
 	m.begun, m.from, m.pictures, m.bytes = true, at, 0, 0
 	m.earliest, m.latest = time.Hour, -time.Hour
 }
 
 // end returns the rates since from.
-func (m *rateMeter) end() *Rates {
+func (m *RateMeter) end() *Rates {
 	r := &Rates{From: m.from, To: m.from + ratesEvery, FrameRate: float64(m.pictures), KeyFrameInterval: m.keyInterval, Jumps: m.jumps}
 	r.Jitter = max(m.latest-m.earliest, 0)
 	m.seconds = append(m.seconds, m.bytes)
@@ -112,7 +112,7 @@ func (m *rateMeter) end() *Rates {
 }
 
 // usualRate returns the median of the picture rates before; 0: there are too few.
-func (m *rateMeter) usualRate() float64 {
+func (m *RateMeter) usualRate() float64 {
 	if len(m.usual) < usualLeast {
 		return 0
 	}

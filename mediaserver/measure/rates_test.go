@@ -8,11 +8,11 @@ import (
 )
 
 // send adds pictures of a rate, from a time on, and returns the last rates and the time of the end.
-func (m *rateMeter) send(from time.Duration, seconds, fps int) (last *Rates, end time.Duration) {
+func (m *RateMeter) send(from time.Duration, seconds, fps int) (last *Rates, end time.Duration) {
 	for i := range seconds * fps {
 		at := from + time.Duration(i)*time.Second/time.Duration(fps)
 		u := &stream.AccessUnit{Kind: stream.Video, DTS: at, PTS: at, Arrival: at, IDR: i%(2*fps) == 0, NALUs: [][]byte{make([]byte, 1000)}}
-		if r := m.add(u); r != nil {
+		if r := m.Add(u); r != nil {
 			last = r
 		}
 	}
@@ -20,7 +20,7 @@ func (m *rateMeter) send(from time.Duration, seconds, fps int) (last *Rates, end
 }
 
 func TestALowPictureRateDoesNotBecomeTheUsualOne(t *testing.T) {
-	var m rateMeter
+	var m RateMeter
 	last, at := m.send(time.Minute, 60, 25)
 	if last.FrameRate != 25 || last.UsualFrameRate != 25 || last.BitrateBPS != 25*8000 || last.KeyFrameInterval != 2*time.Second {
 		t.Errorf("25 pictures a second are measured as %+v", last)
@@ -35,7 +35,7 @@ func TestALowPictureRateDoesNotBecomeTheUsualOne(t *testing.T) {
 }
 
 func TestJumpsOfTheClockAreCounted(t *testing.T) {
-	var m rateMeter
+	var m RateMeter
 	_, at := m.send(time.Minute, 5, 25)
 	m.send(at+time.Hour, 5, 25)
 	if last, _ := m.send(time.Minute, 5, 25); last.Jumps != 2 || last.FrameRate != 25 {

@@ -7,9 +7,7 @@ import (
 	"time"
 
 	"github.com/streampair/streampair/mediaserver/measure/picture"
-	"github.com/streampair/streampair/mediaserver/measure/sound"
 	"github.com/streampair/streampair/mediaserver/metrics"
-	"github.com/streampair/streampair/mediaserver/pcm"
 	"github.com/streampair/streampair/mediaserver/recovery"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
@@ -58,17 +56,9 @@ type Watcher struct {
 	publication *stream.Publication // nil: none that is measured
 	broken      *stream.Publication // made this Watcher panic, and is not measured any more
 	pending     Report
-	rates       rateMeter
-	sound       soundWatch
+	rates       RateMeter
+	sound       SoundMeter
 	picture     pictureWatch
-}
-
-// soundWatch measures the sound of one format.
-type soundWatch struct {
-	format   *stream.Format
-	decoder  *pcm.Decoder // nil: the sound cannot be decoded
-	channels int
-	meter    *sound.Meter
 }
 
 // pictureWatch measures the pictures of one publication, by an ffmpeg.
@@ -137,7 +127,7 @@ func (w *Watcher) take(u *stream.AccessUnit) {
 		w.publication = u.Publication
 		w.pending = Report{Publication: w.cfg.Epoch.Add(u.Arrival).UnixNano()}
 	}
-	if rates := w.rates.add(u); rates != nil {
+	if rates := w.rates.Add(u); rates != nil {
 		w.report() // has the rates of the second before
 		w.pending.Rates = rates
 	}
@@ -151,40 +141,14 @@ func (w *Watcher) take(u *stream.AccessUnit) {
 // forget ends what is measured of a publication.
 func (w *Watcher) forget() {
 	w.stopDecoder()
-	w.rates, w.sound, w.picture = rateMeter{}, soundWatch{}, pictureWatch{retry: w.picture.retry, failures: w.picture.failures, why: w.picture.why}
+	w.rates, w.sound, w.picture = RateMeter{}, SoundMeter{}, pictureWatch{retry: w.picture.retry, failures: w.picture.failures, why: w.picture.why}
 }
 
 func (w *Watcher) takeSound(u *stream.AccessUnit) {
-	s := &w.sound
-	if s.format != u.Format {
-		s.format = u.Format
-		s.decoder, s.meter = nil, nil
-		w.pending.Undecoded = true
-		decoder, err := pcm.NewDecoder(u.Format)
-		if err != nil {
-			return
-		}
-		cfg := sound.Config{Rate: decoder.Rate, Channels: 2}
-		if u.Format.Channels == 1 {
-			cfg.Channels = 1 // the decoder gives both channels the same
-		}
-		if u.Format.Codec == stream.Opus {
-			cfg.Gap = 5 * time.Millisecond
-		}
-		if s.meter, err = sound.NewMeter(cfg); err != nil {
-			return
-		}
-		s.decoder, s.channels, w.pending.Undecoded = decoder, cfg.Channels, false
-	}
-	if s.decoder == nil {
-		return
-	}
-	samples, err := s.decoder.Decode(u.Frame)
-	if err != nil {
-		return // a gap
-	}
-	for _, b := range s.meter.Write(u.PTS, [][]float32{samples.L, samples.R}[:s.channels]) {
-		w.pending.Sound = append(w.pending.Sound, blockOf(&b))
+	blocks := w.sound.Add(u)
+	w.pending.Undecoded = w.sound.Undecoded()
+	for i := range blocks {
+		w.pending.Sound = append(w.pending.Sound, blockOf(&blocks[i]))
 		if len(w.pending.Sound) == maxBlocks {
 			w.report()
 		}

@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/streampair/streampair/api/preflight"
 	"github.com/streampair/streampair/api/v1alpha1"
 )
 
@@ -29,6 +30,7 @@ const usage = `StreamPairs at a glance and by hand.
   kubectl streampair status [NAME]            both legs, which is on air and since when
   kubectl streampair history [NAME]           the last 50 events: switches, times without a picture or redundancy
   kubectl streampair report [NAME]            minutes on each leg, without a picture, without redundancy; each switch
+  kubectl streampair check [NAME]             what is wrong before an event; exit code 1 with errors, 2 if it cannot tell
   kubectl streampair switch LEG [NAME]        pin a leg: primary or backup; auto: let the media servers decide
   kubectl streampair url [NAME]               the URL that viewers open
   kubectl streampair keys [NAME]              where to publish, with tokens, for ffmpeg and OBS
@@ -46,7 +48,7 @@ func main() {
 	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		stop()
-		os.Exit(1)
+		os.Exit(preflight.ExitCode(err))
 	}
 }
 
@@ -59,7 +61,7 @@ type plugin struct {
 	out, errOut io.Writer
 	// port is where play, publish and monitor listen; 0: a free port.
 	port int
-	// since is where report begins, as parseSince takes it. output is the form of the report.
+	// since is where report begins, as parseSince takes it. output is the form of report and check.
 	since, output string
 	// operator is the Lease of the operator, NAMESPACE/NAME, for monitor.
 	operator string
@@ -75,7 +77,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	clientcmd.BindOverrideFlags(overrides, flags, clientcmd.RecommendedConfigOverrideFlags(""))
 	flags.IntVar(&p.port, "port", 0, "local port of play and monitor, and of publish for the primary; 0: a free port")
 	flags.StringVar(&p.since, "since", "", "where report begins: how long ago, such as 24h, or a time, such as 2026-11-22T18:00:00Z (default: where the history is complete)")
-	flags.StringVarP(&p.output, "output", "o", "text", "form of report: text, json or markdown")
+	flags.StringVarP(&p.output, "output", "o", "text", "form of report and check: text, json or, of report, markdown")
 	flags.StringVar(&p.operator, "operator", "streampair-system/streampair-operator", "the operator's Deployment, NAMESPACE/NAME, whose Lease monitor looks at")
 	err := flags.Parse(args)
 	if errors.Is(err, pflag.ErrHelp) || err == nil && flags.NArg() == 0 {
@@ -89,7 +91,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	kubeconfig := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides)
+	err = p.execute(ctx, command, clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides))
+	if command.isCheck && err != nil && !errors.Is(err, preflight.ErrFound) {
+		return &preflight.NotCheckedError{Err: err}
+	}
+	return err
+}
+
+// execute runs a command with a client for the cluster of kubeconfig.
+func (p *plugin) execute(ctx context.Context, command command, kubeconfig clientcmd.ClientConfig) (err error) {
 	if p.config, err = kubeconfig.ClientConfig(); err != nil {
 		return err
 	}
@@ -97,7 +107,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	p.config.QPS, p.config.Burst = 50, 100 // a wall of pairs asks for each pair every second
-	p.config.WarningHandler = rest.NewWarningWriter(stderr, rest.WarningWriterOptions{Deduplicate: true})
+	p.config.WarningHandler = rest.NewWarningWriter(p.errOut, rest.WarningWriterOptions{Deduplicate: true})
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return err
@@ -132,6 +142,9 @@ type command struct {
 	// serve runs for pairs that come and go; nil: the command is for those that are there.
 	serve func(*plugin, context.Context) error
 	pair  string // empty: all pairs of the namespace
+	// isCheck reports whether the exit code tells a check that could not be made from one that found
+	// errors.
+	isCheck bool
 }
 
 func parseCommand(args []string) (command, error) {
@@ -142,6 +155,8 @@ func parseCommand(args []string) (command, error) {
 		c.run, c.runAll = (*plugin).status, (*plugin).statusOfAll
 	case "history":
 		c.run = (*plugin).history
+	case "check":
+		c.run, c.isCheck = (*plugin).check, true
 	case "report":
 		c.run = (*plugin).report
 	case "url":

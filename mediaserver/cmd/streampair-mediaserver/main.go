@@ -3,7 +3,8 @@
 // cluster: --pair takes the same manifest that Kubernetes does.
 //
 // With check-whip or check-whep it tries a server of any make against the text of the protocol
-// instead, see package conformance.
+// instead, see package conformance. With check it watches the streams of encoders before an event, see
+// package preflight.
 package main
 
 import (
@@ -17,6 +18,7 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"github.com/streampair/streampair/api/preflight"
 	"github.com/streampair/streampair/mediaserver/config"
 	"github.com/streampair/streampair/mediaserver/server"
 	"github.com/streampair/streampair/mediaserver/transcode"
@@ -41,13 +43,16 @@ func main() {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		stop()
-		os.Exit(1)
+		os.Exit(preflight.ExitCode(err))
 	}
 }
 
 func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) error {
 	if protocol := protocolOf(args); protocol != "" {
 		return check(ctx, protocol, args[1:], env, stdout)
+	}
+	if len(args) > 0 && args[0] == "check" {
+		return preflightCheck(ctx, args[1:], env, stdout)
 	}
 	cfg, err := config.Load(args, env)
 	if errors.Is(err, flag.ErrHelp) {

@@ -335,6 +335,9 @@ const (
 	FaultLowFrameRate = "LowFrameRate"
 )
 
+// AnalyserMemoryBytes is how much memory an ffmpeg may have that watches pictures.
+const AnalyserMemoryBytes = 128 << 20
+
 // The values of Content.NotWatched.
 const (
 	// NotWatchedNoFFmpeg: the media server has no ffmpeg, or may not use it.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/streampair/streampair/mediaserver/budget"
 	"github.com/streampair/streampair/mediaserver/measure/picture"
 	"github.com/streampair/streampair/mediaserver/measure/sound"
 	"github.com/streampair/streampair/mediaserver/metrics"
@@ -22,7 +23,7 @@ const (
 	// firstRetry is the wait after a failure of ffmpeg. Each further failure doubles the wait, up to
 	// lastRetry. An ffmpeg that has worked for workedFor starts the count anew.
 	firstRetry, lastRetry, workedFor = time.Second, time.Minute, time.Minute
-	// retryFull is how often a watcher without a place asks for one.
+	// retryFull is how often a watcher without a place, or without memory, asks again.
 	retryFull = 5 * time.Second
 )
 
@@ -36,6 +37,8 @@ type WatcherConfig struct {
 	FFmpegPath string
 	// Places has a place for each ffmpeg that may run. Default: pictures are not watched.
 	Places chan struct{}
+	// Memory has the memory of each ffmpeg that runs. Required.
+	Memory *budget.Children
 	// Report is called with each Report. It must not block. Required.
 	Report func(Report)
 	// Thumbnail is called with a JPEG file for each key frame, at most one a second. It may keep the
@@ -193,7 +196,7 @@ func (w *Watcher) takeSound(u *stream.AccessUnit) {
 
 func (w *Watcher) takeKeyFrame(u *stream.AccessUnit) {
 	p, now := &w.picture, time.Now()
-	if p.decoder != nil && !(bytes.Equal(p.decoder.format.SPS, u.Format.SPS) && bytes.Equal(p.decoder.format.PPS, u.Format.PPS)) {
+	if p.decoder != nil && (!bytes.Equal(p.decoder.format.SPS, u.Format.SPS) || !bytes.Equal(p.decoder.format.PPS, u.Format.PPS)) {
 		w.stopDecoder()
 		w.failed(now) // so that an encoder that changes them all the time costs little
 	}
@@ -203,7 +206,7 @@ func (w *Watcher) takeKeyFrame(u *stream.AccessUnit) {
 	p.decoder.decode(u, now)
 }
 
-// startDecoder starts an ffmpeg if there is one, and a place for it. It reports whether one runs.
+// startDecoder starts an ffmpeg if there is one, and a place and memory for it. It reports whether one runs.
 func (w *Watcher) startDecoder(f *stream.Format, now time.Time) bool {
 	p := &w.picture
 	if w.cfg.FFmpegPath == "" || cap(w.cfg.Places) == 0 {
@@ -219,8 +222,14 @@ func (w *Watcher) startDecoder(f *stream.Format, now time.Time) bool {
 		p.why, p.retry = UnwatchedFull, now.Add(retryFull)
 		return false
 	}
+	if !w.cfg.Memory.Take(AnalyserMemory) {
+		<-w.cfg.Places
+		p.why, p.retry = UnwatchedNoMemory, now.Add(retryFull)
+		return false
+	}
 	decoder, err := startDecoder(w.cfg.FFmpegPath, f, w.cfg.Recovery)
 	if err != nil {
+		w.cfg.Memory.Return(AnalyserMemory)
 		<-w.cfg.Places
 		w.log.Error("ffmpeg cannot be started to watch the picture", "err", err)
 		w.failed(now)
@@ -250,6 +259,7 @@ func (w *Watcher) stopDecoder() {
 		w.picture.decoder = nil
 		d.Stop()
 		<-d.Done
+		w.cfg.Memory.Return(AnalyserMemory)
 		<-w.cfg.Places
 		w.cfg.Metrics.FFmpegChildren.Dec()
 	}

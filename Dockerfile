@@ -1,6 +1,6 @@
 # The media server with ffmpeg on a Debian base, for those who have Docker: streams with
-# B-frames are then encoded again for WebRTC. `make images` builds the smaller images
-# without ffmpeg, of the media server and of the operator, and needs no Docker.
+# B-frames are then encoded again for WebRTC. `make images` builds such an image too, a smaller
+# one and without Docker, where apt can download Debian's packages.
 #
 #   docker build -t ghcr.io/streampair/mediaserver:VERSION-ffmpeg --build-arg VERSION=VERSION .
 

@@ -108,16 +108,18 @@ generate: ## Generate code, the CRD and the API reference from api/
 	hack/generate-chart.sh
 
 .PHONY: images
-images: .cache/player.built ## Build both container images, for amd64 and arm64, into bin/images (no Docker needed)
+images: .cache/player.built ## Build the container images, for amd64 and arm64, into bin/images (no Docker needed)
 	@for arch in amd64 arm64; do \
 		echo "compiling for linux/$$arch"; \
 		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' \
 			-o bin/images/linux-$$arch/ ./controllers/cmd/streampair-operator ./mediaserver/cmd/streampair-mediaserver; \
 	done
 	@go build -C hack/images -o ../../bin/images/build .
-	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 0) \
-		bin/images/build -binaries bin/images -out bin/images \
-		-version '$(VERSION)' -revision "$$(git rev-parse HEAD 2>/dev/null || true)"
+	@# The one with ffmpeg needs Debian's packages, and so apt.
+	@export SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 0); for set in product ffmpeg; do \
+		bin/images/build -set $$set -binaries bin/images -out bin/images \
+			-version '$(VERSION)' -revision "$$(git rev-parse HEAD 2>/dev/null || true)"; \
+	done
 
 .PHONY: release
 release: .cache/player.built ## Build all that a release publishes into bin/release, and publish nothing: make release VERSION=1.2.3

@@ -56,6 +56,9 @@ func TestContentConditions(t *testing.T) {
 		{"without ffmpeg", func(s *scene) {
 			s.primaryContent(func(c *control.Content) { c.NotWatched = control.NotWatchedNoFFmpeg })
 		}, map[string]string{"PrimaryHealthy": "Unknown/NotWatched", "BackupHealthy": "Unknown/NotWatched"}, "PrimaryHealthy", "The primary's picture is not watched. The media pod has no ffmpeg. Sound and rates are watched."},
+		{"without memory for ffmpeg", func(s *scene) {
+			s.primaryContent(func(c *control.Content) { c.NotWatched = control.NotWatchedNoMemory })
+		}, map[string]string{"PrimaryHealthy": "Unknown/NotWatched", "BackupHealthy": "Unknown/NotWatched"}, "PrimaryHealthy", "The primary's picture is not watched. The media pod has too little memory for an ffmpeg (spec.mediaServer.resources). Sound and rates are watched."},
 		{"silence is found without ffmpeg too", func(s *scene) {
 			s.primaryContent(func(c *control.Content) {
 				c.NotWatched, c.Faults = control.NotWatchedNoFFmpeg, []string{control.FaultSilent}

@@ -39,7 +39,7 @@ func TestReference(t *testing.T) {
 
 	mediaServer, operator := &registerer{}, &registerer{}
 	metrics.New(mediaServer)
-	metrics.RegisterMemory(mediaServer, 0, map[string]func() int64{"class": nil})
+	metrics.RegisterMemory(mediaServer, func() int64 { return 0 }, map[string]func() int64{"class": nil})
 	metrics.RegisterMeasures(mediaServer, metrics.MeasuresConfig{})
 	operatormetrics.New(operator)
 	fmt.Fprintf(&want, "\n## Metrics of a media server\n\n%s", mediaServer.table(t))

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds everything that a release publishes into bin/release: both images, the chart, the kubectl
+# Builds everything that a release publishes into bin/release: the images, the chart, the kubectl
 # plugin for each system, the definition of StreamPair, the npm package of the custom element, a bill of
 # materials (CycloneDX) of each program, and the checksums. It publishes nothing.
 #
@@ -26,7 +26,7 @@ archive() {
 }
 
 make images VERSION="$version"
-cp bin/images/streampair-operator.tar bin/images/streampair-mediaserver.tar "$out/"
+cp bin/images/streampair-operator.tar bin/images/streampair-mediaserver{,-ffmpeg}.tar "$out/"
 
 go run -C hack/charttest ./pack -chart ../../charts/streampair -out "../../$out" -version "$version"
 cp config/crd/bases/media.streampair.dev_streampairs.yaml "$out/"

@@ -109,7 +109,7 @@ type Status struct {
 // then histories, then undeclared streams.
 type Memory struct {
 	// LimitBytes is the limit of the sum: half of the Go memory limit ($GOMEMLIMIT), or 512
-	// MiB without such a limit.
+	// MiB without such a limit. The limit is lower while an ffmpeg needs a part of the memory.
 	LimitBytes int64 `json:"limitBytes"`
 	// DeclaredBytes is for the GOP caches of streams that a StreamPair names.
 	DeclaredBytes int64 `json:"declaredBytes"`
@@ -344,12 +344,17 @@ const (
 	FaultLowFrameRate = "LowFrameRate"
 )
 
+// AnalyserMemoryBytes is how much memory an ffmpeg may have that watches pictures.
+const AnalyserMemoryBytes = 128 << 20
+
 // The values of Content.NotWatched.
 const (
 	// NotWatchedNoFFmpeg: the media server has no ffmpeg, or may not use it.
 	NotWatchedNoFFmpeg = "NoFFmpeg"
 	// NotWatchedFull: the media server watches as many streams as it may.
 	NotWatchedFull = "Full"
+	// NotWatchedNoMemory: the media server has too little memory for another ffmpeg.
+	NotWatchedNoMemory = "NoMemory"
 	// NotWatchedFailed: ffmpeg fails on the leg's pictures.
 	NotWatchedFailed = "Failed"
 )

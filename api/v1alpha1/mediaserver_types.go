@@ -63,8 +63,8 @@ type MediaServer struct {
 	ImagePullSecrets []corev1.LocalObjectReference `json:"imagePullSecrets,omitempty"`
 
 	// resources of each media pod. Default: requests 100m CPU and 128Mi memory, memory limit
-	// 512Mi. There is no CPU limit, because a throttled media server stutters. A memory
-	// limit of 0 means no limit.
+	// 512Mi, or 640Mi if the operator's default image has ffmpeg. There is no CPU limit, because
+	// a throttled media server stutters. A memory limit of 0 means no limit.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="!has(self.claims)",message="resources.claims is not supported: a media server uses no devices",fieldPath=".claims"
 	Resources corev1.ResourceRequirements `json:"resources,omitzero"`

@@ -28,6 +28,9 @@ type Settings struct {
 	// DefaultImage is the media server's image of pairs
 	// that name none, or that may not choose one.
 	DefaultImage string
+	// DefaultImageHasFFmpeg says that the default image has ffmpeg. Its pods get memory for ffmpeg
+	// beside the default limit. Default: false.
+	DefaultImageHasFFmpeg bool
 	// Version is the operator's version. A default image with this tag is of the same release.
 	Version string
 	// AllowPodImages lets spec.mediaServer.image choose the image. Default: false,

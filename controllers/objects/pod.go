@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 
@@ -62,7 +63,8 @@ func podSecurityContext(s Settings) *corev1ac.PodSecurityContextApplyConfigurati
 func container(pair *v1alpha1.StreamPair, role v1alpha1.Role, s Settings) *corev1ac.ContainerApplyConfiguration {
 	image := s.image(pair)
 	port := s.probePort(image)
-	resources := containerResources(pair.Spec.MediaServer.Resources)
+	ofFFmpeg := s.ffmpegMemory(pair)
+	resources := containerResources(pair.Spec.MediaServer.Resources, ofFFmpeg)
 	return corev1ac.Container().
 		WithName(ContainerName).
 		WithImage(image).
@@ -71,7 +73,7 @@ func container(pair *v1alpha1.StreamPair, role v1alpha1.Role, s Settings) *corev
 			fieldVariable("POD_IP", "status.podIP"),
 			fieldVariable("POD_NAME", "metadata.name"),
 			fieldVariable("NODE_NAME", "spec.nodeName")).
-		WithEnv(memoryVariables(resources)...).
+		WithEnv(memoryVariables(resources, ofFFmpeg)...).
 		WithEnv(newerFlags(pair, s)...).
 		WithPorts(containerPorts(pair, role)...).
 		WithResources(resources).
@@ -100,6 +102,14 @@ func (s Settings) image(pair *v1alpha1.StreamPair) string {
 		return image
 	}
 	return s.DefaultImage
+}
+
+// ffmpegMemory returns the part of the memory limit that is for ffmpeg.
+func (s Settings) ffmpegMemory(pair *v1alpha1.StreamPair) resource.Quantity {
+	if !s.DefaultImageHasFFmpeg || s.image(pair) != s.DefaultImage {
+		return resource.Quantity{}
+	}
+	return ffmpegShare(pair.Spec.MediaServer.Resources)
 }
 
 // probePort returns the name of the port that the kubelet probes.

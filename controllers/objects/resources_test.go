@@ -15,6 +15,7 @@ func TestResourcesAreTheSpecsAndElseTheDefaults(t *testing.T) {
 	for _, test := range []struct {
 		name                 string
 		requests, limits     list
+		ffmpeg               bool
 		wantRequests, wanted list
 		goMemLimit           string
 	}{
@@ -51,6 +52,43 @@ func TestResourcesAreTheSpecsAndElseTheDefaults(t *testing.T) {
 			wantRequests: list{"cpu": "100m", "memory": "128Mi"},
 		},
 		{
+			name:         "an image with ffmpeg: the default limit is higher, and Go's is the same",
+			ffmpeg:       true,
+			wantRequests: list{"cpu": "100m", "memory": "128Mi"},
+			wanted:       list{"memory": "640Mi"},
+			goMemLimit:   "471859KiB",
+		},
+		{
+			name:         "an image with ffmpeg, and a request below the default limit",
+			ffmpeg:       true,
+			requests:     list{"memory": "600Mi"},
+			wantRequests: list{"cpu": "100m", "memory": "600Mi"},
+			wanted:       list{"memory": "640Mi"},
+			goMemLimit:   "471859KiB",
+		},
+		{
+			name:         "an image with ffmpeg: a limit stays",
+			ffmpeg:       true,
+			limits:       list{"memory": "512Mi"},
+			wantRequests: list{"cpu": "100m", "memory": "128Mi"},
+			wanted:       list{"memory": "512Mi"},
+			goMemLimit:   "471859KiB",
+		},
+		{
+			name:         "an image with ffmpeg: a request that is the limit stays",
+			ffmpeg:       true,
+			requests:     list{"memory": "1Gi"},
+			wantRequests: list{"cpu": "100m", "memory": "1Gi"},
+			wanted:       list{"memory": "1Gi"},
+			goMemLimit:   "943718KiB",
+		},
+		{
+			name:         "an image with ffmpeg: no limit stays",
+			ffmpeg:       true,
+			limits:       list{"memory": "0"},
+			wantRequests: list{"cpu": "100m", "memory": "128Mi"},
+		},
+		{
 			name:         "other resources pass",
 			requests:     list{"ephemeral-storage": "1Gi", "memory": "2Gi"},
 			limits:       list{"ephemeral-storage": "2Gi", "memory": "4Gi"},
@@ -80,9 +118,12 @@ func TestResourcesAreTheSpecsAndElseTheDefaults(t *testing.T) {
 				}
 				return texts
 			}
-			got := containerResources(corev1.ResourceRequirements{
-				Requests: quantities(test.requests), Limits: quantities(test.limits),
-			})
+			spec := corev1.ResourceRequirements{Requests: quantities(test.requests), Limits: quantities(test.limits)}
+			var ofFFmpeg resource.Quantity
+			if test.ffmpeg {
+				ofFFmpeg = ffmpegShare(spec)
+			}
+			got := containerResources(spec, ofFFmpeg)
 			if diff := cmp.Diff(test.wantRequests, texts(got.Requests)); diff != "" {
 				t.Errorf("requests -want +got:\n%s", diff)
 			}
@@ -90,11 +131,35 @@ func TestResourcesAreTheSpecsAndElseTheDefaults(t *testing.T) {
 				t.Errorf("limits -want +got:\n%s", diff)
 			}
 			goMemLimit := ""
-			for _, variable := range memoryVariables(got) {
+			for _, variable := range memoryVariables(got, ofFFmpeg) {
 				goMemLimit = *variable.Value
 			}
 			if goMemLimit != test.goMemLimit {
 				t.Errorf("GOMEMLIMIT %q, want %q", goMemLimit, test.goMemLimit)
+			}
+		})
+	}
+}
+
+// The limit is raised for the image that is known to have ffmpeg, and for no other.
+func TestMemoryForFFmpegIsOfTheDefaultImage(t *testing.T) {
+	for name, test := range map[string]struct {
+		settings Settings
+		image    string // of the pair
+		want     string
+	}{
+		"the default image has no ffmpeg":       {Settings{}, "", "512Mi"},
+		"the default image has ffmpeg":          {Settings{DefaultImageHasFFmpeg: true}, "", "640Mi"},
+		"an image of the pair":                  {Settings{DefaultImageHasFFmpeg: true, AllowPodImages: true}, "other:1", "512Mi"},
+		"an image that the pair may not choose": {Settings{DefaultImageHasFFmpeg: true}, "other:1", "640Mi"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test.settings.DefaultImage = "default:1"
+			pair := &v1alpha1.StreamPair{}
+			pair.Spec.MediaServer.Image = test.image
+			limits := *containerResources(pair.Spec.MediaServer.Resources, test.settings.ffmpegMemory(pair)).Limits
+			if got := limits.Memory().String(); got != test.want {
+				t.Errorf("the limit is %s, want %s", got, test.want)
 			}
 		})
 	}

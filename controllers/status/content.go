@@ -31,6 +31,7 @@ var faults = map[string]struct{ reason, text string }{
 var notWatched = map[string]string{
 	control.NotWatchedNoFFmpeg: "The media pod has no ffmpeg. Sound and rates are watched.",
 	control.NotWatchedFull:     "The media pod watches as many pictures as it may (--max-analysers). Sound and rates are watched.",
+	control.NotWatchedNoMemory: "The media pod has too little memory for an ffmpeg (spec.mediaServer.resources). Sound and rates are watched.",
 	control.NotWatchedFailed:   "ffmpeg fails on the picture; the media pod's log says why. Sound and rates are watched.",
 }
 

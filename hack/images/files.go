@@ -30,9 +30,9 @@ func commonFiles(root, certificates string) ([]file, error) {
 		return nil, err
 	}
 	files := []file{
-		{certificatesPath, 0o644, pem},
-		{"etc/passwd", 0o644, fmt.Appendf(nil, "nonroot:x:%d:%d:nonroot:/:/sbin/nologin\n", nonRoot, nonRoot)},
-		{"etc/group", 0o644, fmt.Appendf(nil, "nonroot:x:%d:\n", nonRoot)},
+		{path: certificatesPath, mode: 0o644, content: pem},
+		{path: "etc/passwd", mode: 0o644, content: fmt.Appendf(nil, "nonroot:x:%d:%d:nonroot:/:/sbin/nologin\n", nonRoot, nonRoot)},
+		{path: "etc/group", mode: 0o644, content: fmt.Appendf(nil, "nonroot:x:%d:\n", nonRoot)},
 	}
 	for _, name := range []string{"LICENSE", "NOTICE", "LICENSES"} {
 		err := filepath.WalkDir(filepath.Join(root, name), func(path string, entry fs.DirEntry, err error) error {
@@ -44,7 +44,7 @@ func commonFiles(root, certificates string) ([]file, error) {
 				return err
 			}
 			below, err := filepath.Rel(root, path)
-			files = append(files, file{"licenses/" + filepath.ToSlash(below), 0o644, content})
+			files = append(files, file{path: "licenses/" + filepath.ToSlash(below), mode: 0o644, content: content})
 			return err
 		})
 		if err != nil {

@@ -31,6 +31,7 @@ type Image struct {
 	Licenses    string   // an SPDX expression
 	Binary      string   // its name, which is also the entrypoint's: /streampair-…
 	Ports       []string // such as 8189/udp
+	FFmpeg      bool     // whether ffmpeg of Debian is beside the binary
 	Version     string   // also the tag
 	Revision    string   // git commit; may be empty
 	Created     time.Time
@@ -38,17 +39,29 @@ type Image struct {
 }
 
 // Reference is the image's name with its tag.
-func (i Image) Reference() string { return i.Repository + ":" + i.Version }
+func (i Image) Reference() string { return i.Repository + ":" + i.Version + i.variant() }
 
-// A file of an image. Folders above it are made as needed.
+// Tarball is the name of the image's tarball.
+func (i Image) Tarball() string { return i.Binary + i.variant() + ".tar" }
+
+func (i Image) variant() string {
+	if i.FFmpeg {
+		return "-ffmpeg"
+	}
+	return ""
+}
+
+// A file of an image, or a symbolic link. Folders above it are made as needed.
 type file struct {
 	path    string // without leading slash
 	mode    int64
 	content []byte
+	link    string // what the link names; empty: a file
 }
 
-// build returns the image for one architecture.
-func build(i Image, arch, binary string) (v1.Image, error) {
+// build returns the image for one architecture. The programs that the binary starts are a layer of
+// their own.
+func build(i Image, arch, binary string, programs []file) (v1.Image, error) {
 	content, err := os.ReadFile(binary)
 	if err != nil {
 		return nil, err
@@ -56,9 +69,12 @@ func build(i Image, arch, binary string) (v1.Image, error) {
 	if err := checkBinary(content, arch); err != nil {
 		return nil, fmt.Errorf("%s: %w", binary, err)
 	}
-	// Two layers: certificates and licences change less often than the binary.
+	// One layer each: certificates, licences and programs change less often than the binary.
 	image := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
-	for _, files := range [][]file{i.Files, {{i.Binary, 0o755, content}}} {
+	for _, files := range [][]file{i.Files, programs, {{path: i.Binary, mode: 0o755, content: content}}} {
+		if len(files) == 0 {
+			continue
+		}
 		layer, err := newLayer(files, i.Created)
 		if err != nil {
 			return nil, err
@@ -140,10 +156,9 @@ func checkBinary(content []byte, arch string) error {
 func newLayer(files []file, modified time.Time) (v1.Layer, error) {
 	var content bytes.Buffer
 	w := tar.NewWriter(&content)
-	header := func(name string, kind byte, mode, size int64) error {
-		return w.WriteHeader(&tar.Header{
-			Name: name, Typeflag: kind, Mode: mode, Size: size, ModTime: modified, Format: tar.FormatPAX,
-		})
+	header := func(h tar.Header) error {
+		h.ModTime, h.Format = modified, tar.FormatPAX
+		return w.WriteHeader(&h)
 	}
 	files = slices.SortedFunc(slices.Values(files), func(a, b file) int { return bytes.Compare([]byte(a.path), []byte(b.path)) })
 	made := map[string]bool{".": true}
@@ -154,11 +169,17 @@ func newLayer(files []file, modified time.Time) (v1.Layer, error) {
 			missing = append(missing, folder)
 		}
 		for _, folder := range slices.Backward(missing) {
-			if err := header(folder+"/", tar.TypeDir, 0o755, 0); err != nil {
+			if err := header(tar.Header{Name: folder + "/", Typeflag: tar.TypeDir, Mode: 0o755}); err != nil {
 				return nil, err
 			}
 		}
-		if err := header(f.path, tar.TypeReg, f.mode, int64(len(f.content))); err != nil {
+		if f.link != "" {
+			if err := header(tar.Header{Name: f.path, Typeflag: tar.TypeSymlink, Linkname: f.link, Mode: 0o777}); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if err := header(tar.Header{Name: f.path, Typeflag: tar.TypeReg, Mode: f.mode, Size: int64(len(f.content))}); err != nil {
 			return nil, err
 		}
 		if _, err := w.Write(f.content); err != nil {

@@ -1,6 +1,7 @@
 // Command images writes the container images of Streampair as tarballs, without a Docker
 // daemon and without downloading a base image: each is a static binary, CA certificates and
-// licences. It compiles nothing; make images does, and says where the binaries are.
+// licences. One has ffmpeg too, from Debian's packages. The command compiles nothing; make images
+// does, and says where the binaries are.
 //
 // Start from Image, which says what goes into one, and build.
 package main
@@ -9,6 +10,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -17,23 +20,24 @@ import (
 )
 
 func main() {
-	if err := run(os.Args[1:]); err != nil {
+	if err := run(os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "images:", err)
 		os.Exit(1)
 	}
 }
 
-func run(args []string) error {
+func run(args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("images", flag.ContinueOnError)
 	binaries := flags.String("binaries", "", "`FOLDER` with linux-amd64/ and linux-arm64/")
 	out := flags.String("out", "", "`FOLDER` for the tarballs")
 	root := flags.String("root", ".", "`FOLDER` of the sources, for the licences")
 	version := flags.String("version", "devel", "tag of the images")
 	revision := flags.String("revision", "", "git commit of the sources")
-	set := flags.String("set", "product", "`SET` of images: product, or cluster: what the test cluster needs beside it")
+	set := flags.String("set", "product", "`SET` of images: product; ffmpeg: the media server with ffmpeg; or cluster: what the test cluster needs beside the product")
 	only := flags.String("only", "", "`BINARY` of the one image to write; default: all of the set")
 	platforms := flags.String("platforms", "amd64,arm64", "comma-separated `ARCHITECTURES`")
 	certificates := flags.String("ca-certificates", "", "PEM `FILE` with the CA certificates; default: this machine's")
+	packages := flags.String("packages", ".cache/debian", "`FOLDER` for Debian's packages, which stay from build to build")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -51,7 +55,7 @@ func run(args []string) error {
 	if err := os.MkdirAll(*out, 0o755); err != nil {
 		return err
 	}
-	chosen := map[string][]Image{"product": images(), "cluster": clusterImages()}[*set]
+	chosen := map[string][]Image{"product": images(), "ffmpeg": {ffmpegImage()}, "cluster": clusterImages()}[*set]
 	if chosen == nil {
 		return fmt.Errorf("-set %s: no such set", *set)
 	}
@@ -61,22 +65,49 @@ func run(args []string) error {
 		}
 		image.Version, image.Revision, image.Created = imageTag(*version), *revision, created
 		image.Files = common
-		var built []platformImage
-		for arch := range strings.SplitSeq(*platforms, ",") {
-			binary := filepath.Join(*binaries, "linux-"+arch, image.Binary)
-			one, err := build(image, arch, binary)
-			if err != nil {
-				return fmt.Errorf("%s for %s: %w", image.Repository, arch, err)
+		path := filepath.Join(*out, image.Tarball())
+		built, err := buildAll(image, strings.Split(*platforms, ","), *binaries, *packages)
+		if errors.Is(err, errNoPackages) {
+			fmt.Fprintf(stdout, "%s is left out: %v\n", image.Reference(), err)
+			// The one of another version would be taken for this one.
+			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
 			}
-			built = append(built, platformImage{arch, one})
+			continue
 		}
-		path := filepath.Join(*out, image.Binary+".tar")
+		if err != nil {
+			return fmt.Errorf("%s %w", image.Reference(), err)
+		}
 		if err := writeTarball(path, image.Reference(), built); err != nil {
 			return fmt.Errorf("write %s: %w", path, err)
 		}
-		fmt.Printf("%s: %s (%s)\n", path, image.Reference(), *platforms)
+		written, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(stdout, "%s: %s (%s), %d MiB\n", path, image.Reference(), *platforms, written.Size()>>20)
 	}
 	return nil
+}
+
+// buildAll returns the image for each architecture.
+func buildAll(image Image, platforms []string, binaries, packages string) ([]platformImage, error) {
+	var built []platformImage
+	for _, arch := range platforms {
+		var programs []file
+		var err error
+		if image.FFmpeg {
+			if programs, err = ffmpegFiles(packages, arch); err != nil {
+				return nil, fmt.Errorf("for %s: %w", arch, err)
+			}
+		}
+		one, err := build(image, arch, filepath.Join(binaries, "linux-"+arch, image.Binary), programs)
+		if err != nil {
+			return nil, fmt.Errorf("for %s: %w", arch, err)
+		}
+		built = append(built, platformImage{arch, one})
+	}
+	return built, nil
 }
 
 // images are what make images builds.
@@ -96,6 +127,15 @@ func images() []Image {
 		Binary:      "streampair-mediaserver",
 		Ports:       []string{"1935/tcp", "1936/tcp", "5080/tcp", "5443/tcp", "8189/tcp", "8189/udp", "8890/udp", "9090/tcp", "9091/tcp"},
 	}}
+}
+
+// ffmpegImage is the media server's image with ffmpeg.
+func ffmpegImage() Image {
+	image := images()[1]
+	image.FFmpeg = true
+	image.Description = "Takes two encoders' streams and plays them as one; with ffmpeg"
+	image.Licenses += " AND GPL-2.0-or-later" // ffmpeg: see /usr/share/doc
+	return image
 }
 
 // clusterImages are those of the test cluster, which stay on the machine that made them.

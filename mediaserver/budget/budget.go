@@ -10,6 +10,8 @@
 // Charging costs one comparison per access unit. An account writes to the counters that all
 // accounts share only when it passes a chunk of 64 KiB.
 //
+// What child processes need is taken from the same memory: see [Children].
+//
 // Start at [New].
 package budget
 
@@ -78,7 +80,7 @@ func FromMemoryLimit(bytes int64) int64 {
 
 // A Budget is the memory of one server. It is safe for concurrent use.
 type Budget struct {
-	limit int64
+	limit atomic.Int64          // bytes
 	used  [classes]atomic.Int64 // bytes, in whole chunks
 	open  [classes]atomic.Int64 // accounts that hold memory
 
@@ -88,12 +90,14 @@ type Budget struct {
 
 // New returns a Budget of limit bytes.
 func New(limit int64) *Budget {
-	return &Budget{limit: limit, accounts: make(map[*Account]struct{})}
+	b := &Budget{accounts: make(map[*Account]struct{})}
+	b.limit.Store(limit)
+	return b
 }
 
 // Limit returns the most that all accounts should hold, in bytes. Accounts may hold more for a
 // moment: they first charge what they hold, and then free memory.
-func (b *Budget) Limit() int64 { return b.limit }
+func (b *Budget) Limit() int64 { return b.limit.Load() }
 
 // Used returns how much the accounts of a class hold, in bytes, rounded up to chunks.
 func (b *Budget) Used(c Class) int64 { return b.used[c].Load() }
@@ -116,7 +120,7 @@ func (b *Budget) Shed() {
 	for c := range b.used {
 		total += b.used[c].Load()
 	}
-	if total <= b.limit {
+	if total <= b.limit.Load() {
 		return
 	}
 	b.mu.Lock()
@@ -185,7 +189,7 @@ func (a *Account) Move(c Class) {
 // leave.
 func (a *Account) Short() bool {
 	b := a.budget
-	room := b.limit
+	room := b.limit.Load()
 	for c := range a.class {
 		room -= b.used[c].Load()
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/mediaserver/ffmpeg"
 	"github.com/streampair/streampair/mediaserver/flv"
 	"github.com/streampair/streampair/mediaserver/recovery"
@@ -18,7 +19,7 @@ const (
 	width, height = 320, 180
 	frameBytes    = width * height * 3 / 2
 	// AnalyserMemory is how much memory an ffmpeg may have, in bytes. One of 2160p has 60 MB.
-	AnalyserMemory = 128 << 20
+	AnalyserMemory = control.AnalyserMemoryBytes
 	// keyFrameEvery is the least time between two key frames that are measured.
 	keyFrameEvery = time.Second
 	// decodeTimeout is how long ffmpeg may take for a key frame.

@@ -35,6 +35,8 @@ const (
 	UnwatchedNoFFmpeg Unwatched = "NoFFmpeg"
 	// UnwatchedFull: as many streams are watched as may be.
 	UnwatchedFull Unwatched = "Full"
+	// UnwatchedNoMemory: the server and another ffmpeg would not fit into the container's memory.
+	UnwatchedNoMemory Unwatched = "NoMemory"
 	// UnwatchedFailed: ffmpeg fails on the pictures.
 	UnwatchedFailed Unwatched = "Failed"
 )

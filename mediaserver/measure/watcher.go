@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/streampair/streampair/mediaserver/budget"
 	"github.com/streampair/streampair/mediaserver/measure/picture"
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/recovery"
@@ -20,7 +21,7 @@ const (
 	// firstRetry is the wait after a failure of ffmpeg. Each further failure doubles the wait, up to
 	// lastRetry. An ffmpeg that has worked for workedFor starts the count anew.
 	firstRetry, lastRetry, workedFor = time.Second, time.Minute, time.Minute
-	// retryFull is how often a watcher without a place asks for one.
+	// retryFull is how often a watcher without a place, or without memory, asks again.
 	retryFull = 5 * time.Second
 )
 
@@ -34,6 +35,8 @@ type WatcherConfig struct {
 	FFmpegPath string
 	// Places has a place for each ffmpeg that may run. Default: pictures are not watched.
 	Places chan struct{}
+	// Memory has the memory of each ffmpeg that runs. Required.
+	Memory *budget.Children
 	// Report is called with each Report. It must not block. Required.
 	Report func(Report)
 	// Thumbnail is called with a JPEG file for each key frame, at most one a second. It may keep the
@@ -167,7 +170,7 @@ func (w *Watcher) takeKeyFrame(u *stream.AccessUnit) {
 	p.decoder.decode(u, now)
 }
 
-// startDecoder starts an ffmpeg if there is one, and a place for it. It reports whether one runs.
+// startDecoder starts an ffmpeg if there is one, and a place and memory for it. It reports whether one runs.
 func (w *Watcher) startDecoder(f *stream.Format, now time.Time) bool {
 	p := &w.picture
 	if w.cfg.FFmpegPath == "" || cap(w.cfg.Places) == 0 {
@@ -183,8 +186,14 @@ func (w *Watcher) startDecoder(f *stream.Format, now time.Time) bool {
 		p.why, p.retry = UnwatchedFull, now.Add(retryFull)
 		return false
 	}
+	if !w.cfg.Memory.Take(AnalyserMemory) {
+		<-w.cfg.Places
+		p.why, p.retry = UnwatchedNoMemory, now.Add(retryFull)
+		return false
+	}
 	decoder, err := startDecoder(w.cfg.FFmpegPath, f, w.cfg.Recovery)
 	if err != nil {
+		w.cfg.Memory.Return(AnalyserMemory)
 		<-w.cfg.Places
 		w.log.Error("ffmpeg cannot be started to watch the picture", "err", err)
 		w.failed(now)
@@ -214,6 +223,7 @@ func (w *Watcher) stopDecoder() {
 		w.picture.decoder = nil
 		d.Stop()
 		<-d.Done
+		w.cfg.Memory.Return(AnalyserMemory)
 		<-w.cfg.Places
 		w.cfg.Metrics.FFmpegChildren.Dec()
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/streampair/streampair/hack/eventually"
+	"github.com/streampair/streampair/mediaserver/budget"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 	"github.com/streampair/streampair/mediaserver/metrics"
 	"github.com/streampair/streampair/mediaserver/stream"
@@ -30,6 +31,7 @@ type watcherTest struct {
 	registry *stream.Registry
 	metrics  *metrics.Metrics
 	places   chan struct{}
+	memory   *budget.Children
 	log      *mediatest.LogLines
 	stop     func()
 
@@ -39,11 +41,20 @@ type watcherTest struct {
 
 func newWatcherTest(t *testing.T, ffmpegPath string) *watcherTest {
 	t.Helper()
+	return newWatcherTestIn(t, ffmpegPath, budget.Unlimited)
+}
+
+// newWatcherTestIn is newWatcherTest in a container with so much memory.
+func newWatcherTestIn(t *testing.T, ffmpegPath string, container int64) *watcherTest {
+	t.Helper()
 	m := metrics.New(prometheus.NewRegistry())
-	w := &watcherTest{t: t, metrics: m, places: make(chan struct{}, 1), log: &mediatest.LogLines{}, registry: stream.NewRegistry(stream.Config{Metrics: m})}
+	memory := budget.NewChildren(budget.ChildrenConfig{
+		Process: budget.Unlimited, Container: container, Budget: budget.New(budget.Default), SetGoLimit: func(int64) {},
+	})
+	w := &watcherTest{t: t, metrics: m, memory: memory, places: make(chan struct{}, 1), log: &mediatest.LogLines{}, registry: stream.NewRegistry(stream.Config{Metrics: m})}
 	ctx, cancel := context.WithCancel(t.Context())
 	watcher := NewWatcher(WatcherConfig{
-		Stream: w.registry.Stream(watchedKey), Epoch: w.registry.Epoch(), FFmpegPath: ffmpegPath, Places: w.places,
+		Stream: w.registry.Stream(watchedKey), Epoch: w.registry.Epoch(), FFmpegPath: ffmpegPath, Places: w.places, Memory: memory,
 		Report: w.add, Logger: slog.New(slog.NewTextHandler(w.log, nil)), Metrics: m,
 	})
 	done := make(chan struct{})
@@ -55,8 +66,8 @@ func newWatcherTest(t *testing.T, ffmpegPath string) *watcherTest {
 		cancel()
 		<-done
 		w.registry.Close()
-		if n := testutil.ToFloat64(m.FFmpegChildren); n != 0 || len(w.places) != 0 {
-			t.Errorf("%v ffmpeg and %d places are left", n, len(w.places))
+		if n := testutil.ToFloat64(m.FFmpegChildren); n != 0 || len(w.places) != 0 || memory.Held() != 0 {
+			t.Errorf("%v ffmpeg, %d places and %d bytes are left", n, len(w.places), memory.Held())
 		}
 	})
 	t.Cleanup(w.stop)
@@ -154,6 +165,31 @@ func TestAnFFmpegThatGrowsEnds(t *testing.T) {
 	if said := w.log.String(); !regexp.MustCompile(`MemoryError|Cannot allocate`).MatchString(said) {
 		t.Errorf("it did not end for want of memory:\n%s", said)
 	}
+}
+
+// While an ffmpeg runs, its memory is taken. Where there is too little, none is started.
+func TestAnFFmpegHasItsMemory(t *testing.T) {
+	path := mediatest.RequireFFmpeg(t)
+	t.Run("enough", func(t *testing.T) {
+		w := newWatcherTestIn(t, path, 640<<20)
+		w.play(quick, false)
+		eventually.True(t, "a measured picture", func() bool { return w.pictures() > 0 })
+		if got := w.memory.Held(); got != AnalyserMemory {
+			t.Errorf("%d bytes are taken, want %d", got, AnalyserMemory)
+		}
+	})
+	t.Run("too little", func(t *testing.T) {
+		w := newWatcherTestIn(t, path, 256<<20)
+		w.play(quick, false)
+		eventually.True(t, "a report of it", func() bool {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return len(w.reports) > 0 && w.reports[len(w.reports)-1].Unwatched == UnwatchedNoMemory
+		})
+		if w.pid() != 0 || len(w.places) != 0 || w.memory.Held() != 0 {
+			t.Errorf("ffmpeg %d, %d places and %d bytes are taken", w.pid(), len(w.places), w.memory.Held())
+		}
+	})
 }
 
 func TestWhatAWatcherMeasures(t *testing.T) {

@@ -82,7 +82,7 @@ func (r Report) isSane(now time.Duration) bool {
 	near := func(at time.Duration) bool { return (at - now).Abs() < maxAway }
 	sane := r.Publication != 0 && len(r.Sound) <= maxBlocks
 	switch r.Unwatched {
-	case "", UnwatchedNoFFmpeg, UnwatchedFull, UnwatchedFailed:
+	case "", UnwatchedNoFFmpeg, UnwatchedFull, UnwatchedFailed, UnwatchedNoMemory:
 	default:
 		return false
 	}

@@ -188,11 +188,11 @@ func (m *Metrics) ForgetPair(name string) {
 
 // RegisterMemory registers what caches and histories hold, in bytes: the limit for all, and
 // what is held now, by class.
-func RegisterMemory(reg prometheus.Registerer, limit int64, used map[string]func() int64) {
+func RegisterMemory(reg prometheus.Registerer, limit func() int64, used map[string]func() int64) {
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Namespace: "streampair", Name: "cache_limit_bytes",
 		Help: "Memory that all caches and packet histories may hold together.",
-	}, func() float64 { return float64(limit) }))
+	}, func() float64 { return float64(limit()) }))
 	for class, bytes := range used {
 		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Namespace: "streampair", Name: "cache_bytes", ConstLabels: prometheus.Labels{"class": class},

@@ -57,7 +57,7 @@ func (s *Server) openMeasuring() *measuring {
 		registry: s.registry, reports: measure.NewReports(), pair: s.pairs.declaredPairOf, onChange: s.changes.notify,
 		watcher: measure.WatcherConfig{
 			Epoch: s.registry.Epoch(), FFmpegPath: s.cfg.FFmpegPath, Places: make(chan struct{}, max(s.cfg.MaxAnalysers, 0)),
-			Recovery: s.recovery, Logger: s.log, Metrics: s.counters,
+			Memory: s.children, Recovery: s.recovery, Logger: s.log, Metrics: s.counters,
 		},
 		recovery: s.recovery,
 		watched:  make(map[stream.Key]context.CancelFunc), pairs: make(map[failover.PairKey]*measuredPair),

@@ -61,8 +61,8 @@ func TestFaultsHaveOneSpelling(t *testing.T) {
 	if diff := cmp.Diff(inAPI, own); diff != "" {
 		t.Errorf("(-API +here):\n%s", diff)
 	}
-	reasons := []measure.Unwatched{control.NotWatchedNoFFmpeg, control.NotWatchedFull, control.NotWatchedFailed}
-	if diff := cmp.Diff(reasons, []measure.Unwatched{measure.UnwatchedNoFFmpeg, measure.UnwatchedFull, measure.UnwatchedFailed}); diff != "" {
+	reasons := []measure.Unwatched{control.NotWatchedNoFFmpeg, control.NotWatchedFull, control.NotWatchedFailed, control.NotWatchedNoMemory}
+	if diff := cmp.Diff(reasons, []measure.Unwatched{measure.UnwatchedNoFFmpeg, measure.UnwatchedFull, measure.UnwatchedFailed, measure.UnwatchedNoMemory}); diff != "" {
 		t.Errorf("(-API +here):\n%s", diff)
 	}
 }

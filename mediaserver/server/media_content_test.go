@@ -149,6 +149,7 @@ func TestPicturesAreNotWatched(t *testing.T) {
 		"no ffmpeg":  {func(c *Config) { c.FFmpegPath = "" }, "NoFFmpeg"},
 		"not wanted": {func(c *Config) { c.MaxAnalysers = 0 }, "NoFFmpeg"},
 		"one place":  {func(c *Config) { c.MaxAnalysers = 1 }, "Full"},
+		"no memory":  {func(c *Config) { c.containerLimit = 256 << 20 }, "NoMemory"},
 		"it fails":   {func(c *Config) { c.FFmpegPath = "/bin/false" }, "Failed"},
 	} {
 		t.Run(name, func(t *testing.T) {

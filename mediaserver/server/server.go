@@ -57,9 +57,12 @@ type Config struct {
 	// memoryLimit is Go's memory limit in bytes, see runtime/debug.SetMemoryLimit.
 	// Default: that of the process, which $GOMEMLIMIT sets.
 	memoryLimit int64
-	limits      *limits                                                              // default: defaultLimits
-	lookup      func(ctx context.Context, host string) ([]netip.Addr, error)         // of the peer's name; default: the system's
-	dial        func(ctx context.Context, network, address string) (net.Conn, error) // to the peers; default: the system's
+	// containerLimit is the memory limit of all processes of the server, in bytes. Default: that of
+	// the control group.
+	containerLimit int64
+	limits         *limits                                                              // default: defaultLimits
+	lookup         func(ctx context.Context, host string) ([]netip.Addr, error)         // of the peer's name; default: the system's
+	dial           func(ctx context.Context, network, address string) (net.Conn, error) // to the peers; default: the system's
 	// keySetTLS is how URLs of key sets are called. It is for tests. Default: with the system's authorities.
 	keySetTLS *tls.Config
 	// reduced replaces whep.Handler.Reduced. It is for tests.
@@ -81,6 +84,7 @@ type Server struct {
 	counters  *metrics.Metrics // registered in metrics
 	proxies   admission.Proxies
 	memory    *budget.Budget // of all caches and histories
+	children  *budget.Children
 	registry  *stream.Registry
 	access    *access.Policy
 	keySets   *jwks.Directory

@@ -90,6 +90,7 @@ func parseOptions(args []string, env func(string) string, help io.Writer) (optio
 	f.StringVar(&o.probeAddress, "probe-address", ":8081", "serve /healthz and /readyz at this `ADDRESS`")
 	namespaces := f.String("watch-namespaces", "", "work in these `NAMESPACES` only, with a Role in each; default: in all")
 	f.StringVar(&o.settings.Objects.DefaultImage, "default-image", "ghcr.io/streampair/mediaserver:"+version, "the media server's `IMAGE`")
+	f.BoolVar(&o.settings.Objects.DefaultImageHasFFmpeg, "default-image-has-ffmpeg", false, "give media pods of the default image 128 MiB of memory more, for the ffmpeg that is in it; spec.mediaServer.resources wins")
 	f.BoolVar(&o.settings.Objects.AllowPodImages, "allow-pod-images", false, "let pairs choose their image (spec.mediaServer.image)")
 	f.IntVar(&o.settings.Objects.MaxViewers, "max-viewers", 0, "accept `N` viewers at a time for each media pod; 0: the media server's default")
 	f.IntVar(&o.settings.Objects.MaxEgressMegabits, "max-egress", 0, "let each media pod send viewers of WebRTC `N` Mbit/s while joins and switches repeat pictures; 0: the media server's default")

@@ -21,8 +21,8 @@ type MediaServerApplyConfiguration struct {
 	// 16.
 	ImagePullSecrets []v1.LocalObjectReference `json:"imagePullSecrets,omitempty"`
 	// resources of each media pod. Default: requests 100m CPU and 128Mi memory, memory limit
-	// 512Mi. There is no CPU limit, because a throttled media server stutters. A memory
-	// limit of 0 means no limit.
+	// 512Mi, or 640Mi if the operator's default image has ffmpeg. There is no CPU limit, because
+	// a throttled media server stutters. A memory limit of 0 means no limit.
 	Resources *v1.ResourceRequirements `json:"resources,omitempty"`
 	// antiAffinity keeps the two legs on different nodes, and in different zones if there
 	// are zones. The loss of a node or zone then ends only one leg. Preferred: on one node

@@ -171,13 +171,13 @@ func varied(late time.Duration) Sound {
 
 func TestLegsOutOfStep(t *testing.T) {
 	for name, tt := range map[string]struct {
-		late time.Duration
-		want string
+		late          time.Duration
+		want, summary string
 	}{
-		"in step":       {0, ""},
-		"half a second": {500 * time.Millisecond, ""},
-		"5 s later":     {5 * time.Second, "The backup is 5.0 s behind"},
-		"5 s earlier":   {-5 * time.Second, "The primary is 5.0 s behind"},
+		"in step":       {0, "", "the backup is 0.0 s later"},
+		"half a second": {500 * time.Millisecond, "", "the backup is 0.5 s later"},
+		"5 s later":     {5 * time.Second, "The backup is 5.0 s behind", "the backup is 5.0 s later"},
+		"5 s earlier":   {-5 * time.Second, "The primary is 5.0 s behind", "the backup is -5.0 s later"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			primary, backup := good(), good()
@@ -189,7 +189,13 @@ func TestLegsOutOfStep(t *testing.T) {
 			if tt.want == "" && said != "" || !strings.Contains(said, tt.want) {
 				t.Errorf("got %q, want %q", said, tt.want)
 			}
+			if diff := cmp.Diff(tt.summary+", drift unknown", PairSummary(primary, backup)); diff != "" {
+				t.Errorf("summary (-want +got):\n%s", diff)
+			}
 		})
+	}
+	if diff := cmp.Diff("offset unknown (TooLittle)", PairSummary(Leg{Sound: &Sound{}}, Leg{Sound: &Sound{}})); diff != "" {
+		t.Errorf("no sound (-want +got):\n%s", diff)
 	}
 }
 

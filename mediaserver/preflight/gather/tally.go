@@ -17,6 +17,10 @@ const (
 	depth = 2048
 	// settle is how long the rates do not count. A server begins with media of before, all at once.
 	settle = 3 * time.Second
+	// maxSeconds bounds how much media is remembered: more than the longest check takes in real time. A
+	// server may send faster.
+	maxSeconds = 700
+	maxBlocks  = maxSeconds * int(time.Second/sound.BlockLength)
 )
 
 // A tally is what was seen of one stream so far. Its times are the encoder's own. It is pure. The zero
@@ -58,12 +62,14 @@ func (t *tally) add(mapped *stream.AccessUnit) {
 	t.lateness, t.format[u.Kind] = min(t.lateness, late), u.Format
 	if r := t.rates.Add(&u); r != nil {
 		t.jumps = r.Jumps
-		if u.Arrival > t.first+settle {
+		if u.Arrival > t.first+settle && len(t.measured) < maxSeconds {
 			t.measured = append(t.measured, *r)
 		}
 	}
 	if u.Kind == stream.Audio {
-		t.blocks = append(t.blocks, t.sound.Add(&u)...)
+		if len(t.blocks) < maxBlocks {
+			t.blocks = append(t.blocks, t.sound.Add(&u)...)
+		}
 		return
 	}
 	t.video.add(&u)

@@ -62,6 +62,8 @@ var advices = map[string]advice{
 	"SeveralPrograms":    setTrack,
 	"SilentSound":        setSource,
 	"SizeDiffers":        setSame,
+	"StreamEnded":        setRestart,
+	"SoundNotMeasured":   setAAC,
 	"TranscodeFailed":    setRestart,
 	"TranscodesFull":     {output + "Max B-frames 0; Color Format NV12.", "-bf 0 -pix_fmt yuv420p"},
 	"UnsteadyFrameRate":  setFrameRate,

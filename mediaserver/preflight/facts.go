@@ -18,11 +18,11 @@ type Leg struct {
 	Name string
 	// Unread says why nothing was read; empty: the stream was read.
 	Unread string
-	// Watched is for how long media came.
-	Watched time.Duration
-	Video   *Video // nil: no picture has come
-	Sound   *Sound // nil: no sound has come
-	Rates   Rates
+	// Ended reports whether the stream ended while it was watched.
+	Ended bool
+	Video *Video // nil: no picture has come
+	Sound *Sound // nil: no sound has come
+	Rates Rates
 	// Warnings are those that the media server shows with the stream.
 	Warnings []stream.Warning
 	// TokenExpires is when the JSON Web Token of the URL expires; zero: never, or there is none.
@@ -57,9 +57,7 @@ type Sound struct {
 	Variant string
 	// SampleRate is in Hz. Channels is 0 if it is unknown.
 	SampleRate, Channels int
-	// Undecoded reports whether the sound cannot be decoded here, so Blocks is empty.
-	Undecoded bool
-	// Blocks are the measures of each 100 ms. Their times are those of arrival, apart from the jitter,
+	// Blocks are the measures of each 100 ms that could be decoded. Their times are those of arrival, apart from the jitter,
 	// so the times of two legs that were read together can be compared.
 	Blocks []sound.Block
 }

@@ -57,6 +57,9 @@ func Judge(l Leg, now time.Time) []preflight.Finding {
 		})
 		return f.all
 	}
+	if l.Ended {
+		f.add(preflight.Error, "StreamEnded", "The stream ended while it was watched.")
+	}
 	if l.Video != nil {
 		f.video(*l.Video)
 		f.rates(l)

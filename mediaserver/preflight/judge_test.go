@@ -21,7 +21,7 @@ var now = time.Date(2026, 11, 22, 18, 0, 0, 0, time.UTC)
 // good is what an encoder with the settings of docs/encoders.md sends.
 func good() Leg {
 	return Leg{
-		Name: "primary", Watched: 20 * time.Second,
+		Name: "primary",
 		Video: &Video{
 			Profile: "High", Width: 1280, Height: 720, SampleAspect: 1,
 			KeyFrames: KeyFrames{IDRs: 10, Interval: 2 * time.Second},
@@ -56,6 +56,7 @@ func TestJudge(t *testing.T) {
 		"60 pictures a second":          {func(l *Leg) { l.Rates.FrameRate, l.Rates.SlowestFrameRate = 60, 59 }, ""},
 		"a scene cut between two IDRs":  {func(l *Leg) { l.Video.KeyFrames.IDRs = 30 }, ""},
 		"the URL cannot be read":        {func(l *Leg) { l.Unread = "no route" }, "Error NotRead"},
+		"the encoder stops":             {func(l *Leg) { l.Ended = true }, "Error StreamEnded"},
 		"B-frames":                      {func(l *Leg) { l.Video.Reordered = true }, "Error BFrames"},
 		"10 bit":                        {func(l *Leg) { l.Video.Limitation = "10-bit" }, "Error LimitedVideo"},
 		"a key frame each 3 s":          {func(l *Leg) { l.Video.KeyFrames.Interval = 3 * time.Second }, "Warning KeyFrameInterval"},
@@ -77,11 +78,11 @@ func TestJudge(t *testing.T) {
 		"a sound track without packets": {func(l *Leg) { l.Sound, l.Warnings = nil, []stream.Warning{{Code: "NoAudioPackets"}} }, "Error NoAudioPackets"},
 		"HE-AAC":                        {func(l *Leg) { l.Sound.Variant = "HE-AAC" }, "Warning ReencodedAudio"},
 		"5.1": {func(l *Leg) {
-			*l.Sound = Sound{Codec: stream.AAC, Variant: "AAC with 6 channels", Channels: 6, SampleRate: 48000, Undecoded: true}
+			*l.Sound = Sound{Codec: stream.AAC, Variant: "AAC with 6 channels", Channels: 6, SampleRate: 48000}
 		}, "Error ReencodedAudio"},
 		"44.1 kHz":              {func(l *Leg) { l.Sound.SampleRate = 44100 }, "Info ResampledSound"},
 		"silence":               {func(l *Leg) { l.Sound.Blocks = tone(-90, -90, 200) }, "Error SilentSound"},
-		"too little to judge":   {func(l *Leg) { l.Sound.Blocks = tone(-90, -90, 20) }, ""},
+		"too little to judge":   {func(l *Leg) { l.Sound.Blocks = tone(-90, -90, 20) }, "Warning SoundNotMeasured"},
 		"quiet sound":           {func(l *Leg) { l.Sound.Blocks = tone(-50, -50, 200) }, "Warning QuietSound"},
 		"loud sound":            {func(l *Leg) { l.Sound.Blocks = tone(-4, -4, 200) }, "Warning LoudSound"},
 		"the left channel dead": {func(l *Leg) { l.Sound.Blocks = tone(-80, -20, 200) }, "Warning DeadChannel"},
@@ -170,13 +171,13 @@ func varied(late time.Duration) Sound {
 
 func TestLegsOutOfStep(t *testing.T) {
 	for name, tt := range map[string]struct {
-		late time.Duration
-		want string
+		late          time.Duration
+		want, summary string
 	}{
-		"in step":       {0, ""},
-		"half a second": {500 * time.Millisecond, ""},
-		"5 s later":     {5 * time.Second, "The backup is 5.0 s behind"},
-		"5 s earlier":   {-5 * time.Second, "The primary is 5.0 s behind"},
+		"in step":       {0, "", "the backup is 0.0 s later"},
+		"half a second": {500 * time.Millisecond, "", "the backup is 0.5 s later"},
+		"5 s later":     {5 * time.Second, "The backup is 5.0 s behind", "the backup is 5.0 s later"},
+		"5 s earlier":   {-5 * time.Second, "The primary is 5.0 s behind", "the backup is -5.0 s later"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			primary, backup := good(), good()
@@ -188,7 +189,13 @@ func TestLegsOutOfStep(t *testing.T) {
 			if tt.want == "" && said != "" || !strings.Contains(said, tt.want) {
 				t.Errorf("got %q, want %q", said, tt.want)
 			}
+			if diff := cmp.Diff(tt.summary+", drift unknown", PairSummary(primary, backup)); diff != "" {
+				t.Errorf("summary (-want +got):\n%s", diff)
+			}
 		})
+	}
+	if diff := cmp.Diff("offset unknown (TooLittle)", PairSummary(Leg{Sound: &Sound{}}, Leg{Sound: &Sound{}})); diff != "" {
+		t.Errorf("no sound (-want +got):\n%s", diff)
 	}
 }
 

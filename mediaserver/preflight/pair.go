@@ -1,6 +1,7 @@
 package preflight
 
 import (
+	"fmt"
 	"math"
 	"time"
 
@@ -13,6 +14,8 @@ const (
 	outOfStep = time.Second
 	// highDrift is 0.36 s in an hour, in millionths.
 	highDrift = 100
+	// secondsAnHour leads from millionths to seconds in an hour.
+	secondsAnHour = 3600 / 1e6
 	// surelyDrift is the least confidence in a drift.
 	surelyDrift = 0.5
 	// unlikeRates is by what share two picture rates may differ.
@@ -43,6 +46,22 @@ func JudgePair(primary, backup Leg) []preflight.Finding {
 		f.step(EstimateStep(*p, *b))
 	}
 	return f.all
+}
+
+// PairSummary says in a few words by how much two legs differ in time; empty: they are not compared.
+func PairSummary(primary, backup Leg) string {
+	if primary.Sound == nil || backup.Sound == nil {
+		return ""
+	}
+	e := EstimateStep(*primary.Sound, *backup.Sound)
+	if e.Doubt != step.NoDoubt {
+		return fmt.Sprintf("offset unknown (%s)", e.Doubt)
+	}
+	drift := "drift unknown"
+	if e.DriftConfidence >= surelyDrift {
+		drift = fmt.Sprintf("drift %.1f s an hour", e.DriftPPM*secondsAnHour)
+	}
+	return fmt.Sprintf("the backup is %.1f s later, %s", e.Offset.Seconds(), drift)
 }
 
 func (f *findings) sounds(p, b Sound) {
@@ -80,7 +99,7 @@ func (f *findings) step(e step.Estimate) {
 		f.add(preflight.Warning, "OutOfStep", "The %s is %s behind: a switch repeats or leaves out that much.", late, seconds(e.Offset.Abs()))
 	}
 	if e.DriftConfidence >= surelyDrift && math.Abs(e.DriftPPM) > highDrift {
-		f.add(preflight.Warning, "Drift", "The legs drift apart by %.1f s an hour.", math.Abs(e.DriftPPM)*3600/1e6)
+		f.add(preflight.Warning, "Drift", "The legs drift apart by %.1f s an hour.", math.Abs(e.DriftPPM)*secondsAnHour)
 	}
 }
 

@@ -73,6 +73,9 @@ func (f *findings) sound(s Sound) {
 		f.add(preflight.Info, "ResampledSound", "The sound has %g kHz, and is resampled to 48 kHz.", float64(s.SampleRate)/1000)
 	}
 	if len(s.Blocks) < leastBlocks {
+		if s.Variant == "" {
+			f.add(preflight.Warning, "SoundNotMeasured", "Less than 3 s of the sound could be decoded, so its level is unknown.")
+		}
 		return
 	}
 	l := levelOf(s)

@@ -9,7 +9,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -41,7 +40,10 @@ const (
 // app is the app of the streams that are read.
 const app = "check"
 
-var errNoFFmpeg = errors.New("only HTTP-FLV is read without ffmpeg, and there is no ffmpeg on the PATH")
+var (
+	errNoFFmpeg = errors.New("only HTTP-FLV is read without ffmpeg, and there is no ffmpeg on the PATH")
+	errNoMedia  = errors.New("no media came")
+)
 
 // Run reads the sources at once, and returns what was seen of each. A source that cannot be read has
 // the reason in Leg.Unread.
@@ -67,10 +69,10 @@ func Run(ctx context.Context, cfg Config, sources []Source) []preflight.Leg {
 	for i, source := range sources {
 		reading.Go(func() {
 			leg, err := g.leg(ctx, source)
-			if leg.Name = source.Name; err != nil {
-				leg = preflight.Leg{Name: source.Name, Unread: err.Error()}
+			if err != nil {
+				leg.Unread = err.Error()
 			}
-			leg.TokenExpires = expiryOf(source.Token)
+			leg.Name, leg.TokenExpires = source.Name, expiryOf(source.Token)
 			legs[i] = leg
 		})
 	}
@@ -118,13 +120,15 @@ func (g *gatherer) leg(ctx context.Context, source Source) (leg preflight.Leg, e
 		err = panicked
 	}
 	warnings := feedWarnings(one.Snapshot().Warnings)
-	if err == nil && source.Events != "" {
+	if source.Events != "" && (err == nil || errors.Is(err, errNoMedia)) {
 		warnings = merged(g.warningsOf(ctx, source), warnings)
 	}
-	if err != nil {
+	if err != nil && len(warnings) == 0 {
 		return leg, err
 	}
-	return t.leg(warnings), nil
+	leg = t.leg(warnings) // the warnings say why no media came
+	leg.Ended = t.ended && !source.isFile()
+	return leg, nil
 }
 
 // watch measures until the time is over, or the stream has ended.
@@ -145,13 +149,13 @@ func (g *gatherer) watch(ctx context.Context, sub *stream.Subscription, t *tally
 			for len(sub.C) > 0 {
 				t.add(<-sub.C)
 			}
-			if t.begun {
+			if t.ended = true; t.begun {
 				return nil // a file, or an encoder that has stopped
 			}
 			return err
 		case <-over.C:
 			if !t.begun {
-				return fmt.Errorf("no media came within %s", g.cfg.Wait)
+				return errNoMedia
 			}
 			return nil
 		}

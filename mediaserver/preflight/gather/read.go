@@ -28,7 +28,7 @@ const (
 // read writes a source's media to a publication until the context or the stream ends.
 func (g *gatherer) read(ctx context.Context, source Source, p *stream.Publication) error {
 	if source.ByFFmpeg {
-		return g.readByFFmpeg(ctx, source.URL, p)
+		return g.readByFFmpeg(ctx, source, p)
 	}
 	body, err := g.open(ctx, source.URL, source.Token)
 	if err != nil {
@@ -78,16 +78,16 @@ func (g *gatherer) open(ctx context.Context, from, token string) (io.ReadCloser,
 	return nil, fmt.Errorf("the server answers %s: %s", resp.Status, strings.ToValidUTF8(strings.Join(strings.Fields(string(text)), " "), "?"))
 }
 
-// readByFFmpeg has ffmpeg open a URL.
-func (g *gatherer) readByFFmpeg(ctx context.Context, from string, p *stream.Publication) error {
+// readByFFmpeg has ffmpeg open a source.
+func (g *gatherer) readByFFmpeg(ctx context.Context, source Source, p *stream.Publication) error {
 	if g.cfg.FFmpegPath == "" {
 		return errNoFFmpeg
 	}
 	args := []string{"-hide_banner", "-nostdin", "-loglevel", "error"}
-	if !strings.Contains(from, "://") {
-		args = append(args, "-re") // a file
+	if source.isFile() {
+		args = append(args, "-re")
 	}
-	args = append(args, "-i", from, "-map", "0:v:0?", "-map", "0:a:0?", "-c", "copy",
+	args = append(args, "-i", source.URL, "-map", "0:v:0?", "-map", "0:a:0?", "-c", "copy",
 		"-f", "mpegts", "-muxdelay", "0", "-muxpreload", "0", "-flush_packets", "1", "pipe:1")
 	to := feed.NewTransportStream(p)
 	process, err := ffmpeg.Start(ffmpeg.Command{Path: g.cfg.FFmpegPath, Args: args, MemoryBytes: ffmpegMemory}, ffmpeg.IO{
@@ -102,7 +102,7 @@ func (g *gatherer) readByFFmpeg(ctx context.Context, from string, p *stream.Publ
 	}
 	defer context.AfterFunc(ctx, process.Stop)()
 	<-process.Done
-	return withoutSecrets(process.Err, from)
+	return withoutSecrets(process.Err, source.URL)
 }
 
 // withoutSecrets returns an error whose text has neither the query nor the user of a URL: both may have

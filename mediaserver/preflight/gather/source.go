@@ -24,6 +24,9 @@ type Source struct {
 	Token string
 }
 
+// isFile reports whether the source is a file, which ends by itself.
+func (s Source) isFile() bool { return !strings.Contains(s.URL, "://") }
+
 // The names of two legs.
 var legNames = [2]string{"primary", "backup"}
 

@@ -17,14 +17,18 @@ const (
 	depth = 2048
 	// settle is how long the rates do not count. A server begins with media of before, all at once.
 	settle = 3 * time.Second
+	// maxSeconds bounds how much media is remembered: more than the longest check takes in real time. A
+	// server may send faster.
+	maxSeconds = 700
+	maxBlocks  = maxSeconds * int(time.Second/sound.BlockLength)
 )
 
 // A tally is what was seen of one stream so far. Its times are the encoder's own. It is pure. The zero
 // value has seen nothing.
 type tally struct {
 	begun bool
+	ended bool          // whether the stream ended while it was watched
 	first time.Duration // when the first access unit came, on the media clock
-	last  time.Duration // when the newest one came
 	// lateness is the least of Arrival-DTS: what leads from the encoder's clock to that of arrival.
 	lateness time.Duration
 
@@ -55,15 +59,17 @@ func (t *tally) add(mapped *stream.AccessUnit) {
 	if !t.begun {
 		t.begun, t.first, t.lateness = true, u.Arrival, late
 	}
-	t.last, t.lateness, t.format[u.Kind] = u.Arrival, min(t.lateness, late), u.Format
+	t.lateness, t.format[u.Kind] = min(t.lateness, late), u.Format
 	if r := t.rates.Add(&u); r != nil {
 		t.jumps = r.Jumps
-		if u.Arrival > t.first+settle {
+		if u.Arrival > t.first+settle && len(t.measured) < maxSeconds {
 			t.measured = append(t.measured, *r)
 		}
 	}
 	if u.Kind == stream.Audio {
-		t.blocks = append(t.blocks, t.sound.Add(&u)...)
+		if len(t.blocks) < maxBlocks {
+			t.blocks = append(t.blocks, t.sound.Add(&u)...)
+		}
 		return
 	}
 	t.video.add(&u)
@@ -88,7 +94,7 @@ func (p *pictures) add(u *stream.AccessUnit) {
 // leg returns the facts.
 func (t *tally) leg(warnings []stream.Warning) preflight.Leg {
 	return preflight.Leg{
-		Watched: t.last - t.first, Video: t.videoFacts(), Sound: t.soundFacts(), Rates: t.rateFacts(), Warnings: warnings,
+		Video: t.videoFacts(), Sound: t.soundFacts(), Rates: t.rateFacts(), Warnings: warnings,
 	}
 }
 
@@ -109,7 +115,7 @@ func (t *tally) soundFacts() *preflight.Sound {
 	if f == nil {
 		return nil
 	}
-	s := &preflight.Sound{Codec: f.Codec, SampleRate: f.SampleRate, Channels: f.Channels, Undecoded: t.sound.Undecoded()}
+	s := &preflight.Sound{Codec: f.Codec, SampleRate: f.SampleRate, Channels: f.Channels}
 	if f.Codec == stream.AAC {
 		if config, err := flv.ParseAudioConfig(f.Config); err == nil {
 			s.Variant = config.Variant()

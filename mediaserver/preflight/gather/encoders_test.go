@@ -159,7 +159,7 @@ func check(t *testing.T, watch time.Duration, urls ...string) []string {
 		found = append(found, preflight.Judge(leg, time.Now())...)
 	}
 	if len(legs) == 2 {
-		found = append(found, preflight.JudgePair(legs[0], legs[1])...)
+		found = append(found, preflight.JudgePair(legs[0], legs[1], preflight.EstimateStep(legs[0], legs[1]))...)
 	}
 	codes := []string{}
 	for _, f := range found {

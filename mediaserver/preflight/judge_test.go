@@ -13,6 +13,7 @@ import (
 
 	"github.com/streampair/streampair/api/preflight"
 	"github.com/streampair/streampair/mediaserver/measure/sound"
+	"github.com/streampair/streampair/mediaserver/measure/step"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
 
@@ -145,7 +146,7 @@ func TestJudgePair(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			backup := good()
 			tt.change(&backup)
-			found := JudgePair(good(), backup)
+			found := JudgePair(good(), backup, step.Estimate{})
 			if diff := cmp.Diff(tt.want, codes(found)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -153,9 +154,9 @@ func TestJudgePair(t *testing.T) {
 	}
 }
 
-// varied returns 40 s of sound that changes by no pattern, on a clock that is late by some time.
+// varied returns 22 s of sound that changes by no pattern, on a clock that is late by some time.
 func varied(late time.Duration) Sound {
-	s := Sound{Codec: stream.AAC, SampleRate: 48000, Channels: 2, Blocks: tone(-20, -20, 400)}
+	s := Sound{Codec: stream.AAC, SampleRate: 48000, Channels: 2, Blocks: tone(-20, -20, 220)}
 	state := uint64(1)
 	for i := range s.Blocks {
 		s.Blocks[i].At += late
@@ -167,6 +168,28 @@ func varied(late time.Duration) Sound {
 		}
 	}
 	return s
+}
+
+func TestJudgeStep(t *testing.T) {
+	for name, tt := range map[string]struct {
+		offset step.Estimate
+		want   string
+	}{
+		"in step":               {step.Estimate{Offset: 900 * time.Millisecond}, ""},
+		"a second":              {step.Estimate{Offset: -time.Second}, "Warning OutOfStep"},
+		"a drift":               {step.Estimate{DriftPPM: -200, DriftConfidence: 0.9}, "Warning Drift"},
+		"a drift that is vague": {step.Estimate{DriftPPM: 200, DriftConfidence: 0.1}, ""},
+		"too little":            {step.Estimate{Doubt: step.TooLittle}, ""},
+		"silence":               {step.Estimate{Doubt: step.Flat}, ""},
+		"another commentary":    {step.Estimate{Doubt: step.Different}, "Warning DifferentSound"},
+		"a loop":                {step.Estimate{Doubt: step.Ambiguous}, "Info StepUnknown"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, codes(JudgePair(good(), good(), tt.offset))); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
 }
 
 func TestLegsOutOfStep(t *testing.T) {
@@ -182,19 +205,20 @@ func TestLegsOutOfStep(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			primary, backup := good(), good()
 			*primary.Sound, *backup.Sound = varied(time.Minute), varied(time.Minute+tt.late)
+			offset := EstimateStep(primary, backup)
 			var said string
-			for _, f := range JudgePair(primary, backup) {
+			for _, f := range JudgePair(primary, backup, offset) {
 				said += f.Message
 			}
 			if tt.want == "" && said != "" || !strings.Contains(said, tt.want) {
 				t.Errorf("got %q, want %q", said, tt.want)
 			}
-			if diff := cmp.Diff(tt.summary+", drift unknown", PairSummary(primary, backup)); diff != "" {
+			if diff := cmp.Diff(tt.summary+", drift unknown", StepSummary(offset)); diff != "" {
 				t.Errorf("summary (-want +got):\n%s", diff)
 			}
 		})
 	}
-	if diff := cmp.Diff("offset unknown (TooLittle)", PairSummary(Leg{Sound: &Sound{}}, Leg{Sound: &Sound{}})); diff != "" {
+	if diff := cmp.Diff("offset unknown (TooLittle)", StepSummary(EstimateStep(Leg{}, good()))); diff != "" {
 		t.Errorf("no sound (-want +got):\n%s", diff)
 	}
 }

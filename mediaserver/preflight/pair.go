@@ -26,8 +26,9 @@ const (
 	estimateBlocks = 100
 )
 
-// JudgePair returns how two legs differ. Viewers notice each difference at a switch.
-func JudgePair(primary, backup Leg) []preflight.Finding {
+// JudgePair returns how two legs differ, whose sound differs in time by offset. Viewers notice each
+// difference at a switch.
+func JudgePair(primary, backup Leg, offset step.Estimate) []preflight.Finding {
 	f := &findings{subject: "both"}
 	if primary.Unread != "" || backup.Unread != "" {
 		return nil
@@ -43,17 +44,13 @@ func JudgePair(primary, backup Leg) []preflight.Finding {
 	}
 	if p, b := primary.Sound, backup.Sound; p != nil && b != nil {
 		f.sounds(*p, *b)
-		f.step(EstimateStep(*p, *b))
+		f.step(offset)
 	}
 	return f.all
 }
 
-// PairSummary says in a few words by how much two legs differ in time; empty: they are not compared.
-func PairSummary(primary, backup Leg) string {
-	if primary.Sound == nil || backup.Sound == nil {
-		return ""
-	}
-	e := EstimateStep(*primary.Sound, *backup.Sound)
+// StepSummary says in a few words by how much two legs differ in time.
+func StepSummary(e step.Estimate) string {
 	if e.Doubt != step.NoDoubt {
 		return fmt.Sprintf("offset unknown (%s)", e.Doubt)
 	}
@@ -105,7 +102,11 @@ func (f *findings) step(e step.Estimate) {
 
 // EstimateStep compares the sound of two legs. It estimates each 5 s, since the drift is told by
 // several estimates.
-func EstimateStep(p, b Sound) step.Estimate {
+func EstimateStep(primary, backup Leg) step.Estimate {
+	p, b := primary.Sound, backup.Sound
+	if p == nil || b == nil {
+		return step.Estimate{Doubt: step.TooLittle}
+	}
 	e := step.NewEstimator()
 	added := 0
 	for i, j := 0, 0; i < len(p.Blocks) || j < len(b.Blocks); {

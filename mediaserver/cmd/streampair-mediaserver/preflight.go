@@ -74,10 +74,9 @@ func preflightCheck(ctx context.Context, args, env []string, stdout io.Writer) e
 		found = append(found, preflight.Judge(leg, now)...)
 	}
 	if len(legs) == 2 {
-		found = append(found, preflight.JudgePair(legs[0], legs[1])...)
-		if summary := preflight.PairSummary(legs[0], legs[1]); summary != "" {
-			subjects = append(subjects, api.Subject{Name: "both", Summary: summary})
-		}
+		offset := preflight.EstimateStep(legs[0], legs[1])
+		subjects = append(subjects, api.Subject{Name: "both", Summary: preflight.StepSummary(offset)})
+		found = append(found, preflight.JudgePair(legs[0], legs[1], offset)...)
 	}
 	found = append(found, certificates(ctx, cfg.sources, now)...)
 	err = api.NewReport(now, subjects, found).Print(stdout, cfg.form)

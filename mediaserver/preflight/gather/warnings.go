@@ -18,7 +18,7 @@ import (
 
 const (
 	// eventsTimeout is how long a media server may take to tell its state.
-	eventsTimeout = 5 * time.Second
+	eventsTimeout = 10 * time.Second
 	// maxEvents bounds what is read of the events, in bytes. maxWarnings and maxMessage bound what is
 	// kept.
 	maxEvents, maxWarnings, maxMessage = 256 << 10, 32, 500

@@ -1,10 +1,8 @@
 package e2e_test
 
 import (
-	"context"
 	"net"
 	"net/url"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -81,24 +79,9 @@ func (s *faultRun) activeBySRT() (blocked *atomic.Bool, back func()) {
 	link := mediatest.NewUDPProxy(s.t, server, func([]byte, bool) bool { return !blocked.Load() })
 	u.Host = link.Addr()
 
-	s.unplug()
-	life, end := context.WithCancel(s.life)
-	var running sync.WaitGroup
-	s.encoders = s.encode(s.t, life, pairName, &running, s.standby)
-	s.encoders[s.active] = audience.NewEncoder(audience.EncoderConfig{
-		File: s.files[s.active], URL: u.String() + ":" + string(secret.Data[v1alpha1.SecretKeyPublishToken]),
-		RestartDelay: 10 * time.Second, Log: writerFunc(func(text []byte) { s.timeline.say("%s's SRT encoder: %s", s.active, text) }),
+	back = s.activeSends(audience.EncoderConfig{
+		File: s.files[s.active], URL: u.String() + ":" + string(secret.Data[v1alpha1.SecretKeyPublishToken]), RestartDelay: 10 * time.Second,
 	})
-	running.Go(func() {
-		if err := s.encoders[s.active].Run(life); err != nil {
-			s.t.Error(err)
-		}
-	})
-	back = func() {
-		end()
-		running.Wait()
-		s.plugIn(s.t)
-	}
 	defer func() {
 		if s.t.Failed() {
 			back()

@@ -246,7 +246,7 @@ func TestWhatAProgramNeeds(t *testing.T) {
 				"usr/share/doc/two":           link("two", "one"),
 			},
 			want: []string{
-				"bin -> usr/bin", "etc/os-release -> /usr/lib/os-release", "lib -> usr/lib",
+				"bin -> usr/bin", "lib -> usr/lib",
 				"usr/bin/program -> /usr/lib/two", "usr/lib/two",
 				"usr/share/doc/one/copyright", "usr/share/doc/two -> /usr/share/doc/one",
 				"var/lib/dpkg/status.d/one", "var/lib/dpkg/status.d/two",

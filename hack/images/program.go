@@ -91,7 +91,9 @@ func (r *root) program(name string) ([]file, error) {
 	for owner := range p.packages {
 		p.put(file{path: "var/lib/dpkg/status.d/" + owner, mode: 0o644, content: []byte(r.control[owner])})
 	}
-	p.put(file{path: "etc/os-release", link: "/" + release})
+	if _, found := p.files[release]; found {
+		p.put(file{path: "etc/os-release", link: "/" + release})
+	}
 	for _, folder := range merged() {
 		for name := range p.files {
 			if strings.HasPrefix(name, "usr/"+folder+"/") {

@@ -90,7 +90,8 @@ func TestReportsTravel(t *testing.T) {
 	here.Close()
 	eventually.True(t, "the end of the answer", func() bool {
 		select {
-		case <-read:
+		case err := <-read:
+			t.Log("the answer has ended:", err)
 			return true
 		default:
 			return false

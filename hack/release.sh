@@ -26,7 +26,12 @@ archive() {
 }
 
 make images VERSION="$version"
-cp bin/images/streampair-operator.tar bin/images/streampair-mediaserver{,-ffmpeg}.tar "$out/"
+cp bin/images/streampair-operator.tar bin/images/streampair-mediaserver.tar "$out/"
+if [[ -f bin/images/streampair-mediaserver-ffmpeg.tar ]]; then
+	cp bin/images/streampair-mediaserver-ffmpeg.tar "$out/"
+else
+	echo "the release is without the image with ffmpeg: make it on Debian, whose packages it is made of" >&2
+fi
 
 go run -C hack/charttest ./pack -chart ../../charts/streampair -out "../../$out" -version "$version"
 cp config/crd/bases/media.streampair.dev_streampairs.yaml "$out/"

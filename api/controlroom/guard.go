@@ -141,7 +141,7 @@ func (r *Room) isServed(req *http.Request) bool {
 			return true
 		}
 	}
-	return slices.ContainsFunc(r.cfg.Hosts(), func(name string) bool { return strings.EqualFold(name, host) })
+	return r.cfg.IsHost(host)
 }
 
 // IsThisMachine reports whether a host, with or without a port, always names this

@@ -58,9 +58,9 @@ type Source interface {
 type Config struct {
 	// Source is required.
 	Source Source
-	// Hosts returns names by which the room may be opened, beside the names of this machine's
-	// loopback and the address of the connection. Default: none.
-	Hosts func() []string
+	// IsHost reports whether the room may be opened by a host name or address, beside the names of this
+	// machine's loopback and the address that was connected to. Default: no other.
+	IsHost func(host string) bool
 	// Bearer reports whether a bearer token opens the room without a cookie. Default: none does.
 	Bearer func(token string) bool
 	// Now is the clock. Default: time.Now.
@@ -79,8 +79,8 @@ const maxBody = 1 << 10
 
 // New returns a Room. NewKey lets the first person in.
 func New(cfg Config) *Room {
-	if cfg.Hosts == nil {
-		cfg.Hosts = func() []string { return nil }
+	if cfg.IsHost == nil {
+		cfg.IsHost = func(string) bool { return false }
 	}
 	if cfg.Bearer == nil {
 		cfg.Bearer = func(string) bool { return false }

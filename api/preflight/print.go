@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"unicode"
 )
 
 // ErrFound means that a check was made, and has found errors.
@@ -69,19 +70,30 @@ func (r Report) text() string {
 	var b strings.Builder
 	t := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
 	for _, s := range r.Subjects {
-		fmt.Fprintf(t, "%s\t%s\n", s.Name, s.Summary)
+		fmt.Fprintf(t, "%s\t%s\n", printable(s.Name), printable(s.Summary))
 	}
 	_ = t.Flush() // cannot fail, because it writes into memory
 	for _, f := range r.Findings {
-		fmt.Fprintf(&b, "\n%s %s (%s)\n  %s\n", strings.ToUpper(string(f.Severity)), f.Code, f.Subject, f.Message)
+		fmt.Fprintf(&b, "\n%s %s (%s)\n  %s\n", strings.ToUpper(string(f.Severity)), printable(f.Code), printable(f.Subject), printable(f.Message))
 		for _, set := range []struct{ where, what string }{{"OBS", f.OBS}, {"ffmpeg", f.FFmpeg}, {"to do", f.Remedy}} {
 			if set.what != "" {
-				fmt.Fprintf(&b, "  %-7s %s\n", set.where+":", set.what)
+				fmt.Fprintf(&b, "  %-7s %s\n", set.where+":", printable(set.what))
 			}
 		}
 	}
 	fmt.Fprintf(&b, "\n%s\n", r.sum())
 	return b.String()
+}
+
+// printable returns text as one line, without what a terminal would obey: parts of a report come from
+// servers that are checked.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, text)
 }
 
 // sum returns the last line for people.

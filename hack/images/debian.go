@@ -3,6 +3,7 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // errNoPackages is why there is no image with ffmpeg: this machine cannot have Debian's packages.
@@ -50,6 +52,9 @@ func openRepository(folder, arch string) (*repository, error) {
 	return r, nil
 }
 
+// aptTimeout is how long one call of apt-get may take.
+const aptTimeout = 5 * time.Minute
+
 // apt runs apt-get, and returns its standard output.
 func (r *repository) apt(args ...string) (string, error) {
 	in := func(name string) string { return filepath.Join(r.folder, name) }
@@ -61,6 +66,9 @@ func (r *repository) apt(args ...string) (string, error) {
 		"-o", "APT::Update::Error-Mode=any",
 		"-o", "APT::Install-Recommends=false",
 		"-o", "Acquire::Languages=none",
+		"-o", "Acquire::Retries=1",
+		"-o", "Acquire::http::Timeout=20",
+		"-o", "Acquire::https::Timeout=20",
 		"-o", "Acquire::ForceHash=SHA256",
 		"-o", "Dir::State::status=" + in("status"),
 		"-o", "Dir::State::lists=" + in("lists"),
@@ -68,7 +76,9 @@ func (r *repository) apt(args ...string) (string, error) {
 		"-o", "Dir::Cache=" + r.folder,
 		"-o", "Dir::Cache::archives=" + in("archives"),
 	}
-	cmd := exec.Command("apt-get", append(options, args...)...)
+	ctx, stop := context.WithTimeout(context.Background(), aptTimeout)
+	defer stop()
+	cmd := exec.CommandContext(ctx, "apt-get", append(options, args...)...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive")
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

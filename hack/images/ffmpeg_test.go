@@ -65,7 +65,7 @@ func TestTheImageWithFFmpeg(t *testing.T) {
 			t.Errorf("files of documentation (-want +got):\n%s", diff)
 		}
 		for _, name := range []string{
-			"usr/share/doc/ffmpeg/copyright", "usr/share/doc/libc6/copyright", "usr/share/doc/libx264-164/copyright",
+			"usr/share/doc/ffmpeg/copyright", "usr/share/doc/libc6/copyright",
 			"usr/share/common-licenses/GPL-2", "usr/lib/os-release", "var/lib/dpkg/status.d/libc6",
 		} {
 			if len(files[name]) == 0 {

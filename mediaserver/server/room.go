@@ -24,7 +24,7 @@ func (s *Server) openRoom() {
 	cfg := controlroom.Config{Source: roomSource{s}}
 	if s.ports.controlCerts != nil {
 		cfg.Bearer = s.peer.Token.Is
-		cfg.Hosts = func() []string { return s.ports.controlCerts.status().DNSNames }
+		cfg.IsHost = s.ports.controlCerts.covers
 	}
 	s.room = controlroom.New(cfg)
 }

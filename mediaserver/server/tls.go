@@ -110,6 +110,12 @@ func (c *certificates) status() *api.TLS {
 	return st
 }
 
+// covers reports whether the certificate that is served is for a host name or address.
+func (c *certificates) covers(host string) bool {
+	cert, err := c.get(nil)
+	return err == nil && cert.Leaf.VerifyHostname(host) == nil
+}
+
 // selfSigned makes a certificate for this machine's names and
 // addresses. It is for trying things out, because browsers warn of it.
 func selfSigned(now time.Time) (*tls.Certificate, error) {

@@ -39,7 +39,7 @@ async function ask(): Promise<never> {
     } catch {
       trouble = "The server of this page does not answer.";
     }
-    draw();
+    redraw();
     await new Promise((resolve) => window.setTimeout(resolve, Math.max(askEvery - (performance.now() - began), 50)));
   }
 }
@@ -50,10 +50,31 @@ async function refusal(answer: Response): Promise<string> {
   return body?.errors?.join(" ") ?? `The server answers ${answer.status}.`;
 }
 
+/** redraw shows what is known. What cannot be shown must not look like news. */
+function redraw(): void {
+  try {
+    draw();
+  } catch (error) {
+    setText(notice, `The page cannot show what the server says: ${String(error)}`);
+    notice.hidden = false;
+    for (const tile of tiles.values()) {
+      tile.fail();
+    }
+  }
+}
+
+function chosenName(): string {
+  try {
+    return decodeURIComponent(location.hash.slice(1));
+  } catch {
+    return ""; // somebody typed it
+  }
+}
+
 function draw(): void {
   const pairs = heard?.state.pairs ?? [];
   const sinceAnswer = heard ? performance.now() - heard.at : 0;
-  const chosen = decodeURIComponent(location.hash.slice(1));
+  const chosen = chosenName();
   const shown = pairs.some((pair) => pair.name === chosen) ? pairs.filter((pair) => pair.name === chosen) : pairs;
   for (const [name, tile] of tiles) {
     if (!shown.some((pair) => pair.name === name)) {
@@ -71,7 +92,11 @@ function draw(): void {
     if (wall.children[index] !== tile.root) {
       wall.insertBefore(tile.root, wall.children[index] ?? null);
     }
-    tile.show(tileView(pair, heard?.state.time ?? "", sinceAnswer));
+    try {
+      tile.show(tileView(pair, heard?.state.time ?? "", sinceAnswer));
+    } catch {
+      tile.fail();
+    }
   });
   wall.dataset["size"] = shown.length > 4 ? "many" : shown.length > 1 ? "few" : "one";
   wall.style.setProperty("--columns", String(columnsFor(shown.length, window.innerWidth)));
@@ -123,7 +148,7 @@ function key(event: KeyboardEvent): void {
 }
 
 window.addEventListener("keydown", key);
-window.addEventListener("hashchange", draw);
-window.addEventListener("resize", draw);
-window.setInterval(draw, redrawEvery);
+window.addEventListener("hashchange", redraw);
+window.addEventListener("resize", redraw);
+window.setInterval(redraw, redrawEvery);
 void ask();

@@ -49,7 +49,7 @@ export interface LegStatus {
 }
 
 export interface PairMeasures {
-  legs: LegMeasures[];
+  legs: LegMeasures[] | null;
   offset?: { milliseconds: number; driftPPM?: number };
   offsetDoubt?: string;
 }

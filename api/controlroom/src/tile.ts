@@ -125,6 +125,16 @@ export class Tile {
     });
   }
 
+  /** fail marks a tile whose news cannot be shown: what it shows may be old. */
+  fail(): void {
+    this.root.dataset["stale"] = "true";
+    this.stale.hidden = false;
+    setText(this.stale, "what the server says cannot be shown");
+    for (const button of this.buttons) {
+      button.disabled = true;
+    }
+  }
+
   /** press does what a click on a button of the tile does. */
   press(selection: Selection): void {
     this.buttons.find((button) => button.dataset["take"] === selection)?.click();

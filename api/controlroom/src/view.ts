@@ -103,7 +103,7 @@ function pairFigures(pair: Pair, status: PairStatus): string[] {
 
 function legView(pair: Pair, role: Role, onAir: Role | "", sinceAnswer: number): LegView {
   const status = pair.status?.legs?.find((leg) => leg.role === role);
-  const measures = pair.measures?.legs.find((leg) => leg.role === role);
+  const measures = pair.measures?.legs?.find((leg) => leg.role === role);
   const isOld = measures?.ageMilliseconds === undefined || measures.ageMilliseconds + sinceAnswer > oldMeasures;
   const current = isOld ? undefined : measures;
   const faults = current?.faults ?? [];

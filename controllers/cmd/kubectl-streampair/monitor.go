@@ -134,7 +134,9 @@ func (m *monitor) look(ctx context.Context) error {
 // read reads the named pairs, or all. A named pair that is gone is left out once it has been there.
 func (m *monitor) read(ctx context.Context) ([]v1alpha1.StreamPair, error) {
 	if len(m.names) == 0 {
-		return m.plugin.pairs(ctx, "")
+		var list v1alpha1.StreamPairList
+		err := m.plugin.client.List(ctx, &list, client.InNamespace(m.plugin.namespace))
+		return list.Items, err
 	}
 	var found []v1alpha1.StreamPair
 	for _, name := range m.names {

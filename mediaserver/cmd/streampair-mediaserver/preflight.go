@@ -35,6 +35,7 @@ Flags:
   --for DURATION              watch for DURATION, 5s to 10m (default 20s); the
                               drift of both legs needs 90s
   --token TOKEN       $TOKEN  send TOKEN as a bearer token
+  --insecure                  send it even where the certificate is not trusted
   -o text|json                the form of the output (default text)
 `
 
@@ -91,6 +92,7 @@ func parsePreflight(args, env []string) (cfg preflightConfig, err error) {
 	flags.SetOutput(io.Discard)
 	flags.DurationVar(&cfg.gather.For, "for", 20*time.Second, "")
 	token := flags.String("token", "", "")
+	flags.BoolVar(&cfg.gather.Insecure, "insecure", false, "")
 	flags.StringVar(&cfg.form, "o", api.Text, "")
 	if err := flags.Parse(args); err != nil {
 		return cfg, err

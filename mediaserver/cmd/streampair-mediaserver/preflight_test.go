@@ -22,7 +22,7 @@ func TestCheckSaysWhatItCannotRead(t *testing.T) {
 	}))
 	defer refuses.Close()
 	var out bytes.Buffer
-	err := run(t.Context(), []string{"check", "-o", "json", refuses.URL + "/live/a.flv"}, []string{"TOKEN=secret"}, &out, io.Discard)
+	err := run(t.Context(), []string{"check", "--insecure", "-o", "json", refuses.URL + "/live/a.flv"}, []string{"TOKEN=secret"}, &out, io.Discard)
 	if preflight.ExitCode(err) != 2 {
 		t.Errorf("%v ends with %d, want 2", err, preflight.ExitCode(err))
 	}

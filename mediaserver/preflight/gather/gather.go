@@ -26,6 +26,9 @@ type Config struct {
 	For time.Duration
 	// Wait is how long the first media may take. Default 15 s.
 	Wait time.Duration
+	// Insecure reports whether a token is sent to a server whose certificate is not trusted. Default: it
+	// is not, and the stream is not read.
+	Insecure bool
 	// FFmpegPath is the ffmpeg that opens what is no HTTP-FLV. Default: such URLs are not read.
 	FFmpegPath string
 }
@@ -33,6 +36,7 @@ type Config struct {
 const (
 	defaultFor, defaultWait = 20 * time.Second, 15 * time.Second
 	headerTimeout           = 10 * time.Second
+	maxRedirects            = 5
 	// maxCacheBytes bounds what the cache of a stream takes. Nobody reads it.
 	maxCacheBytes = 8 << 20
 )
@@ -43,6 +47,9 @@ const app = "check"
 var (
 	errNoFFmpeg = errors.New("only HTTP-FLV is read without ffmpeg, and there is no ffmpeg on the PATH")
 	errNoMedia  = errors.New("no media came")
+	// errRedirected is about http and https.
+	errRedirected = errors.New("the server leads to a URL of another scheme: name that URL")
+	errUntrusted  = errors.New("the server's certificate is not trusted, so the token is not sent to it; --insecure sends it all the same")
 )
 
 // Run reads the sources at once, and returns what was seen of each. A source that cannot be read has
@@ -57,11 +64,7 @@ func Run(ctx context.Context, cfg Config, sources []Source) []preflight.Leg {
 	g := &gatherer{
 		cfg: cfg, registry: stream.NewRegistry(stream.Config{MaxCacheBytes: maxCacheBytes}),
 		recovery: recovery.New(recovery.Config{Logger: slog.New(slog.DiscardHandler)}),
-		client: &http.Client{Transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment, ResponseHeaderTimeout: headerTimeout, DisableKeepAlives: true,
-			// A certificate that is not trusted is a finding of its own.
-			TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // see above
-		}},
+		client:   newClient(false), secretClient: newClient(!cfg.Insecure),
 	}
 	defer g.registry.Close()
 	legs := make([]preflight.Leg, len(sources))
@@ -85,7 +88,28 @@ type gatherer struct {
 	cfg      Config
 	registry *stream.Registry
 	recovery *recovery.Recovery
-	client   *http.Client
+	// client takes any certificate: one that is not trusted is a finding of its own. secretClient is for
+	// requests with a token.
+	client, secretClient *http.Client
+}
+
+func newClient(trustedOnly bool) *http.Client {
+	return &http.Client{
+		Transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment, ResponseHeaderTimeout: headerTimeout, DisableKeepAlives: true,
+			TLSClientConfig: &tls.Config{InsecureSkipVerify: !trustedOnly}, //nolint:gosec // see gatherer.client
+		},
+		// A token must not follow to a server in clear.
+		CheckRedirect: func(to *http.Request, via []*http.Request) error {
+			if to.URL.Scheme != via[0].URL.Scheme {
+				return errRedirected
+			}
+			if len(via) > maxRedirects {
+				return http.ErrUseLastResponse
+			}
+			return nil
+		},
+	}
 }
 
 // leg reads and measures one source.

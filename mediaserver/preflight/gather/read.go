@@ -2,6 +2,7 @@ package gather
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -59,10 +60,16 @@ func (g *gatherer) open(ctx context.Context, from, token string) (io.ReadCloser,
 	if err != nil {
 		return nil, errors.New("the URL cannot be used")
 	}
+	client := g.client
 	if token != "" {
+		client = g.secretClient
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	resp, err := g.client.Do(req)
+	resp, err := client.Do(req)
+	var untrusted *tls.CertificateVerificationError
+	if errors.As(err, &untrusted) {
+		return nil, errUntrusted
+	}
 	if err != nil {
 		var failed *url.Error
 		if errors.As(err, &failed) {

@@ -45,6 +45,9 @@ func (r *Room) Admit(h http.Handler) http.Handler {
 	})
 }
 
+// cookieName is the same for all rooms. Each room has its own folder, and so its own cookie.
+const cookieName = "streampair-room"
+
 const notAdmitted = "open the control room by the URL with its key, which the server prints when it starts; a key opens one browser"
 
 // enter exchanges a key for a cookie. The browser then opens the page without the key.
@@ -55,9 +58,9 @@ func (r *Room) enter(w http.ResponseWriter, req *http.Request, key string) {
 		return
 	}
 	http.SetCookie(w, &http.Cookie{
-		Name: cookieName(req), Value: session, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: req.TLS != nil,
+		Name: cookieName, Value: session, Path: r.folder, HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: req.TLS != nil,
 	})
-	w.Header().Set("Location", "/")
+	w.Header().Set("Location", r.folder)
 	w.WriteHeader(http.StatusSeeOther)
 }
 
@@ -66,7 +69,7 @@ func (r *Room) admits(req *http.Request) bool {
 	if token, ok := bearerToken(req); ok {
 		return r.cfg.Bearer(token)
 	}
-	cookie, err := req.Cookie(cookieName(req))
+	cookie, err := req.Cookie(cookieName)
 	return err == nil && r.door.admits(cookie.Value, r.cfg.Now())
 }
 
@@ -74,16 +77,6 @@ func (r *Room) admits(req *http.Request) bool {
 func bearerToken(req *http.Request) (token string, ok bool) {
 	token, ok = strings.CutPrefix(req.Header.Get("Authorization"), "Bearer ")
 	return strings.TrimSpace(token), ok
-}
-
-// cookieName returns the name of the cookie. Browsers send the cookies of a host to all its ports, so
-// the name has the port: two control rooms on one machine do not end each other's sessions.
-func cookieName(req *http.Request) string {
-	_, port, err := net.SplitHostPort(req.Host)
-	if err != nil {
-		port = "default"
-	}
-	return "streampair-room-" + port
 }
 
 // judge returns why a request is refused whoever sent it; empty: it is not. A browser tells who makes

@@ -3,9 +3,11 @@ package controlroom
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/streampair/streampair/api/control"
@@ -72,6 +74,9 @@ type Room struct {
 	cfg   Config
 	files *files
 	door  door
+	// folder is the path of the page in a browser, and of its cookie. Browsers send the cookies of a host
+	// to all its ports. Whoever serves another port cannot guess the path, and so does not get the cookie.
+	folder string
 }
 
 // maxBody bounds the body of a request, in bytes.
@@ -88,14 +93,15 @@ func New(cfg Config) *Room {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Room{cfg: cfg, files: readFiles(dist)}
+	return &Room{cfg: cfg, files: readFiles(dist), folder: "/" + rand.Text() + "/"}
 }
 
 // URL returns the address of the page, with a new key that opens the page once. base is the scheme and
 // the host. The key of the URL before, if nobody used it, opens nothing any more.
 func (r *Room) URL(base string) string { return base + "/?key=" + r.door.newKey(r.cfg.Now()) }
 
-// Handler returns the page and all that the page asks for.
+// Handler returns the page and all that the page asks for. A browser gets them in a folder that nobody can
+// guess. Whoever has the bearer token needs no folder.
 func (r *Room) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", r.files.page)
@@ -104,7 +110,10 @@ func (r *Room) Handler() http.Handler {
 	mux.HandleFunc("GET /room/state", r.state)
 	mux.HandleFunc("GET /room/pairs/{name}/{role}/picture", r.picture)
 	mux.HandleFunc("PUT /room/pairs/{name}/select", r.take)
-	return r.Admit(mux)
+	folders := http.NewServeMux()
+	folders.Handle("/", mux)
+	folders.Handle(r.folder, http.StripPrefix(strings.TrimSuffix(r.folder, "/"), mux))
+	return r.Admit(folders)
 }
 
 func (r *Room) state(w http.ResponseWriter, req *http.Request) {

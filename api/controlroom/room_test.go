@@ -87,7 +87,7 @@ func (r *rig) ask(method, path, body string, headers ...string) *http.Response {
 func (r *rig) enter() string {
 	r.t.Helper()
 	answer := r.ask("GET", strings.TrimPrefix(r.room.URL("http://"+host), "http://"+host), "", "Sec-Fetch-Site", "none")
-	if answer.StatusCode != http.StatusSeeOther || answer.Header.Get("Location") != "/" || len(answer.Cookies()) != 1 {
+	if answer.StatusCode != http.StatusSeeOther || answer.Header.Get("Location") != r.room.folder || len(answer.Cookies()) != 1 {
 		r.t.Fatalf("the key was answered %v", answer)
 	}
 	return answer.Cookies()[0].Name + "=" + answer.Cookies()[0].Value
@@ -106,10 +106,13 @@ func TestTheCookieIsForThisPageAlone(t *testing.T) {
 	r := newRig(t)
 	opened := r.room.URL("")
 	answer := r.ask("GET", opened, "")
-	want := &http.Cookie{Name: "streampair-room-9091", Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode}
+	want := &http.Cookie{Name: "streampair-room", Path: r.room.folder, HttpOnly: true, SameSite: http.SameSiteStrictMode}
 	got := answer.Cookies()[0]
 	if len(got.Value) < 26 || strings.Contains(opened, got.Value) {
 		t.Errorf("the session %q is short, or the key", got.Value)
+	}
+	if len(got.Path) < 26 || strings.Contains(got.Path, got.Value) || newRig(t).room.folder == got.Path {
+		t.Errorf("the folder %q is short, the session, or that of another room", got.Path)
 	}
 	got.Value, got.Raw = "", ""
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -128,9 +131,8 @@ func TestEachRequestNeedsTheCookieOrTheToken(t *testing.T) {
 			want   int
 		}{
 			{"nothing", nil, 401},
-			{"a wrong cookie", []string{"Cookie", "streampair-room-9091=guessed"}, 401},
-			{"an empty cookie", []string{"Cookie", "streampair-room-9091="}, 401},
-			{"the cookie of another port", []string{"Cookie", strings.Replace(cookie, "9091", "9092", 1)}, 401},
+			{"a wrong cookie", []string{"Cookie", "streampair-room=guessed"}, 401},
+			{"an empty cookie", []string{"Cookie", "streampair-room="}, 401},
 			{"a wrong token", []string{"Authorization", "Bearer guessed"}, 401},
 			{"a wrong token beside the cookie", []string{"Authorization", "Bearer guessed", "Cookie", cookie}, 401},
 			{"the cookie", []string{"Cookie", cookie}, 200},
@@ -139,8 +141,10 @@ func TestEachRequestNeedsTheCookieOrTheToken(t *testing.T) {
 			if path == "/v1/measures" && tt.want == 200 {
 				tt.want = 404 // the room alone does not have it
 			}
-			if got := r.ask("GET", path, "", tt.header...).StatusCode; got != tt.want {
-				t.Errorf("%s with %s: %d, want %d", path, tt.name, got, tt.want)
+			for _, folder := range []string{"/", r.room.folder} {
+				if got := r.ask("GET", folder+path[1:], "", tt.header...).StatusCode; got != tt.want {
+					t.Errorf("%s below %s with %s: %d, want %d", path, folder, tt.name, got, tt.want)
+				}
 			}
 		}
 	}

@@ -52,17 +52,22 @@ window.attack = async () => {
 </script>`
 
 // A page of another site, and one of another port of this machine, fail in a browser that is admitted.
+// They do so even where they know the folder of the room.
 func TestPagesOfOthersFailInTheBrowserOfThePersonOnDuty(t *testing.T) {
 	mediatest.SkipInShort(t)
 	var reached atomic.Int64 // requests that the room carried out
 	room, base := startRoom(t, &fakeRoom{taken: func(string) { reached.Add(1) }, looked: func() { reached.Add(1) }})
-	evil := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	var cookies atomic.Int64 // that the page of others was sent
+	evil := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		cookies.Add(int64(len(r.Cookies())))
 		w.Header().Set("Content-Type", "text/html")
 		_, _ = fmt.Fprint(w, evilPage)
 	}))
 	defer evil.Close()
 	_, port, _ := net.SplitHostPort(strings.TrimPrefix(evil.URL, "http://"))
 	page := openRoom(t, room.URL(base), chromedp.Flag("host-resolver-rules", "MAP *.example 127.0.0.1"))
+	opened := mediatest.Eval[string](t, page.ctx, `location.origin + location.pathname`)
+	folder := strings.TrimSuffix(opened, "/")
 	tab := mediatest.Tab(t, page.ctx) // with the cookies of the room's page
 	for name, origin := range map[string]string{
 		"another port of this machine": "http://127.0.0.1:" + port,
@@ -73,7 +78,7 @@ func TestPagesOfOthersFailInTheBrowserOfThePersonOnDuty(t *testing.T) {
 			mediatest.Open(t, tab, "about:blank")
 			mediatest.Open(t, page.ctx, "about:blank") // the room's own page is quiet
 			reached.Store(0)
-			mediatest.Open(t, tab, origin+"/?room="+url.QueryEscape(base))
+			mediatest.Open(t, tab, origin+"/?room="+url.QueryEscape(folder))
 			got := mediatest.Eval[map[string]string](t, tab, `attack()`)
 			// What a page without rights sees of a no-cors answer is nothing, or that there was one.
 			for _, attempt := range []string{"no-cors", "no-cors POST"} {
@@ -91,18 +96,21 @@ func TestPagesOfOthersFailInTheBrowserOfThePersonOnDuty(t *testing.T) {
 			if n := reached.Load(); n > 0 {
 				t.Errorf("%d requests were carried out", n)
 			}
+			if n := cookies.Load(); n > 0 {
+				t.Errorf("%d cookies of the room came to %s", n, origin)
+			}
 		})
 	}
 
 	t.Run("rebinding", func(t *testing.T) {
-		mediatest.Open(t, tab, strings.Replace(base, "127.0.0.1", "rebound.example", 1)+"/room/state")
+		mediatest.Open(t, tab, strings.Replace(folder, "127.0.0.1", "rebound.example", 1)+"/room/state")
 		if got := mediatest.Eval[string](t, tab, `document.body.innerText`); !strings.Contains(got, "not served by this name") {
 			t.Errorf("the page is %q", got)
 		}
 	})
 
 	t.Run("the person is still admitted", func(t *testing.T) {
-		mediatest.Open(t, page.ctx, base+"/")
+		mediatest.Open(t, page.ctx, opened)
 		page.await(`document.querySelectorAll(".tile").length > 0`)
 	})
 }

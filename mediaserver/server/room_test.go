@@ -36,16 +36,18 @@ func TestTheRoomOnTheCommandPort(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = answer.Body.Close()
-	if got := answer.Request.URL; got.RawQuery != "" || got.Path != "/" {
-		t.Errorf("the key led to %s", got)
+	folder := answer.Request.URL.Path
+	if got := answer.Request.URL; got.RawQuery != "" || len(folder) < 26 || answer.StatusCode != http.StatusOK {
+		t.Errorf("the key led to %s: %s", got, answer.Status)
 	}
 	for path, want := range map[string][2]int{ // with the cookie, and without
-		"/room/state":                        {200, 401},
-		"/room/pairs/sunday/Primary/picture": {404, 401},
-		"/v1/measures":                       {200, 401},
-		"/v1/thumbnails/live/primary":        {404, 401},
-		"/v1/status":                         {200, 200},
-		"/v2":                                {404, 401},
+		folder + "room/state":                        {200, 401},
+		folder + "room/pairs/sunday/Primary/picture": {404, 401},
+		"/room/state":                                {401, 401}, // the cookie is for the folder
+		"/v1/measures":                               {401, 401},
+		"/v1/thumbnails/live/primary":                {401, 401},
+		"/v1/status":                                 {200, 200},
+		"/v2":                                        {401, 401},
 	} {
 		var got [2]int
 		for i, client := range []*http.Client{person, http.DefaultClient} {

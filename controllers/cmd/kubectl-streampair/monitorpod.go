@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,6 +49,8 @@ type podReader struct {
 	plugin *plugin
 	role   v1alpha1.Role
 	now    func() time.Time
+	// slowAfter is when an attempt to reach the pod is said to be slow. Default: apiTimeout.
+	slowAfter time.Duration
 
 	mu     sync.Mutex // guards all below
 	got    reading
@@ -62,15 +66,19 @@ func (r *podReader) last() reading {
 // run reads until ctx ends. When the pod goes, another one of the leg is looked for.
 func (r *podReader) run(ctx context.Context, pair *v1alpha1.StreamPair) {
 	for ctx.Err() == nil {
-		err := r.follow(ctx, pair)
-		r.mu.Lock()
-		r.got.err, r.client = err, nil
-		r.mu.Unlock()
+		r.fail(r.follow(ctx, pair))
 		select {
 		case <-ctx.Done():
 		case <-time.After(podRetry):
 		}
 	}
+}
+
+// fail notes why the pod does not tell now.
+func (r *podReader) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.got.err, r.client = err, nil
 }
 
 // follow reads one pod until it cannot be read, and returns why.
@@ -81,7 +89,7 @@ func (r *podReader) follow(ctx context.Context, pair *v1alpha1.StreamPair) error
 	if err != nil {
 		return err
 	}
-	tunnel, err := r.plugin.tunnelTo(pod)
+	tunnel, err := r.plugin.tunnelTo(ctx, pod, cmp.Or(r.slowAfter, apiTimeout), r.fail)
 	if err != nil {
 		return err
 	}
@@ -173,16 +181,42 @@ type tunnel struct {
 	refused  atomic.Pointer[error] // what the node said last of the port
 }
 
-func (p *plugin) tunnelTo(pod *corev1.Pod) (*tunnel, error) {
+// tunnelTo connects to a pod. slow is told if the API server has not answered after slowAfter. client-go
+// cannot end such an attempt, so tunnelTo goes on to wait for the attempt, until ctx ends.
+func (p *plugin) tunnelTo(ctx context.Context, pod *corev1.Pod, slowAfter time.Duration, slow func(error)) (*tunnel, error) {
 	dialer, err := p.dialer(pod)
 	if err != nil {
 		return nil, err
 	}
-	connection, _, err := dialer.Dial(portforward.PortForwardProtocolV1Name)
-	if err != nil {
-		return nil, fmt.Errorf("forward to pod %s: %w", pod.Name, err)
+	type attempt struct {
+		httpstream.Connection
+		err error
 	}
-	return &tunnel{Connection: connection}, nil
+	attempts := make(chan attempt, 1)
+	go func() { // ends with the attempt, or with the program
+		connection, _, err := dialer.Dial(portforward.PortForwardProtocolV1Name)
+		attempts <- attempt{connection, err}
+	}()
+	late := time.NewTimer(slowAfter)
+	defer late.Stop()
+	for {
+		select {
+		case got := <-attempts:
+			if got.err != nil {
+				return nil, fmt.Errorf("forward to pod %s: %w", pod.Name, got.err)
+			}
+			return &tunnel{Connection: got.Connection}, nil
+		case <-late.C:
+			slow(fmt.Errorf("forward to pod %s: the API server does not answer", pod.Name))
+		case <-ctx.Done():
+			go func() {
+				if got := <-attempts; got.err == nil {
+					_ = got.Close()
+				}
+			}()
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // dial opens a connection inside the tunnel: a pair of streams with the same number.
@@ -205,7 +239,8 @@ func (t *tunnel) dial(context.Context, string, string) (net.Conn, error) {
 	go func() { // ends with the stream, which ends with the tunnel
 		message, _ := io.ReadAll(io.LimitReader(errs, maxPodError))
 		if len(message) > 0 {
-			t.refused.Store(&errNoMonitorPort)
+			refusal := refusalOf(string(message))
+			t.refused.Store(&refusal)
 			_ = data.Reset()
 		}
 	}()
@@ -213,6 +248,15 @@ func (t *tunnel) dial(context.Context, string, string) (net.Conn, error) {
 		_ = data.Reset()
 		t.RemoveStreams(data, errs)
 	}}, nil
+}
+
+// refusalOf returns the error for what a node says of a port that it could not connect to.
+func refusalOf(message string) error {
+	if strings.Contains(strings.ToLower(message), "connection refused") {
+		return errNoMonitorPort
+	}
+	line, _, _ := strings.Cut(strings.TrimSpace(message), "\n")
+	return fmt.Errorf("its node cannot connect to it: %s", line)
 }
 
 // refusal returns what the node said of the port; nil: nothing.

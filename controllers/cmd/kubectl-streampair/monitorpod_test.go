@@ -33,6 +33,8 @@ import (
 type fakeAPI struct {
 	t   *testing.T
 	pod string // host:port
+	// hangs is closed when the API server answers again; nil: it answers.
+	hangs chan struct{}
 
 	mu      sync.Mutex // guards all below
 	waiting map[string]httpstream.Stream
@@ -40,6 +42,12 @@ type fakeAPI struct {
 }
 
 func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if f.hangs != nil {
+		select {
+		case <-f.hangs:
+		case <-r.Context().Done():
+		}
+	}
 	if r.Method != http.MethodPost { // WebSocket
 		http.Error(w, "something on the way does not let WebSocket through", http.StatusBadRequest)
 		return
@@ -172,4 +180,52 @@ func TestALegWithoutAReadyPodSaysSo(t *testing.T) {
 	eventually.Seen(t, eventually.Patience, "why no pod tells", func() (any, bool) {
 		return r.last().err, r.last().err != nil && strings.Contains(r.last().err.Error(), "no pod of the backup leg is ready")
 	})
+}
+
+// An API server that hangs is told, and reached again when it answers. Meanwhile there is one attempt.
+func TestAnAPIServerThatHangsIsToldAndReachedAgain(t *testing.T) {
+	pod := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "{}")
+	}))
+	defer pod.Close()
+	r, api := readerOf(t, pod.Listener.Addr().String())
+	api.hangs, r.slowAfter = make(chan struct{}), time.Millisecond
+	r.runInTest(t)
+	eventually.Seen(t, eventually.Patience, "that the API server hangs", func() (any, bool) {
+		return r.last().err, r.last().err != nil && strings.Contains(r.last().err.Error(), "the API server does not answer")
+	})
+	close(api.hangs)
+	eventually.Seen(t, eventually.Patience, "a reading", func() (any, bool) { return r.last(), r.last().err == nil && r.last().status != nil })
+}
+
+// Ctrl-C does not wait for an API server that hangs.
+func TestAReaderEndsWhileTheAPIServerHangs(t *testing.T) {
+	r, api := readerOf(t, "127.0.0.1:1")
+	api.hangs, r.slowAfter = make(chan struct{}), time.Millisecond
+	defer close(api.hangs)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		r.run(ctx, sunday())
+		close(ended)
+	}()
+	eventually.Seen(t, eventually.Patience, "that the API server hangs", func() (any, bool) { return r.last().err, r.last().err != nil })
+	stop()
+	select {
+	case <-ended:
+	case <-time.After(eventually.Patience):
+		t.Error("the reader goes on")
+	}
+}
+
+func TestRefusalOf(t *testing.T) {
+	for message, want := range map[string]string{
+		"error forwarding port 9094 to pod ab: dial tcp4 127.0.0.1:9094: connect: connection refused": errNoMonitorPort.Error(),
+		"socat[1] E connect(5, AF=2 127.0.0.1:9094, 16): Connection refused\n":                        errNoMonitorPort.Error(),
+		"error forwarding port 9094: container not running (ab)\nmore":                                "its node cannot connect to it: error forwarding port 9094: container not running (ab)",
+	} {
+		if diff := cmp.Diff(want, refusalOf(message).Error()); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
 }

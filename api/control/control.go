@@ -203,9 +203,12 @@ type Stream struct {
 	Undeclared bool       `json:"undeclared,omitempty"`
 	Remote     string     `json:"remote,omitempty"`
 	StartTime  *time.Time `json:"startTime,omitempty"`
-	BitrateBPS int64      `json:"bitrateBPS,omitempty"`
-	Video      *Track     `json:"video,omitempty"`
-	Audio      *Track     `json:"audio,omitempty"`
+	// TokenExpires is when the publisher's JSON Web Token expires. The publisher goes on then, and is
+	// refused when it connects again. Nil: never, or the publisher is at the other leg's pod.
+	TokenExpires *time.Time `json:"tokenExpires,omitempty"`
+	BitrateBPS   int64      `json:"bitrateBPS,omitempty"`
+	Video        *Track     `json:"video,omitempty"`
+	Audio        *Track     `json:"audio,omitempty"`
 	// EntryPoint says that viewers can begin to play the stream: an IDR is cached.
 	EntryPoint bool      `json:"entryPoint"`
 	Warnings   []Warning `json:"warnings,omitempty"`

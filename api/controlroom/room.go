@@ -41,6 +41,20 @@ type Credential struct {
 	NotAfter time.Time `json:"notAfter"`
 }
 
+// TokensOf returns the tokens that expire of the encoders that publish a pair's streams. streams may be of
+// one media server or of several: an encoder is at one of them.
+func TokensOf(pair *control.Pair, streams []control.Stream) []Credential {
+	var out []Credential
+	for _, leg := range []struct{ name, streamID string }{{"primary", pair.PrimaryID}, {"backup", pair.BackupID}} {
+		for _, s := range streams {
+			if s.App == pair.App && s.StreamID == leg.streamID && s.TokenExpires != nil {
+				out = append(out, Credential{Name: "token of the " + leg.name + "'s encoder", NotAfter: *s.TokenExpires})
+			}
+		}
+	}
+	return out
+}
+
 // ErrUnknownPair is wrapped by the errors of a Source for a pair that does not exist.
 var ErrUnknownPair = errors.New("there is no such pair")
 

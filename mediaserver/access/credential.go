@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/mediaserver/stream"
 )
 
 // A use is the purpose of a credential.
@@ -31,6 +32,18 @@ type credential struct {
 	replaced time.Time
 	// ended is closed when the viewers that the credential admitted must go.
 	ended chan struct{}
+}
+
+// CredentialOf returns the credential of a publisher who shows token. It is zero without a token.
+func CredentialOf(token string) stream.Credential {
+	if token == "" {
+		return stream.Credential{}
+	}
+	c := stream.Credential{Hash: sha256.Sum256([]byte(token))}
+	if isJWT(token) {
+		c.Expires = expiry(token)
+	}
+	return c
 }
 
 // credentials returns the pair's credentials that are in force.

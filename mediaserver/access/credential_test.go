@@ -2,12 +2,14 @@ package access
 
 import (
 	"crypto/sha256"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/streampair/streampair/api/v1alpha1"
+	"github.com/streampair/streampair/mediaserver/stream"
 )
 
 func isClosed(c <-chan struct{}) bool {
@@ -115,5 +117,33 @@ func TestReplacedPublishTokensAreRemembered(t *testing.T) {
 	p.replace([]Pair{pair("demo", "primary", "backup", nil)}, start)
 	if n := len(p.ReplacedPublishTokens("demo")); n != 0 {
 		t.Errorf("%d tokens are replaced of a pair that asks for none", n)
+	}
+}
+
+func TestCredentialOf(t *testing.T) {
+	expires := time.Unix(2e9, 0)
+	sign := func(c jwt.RegisteredClaims) string {
+		token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, c).SignedString([]byte("key"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
+	for name, tt := range map[string]struct {
+		token   string
+		expires time.Time
+	}{
+		"a fixed token":                 {"publish-me", time.Time{}},
+		"a fixed token with two dots":   {"a.b.c", time.Time{}},
+		"a JSON Web Token":              {sign(jwt.RegisteredClaims{ExpiresAt: jwt.NewNumericDate(expires)}), expires},
+		"a JSON Web Token without exp":  {sign(jwt.RegisteredClaims{}), time.Time{}},
+		"a JSON Web Token that is long": {sign(jwt.RegisteredClaims{ID: strings.Repeat("x", maxTokenLength), ExpiresAt: jwt.NewNumericDate(expires)}), time.Time{}},
+	} {
+		if got := CredentialOf(tt.token); got.Hash != sha256.Sum256([]byte(tt.token)) || !got.Expires.Equal(tt.expires) {
+			t.Errorf("%s: %+v, want it to expire at %v", name, got, tt.expires)
+		}
+	}
+	if got := CredentialOf(""); got != (stream.Credential{}) {
+		t.Errorf("no token: %+v", got)
 	}
 }

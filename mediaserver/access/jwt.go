@@ -127,7 +127,8 @@ func (r *rules) refuseClaims(p *Pair, to purpose, signers *Signers, c claims) st
 	return ""
 }
 
-// expiry returns when a token expires whose signature was checked before; zero: it does not say.
+// expiry returns when a token expires; zero: it does not say. The signature is not checked: who relies on
+// the time has checked the token before.
 func expiry(token string) time.Time {
 	var c jwt.RegisteredClaims
 	if _, _, err := jwt.NewParser().ParseUnverified(token, &c); err != nil || c.ExpiresAt == nil {

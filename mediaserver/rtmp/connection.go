@@ -1,7 +1,6 @@
 package rtmp
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +11,7 @@ import (
 	gortmp "github.com/yutopp/go-rtmp"
 	rtmpmessage "github.com/yutopp/go-rtmp/message"
 
+	"github.com/streampair/streampair/mediaserver/access"
 	"github.com/streampair/streampair/mediaserver/admission"
 	"github.com/streampair/streampair/mediaserver/feed"
 	"github.com/streampair/streampair/mediaserver/jwks"
@@ -135,7 +135,7 @@ func (c *connection) OnPublish(ctx *gortmp.StreamContext, _ uint32, cmd *rtmpmes
 			"publishing %s is refused: %v; append ?token=… to the stream key, with the publish token of its StreamPair", key, err)))
 	}
 	publication, err := c.server.cfg.Registry.Publish(stream.PublishRequest{
-		Key: key, Authenticated: authenticated, Credential: sha256.Sum256([]byte(token)), Protocol: "rtmp", Remote: c.remote,
+		Key: key, Authenticated: authenticated, Credential: access.CredentialOf(token), Protocol: "rtmp", Remote: c.remote,
 		Close: func(err error) { c.stop(ended(err)) },
 	})
 	if err != nil {

@@ -101,6 +101,10 @@ func (s *Server) streamStatus(one *stream.Stream) api.Stream {
 		st.Publishing, st.Protocol, st.Remote, st.BitrateBPS = true, p.Protocol, p.Remote, p.BitrateBPS
 		st.Relayed = p.Relayed
 		st.StartTime = s.wallClock(p.Since)
+		if !p.TokenExpires.IsZero() {
+			expires := p.TokenExpires.UTC()
+			st.TokenExpires = &expires
+		}
 		st.SRT = s.srtLink(one.Key())
 	}
 	return st

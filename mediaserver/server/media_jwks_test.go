@@ -16,7 +16,9 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/google/go-cmp/cmp"
 
+	"github.com/streampair/streampair/api/controlroom"
 	"github.com/streampair/streampair/hack/eventually"
 	"github.com/streampair/streampair/mediaserver/mediatest"
 )
@@ -158,6 +160,21 @@ func (s *testServer) refusals(token string) map[string]int {
 		_ = answer.Body.Close()
 	}
 	return codes
+}
+
+// A token that never expires is not told.
+func TestTheControlRoomTellsWhenTheTokenOfAnEncoderExpires(t *testing.T) {
+	t.Parallel()
+	i := newIssuer(t)
+	s := startServer(t, i.manifest(""), i.call)
+	expires := time.Now().Add(time.Hour).Truncate(time.Second).UTC()
+	s.replay("primary?token="+i.token(jwt.MapClaims{"scope": "publish", "exp": expires.Unix()}), mediatest.Programme{}, mediatest.ReplayOptions{})
+	s.replay("backup?token=publish-me-1", mediatest.Programme{Leg: 1}, mediatest.ReplayOptions{})
+	s.onAir("primary", true, true)
+	want := []controlroom.Credential{{Name: "token of the primary's encoder", NotAfter: expires}}
+	if diff := cmp.Diff(want, roomSource{s.Server}.State(t.Context()).Pairs[0].Credentials); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
 }
 
 func TestEachSurfaceChecksTheIssuersTokens(t *testing.T) {

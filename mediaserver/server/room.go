@@ -93,7 +93,7 @@ func (s roomSource) State(context.Context) controlroom.State {
 		if !p.Declared {
 			continue
 		}
-		one := controlroom.Pair{Name: p.Name, Status: p, Credentials: credentials}
+		one := controlroom.Pair{Name: p.Name, Status: p, Credentials: append(slices.Clone(credentials), controlroom.TokensOf(p, status.Streams)...)}
 		if at := slices.IndexFunc(measures.Pairs, func(m api.PairMeasures) bool { return m.Name == p.Name }); at >= 0 {
 			one.Measures = &measures.Pairs[at]
 		}

@@ -3,7 +3,6 @@ package srt
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -18,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
+	"github.com/streampair/streampair/mediaserver/access"
 	"github.com/streampair/streampair/mediaserver/admission"
 	"github.com/streampair/streampair/mediaserver/feed"
 	"github.com/streampair/streampair/mediaserver/metrics"
@@ -318,12 +318,8 @@ func (s *Server) open(c *conclusion, t target) (*connection, *refusal) {
 	if err != nil {
 		return nil, refuse(ReasonTooMany, rejectOverload, "as many connections as the server takes, in all or from one network; try again later")
 	}
-	credential := [sha256.Size]byte{}
-	if t.token != "" {
-		credential = sha256.Sum256([]byte(t.token))
-	}
 	n.publication, err = s.cfg.Registry.Publish(stream.PublishRequest{
-		Key: t.key, Authenticated: authenticated, Credential: credential, Protocol: "srt", Remote: c.from.address.String(),
+		Key: t.key, Authenticated: authenticated, Credential: access.CredentialOf(t.token), Protocol: "srt", Remote: c.from.address.String(),
 		Close: func(error) { n.stop(stream.EndTakenOver) }, // the registry knows why
 	})
 	if err != nil {

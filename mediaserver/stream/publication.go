@@ -36,8 +36,8 @@ type PublishRequest struct {
 	// Authenticated reports whether the publisher showed a valid token. Such a publisher replaces a
 	// live incumbent. Other publishers replace only a silent one.
 	Authenticated bool
-	// Credential is the SHA-256 of the publisher's token; zero: there was no token.
-	Credential [sha256.Size]byte
+	// Credential is what the publisher showed; zero: nothing.
+	Credential Credential
 	// Relayed reports whether the publication comes from another server's publisher. A relayed
 	// publication replaces another relayed one that began earlier at its server. It replaces a
 	// publisher of this server only if that publisher is silent.
@@ -60,6 +60,13 @@ type PublishRequest struct {
 	RequestIDR func()
 	// Close is called when the registry ends the publication: at most once, on its own goroutine.
 	Close func(error)
+}
+
+// A Credential is the token of a publisher, without the token itself.
+type Credential struct {
+	Hash [sha256.Size]byte // SHA-256 of the token
+	// Expires is when the token stops to admit publishers. Who publishes by then goes on; zero: never.
+	Expires time.Time
 }
 
 // A Publication is one publisher's connection to a stream. Only one goroutine at a time may call

@@ -44,6 +44,20 @@ type PublicationSnapshot struct {
 	BitrateBPS int64
 	// TakesIDRRequests reports whether the publisher can be asked for an IDR.
 	TakesIDRRequests bool
+	// TokenExpires is when the publisher's token stops to admit publishers; zero: never.
+	TokenExpires time.Time
+}
+
+// tokenExpires returns when the token of the publisher, or of the parent's publisher, expires.
+func (p *Publication) tokenExpires() time.Time {
+	switch req := p.req; {
+	case req.MadeOf != nil:
+		return req.MadeOf.tokenExpires()
+	case !req.Authenticated: // what was shown was not asked for
+		return time.Time{}
+	default:
+		return req.Credential.Expires
+	}
 }
 
 // Snapshot returns the state of the stream. A derived stream also has the warnings of its parent,
@@ -74,6 +88,7 @@ func (s *Stream) Snapshot() Snapshot {
 	}
 	snap.Publication = &PublicationSnapshot{
 		p.id, p.req.Protocol, p.req.Remote, p.req.Relayed, p.req.Began, p.since, p.rate.at(s.now()), p.req.RequestIDR != nil,
+		p.tokenExpires(),
 	}
 	snap.Leaving = snap.Leaving || p.leaving
 	snap.Video, snap.Audio = p.video.snapshot(), p.audio.snapshot()

@@ -17,6 +17,7 @@ import (
 	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
 
+	"github.com/streampair/streampair/mediaserver/access"
 	"github.com/streampair/streampair/mediaserver/rtc"
 	"github.com/streampair/streampair/mediaserver/signalling"
 	"github.com/streampair/streampair/mediaserver/stream"
@@ -99,7 +100,7 @@ func (h *Handler) newSession(front *signalling.Session, r *http.Request, authent
 		incoming: incoming{packets: make(chan trackPacket, packetQueue), reports: make(chan sentReport, 16)},
 	}
 	s.request = stream.PublishRequest{
-		Key: keyOf(r), Authenticated: authenticated, Credential: s.credential.hash, Protocol: protocol, Remote: r.RemoteAddr,
+		Key: keyOf(r), Authenticated: authenticated, Credential: access.CredentialOf(signalling.Token(r)), Protocol: protocol, Remote: r.RemoteAddr,
 		RequestIDR: func() { s.wantIDR.Store(true) },
 		Close:      s.closedByRegistry,
 	}

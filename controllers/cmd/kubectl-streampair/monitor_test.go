@@ -107,6 +107,30 @@ func TestWhatTheRoomShowsOfTwoPods(t *testing.T) {
 	}
 }
 
+// The token of an encoder is known to the pod at which the encoder publishes.
+func TestTheRoomTellsWhenTheTokensOfEncodersExpire(t *testing.T) {
+	soon, later := noon.Add(time.Hour), noon.Add(48*time.Hour)
+	pods := map[v1alpha1.Role]reading{}
+	for role, streams := range map[v1alpha1.Role][]control.Stream{
+		v1alpha1.RolePrimary: {{App: "live", StreamID: "cam1", TokenExpires: &soon}, {App: "live", StreamID: "cam2", Relayed: true}},
+		v1alpha1.RoleBackup: {
+			{App: "live", StreamID: "cam1", Relayed: true}, {App: "live", StreamID: "cam2", TokenExpires: &later},
+			{App: "live", StreamID: "other", TokenExpires: &soon}, {App: "other", StreamID: "cam1", TokenExpires: &soon},
+		},
+	} {
+		got := podTold(role, "Primary", 1, 0)
+		got.status.Streams = streams
+		pair := got.pair()
+		pair.App, pair.PrimaryID, pair.BackupID = "live", "cam1", "cam2"
+		pods[role] = got
+	}
+	s := sight{object: sunday(), pods: pods}
+	want := []controlroom.Credential{{Name: "token of the primary's encoder", NotAfter: soon}, {Name: "token of the backup's encoder", NotAfter: later}}
+	if diff := cmp.Diff(want, s.pair(noon).Credentials); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // monitorOf returns a monitor of these pairs. patch may replace what the API server does.
 func monitorOf(t *testing.T, patch func(context.Context, client.WithWatch, client.Object, client.Patch, ...client.PatchOption) error, names []string, pairs ...client.Object) *monitor {
 	t.Helper()

@@ -44,6 +44,7 @@ func (s *sight) pair(now time.Time) controlroom.Pair {
 	out.AgeMilliseconds = now.Sub(base.at).Milliseconds()
 	out.Status = s.status(base, now)
 	out.Measures = s.measures(base, now)
+	var streams []control.Stream
 	for _, role := range objects.Roles() {
 		if got := s.pods[role]; got.status != nil && got.status.TLS != nil && got.status.TLS.Present && got.status.TLS.NotAfter != nil {
 			one := controlroom.Credential{Name: "certificate of HTTPS", NotAfter: *got.status.TLS.NotAfter}
@@ -51,7 +52,11 @@ func (s *sight) pair(now time.Time) controlroom.Pair {
 				out.Credentials = append(out.Credentials, one)
 			}
 		}
+		if got := s.pods[role]; isFresh(got, now) {
+			streams = append(streams, got.status.Streams...)
+		}
 	}
+	out.Credentials = append(out.Credentials, controlroom.TokensOf(out.Status, streams)...)
 	return out
 }
 

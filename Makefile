@@ -198,6 +198,7 @@ e2e: $(if $(KUBECONFIG_E2E),,cluster-host) e2e-binaries ## Take away pods, nodes
 	fi; \
 	hack/previous.sh images >/dev/null; \
 	$(MAKE) cluster-binaries; \
+	bin/images/build -platforms $$(go env GOARCH) -set ffmpeg -version cluster -binaries $(CLUSTER_IMAGES) -out $(CLUSTER_IMAGES); \
 	exec bin/cluster $(CLUSTERFLAGS) run -- bin/e2e.test -test.timeout 60m $(E2EFLAGS)
 
 .PHONY: e2e-soak

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"github.com/streampair/streampair/hack/e2e/audience"
 	"github.com/streampair/streampair/hack/e2e/measure"
 	"github.com/streampair/streampair/hack/eventually"
+	"github.com/streampair/streampair/mediaserver/mediatest"
 )
 
 const (
@@ -43,18 +45,79 @@ func TestTheActiveLegGoesSilent(t *testing.T) {
 	})
 }
 
-// The picture is watched where the image of the media pods has ffmpeg.
-func TestTheActiveLegGoesBlack(t *testing.T) {
-	eachRun(t, func(t *testing.T, active v1alpha1.Role) {
-		s := newFaultRun(t, active)
-		for _, role := range objects.Roles() {
-			if len(missing(s.pair(t, pairName), []string{healthyOf(role) + "=Unknown/" + v1alpha1.ReasonNotWatched})) == 0 {
-				t.Skipf("the %s's picture is not watched: the media pods need the image with ffmpeg", role)
-			}
-		}
-		s.contentFails("active leg goes black", v1alpha1.ReasonBlack, "-c:a", "copy", "-c:v", "libx264", "-preset", "veryfast",
-			"-tune", "zerolatency", "-bf", "0", "-g", "30", "-vf", fmt.Sprintf("drawbox=color=black:t=fill:enable='gte(t,%d)'", goodFor/time.Second))
+// The chart's value mediaServer.image.ffmpeg gives all pairs the image with ffmpeg. Their pictures are
+// watched then.
+func TestTheImageWithFFmpeg(t *testing.T) {
+	s := here(t)
+	s.needCluster(t)
+	tarball := filepath.Join(filepath.Dir(binary(t, "e2e.test")), "cluster-images", "streampair-mediaserver-ffmpeg.tar")
+	if _, err := os.Stat(tarball); err != nil {
+		t.Skipf("make e2e builds this image where apt-get has Debian's packages: %v", err)
+	}
+	image := s.settings.MediaImage + "-ffmpeg"
+	s.must(t, s.cluster.Load(t.Context(), tarball))
+	s.rollOutImage(t, image, func() error {
+		s.reinstall = true
+		_, tag, _ := strings.Cut(image, ":")
+		return s.cluster.Install(t.Context(), "mediaServer: {image: {ffmpeg: true, tag: "+tag+"}}")
 	})
+	t.Cleanup(func() {
+		s.rollOutImage(t, s.settings.MediaImage, func() error { return s.cluster.Install(context.Background(), "") })
+		s.change(t, pairName, func(p *v1alpha1.StreamPairSpec) { p.MediaServer.UpdatePolicy = v1alpha1.UpdateWhenIdle })
+	})
+	t.Run("the control room shows pictures", func(t *testing.T) { showsPictures(t, s) })
+	t.Run("the active leg goes black", func(t *testing.T) {
+		eachRun(t, func(t *testing.T, active v1alpha1.Role) {
+			newFaultRun(t, active).contentFails("active leg goes black", v1alpha1.ReasonBlack, "-c:a", "copy", "-c:v", "libx264", "-preset", "veryfast",
+				"-tune", "zerolatency", "-bf", "0", "-g", "30", "-vf", fmt.Sprintf("drawbox=color=black:t=fill:enable='gte(t,%d)'", goodFor/time.Second))
+		})
+	})
+}
+
+// rollOutImage changes the default image by install, and waits until both pods have the image.
+func (s *testCluster) rollOutImage(t *testing.T, image string, install func() error) {
+	t.Helper()
+	s.change(t, pairName, func(p *v1alpha1.StreamPairSpec) {
+		p.MediaServer.Image, p.MediaServer.UpdatePolicy = "", v1alpha1.UpdateAuto
+	})
+	s.must(t, install())
+	s.eventually(t, "both pods have the image "+image, func() bool {
+		return s.haveImages(t, version{image: image}, version{image: image})
+	})
+	s.waitFor(t, whole...)
+}
+
+// showsPictures checks that the pictures of the control room are never older than 3 s for a while.
+func showsPictures(t *testing.T, s *testCluster) {
+	browser := mediatest.Browser(t)
+	mediatest.Open(t, browser, s.plugin(t, 1, roomURL, "monitor", pairName, "--operator", s.operator.String())[0])
+	mediatest.Await(t, browser, patience,
+		`document.querySelectorAll(".picture:not([hidden])").length === 2 && [...document.querySelectorAll(".picture")].every(p => p.naturalWidth > 0)`,
+		`document.body.innerText`)
+	mediatest.Screenshot(t, browser, "control-room-plugin-pictures")
+	// The page says so if a picture is older than 3 s.
+	type seen struct {
+		Pictures int
+		Oldest   float64 // ms
+		Notes    []string
+	}
+	got := mediatest.Eval[seen](t, browser, `(async () => {
+		const pictures = new Set(), notes = new Set();
+		let oldest = 0;
+		for (let i = 0; i < 100; i++) {
+			for (const picture of document.querySelectorAll(".picture")) {
+				pictures.add(picture.src);
+				oldest = Math.max(oldest, Date.now() - Number(new URL(picture.src).searchParams.get("at")));
+			}
+			document.querySelectorAll(".note").forEach(n => n.textContent && notes.add(n.textContent));
+			await new Promise(r => setTimeout(r, 100));
+		}
+		return {Pictures: pictures.size, Oldest: oldest, Notes: [...notes]};
+	})()`)
+	t.Logf("%d pictures in 10 s, the oldest made %.0f ms ago", got.Pictures, got.Oldest)
+	if len(got.Notes) > 0 || got.Pictures < 6 {
+		t.Errorf("%d pictures in 10 s, and the page says %q; encoders send a key frame each second", got.Pictures, got.Notes)
+	}
 }
 
 // healthyOf is the condition of a leg's content.

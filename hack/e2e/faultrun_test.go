@@ -129,18 +129,9 @@ func (s *faultRun) eventually(what string, done func() bool) time.Duration {
 // activate switches to the leg that must be active, by a pin that is then removed.
 func (s *faultRun) activate() {
 	s.t.Helper()
-	on := func() bool {
-		for _, pod := range s.pods {
-			state, err := stateAt(s.t.Context(), base(pod), "")
-			if err != nil || state.Active != s.active || !state.OnAir || !state.full() {
-				return false
-			}
-		}
-		return true
-	}
-	if !on() {
+	if !s.onAir(s.active) {
 		s.change(s.t, pairName, func(p *v1alpha1.StreamPairSpec) { p.Failover.Select = v1alpha1.Selection(s.active) })
-		s.eventually(fmt.Sprintf("both pods play the %s", s.active), on)
+		s.eventually(fmt.Sprintf("both pods play the %s", s.active), func() bool { return s.onAir(s.active) })
 		s.change(s.t, pairName, func(p *v1alpha1.StreamPairSpec) { p.Failover.Select = v1alpha1.SelectAuto })
 	}
 	s.waitFor(s.t, s.well...)
@@ -148,6 +139,11 @@ func (s *faultRun) activate() {
 		pair := s.pair(s.t, pairName)
 		return pair.Status.ActiveStream != nil && pair.Status.ActiveStream.Role == s.active
 	})
+}
+
+// onAir reports whether both pods play a leg, and both legs are whole.
+func (s *faultRun) onAir(leg v1alpha1.Role) bool {
+	return s.everyPod(func(p podState) bool { return p.Active == leg && p.OnAir && p.full() })
 }
 
 // openWatchers lets a pion viewer watch each pod.

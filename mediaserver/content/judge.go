@@ -12,6 +12,9 @@ const (
 	// It covers the error of the offset.
 	least = 500 * time.Millisecond
 
+	// offsetError is how wrong the offset may be.
+	offsetError = 200 * time.Millisecond
+
 	// pictures are measured at key frames.
 	picturePause = 15 * time.Second
 	soundPause   = time.Second
@@ -105,9 +108,11 @@ func (j *Judge) kind(f Fault) kind {
 	switch f {
 	case Silent:
 		// A pause that both legs make must not count, so it is less than what counts.
-		return kind{soundPause, min(speechPause, j.policy.After[f]/2)}
+		return kind{pause: soundPause, gap: min(speechPause, j.policy.After[f]/2)}
 	case LowBitrate, LowFrameRate:
 		return kind{pause: ratePause}
+	case Frozen:
+		return kind{pause: picturePause, between: true}
 	default:
 		return kind{pause: picturePause}
 	}

@@ -136,8 +136,9 @@ func TestAFaultOfOneLegIsFound(t *testing.T) {
 					const began, ended = 90*second + 300*time.Millisecond, 150 * second
 					s.legs[faulty].fault = during(began, ended, faultsShown[f])
 					came, over := s.run(200 * second)
-					// The other leg may be behind, and must show the same moment first.
-					least, most := standard.After[f]-second, standard.After[f]+3*second
+					// A planned switch waits for the next IDR, up to 2 s more. The other leg may be behind, and must
+					// show the same moment first.
+					least, most := standard.After[f]-second, standard.After[f]+1200*time.Millisecond
 					if ahead := s.legs[1-faulty].behind - s.legs[faulty].behind; ahead > 0 {
 						most += ahead
 					}

@@ -25,18 +25,20 @@ type kind struct {
 	pause time.Duration
 	// gap is how long a leg may be other than clear within a run of being clear: speech has pauses.
 	gap time.Duration
+	// between says that each measurement compares the picture at its end with the one at its start.
+	between bool
 }
 
 // history is how a leg stood as to one fault.
 type history struct {
-	// last is when the last measurement ended. unknown is the time between two measurements, the
-	// longest of late. What lasts less than unseen can be missed by the leg's measurements.
+	// last is when the last measurement ended. unknown is the time between two measurements, or
+	// between two pictures that are compared, the longest of late. What lasts less than unseen can be
+	// missed by the leg's measurements.
 	last, unknown, unseen time.Duration
 	// faulty is the run with the fault that goes on now. isFaulty reports whether there is one.
 	faulty   run
 	isFaulty bool
-	// began is how much sooner than its first measurement the run began, as a guess: half the time
-	// since the measurement before.
+	// began is how much sooner than its first measurement the run began, as a guess: half of unknown.
 	began time.Duration
 	// clear are the runs without the fault, the newest last. isClear reports whether the newest one
 	// goes on.
@@ -51,10 +53,15 @@ type history struct {
 // add adds a measurement for the time from to to.
 func (h *history) add(s state, from, to time.Duration, k kind) {
 	follows := h.last != 0 && from >= h.last && from <= h.last+k.pause
+	unknown, length := time.Duration(0), to-from
 	if follows {
-		h.unknown = max(from-h.last, h.unknown*7/8)
+		unknown = from - h.last
 	}
-	h.unseen = max(h.unknown+2*(to-from), h.unseen*7/8)
+	h.unseen = max(unknown+2*length, h.unseen*7/8)
+	if k.between {
+		unknown = length
+	}
+	h.unknown = max(unknown, h.unknown*7/8)
 	h.addFaulty(s, from, to, follows)
 	h.addClear(s, from, to, follows, k.gap)
 	h.last = to
@@ -92,10 +99,11 @@ func (h *history) addClear(s state, from, to time.Duration, follows bool, gap ti
 //
 // There are two ways to tell. By measurements alone, the fault lasts from the first to the last of
 // them. Or else a picture stays what it was until the next key frame says otherwise, and the fault
-// began halfway between two key frames. Either needs enough time for a moment that both legs show,
-// and that only one of them was measured at.
+// began halfway between two key frames. Either needs more time than the other leg's measurements can
+// miss. Else a moment that both legs show would be a fault of the leg whose key frame it met.
 func (h *history) lasts(beside *history, after, offset time.Duration, now [2]time.Duration) bool {
-	shown := run{h.faulty.from, min(now[0], h.faulty.to+h.unknown)}
+	shown := run{h.faulty.from, max(h.faulty.to, min(now[0], h.faulty.to+h.unknown))}
+	guessed := h.began + max(shown.to-h.faulty.to, offsetError)
 	for i, r := range beside.clear {
 		r = r.shifted(-offset)
 		if h.faulty.overlap(r) >= max(after, beside.unseen, least) {
@@ -104,7 +112,7 @@ func (h *history) lasts(beside *history, after, offset time.Duration, now [2]tim
 		if beside.isClear && i == len(beside.clear)-1 {
 			r.to = min(now[1]-offset, r.to+beside.unknown)
 		}
-		if shown.overlap(r)+h.began >= max(after, h.unknown*3/2+beside.unseen, least) {
+		if shown.overlap(r)+h.began >= max(after, beside.unseen+guessed, least) {
 			return true
 		}
 	}

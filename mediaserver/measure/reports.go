@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/streampair/streampair/mediaserver/measure/sound"
 	"github.com/streampair/streampair/mediaserver/recovery"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
@@ -43,8 +44,10 @@ type Latest struct {
 	Picture                *PictureSample
 	Rates                  *Rates
 	SoundTime, PictureTime time.Time
-	Unwatched              Unwatched
-	Undecoded              bool
+	// Clipped is for how long the sound of the publication had samples at full scale.
+	Clipped   time.Duration
+	Unwatched Unwatched
+	Undecoded bool
 	// Local reports whether the stream is measured here.
 	Local bool
 }
@@ -55,6 +58,11 @@ func (l Latest) after(r Report, isLocal bool, now time.Time) Latest {
 		l = Latest{Publication: r.Publication}
 	}
 	l.Time, l.Unwatched, l.Undecoded, l.Local = now, r.Unwatched, r.Undecoded, isLocal
+	for _, b := range r.Sound {
+		if b.Clipped > 0 {
+			l.Clipped += sound.BlockLength
+		}
+	}
 	if n := len(r.Sound); n > 0 {
 		l.Sound, l.SoundTime = &r.Sound[n-1], now
 	}

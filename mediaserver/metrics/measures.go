@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"math"
+	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -14,8 +15,13 @@ type StreamMeasures struct {
 	FrameRate, UsualFrameRate              float64
 	KeyFrameIntervalSeconds, JitterSeconds float64
 	TimestampJumps                         float64
+	ClippedSeconds                         float64
 	DarkShare, Difference                  float64
 	Watched                                bool
+	// Profile is that of H.264, and Limitation what many players cannot show. An empty profile: there is no
+	// picture. BFrames reports whether there are B-frames.
+	Profile, Limitation string
+	BFrames             bool
 }
 
 // PairMeasures are how the legs of a pair compare.
@@ -41,6 +47,7 @@ type measures struct {
 	cfg     MeasuresConfig
 	streams []streamGauge
 	watched *prometheus.Desc
+	video   *prometheus.Desc
 	fault   *prometheus.Desc
 	step    *prometheus.Desc
 	drift   *prometheus.Desc
@@ -66,6 +73,7 @@ func RegisterMeasures(reg prometheus.Registerer, cfg MeasuresConfig) {
 			stream("sound_rms_dbfs", "RMS level of the sound in the last 100 ms.", func(s StreamMeasures) float64 { return s.RMSDBFS }),
 			stream("sound_momentary_lufs", "Momentary loudness (EBU R128): of the last 400 ms.", func(s StreamMeasures) float64 { return s.MomentaryLUFS }),
 			stream("sound_short_term_lufs", "Short-term loudness (EBU R128): of the last 3 s.", func(s StreamMeasures) float64 { return s.ShortTermLUFS }),
+			stream("sound_clipped_seconds", "Time with samples at full scale since the publication began.", func(s StreamMeasures) float64 { return s.ClippedSeconds }),
 			stream("picture_rate", "Pictures in the last second of the encoder's time.", func(s StreamMeasures) float64 { return s.FrameRate }),
 			stream("picture_rate_usual", "The median picture rate of the last ten minutes.", func(s StreamMeasures) float64 { return s.UsualFrameRate }),
 			stream("picture_dark_share", "Share of dark pixels in the last key frame.", func(s StreamMeasures) float64 { return s.DarkShare }),
@@ -75,6 +83,7 @@ func RegisterMeasures(reg prometheus.Registerer, cfg MeasuresConfig) {
 			stream("timestamp_jumps", "Jumps of the encoder's clock since the publication began.", func(s StreamMeasures) float64 { return s.TimestampJumps }),
 		},
 		watched: desc("picture_watched", "1 while the stream's key frames are measured; 0: there is no ffmpeg, no place, or it fails.", "app", "stream"),
+		video:   desc("video_info", "1. How the video is coded; limitation is what many players cannot show, such as 10-bit 4:2:2.", "app", "stream", "profile", "limitation", "b_frames"),
 		fault:   desc("content_fault", "1 while the leg has a fault of its content that the other leg has not.", "pair", "leg", "fault"),
 		step:    desc("step_seconds", "By how much the backup shows the programme later than the primary.", "pair"),
 		drift:   desc("step_drift_ppm", "By how much the step grows, in parts per million.", "pair"),
@@ -86,7 +95,7 @@ func (m *measures) Describe(all chan<- *prometheus.Desc) {
 	for _, g := range m.streams {
 		all <- g.desc
 	}
-	for _, d := range []*prometheus.Desc{m.watched, m.fault, m.step, m.drift} {
+	for _, d := range []*prometheus.Desc{m.watched, m.video, m.fault, m.step, m.drift} {
 		all <- d
 	}
 }
@@ -104,6 +113,9 @@ func (m *measures) Collect(all chan<- prometheus.Metric) {
 			send(g.desc, g.value(s), s.App, s.Stream)
 		}
 		send(m.watched, number[s.Watched], s.App, s.Stream)
+		if s.Profile != "" {
+			send(m.video, 1, s.App, s.Stream, s.Profile, s.Limitation, strconv.FormatBool(s.BFrames))
+		}
 	}
 	for _, p := range m.cfg.Pairs() {
 		for of, has := range p.Faults {

@@ -25,21 +25,23 @@ func (m *measuring) metricsOfStreams() []metrics.StreamMeasures {
 	var all []metrics.StreamMeasures
 	for _, key := range keys {
 		if latest := m.reports.Latest(key); latest.Local && time.Since(latest.Time) < shownFor {
-			all = append(all, metricsOf(key, latest))
+			all = append(all, metricsOf(key, latest, m.registry.Stream(key).Snapshot().Video.Format))
 		}
 	}
 	return all
 }
 
-func metricsOf(key stream.Key, l measure.Latest) metrics.StreamMeasures {
+// metricsOf returns the measures of a stream. video is the format of its pictures; nil: there are none.
+func metricsOf(key stream.Key, l measure.Latest, video *stream.Format) metrics.StreamMeasures {
 	unknown := math.NaN()
 	s := metrics.StreamMeasures{
 		App: key.App, Stream: key.ID, PeakDBFS: unknown, RMSDBFS: unknown, MomentaryLUFS: unknown, ShortTermLUFS: unknown,
-		FrameRate: unknown, UsualFrameRate: unknown, KeyFrameIntervalSeconds: unknown, JitterSeconds: unknown, TimestampJumps: unknown,
+		FrameRate: unknown, UsualFrameRate: unknown, KeyFrameIntervalSeconds: unknown, JitterSeconds: unknown, TimestampJumps: unknown, ClippedSeconds: unknown,
 		DarkShare: unknown, Difference: unknown, Watched: l.Picture != nil && l.Unwatched == "",
 	}
 	if b := l.Sound; b != nil {
 		s.PeakDBFS, s.RMSDBFS, s.MomentaryLUFS, s.ShortTermLUFS = b.Peak, b.RMS, b.Momentary, b.ShortTerm
+		s.ClippedSeconds = l.Clipped.Seconds()
 	}
 	if r := l.Rates; r != nil {
 		s.FrameRate, s.JitterSeconds, s.TimestampJumps = r.FrameRate, r.Jitter.Seconds(), float64(r.Jumps)
@@ -52,6 +54,9 @@ func metricsOf(key stream.Key, l measure.Latest) metrics.StreamMeasures {
 	}
 	if p := l.Picture; p != nil {
 		s.DarkShare, s.Difference = p.Dark, p.Difference
+	}
+	if video != nil && video.Codec == stream.H264 {
+		s.Profile, s.Limitation, s.BFrames = video.Profile(), video.Limitation, video.Reordered
 	}
 	return s
 }

@@ -2,14 +2,20 @@ package server
 
 import (
 	"math"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/streampair/streampair/api/control"
 	"github.com/streampair/streampair/mediaserver/content"
 	"github.com/streampair/streampair/mediaserver/measure"
+	"github.com/streampair/streampair/mediaserver/metrics"
+	"github.com/streampair/streampair/mediaserver/stream"
 )
 
 // Each change of the step that is told is a write to the Kubernetes API.
@@ -48,6 +54,48 @@ func TestADriftingStepIsToldSeldom(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What was not measured is left out.
+func TestMetricsOfWhatWasMeasured(t *testing.T) {
+	high := &stream.Format{Codec: stream.H264, SPS: []byte{0x67, 122}, Limitation: "10-bit 4:2:2", Reordered: true}
+	reports := measure.NewReports()
+	key := stream.Key{App: "live", ID: "primary"}
+	_, stop := reports.Follow(key, true)
+	defer stop()
+	for range 2 {
+		reports.Measured(key, measure.Report{Publication: 1, Sound: []measure.SoundBlock{{Clipped: 3}, {}, {Clipped: 1, Peak: -1}}}, time.Now())
+	}
+	for name, tt := range map[string]struct {
+		latest measure.Latest
+		video  *stream.Format
+		want   []string
+	}{
+		"sound and picture": {reports.Latest(key), high, []string{
+			`streampair_sound_clipped_seconds{app="live",stream="primary"} 0.4`, `streampair_sound_peak_dbfs{app="live",stream="primary"} -1`,
+			`streampair_video_info{app="live",b_frames="true",limitation="10-bit 4:2:2",profile="High 4:2:2",stream="primary"} 1`,
+		}},
+		"nothing": {measure.Latest{}, nil, nil},
+	} {
+		registry := prometheus.NewRegistry()
+		metrics.RegisterMeasures(registry, metrics.MeasuresConfig{
+			Streams: func() []metrics.StreamMeasures { return []metrics.StreamMeasures{metricsOf(key, tt.latest, tt.video)} },
+			Pairs:   func() []metrics.PairMeasures { return nil },
+		})
+		scraped := httptest.NewRecorder()
+		promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP(scraped, httptest.NewRequest("GET", "/", nil))
+		var got []string
+		for line := range strings.Lines(scraped.Body.String()) {
+			for _, name := range []string{"clipped", "peak", "video_info"} {
+				if !strings.HasPrefix(line, "#") && strings.Contains(line, name) {
+					got = append(got, strings.TrimSpace(line))
+				}
+			}
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
 	}
 }
 

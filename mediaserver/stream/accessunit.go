@@ -73,6 +73,30 @@ type Format struct {
 	SampleRate, Channels int
 }
 
+// Profile returns the name of the SPS's profile, such as "High": Rec. H.264 annex A.2 (H264).
+func (f *Format) Profile() string {
+	if len(f.SPS) < 2 {
+		return "of an unknown profile"
+	}
+	switch f.SPS[1] {
+	case 66:
+		return "Baseline"
+	case 77:
+		return "Main"
+	case 88:
+		return "Extended"
+	case 100:
+		return "High"
+	case 110:
+		return "High 10"
+	case 122:
+		return "High 4:2:2"
+	case 244:
+		return "High 4:4:4"
+	}
+	return "of another profile"
+}
+
 // Interlaced reports whether the SPS allows for interlaced pictures (H264).
 func (f *Format) Interlaced() bool { return strings.HasSuffix(f.Limitation, interlaced) }
 

@@ -104,7 +104,7 @@ func (t *tally) videoFacts() *preflight.Video {
 		return nil
 	}
 	return &preflight.Video{
-		Profile: profileOf(f.SPS), Limitation: f.Limitation, Reordered: p.reordered, SampleAspect: f.SampleAspect,
+		Profile: f.Profile(), Limitation: f.Limitation, Reordered: p.reordered, SampleAspect: f.SampleAspect,
 		Width: f.Width, Height: f.Height,
 		KeyFrames: preflight.KeyFrames{IDRs: p.idrs, RecoveryPoints: p.recoveries, Interval: p.interval},
 	}
@@ -146,28 +146,4 @@ func (t *tally) rateFacts() preflight.Rates {
 	out.SlowestFrameRate, out.Jitter = slowest, jitters[len(jitters)/2]
 	out.BitrateBPS = t.measured[len(t.measured)-1].BitrateBPS
 	return out
-}
-
-// profileOf returns the name of an SPS's profile, Rec. H.264 annex A.2.
-func profileOf(sps []byte) string {
-	if len(sps) < 2 {
-		return "of an unknown profile"
-	}
-	switch sps[1] {
-	case 66:
-		return "Baseline"
-	case 77:
-		return "Main"
-	case 88:
-		return "Extended"
-	case 100:
-		return "High"
-	case 110:
-		return "High 10"
-	case 122:
-		return "High 4:2:2"
-	case 244:
-		return "High 4:4:4"
-	}
-	return "of another profile"
 }

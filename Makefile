@@ -48,10 +48,6 @@ test: ## Run all tests with the race detector; as root, install ffmpeg and Chrom
 	@hack/deps.sh test
 	@$(MAKE) build commands .cache/ffmpeg8.installed .cache/shaka.installed .cache/clients.built .cache/antmedia.installed
 	cd $(PLAYER) && npm run --silent typecheck && npm test --silent
-	@# Kubernetes only for those who need it: its first build takes minutes.
-	if [[ $$(go list -deps -test $(PACKAGES)) == *controllers/kubetest* ]]; then \
-		KUBEBUILDER_ASSETS=$$(hack/kube.sh); export KUBEBUILDER_ASSETS; \
-	fi; \
 	hack/test.sh -race -timeout 30m $(TESTFLAGS) -- $(PACKAGES)
 
 .PHONY: unit

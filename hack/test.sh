@@ -5,15 +5,18 @@
 #   test.sh FLAGS… -- PACKAGES…
 #
 # Packages whose tests play media run one at a time: they play in real time, and would starve
-# each other. All other packages run first, two at a time, and four parallel tests of each:
-# most of them wait.
+# each other. All other packages run two at a time, and four parallel tests of each: most of
+# them wait. Packages that need Kubernetes run last. Kubernetes is compiled beside the others,
+# which takes minutes the first time.
 #
 # A test that plays media, or that waits for Kubernetes, may fail because the machine was held
 # up. Such a test is repeated once, at the end and alone, and the summary names it.
 set -uo pipefail
 
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+assets=$(mktemp)
+kube=""
+trap 'rm -f "$log" "$assets"; [ -z "$kube" ] || kill -- "-$kube" 2>/dev/null' EXIT
 status=0
 
 flags=()
@@ -66,12 +69,44 @@ repeat() {
 	status=$left
 }
 
-if packages=$(go list "$@") && one_by_one=$(using mediaserver/mediatest "$@") &&
-	real_time=$one_by_one$'\n'$(using controllers/kubetest "$@"); then
-	together=$(grep -vxF "$one_by_one" <<<"$packages")
+# begin_kube compiles Kubernetes. await_kube waits for it, and lets the tests know where it is.
+begin_kube() {
+	set -m # a process group of its own, which can be ended as one
+	hack/idle.sh hack/kube.sh >"$assets" &
+	kube=$!
+	set +m
+}
+await_kube() {
+	local built=0
+	wait "$kube" || built=1
+	kube=""
+	KUBEBUILDER_ASSETS=$(cat "$assets")
+	export KUBEBUILDER_ASSETS
+	return "$built"
+}
+
+# run runs the packages of a list: those that do not play media together, then the others.
+run() {
+	local together played
+	together=$(grep -vxF "$one_by_one" <<<"$1")
+	played=$(grep -xF "$one_by_one" <<<"$1")
 	# Not quoted, because each word is a package.
 	[ -z "$together" ] || try go test -p 2 -parallel 4 "${flags[@]}" $together
-	[ -z "$one_by_one" ] || try go test -p 1 "${flags[@]}" $one_by_one
+	[ -z "$played" ] || try go test -p 1 "${flags[@]}" $played
+}
+
+if packages=$(go list "$@") && one_by_one=$(using mediaserver/mediatest "$@") && on_kube=$(using controllers/kubetest "$@"); then
+	real_time=$one_by_one$'\n'$on_kube
+	[ -z "$on_kube" ] || begin_kube
+	run "$(grep -vxF "$on_kube" <<<"$packages")"
+	if [ -n "$on_kube" ]; then
+		if await_kube; then
+			run "$on_kube"
+		else
+			echo "the tests that need Kubernetes were not run: it was not built, see above" >&2
+			status=1
+		fi
+	fi
 	[ "$status" = 0 ] || [ -z "$(failures)" ] || repeat
 else
 	try go test -p 1 "${flags[@]}" "$@" # which says what is wrong with them

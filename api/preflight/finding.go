@@ -1,8 +1,9 @@
 // Package preflight is the answer of a check before an event. `streampair-mediaserver check` and
-// `kubectl streampair check` print the same table and JSON, and end with the same exit codes. The
-// package measures nothing, and knows no media.
+// `kubectl streampair check` print the same table and JSON, and end with the same exit codes. What both
+// commands see of an encoder is judged here, with the same limits and the same advice. The package
+// measures nothing.
 //
-// Start with Report.
+// Start with Report, and with Findings for the judges.
 package preflight
 
 import (

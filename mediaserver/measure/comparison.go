@@ -162,7 +162,7 @@ func (c *Comparison) estimate() {
 	if c.step.Doubt = e.Doubt; e.Doubt != step.NoDoubt {
 		return
 	}
-	c.step = Step{Known: true, Offset: e.Offset, DriftPPM: e.DriftPPM, DriftKnown: e.DriftConfidence >= 0.5}
+	c.step = Step{Known: true, Offset: e.Offset, DriftPPM: e.DriftPPM, DriftKnown: e.DriftKnown()}
 }
 
 // tell passes the state on, if it has changed.

@@ -8,6 +8,7 @@ package preflight
 import (
 	"time"
 
+	"github.com/streampair/streampair/api/preflight"
 	"github.com/streampair/streampair/mediaserver/measure/sound"
 	"github.com/streampair/streampair/mediaserver/stream"
 )
@@ -42,14 +43,6 @@ type Video struct {
 	KeyFrames     KeyFrames
 }
 
-// KeyFrames is what was seen of the pictures at which decoding can begin.
-type KeyFrames struct {
-	// IDRs and RecoveryPoints count both kinds.
-	IDRs, RecoveryPoints int
-	// Interval is the longest time between two IDRs, and at least the time since the last one.
-	Interval time.Duration
-}
-
 // Sound is what was seen of the sound.
 type Sound struct {
 	Codec stream.Codec
@@ -62,13 +55,41 @@ type Sound struct {
 	Blocks []sound.Block
 }
 
-// Rates are what an encoder sends in time.
-type Rates struct {
-	BitrateBPS int64
-	// FrameRate is the mean, in pictures a second. SlowestFrameRate is that of the worst second.
-	FrameRate, SlowestFrameRate float64
-	// Jitter is the median, over seconds, of how late media comes.
-	Jitter time.Duration
-	// Jumps counts how often the encoder's clock has jumped.
-	Jumps int
+// The facts that another command sees too.
+type (
+	// KeyFrames is what was seen of the pictures at which decoding can begin.
+	KeyFrames = preflight.KeyFrames
+	// Rates are what an encoder sends in time. Jitter is the median over seconds.
+	Rates = preflight.Rates
+)
+
+// picture returns what is judged as by the other command.
+func (v Video) picture() preflight.Picture {
+	return preflight.Picture{Profile: v.Profile, Width: v.Width, Height: v.Height, KeyFrames: v.KeyFrames}
+}
+
+// format returns what is judged as by the other command.
+func (s Sound) format() preflight.Sound {
+	return preflight.Sound{Codec: s.Codec.String(), Variant: s.Variant, SampleRate: s.SampleRate, Channels: s.Channels}
+}
+
+// Summary says in a few words what a leg sends.
+func (l Leg) Summary() string {
+	if l.Unread != "" {
+		return "not read"
+	}
+	var p *preflight.Picture
+	if l.Video != nil {
+		picture := l.Video.picture()
+		p = &picture
+	}
+	var s *preflight.Sound
+	if l.Sound != nil {
+		format := l.Sound.format()
+		if s = &format; len(l.Sound.Blocks) > 0 {
+			loudness := levelOf(*l.Sound).Integrated
+			s.LUFS = &loudness
+		}
+	}
+	return preflight.EncoderSummary(p, &l.Rates, s)
 }

@@ -5,7 +5,6 @@ import (
 
 	"github.com/streampair/streampair/api/preflight"
 	"github.com/streampair/streampair/mediaserver/measure/sound"
-	"github.com/streampair/streampair/mediaserver/stream"
 )
 
 const (
@@ -17,8 +16,6 @@ const (
 	often, mostly = 0.1, 0.9
 	// leastBlocks is how much sound is judged: 3 s.
 	leastBlocks = 30
-	// plainRate is the sample rate of Opus, in Hz, to which all sound is brought.
-	plainRate = 48000
 )
 
 // level is what a leg's sound is like as a whole.
@@ -66,32 +63,32 @@ func levelOf(s Sound) level {
 func (f *findings) sound(s Sound) {
 	switch {
 	case s.Variant == "HE-AAC" && s.Channels <= 2:
-		f.add(preflight.Warning, "ReencodedAudio", "The sound is HE-AAC: without ffmpeg on the server viewers hear no high frequencies.")
+		f.Add(preflight.Warning, "ReencodedAudio", "The sound is HE-AAC: without ffmpeg on the server viewers hear no high frequencies.")
 	case s.Variant != "":
-		f.add(preflight.Error, "ReencodedAudio", "The sound is %s: without ffmpeg on the server viewers hear nothing.", s.Variant)
-	case s.SampleRate != plainRate && s.Codec == stream.AAC:
-		f.add(preflight.Info, "ResampledSound", "The sound has %g kHz, and is resampled to 48 kHz.", float64(s.SampleRate)/1000)
+		f.Add(preflight.Error, "ReencodedAudio", "The sound is %s: without ffmpeg on the server viewers hear nothing.", s.Variant)
+	default:
+		f.SampleRate(s.format())
 	}
 	if len(s.Blocks) < leastBlocks {
 		if s.Variant == "" {
-			f.add(preflight.Warning, "SoundNotMeasured", "Less than 3 s of the sound could be decoded, so its level is unknown.")
+			f.Add(preflight.Warning, "SoundNotMeasured", "Less than 3 s of the sound could be decoded, so its level is unknown.")
 		}
 		return
 	}
 	l := levelOf(s)
 	switch {
 	case l.Silent:
-		f.add(preflight.Error, "SilentSound", "The sound is silent, below %d dBFS.", silence)
+		f.Add(preflight.Error, "SilentSound", "The sound is silent, below %d dBFS.", silence)
 		return
 	case l.Integrated < quiet:
-		f.add(preflight.Warning, "QuietSound", "The sound is quiet, with %.0f LUFS.", l.Integrated)
+		f.Add(preflight.Warning, "QuietSound", "The sound is quiet, with %.0f LUFS.", l.Integrated)
 	case l.Integrated > loud:
-		f.add(preflight.Warning, "LoudSound", "The sound is loud, with %.0f LUFS.", l.Integrated)
+		f.Add(preflight.Warning, "LoudSound", "The sound is loud, with %.0f LUFS.", l.Integrated)
 	}
 	if l.Clipped >= often {
-		f.add(preflight.Warning, "ClippedSound", "The sound is clipped in %.0f %% of the time.", 100*l.Clipped)
+		f.Add(preflight.Warning, "ClippedSound", "The sound is clipped in %.0f %% of the time.", 100*l.Clipped)
 	}
 	if l.Dead > 0 {
-		f.add(preflight.Warning, "DeadChannel", "The %s channel is silent, and the other one is not.", [...]string{"left", "right"}[l.Dead-1])
+		f.Add(preflight.Warning, "DeadChannel", "The %s channel is silent, and the other one is not.", [...]string{"left", "right"}[l.Dead-1])
 	}
 }

@@ -58,6 +58,12 @@ type Estimate struct {
 	DriftConfidence float64
 }
 
+// surelyDrift is the least confidence in a drift.
+const surelyDrift = 0.5
+
+// DriftKnown reports whether DriftPPM is told to people.
+func (e Estimate) DriftKnown() bool { return e.DriftConfidence >= surelyDrift }
+
 // An Estimator compares the sound of two legs. It takes 2 MB, and no more however much is added.
 type Estimator struct {
 	histories  [legs]history

@@ -21,6 +21,13 @@ var (
 	setSame      = advice{"Use the same profile at both encoders.", "use the same arguments at both encoders"}
 )
 
+// SettingsFor returns what to set in OBS and in ffmpeg for the code of a finding. Both are empty if no
+// encoder's setting mends what the code tells.
+func SettingsFor(code string) (obs, ffmpeg string) {
+	set := advices[code]
+	return set.obs, set.ffmpeg
+}
+
 // advices are by the code of a finding. Codes that no encoder's setting mends are not listed.
 var advices = map[string]advice{
 	"AccessUnitTooLarge": setBitrate,

@@ -176,6 +176,10 @@ const (
 	IngestUnknown IngestState = "Unknown"
 )
 
+// MessageLive is how the message of PrimaryLive and BackupLive begins with the reason Live. What follows
+// is what the media server advises.
+const MessageLive = "Media arrives."
+
 // IngestStatus is one leg as its pod sees it.
 type IngestStatus struct {
 	// role is the leg's side of the pair.

@@ -192,7 +192,7 @@ func (w *statusWriter) live(role v1alpha1.Role) verdict {
 	case v.Live() && v.Own.Rank != observed.RankFull && len(v.Own.Warnings) > 0:
 		return yes(v1alpha1.ReasonDegraded, "Media arrives, but not all of it can be played. %s", advice(v.Own))
 	case v.Live():
-		return yes(v1alpha1.ReasonLive, "%s", strings.TrimSpace("Media arrives. "+advice(v.Own)))
+		return yes(v1alpha1.ReasonLive, "%s", strings.TrimSpace(v1alpha1.MessageLive+" "+advice(v.Own)))
 	case v.Own.Conflict:
 		return no(v1alpha1.ReasonPublisherConflict, "Two encoders publish to this stream id. Stop one of them.")
 	case w.ingestState(v) == v1alpha1.IngestLost && v.Own.Publishing:

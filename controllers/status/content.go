@@ -9,13 +9,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/streampair/streampair/api/control"
+	"github.com/streampair/streampair/api/preflight"
 	"github.com/streampair/streampair/api/v1alpha1"
 	"github.com/streampair/streampair/controllers/objects"
 	"github.com/streampair/streampair/controllers/observed"
 )
-
-// outOfStep is by how much the legs must differ to be out of step.
-const outOfStep = time.Second
 
 // faults has the reason of each fault that a media server reports, and the sentence about a leg and
 // the other leg.
@@ -109,7 +107,7 @@ func (w *statusWriter) inStep() verdict {
 		return unknown(v1alpha1.ReasonStepUnknown, "The legs' sound does not show by how much they differ.")
 	}
 	offset := time.Duration(step.OffsetMilliseconds) * time.Millisecond
-	if offset.Abs() >= outOfStep {
+	if offset.Abs() >= preflight.OutOfStep {
 		return no(v1alpha1.ReasonOutOfStep, "%s A switch repeats or leaves out that much of the programme.", offsetText(offset))
 	}
 	return yes(v1alpha1.ReasonInStep, "%s", offsetText(offset))

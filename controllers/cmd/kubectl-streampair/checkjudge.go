@@ -85,9 +85,6 @@ var faults = map[string]preflight.Severity{
 	v1alpha1.ConditionInStep: preflight.Warning, v1alpha1.ConditionExposed: preflight.Warning,
 }
 
-// liveMessage is how the message of PrimaryLive and BackupLive begins if nothing more is to be told.
-const liveMessage = "Media arrives."
-
 // judgeCondition returns what a condition tells. Its message says what to set. A reason may have been
 // told by another condition.
 func judgeCondition(c metav1.Condition) []preflight.Finding {
@@ -109,7 +106,7 @@ func judgeCondition(c metav1.Condition) []preflight.Finding {
 	case c.Reason == v1alpha1.ReasonDegraded:
 	case c.Reason == v1alpha1.ReasonPublisherConflict:
 		severity = preflight.Warning
-	case isLive && strings.TrimSpace(strings.TrimPrefix(c.Message, liveMessage)) != "":
+	case isLive && strings.TrimSpace(strings.TrimPrefix(c.Message, v1alpha1.MessageLive)) != "":
 		severity, code = preflight.Warning, "EncoderWarning"
 	default:
 		return nil

@@ -7,8 +7,10 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
@@ -31,7 +33,14 @@ func (p *plugin) readyPod(ctx context.Context, pair *v1alpha1.StreamPair, role v
 			return pod, nil
 		}
 	}
-	return nil, fmt.Errorf("no pod of the %s leg is ready; see kubectl streampair status %s", objects.LegName(role), pair.Name)
+	return nil, &noPodError{leg: objects.LegName(role), pair: pair.Name}
+}
+
+// A noPodError means that no pod of a leg is ready.
+type noPodError struct{ leg, pair string }
+
+func (e *noPodError) Error() string {
+	return fmt.Sprintf("no pod of the %s leg is ready; see kubectl streampair status %s", e.leg, e.pair)
 }
 
 func ready(pod *corev1.Pod) bool {
@@ -104,9 +113,30 @@ func (p *plugin) dialer(pod *corev1.Pod) (httpstream.Dialer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return portforward.NewFallbackDialerForStreaming(byWebSocket, bySPDY, func(err error) bool {
-		return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
-	}), nil
+	return &podDialer{byWebSocket: byWebSocket, bySPDY: bySPDY}, nil
+}
+
+// errForbidden means that the user has no right to pods/portforward.
+var errForbidden = errors.New("the API server forbids pods/portforward")
+
+// A podDialer dials by WebSocket, and by SPDY if that fails. A user may have the right for one of the two
+// only: WebSocket begins with a GET.
+type podDialer struct{ byWebSocket, bySPDY httpstream.Dialer }
+
+// Dial implements httpstream.Dialer. The error is an errForbidden if the API server says so.
+func (d *podDialer) Dial(protocols ...string) (httpstream.Connection, string, error) {
+	connection, protocol, err := d.byWebSocket.Dial(protocols...)
+	if !httpstream.IsUpgradeFailure(err) && !httpstream.IsHTTPSProxyError(err) {
+		return connection, protocol, err
+	}
+	var failure *httpstream.UpgradeFailureError
+	isForbidden := errors.As(err, &failure) && apierrors.IsForbidden(failure.Cause)
+	connection, protocol, err = d.bySPDY.Dial(protocols...)
+	// By SPDY client-go passes on the text of the API server's answer alone.
+	if err != nil && (isForbidden || strings.Contains(err.Error(), " is forbidden: ")) {
+		err = fmt.Errorf("%w: %w", errForbidden, err)
+	}
+	return connection, protocol, err
 }
 
 func localURL(scheme string, port uint16) *url.URL {

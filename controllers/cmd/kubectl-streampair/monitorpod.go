@@ -83,53 +83,79 @@ func (r *podReader) fail(err error) {
 
 // follow reads one pod until it cannot be read, and returns why.
 func (r *podReader) follow(ctx context.Context, pair *v1alpha1.StreamPair) error {
-	lookup, cancel := context.WithTimeout(ctx, apiTimeout)
-	pod, err := r.plugin.readyPod(lookup, pair, r.role)
-	cancel()
+	pod, err := r.plugin.connect(ctx, pair, r.role, cmp.Or(r.slowAfter, apiTimeout), r.fail)
 	if err != nil {
 		return err
 	}
-	tunnel, err := r.plugin.tunnelTo(ctx, pod, cmp.Or(r.slowAfter, apiTimeout), r.fail)
-	if err != nil {
-		return err
-	}
-	defer tunnel.Close()
-	transport := &http.Transport{DialContext: tunnel.dial, MaxConnsPerHost: 4}
-	defer transport.CloseIdleConnections()
-	reader := &http.Client{Transport: transport, Timeout: readTimeout}
+	defer pod.close()
 	tick := time.NewTicker(readEvery)
 	defer tick.Stop()
 	for {
-		if err := r.read(ctx, reader); err != nil {
-			return errors.Join(tunnel.refusal(), err)
+		got := pod.read(ctx)
+		if got.err != nil {
+			return got.err
 		}
+		got.at = r.now()
+		r.take(got, pod.client)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-tunnel.CloseChan():
-			return fmt.Errorf("the connection to pod %s is lost", pod.Name)
+		case <-pod.tunnel.CloseChan():
+			return fmt.Errorf("the connection to pod %s is lost", pod.name)
 		case <-tick.C:
 		}
 	}
 }
 
-// read reads once.
-func (r *podReader) read(ctx context.Context, from *http.Client) error {
-	var status control.Status
-	var measures control.Measures
-	for path, into := range map[string]any{"/v1/status": &status, "/v1/measures": &measures} {
-		body, err := get(ctx, from, path, maxReading)
-		if err != nil {
-			return err
-		}
-		if err := json.Unmarshal(body, into); err != nil {
-			return fmt.Errorf("read %s: %w", path, err)
-		}
-	}
+// take notes what the pod has told.
+func (r *podReader) take(got reading, from *http.Client) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.got, r.client = reading{status: &status, measures: &measures, at: r.now()}, from
-	return nil
+	r.got, r.client = got, from
+}
+
+// A podConnection is a connection to the monitor port of a pod.
+type podConnection struct {
+	name      string // of the pod
+	tunnel    *tunnel
+	transport *http.Transport
+	client    *http.Client
+}
+
+// connect connects to a ready pod of a leg. slowAfter and slow are as for tunnelTo.
+func (p *plugin) connect(ctx context.Context, pair *v1alpha1.StreamPair, role v1alpha1.Role, slowAfter time.Duration, slow func(error)) (*podConnection, error) {
+	lookup, cancel := context.WithTimeout(ctx, apiTimeout)
+	pod, err := p.readyPod(lookup, pair, role)
+	cancel()
+	if err != nil {
+		return nil, err
+	}
+	tunnel, err := p.tunnelTo(ctx, pod, slowAfter, slow)
+	if err != nil {
+		return nil, err
+	}
+	transport := &http.Transport{DialContext: tunnel.dial, MaxConnsPerHost: 4}
+	return &podConnection{name: pod.Name, tunnel: tunnel, transport: transport, client: &http.Client{Transport: transport, Timeout: readTimeout}}, nil
+}
+
+func (c *podConnection) close() {
+	c.transport.CloseIdleConnections()
+	_ = c.tunnel.Close()
+}
+
+// read reads the pod once. The reading has status and measures, or an error.
+func (c *podConnection) read(ctx context.Context) reading {
+	got := reading{status: &control.Status{}, measures: &control.Measures{}}
+	for path, into := range map[string]any{"/v1/status": got.status, "/v1/measures": got.measures} {
+		body, err := get(ctx, c.client, path, maxReading)
+		if err != nil {
+			return reading{err: errors.Join(c.tunnel.refusal(), err)}
+		}
+		if err := json.Unmarshal(body, into); err != nil {
+			return reading{err: fmt.Errorf("read %s: %w", path, err)}
+		}
+	}
+	return got
 }
 
 // thumbnail reads the picture of a stream; empty: there is none.

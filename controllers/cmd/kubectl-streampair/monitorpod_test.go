@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path"
 	"strings"
 	"sync"
 	"testing"
@@ -28,25 +29,30 @@ import (
 	"github.com/streampair/streampair/hack/eventually"
 )
 
-// fakeAPI forwards a pod's monitor port as an API server and a node do. Its pod is an HTTP server of
+// fakeAPI forwards the monitor ports of pods as an API server and a node do. Its pods are HTTP servers of
 // this machine.
 type fakeAPI struct {
-	t   *testing.T
-	pod string // host:port
+	t    *testing.T
+	pods map[string]string // the address of each pod's server, host:port, by the pod's name
 	// hangs is closed when the API server answers again; nil: it answers.
 	hangs chan struct{}
+	// refuses answers a request to forward to a pod, if it returns true. Nil: none is refused.
+	refuses func(w http.ResponseWriter, r *http.Request, pod string) bool
 
-	mu      sync.Mutex // guards all below
-	waiting map[string]httpstream.Stream
-	ports   []string // that were asked for
+	mu    sync.Mutex // guards all below
+	ports []string   // that were asked for
 }
 
 func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	pod := path.Base(path.Dir(r.URL.Path))
 	if f.hangs != nil {
 		select {
 		case <-f.hangs:
 		case <-r.Context().Done():
 		}
+	}
+	if f.refuses != nil && f.refuses(w, r, pod) {
+		return
 	}
 	if r.Method != http.MethodPost { // WebSocket
 		http.Error(w, "something on the way does not let WebSocket through", http.StatusBadRequest)
@@ -56,8 +62,9 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.t.Errorf("handshake: %v", err)
 		return
 	}
+	forward := &fakeForward{api: f, pod: f.pods[pod], waiting: make(map[string]httpstream.Stream)}
 	connection := spdy.NewResponseUpgrader().UpgradeResponse(w, r, func(s httpstream.Stream, _ <-chan struct{}) error {
-		go f.take(s)
+		go forward.take(s)
 		return nil
 	})
 	if connection != nil {
@@ -65,14 +72,22 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// fakeForward is one connection to a pod.
+type fakeForward struct {
+	api *fakeAPI
+	pod string // host:port
+	// waiting has the streams whose other one has not come. api.mu guards it.
+	waiting map[string]httpstream.Stream
+}
+
 // take takes one of the two streams of a connection, and connects the second one.
-func (f *fakeAPI) take(s httpstream.Stream) {
+func (f *fakeForward) take(s httpstream.Stream) {
 	id := s.Headers().Get(corev1.PortForwardRequestIDHeader)
-	f.mu.Lock()
+	f.api.mu.Lock()
 	other := f.waiting[id]
 	f.waiting[id] = s
-	f.ports = append(f.ports, s.Headers().Get(corev1.PortHeader))
-	f.mu.Unlock()
+	f.api.ports = append(f.api.ports, s.Headers().Get(corev1.PortHeader))
+	f.api.mu.Unlock()
 	if other == nil {
 		return
 	}
@@ -95,17 +110,27 @@ func (f *fakeAPI) take(s httpstream.Stream) {
 	_ = errs.Close()
 }
 
+// start serves until the test ends, and returns the API server's address.
+func (f *fakeAPI) start() *rest.Config {
+	server := httptest.NewServer(f)
+	f.t.Cleanup(server.Close)
+	return &rest.Config{Host: server.URL}
+}
+
+// mediaPod returns a ready pod of a leg.
+func mediaPod(role v1alpha1.Role) *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "live", Name: "sunday-" + objects.LegName(role) + "-x", Labels: objects.LegSelector("sunday", role)},
+		Status:     corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}},
+	}
+}
+
 // readerOf returns a podReader of a pod that is a server of this machine.
 func readerOf(t *testing.T, pod string) (*podReader, *fakeAPI) {
 	t.Helper()
-	api := &fakeAPI{t: t, pod: pod, waiting: make(map[string]httpstream.Stream)}
-	server := httptest.NewServer(api)
-	t.Cleanup(server.Close)
-	object := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "live", Name: "sunday-primary-x", Labels: objects.LegSelector("sunday", v1alpha1.RolePrimary)},
-		Status:     corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}},
-	}
-	p := &plugin{config: &rest.Config{Host: server.URL}, client: fake.NewClientBuilder().WithObjects(object).Build(), namespace: "live", errOut: t.Output()}
+	object := mediaPod(v1alpha1.RolePrimary)
+	api := &fakeAPI{t: t, pods: map[string]string{object.Name: pod}}
+	p := &plugin{config: api.start(), client: fake.NewClientBuilder().WithObjects(object).Build(), namespace: "live", errOut: t.Output()}
 	return &podReader{plugin: p, role: v1alpha1.RolePrimary, now: time.Now}, api
 }
 

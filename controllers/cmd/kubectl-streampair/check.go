@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -34,14 +35,19 @@ func (p *plugin) check(ctx context.Context, pair *v1alpha1.StreamPair) error {
 	if err := p.seeNodes(ctx, &s); err != nil {
 		return err
 	}
+	var looking sync.WaitGroup
+	if !pair.Spec.Paused {
+		looking.Go(func() { s.readings = p.readLegs(ctx, pair, cmp.Or(p.readLimit, apiTimeout)) })
+	}
 	if !s.clusterOnly() {
 		s.addresses = dialAll(ctx, addressesOf(pair))
 	}
+	looking.Wait()
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if u := pair.Status.PlaybackURL; u != "" {
-		fmt.Fprintf(p.errOut, "# what the encoders send is measured by: streampair-mediaserver check '%s'\n", u)
+	if pair.Status.PlaybackURL != "" {
+		fmt.Fprintf(p.errOut, "# both encoders are watched for some time, as viewers get them, by: %s\n", s.watchCommand())
 	}
 	return preflight.NewReport(s.now, s.subjects(), s.judge()).Print(p.out, p.output)
 }
@@ -79,6 +85,51 @@ func (p *plugin) seeNodes(ctx context.Context, s *scene) error {
 		}
 	}
 	return nil
+}
+
+// errNoAnswer means that a pod was not read within the time.
+var errNoAnswer = errors.New("the API server or the pod does not answer in time")
+
+// readLegs reads the pods of both legs once, at the same time. A leg whose pod has not been read after
+// limit has the error errNoAnswer.
+func (p *plugin) readLegs(ctx context.Context, pair *v1alpha1.StreamPair, limit time.Duration) map[v1alpha1.Role]reading {
+	ctx, stop := context.WithTimeout(ctx, limit)
+	defer stop()
+	type answer struct {
+		role v1alpha1.Role
+		reading
+	}
+	roles := objects.Roles()
+	readings, answers := make(map[v1alpha1.Role]reading), make(chan answer, len(roles))
+	for _, role := range roles {
+		readings[role] = reading{err: errNoAnswer}
+		go func() { answers <- answer{role, p.readLeg(ctx, pair, role)} }() // ends after ctx
+	}
+	for range roles {
+		select {
+		case one := <-answers:
+			readings[one.role] = one.reading
+		case <-ctx.Done():
+			return readings
+		}
+	}
+	return readings
+}
+
+// readLeg reads the pod of a leg once.
+func (p *plugin) readLeg(ctx context.Context, pair *v1alpha1.StreamPair, role v1alpha1.Role) reading {
+	var got reading
+	pod, err := p.connect(ctx, pair, role, apiTimeout, func(error) {})
+	if err == nil {
+		defer pod.close()
+		got = pod.read(ctx)
+	} else {
+		got.err = err
+	}
+	if got.err != nil && ctx.Err() != nil {
+		got.err = errNoAnswer
+	}
+	return got
 }
 
 // An address is one at which encoders or viewers connect, by TCP.

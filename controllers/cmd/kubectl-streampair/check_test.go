@@ -62,19 +62,14 @@ func rehearsed() *scene {
 				},
 			},
 		},
-		zones: map[string]string{"n1": "east", "n2": "west"},
+		zones:    map[string]string{"n1": "east", "n2": "west"},
+		readings: map[v1alpha1.Role]reading{v1alpha1.RolePrimary: podMeasured(v1alpha1.RolePrimary), v1alpha1.RoleBackup: podMeasured(v1alpha1.RoleBackup)},
 	}
 }
 
 func TestWhatCheckFinds(t *testing.T) {
 	turned := func(kind string, status metav1.ConditionStatus, reason, text string) func(*scene) {
-		return func(s *scene) {
-			for i := range s.pair.Status.Conditions {
-				if s.pair.Status.Conditions[i].Type == kind {
-					s.pair.Status.Conditions[i] = condition(kind, status, reason, text)
-				}
-			}
-		}
+		return func(s *scene) { s.turn(kind, status, reason, text) }
 	}
 	no, yes, unknown := metav1.ConditionFalse, metav1.ConditionTrue, metav1.ConditionUnknown
 	for name, tt := range map[string]struct {
@@ -88,7 +83,7 @@ func TestWhatCheckFinds(t *testing.T) {
 		"no encoder":            {turned(v1alpha1.ConditionBackupLive, no, v1alpha1.ReasonWaitingForPublisher, ""), "Error WaitingForPublisher BackupLive"},
 		"a pod is not heard":    {turned(v1alpha1.ConditionBackupLive, unknown, v1alpha1.ReasonPodUnreachable, ""), "Warning PodUnreachable BackupLive"},
 		"not all can be played": {turned(v1alpha1.ConditionPrimaryLive, yes, v1alpha1.ReasonDegraded, "x"), "Error Degraded PrimaryLive"},
-		"a warning of a leg":    {turned(v1alpha1.ConditionPrimaryLive, yes, v1alpha1.ReasonLive, v1alpha1.MessageLive + " Set -bf 0."), "Warning EncoderWarning PrimaryLive"},
+		"a warning of a leg":    {turned(v1alpha1.ConditionPrimaryLive, yes, v1alpha1.ReasonLive, v1alpha1.MessageLive+" Set -bf 0."), "Warning EncoderWarning PrimaryLive"},
 		"a second encoder":      {turned(v1alpha1.ConditionPrimaryLive, yes, v1alpha1.ReasonPublisherConflict, ""), "Warning PublisherConflict PrimaryLive"},
 		"told by PrimaryLive":   {turned(v1alpha1.ConditionRedundant, no, v1alpha1.ReasonPrimaryNotLive, ""), ""},
 		"one node for both":     {turned(v1alpha1.ConditionRedundant, no, v1alpha1.ReasonSameNode, ""), "Warning SameNode Redundant"},
@@ -177,8 +172,9 @@ func TestCheck(t *testing.T) {
 	for _, f := range report.Findings {
 		codes = append(codes, f.Code+" "+f.Subject)
 	}
-	// Go's test certificate is self-signed.
-	if diff := cmp.Diff([]string{"NotReachable primary rtmp", "CertificateSelfSigned playback", "NotPermitted nodes"}, codes); diff != "" {
+	// Go's test certificate is self-signed. There are no pods.
+	want := []string{"NotReachable primary rtmp", "CertificateSelfSigned playback", "NotPermitted nodes", "NotMeasured primary", "NotMeasured backup"}
+	if diff := cmp.Diff(want, codes); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if !strings.Contains(errOut.String(), "streampair-mediaserver check '"+pair.Status.PlaybackURL+"'") {

@@ -24,6 +24,8 @@ type scene struct {
 	// unread has the kinds that the user may not read.
 	unread    []string
 	addresses []address
+	// readings has what the media pod of each leg has told, or why not. Nil: the pods were not read.
+	readings map[v1alpha1.Role]reading
 }
 
 // clusterOnly reports whether nothing of the pair can be reached from outside the cluster.
@@ -40,7 +42,14 @@ func (s *scene) subjects() []preflight.Subject {
 		if zone := s.zones[leg.NodeName]; zone != "" {
 			summary += ", zone " + zone
 		}
+		encoder := encoderOf(s.readings[leg.Role], leg.Role)
+		if sends := encoder.summary(); sends != "" {
+			summary += "; " + sends
+		}
 		all = append(all, preflight.Subject{Name: objects.LegName(leg.Role), Summary: summary})
+	}
+	if step, ok := s.step(); ok {
+		all = append(all, preflight.Subject{Name: "both", Summary: step.Summary()})
 	}
 	for _, a := range s.addresses {
 		state := "answers"
@@ -66,6 +75,7 @@ func (s *scene) judge() []preflight.Finding {
 	}
 	found = append(found, s.judgeSpec()...)
 	found = append(found, s.judgePlaces()...)
+	found = append(found, s.judgeEncoders()...)
 	for _, a := range s.addresses {
 		found = append(found, judgeAddress(a, s.now)...)
 	}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -63,6 +64,8 @@ type plugin struct {
 	port int
 	// since is where report begins, as parseSince takes it. output is the form of report and check.
 	since, output string
+	// readLimit is how long check may take to read the media pods. Default: apiTimeout.
+	readLimit time.Duration
 	// operator is the Lease of the operator, NAMESPACE/NAME, for monitor.
 	operator string
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/streampair/streampair/api/v1alpha1"
 	"github.com/streampair/streampair/hack/e2e/audience"
+	"github.com/streampair/streampair/hack/eventually"
 )
 
 // The pair can only be reached inside the cluster, and this machine only reaches the
@@ -58,6 +59,11 @@ func TestThePluginPublishesAndPlays(t *testing.T) {
 			t.Errorf("status says nothing of %q:\n%s", want, out)
 		}
 	}
+	// What the pods measure comes through the API server too. The check ends with an error if a leg is not whole.
+	eventually.Seen(t, patience, "the check tells what both encoders send", func() (any, bool) {
+		out := s.runPlugin(t, "check", name)
+		return out, strings.Count(out, "a key frame each 1.0 s") == 2 && strings.Count(out, " LUFS") >= 2 && !strings.Contains(out, "NotMeasured")
+	})
 	s.runPlugin(t, "switch", "backup", name)
 	s.eventually(t, "the backup on screen", func() bool { return s.page.Leg() == legNumber(v1alpha1.RoleBackup) })
 }

@@ -4,10 +4,9 @@
 #
 #   test.sh FLAGS… -- PACKAGES…
 #
-# Packages whose tests play media run one at a time: they play in real time, and would starve
-# each other. All other packages run two at a time, and four parallel tests of each: most of
-# them wait. Packages that need Kubernetes run last. Kubernetes is compiled beside the others,
-# which takes minutes the first time.
+# Two packages are tested at a time: most tests wait. Packages whose tests play media come after
+# the others, which compute more, and would starve what plays in real time. Packages that need
+# Kubernetes come last. Kubernetes is compiled beside the others, which takes minutes the first time.
 #
 # A test that plays media, or that waits for Kubernetes, may fail because the machine was held
 # up. Such a test is repeated once, at the end and alone, and the summary names it.
@@ -87,16 +86,16 @@ await_kube() {
 
 # run runs the packages of a list: those that do not play media together, then the others.
 run() {
-	local together played
-	together=$(grep -vxF "$one_by_one" <<<"$1")
-	played=$(grep -xF "$one_by_one" <<<"$1")
+	local together plays
+	together=$(grep -vxF "$playing" <<<"$1")
+	plays=$(grep -xF "$playing" <<<"$1")
 	# Not quoted, because each word is a package.
 	[ -z "$together" ] || try go test -p 2 -parallel 4 "${flags[@]}" $together
-	[ -z "$played" ] || try go test -p 1 "${flags[@]}" $played
+	[ -z "$plays" ] || try go test -p 2 "${flags[@]}" $plays
 }
 
-if packages=$(go list "$@") && one_by_one=$(using mediaserver/mediatest "$@") && on_kube=$(using controllers/kubetest "$@"); then
-	real_time=$one_by_one$'\n'$on_kube
+if packages=$(go list "$@") && playing=$(using mediaserver/mediatest "$@") && on_kube=$(using controllers/kubetest "$@"); then
+	real_time=$playing$'\n'$on_kube
 	[ -z "$on_kube" ] || begin_kube
 	run "$(grep -vxF "$on_kube" <<<"$packages")"
 	if [ -n "$on_kube" ]; then

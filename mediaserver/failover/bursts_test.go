@@ -111,6 +111,7 @@ func (s *testPair) warned(role Role) bool {
 }
 
 func TestInputInBurstsPlaysEvenly(t *testing.T) {
+	t.Parallel()
 	for name, phase := range map[string]time.Duration{
 		"both legs at the same time": 0, "the legs by turns": 2 * time.Second, "one a little after the other": 500 * ms,
 	} {

@@ -12,6 +12,7 @@ import (
 // that the output decodes, moves forward and is heard once. This test checks that no media goes out
 // from the worse leg without need. It also checks that all is well soon after both encoders are.
 func TestWhateverHappens(t *testing.T) {
+	t.Parallel() // its time is not real
 	rapid.Check(t, func(t *rapid.T) {
 		rapid.SyncTest(t, func(t *rapid.T) {
 			s := newTestPair(t, synctest.Wait, func(cfg *PairConfig) {

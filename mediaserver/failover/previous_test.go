@@ -21,6 +21,7 @@ import (
 // same facts. So each pod must decide by that version's rules, as long as its peer announces no
 // newer rules.
 func TestTheVersionBeforeDecidesTheSame(t *testing.T) {
+	t.Parallel()
 	before := startVersionBefore(t)
 	t.Run("whatever the facts are", func(t *testing.T) {
 		rapid.Check(t, func(t *rapid.T) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"os/exec"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,44 +34,57 @@ const (
 // and in sound.
 func TestMeasuresAgreeWithFFmpeg(t *testing.T) {
 	mediatest.SkipInShort(t)
-	found, wanted := 0, 0
-	for _, p := range programmes {
-		t.Run(p.name, func(t *testing.T) {
-			file := p.encode(t)
-			judges, ours := judge(t, file), measure(t, file)
-			kinds := []struct {
-				name       string
-				judge, our []interval
-				edge       time.Duration
-			}{
-				{"black", judges.black, ours.black, gop},
-				{"frozen", judges.frozen, ours.frozen, gop},
-				{"silent", judges.silent, ours.silent, silenceEdge},
-			}
-			for _, k := range kinds {
-				for _, want := range atLeast(judged, k.judge) {
-					wanted++
-					if begunBy(late, want, k.our) {
-						found++
-					} else {
-						t.Logf("%s at %v is not found in %v", k.name, want, k.our)
-					}
-				}
-				if extra := beyond(k.edge, k.our, k.judge); len(extra) > 0 {
-					t.Errorf("%s at %v, which the judges see at %v only", k.name, extra, k.judge)
-				}
-			}
-			seen := verdict{len(atLeast(judged, judges.black)) > 0, len(atLeast(judged, judges.frozen)) > 0, len(atLeast(judged, judges.silent)) > 0}
-			if diff := cmp.Diff(p.seen, seen); diff != "" {
-				t.Errorf("the judges see something else in this programme:\n%s", diff)
-			}
-			compareLoudness(t, judges.loudness, ours.loudness)
-		})
+	var found, wanted atomic.Int64
+	t.Run("programmes", func(t *testing.T) {
+		for _, p := range programmes {
+			t.Run(p.name, func(t *testing.T) {
+				t.Parallel()
+				f, w := agrees(t, p)
+				found.Add(f)
+				wanted.Add(w)
+			})
+		}
+	})
+	t.Logf("%d of the judges' %d intervals found", found.Load(), wanted.Load())
+	if wanted.Load() == 0 || float64(found.Load()) < 0.95*float64(wanted.Load()) {
+		t.Errorf("%d of the judges' %d intervals found, want 95 %%", found.Load(), wanted.Load())
 	}
-	t.Logf("%d of the judges' %d intervals found", found, wanted)
-	if wanted == 0 || float64(found) < 0.95*float64(wanted) {
-		t.Errorf("%d of the judges' %d intervals found, want 95 %%", found, wanted)
+}
+
+// agrees compares what we find in a programme with what the judges find. It returns how many of the judges'
+// intervals we have found.
+func agrees(t *testing.T, p programme) (found, wanted int64) {
+	t.Helper()
+	file := p.encode(t)
+	judges, ours := judge(t, file), measure(t, file)
+	kinds := []struct {
+		name       string
+		judge, our []interval
+		edge       time.Duration
+	}{
+		{"black", judges.black, ours.black, gop},
+		{"frozen", judges.frozen, ours.frozen, gop},
+		{"silent", judges.silent, ours.silent, silenceEdge},
 	}
+	for _, k := range kinds {
+		for _, want := range atLeast(judged, k.judge) {
+			wanted++
+			if begunBy(late, want, k.our) {
+				found++
+			} else {
+				t.Logf("%s at %v is not found in %v", k.name, want, k.our)
+			}
+		}
+		if extra := beyond(k.edge, k.our, k.judge); len(extra) > 0 {
+			t.Errorf("%s at %v, which the judges see at %v only", k.name, extra, k.judge)
+		}
+	}
+	seen := verdict{len(atLeast(judged, judges.black)) > 0, len(atLeast(judged, judges.frozen)) > 0, len(atLeast(judged, judges.silent)) > 0}
+	if diff := cmp.Diff(p.seen, seen); diff != "" {
+		t.Errorf("the judges see something else in this programme:\n%s", diff)
+	}
+	compareLoudness(t, judges.loudness, ours.loudness)
+	return found, wanted
 }
 
 // compareLoudness compares whole windows of sound that can be heard.

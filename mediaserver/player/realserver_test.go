@@ -136,6 +136,7 @@ func TestElementThroughASwitchOfAServerBehindAPrefix(t *testing.T) {
 // TestPlaybackOutlivesAToken: a session of WebRTC is told the next token, and HLS asks with it for
 // segments that a playlist names with the token before.
 func TestPlaybackOutlivesAToken(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	browser := mediatest.Browser(t)
 	s := startServer(t, everybody+signed)
 	mediatest.Publish(t, mediatest.File(t, mediatest.Spec{Color: "0xff0000"}), "rtmp://"+s.Addresses().RTMP+"/live/primary", "-stream_loop", "-1")

@@ -10,6 +10,7 @@ import (
 )
 
 func TestReconnecting(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	browser := mediatest.Browser(t)
 
 	t.Run("a stalled connection is replaced behind the last frame", func(t *testing.T) {

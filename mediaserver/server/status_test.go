@@ -35,6 +35,7 @@ func TestStatusTellsOfTheLegsAndTheLastSwitch(t *testing.T) {
 	legs(primary, backup)
 
 	first := s.replay("primary", mediatest.Programme{}, mediatest.ReplayOptions{})
+	s.onAir("primary", true, false) // else the backup's first picture may come sooner
 	s.replay("backup", mediatest.Programme{Leg: 1}, mediatest.ReplayOptions{})
 	primary.Live, primary.Publishing, primary.LossReason = true, true, ""
 	backup.Live, backup.Publishing, backup.LossReason = true, true, ""

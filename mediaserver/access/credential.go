@@ -41,7 +41,9 @@ func CredentialOf(token string) stream.Credential {
 	}
 	c := stream.Credential{Hash: sha256.Sum256([]byte(token))}
 	if isJWT(token) {
-		c.Expires = expiry(token)
+		if at := expiry(token); at.Year() > 0 && at.Year() <= 9999 { // JSON has no other times
+			c.Expires = at
+		}
 	}
 	return c
 }

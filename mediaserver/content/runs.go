@@ -112,7 +112,8 @@ func (h *history) lasts(beside *history, after, offset time.Duration, now [2]tim
 		if beside.isClear && i == len(beside.clear)-1 {
 			r.to = min(now[1]-offset, r.to+beside.unknown)
 		}
-		if shown.overlap(r)+h.began >= max(after, beside.unseen+guessed, least) {
+		// The guess is for a leg beside it that was clear when the fault began.
+		if r.from <= h.faulty.from-h.began && shown.overlap(r)+h.began >= max(after, beside.unseen+guessed, least) {
 			return true
 		}
 	}

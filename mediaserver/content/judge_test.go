@@ -315,3 +315,40 @@ func TestLegsAlikeHaveNoFault(t *testing.T) {
 		}
 	})
 }
+
+// A picture that comes for a moment, and that the key frames of one leg miss, is no fault of that leg.
+func TestAMomentBetweenTheKeyFramesOfALegIsNoFault(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		tenths := func(name string, low, high int) time.Duration {
+			return time.Duration(rapid.IntRange(low, high).Draw(t, name)) * 100 * time.Millisecond
+		}
+		policy := standard
+		for f := range policy.After {
+			policy.After[f] = time.Duration(rapid.IntRange(1, 12).Draw(t, "after")) * second
+		}
+		fault := rapid.SampledFrom([]Fault{Black, Frozen}).Draw(t, "programme")
+		var moments []run
+		for at := 20 * second; at < 180*second; {
+			from := at + tenths("until the next moment", 131, 400)
+			at = from + tenths("length of the moment", 1, 100)
+			moments = append(moments, run{from, at})
+		}
+		s := simulation{policy: policy, programme: func(at time.Duration) (show shown) {
+			for _, m := range moments {
+				if at >= m.from && at < m.to {
+					return shown{}
+				}
+			}
+			faultsShown[fault](&show)
+			return show
+		}}
+		for l, name := range []string{"primary's ", "backup's "} {
+			s.legs[l] = camera{gop: tenths(name+"GOP", 5, 60), phase: tenths(name+"phase", 0, 60)}
+		}
+		s.legs[Backup].behind = tenths("backup behind", 0, 250)
+		s.error = time.Duration(rapid.IntRange(-20, 20).Draw(t, "error of the offset")) * time.Millisecond
+		if came, _ := s.run(200 * second); came != [2][faultCount]time.Duration{} {
+			t.Fatalf("faults at %v, moments %v", came, moments)
+		}
+	})
+}

@@ -101,19 +101,27 @@ func (h *history) addClear(s state, from, to time.Duration, follows bool, gap ti
 // them. Or else a picture stays what it was until the next key frame says otherwise, and the fault
 // began halfway between two key frames. Either needs more time than the other leg's measurements can
 // miss. Else a moment that both legs show would be a fault of the leg whose key frame it met.
+//
+// The other leg may have become clear after the fault began. Then measurements alone count, and need
+// more time than the leg's own key frames can miss too.
 func (h *history) lasts(beside *history, after, offset time.Duration, now [2]time.Duration) bool {
 	shown := run{h.faulty.from, max(h.faulty.to, min(now[0], h.faulty.to+h.unknown))}
 	guessed := h.began + max(shown.to-h.faulty.to, offsetError)
 	for i, r := range beside.clear {
 		r = r.shifted(-offset)
+		if r.from > h.faulty.from-h.began {
+			if h.faulty.overlap(r) >= max(after, beside.unseen+h.unknown, least) {
+				return true
+			}
+			continue
+		}
 		if h.faulty.overlap(r) >= max(after, beside.unseen, least) {
 			return true
 		}
 		if beside.isClear && i == len(beside.clear)-1 {
 			r.to = min(now[1]-offset, r.to+beside.unknown)
 		}
-		// The guess is for a leg beside it that was clear when the fault began.
-		if r.from <= h.faulty.from-h.began && shown.overlap(r)+h.began >= max(after, beside.unseen+guessed, least) {
+		if shown.overlap(r)+h.began >= max(after, beside.unseen+guessed, least) {
 			return true
 		}
 	}

@@ -72,7 +72,7 @@ repeat() {
 # begin_kube compiles Kubernetes. await_kube waits for it, and lets the tests know where it is.
 begin_kube() {
 	set -m # a process group of its own, which can be ended as one
-	hack/idle.sh hack/kube.sh >"$assets" &
+	hack/idle.sh hack/kube.sh >"$assets" </dev/null &
 	kube=$!
 	set +m
 }

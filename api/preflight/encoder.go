@@ -21,7 +21,7 @@ type KeyFrames struct {
 	// IDRs and RecoveryPoints count both kinds. Both are 0 if nobody counted.
 	IDRs, RecoveryPoints int
 	// Interval is the longest time between two IDRs that was seen, and at least the time since the last
-	// one. 0: it is unknown.
+	// one. Of a media pod it is the time between the last two key frames. 0: it is unknown.
 	Interval time.Duration
 }
 

@@ -59,10 +59,10 @@ func TestThePluginPublishesAndPlays(t *testing.T) {
 			t.Errorf("status says nothing of %q:\n%s", want, out)
 		}
 	}
-	// What the pods measure comes through the API server too. The check ends with an error if a leg is not whole.
+	// What the pods measure comes through the API server too. While a condition lags, the check ends with an error.
 	eventually.Seen(t, patience, "the check tells what both encoders send", func() (any, bool) {
-		out := s.runPlugin(t, "check", name)
-		return out, strings.Count(out, "a key frame each 1.0 s") == 2 && strings.Count(out, " LUFS") >= 2 && !strings.Contains(out, "NotMeasured")
+		out, err := s.tryPlugin(t, "check", name)
+		return out, err == nil && strings.Count(out, "a key frame each 1.0 s") == 2 && strings.Count(out, " LUFS") >= 2 && !strings.Contains(out, "NotMeasured")
 	})
 	s.runPlugin(t, "switch", "backup", name)
 	s.eventually(t, "the backup on screen", func() bool { return s.page.Leg() == legNumber(v1alpha1.RoleBackup) })
@@ -78,12 +78,18 @@ func legNumber(role v1alpha1.Role) int {
 
 func (s *testCluster) runPlugin(t *testing.T, args ...string) string {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), binary(t, "kubectl-streampair"),
-		append([]string{"--kubeconfig", s.kubeconfig, "-n", options.namespace}, args...)...).CombinedOutput()
+	out, err := s.tryPlugin(t, args...)
 	if err != nil {
 		t.Fatalf("kubectl streampair %v: %v\n%s", args, err, out)
 	}
-	return string(out)
+	return out
+}
+
+func (s *testCluster) tryPlugin(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), binary(t, "kubectl-streampair"),
+		append([]string{"--kubeconfig", s.kubeconfig, "-n", options.namespace}, args...)...).CombinedOutput()
+	return string(out), err
 }
 
 // plugin runs the plugin until the test ends. It

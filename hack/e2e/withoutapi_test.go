@@ -36,7 +36,7 @@ func TestTheAPIServerIsDown(t *testing.T) {
 		s.reportsFailover(disconnected(s.active))
 		s.waitFor(t, "PrimaryLive=True", "BackupLive=True", "Redundant=True")
 		s.hasSwitches(down, s.standby, s.active, s.standby)
-		s.took(fault, "status right after its return", returned, time.Since(back))
+		s.took(fault, "status and history right after its return", returned, time.Since(back))
 		s.observe(aftermath)
 		s.figure(fault, "all viewers, until after its return", overByCut, s.viewers()...)
 	})

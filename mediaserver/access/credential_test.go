@@ -2,6 +2,7 @@ package access
 
 import (
 	"crypto/sha256"
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -133,14 +134,18 @@ func TestCredentialOf(t *testing.T) {
 		token   string
 		expires time.Time
 	}{
-		"a fixed token":                 {"publish-me", time.Time{}},
-		"a fixed token with two dots":   {"a.b.c", time.Time{}},
-		"a JSON Web Token":              {sign(jwt.RegisteredClaims{ExpiresAt: jwt.NewNumericDate(expires)}), expires},
-		"a JSON Web Token without exp":  {sign(jwt.RegisteredClaims{}), time.Time{}},
-		"a JSON Web Token that is long": {sign(jwt.RegisteredClaims{ID: strings.Repeat("x", maxTokenLength), ExpiresAt: jwt.NewNumericDate(expires)}), time.Time{}},
+		"a fixed token":                    {"publish-me", time.Time{}},
+		"a fixed token with two dots":      {"a.b.c", time.Time{}},
+		"a JSON Web Token":                 {sign(jwt.RegisteredClaims{ExpiresAt: jwt.NewNumericDate(expires)}), expires},
+		"a JSON Web Token without exp":     {sign(jwt.RegisteredClaims{}), time.Time{}},
+		"a JSON Web Token in milliseconds": {sign(jwt.RegisteredClaims{ExpiresAt: jwt.NewNumericDate(time.Unix(2e12, 0))}), time.Time{}},
+		"a JSON Web Token that is long":    {sign(jwt.RegisteredClaims{ID: strings.Repeat("x", maxTokenLength), ExpiresAt: jwt.NewNumericDate(expires)}), time.Time{}},
 	} {
 		if got := CredentialOf(tt.token); got.Hash != sha256.Sum256([]byte(tt.token)) || !got.Expires.Equal(tt.expires) {
 			t.Errorf("%s: %+v, want it to expire at %v", name, got, tt.expires)
+		}
+		if _, err := json.Marshal(CredentialOf(tt.token).Expires); err != nil {
+			t.Errorf("%s: the status cannot have the time: %v", name, err)
 		}
 	}
 	if got := CredentialOf(""); got != (stream.Credential{}) {

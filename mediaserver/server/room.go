@@ -52,7 +52,8 @@ func reachable(a net.Addr) string {
 }
 
 // withRoom serves the control room beside the commands. Measures and pictures need its cookie where the
-// commands need no token: whoever has an account on this machine may not look for that alone.
+// commands need no token: whoever has an account on this machine may not look for that alone. A browser
+// sends the cookie to the room's folder only, where the page has its own ways to both.
 func (s *Server) withRoom(commands http.Handler) http.Handler {
 	if s.room == nil {
 		return commands
